@@ -1,0 +1,1 @@
+"""The edge: GraphQL over HTTP, and the composition root that puts the two sides together."""
