@@ -6,8 +6,8 @@ that has threads. It imports the standard library alone, so that it starts in so
 
     child.py PARENT_PID DEATH_SIGNAL IDENTITY REACH -- COMMAND...
 
-IDENTITY is `same`, `namespace:UID` (a user namespace that maps root to UID) or `user:UID`. REACH is a
-directory that the program must be able to enter. Without a command it only tries the identity.
+IDENTITY is `same`, `namespace:UID` (a user namespace that maps root to UID) or `user:UID`. REACH is
+a directory that the program must be able to enter. Without a command it only tries the identity.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def main(arguments: list[str]) -> int:
     if not reaches(directory, command[0]):
         return CANNOT_REACH
     die_with(int(parent), int(signal))
-    os.execv(command[0], command)  # noqa: S606
+    return os.execv(command[0], command)  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -32,10 +32,11 @@ def pid_in(pid_file: Path) -> int | None:
 
 
 def works_in(pid: int, directory: Path) -> bool:
-    """True when that process's working directory is `directory` (macOS: when its command names it)."""
+    """True when that process works there (on macOS: when its command names the directory)."""
     if Path("/proc/self/cwd").exists():
         with suppress(OSError):
             return Path(f"/proc/{pid}/cwd").samefile(directory)
         return False
     command = ["/bin/ps", "-o", "command=", "-p", str(pid)]
-    return str(directory) in subprocess.run(command, capture_output=True, text=True).stdout  # noqa: PLW1510, S603
+    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return str(directory) in found.stdout

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import sys
 from dataclasses import replace
-from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGQUIT
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from api.embedded.errors import EmbeddedError
-from api.embedded.identity import unprivileged_uid
+from api.embedded.identity import give
 from api.embedded.installed import package_directory
-from api.embedded.leftovers import works_in
+from api.embedded.leftovers import pid_in, works_in
 from api.embedded.spawn import Program, Server, failure, run_to_end, spawn
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from api.embedded.identity import Identity
 
 INITDB_SECONDS = 120.0
 READY_SECONDS = 60.0
@@ -41,7 +45,7 @@ NOT_DURABLE = {
 
 
 async def start_postgres(
-    data_dir: Path, sockets: Path, *, identity: str, held: int, durable: bool
+    data_dir: Path, sockets: Path, *, identity: Identity, held: int, durable: bool
 ) -> Server:
     """A server on `data_dir/postgres`, which is made first when it is missing. Not ready yet."""
     program = Program(
@@ -51,10 +55,9 @@ async def start_postgres(
         log=data_dir / "postgres.log",
         death_signal=SIGQUIT,
         stops=((SIGINT, 15.0), (SIGQUIT, 5.0), (SIGKILL, 5.0)),
-        identity=identity,
+        identity=identity.argument,
     )
-    hand_over(sockets, identity)
-    await ensure_cluster(program, held=held, durable=durable)
+    await ensure_cluster(program, owner=identity.owner, held=held, durable=durable)
     forget_last_run(program.directory)
     command = server_command(program.directory, sockets, durable=durable)
     return await spawn(replace(program, command=command), held=held)
@@ -67,15 +70,16 @@ def server_command(cluster: Path, sockets: Path, *, durable: bool) -> tuple[str,
     return (binary("postgres"), "-D", str(cluster), *options)
 
 
-async def ensure_cluster(program: Program, *, held: int, durable: bool) -> None:
+async def ensure_cluster(program: Program, *, owner: int, held: int, durable: bool) -> None:
     """Make the cluster and its database beside its place, so that a half-made one is never used."""
     cluster = program.directory
     if (cluster / "PG_VERSION").exists():
+        give(cluster, owner)
         return
     new = cluster.with_name("postgres.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700)
-    hand_over(new, program.identity)
+    give(new, owner)
     for command in (initdb_command(new, durable=durable), create_database_command(new)):
         step = replace(program, command=command, directory=new, stops=((SIGKILL, 5.0),))
         await run_to_end(step, held=held, seconds=INITDB_SECONDS)
@@ -111,7 +115,7 @@ def forget_last_run(cluster: Path) -> None:
     is left (the lock says so), so only one that somebody started by hand can still be at work.
     """
     pid_file = cluster / "postmaster.pid"
-    if (pid := written_pid(pid_file)) is not None and works_in(pid, cluster):
+    if (pid := pid_in(pid_file)) is not None and works_in(pid, cluster):
         raise EmbeddedError(f"Process {pid} runs PostgreSQL on {cluster} already: stop it first.")
     pid_file.unlink(missing_ok=True)
 
@@ -139,22 +143,8 @@ def says_ready(pid_file: Path, pid: int) -> bool:
     return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"
 
 
-def written_pid(pid_file: Path) -> int | None:
-    try:
-        return int(pid_file.read_text().split("\n", 1)[0])
-    except (OSError, ValueError):
-        return None
-
-
 def database_url(sockets: Path) -> str:
     return f"postgresql://tandem@/tandem?host={quote(str(sockets), safe='/')}"
-
-
-def hand_over(directory: Path, identity: str) -> None:
-    """Without user namespaces the files must belong to the user that the server runs as."""
-    if (uid := unprivileged_uid(identity)) is not None:
-        os.chown(directory, uid, uid)
-        directory.parent.chmod(directory.parent.stat().st_mode | 0o011)
 
 
 def binary(name: str) -> str:

@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from api.embedded.child import CANNOT_REACH
 from api.embedded.errors import EmbeddedError
@@ -33,7 +33,7 @@ class Program:
     """What it gets when this process dies: one that cannot be put off, since nobody is left."""
     stops: tuple[tuple[signal.Signals, float], ...]
     """Signals to end it and the seconds each is given before the next."""
-    identity: str = "same"
+    identity: str
 
 
 class Server:
@@ -109,8 +109,8 @@ def failure(program: Program, code: int) -> EmbeddedError:
     if code == CANNOT_REACH:
         return EmbeddedError(
             f"{program.name} runs without root's rights and cannot reach {program.directory} or"
-            f" {program.command[0]}: set DATA_DIR to a directory that every user may enter, or start"
-            " Tandem as an unprivileged user."
+            f" {program.command[0]}: put both where every user may enter, or start Tandem as an"
+            " unprivileged user."
         )
     return EmbeddedError(
         f"{program.name} did not start ({last_complaint(program.log)}); its log is {program.log}."
@@ -132,7 +132,15 @@ def child_command(
     directory: Path | str = "/",
 ) -> Sequence[str]:
     wrapper = (sys.executable, "-I", "-S", str(CHILD))
-    return (*wrapper, str(os.getpid()), str(int(death_signal)), identity, str(directory), "--", *command)
+    return (
+        *wrapper,
+        str(os.getpid()),
+        str(int(death_signal)),
+        identity,
+        str(directory),
+        "--",
+        *command,
+    )
 
 
 def environment() -> dict[str, str]:
@@ -141,7 +149,8 @@ def environment() -> dict[str, str]:
     return kept | {"LC_ALL": "C", "TZ": "UTC"}
 
 
-def opened_log(path: Path):  # type: ignore[no-untyped-def]
+def opened_log(path: Path) -> BinaryIO:
+    """For its owner only: a server's complaint can quote what it was asked to store."""
     if path.exists() and path.stat().st_size > LONGEST_LOG:
         path.replace(path.with_suffix(".log.old"))
-    return path.open("ab")
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api.embedded.errors import EmbeddedError
-from api.embedded.identity import postgres_identity
+from api.embedded.identity import choose_identity, give, let_through
 from api.embedded.locks import await_no_servers, opened, owned
 from api.embedded.postgres import database_url, postgres_ready, start_postgres
 from api.embedded.sockets import socket_directory
@@ -18,6 +18,7 @@ from api.embedded.valkey import redis_url, start_valkey, valkey_ready
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from api.embedded.identity import Identity
     from api.embedded.spawn import Server
 
 
@@ -65,24 +66,31 @@ async def running(
 ) -> AsyncIterator[Stores]:
     started: list[Server] = []
 
-    async def postgres() -> None:
-        identity = await postgres_identity()
+    async def start() -> None:
+        identity = await choose_identity(data_dir)
+        let_through(data_dir, identity)
+        give(sockets, identity.owner)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(postgres(identity))
+            group.create_task(valkey(identity))
+
+    async def postgres(identity: Identity) -> None:
         server = await start_postgres(
             data_dir, sockets, identity=identity, held=held, durable=durable
         )
         started.append(server)
         await postgres_ready(server)
 
-    async def valkey() -> None:
-        server = await start_valkey(data_dir, sockets, held=held, durable=durable)
+    async def valkey(identity: Identity) -> None:
+        server = await start_valkey(
+            data_dir, sockets, identity=identity, held=held, durable=durable
+        )
         started.append(server)
         await valkey_ready(server, sockets)
 
     try:
-        with first_sentence():
-            async with asyncio.TaskGroup() as group:
-                group.create_task(postgres())
-                group.create_task(valkey())
+        with one_sentence(data_dir):
+            await start()
         yield Stores(
             database_url=database_url(sockets),
             redis_url=redis_url(sockets),
@@ -93,12 +101,15 @@ async def running(
 
 
 @contextmanager
-def first_sentence() -> Iterator[None]:
+def one_sentence(data_dir: Path) -> Iterator[None]:
     """One store's failure to start, out of the group that the other's cancelling makes of it."""
     try:
-        yield
-    except ExceptionGroup as group:
-        raise group.exceptions[0] from None
+        try:
+            yield
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+    except OSError as error:
+        raise EmbeddedError(f"The stores cannot start in {data_dir}: {error}.") from error
 
 
 def usable(data_dir: Path) -> Path:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from signal import SIGKILL, SIGTERM
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from api.embedded.errors import EmbeddedError
+from api.embedded.identity import give
 from api.embedded.installed import package_directory
 from api.embedded.spawn import Program, Server, failure, spawn
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from api.embedded.identity import Identity
 
 READY_SECONDS = 60.0
 """Loading a large append-only file takes its time."""
@@ -27,10 +33,13 @@ DURABLE = {"appendonly": "yes", "appendfsync": "everysec"}
 beside the stream detects and repairs; waiting for the disk at every write would buy nothing."""
 
 
-async def start_valkey(data_dir: Path, sockets: Path, *, held: int, durable: bool) -> Server:
+async def start_valkey(
+    data_dir: Path, sockets: Path, *, identity: Identity, held: int, durable: bool
+) -> Server:
     """A server on `data_dir/valkey`. Not ready yet."""
     directory = data_dir / "valkey"
     directory.mkdir(mode=0o700, exist_ok=True)
+    give(directory, identity.owner)
     program = Program(
         name="Valkey",
         command=server_command(directory, sockets, durable=durable),
@@ -38,13 +47,18 @@ async def start_valkey(data_dir: Path, sockets: Path, *, held: int, durable: boo
         log=data_dir / "valkey.log",
         death_signal=SIGKILL,
         stops=((SIGTERM, 5.0), (SIGKILL, 5.0)),
+        identity=identity.argument,
     )
     return await spawn(program, held=held)
 
 
 def server_command(directory: Path, sockets: Path, *, durable: bool) -> tuple[str, ...]:
     settings = SETTINGS | (DURABLE if durable else {"appendonly": "no"})
-    places = {"dir": directory, "unixsocket": socket_in(sockets), "pidfile": directory / "valkey.pid"}
+    places = {
+        "dir": directory,
+        "unixsocket": socket_in(sockets),
+        "pidfile": directory / "valkey.pid",
+    }
     options = settings | {name: str(path) for name, path in places.items()}
     return (binary(), *(part for name, value in options.items() for part in (f"--{name}", value)))
 
