@@ -7,6 +7,7 @@ streams hold them for ever, so a change of shape is a new schema version with an
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NewType
 from uuid import UUID
@@ -68,8 +69,10 @@ Event = (
 )
 """The registry: add a class here and the type checker lists every place that must say what it does."""
 
-SCHEMA = 1
-"""The schema version that events are written with today."""
+Upcast = Callable[[dict[str, Any]], dict[str, Any]]
+
+_UPCASTS: dict[str, tuple[Upcast, ...]] = {}
+"""Per type, how to read its older schema versions: the n-th function turns version n into n + 1."""
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,14 +96,16 @@ class Undecodable(ValueError):
     """This version of the code cannot read an event of that type and schema."""
 
 
-_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
-
-
-def encode(event: Event) -> tuple[str, str]:
-    """The (type, data) to store: data is the JSON object of the event's fields, without its tag."""
+def encode(event: Event) -> tuple[str, int, str]:
+    """What to store of an event: its type, the schema version of today, and its fields as JSON."""
     fields: dict[str, Any] = msgspec.to_builtins(event)
     tag: str = fields.pop("type")
-    return tag, msgspec.json.encode(fields).decode()
+    return tag, schema_of(tag), msgspec.json.encode(fields).decode()
+
+
+def schema_of(tag: str) -> int:
+    """The schema version that events of this type are written with today, from 1."""
+    return 1 + len(_UPCASTS.get(tag, ()))
 
 
 def decode(tag: str, schema: int, data: bytes) -> Event:
@@ -108,15 +113,22 @@ def decode(tag: str, schema: int, data: bytes) -> Event:
 
     Raises Undecodable for an unknown type, a schema version from the future, or malformed data.
     """
-    if not 1 <= schema <= SCHEMA:
-        raise Undecodable(f"{tag} has schema {schema}, this code reads 1 to {SCHEMA}")
+    if not 1 <= schema <= schema_of(tag):
+        raise Undecodable(f"{tag} has schema {schema}, this code reads 1 to {schema_of(tag)}")
     try:
         fields = msgspec.json.decode(data, type=dict[str, Any])
-        return msgspec.convert({**fields, "type": tag}, Event)
-    except msgspec.MsgspecError as error:
+        for upcast in _UPCASTS.get(tag, ())[schema - 1 :]:
+            fields = upcast(fields)
+        return msgspec.convert({**fields, "type": tag}, Event)  # type: ignore[return-value]
+    except (msgspec.MsgspecError, LookupError, TypeError, ValueError) as error:
         raise Undecodable(f"{tag} of schema {schema} is unreadable: {error}") from error
 
 
 def partition_of(user_id: UUID, partitions: int) -> int:
     """The partition of a user, 0 to partitions - 1. Stable for ever: rows and keys are placed by it."""
     return zlib.crc32(user_id.bytes) % partitions
+
+
+def email_key(address: str) -> str:
+    """What makes an address unique: its letters without their case."""
+    return address.lower()

@@ -1,0 +1,72 @@
+"""What a command is: values in, and a pure decision that turns a user's state into events or a refusal."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import ClassVar
+
+import msgspec
+
+from domain.events import Event, OrderId, UserId
+from domain.refusals import OrderNotFound, Refusal, UserNotFound, VersionConflict
+from domain.user import Order, User
+
+Decision = Sequence[Event] | Refusal
+"""No events means that nothing had to change, which is a success."""
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to change something. Two of the same fingerprint are the same request."""
+
+    generated: ClassVar[tuple[str, ...]] = ()
+    """Fields that we made up and not the client, so they do not count in the fingerprint."""
+
+    idempotency_key: str | None = None
+
+    def fingerprint(self) -> bytes:
+        """SHA-256 over the command's name and the values the client gave."""
+        values = msgspec.to_builtins(self)
+        for field in (*self.generated, "idempotency_key"):
+            del values[field]
+        return hashlib.sha256(
+            msgspec.json.encode([type(self).__name__, values], order="sorted")
+        ).digest()
+
+    def decide(self, user: User) -> Decision:
+        """The events that this command causes, or why it is refused. No await, no clock, no I/O."""
+        raise NotImplementedError
+
+
+class UserCommand(Command, frozen=True, kw_only=True):
+    """A command on a user that must exist and, if the client says so, have an expected version."""
+
+    user_id: UserId
+    expected_version: int | None = None
+
+    def decide(self, user: User) -> Decision:
+        if not user.exists:
+            return UserNotFound()
+        if self.expected_version not in {None, user.version}:
+            return VersionConflict(expected=self.expected_version or 0, actual=user.version)
+        return self.change(user)
+
+    def change(self, user: User) -> Decision:
+        """The decision about a user who exists, in the version the client expects."""
+        raise NotImplementedError
+
+
+class OrderCommand(Command, frozen=True, kw_only=True):
+    """A command on an order that must exist; its user is found by the order."""
+
+    order_id: OrderId
+
+    def decide(self, user: User) -> Decision:
+        order = user.orders.get(self.order_id)
+        if order is None or not user.exists:
+            return OrderNotFound()
+        return self.change(order)
+
+    def change(self, order: Order) -> Decision:
+        """The decision about an order that exists."""
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""What can be asked: one file per command, which holds its values and its decision."""

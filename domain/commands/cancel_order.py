@@ -1,0 +1,15 @@
+"""cancelOrder: an open order becomes CANCELLED."""
+
+from __future__ import annotations
+
+from domain.command import Decision, OrderCommand
+from domain.events import OrderCancelled
+from domain.refusals import OrderNotOpen
+from domain.user import Order
+
+
+class CancelOrder(OrderCommand, frozen=True, kw_only=True):
+    def change(self, order: Order) -> Decision:
+        if order.status != "OPEN":
+            return OrderNotOpen(status=order.status)
+        return [OrderCancelled(order_id=order.id)]

@@ -1,0 +1,15 @@
+"""completeOrder: an open order becomes COMPLETED and counts towards its user's lifetime value."""
+
+from __future__ import annotations
+
+from domain.command import Decision, OrderCommand
+from domain.events import OrderCompleted
+from domain.refusals import OrderNotOpen
+from domain.user import Order
+
+
+class CompleteOrder(OrderCommand, frozen=True, kw_only=True):
+    def change(self, order: Order) -> Decision:
+        if order.status != "OPEN":
+            return OrderNotOpen(status=order.status)
+        return [OrderCompleted(order_id=order.id, total=order.total)]

@@ -1,0 +1,21 @@
+"""createUser: a new user, whose e-mail address no other user has (the store's index decides that)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from domain.command import Command, Decision
+from domain.events import UserCreated, UserId
+from domain.user import User
+from domain.values import Email
+
+
+class CreateUser(Command, frozen=True, kw_only=True):
+    generated: ClassVar[tuple[str, ...]] = ("user_id",)
+
+    user_id: UserId
+    name: str
+    email: Email
+
+    def decide(self, user: User) -> Decision:
+        return [UserCreated(name=self.name, email=self.email.address)]

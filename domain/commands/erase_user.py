@@ -1,0 +1,12 @@
+"""eraseUser: the person is forgotten; the numbers of the log and the amounts of the orders stay."""
+
+from __future__ import annotations
+
+from domain.command import Decision, UserCommand
+from domain.events import UserErased
+from domain.user import User
+
+
+class EraseUser(UserCommand, frozen=True, kw_only=True):
+    def change(self, user: User) -> Decision:
+        return [UserErased()]

@@ -1,0 +1,20 @@
+"""placeOrder: a new open order of a user."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from domain.command import Decision, UserCommand
+from domain.events import OrderId, OrderPlaced
+from domain.user import User
+
+
+class PlaceOrder(UserCommand, frozen=True, kw_only=True):
+    generated: ClassVar[tuple[str, ...]] = ("order_id",)
+
+    order_id: OrderId
+    total: int
+    """Minor units."""
+
+    def change(self, user: User) -> Decision:
+        return [OrderPlaced(order_id=self.order_id, total=self.total)]

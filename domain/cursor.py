@@ -1,0 +1,83 @@
+"""How far the relay is: a snapshot of PostgreSQL's transactions, kept in Redis beside the stream it describes.
+
+Positions are drawn at insert but become visible at commit, so "the last position seen" would lose events.
+A snapshot does not: what became visible between two snapshots is an exact set.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """PostgreSQL's pg_snapshot: below `xmax` every transaction has ended, but for those `running`."""
+
+    xmax: int
+    running: tuple[int, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Snapshot:
+        """From PostgreSQL's text form, xmin:xmax:running,running..."""
+        _, xmax, running = text.split(":")
+        return cls(int(xmax), tuple(map(int, running.split(","))) if running else ())
+
+    def __str__(self) -> str:
+        xmin = self.running[0] if self.running else self.xmax
+        return f"{xmin}:{self.xmax}:{','.join(map(str, self.running))}"
+
+    def cut(self, top: int) -> Snapshot:
+        """The snapshot that knows nothing of transactions above `top`."""
+        xmax = min(self.xmax, top + 1)
+        return Snapshot(xmax, tuple(xid for xid in self.running if xid < xmax))
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """What became visible between two snapshots, up to a position."""
+
+    since: Snapshot
+    until: Snapshot
+    position: int = 0
+    count: int = 0
+    """How many events of the window, up to `position`, have been appended."""
+    top: int = 0
+    """The highest transaction among them."""
+
+
+class Cursor(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything visible in `snapshot` has been appended; `page` is the window under way, if one is."""
+
+    era: str
+    """When the PostgreSQL server started whose transactions the snapshot numbers."""
+    snapshot: Snapshot
+    top: int = 0
+    """The highest transaction of which anything has been appended."""
+    page: Window | None = None
+    last: Window | None = None
+    """The last window that held an event: if the log no longer agrees with it, the log went back in time."""
+
+    def encode(self) -> bytes:
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Cursor:
+        return msgspec.json.decode(data, type=cls)
+
+    def advanced(self, window: Window, *, closed: bool) -> Cursor:
+        """The cursor after `window` was appended up to its position, or to its end if it is closed."""
+        if not closed:
+            return msgspec.structs.replace(self, page=window)
+        return Cursor(
+            era=self.era,
+            snapshot=window.until,
+            top=max(self.top, window.top),
+            last=window if window.count else self.last,
+        )
+
+    def reborn(self, era: str) -> Cursor:
+        """The cursor for a server that has been restarted since.
+
+        A server that crashed may hand out again the numbers of transactions that left no trace in its log.
+        Every transaction whose events we appended did leave one, so we only trust the snapshot up to there.
+        A page under way is begun again; events appended twice are dropped by the version gate.
+        """
+        return msgspec.structs.replace(self, era=era, snapshot=self.snapshot.cut(self.top), page=None)

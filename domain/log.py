@@ -1,0 +1,176 @@
+"""Reading the event log: a user's history, the pages of a partition, and what became visible since a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from domain.cursor import Snapshot, Window
+from domain.events import Envelope, UserId
+
+if TYPE_CHECKING:
+    import asyncpg
+
+_EVENT = "e.position, e.partition, e.user_id, e.version, e.type, e.schema, e.data, e.metadata, e.occurred_at, e.xid"
+
+_HISTORY = f"""
+    select {_EVENT} from events e where user_id = $1 and version > $2 order by version
+"""
+
+_PARTITION = f"""
+    select {_EVENT} from events e where partition = $1 and position > $2 order by position limit $3
+"""
+
+# The statement's own snapshot is what `now` says, so whatever it sees is visible in `now`. Every branch is
+# an index range of `events_window` that starts at the snapshot: its cost does not depend on the log's length.
+_SINCE = f"""
+    with fresh as materialized (
+        select e.* from unnest($1::smallint[]) as p (partition) cross join lateral (
+            (select * from events where partition = p.partition and xid >= $2 order by xid limit $4)
+            union all
+            (select * from events where partition = p.partition and xid = any($3::xid8[]))
+        ) as e
+    )
+    select pg_current_snapshot()::text as now, pg_postmaster_start_time()::text as era, {_EVENT}
+    from (select) as always left join fresh e on true order by e.position
+"""
+
+# A long window is read in pages of the primary key, from its lowest position on.
+_PAGE = f"""
+    select {_EVENT} from events e
+    where partition = $1 and position > $2 and (xid >= $3 or xid = any($4::xid8[]))
+      and pg_visible_in_snapshot(xid, $5::text::pg_snapshot)
+    order by position limit $6
+"""
+
+_FLOOR = """
+    select coalesce(min(position), 0) - 1 from (
+        (select min(position) as position from events where partition = $1 and xid >= $2)
+        union all
+        (select min(position) from events where partition = $1 and xid = any($3::xid8[]))
+    ) as lowest
+"""
+
+_COUNT = """
+    select count(*) from events
+    where partition = $1 and position <= $2 and (xid >= $3 or xid = any($4::xid8[]))
+      and pg_visible_in_snapshot(xid, $5::text::pg_snapshot)
+"""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the log."""
+
+    position: int
+    partition: int
+    xid: int
+    envelope: Envelope
+
+
+class News(msgspec.Struct, frozen=True, kw_only=True):
+    """What became visible since a snapshot, in order of position."""
+
+    now: Snapshot
+    era: str
+    entries: list[Entry]
+
+
+class EventLog:
+    """Read access to the log. Raises what asyncpg raises."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def history(self, user_id: UserId, after: int) -> list[Envelope]:
+        """A user's events above the version `after`, in order of version."""
+        rows = await self._pool.fetch(_HISTORY, user_id, after)
+        return [_entry(row).envelope for row in rows]
+
+    async def partition(self, partition: int, size: int) -> AsyncIterator[list[Envelope]]:
+        """All events of a partition in pages of `size`, in order of position.
+
+        Each page has a snapshot of its own, so an event that commits behind the page is not seen: whoever
+        needs it as well reads the stream from before the first page on.
+        """
+        position = 0
+        while True:
+            rows = await self._pool.fetch(_PARTITION, partition, position, size)
+            if rows:
+                yield [_entry(row).envelope for row in rows]
+            if len(rows) < size:
+                return
+            position = rows[-1]["position"]
+
+    async def count(self, partition: int) -> int:
+        """How many events a partition has."""
+        return int(
+            await self._pool.fetchval("select count(*) from events where partition = $1", partition)
+        )
+
+    async def now(self) -> tuple[Snapshot, str]:
+        """The present snapshot, and the era of the server that numbers its transactions."""
+        row = await self._pool.fetchrow(
+            "select pg_current_snapshot()::text, pg_postmaster_start_time()::text"
+        )
+        assert row is not None
+        return Snapshot.parse(row[0]), row[1]
+
+    async def top(self, partition: int) -> int:
+        """The highest transaction that has written an event of the partition; 0 if none has."""
+        top = "select xid from events where partition = $1 order by xid desc limit 1"
+        return int(await self._pool.fetchval(top, partition) or 0)
+
+    async def since(self, snapshot: Snapshot, partitions: Collection[int], limit: int) -> News:
+        """What became visible since `snapshot`; `limit` entries of a partition or more mean: read pages."""
+        rows = await self._pool.fetch(
+            _SINCE, list(partitions), snapshot.xmax, list(snapshot.running), limit
+        )
+        entries = [_entry(row) for row in rows if row["position"] is not None]
+        return News(now=Snapshot.parse(rows[0]["now"]), era=rows[0]["era"], entries=entries)
+
+    async def page(self, partition: int, window: Window, limit: int) -> list[Entry]:
+        """The next entries of a window, behind its position."""
+        rows = await self._pool.fetch(
+            _PAGE,
+            partition,
+            window.position,
+            window.since.xmax,
+            list(window.since.running),
+            str(window.until),
+            limit,
+        )
+        return [_entry(row) for row in rows]
+
+    async def floor(self, partition: int, since: Snapshot) -> int:
+        """A position below which nothing became visible since the snapshot."""
+        lowest = await self._pool.fetchval(_FLOOR, partition, since.xmax, list(since.running))
+        return max(0, int(lowest))
+
+    async def agrees(self, partition: int, window: Window) -> bool:
+        """Whether the log still holds what was once appended from this window."""
+        count = await self._pool.fetchval(
+            _COUNT,
+            partition,
+            window.position,
+            window.since.xmax,
+            list(window.since.running),
+            str(window.until),
+        )
+        return int(count) == window.count
+
+
+def _entry(row: asyncpg.Record) -> Entry:
+    envelope = Envelope(
+        user_id=row["user_id"],
+        version=row["version"],
+        type=row["type"],
+        schema=row["schema"],
+        data=msgspec.Raw(row["data"].encode()),
+        occurred_at=row["occurred_at"],
+        metadata=msgspec.json.decode(row["metadata"], type=dict[str, str]),
+    )
+    return Entry(
+        position=row["position"], partition=row["partition"], xid=row["xid"], envelope=envelope
+    )

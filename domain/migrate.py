@@ -1,0 +1,97 @@
+"""Migrations: the numbered SQL files beside this module, each applied once, in order, and never changed after."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import asyncpg
+import msgspec
+
+DIRECTORY = Path(__file__).parent / "migrations"
+
+_LOCK = 0x7A9D_E801  # one number for all of Tandem's migrations: two that start at once take turns
+
+_TABLE = """
+    create table if not exists migrations (
+        name text primary key,
+        checksum text not null,
+        applied_at timestamptz not null default now()
+    )
+"""
+
+
+class MigrationError(Exception):
+    """The database and the migration files do not fit; str() says how, and what to do."""
+
+
+class Migration(msgspec.Struct, frozen=True):
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def migrations(directory: Path = DIRECTORY) -> list[Migration]:
+    """All migrations in order. Their names start with 0001_, 0002_ ... without a hole."""
+    found = [Migration(path.name, path.read_text()) for path in sorted(directory.glob("*.sql"))]
+    for number, migration in enumerate(found, start=1):
+        if not migration.name.startswith(f"{number:04}_"):
+            raise MigrationError(
+                f"{migration.name} should be number {number:04}; give every migration the next number."
+            )
+    return found
+
+
+async def migrate(
+    connection: asyncpg.Connection, partitions: int, *, directory: Path = DIRECTORY
+) -> list[str]:
+    """Applies what is missing and answers its names. Raises MigrationError and applies nothing then."""
+    await connection.execute("select pg_advisory_lock($1)", _LOCK)
+    try:
+        await connection.execute(_TABLE)
+        pending = _pending(migrations(directory), await _applied(connection))
+        for migration in pending:
+            async with connection.transaction():
+                await connection.execute(migration.sql)
+                await connection.execute(
+                    "insert into migrations (name, checksum) values ($1, $2)",
+                    migration.name,
+                    migration.checksum,
+                )
+        await _fix_partitions(connection, partitions)
+    finally:
+        await connection.execute("select pg_advisory_unlock($1)", _LOCK)
+    return [migration.name for migration in pending]
+
+
+async def _applied(connection: asyncpg.Connection) -> dict[str, str]:
+    rows = await connection.fetch("select name, checksum from migrations order by name")
+    return {row["name"]: row["checksum"] for row in rows}
+
+
+def _pending(known: list[Migration], applied: dict[str, str]) -> list[Migration]:
+    missing = applied.keys() - {migration.name for migration in known}
+    if missing:
+        raise MigrationError(
+            f"The database has {min(missing)}, which this code does not know; deploy the newer code."
+        )
+    for migration in known:
+        if applied.get(migration.name, migration.checksum) != migration.checksum:
+            raise MigrationError(
+                f"{migration.name} was changed after it was applied; restore it and add a new migration."
+            )
+    return [migration for migration in known if migration.name not in applied]
+
+
+async def _fix_partitions(connection: asyncpg.Connection, partitions: int) -> None:
+    await connection.execute(
+        "insert into topology (partitions) values ($1) on conflict do nothing", partitions
+    )
+    fixed = await connection.fetchval("select partitions from topology")
+    if fixed != partitions:
+        raise MigrationError(
+            f"PARTITIONS is {partitions}, but this database was made with {fixed}; set PARTITIONS={fixed}."
+        )

@@ -1,0 +1,190 @@
+"""From the event log to the streams: everything once, each user's events in order, waiting for nobody.
+
+Per pass: read what became visible since the last look, append it to the streams, each partition by one
+compare-and-append. The cursor in Redis moves only together with the entries, so whatever is killed in
+between, the next pass reads the true cursor and goes on from there. Two relays do no harm: one of them
+loses the comparison and reads again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from domain.cursor import Cursor, Snapshot, Window
+from domain.log import Entry, EventLog
+
+LIMIT = 500
+"""The most entries of one append."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Append(msgspec.Struct, frozen=True, kw_only=True):
+    """Move a partition's cursor and append these entries, if the cursor still is `expected`."""
+
+    partition: int
+    expected: bytes
+    cursor: bytes
+    entries: list[bytes]
+
+
+class Stream(Protocol):
+    """Where entries go; the read side implements it on Redis."""
+
+    async def cursors(self, partitions: Sequence[int]) -> list[bytes | None]:
+        """The cursor of each partition, None where there is none."""
+
+    async def begin(self, partition: int, expected: bytes | None, cursor: bytes) -> None:
+        """Start over with an empty stream; whatever was built from the old one is void."""
+
+    async def append(self, appends: Sequence[Append]) -> list[bool]:
+        """Whether each was done; it is not when the cursor was no longer the expected one."""
+
+
+class Relay:
+    """Carries the events of some partitions. One pass at a time."""
+
+    def __init__(self, log: EventLog, stream: Stream, partitions: Iterable[int]) -> None:
+        self._log = log
+        self._stream = stream
+        self._partitions = tuple(partitions)
+        self._cursors: dict[int, tuple[bytes, Cursor]] = {}
+        # How far each partition has been seen to hold nothing new, which is further than its cursor says:
+        # a cursor is stored only together with entries.
+        self._seen: dict[int, Snapshot] = {}
+
+    async def run_once(self) -> int:
+        """One pass over all partitions; answers how many appends it tried. 0: there was nothing new."""
+        await self._read_cursors()
+        groups: dict[Snapshot, list[int]] = defaultdict(list)
+        paging = []
+        for partition, snapshot in self._seen.items():
+            if self._cursors[partition][1].page is None:
+                groups[snapshot].append(partition)
+            else:
+                paging.append(partition)
+        tried = 0
+        for partition in paging:
+            tried += await self._next_page(partition)
+        for snapshot, partitions in groups.items():
+            tried += await self._window(snapshot, partitions)
+        return tried
+
+    async def _read_cursors(self) -> None:
+        unknown = [partition for partition in self._partitions if partition not in self._cursors]
+        if not unknown:
+            return
+        for partition, raw in zip(unknown, await self._stream.cursors(unknown), strict=True):
+            if raw is None:
+                await self._begin(partition, None)
+            else:
+                cursor = Cursor.decode(raw)
+                self._cursors[partition] = raw, cursor
+                self._seen[partition] = cursor.snapshot
+
+    async def _begin(self, partition: int, expected: bytes | None) -> None:
+        """A stream that starts now: what is in the log already reaches the read model by a rebuild."""
+        top = await self._log.top(partition)
+        now, era = await self._log.now()
+        cursor = Cursor(era=era, snapshot=now, top=top)
+        await self._stream.begin(partition, expected, cursor.encode())
+        self._forget([partition])
+
+    async def _window(self, since: Snapshot, partitions: list[int]) -> int:
+        """Append what became visible since a snapshot that these partitions have in common."""
+        news = await self._log.since(since, partitions, LIMIT)
+        strangers = [p for p in partitions if self._cursors[p][1].era != news.era]
+        if strangers:
+            await self._server_restarted(strangers, news.era)
+            return len(strangers)
+        entries: dict[int, list[Entry]] = defaultdict(list)
+        for entry in news.entries:
+            entries[entry.partition].append(entry)
+        appends, tried = [], 0
+        for partition in partitions:
+            found = entries[partition]
+            if len(found) >= LIMIT:
+                tried += await self._turn_to_pages(partition, Window(since=since, until=news.now))
+            elif found:
+                appends.append(self._append(partition, _grown(since, news.now, found), found, True))
+            else:
+                self._seen[partition] = news.now
+        return tried + await self._carry_out(appends)
+
+    async def _turn_to_pages(self, partition: int, window: Window) -> int:
+        """Too much for one append: from now on this window is read in pages, up to its `until`."""
+        floor = await self._log.floor(partition, window.since)
+        raw, cursor = self._cursors[partition]
+        page = msgspec.structs.replace(window, position=floor)
+        self._cursors[partition] = raw, cursor.advanced(page, closed=False)
+        return await self._next_page(partition)
+
+    async def _next_page(self, partition: int) -> int:
+        _, cursor = self._cursors[partition]
+        assert cursor.page is not None
+        _, era = await self._log.now()
+        if cursor.era != era:
+            await self._server_restarted([partition], era)
+            return 1
+        found = await self._log.page(partition, cursor.page, LIMIT)
+        window = _grown(cursor.page.since, cursor.page.until, found, cursor.page)
+        return await self._carry_out([self._append(partition, window, found, len(found) < LIMIT)])
+
+    def _append(
+        self, partition: int, window: Window, entries: list[Entry], closed: bool
+    ) -> tuple[Append, Cursor]:
+        raw, cursor = self._cursors[partition]
+        after = cursor.advanced(window, closed=closed)
+        encoded = [msgspec.json.encode(entry.envelope) for entry in entries]
+        append = Append(
+            partition=partition, expected=raw, cursor=after.encode(), entries=encoded
+        )
+        return append, after
+
+    async def _carry_out(self, planned: list[tuple[Append, Cursor]]) -> int:
+        if not planned:
+            return 0
+        appends = [append for append, _ in planned]
+        # Until the reply is read we do not know what the cursors are: a lost reply means reading them again.
+        self._forget(append.partition for append in appends)
+        for done, (append, cursor) in zip(
+            await self._stream.append(appends), planned, strict=True
+        ):
+            if done:
+                self._cursors[append.partition] = append.cursor, cursor
+                self._seen[append.partition] = cursor.snapshot
+        return len(appends)
+
+    async def _server_restarted(self, partitions: list[int], era: str) -> None:
+        """The snapshots are from before a restart: go on carefully, or start over if the log went back."""
+        for partition in partitions:
+            raw, cursor = self._cursors[partition]
+            if cursor.last is not None and not await self._log.agrees(partition, cursor.last):
+                _log.warning("relay.log_went_back", partition=partition)
+                await self._begin(partition, raw)
+                continue
+            reborn = cursor.reborn(era)
+            self._cursors[partition] = raw, reborn
+            self._seen[partition] = reborn.snapshot
+
+    def _forget(self, partitions: Iterable[int]) -> None:
+        for partition in partitions:
+            self._cursors.pop(partition, None)
+            self._seen.pop(partition, None)
+
+
+def _grown(since: Snapshot, until: Snapshot, entries: list[Entry], so_far: Window | None = None) -> Window:
+    """The window after these entries of it."""
+    before = so_far or Window(since=since, until=until)
+    return Window(
+        since=since,
+        until=until,
+        position=max([before.position, *(entry.position for entry in entries)]),
+        count=before.count + len(entries),
+        top=max([before.top, *(entry.xid for entry in entries)]),
+    )

@@ -1,0 +1,89 @@
+"""The values a command may hold: text from outside becomes a value here, or is refused with a sentence."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from uuid import UUID
+
+import msgspec
+from email_validator import EmailNotValidError, validate_email
+
+from domain.events import email_key
+
+NAME_LENGTH = 100
+KEY_LENGTH = 200
+MONEY_LIMIT = 100_000_000_000
+"""Minor units: a total must be below one thousand million of the major unit."""
+
+_MONEY = re.compile(r"(0|[1-9][0-9]{0,11})(?:\.([0-9]{1,2}))?", re.ASCII)
+_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+
+
+class Invalid(ValueError):
+    """The text is not such a value; str() says why in a sentence that may be shown to the client."""
+
+
+class Email(msgspec.Struct, frozen=True):
+    """An e-mail address as it is stored, and the key under which it is unique."""
+
+    address: str
+    key: str
+
+
+def name(text: str) -> str:
+    """A person's name: trimmed, in Unicode NFC, 1 to 100 characters, none of them a control."""
+    trimmed = unicodedata.normalize("NFC", text).strip()
+    if not trimmed:
+        raise Invalid("The name is empty; give at least one character.")
+    if len(trimmed) > NAME_LENGTH:
+        raise Invalid(f"The name is longer than {NAME_LENGTH} characters; shorten it.")
+    return _printable(trimmed, "name")
+
+
+def email(text: str) -> Email:
+    """An e-mail address by its syntax alone (no network), normalised; unique regardless of case."""
+    try:
+        address = validate_email(text, check_deliverability=False).normalized
+    except (EmailNotValidError, UnicodeError) as error:
+        raise Invalid("This is not an e-mail address that mail can be sent to.") from error
+    return Email(_printable(address, "e-mail address"), email_key(address))
+
+
+def money(text: str) -> int:
+    """Minor units of a positive decimal string with at most two places: "12.5" is 1250."""
+    match = _MONEY.fullmatch(text)
+    if match is None:
+        raise Invalid('Money is a decimal string with at most two places, such as "12.50".')
+    minor = int(match[1]) * 100 + int((match[2] or "").ljust(2, "0"))
+    if minor == 0:
+        raise Invalid("The amount must be more than zero.")
+    if minor >= MONEY_LIMIT:
+        raise Invalid(f"The amount must be less than {format_money(MONEY_LIMIT)}.")
+    return minor
+
+
+def format_money(minor: int) -> str:
+    """The decimal string of minor units, always with two places: 1250 is "12.50"."""
+    return f"{minor // 100}.{minor % 100:02}"
+
+
+def identifier(text: str) -> UUID:
+    """A UUID in its usual form, 8-4-4-4-12 hexadecimal digits."""
+    if _UUID.fullmatch(text) is None:
+        raise Invalid("An id is a UUID, such as 019b0c9e-7d4e-7bbb-8a51-0a6f3c1d2e4f.")
+    return UUID(text)
+
+
+def idempotency_key(text: str) -> str:
+    """A key the client made up for one request: 1 to 200 printable characters."""
+    if not 1 <= len(text) <= KEY_LENGTH:
+        raise Invalid(f"An idempotency key has 1 to {KEY_LENGTH} characters.")
+    return _printable(text, "idempotency key")
+
+
+def _printable(text: str, what: str) -> str:
+    # Categories C*: controls (NUL too), surrogates, unassigned. Zero-width joiners (Cf) stay: names use them.
+    if any(unicodedata.category(character) in {"Cc", "Cs", "Cn", "Co"} for character in text):
+        raise Invalid(f"The {what} holds a character that cannot be printed; remove it.")
+    return text
