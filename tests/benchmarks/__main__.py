@@ -1,0 +1,111 @@
+"""`python -m tests.benchmarks`: starts the service, drives it, prints what it saw."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path  # noqa: TC003  (typer reads the annotations)
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.embedded import EmbeddedError
+from tests.benchmarks import machine, report
+from tests.benchmarks.bench import Bench, Options
+from tests.benchmarks.figures import Found
+from tests.benchmarks.processes import ProcessError
+from tests.benchmarks.scenarios import SCENARIOS, Alone, OnService, Scenario
+from tests.benchmarks.services import Service, tandem_serve
+from tests.benchmarks.wire import AnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NAMES = ", ".join(scenario.name for scenario in SCENARIOS)
+
+
+def main(
+    *,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long each measurement lasts.")] = 10,
+    connections: Annotated[int, typer.Option(min=1, help="Keep-alive connections.")] = 32,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each side of the yardstick.")] = 3,
+    rate: Annotated[float, typer.Option(min=0.1, help="Mutations a second in `visible`.")] = 100,
+    only: Annotated[list[str] | None, typer.Option(help=f"One of: {NAMES}. Repeatable.")] = None,
+    url: Annotated[str | None, typer.Option(help="Drive this running service instead.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write everything to this file too.")] = None,
+) -> None:
+    """Measures Tandem as its clients see it. Keep the machine quiet while it runs."""
+    if unknown := set(only or ()) - {scenario.name for scenario in SCENARIOS}:
+        named = ", ".join(sorted(unknown))
+        raise typer.BadParameter(f"{named}: there is only {NAMES}.", param_hint="--only")
+    options = Options(
+        seconds=seconds,
+        connections=connections,
+        rounds=rounds,
+        rate=rate,
+        warm_up=max(0.2, min(2.0, seconds / 4)),
+    )
+    chosen = [scenario for scenario in SCENARIOS if not only or scenario.name in only]
+    found = Found(configuration={**machine.configuration(), "options": asdict(options)})
+    stopped = _measured(chosen, Bench(options=options, found=found), url)
+    report.show(found, report.console())
+    if json is not None:
+        report.write_json(found, json)
+    if stopped or found.failed:  # the figures of a service that answers wrongly are worth nothing
+        sys.exit(stopped or 1)
+
+
+def _measured(chosen: Sequence[Scenario], bench: Bench, url: str | None) -> str | None:
+    """Runs the scenarios; when they cannot go on, says why: what was found until then remains."""
+    try:
+        asyncio.run(_run(chosen, bench, url))
+    except (ProcessError, AnswerError, EmbeddedError, OSError) as failed:
+        return f"The benchmark stopped. {failed}"
+    except asyncio.CancelledError:
+        return "The benchmark was told to stop."
+    return None
+
+
+async def _run(chosen: Sequence[Scenario], bench: Bench, url: str | None) -> None:
+    _stop_cleanly_on_sigterm()
+    with bench.working():
+        if url is not None:
+            await _on_running_service(bench, chosen, Service(url=url))
+        else:
+            await _on_own_service(bench, chosen)
+
+
+def _stop_cleanly_on_sigterm() -> None:
+    if task := asyncio.current_task():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+
+async def _on_running_service(bench: Bench, chosen: Sequence[Scenario], service: Service) -> None:
+    able = [s for s in chosen if isinstance(s, OnService) and not s.own_only]
+    if left_out := ", ".join(scenario.name for scenario in chosen if scenario not in able):
+        bench.found.notes.append(f"Left out, it needs processes of its own: {left_out}.")
+    bench.found.configuration["service"] = service.url
+    await bench.seed(service)
+    for scenario in able:
+        await scenario.run(bench, service)
+
+
+async def _on_own_service(bench: Bench, chosen: Sequence[Scenario]) -> None:
+    for scenario in chosen:
+        if isinstance(scenario, Alone):
+            await scenario.run(bench)
+    able = [scenario for scenario in chosen if isinstance(scenario, OnService)]
+    if not able:
+        return
+    async with tandem_serve(bench.directory) as service:
+        if service.stores is not None:
+            bench.found.configuration |= await machine.store_settings(service.stores)
+        await bench.seed(service)
+        for scenario in able:
+            await scenario.run(bench, service)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,62 @@
+"""What the benchmark asks of its load generator (a plan) and what that hands back (what it saw)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Workload = Literal["create_user", "user_by_id", "users_page", "visible"]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """One measurement. Times in seconds; `rate` in mutations a second, for the open loop alone."""
+
+    workload: Workload
+    url: str
+    connections: int
+    seconds: float
+    warm_up: float
+    rate: float = 0.0
+    ids: list[str] = []
+    cursors: list[str | None] = []
+    service: list[int] = []  # pids whose CPU is the service's
+    stores: list[int] = []  # pids whose CPU is PostgreSQL's and Valkey's
+
+
+class CpuUsed(msgspec.Struct, frozen=True, kw_only=True):
+    """CPU seconds used while measuring; None where the operating system does not say."""
+
+    service: float | None
+    stores: float | None
+    generator: float
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened in the measured seconds; latencies in seconds, failures as a sentence."""
+
+    seconds: float
+    latencies: dict[str, list[float]]
+    polls: int
+    failed: int
+    first_failure: str | None
+    cpu: CpuUsed
+
+
+class Tally:
+    """Collects while a measurement runs. `measuring` is false in the warm-up and after the end."""
+
+    def __init__(self) -> None:
+        self.measuring = False
+        self.latencies: dict[str, list[float]] = {}
+        self.polls = 0
+        self.failed = 0
+        self.first_failure: str | None = None
+
+    def took(self, measure: str, seconds: float) -> None:
+        self.latencies.setdefault(measure, []).append(seconds)
+
+    def fail(self, reason: str) -> None:
+        """Counts in the warm-up too: a wrong answer is wrong at any time."""
+        self.failed += 1
+        self.first_failure = self.first_failure or reason

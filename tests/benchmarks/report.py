@@ -1,0 +1,85 @@
+"""Prints what a run found: tables for people, JSON for machines, the configuration with both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.benchmarks.figures import Found, Row
+
+
+LEGEND = "service, stores: CPU in µs an answer; load: the load generator's share of one core"
+PIPED = 100  # columns, where there is no terminal to ask
+
+
+def console() -> Console:
+    on_screen = Console()
+    return on_screen if on_screen.is_terminal else Console(width=PIPED)
+
+
+def write_json(found: Found, file: Path) -> None:
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+
+
+def show(found: Found, console: Console) -> None:
+    if found.rows:
+        console.print(_rows(found))
+    if found.figures:
+        console.print(_figures(found))
+    console.print(_configuration(found))
+    for note in found.notes:
+        console.print(note)
+    for row in found.rows:
+        if row.failed:
+            name = row.name.strip()
+            console.print(f"{name}: {row.failed} failed, the first: {row.first_failure}")
+
+
+def _rows(found: Found) -> Table:
+    table = Table(box=box.SIMPLE, caption=LEGEND)
+    table.add_column("", min_width=37)
+    for heading in ("per s", "p50 ms", "p99 ms", "max ms", "service", "stores", "load"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in found.rows:
+        table.add_row(row.name, *_cells(row))
+    return table
+
+
+def _cells(row: Row) -> list[str]:
+    times = row.latency
+    return [
+        _number(row.per_second, "{:,.0f}"),
+        _number(times.p50 if times else None, "{:.2f}"),
+        _number(times.p99 if times else None, "{:.2f}"),
+        _number(times.max if times else None, "{:.2f}"),
+        _number(row.service_cpu, "{:,.0f}"),
+        _number(row.stores_cpu, "{:,.0f}"),
+        _number(row.generator_busy, "{:.0%}"),
+    ]
+
+
+def _number(value: float | None, shape: str) -> str:
+    return "" if value is None else shape.format(value)
+
+
+def _figures(found: Found) -> Table:
+    table = Table(box=box.SIMPLE, show_header=False)
+    for figure in found.figures:
+        table.add_row(figure.name, f"{figure.value:.2f} {figure.unit}")
+    return table
+
+
+def _configuration(found: Found) -> Table:
+    table = Table(box=box.SIMPLE, show_header=False, title="Configuration", title_justify="left")
+    for name, value in found.configuration.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {one}" for key, one in value.items())
+        table.add_row(name, str(value))
+    return table

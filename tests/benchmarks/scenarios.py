@@ -1,0 +1,76 @@
+"""The list of what is measured. A new scenario is one function and one line in SCENARIOS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.benchmarks.figures import Figure, row
+from tests.benchmarks.start_up import start_up
+from tests.benchmarks.yardstick import yardstick
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tests.benchmarks.bench import Bench
+    from tests.benchmarks.services import Service
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnService:
+    """Measures a running service, our own or the one at --url."""
+
+    name: str
+    run: Callable[[Bench, Service], Awaitable[None]]
+    own_only: bool = False  # needs the stores of a service that the benchmark started
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alone:
+    """Starts what it measures itself and runs before any other service is up."""
+
+    name: str
+    run: Callable[[Bench], Awaitable[None]]
+
+
+async def user_by_id(bench: Bench, service: Service) -> None:
+    seen = await bench.measure("user by id", "user_by_id", service)
+    bench.found.rows.append(row("user by id", [seen]))
+
+
+async def users_page(bench: Bench, service: Service) -> None:
+    seen = await bench.measure("a page of 20 users", "users_page", service)
+    bench.found.rows.append(row("a page of 20 users", [seen]))
+
+
+async def create_user(bench: Bench, service: Service) -> None:
+    seen = await bench.measure("createUser", "create_user", service)
+    bench.found.rows.append(row("createUser", [seen]))
+
+
+async def visible(bench: Bench, service: Service) -> None:
+    """From a mutation's answer to the first `user` answer that shows it, at a fixed rate."""
+    rate = bench.options.rate
+    title = f"createUser, {rate:g}/s arriving"
+    seen = await bench.measure(title, "visible", service, rate=rate)
+    bench.found.rows += [
+        row(f"{title}: answered", [seen], cpu=False),
+        row("  from answered to visible", [seen], "visible", cpu=False),
+        row("  generator's lateness", [seen], "generator late", cpu=False),
+    ]
+    followed = len(seen.latencies.get("visible", ())) or 1
+    bench.found.figures.append(
+        Figure(name="queries until visible", value=seen.polls / followed, unit="a mutation")
+    )
+
+
+Scenario = OnService | Alone
+
+SCENARIOS: tuple[Scenario, ...] = (
+    Alone(name="start-up", run=start_up),
+    OnService(name="user-by-id", run=user_by_id),
+    OnService(name="users-page", run=users_page),
+    OnService(name="visible", run=visible),
+    OnService(name="yardstick", run=yardstick, own_only=True),
+    OnService(name="create-user", run=create_user),  # last: it leaves many thousand users behind
+)
