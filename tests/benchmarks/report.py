@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 LEGEND = "service, stores: CPU in µs an answer; load: the load generator's share of one core"
-PIPED = 100  # columns, where there is no terminal to ask
+PIPED = 110  # columns, where there is no terminal to ask
 
 
 def console() -> Console:
@@ -44,7 +44,7 @@ def show(found: Found, console: Console) -> None:
 
 def _rows(found: Found) -> Table:
     table = Table(box=box.SIMPLE, caption=LEGEND)
-    table.add_column("", min_width=37)
+    table.add_column("")
     for heading in ("per s", "p50 ms", "p99 ms", "max ms", "service", "stores", "load"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in found.rows:
