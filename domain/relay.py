@@ -8,6 +8,7 @@ loses the comparison and reads again.
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -49,7 +50,10 @@ class Stream(Protocol):
 class Relay:
     """Carries the events of some partitions. One pass at a time."""
 
-    def __init__(self, log: EventLog, stream: Stream, partitions: Iterable[int]) -> None:
+    def __init__(
+        self, log: EventLog, stream: Stream, partitions: Iterable[int], *, verify_every: float = 0.5
+    ) -> None:
+        """`verify_every`: seconds between looks whether Redis still has the cursors we remember."""
         self._log = log
         self._stream = stream
         self._partitions = tuple(partitions)
@@ -57,9 +61,12 @@ class Relay:
         # How far each partition has been seen to hold nothing new, which is further than its cursor says:
         # a cursor is stored only together with entries.
         self._seen: dict[int, Snapshot] = {}
+        self._verify_every = verify_every
+        self._verified_at = time.monotonic()
 
     async def run_once(self) -> int:
         """One pass over all partitions; answers how many appends it tried. 0: there was nothing new."""
+        await self._verify_cursors()
         await self._read_cursors()
         groups: dict[Snapshot, list[int]] = defaultdict(list)
         paging = []
@@ -74,6 +81,16 @@ class Relay:
         for snapshot, partitions in groups.items():
             tried += await self._window(snapshot, partitions)
         return tried
+
+    async def _verify_cursors(self) -> None:
+        """An append would notice a changed cursor; this notices it where there is nothing to append."""
+        if time.monotonic() < self._verified_at + self._verify_every:
+            return
+        known = list(self._cursors)
+        for partition, raw in zip(known, await self._stream.cursors(known), strict=True):
+            if raw != self._cursors[partition][0]:
+                self._forget([partition])
+        self._verified_at = time.monotonic()
 
     async def _read_cursors(self) -> None:
         unknown = [partition for partition in self._partitions if partition not in self._cursors]

@@ -1,0 +1,114 @@
+"""Listening to changes: one Redis connection per process, however many wait, and only for whom somebody waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import RedisError
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+_SILENT = "tandem:silent"
+"""A channel nobody publishes on: it keeps the connection in the subscribed state when nobody waits."""
+
+_PAUSE = 0.2
+"""Seconds between attempts to reach Redis."""
+
+
+class Subscription:
+    """What one listener sees of a channel: that there was news since it last looked."""
+
+    def __init__(self) -> None:
+        self.ready = asyncio.Event()
+        self._news = asyncio.Event()
+
+    def notify(self) -> None:
+        self._news.set()
+
+    async def wait(self, seconds: float | None) -> bool:
+        """Whether there was news, waiting up to so many seconds for it (None: for ever)."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            return False
+        self._news.clear()
+        return True
+
+
+class Changes:
+    """Channels of Redis, shared. `async with` it: that is how long it listens."""
+
+    def __init__(self, redis: Redis, *, patience: float = 2.0) -> None:
+        """`redis` decodes replies and has no read timeout; `patience`: seconds to wait for a subscription."""
+        self._redis = redis
+        self._patience = patience
+        self._listeners: dict[str, set[Subscription]] = defaultdict(set)
+        self._pubsub: Any = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Changes:
+        self._task = asyncio.create_task(self._listen(), name="changes")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    @asynccontextmanager
+    async def of(self, channel: str) -> AsyncIterator[Subscription]:
+        """Listens to a channel; whatever is published after entry is news."""
+        subscription = Subscription()
+        first = not self._listeners[channel]
+        self._listeners[channel].add(subscription)
+        try:
+            if not first:
+                self._follow(channel, subscription)
+            else:
+                await self._tell("subscribe", channel)
+            with suppress(TimeoutError):  # Redis is away; the reads that follow will say so
+                async with asyncio.timeout(self._patience):
+                    await subscription.ready.wait()
+            yield subscription
+        finally:
+            self._listeners[channel].discard(subscription)
+            if not self._listeners[channel]:
+                del self._listeners[channel]
+                await self._tell("unsubscribe", channel)
+
+    def _follow(self, channel: str, subscription: Subscription) -> None:
+        """Another listener has asked for the channel before; it may still be waiting for Redis to say yes."""
+        if any(other.ready.is_set() for other in self._listeners[channel]):
+            subscription.ready.set()
+
+    async def _tell(self, verb: str, channel: str) -> None:
+        if self._pubsub is not None:
+            with suppress(RedisError, OSError):  # the listening task notices as well and subscribes anew
+                await getattr(self._pubsub, verb)(channel)
+
+    async def _listen(self) -> None:
+        while True:
+            with suppress(RedisError, OSError):
+                async with self._redis.pubsub() as pubsub:
+                    await pubsub.subscribe(_SILENT, *self._listeners)
+                    self._pubsub = pubsub
+                    await self._receive(pubsub)
+            self._pubsub = None
+            await asyncio.sleep(_PAUSE)
+
+    async def _receive(self, pubsub: Any) -> None:
+        while True:
+            message = await pubsub.get_message(timeout=None)
+            if message is None:
+                continue
+            for subscription in self._listeners.get(message["channel"], ()):
+                if message["type"] == "subscribe":
+                    subscription.ready.set()  # after a break this is news as well: something may have been missed
+                subscription.notify()

@@ -1,0 +1,42 @@
+"""Why the read model cannot answer. Each has the code that the client sees and a sentence fit for clients."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ReadModelError(Exception):
+    """The read model cannot answer now; asking again later may succeed."""
+
+    code: ClassVar[str]
+
+
+class ReadModelBehind(ReadModelError):
+    """The user has not reached the version that was asked for within the deadline."""
+
+    code = "READ_MODEL_BEHIND"
+
+    def __init__(self, wanted: int, have: int) -> None:
+        super().__init__(
+            f"The read model has version {have} of this user, you asked for {wanted}; ask again in a moment."
+        )
+        self.wanted = wanted
+        self.have = have
+
+
+class ReadModelRebuilding(ReadModelError):
+    """There is nothing to answer from yet."""
+
+    code = "READ_MODEL_REBUILDING"
+
+    def __init__(self) -> None:
+        super().__init__("The read model is being built; ask again in a moment.")
+
+
+class ReadModelUnavailable(ReadModelError):
+    """Redis does not answer."""
+
+    code = "READ_MODEL_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("The read model cannot be reached; ask again in a moment.")

@@ -1,0 +1,74 @@
+"""Calls to our functions inside Redis, loading them when Redis does not have them (yet, or any more)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from redis.exceptions import ResponseError
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+_SOURCE = (Path(__file__).parent / "functions.lua").read_text()
+VERSION = hashlib.sha256(_SOURCE.encode()).hexdigest()[:8]
+
+Argument = str | bytes | int
+
+
+class Gone(Exception):
+    """The generation a call was about is void or removed."""
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A call of a function of functions.lua."""
+
+    name: str
+    keys: Sequence[str]
+    arguments: Sequence[Argument] = ()
+
+    def words(self) -> tuple[Argument, ...]:
+        return "FCALL", f"{self.name}_{VERSION}", len(self.keys), *self.keys, *self.arguments
+
+
+class Functions:
+    """Raises what redis-py raises, and Gone."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def load(self) -> None:
+        """Loads the library of this version of the code; one that is there stays."""
+        source = _SOURCE.replace("VERSION", VERSION)
+        await self._redis.execute_command("FUNCTION", "LOAD", "REPLACE", source)
+
+    async def call(self, name: str, keys: Sequence[str], *arguments: Argument) -> Any:
+        [reply] = await self.calls([Call(name, keys, arguments)])
+        return reply
+
+    async def calls(self, calls: Sequence[Call]) -> list[Any]:
+        """Several calls in one round trip; raises the first error among the replies."""
+        replies = await self._pipelined(calls)
+        if any(_missing(reply) for reply in replies):
+            await self.load()
+            # Also those that did run: every function may be called twice.
+            replies = await self._pipelined(calls)
+        for reply in replies:
+            if isinstance(reply, ResponseError) and str(reply).startswith("GONE"):
+                raise Gone
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
+
+    async def _pipelined(self, calls: Sequence[Call]) -> list[Any]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for call in calls:
+            pipeline.execute_command(*call.words())
+        return await pipeline.execute(raise_on_error=False)
+
+
+def _missing(reply: object) -> bool:
+    return isinstance(reply, ResponseError) and "Function not found" in str(reply)

@@ -1,0 +1,110 @@
+"""Generations: which one serves, which are left over, and what makes two versions of the code differ."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import secrets
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from redis.exceptions import ResponseError
+
+from domain import events
+from readside.functions import Functions
+from readside.keys import Keys, Partition
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+RETIRE_AFTER = 600
+"""Seconds without a reader of its group after which a generation is removed."""
+
+
+def fingerprint(modules: Sequence[ModuleType]) -> str:
+    """What the projections do, as 12 hexadecimal digits: comments and layout do not count."""
+    digest = hashlib.sha256()
+    here = Path(__file__).parent
+    files = [Path(str(module.__file__)) for module in modules]
+    for file in sorted([*files, here / "keys.py", Path(events.__file__)]):
+        digest.update(ast.dump(ast.parse(file.read_text())).encode())
+    digest.update((here / "functions.lua").read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def new_generation() -> str:
+    """A name that was never used, also not before Redis was emptied. They sort by age."""
+    return f"{time.time_ns() // 1_000_000:x}-{secrets.token_hex(2)}"
+
+
+class Generations:
+    """The generations of one partition, for one version of the code."""
+
+    def __init__(self, redis: Redis, partition: Partition, fingerprint: str) -> None:
+        """`redis` decodes replies."""
+        self._redis = redis
+        self._functions = Functions(redis)
+        self._partition = partition
+        self._fingerprint = fingerprint
+
+    async def serving(self) -> Keys | None:
+        """The generation that readers of this version of the code are answered from, if it is whole."""
+        name = await self._redis.hget(
+            self._partition.generations, f"serving:{self._fingerprint}"
+        )
+        if name is None or not await self._has_group(name):
+            return None
+        return Keys(self._partition, name)
+
+    async def build(self, consumer: str) -> Keys | None:
+        """A new generation, behind everything in the stream; None if no relay has begun the stream yet."""
+        keys = Keys(self._partition, new_generation())
+        names = [self._partition.stream, self._partition.cursor, self._partition.generations]
+        built = await self._functions.call("build", names, keys.generation, consumer)
+        return keys if built else None
+
+    async def serve(self, keys: Keys) -> bool:
+        """The flip. False: the generation is void by now."""
+        names = [self._partition.generations]
+        flipped = await self._functions.call("serve", names, keys.generation, self._fingerprint)
+        return bool(flipped)
+
+    async def retire(self, keep: Keys) -> int:
+        """Removes generations that nobody has read for long; answers how many."""
+        fields: dict[str, str] = await self._redis.hgetall(self._partition.generations)
+        serving = {name for field, name in fields.items() if field.startswith("serving:")}
+        names = [name for name in fields if ":" not in name and name != keep.generation]
+        removed = 0
+        for name in names:
+            if fields[name] == "void" or await self._idle(name) > RETIRE_AFTER:
+                await self._remove(Keys(self._partition, name), fields if name in serving else {})
+                removed += 1
+        return removed
+
+    async def _remove(self, keys: Keys, pointers: dict[str, str]) -> None:
+        stale = [field for field, name in pointers.items() if name == keys.generation]
+        await self._redis.hdel(self._partition.generations, keys.generation, *stale)
+        if await self._has_group(keys.generation):
+            await self._redis.xgroup_destroy(self._partition.stream, keys.generation)
+        async for name in self._redis.scan_iter(match=keys.of("*"), count=1000):
+            await self._redis.unlink(name)
+
+    async def _has_group(self, name: str) -> bool:
+        return any(group["name"] == name for group in await self._groups())
+
+    async def _groups(self) -> list[dict[str, object]]:
+        try:
+            groups: list[dict[str, object]] = await self._redis.xinfo_groups(self._partition.stream)
+        except ResponseError:  # there is no stream
+            return []
+        return groups
+
+    async def _idle(self, name: str) -> float:
+        """Seconds since anybody read for this generation."""
+        if not await self._has_group(name):
+            return float("inf")
+        consumers = await self._redis.xinfo_consumers(self._partition.stream, name)
+        return min((consumer["idle"] / 1000 for consumer in consumers), default=float("inf"))

@@ -1,0 +1,66 @@
+"""Names in Redis. Every key of a partition carries its hash tag, so that one function may touch them all."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import msgspec
+
+WAKE = "tandem:wake"
+"""The channel on which a command tells a relay in another process which partition has news."""
+
+
+class Partition(msgspec.Struct, frozen=True):
+    """The keys of a partition that outlive every generation."""
+
+    number: int
+
+    @property
+    def prefix(self) -> str:
+        return f"tandem:{{{self.number}}}"
+
+    @property
+    def stream(self) -> str:
+        return f"{self.prefix}:stream"
+
+    @property
+    def cursor(self) -> str:
+        """The relay's cursor."""
+        return f"{self.prefix}:cursor"
+
+    @property
+    def generations(self) -> str:
+        """A hash: generation -> live or void; serving:<fingerprint> -> the generation readers use."""
+        return f"{self.prefix}:generations"
+
+    @property
+    def owner(self) -> str:
+        """Which projector works on the partition."""
+        return f"{self.prefix}:owner"
+
+    def changed(self, user_id: UUID) -> str:
+        """The channel that carries each new version of a user."""
+        return f"{self.prefix}:changed:{user_id}"
+
+
+class Keys(msgspec.Struct, frozen=True):
+    """The keys of one generation of a partition; the projections' keys are made by `of`."""
+
+    partition: Partition
+    generation: str
+
+    def of(self, *parts: object) -> str:
+        return ":".join((self.partition.prefix, self.generation, *map(str, parts)))
+
+    def user(self, user_id: UUID) -> str:
+        """The user's hash. Its field `version` is the gate's: no projection writes it."""
+        return self.of("user", user_id)
+
+    @property
+    def parked(self) -> str:
+        """A hash: user id -> why this user is set aside, as JSON."""
+        return self.of("parked")
+
+    @property
+    def counters(self) -> str:
+        return self.of("counters")

@@ -1,0 +1,39 @@
+"""The customers by lifetime value: in each partition a sorted set of ids by the total of completed orders."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from domain.events import OrderCompleted, UserErased
+from readside.keys import Keys
+from readside.projection import Command, Happened
+from readside.reader import Reads
+
+
+def project(keys: Keys, happened: Happened) -> list[Command]:
+    match happened.event:
+        case OrderCompleted(total=total):
+            return [("ZINCRBY", keys.of("customers"), str(total), str(happened.user_id))]
+        case UserErased():
+            return [("ZREM", keys.of("customers"), str(happened.user_id))]
+        case _:
+            return []
+
+
+async def top(reads: Reads, first: int) -> list[UUID]:
+    """The `first` customers of the highest lifetime value, none who has completed no order.
+
+    Of two with the same value the younger comes first. Raises ReadModelError.
+    """
+    found = await reads.ask_all(
+        lambda keys: [("ZREVRANGE", keys.of("customers"), "0", str(first - 1), "WITHSCORES")]
+    )
+    ranked = sorted(
+        (
+            (int(float(score)), user)
+            for [flat] in found
+            for user, score in zip(flat[::2], flat[1::2], strict=True)
+        ),
+        reverse=True,
+    )
+    return [UUID(user) for _, user in ranked[:first]]

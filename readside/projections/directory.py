@@ -1,0 +1,43 @@
+"""All users, newest first: in each partition a sorted set of ids, which sort by the time they were made."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import msgspec
+
+from domain.events import UserCreated, UserErased
+from readside.keys import Keys
+from readside.projection import Command, Happened
+from readside.reader import Reads
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    ids: list[UUID]
+    has_next: bool
+
+
+def project(keys: Keys, happened: Happened) -> list[Command]:
+    match happened.event:
+        case UserCreated():
+            return [("ZADD", keys.of("users"), "0", str(happened.user_id))]
+        case UserErased():
+            return [("ZREM", keys.of("users"), str(happened.user_id))]
+        case _:
+            return []
+
+
+async def page(reads: Reads, first: int, after: UUID | None) -> Page:
+    """The `first` newest users, or those that come behind the user `after`. Raises ReadModelError."""
+    newest = "+" if after is None else f"({after}"
+    limit = ("LIMIT", "0", str(first + 1))
+    found = await reads.ask_all(
+        lambda keys: [("ZRANGE", keys.of("users"), newest, "-", "BYLEX", "REV", *limit)]
+    )
+    ids = sorted((user for [users] in found for user in users), reverse=True)
+    return Page(ids=[UUID(user) for user in ids[:first]], has_next=len(ids) > first)
+
+
+async def count(reads: Reads) -> int:
+    """How many users there are. Raises ReadModelError."""
+    return sum(number for [number] in await reads.ask_all(lambda keys: [("ZCARD", keys.of("users"))]))

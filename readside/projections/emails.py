@@ -1,0 +1,30 @@
+"""The user by e-mail address: in each partition a hash from the address's key to the user who has it."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from domain.events import UserCreated, UserEmailUpdated, UserErased, email_key
+from readside.keys import Keys
+from readside.projection import Command, Happened
+from readside.reader import Reads
+
+
+def project(keys: Keys, happened: Happened) -> list[Command]:
+    index, reverse, user = keys.of("emails"), keys.of("email-of"), str(happened.user_id)
+    match happened.event:
+        case UserCreated(email=email) | UserEmailUpdated(email=email):
+            return [("REINDEX", index, reverse, user, email_key(email))]
+        case UserErased():
+            return [("REINDEX", index, reverse, user, "")]
+        case _:
+            return []
+
+
+async def find(reads: Reads, key: str) -> UUID | None:
+    """The id of the user with this address key. Raises ReadModelError.
+
+    While an address is passing from one user to another two may hold it for a moment: the younger wins.
+    """
+    found = await reads.ask_all(lambda keys: [("HGET", keys.of("emails"), key)])
+    return max((UUID(user) for [user] in found if user is not None), default=None)

@@ -1,0 +1,103 @@
+"""The orders of a user: a sorted set of order ids by the user's version at placement, and a hash of their facts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from domain.events import OrderCancelled, OrderCompleted, OrderId, OrderPlaced, UserErased
+from readside.keys import Keys
+from readside.projection import Command, Happened
+from readside.reader import Reads
+
+
+class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    status: str
+    """OPEN, COMPLETED or CANCELLED."""
+    total: int
+    """Minor units."""
+    placed_at: datetime
+    completed_at: datetime | None
+    sequence: int
+    """The user's version at placement: a user's orders are sorted by it."""
+
+
+class OrderPage(msgspec.Struct, frozen=True, kw_only=True):
+    rows: list[OrderRow]
+    has_next: bool
+
+
+def project(keys: Keys, happened: Happened) -> list[Command]:
+    ids, facts = keys.of("orders", happened.user_id), keys.of("order-facts", happened.user_id)
+    at = happened.at.isoformat()
+    match happened.event:
+        case OrderPlaced(order_id=order_id, total=total):
+            return [
+                ("ZADD", ids, str(happened.version), str(order_id)),
+                ("HSET", facts, f"{order_id}:placed", f"{total} {at}"),
+            ]
+        case OrderCompleted(order_id=order_id):
+            return [_closed(facts, order_id, "COMPLETED", at)]
+        case OrderCancelled(order_id=order_id):
+            return [_closed(facts, order_id, "CANCELLED", at)]
+        case UserErased():
+            return [("DEL", ids, facts)]
+        case _:
+            return []
+
+
+def _closed(facts: str, order_id: OrderId, status: str, at: str) -> Command:
+    return ("HSET", facts, f"{order_id}:closed", f"{status} {at}")
+
+
+async def page(reads: Reads, user_id: UUID, first: int, after: int | None) -> OrderPage:
+    """The `first` newest orders of a user, or those behind the sequence `after`. Raises ReadModelError."""
+    partition = reads.partition_of(user_id)
+    newest = "+inf" if after is None else f"({after}"
+    limit = ("LIMIT", "0", str(first + 1))
+    [flat] = await reads.ask(
+        partition,
+        lambda keys: [
+            ("ZREVRANGEBYSCORE", keys.of("orders", user_id), newest, "-inf", "WITHSCORES", *limit)
+        ],
+    )
+    ids, sequences = flat[::2], flat[1::2]
+    if not ids:
+        return OrderPage(rows=[], has_next=False)
+    names = [f"{order_id}:{fact}" for order_id in ids[:first] for fact in ("placed", "closed")]
+    [facts] = await reads.ask(
+        partition, lambda keys: [("HMGET", keys.of("order-facts", user_id), *names)]
+    )
+    # An erasure between the two questions leaves ids without facts: those orders are gone.
+    rows = [
+        _row(order_id, int(float(sequence)), placed, closed)
+        for order_id, sequence, placed, closed in zip(
+            ids[:first], sequences[:first], facts[::2], facts[1::2], strict=True
+        )
+        if placed is not None
+    ]
+    return OrderPage(rows=rows, has_next=len(ids) > first)
+
+
+async def count(reads: Reads, user_id: UUID) -> int:
+    """How many orders the user has placed. Raises ReadModelError."""
+    [number] = await reads.ask(
+        reads.partition_of(user_id), lambda keys: [("ZCARD", keys.of("orders", user_id))]
+    )
+    return int(number)
+
+
+def _row(order_id: str, sequence: int, placed: str, closed: str | None) -> OrderRow:
+    total, placed_at = placed.split(" ")
+    status, closed_at = closed.split(" ") if closed else ("OPEN", "")
+    return OrderRow(
+        id=UUID(order_id),
+        status=status,
+        total=int(total),
+        placed_at=datetime.fromisoformat(placed_at),
+        completed_at=datetime.fromisoformat(closed_at) if status == "COMPLETED" else None,
+        sequence=sequence,
+    )

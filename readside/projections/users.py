@@ -1,0 +1,126 @@
+"""The user by id: one hash per user."""
+
+from __future__ import annotations
+
+from asyncio import Future, gather
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import assert_never
+from uuid import UUID
+
+import msgspec
+
+from domain.events import (
+    OrderCancelled,
+    OrderCompleted,
+    OrderPlaced,
+    UserCreated,
+    UserEmailUpdated,
+    UserErased,
+    UserRenamed,
+)
+from readside.errors import ReadModelBehind
+from readside.keys import Keys
+from readside.projection import Command, Happened
+from readside.reader import Reads, Replies
+
+FIELDS = ("version", "name", "email", "createdAt", "updatedAt", "orderCount", "lifetimeValue")
+
+
+class UserRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    version: int
+    name: str
+    email: str
+    created_at: datetime
+    updated_at: datetime
+    order_count: int
+    lifetime_value: int
+    """Minor units."""
+
+
+def project(keys: Keys, happened: Happened) -> list[Command]:
+    key, at = keys.user(happened.user_id), happened.at.isoformat()
+    match happened.event:
+        case UserCreated(name=name, email=email):
+            return [("HSET", key, "name", name, "email", email, "createdAt", at, "updatedAt", at)]
+        case UserEmailUpdated(email=email):
+            return [("HSET", key, "email", email, "updatedAt", at)]
+        case UserRenamed(name=name):
+            return [("HSET", key, "name", name, "updatedAt", at)]
+        case OrderPlaced():
+            return [("HSET", key, "updatedAt", at), ("HINCRBY", key, "orderCount", "1")]
+        case OrderCompleted(total=total):
+            return [
+                ("HSET", key, "updatedAt", at),
+                ("HINCRBY", key, "lifetimeValue", str(total)),
+            ]
+        case OrderCancelled():
+            return [("HSET", key, "updatedAt", at)]
+        case UserErased():
+            return [("DEL", key)]  # the gate writes the version anew: a tombstone that says nothing else
+        case _:
+            assert_never(happened.event)
+
+
+async def fetch(reads: Reads, user_id: UUID, *, min_version: int = 0) -> UserRow | None:
+    """The user, or None if there is none (any more), in `min_version` or newer.
+
+    Waits for that version up to the reader's patience, then raises ReadModelBehind. Raises ReadModelError.
+    """
+    version, row = await _read(reads, user_id)
+    if version >= min_version:
+        return row
+    async with reads.changes(user_id) as changes:
+        version, row = await _read(reads, user_id)
+        while version < min_version:
+            if not await changes.wait(reads.patience):
+                raise ReadModelBehind(min_version, version)
+            version, row = await _read(reads, user_id)
+    return row
+
+
+async def fetch_many(reads: Reads, ids: Sequence[UUID]) -> list[UserRow]:
+    """The users with these ids in their order; those who do not exist are left out."""
+    asked = [_ask(reads, user_id) for user_id in ids]
+    rows = [_row(user_id, reply)[1] for user_id, reply in zip(ids, await gather(*asked), strict=True)]
+    return [row for row in rows if row is not None]
+
+
+async def changes(reads: Reads, user_id: UUID) -> AsyncIterator[UserRow | None]:
+    """The user's present state, then each newer one; None, at last, once the user is erased."""
+    async with reads.changes(user_id) as changed:
+        version, row = await _read(reads, user_id)
+        yield row
+        while row is not None or version == 0:
+            await changed.wait(None)
+            newer, row = await _read(reads, user_id)
+            if newer > version:
+                version = newer
+                yield row
+
+
+async def _read(reads: Reads, user_id: UUID) -> tuple[int, UserRow | None]:
+    return _row(user_id, await _ask(reads, user_id))
+
+
+def _ask(reads: Reads, user_id: UUID) -> Future[Replies]:
+    partition = reads.partition_of(user_id)
+    return reads.ask(partition, lambda keys: [("HMGET", keys.user(user_id), *FIELDS)])
+
+
+def _row(user_id: UUID, replies: Replies) -> tuple[int, UserRow | None]:
+    """The version of the user, 0 if there never was one, and the user unless there is none."""
+    version, name, email, created_at, updated_at, order_count, lifetime_value = replies[0]
+    if name is None:
+        return int(version or 0), None
+    return int(version), UserRow(
+        id=user_id,
+        version=int(version),
+        name=name,
+        email=email,
+        created_at=datetime.fromisoformat(created_at),
+        updated_at=datetime.fromisoformat(updated_at),
+        order_count=int(order_count or 0),
+        lifetime_value=int(lifetime_value or 0),
+    )

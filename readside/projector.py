@@ -1,0 +1,160 @@
+"""From a partition's stream into its read models, through the version gate.
+
+One projector works on a partition at a time, by a lease that only spares others the same work: two at once
+would do no harm. All of them read as one consumer, so what a dead one had read is simply read again.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import structlog
+from redis.exceptions import ResponseError
+
+from domain.events import Envelope
+from readside.functions import Functions, Gone
+from readside.gate import Delivery, Gate
+from readside.generations import Generations
+from readside.history import History
+from readside.keys import Keys, Partition
+from readside.rebuild import Rebuild
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from readside.gate import Project
+
+CONSUMER = "projector"
+COUNT = 500
+"""The most entries of one read."""
+
+LEASE = 4.0
+"""Seconds after which the partition of a dead projector is free."""
+
+_log = structlog.get_logger(__name__)
+_envelope = msgspec.json.Decoder(Envelope)
+
+
+class Projector:
+    """Works on one partition, whenever its lease can be had. `async with` it: leaving gives the lease back."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        reader: Redis,
+        history: History,
+        partition: int,
+        *,
+        projections: tuple[Project, ...],
+        fingerprint: str,
+    ) -> None:
+        """Both clients decode replies; `reader` may wait in a read for as long as `run_once` is told to."""
+        self._reader = reader
+        self._history = history
+        self._projections = projections
+        self._partition = Partition(partition)
+        self._functions = Functions(redis)
+        self._generations = Generations(redis, self._partition, fingerprint)
+        self._rebuild = Rebuild(redis, history, self._generations, self._gate_of, self._consume)
+        self._me = secrets.token_hex(8)
+        self._leased_at = -LEASE
+        self._gate: Gate | None = None
+        self._pending = True
+        """Whether entries may have been read and not acknowledged: by us before an error, or by a dead one."""
+
+    async def __aenter__(self) -> Projector:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._functions.call("release", [self._partition.owner], self._me)
+
+    async def run_once(self, *, wait: float = 0.0) -> int:
+        """One batch, or a whole rebuild; answers how many entries it had. Waits `wait` seconds for the first."""
+        if not await self._mine():
+            self._gate = None
+            return 0
+        try:
+            if self._gate is None:
+                return await self._take_over()
+            return await self._consume(self._gate, wait)
+        except Gone:
+            self._gate = None
+            return 1  # there is work at once: another generation
+        except BaseException:
+            self._pending = True
+            raise
+
+    async def _take_over(self) -> int:
+        """Finds the generation that serves, or builds one."""
+        keys = await self._generations.serving()
+        self._pending = True
+        if keys is None:
+            keys = await self._rebuild.run_once(CONSUMER, self._mine)
+        if keys is None:
+            return 0
+        self._gate = self._gate_of(keys)
+        await self._generations.retire(keys)
+        return 1
+
+    async def _consume(self, gate: Gate, wait: float = 0.0) -> int:
+        """One batch of the stream through the gate."""
+        entries = await self._read(gate.keys, wait)
+        outcomes = await gate.deliver(
+            [delivery for entry in entries if (delivery := await self._open(gate, *entry))],
+            publish=True,
+        )
+        if entries:
+            _log.debug("projector.batch", partition=self._partition.number, outcomes=dict(outcomes))
+        if len(entries) < COUNT:
+            await self._functions.call("trim", [self._partition.stream])
+        return len(entries)
+
+    async def _read(self, keys: Keys, wait: float) -> list[tuple[str, dict[str, str]]]:
+        """What was read before and not acknowledged comes first, then what is new."""
+        if self._pending:
+            entries = await self._read_from(keys, "0", None)
+            if entries:
+                return entries
+            self._pending = False
+        return await self._read_from(keys, ">", max(1, int(wait * 1000)) if wait else None)
+
+    async def _read_from(
+        self, keys: Keys, start: str, block: int | None
+    ) -> list[tuple[str, dict[str, str]]]:
+        stream = self._partition.stream
+        try:
+            reply: Any = await self._reader.xreadgroup(
+                keys.generation, CONSUMER, {stream: start}, count=COUNT, block=block
+            )
+        except ResponseError as error:
+            if str(error).startswith(("NOGROUP", "UNBLOCKED")):
+                raise Gone from error
+            raise
+        return reply[0][1] if reply else []
+
+    async def _open(self, gate: Gate, entry: str, fields: dict[str, str]) -> Delivery | None:
+        """The envelope in an entry. What is none was not written by a relay: it is passed over, loudly."""
+        try:
+            return Delivery(_envelope.decode(fields["e"]), entry)
+        except (msgspec.MsgspecError, KeyError, TypeError):
+            _log.error("projector.not_an_envelope", partition=self._partition.number, entry=entry)
+            await self._reader.xack(self._partition.stream, gate.keys.generation, entry)
+            return None
+
+    def _gate_of(self, keys: Keys) -> Gate:
+        return Gate(self._functions, self._history, keys, self._projections)
+
+    async def _mine(self) -> bool:
+        """Whether the lease is ours; it is only asked for again when a quarter of it is over."""
+        if time.monotonic() < self._leased_at + LEASE / 4:
+            return True
+        asked_at = time.monotonic()
+        mine = await self._functions.call(
+            "lease", [self._partition.owner], self._me, int(LEASE * 1000)
+        )
+        if mine:
+            self._leased_at = asked_at
+        return bool(mine)

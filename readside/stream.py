@@ -1,0 +1,58 @@
+"""The streams as the relay sees them: where it keeps its cursor and appends its entries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from readside.functions import Call, Functions
+from readside.keys import Partition
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+class Append(Protocol):
+    """What the relay asks for: move the cursor from `expected` to `cursor` and append the entries."""
+
+    @property
+    def partition(self) -> int: ...
+    @property
+    def expected(self) -> bytes: ...
+    @property
+    def cursor(self) -> bytes: ...
+    @property
+    def entries(self) -> Sequence[bytes]: ...
+
+
+class RedisStream:
+    """The relay's stream port on Redis."""
+
+    def __init__(self, redis: Redis) -> None:
+        """`redis` must not retry by itself: a lost reply is the relay's business."""
+        self._redis = redis
+        self._functions = Functions(redis)
+
+    async def cursors(self, partitions: Sequence[int]) -> list[bytes | None]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for partition in partitions:
+            pipeline.get(Partition(partition).cursor)
+        replies: list[bytes | None] = await pipeline.execute()
+        return replies
+
+    async def begin(self, partition: int, expected: bytes | None, cursor: bytes) -> None:
+        keys = Partition(partition)
+        await self._functions.call(
+            "begin", [keys.stream, keys.cursor, keys.generations], expected or b"", cursor
+        )
+
+    async def append(self, appends: Sequence[Append]) -> list[bool]:
+        replies = await self._functions.calls([_call(append) for append in appends])
+        return [reply == 1 for reply in replies]
+
+
+def _call(append: Append) -> Call:
+    keys = Partition(append.partition)
+    return Call(
+        "append", [keys.stream, keys.cursor], [append.expected, append.cursor, *append.entries]
+    )
