@@ -1,0 +1,48 @@
+"""The web application: which address leads where."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+
+from api import graphiql
+from api.execution import Executor
+from api.http import GraphQLOverHTTP
+from api.schema import SCHEMA, sdl
+from api.websocket import GraphQLOverWebSocket
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.types import Lifespan
+
+    from api.context import Context
+
+
+def create_app(context: Context, *, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
+    """The application over these stores. `lifespan` starts and stops what runs beside it."""
+    executor = Executor(SCHEMA, context)
+    over_http = GraphQLOverHTTP(executor, context.limits, graphiql.page)
+    over_websocket = GraphQLOverWebSocket(executor, context.limits)
+    app = Starlette(
+        routes=[
+            Route("/graphql", over_http),
+            WebSocketRoute("/graphql", over_websocket),
+            Route("/schema.graphql", _schema),
+            Route("/livez", _livez),
+            *graphiql.routes(),
+        ],
+        lifespan=lifespan,
+    )
+    app.state.executor = executor
+    return app
+
+
+async def _schema(_: Request) -> PlainTextResponse:
+    return PlainTextResponse(sdl())
+
+
+async def _livez(_: Request) -> PlainTextResponse:
+    return PlainTextResponse("ok\n")

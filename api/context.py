@@ -1,0 +1,74 @@
+"""What every resolver is given: the two stores, and what the client selected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import strawberry
+from graphql import (
+    FieldNode,
+    FragmentSpreadNode,
+    GraphQLIncludeDirective,
+    GraphQLResolveInfo,
+    GraphQLSkipDirective,
+    InlineFragmentNode,
+    SelectionNode,
+    SelectionSetNode,
+)
+from graphql.execution import get_directive_values
+
+from api.limits import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from domain.store import Store
+    from readside.reader import Reads
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """The service behind the edge: `store` carries out commands, `reads` answers queries."""
+
+    store: Store
+    reads: Reads
+    limits: Limits = field(default_factory=Limits)
+
+
+class Info(strawberry.Info[Context, None]):
+    """Strawberry's Info, and a question that resolvers ask of it."""
+
+    def selects(self, *names: str) -> bool:
+        """Whether the client selected one of these fields of what this resolver returns.
+
+        Aliases, fragments, @skip and @include are seen through.
+        """
+        info = self._raw_info
+        sets = (node.selection_set for node in info.field_nodes)
+        return any(field in names for chosen in sets for field in _fields(info, chosen, set()))
+
+
+def _fields(
+    info: GraphQLResolveInfo[Context], chosen: SelectionSetNode | None, seen: set[str]
+) -> Iterator[str]:
+    """The names of the fields in a selection set; `seen` are the fragments already looked into."""
+    for selection in chosen.selections if chosen else ():
+        if not _included(info, selection):
+            continue
+        match selection:
+            case FieldNode(name=name):
+                yield name.value
+            case InlineFragmentNode(selection_set=inner):
+                yield from _fields(info, inner, seen)
+            case FragmentSpreadNode(name=name) if name.value not in seen:
+                seen.add(name.value)
+                yield from _fields(info, info.fragments[name.value].selection_set, seen)
+
+
+def _included(info: GraphQLResolveInfo[Context], node: SelectionNode) -> bool:
+    if not node.directives:
+        return True
+    skip = get_directive_values(GraphQLSkipDirective, node, info.variable_values)
+    include = get_directive_values(GraphQLIncludeDirective, node, info.variable_values)
+    return not (skip and skip["if"]) and (include is None or bool(include["if"]))

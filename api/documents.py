@@ -1,0 +1,115 @@
+"""From the text of a request to a document that is parsed and valid, once for each text."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    parse,
+    validate,
+)
+
+from api.errors import RequestError, refused
+
+if TYPE_CHECKING:
+    from api.limits import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A document ready to be executed, and its operations by name."""
+
+    document: DocumentNode
+    operations: dict[str | None, OperationType]
+
+    def operation(self, name: str | None) -> OperationType:
+        """What kind of operation is asked for. Raises OPERATION_RESOLUTION_FAILURE."""
+        if name is None and len(self.operations) == 1:
+            return next(iter(self.operations.values()))
+        try:
+            return self.operations[name]
+        except KeyError:
+            message = (
+                "The document has several operations; say which in operationName."
+                if name is None
+                else "The document has no operation of the name in operationName."
+            )
+            raise refused("OPERATION_RESOLUTION_FAILURE", [GraphQLError(message)]) from None
+
+
+class Documents:
+    """Parses and validates, and remembers what came of it: the least recently used text goes first.
+
+    Invalid documents are remembered too, because a client that sends one tends to send it again.
+    """
+
+    def __init__(self, schema: GraphQLSchema, limits: Limits) -> None:
+        self.hits = 0
+        self.misses = 0
+        self._schema = schema
+        self._limits = limits
+        self._known: OrderedDict[str, Prepared | RequestError] = OrderedDict()
+        self._characters = 0
+
+    def prepare(self, text: str) -> Prepared:
+        """The document of this text. Raises GRAPHQL_PARSE_FAILED or GRAPHQL_VALIDATION_FAILED."""
+        known = self._known.get(text)
+        if known is None:
+            self.misses += 1
+            known = self._read(text)
+            self._remember(text, known)
+        else:
+            self.hits += 1
+            self._known.move_to_end(text)
+        if isinstance(known, RequestError):
+            raise RequestError(known.errors)  # a new one: a raised exception gathers its callers
+        return known
+
+    def _read(self, text: str) -> Prepared | RequestError:
+        try:
+            document = self._parse(text)
+        except GraphQLError as error:
+            return refused("GRAPHQL_PARSE_FAILED", [error])
+        if errors := self._validate(document):
+            return refused("GRAPHQL_VALIDATION_FAILED", errors)
+        operations = [
+            node for node in document.definitions if isinstance(node, OperationDefinitionNode)
+        ]
+        if not operations:
+            missing = GraphQLError("The document has no operation, only fragments.")
+            return refused("OPERATION_RESOLUTION_FAILURE", [missing])
+        return Prepared(
+            document,
+            {node.name.value if node.name else None: node.operation for node in operations},
+        )
+
+    def _parse(self, text: str) -> DocumentNode:
+        return parse(
+            text,
+            max_lexical_tokens=self._limits.tokens,
+            max_comments=self._limits.comments,
+            max_source_length=self._limits.source_characters,
+        )
+
+    def _validate(self, document: DocumentNode) -> list[GraphQLError]:
+        errors = self._limits.validation_errors
+        return validate(self._schema, document, max_errors=errors, hide_suggestions=True)
+
+    def _remember(self, text: str, known: Prepared | RequestError) -> None:
+        if len(text) > self._limits.source_characters:
+            return  # refused by its length alone, which costs nothing to find out again
+        self._known[text] = known
+        self._characters += len(text)
+        while (
+            len(self._known) > self._limits.cached_documents
+            or self._characters > self._limits.cached_characters
+        ):
+            oldest, _ = self._known.popitem(last=False)
+            self._characters -= len(oldest)

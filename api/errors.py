@@ -1,0 +1,108 @@
+"""The errors a client may see, each with a code. What nobody foresaw is masked, and logged once."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from graphql import GraphQLError
+
+from readside.errors import ReadModelError
+
+Formatted = dict[str, Any]
+"""An error, or a whole response, on its way out."""
+
+log = structlog.get_logger("tandem.api")
+
+
+class RequestError(Exception):
+    """The request gets no `data`: it is malformed, invalid, or not allowed here.
+
+    `status` is the HTTP status. `well_formed` says that it was a GraphQL request all the same,
+    which application/json answers with 200.
+    """
+
+    def __init__(
+        self, errors: list[Formatted], *, status: int = 400, well_formed: bool = True
+    ) -> None:
+        super().__init__(errors[0]["message"])
+        self.errors = errors
+        self.status = status
+        self.well_formed = well_formed
+
+    @property
+    def response(self) -> Formatted:
+        return {"errors": self.errors}
+
+
+def bad_request(message: str, status: int = 400) -> RequestError:
+    """The request is not a GraphQL request, or not one that this transport takes."""
+    error = {"message": message, "extensions": {"code": "BAD_REQUEST"}}
+    return RequestError([error], status=status, well_formed=False)
+
+
+def refused(code: str, errors: list[GraphQLError]) -> RequestError:
+    """A GraphQL request that is not carried out: every error gets the code, unless it has one."""
+    return RequestError(
+        [_format(error, {"code": code, **(error.extensions or {})}) for error in errors]
+    )
+
+
+def failure(code: str, message: str) -> GraphQLError:
+    """To be raised by a resolver: an expected error with its code."""
+    return GraphQLError(message, extensions={"code": code})
+
+
+def bad_input(argument: str, message: str) -> GraphQLError:
+    """To be raised by the resolver of a query: an argument is unusable."""
+    return GraphQLError(
+        f"{argument}: {message}", extensions={"code": "BAD_USER_INPUT", "argument": argument}
+    )
+
+
+def describe(error: GraphQLError) -> Formatted:
+    """An error of the execution as the client may see it."""
+    if error.extensions and "code" in error.extensions:
+        return _format(error, error.extensions)
+    match error.original_error:
+        case ReadModelError(code=code):
+            return _format(error, {"code": code})
+        case None | GraphQLError():  # graphql-core found fault with a value of the request
+            return _format(error, {"code": "BAD_USER_INPUT"})
+        case surprise:
+            return {**_format(error, {}), **mask(surprise)}
+
+
+def mask(surprise: BaseException) -> Formatted:
+    """What a client may know of an error nobody foresaw: an id, under which the log has the rest.
+
+    Messages stay out of the log too: those of drivers quote values, and values are personal.
+    """
+    error_id = str(uuid4())
+    log.error("request_failed", error_id=error_id, error=_kind(surprise), stack=_stack(surprise))
+    return {
+        "message": "Something went wrong on our side; the log has the details under errorId.",
+        "extensions": {"code": "INTERNAL", "errorId": error_id},
+    }
+
+
+def _format(error: GraphQLError, extensions: Formatted) -> Formatted:
+    formatted: Formatted = {"message": error.message}
+    if error.locations:
+        formatted["locations"] = [place.formatted for place in error.locations]
+    if error.path is not None:
+        formatted["path"] = error.path
+    return {**formatted, "extensions": extensions}
+
+
+def _kind(error: BaseException) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}"
+
+
+def _stack(error: BaseException) -> str:
+    """The frames and the kinds of an error and of its causes, causes last."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    cause = error.__cause__ or error.__context__
+    return frames if cause is None else f"{frames}caused by {_kind(cause)}\n{_stack(cause)}"

@@ -1,0 +1,110 @@
+"""The one path on which a request is executed, whether it came over HTTP, SSE or WebSocket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final
+
+from graphql import (
+    ExecutionResult,
+    GraphQLSchema,
+    OperationType,
+    create_source_event_stream,
+    located_error,
+    map_source_to_response_event,
+)
+from graphql import Executor as Execution
+
+from api.documents import Documents
+from api.errors import Formatted, RequestError, bad_request, describe, refused
+
+if TYPE_CHECKING:
+    from api.context import Context
+    from api.request import Request
+
+QUERIES: Final = frozenset({OperationType.QUERY})
+MUTATIONS: Final = frozenset({OperationType.MUTATION})
+SUBSCRIPTIONS: Final = frozenset({OperationType.SUBSCRIPTION})
+ANY: Final = QUERIES | MUTATIONS | SUBSCRIPTIONS
+
+_NOT_HERE = {
+    OperationType.MUTATION: ("A mutation must be sent with POST.", 405),
+    OperationType.SUBSCRIPTION: (
+        "A subscription needs a stream: accept text/event-stream, or use a WebSocket.",
+        400,
+    ),
+}
+
+
+class Executor:
+    """Executes requests on the schema. `documents` counts how often parsing was saved."""
+
+    def __init__(self, schema: GraphQLSchema, context: Context) -> None:
+        self.documents = Documents(schema, context.limits)
+        self._schema = schema
+        self._context = context
+
+    async def execute(self, request: Request, allowed: frozenset[OperationType]) -> Formatted:
+        """The response to a query or a mutation. Raises RequestError if it gets no `data`."""
+        return await _finish(self._build(request, allowed))
+
+    def stream(
+        self, request: Request, allowed: frozenset[OperationType]
+    ) -> AsyncGenerator[Formatted, None]:
+        """The responses to any operation, one by one; of a query or a mutation there is one.
+
+        Raises RequestError, at once or from the generator, if there is no `data`, or no more.
+        """
+        return _results(self._build(request, allowed))
+
+    def _build(self, request: Request, allowed: frozenset[OperationType]) -> Execution[None]:
+        prepared = self.documents.prepare(request.query)
+        kind = prepared.operation(request.operation_name)
+        if kind not in allowed:
+            raise bad_request(*_NOT_HERE[kind])
+        execution = Execution.build(
+            self._schema,
+            prepared.document,
+            context_value=self._context,
+            raw_variable_values=request.variables,
+            operation_name=request.operation_name,
+            max_coercion_errors=self._context.limits.coercion_errors,
+            hide_suggestions=True,
+        )
+        if isinstance(execution, list):
+            raise refused("BAD_USER_INPUT", execution)
+        return execution
+
+
+async def _finish(execution: Execution[None]) -> Formatted:
+    result: Any = execution.execute_operation()
+    return _response(await result if execution.is_awaitable(result) else result)
+
+
+async def _results(execution: Execution[None]) -> AsyncGenerator[Formatted, None]:
+    if execution.operation.operation is not OperationType.SUBSCRIPTION:
+        yield await _finish(execution)
+        return
+    source = await _source(execution)
+    async with aclosing(map_source_to_response_event(execution, source)) as results:
+        try:
+            async for result in results:
+                yield _response(result)
+        except Exception as error:
+            raise RequestError([describe(located_error(error))]) from error
+
+
+async def _source(execution: Execution[None]) -> AsyncIterable[object]:
+    source = create_source_event_stream(execution)
+    if not isinstance(source, (ExecutionResult, AsyncIterable)):
+        source = await source
+    if isinstance(source, ExecutionResult):
+        raise RequestError([describe(error) for error in source.errors or ()])
+    return source
+
+
+def _response(result: ExecutionResult) -> Formatted:
+    if result.errors is None:
+        return {"data": result.data}
+    return {"errors": [describe(error) for error in result.errors], "data": result.data}

@@ -1,0 +1,139 @@
+"""GraphQL over HTTP: what a request must look like, and which status and media type answer it.
+
+An ASGI application and not a Starlette view, because every request of the service passes here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.requests import Request as PageRequest
+
+from api.errors import Formatted, RequestError, bad_request, mask
+from api.execution import MUTATIONS, QUERIES, SUBSCRIPTIONS, Executor
+from api.media import HTML, JSON, RESPONSE, STREAM, is_json, negotiate
+from api.request import Request, from_body, from_query_string, parameters
+from api.sse import only, send_stream
+
+if TYPE_CHECKING:
+    from graphql import OperationType
+    from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
+
+    from api.limits import Limits
+
+Page = Callable[[PageRequest], "Response"]
+Headers = dict[bytes, bytes]
+
+_ALLOWED = {"GET": QUERIES, "POST": QUERIES | MUTATIONS}
+_MORE = {
+    405: (b"allow", b"POST, GET"),
+    413: (b"connection", b"close"),  # the rest of the body would have to be read otherwise
+}
+_encode = msgspec.json.Encoder().encode
+
+
+class Disconnected(Exception):  # noqa: N818 - it ends a request, but nobody made an error
+    """The client went away before its request was complete, so there is nobody to answer."""
+
+
+class GraphQLOverHTTP:
+    """Answers GET and POST. A browser that opens the address without a query gets `page`."""
+
+    def __init__(self, executor: Executor, limits: Limits, page: Page) -> None:
+        self._executor = executor
+        self._limits = limits
+        self._page = page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers: Headers = dict(scope["headers"])
+        media = JSON
+        try:
+            media = _media(scope, headers)
+            if media == HTML:
+                return await self._page(PageRequest(scope, receive))(scope, receive, send)
+            request = await self._read(scope, headers, receive)
+            allowed = _ALLOWED[scope["method"]]
+            if media == STREAM:
+                return await self._stream(request, allowed | SUBSCRIPTIONS, receive, send)
+            response = await self._executor.execute(request, allowed)
+        except RequestError as error:
+            media = RESPONSE if media == RESPONSE else JSON
+            status = 200 if error.well_formed and media == JSON else error.status
+            await _send(send, status, media, error.response)
+        except Disconnected:
+            return None
+        except Exception as error:
+            await _send(send, 500, media, {"errors": [mask(error)]})
+        else:
+            await _send(send, 200, media, response)
+
+    async def _read(self, scope: Scope, headers: Headers, receive: Receive) -> Request:
+        if scope["method"] == "GET":
+            return from_query_string(scope["query_string"])
+        if not is_json(headers.get(b"content-type", b"")):
+            raise bad_request("The Content-Type must be application/json, in UTF-8.", 415)
+        return from_body(await _body(headers, receive, self._limits.body_bytes))
+
+    async def _stream(
+        self, request: Request, allowed: frozenset[OperationType], receive: Receive, send: Send
+    ) -> None:
+        try:
+            results = self._executor.stream(request, allowed)
+        except RequestError as error:
+            if not error.well_formed:
+                raise
+            results = only(error.response)  # an EventSource cannot read the body of another status
+        await send_stream(results, receive, send, self._limits.keep_alive_seconds)
+
+
+def _media(scope: Scope, headers: Headers) -> str:
+    """The media type of the response. Raises BAD_REQUEST with 405 or 406."""
+    if scope["method"] not in _ALLOWED:
+        raise bad_request("GraphQL is asked with GET or POST.", 405)
+    accept = headers.get(b"accept", b"*/*")
+    opens = scope["method"] == "GET" and not _asks(scope)
+    media = negotiate(accept, (JSON, RESPONSE, STREAM, HTML) if opens else (JSON, RESPONSE, STREAM))
+    if media is None:
+        raise bad_request(f"Answers come as {JSON}, {RESPONSE} or {STREAM}; accept one.", 406)
+    return media
+
+
+def _asks(scope: Scope) -> bool:
+    return "query" in parameters(scope["query_string"])
+
+
+async def _body(headers: Headers, receive: Receive, limit: int) -> bytes:
+    """The whole body. It is counted while it arrives, because its declared length may be a lie."""
+    body = b""
+    declared = headers.get(b"content-length", b"")
+    if declared.isdigit() and int(declared[:20]) > limit:
+        raise _too_long(limit)
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        part: bytes = message.get("body", b"")
+        body += part
+        if len(body) > limit:
+            raise _too_long(limit)
+        if not message.get("more_body", False):
+            return body
+
+
+def _too_long(limit: int) -> RequestError:
+    return bad_request(f"The body is longer than {limit} bytes.", 413)
+
+
+async def _send(send: Send, status: int, media: str, response: Formatted) -> None:
+    body = _encode(response)
+    headers = [
+        (b"content-type", f"{media}; charset=utf-8".encode()),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    if status in _MORE:
+        headers.append(_MORE[status])
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,86 @@
+"""From a mutation's raw input to the command, and from the store's answer to the payload."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import strawberry
+
+from api.context import Info
+from api.errors import failure
+from api.payload import Payload
+from api.refusals import as_data, as_error
+from domain import values
+from domain.command import Command
+from domain.refusals import InvalidInput, Refusal
+from domain.store import WriteModelUnavailable
+
+T = TypeVar("T")
+P = TypeVar("P", bound=Payload[Any])
+
+
+@strawberry.input
+class Repeatable:
+    """What every command's input has."""
+
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        description="A text you make up for this request. The same request with the same key is"
+        " carried out once, and answered the same each time.",
+    )
+
+
+@strawberry.input
+class AboutUser(Repeatable):
+    """What the input of a command about a user has."""
+
+    user_id: strawberry.ID = strawberry.field(description="The user's id.")
+    expected_version: int | None = strawberry.field(
+        default=None, description="Refuse with VersionConflict unless the user has this version."
+    )
+
+
+@strawberry.input
+class AboutOrder(Repeatable):
+    """What the input of a command about an order has."""
+
+    order_id: strawberry.ID = strawberry.field(description="The order's id.")
+
+
+class Reading:
+    """Reads the fields of an input; remembers what is unusable, so that all of it is told."""
+
+    def __init__(self) -> None:
+        self.refusals: list[Refusal] = []
+
+    def __call__(self, field: str, text: str, parse: Callable[[str], T]) -> T:
+        """The value of the input field with this GraphQL name."""
+        try:
+            return parse(text)
+        except values.Invalid as error:
+            self.refusals.append(InvalidInput(message=str(error), path=(field,)))
+            # The command is thrown away when anything is unusable, so nobody meets this None.
+            return cast("T", None)
+
+    def key(self, given: Repeatable) -> str | None:
+        """The idempotency key, if there is one."""
+        text = given.idempotency_key
+        return None if text is None else self("idempotencyKey", text, values.idempotency_key)
+
+
+async def carry_out(info: Info, read: Reading, command: Command, payload: type[P]) -> P:
+    """The payload of the command, or of its refusal. Raises WRITE_MODEL_UNAVAILABLE."""
+    if read.refusals:
+        return _refuse(info, read.refusals, payload)
+    try:
+        answer = await info.context.store.execute(command)
+    except WriteModelUnavailable as error:
+        raise failure("WRITE_MODEL_UNAVAILABLE", str(error)) from error
+    if isinstance(answer, Refusal):
+        return _refuse(info, [answer], payload)
+    return payload(id=strawberry.ID(str(answer.id)), version=answer.version, user_id=answer.user_id)
+
+
+def _refuse(info: Info, refusals: list[Refusal], payload: type[P]) -> P:
+    if info.selects("errors"):
+        return payload(errors=[as_data(refusal) for refusal in refusals])
+    raise as_error(refusals[0])

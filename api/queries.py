@@ -1,0 +1,82 @@
+"""The query side of the schema: every answer comes from the read model, and only from there."""
+
+from typing import Annotated
+from uuid import UUID
+
+import strawberry
+
+from api import declare
+from api.context import Info
+from api.errors import bad_input
+from api.scalars import EmailAddress
+from api.shapes import User, UserConnection
+from api.shapes.page import After, First, page_size
+from api.shapes.user import all_users
+from domain import values
+from readside.projections import customers, emails, users
+
+UserIdArgument = Annotated[
+    strawberry.ID, strawberry.argument(name="id", description="The user's id.")
+]
+MinVersion = Annotated[
+    int | None,
+    strawberry.argument(
+        description="Answer with this version of the user or a newer one: what a mutation answered."
+        " If the read model does not get there in time, the error is READ_MODEL_BEHIND."
+    ),
+]
+
+
+@strawberry.type(description="What can be asked. Answered from the read model.")
+class Query:
+    @declare.field(description="A user by id; null if there is none.")
+    async def user(
+        self, info: Info, user_id: UserIdArgument, min_version: MinVersion = None
+    ) -> User | None:
+        return await _user(info, user_id_of(user_id), _at_least(min_version))
+
+    @declare.field(
+        description="A user by e-mail address, in any letter case; null if there is none."
+    )
+    async def user_by_email(
+        self,
+        info: Info,
+        email: Annotated[EmailAddress, strawberry.argument(description="The address to look for.")],
+    ) -> User | None:
+        found = await emails.find(info.context.reads, _email_key(email))
+        return None if found is None else await _user(info, found)
+
+    @declare.field(description="All users, newest first.")
+    async def users(self, info: Info, first: First = 20, after: After = None) -> UserConnection:
+        return await all_users(info, first, after)
+
+    @declare.field(description="The users with the highest lifetime value, highest first.")
+    async def top_customers(self, info: Info, first: First = 10) -> list[User]:
+        ids = await customers.top(info.context.reads, page_size(info, first))
+        return [User.of(row) for row in await users.fetch_many(info.context.reads, ids)]
+
+
+def user_id_of(text: str) -> UUID:
+    """The id of a user, as an argument named `id`."""
+    try:
+        return values.identifier(text)
+    except values.Invalid as error:
+        raise bad_input("id", str(error)) from error
+
+
+async def _user(info: Info, user_id: UUID, min_version: int = 0) -> User | None:
+    row = await users.fetch(info.context.reads, user_id, min_version=min_version)
+    return None if row is None else User.of(row)
+
+
+def _email_key(email: str) -> str:
+    try:
+        return values.email(email).key
+    except values.Invalid as error:
+        raise bad_input("email", str(error)) from error
+
+
+def _at_least(min_version: int | None) -> int:
+    if min_version is not None and min_version < 0:
+        raise bad_input("minVersion", "Versions are numbered from 1.")
+    return min_version or 0

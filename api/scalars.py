@@ -1,0 +1,43 @@
+"""The scalars of the schema: values that travel as strings."""
+
+from datetime import UTC, datetime
+from typing import NewType
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.types.scalar import ScalarDefinition
+
+EmailAddress = NewType("EmailAddress", str)
+Money = NewType("Money", str)
+
+
+def _date_time(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _text(value: object) -> str:
+    """The string itself. Whether it is a good one is for domain.values to say."""
+    if not isinstance(value, str):
+        raise GraphQLError("This must be a string.")
+    return value
+
+
+SCALARS: dict[object, ScalarDefinition] = {
+    datetime: strawberry.scalar(
+        name="DateTime",
+        description="A point in time, as RFC 3339 writes it: UTC, in milliseconds, ending in Z.",
+        specified_by_url="https://scalars.graphql.org/andimarek/date-time.html",
+        serialize=_date_time,
+    ),
+    EmailAddress: strawberry.scalar(
+        name="EmailAddress",
+        description="An e-mail address. Two that differ in letter case alone are the same address.",
+        parse_value=_text,
+    ),
+    Money: strawberry.scalar(
+        name="Money",
+        description='An exact amount: a decimal string with at most two places, such as "12.50".'
+        " Never a number, because numbers round.",
+        parse_value=_text,
+    ),
+}

@@ -1,0 +1,16 @@
+"""What queries answer with: one file per thing, with its connection beside it."""
+
+from api.shapes.order import Order, OrderConnection, OrderEdge, OrderStatus
+from api.shapes.page import PageInfo
+from api.shapes.user import User, UserConnection, UserEdge
+
+__all__ = [
+    "Order",
+    "OrderConnection",
+    "OrderEdge",
+    "OrderStatus",
+    "PageInfo",
+    "User",
+    "UserConnection",
+    "UserEdge",
+]

@@ -1,0 +1,169 @@
+"""GraphQL over WebSocket: the graphql-transport-ws protocol, and only that one."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
+
+from api.errors import Formatted, RequestError, mask
+from api.execution import ANY, Executor
+from api.messages import Complete, Init, Message, Ping, Pong, Subscribe, decode
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from api.limits import Limits
+    from api.request import Request
+
+PROTOCOL = "graphql-transport-ws"
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Violation(Exception):  # noqa: N818 - the name of what the client did
+    """The client broke the protocol, which says with what code the connection closes."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class GraphQLOverWebSocket:
+    """Answers connections that speak graphql-transport-ws, and closes all others with 4406."""
+
+    def __init__(self, executor: Executor, limits: Limits) -> None:
+        self._executor = executor
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        socket = WebSocket(scope, receive, send)
+        spoken = PROTOCOL in scope["subprotocols"]
+        # Accepted all the same: a browser is told of no code if the handshake fails.
+        await socket.accept(PROTOCOL if spoken else None)
+        if spoken:
+            await Connection(socket, self._executor, self._limits).serve()
+        else:
+            await socket.close(4406, "Subprotocol not acceptable")
+
+
+class Connection:
+    """One connection, and the operations that run on it, each in a task of its own."""
+
+    def __init__(self, socket: WebSocket, executor: Executor, limits: Limits) -> None:
+        self._socket = socket
+        self._executor = executor
+        self._limits = limits
+        self._acknowledged = False
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(self) -> None:
+        """Until the client leaves or breaks the protocol. Nothing of it is left running then."""
+        closing = None
+        try:
+            await self._converse()
+        except Violation as violation:
+            closing = violation
+        except WebSocketDisconnect:
+            pass
+        finally:
+            await self._stop()
+        if closing is not None:
+            with suppress(WebSocketDisconnect, WebSocketDisconnected):
+                await self._socket.close(closing.code, closing.reason)
+
+    async def _converse(self) -> None:
+        try:
+            async with asyncio.timeout(self._limits.init_seconds) as patience:
+                while True:
+                    await self._handle(_understood(await self._receive()))
+                    if self._acknowledged:
+                        patience.reschedule(None)
+        except TimeoutError as error:
+            raise Violation(4408, "Connection initialisation timeout") from error
+
+    async def _receive(self) -> str:
+        message = await self._socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1005))
+        text: str | None = message.get("text")
+        if text is None:
+            raise Violation(4400, "Messages are text frames")
+        if len(text) > self._limits.body_bytes:
+            raise Violation(1009, "Message too big")
+        return text
+
+    async def _handle(self, message: Message) -> None:
+        match message:
+            case Init():
+                await self._acknowledge()
+            case Ping(payload=payload):
+                await self._send({"type": "pong"} | ({"payload": payload} if payload else {}))
+            case Pong():
+                pass
+            case Subscribe(id=id_, payload=request):
+                await self._subscribe(id_, request)
+            case Complete(id=id_):
+                if task := self._running.pop(id_, None):
+                    task.cancel()
+
+    async def _acknowledge(self) -> None:
+        if self._acknowledged:
+            raise Violation(4429, "Too many initialisation requests")
+        self._acknowledged = True
+        await self._send({"type": "connection_ack"})
+
+    async def _subscribe(self, id_: str, request: Request) -> None:
+        if not self._acknowledged:
+            raise Violation(4401, "Unauthorized")
+        if id_ in self._running:
+            raise Violation(4409, "Subscriber for this id already exists")
+        if len(self._tasks) >= self._limits.operations:
+            return await self._send({"id": id_, "type": "error", "payload": [_OVERLOADED]})
+        task = asyncio.create_task(self._run(id_, request))
+        self._running[id_] = task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return None
+
+    async def _run(self, id_: str, request: Request) -> None:
+        """Sends the results of one operation, and then that it is complete, or its errors."""
+        last: Formatted = {"id": id_, "type": "complete"}
+        try:
+            async with aclosing(self._executor.stream(request, ANY)) as results:
+                async for result in results:
+                    await self._send({"id": id_, "type": "next", "payload": result})
+        except RequestError as error:
+            last = {"id": id_, "type": "error", "payload": error.errors}
+        except Exception as error:
+            last = {"id": id_, "type": "error", "payload": [mask(error)]}
+        # Before it is told, because the client may use the id again as soon as it knows.
+        del self._running[id_]
+        await self._send(last)
+
+    async def _send(self, message: Formatted) -> None:
+        with suppress(WebSocketDisconnect, WebSocketDisconnected):
+            await self._socket.send_text(_encode(message).decode())
+
+    async def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+_OVERLOADED: Formatted = {
+    "message": "Too many operations run on this connection; complete one of them first.",
+    "extensions": {"code": "OVERLOADED"},
+}
+
+
+def _understood(text: str) -> Message:
+    try:
+        return decode(text)
+    except (ValueError, RecursionError) as error:
+        raise Violation(4400, "Invalid message") from error
