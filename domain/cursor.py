@@ -1,4 +1,4 @@
-"""How far the relay is: a snapshot of PostgreSQL's transactions, kept in Redis beside the stream it describes.
+"""How far the relay is: a snapshot of PostgreSQL's transactions, kept in Redis beside the stream.
 
 Positions are drawn at insert but become visible at commit, so "the last position seen" would lose events.
 A snapshot does not: what became visible between two snapshots is an exact set.
@@ -47,13 +47,13 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     """Everything visible in `snapshot` has been appended; `page` is the window under way, if one is."""
 
     era: str
-    """When the PostgreSQL server started whose transactions the snapshot numbers."""
+    """Which run of which PostgreSQL server numbers the transactions of the snapshot."""
     snapshot: Snapshot
     top: int = 0
     """The highest transaction of which anything has been appended."""
     page: Window | None = None
     last: Window | None = None
-    """The last window that held an event: if the log no longer agrees with it, the log went back in time."""
+    """The last window that held an event: if the log no longer agrees with it, it is not the log it was."""
 
     def encode(self) -> bytes:
         return msgspec.json.encode(self)
@@ -80,4 +80,6 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
         Every transaction whose events we appended did leave one, so we only trust the snapshot up to there.
         A page under way is begun again; events appended twice are dropped by the version gate.
         """
-        return msgspec.structs.replace(self, era=era, snapshot=self.snapshot.cut(self.top), page=None)
+        return msgspec.structs.replace(
+            self, era=era, snapshot=self.snapshot.cut(self.top), page=None
+        )

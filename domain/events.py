@@ -119,9 +119,10 @@ def decode(tag: str, schema: int, data: bytes) -> Event:
         fields = msgspec.json.decode(data, type=dict[str, Any])
         for upcast in _UPCASTS.get(tag, ())[schema - 1 :]:
             fields = upcast(fields)
-        return msgspec.convert({**fields, "type": tag}, Event)  # type: ignore[return-value]
+        event: Event = msgspec.convert({**fields, "type": tag}, Event)
     except (msgspec.MsgspecError, LookupError, TypeError, ValueError) as error:
         raise Undecodable(f"{tag} of schema {schema} is unreadable: {error}") from error
+    return event
 
 
 def partition_of(user_id: UUID, partitions: int) -> int:

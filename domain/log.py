@@ -1,4 +1,4 @@
-"""Reading the event log: a user's history, the pages of a partition, and what became visible since a snapshot."""
+"""Reading the event log: a user's history, a partition's pages, what became visible since a snapshot."""
 
 from __future__ import annotations
 
@@ -13,7 +13,17 @@ from domain.events import Envelope, UserId
 if TYPE_CHECKING:
     import asyncpg
 
-_EVENT = "e.position, e.partition, e.user_id, e.version, e.type, e.schema, e.data, e.metadata, e.occurred_at, e.xid"
+_EVENT = """
+    e.position, e.partition, e.user_id, e.version, e.type, e.schema, e.data, e.metadata, e.occurred_at, e.xid
+"""
+
+# Which server numbers the transactions, and which of its databases holds this log.
+_ERA = """
+    pg_postmaster_start_time()::text || ' ' ||
+    (select oid from pg_database where datname = current_database()) as era
+"""
+
+_NOW = f"select pg_current_snapshot()::text as now, {_ERA}"
 
 _HISTORY = f"""
     select {_EVENT} from events e where user_id = $1 and version > $2 order by version
@@ -33,7 +43,7 @@ _SINCE = f"""
             (select * from events where partition = p.partition and xid = any($3::xid8[]))
         ) as e
     )
-    select pg_current_snapshot()::text as now, pg_postmaster_start_time()::text as era, {_EVENT}
+    select pg_current_snapshot()::text as now, {_ERA}, {_EVENT}
     from (select) as always left join fresh e on true order by e.position
 """
 
@@ -51,6 +61,12 @@ _FLOOR = """
         union all
         (select min(position) from events where partition = $1 and xid = any($3::xid8[]))
     ) as lowest
+"""
+
+_ALL = """
+    select coalesce(max(position), 0) as position, count(*) as count,
+           coalesce(max(xid::text::bigint), 0) as top
+    from events where partition = $1 and pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
 """
 
 _COUNT = """
@@ -111,16 +127,15 @@ class EventLog:
 
     async def now(self) -> tuple[Snapshot, str]:
         """The present snapshot, and the era of the server that numbers its transactions."""
-        row = await self._pool.fetchrow(
-            "select pg_current_snapshot()::text, pg_postmaster_start_time()::text"
-        )
+        row = await self._pool.fetchrow(_NOW)
         assert row is not None
-        return Snapshot.parse(row[0]), row[1]
+        return Snapshot.parse(row["now"]), row["era"]
 
-    async def top(self, partition: int) -> int:
-        """The highest transaction that has written an event of the partition; 0 if none has."""
-        top = "select xid from events where partition = $1 order by xid desc limit 1"
-        return int(await self._pool.fetchval(top, partition) or 0)
+    async def all_until(self, partition: int, until: Snapshot) -> Window:
+        """Everything a partition has, as a window."""
+        row = await self._pool.fetchrow(_ALL, partition, str(until))
+        assert row is not None
+        return Window(since=Snapshot(1), until=until, **row)
 
     async def since(self, snapshot: Snapshot, partitions: Collection[int], limit: int) -> News:
         """What became visible since `snapshot`; `limit` entries of a partition or more mean: read pages."""

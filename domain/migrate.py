@@ -1,4 +1,4 @@
-"""Migrations: the numbered SQL files beside this module, each applied once, in order, and never changed after."""
+"""Migrations: the numbered SQL files in migrations/, each applied once, in order, and never changed after."""
 
 from __future__ import annotations
 

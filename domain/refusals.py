@@ -27,7 +27,9 @@ class UserNotFound(Refusal, frozen=True, kw_only=True):
 
 
 class VersionConflict(Refusal, frozen=True, kw_only=True):
-    message: str = "The user has changed since the version you expected; read it again and decide anew."
+    message: str = (
+        "The user has changed since the version you expected; read it again and decide anew."
+    )
     path: tuple[str, ...] | None = ("expectedVersion",)
     expected: int
     actual: int

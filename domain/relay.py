@@ -106,9 +106,9 @@ class Relay:
 
     async def _begin(self, partition: int, expected: bytes | None) -> None:
         """A stream that starts now: what is in the log already reaches the read model by a rebuild."""
-        top = await self._log.top(partition)
         now, era = await self._log.now()
-        cursor = Cursor(era=era, snapshot=now, top=top)
+        past = await self._log.all_until(partition, now)
+        cursor = Cursor(era=era, snapshot=now, top=past.top, last=past if past.count else None)
         await self._stream.begin(partition, expected, cursor.encode())
         self._forget([partition])
 
@@ -158,9 +158,7 @@ class Relay:
         raw, cursor = self._cursors[partition]
         after = cursor.advanced(window, closed=closed)
         encoded = [msgspec.json.encode(entry.envelope) for entry in entries]
-        append = Append(
-            partition=partition, expected=raw, cursor=after.encode(), entries=encoded
-        )
+        append = Append(partition=partition, expected=raw, cursor=after.encode(), entries=encoded)
         return append, after
 
     async def _carry_out(self, planned: list[tuple[Append, Cursor]]) -> int:
@@ -169,9 +167,7 @@ class Relay:
         appends = [append for append, _ in planned]
         # Until the reply is read we do not know what the cursors are: a lost reply means reading them again.
         self._forget(append.partition for append in appends)
-        for done, (append, cursor) in zip(
-            await self._stream.append(appends), planned, strict=True
-        ):
+        for done, (append, cursor) in zip(await self._stream.append(appends), planned, strict=True):
             if done:
                 self._cursors[append.partition] = append.cursor, cursor
                 self._seen[append.partition] = cursor.snapshot
@@ -195,7 +191,9 @@ class Relay:
             self._seen.pop(partition, None)
 
 
-def _grown(since: Snapshot, until: Snapshot, entries: list[Entry], so_far: Window | None = None) -> Window:
+def _grown(
+    since: Snapshot, until: Snapshot, entries: list[Entry], so_far: Window | None = None
+) -> Window:
     """The window after these entries of it."""
     before = so_far or Window(since=since, until=until)
     return Window(

@@ -1,4 +1,4 @@
-"""The one door for writing: a command goes in, its rows and events are written together, the answer comes out.
+"""The one door for writing: a command goes in, rows and events are written together, an answer comes out.
 
 A command costs one statement to read (none for a creation) and one to write. The write is guarded by the
 version that the decision was made on: if somebody else was faster it writes nothing, and we decide anew.
@@ -171,7 +171,9 @@ class Store:
         answer = Answer(id=_subject(command), user_id=user.id, version=after.version)
         if not events:
             return await self._remember(command, answer, now)
-        row = await self._fetch(_UNKNOWN, _WRITE, *self._arguments(command, user, after, events, metadata, now))
+        row = await self._fetch(
+            _UNKNOWN, _WRITE, *self._arguments(command, user, after, events, metadata, now)
+        )
         if row is None:
             return None
         self._wake(partition_of(user.id, self._partitions))
@@ -221,7 +223,14 @@ class Store:
         if key := command.idempotency_key:
             fingerprint = command.fingerprint()
             await self._fetch(
-                _UNKNOWN, _REMEMBER, key, fingerprint, answer.id, answer.user_id, answer.version, now
+                _UNKNOWN,
+                _REMEMBER,
+                key,
+                fingerprint,
+                answer.id,
+                answer.user_id,
+                answer.version,
+                now,
             )
         return answer
 
@@ -304,9 +313,7 @@ def _earlier(row: asyncpg.Record, command: Command) -> Answer | Refusal | None:
         return None
     if row["fingerprint"] != command.fingerprint():
         return IdempotencyKeyReused()
-    return Answer(
-        id=row["answer_id"], user_id=row["answer_user_id"], version=row["answer_version"]
-    )
+    return Answer(id=row["answer_id"], user_id=row["answer_user_id"], version=row["answer_version"])
 
 
 def _json(value: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Listening to changes: one Redis connection per process, however many wait, and only for whom somebody waits."""
+"""Listening to changes: one Redis connection per process, and only to users for whom somebody waits."""
 
 from __future__ import annotations
 
@@ -90,7 +90,9 @@ class Changes:
 
     async def _tell(self, verb: str, channel: str) -> None:
         if self._pubsub is not None:
-            with suppress(RedisError, OSError):  # the listening task notices as well and subscribes anew
+            with suppress(
+                RedisError, OSError
+            ):  # the listening task notices as well and subscribes anew
                 await getattr(self._pubsub, verb)(channel)
 
     async def _listen(self) -> None:
@@ -110,5 +112,5 @@ class Changes:
                 continue
             for subscription in self._listeners.get(message["channel"], ()):
                 if message["type"] == "subscribe":
-                    subscription.ready.set()  # after a break this is news as well: something may have been missed
+                    subscription.ready.set()  # after a break it is news too: we may have missed some
                 subscription.notify()

@@ -43,7 +43,7 @@ class Functions:
     async def load(self) -> None:
         """Loads the library of this version of the code; one that is there stays."""
         source = _SOURCE.replace("VERSION", VERSION)
-        await self._redis.execute_command("FUNCTION", "LOAD", "REPLACE", source)
+        await self._redis.function_load(source, replace=True)
 
     async def call(self, name: str, keys: Sequence[str], *arguments: Argument) -> Any:
         [reply] = await self.calls([Call(name, keys, arguments)])

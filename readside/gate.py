@@ -66,7 +66,7 @@ class Gate:
         return outcomes
 
     async def _fill(self, holes: list[Delivery], publish: bool) -> Counter[int]:
-        """Events that are not in the stream are in the log: apply those, then the ones that came too early."""
+        """Events that are not in the stream are in the log: apply those, then what came too early."""
         outcomes: Counter[int] = Counter()
         for user_id in dict.fromkeys(hole.envelope.user_id for hole in holes):
             early = [hole for hole in holes if hole.envelope.user_id == user_id]
@@ -114,7 +114,7 @@ class Gate:
         channel = self.keys.partition.changed(envelope.user_id) if publish else ""
         try:
             commands, reason = self._commands(envelope), ""
-        except Exception as error:  # noqa: BLE001 - whatever a projection stumbles over is a poison event
+        except Exception as error:  # whatever a projection stumbles over is a poison event
             commands, reason = [], f"{type(error).__name__}: {error}"
         return self._item(delivery, envelope.version, channel, commands, reason)
 
@@ -138,4 +138,6 @@ class Gate:
             at=envelope.occurred_at,
             event=envelope.event(),
         )
-        return [command for project in self._projections for command in project(self.keys, happened)]
+        return [
+            command for project in self._projections for command in project(self.keys, happened)
+        ]

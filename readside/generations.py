@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
@@ -52,9 +52,8 @@ class Generations:
 
     async def serving(self) -> Keys | None:
         """The generation that readers of this version of the code are answered from, if it is whole."""
-        name = await self._redis.hget(
-            self._partition.generations, f"serving:{self._fingerprint}"
-        )
+        pointer = f"serving:{self._fingerprint}"
+        name: Any = await self._redis.hget(self._partition.generations, pointer)
         if name is None or not await self._has_group(name):
             return None
         return Keys(self._partition, name)
@@ -74,7 +73,7 @@ class Generations:
 
     async def retire(self, keep: Keys) -> int:
         """Removes generations that nobody has read for long; answers how many."""
-        fields: dict[str, str] = await self._redis.hgetall(self._partition.generations)
+        fields: Any = await self._redis.hgetall(self._partition.generations)
         serving = {name for field, name in fields.items() if field.startswith("serving:")}
         names = [name for name in fields if ":" not in name and name != keep.generation]
         removed = 0

@@ -6,6 +6,7 @@ would do no harm. All of them read as one consumer, so what a dead one had read 
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from typing import TYPE_CHECKING, Any
@@ -34,12 +35,15 @@ COUNT = 500
 LEASE = 4.0
 """Seconds after which the partition of a dead projector is free."""
 
+_RELAY_BEGINS = 0.05
+"""Seconds between looks whether a relay has begun the stream that there is not yet."""
+
 _log = structlog.get_logger(__name__)
 _envelope = msgspec.json.Decoder(Envelope)
 
 
 class Projector:
-    """Works on one partition, whenever its lease can be had. `async with` it: leaving gives the lease back."""
+    """Works on one partition, whenever its lease can be had. Leaving `async with` gives the lease back."""
 
     def __init__(
         self,
@@ -63,7 +67,7 @@ class Projector:
         self._leased_at = -LEASE
         self._gate: Gate | None = None
         self._pending = True
-        """Whether entries may have been read and not acknowledged: by us before an error, or by a dead one."""
+        """Whether entries may have been read and not acknowledged: by us before an error, or by others."""
 
     async def __aenter__(self) -> Projector:
         return self
@@ -72,13 +76,14 @@ class Projector:
         await self._functions.call("release", [self._partition.owner], self._me)
 
     async def run_once(self, *, wait: float = 0.0) -> int:
-        """One batch, or a whole rebuild; answers how many entries it had. Waits `wait` seconds for the first."""
+        """One batch, or a whole rebuild; answers how many entries it had. Waits `wait` seconds for work."""
         if not await self._mine():
             self._gate = None
+            await asyncio.sleep(wait)
             return 0
         try:
             if self._gate is None:
-                return await self._take_over()
+                return await self._take_over(wait)
             return await self._consume(self._gate, wait)
         except Gone:
             self._gate = None
@@ -87,13 +92,14 @@ class Projector:
             self._pending = True
             raise
 
-    async def _take_over(self) -> int:
+    async def _take_over(self, wait: float) -> int:
         """Finds the generation that serves, or builds one."""
         keys = await self._generations.serving()
         self._pending = True
         if keys is None:
             keys = await self._rebuild.run_once(CONSUMER, self._mine)
         if keys is None:
+            await asyncio.sleep(min(wait, _RELAY_BEGINS))
             return 0
         self._gate = self._gate_of(keys)
         await self._generations.retire(keys)

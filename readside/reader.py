@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Replies = list[Any]
 Question = Callable[[Keys], Sequence[tuple[str, ...]]]
-"""Given the keys of the serving generation, the Redis commands to ask. Called again if it changes meanwhile."""
+"""Given the keys of the serving generation, the commands to ask. Called again if that changes meanwhile."""
 
 _ATTEMPTS = 3
 

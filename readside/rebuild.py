@@ -43,7 +43,9 @@ class Rebuild:
         self._gate_of = gate_of
         self._consume = consume
 
-    async def run_once(self, consumer: str, still_mine: Callable[[], Awaitable[bool]]) -> Keys | None:
+    async def run_once(
+        self, consumer: str, still_mine: Callable[[], Awaitable[bool]]
+    ) -> Keys | None:
         """Builds, catches up, compares and flips. None: not now (no stream yet, or the partition was lost).
 
         Raises Gone if the generation was made void on the way.
@@ -72,5 +74,7 @@ class Rebuild:
         parked = await self._redis.hlen(keys.parked)
         if applied < expected:
             log = _log.warning if parked else _log.error
-            log("rebuild.incomplete", generation=keys.generation, applied=applied, expected=expected)
+            log(
+                "rebuild.incomplete", generation=keys.generation, applied=applied, expected=expected
+            )
         return applied >= expected or parked > 0

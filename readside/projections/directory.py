@@ -40,4 +40,6 @@ async def page(reads: Reads, first: int, after: UUID | None) -> Page:
 
 async def count(reads: Reads) -> int:
     """How many users there are. Raises ReadModelError."""
-    return sum(number for [number] in await reads.ask_all(lambda keys: [("ZCARD", keys.of("users"))]))
+    return sum(
+        number for [number] in await reads.ask_all(lambda keys: [("ZCARD", keys.of("users"))])
+    )

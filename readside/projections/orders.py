@@ -1,4 +1,4 @@
-"""The orders of a user: a sorted set of order ids by the user's version at placement, and a hash of their facts."""
+"""The orders of a user: a sorted set of ids by the user's version at placement, and a hash of their facts."""
 
 from __future__ import annotations
 

@@ -58,7 +58,9 @@ def project(keys: Keys, happened: Happened) -> list[Command]:
         case OrderCancelled():
             return [("HSET", key, "updatedAt", at)]
         case UserErased():
-            return [("DEL", key)]  # the gate writes the version anew: a tombstone that says nothing else
+            return [
+                ("DEL", key)
+            ]  # the gate writes the version anew: a tombstone that says nothing else
         case _:
             assert_never(happened.event)
 
@@ -83,7 +85,9 @@ async def fetch(reads: Reads, user_id: UUID, *, min_version: int = 0) -> UserRow
 async def fetch_many(reads: Reads, ids: Sequence[UUID]) -> list[UserRow]:
     """The users with these ids in their order; those who do not exist are left out."""
     asked = [_ask(reads, user_id) for user_id in ids]
-    rows = [_row(user_id, reply)[1] for user_id, reply in zip(ids, await gather(*asked), strict=True)]
+    rows = [
+        _row(user_id, reply)[1] for user_id, reply in zip(ids, await gather(*asked), strict=True)
+    ]
     return [row for row in rows if row is not None]
 
 

@@ -1,0 +1,193 @@
+"""The command line: `tandem up` for everything at once, `tandem serve` and the roles for production."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+import typer
+import uvloop
+from pydantic import ValidationError
+from rich.console import Console
+
+from api import logs
+from api.composition import Role
+from api.process import Fallen, listen, run, stop_signals
+from api.schema import sdl
+from api.settings import Settings
+from domain.migrate import MigrationError, migrate
+
+ALL = frozenset(Role)
+
+_MUTATION = 'mutation { createUser(input: {name: "Alice", email: "alice@example.com"}) { id } }'
+_QUERY = 'query { user(id: "the id you got") { name email createdAt } }'
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+
+
+class Refused(Exception):
+    """The command cannot run; str() is one sentence that says what to do."""
+
+
+@app.command()
+def up() -> None:
+    """Run everything, with a PostgreSQL and a Valkey of its own. Example: PORT=8080 tandem up"""
+    _run(_up)
+
+
+@app.command()
+def serve() -> None:
+    """Run everything on DATABASE_URL and REDIS_URL, after migrating the database."""
+    _run(lambda settings: _serve(settings, ALL, first_migrate=True))
+
+
+@app.command()
+def api() -> None:
+    """Run the GraphQL API alone; `tandem relay` and `tandem projector` run elsewhere."""
+    _run(lambda settings: _serve(settings, frozenset({Role.API})))
+
+
+@app.command()
+def relay() -> None:
+    """Run the relay alone: from the event log to the streams."""
+    _run(lambda settings: _serve(settings, frozenset({Role.RELAY})))
+
+
+@app.command()
+def projector() -> None:
+    """Run the projectors alone: from the streams to the read models."""
+    _run(lambda settings: _serve(settings, frozenset({Role.PROJECTOR})))
+
+
+@app.command("migrate")
+def migrate_database() -> None:
+    """Apply the migrations that DATABASE_URL does not have yet."""
+    _run(_migrate)
+
+
+@app.command()
+def schema() -> None:
+    """Print the GraphQL schema. Example: tandem schema > schema.graphql"""
+    typer.echo(sdl(), nl=False)
+
+
+def main() -> None:
+    """The entry point of the console script."""
+    app()
+
+
+def _run(command: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
+    """Runs a command; what a person can mend is one sentence on standard error, and exit status 1."""
+    try:
+        settings = _settings()
+        logs.configure(settings)
+        uvloop.run(command(settings))
+    except (Refused, Fallen, MigrationError) as error:
+        typer.echo(f"tandem: {error}", err=True)
+        sys.exit(1)
+
+
+def _settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])).upper()
+        raise Refused(f"The setting {name} is wrong: {first['msg']}.") from error
+
+
+async def _up(settings: Settings) -> None:
+    try:
+        from api.embedded import EmbeddedError, embedded_stores
+    except ImportError as error:
+        raise Refused(
+            "The embedded stores are not installed; install tandem[embedded], or use `tandem serve`."
+        ) from error
+    with stop_signals() as stop, _bound(settings) as listener:
+        try:
+            async with embedded_stores(settings.data_dir) as stores:
+                located = settings.model_copy(
+                    update={"database_url": stores.database_url, "redis_url": stores.redis_url}
+                )
+                await _migrated(located)
+                await run(
+                    located,
+                    ALL,
+                    stop,
+                    listener=listener,
+                    ready=lambda: _greet(settings, listener),
+                    watch=stores.failed,
+                )
+        except EmbeddedError as error:
+            raise Refused(str(error)) from error
+
+
+async def _serve(
+    settings: Settings, roles: frozenset[Role], *, first_migrate: bool = False
+) -> None:
+    _external(settings, "database_url", "redis_url")
+    with stop_signals() as stop:
+        if first_migrate:
+            await _migrated(settings)
+        if Role.API not in roles:
+            await run(settings, roles, stop)
+            return
+        with _bound(settings) as listener:
+            await run(settings, roles, stop, listener=listener)
+
+
+async def _migrate(settings: Settings) -> None:
+    _external(settings, "database_url")
+    for name in await _migrated(settings):
+        typer.echo(f"applied {name}")
+
+
+async def _migrated(settings: Settings) -> list[str]:
+    try:
+        connection = await asyncpg.connect(settings.database_url, timeout=settings.command_timeout)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise Refused(
+            f"PostgreSQL cannot be reached ({error or type(error).__name__}); check DATABASE_URL."
+        ) from error
+    try:
+        return await migrate(connection, settings.partitions)
+    finally:
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await connection.close()
+
+
+def _external(settings: Settings, *names: str) -> None:
+    for name in names:
+        if getattr(settings, name) is None:
+            raise Refused(
+                f"{name.upper()} is not set; set it, or use `tandem up`, which needs none."
+            )
+
+
+def _bound(settings: Settings) -> socket.socket:
+    try:
+        return listen(settings)
+    except OSError as error:
+        raise Refused(
+            f"Port {settings.port} on {settings.host} cannot be used ({error.strerror});"
+            f" stop what uses it, or choose another: PORT={settings.port + 1} tandem up."
+        ) from error
+
+
+def _greet(settings: Settings, listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    data = settings.data_dir.absolute()
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"""
+[bold]Tandem is up.[/]  GraphiQL: [bold cyan]http://{host}:{port}/graphql[/]
+
+  Create a user:  [green]{_MUTATION}[/]
+  and see it:     [green]{_QUERY}[/]
+
+  The data lives in {data}; to wipe it, stop Tandem and run:  rm -rf {data}
+  Ctrl-C stops everything.
+""")

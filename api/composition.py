@@ -1,0 +1,165 @@
+"""The composition root: which parts there are, what each is given, and in which order they begin and end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import RedisError
+
+from api import drivers
+from api.app import create_app
+from api.context import Context
+from api.workers import Bell, forever
+from domain.log import EventLog
+from domain.relay import Relay
+from domain.store import Store
+from readside.changes import Changes
+from readside.keys import WAKE
+from readside.models import FINGERPRINT, PROJECTIONS
+from readside.projector import Projector
+from readside.reader import Reads
+from readside.stream import RedisStream
+
+if TYPE_CHECKING:
+    import asyncpg
+    from redis.asyncio import Redis
+    from starlette.applications import Starlette
+
+    from api.settings import Settings
+
+POLL = 0.5
+"""Seconds after which the relay looks for events by itself."""
+
+BLOCK = 1.0
+"""Seconds that a projector waits inside one read of its stream."""
+
+
+class Role(StrEnum):
+    API = "api"
+    RELAY = "relay"
+    PROJECTOR = "projector"
+
+
+@dataclass(kw_only=True)
+class Service:
+    """The parts of one process: an application if it has one, and loops that run beside it."""
+
+    app: Starlette | None = None
+    loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[Service]:
+    """The parts for these roles. Leaving it closes what they use, last opened first."""
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(drivers.database(settings))
+        listening = await stack.enter_async_context(drivers.redis_for_changes(settings))
+        changes = await stack.enter_async_context(
+            Changes(listening, patience=settings.read_timeout)
+        )
+        bell = Bell(POLL)
+        service = Service()
+        if Role.RELAY in roles:
+            redis = await stack.enter_async_context(drivers.redis_for_cursors(settings))
+            _add_relay(service, settings, pool, redis, changes, bell)
+        if Role.PROJECTOR in roles:
+            await _add_projectors(service, settings, pool, stack)
+        if Role.API in roles:
+            redis = await stack.enter_async_context(drivers.redis_for_reads(settings))
+            wake = bell.ring if Role.RELAY in roles else RemoteBell(redis).ring
+            service.app = create_app(_context(settings, pool, redis, changes, wake))
+        yield service
+
+
+def _context(
+    settings: Settings,
+    pool: asyncpg.Pool,
+    redis: Redis,
+    changes: Changes,
+    wake: Callable[[int], None],
+) -> Context:
+    store = Store(pool, partitions=settings.partitions, now=lambda: datetime.now(UTC), wake=wake)
+    reads = Reads(
+        redis,
+        changes,
+        partitions=settings.partitions,
+        fingerprint=FINGERPRINT,
+        patience=settings.read_timeout,
+    )
+    return Context(store=store, reads=reads)
+
+
+def _add_relay(
+    service: Service,
+    settings: Settings,
+    pool: asyncpg.Pool,
+    redis: Redis,
+    changes: Changes,
+    bell: Bell,
+) -> None:
+    relay = Relay(EventLog(pool), RedisStream(redis), range(settings.partitions))
+    service.loops["relay"] = lambda: forever("relay", relay.run_once, bell.wait)
+    service.loops["wake-ups"] = lambda: _pass_on(changes, bell)
+
+
+async def _add_projectors(
+    service: Service, settings: Settings, pool: asyncpg.Pool, stack: AsyncExitStack
+) -> None:
+    redis = await stack.enter_async_context(drivers.redis_for_functions(settings))
+    streams = await stack.enter_async_context(drivers.redis_for_streams(settings))
+    for partition in range(settings.partitions):
+        projector = Projector(
+            redis,
+            streams,
+            EventLog(pool),
+            partition,
+            projections=PROJECTIONS,
+            fingerprint=FINGERPRINT,
+        )
+        service.loops[f"projector-{partition}"] = _projecting(projector, partition)
+
+
+def _projecting(projector: Projector, partition: int) -> Callable[[], Coroutine[Any, Any, None]]:
+    async def run() -> None:
+        async with projector:
+            await forever(
+                f"projector-{partition}",
+                lambda: projector.run_once(wait=BLOCK),
+                lambda: asyncio.sleep(0),  # a pass that finds nothing has waited already
+            )
+
+    return run
+
+
+async def _pass_on(changes: Changes, bell: Bell) -> None:
+    """Commands of other processes wake our relay."""
+    async with changes.of(WAKE) as calls:
+        while True:
+            await calls.wait(None)
+            bell.ring()
+
+
+class RemoteBell:
+    """Wakes the relays of other processes, at most once per round trip. They look by themselves anyway."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._ringing: asyncio.Task[None] | None = None
+        self._again = False
+
+    def ring(self, _partition: int) -> None:
+        self._again = True
+        if self._ringing is None or self._ringing.done():
+            self._ringing = asyncio.create_task(self._ring())
+
+    async def _ring(self) -> None:
+        while self._again:
+            self._again = False
+            with suppress(RedisError, OSError):
+                await self._redis.publish(WAKE, "")

@@ -1,0 +1,105 @@
+"""The drivers, each with the time limits and retries that fit what it is used for. Nobody else builds one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import asyncpg
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+
+
+class _Connection(asyncpg.Connection):
+    """A connection of the pool. Nobody changes its session, so giving it back needs no round trip."""
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
+@asynccontextmanager
+async def database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
+    """A pool that connects when first used, so that a PostgreSQL that is away does not stop the start."""
+    async with asyncpg.create_pool(
+        settings.database_url,
+        connection_class=_Connection,
+        min_size=0,
+        max_size=settings.database_connections,
+        timeout=settings.command_timeout,
+        command_timeout=settings.command_timeout,
+        server_settings={
+            "application_name": "tandem",
+            "statement_timeout": f"{settings.command_timeout:.0f}s",
+            "idle_in_transaction_session_timeout": "60s",
+            "jit": "off",
+        },
+    ) as pool:
+        yield pool
+
+
+@asynccontextmanager
+async def redis_for_reads(settings: Settings) -> AsyncIterator[Redis]:
+    """Short answers; one retry, because a read may be asked twice."""
+    async with _redis(settings, settings.redis_connections, settings.read_timeout, 1) as redis:
+        yield redis
+
+
+@asynccontextmanager
+async def redis_for_functions(settings: Settings) -> AsyncIterator[Redis]:
+    """No retry: what a lost reply means is decided by whoever called."""
+    async with _redis(settings, settings.partitions + 2, 5.0, 0) as redis:
+        yield redis
+
+
+@asynccontextmanager
+async def redis_for_streams(settings: Settings) -> AsyncIterator[Redis]:
+    """One connection per partition, that may wait in a read for longer than it blocks."""
+    async with _redis(settings, settings.partitions, 5.0, 0) as redis:
+        yield redis
+
+
+@asynccontextmanager
+async def redis_for_cursors(settings: Settings) -> AsyncIterator[Redis]:
+    """For the relay, whose cursors are bytes. No retry."""
+    async with _redis(settings, 2, 5.0, 0, decode=False) as redis:
+        yield redis
+
+
+@asynccontextmanager
+async def redis_for_changes(settings: Settings) -> AsyncIterator[Redis]:
+    """For listening, which may be silent for ever."""
+    async with _redis(settings, 2, None, 0) as redis:
+        yield redis
+
+
+@asynccontextmanager
+async def _redis(
+    settings: Settings,
+    connections: int,
+    patience: float | None,
+    retries: int,
+    *,
+    decode: bool = True,
+) -> AsyncIterator[Redis]:
+    pool = BlockingConnectionPool.from_url(
+        settings.redis_url or "",
+        max_connections=connections,
+        timeout=settings.read_timeout,
+        socket_timeout=patience,
+        socket_connect_timeout=settings.read_timeout,
+        retry=Retry(NoBackoff(), retries),
+        protocol=2,
+        decode_responses=decode,
+        encoding_errors="replace",
+        health_check_interval=0,
+    )
+    redis = Redis.from_pool(pool)
+    try:
+        yield redis
+    finally:
+        await redis.aclose()

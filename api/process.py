@@ -1,0 +1,159 @@
+"""One process of Tandem: from the first signal handler to the last closed connection.
+
+It ends when it is told to, when a loop falls, or when an embedded store ends; always in the same order:
+no new requests, requests under way, loops, drivers, and whatever `compose` stands on last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import structlog
+import uvicorn
+
+from api.composition import Role, Service, compose
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from api.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+
+class Fallen(Exception):
+    """A part of the process has ended by itself; str() is one sentence."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers, because the process has its own; it tells when it has begun."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.begun = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.begun.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(settings: Settings) -> socket.socket:
+    """The socket to serve on, bound before anything is started. Raises OSError if the port is taken."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+@contextmanager
+def stop_signals() -> Iterator[asyncio.Event]:
+    """An event that SIGINT and SIGTERM set; a second one changes nothing, the end is under way."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def run(
+    settings: Settings,
+    roles: frozenset[Role],
+    stop: asyncio.Event,
+    *,
+    listener: socket.socket | None = None,
+    ready: Callable[[], None] = lambda: None,
+    watch: Callable[[], Awaitable[str]] | None = None,
+) -> None:
+    """Runs these roles until `stop` is set. Raises Fallen.
+
+    `watch` waits for something outside to fail and says what; `ready` is called when requests are answered.
+    """
+    async with compose(settings, roles) as service:
+        watched = [asyncio.create_task(loop(), name=name) for name, loop in _loops(service)]
+        if watch is not None:
+            watched.append(asyncio.create_task(_watched(watch), name="stores"))
+        try:
+            if service.app is None:
+                ready()
+                await _first(stop, watched)
+            else:
+                await _serve(settings, service.app, stop, watched, listener, ready)
+        finally:
+            for task in watched:
+                task.cancel()
+            await asyncio.gather(*watched, return_exceptions=True)
+
+
+def _loops(service: Service) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
+    return list(service.loops.items())
+
+
+async def _watched(watch: Callable[[], Awaitable[str]]) -> None:
+    raise Fallen(await watch())
+
+
+async def _serve(
+    settings: Settings,
+    app: Starlette,
+    stop: asyncio.Event,
+    watched: list[asyncio.Task[None]],
+    listener: socket.socket | None,
+    ready: Callable[[], None],
+) -> None:
+    server = _Server(
+        uvicorn.Config(
+            app,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            ws="wsproto",
+            timeout_graceful_shutdown=int(settings.shutdown_timeout),
+        )
+    )
+    serving = asyncio.create_task(server.serve([listener] if listener else None), name="server")
+    try:
+        await asyncio.wait(
+            [serving, asyncio.create_task(server.begun.wait())], return_when=asyncio.FIRST_COMPLETED
+        )
+        gc.collect()
+        gc.freeze()  # what is there after the start stays: the collector need not look at it again
+        if not serving.done():
+            ready()
+        await _first(stop, [*watched, serving])
+    finally:
+        server.should_exit = True
+        with suppress(asyncio.CancelledError):
+            await serving
+
+
+async def _first(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:
+    """Waits until the process shall stop; raises Fallen if one of the tasks ends before."""
+    stopping = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    for task in done - {stopping}:
+        error = task.exception()
+        if isinstance(error, Fallen):
+            raise error
+        raise Fallen(f"The {task.get_name()} loop ended, so the process ends too.") from error

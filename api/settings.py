@@ -1,0 +1,54 @@
+"""Every setting, read from the environment in one place. The defaults suit `tandem up`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """A setting's environment variable is its name in capitals, such as DATABASE_URL."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    database_url: str | None = Field(default=None, description="PostgreSQL; `up` brings its own.")
+    redis_url: str | None = Field(default=None, description="Redis or Valkey; `up` brings its own.")
+    host: str = Field(default="127.0.0.1", description="The address to listen on.")
+    port: int = Field(
+        default=8000, ge=0, le=65535, description="The port to listen on; 0 takes a free one."
+    )
+    data_dir: Path = Field(
+        default=Path(".data"), description="Where `up` keeps the data of its stores."
+    )
+    partitions: int = Field(
+        default=8,
+        ge=1,
+        le=1024,
+        description="Parts of the event log; fixed at the first migration.",
+    )
+    log_format: Literal["auto", "pretty", "json"] = Field(
+        default="auto", description="`auto` is pretty on a terminal and JSON elsewhere."
+    )
+    database_connections: int = Field(
+        default=10, ge=2, le=1000, description="The most connections to PostgreSQL of one process."
+    )
+    redis_connections: int = Field(
+        default=16,
+        ge=2,
+        le=1000,
+        description="The most connections to Redis for reads of one process.",
+    )
+    command_timeout: float = Field(
+        default=10.0, gt=0, description="Seconds after which a statement of a command is given up."
+    )
+    read_timeout: float = Field(
+        default=2.0,
+        gt=0,
+        description="Seconds after which a read of Redis, or a wait for a version, is given up.",
+    )
+    shutdown_timeout: float = Field(
+        default=10.0, gt=0, description="Seconds that requests under way have to finish at the end."
+    )

@@ -1,0 +1,58 @@
+"""Loops around run_once. Weather (a store that is away) is waited out; anything else ends the process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+import structlog
+from redis.exceptions import RedisError
+
+WEATHER = (OSError, TimeoutError, RedisError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What the drivers raise when a store is away, restarting, full or not itself."""
+
+_LONGEST_PAUSE = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+async def forever(
+    name: str, run_once: Callable[[], Awaitable[int]], idle: Callable[[], Awaitable[object]]
+) -> None:
+    """Runs passes as long as they find work, and waits in `idle` when one found none."""
+    pause = 0.0
+    while True:
+        try:
+            while await run_once():
+                pass
+        except WEATHER as error:
+            if not pause:
+                _log.warning("worker.waits", worker=name, error=type(error).__name__)
+            pause = min(_LONGEST_PAUSE, pause * 2 or 0.05)
+            await asyncio.sleep(pause)
+        else:
+            if pause:
+                _log.info("worker.goes_on", worker=name)
+            pause = 0.0
+            await idle()
+
+
+class Bell:
+    """Wakes a loop. However often it is rung, a waiting loop is woken once."""
+
+    def __init__(self, seconds: float) -> None:
+        """`seconds`: how long a loop waits at most when nobody rings."""
+        self._seconds = seconds
+        self._rung = asyncio.Event()
+
+    def ring(self, _partition: int = 0) -> None:
+        self._rung.set()
+
+    async def wait(self) -> None:
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._rung.wait()
+        except TimeoutError:
+            return
+        self._rung.clear()
