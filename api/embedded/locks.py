@@ -9,25 +9,28 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from api.embedded.errors import EmbeddedError
 from api.embedded.leftovers import end_leftovers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
+
+EXITING_SECONDS = 0.5
+"""How long a process that was just killed may hold its lock until the kernel has taken it down."""
 
 STOPPING_SECONDS = 10.0
 """How long the stores of a process that was killed may take until they are gone."""
 
 
-@contextmanager
-def owned(data_dir: Path) -> Iterator[None]:
-    """Hold the data directory; refuse at once when another Tandem holds it."""
+@asynccontextmanager
+async def owned(data_dir: Path) -> AsyncIterator[None]:
+    """Hold the data directory; refuse when another Tandem holds it."""
     with opened(data_dir / "lock") as descriptor:
-        if not locked(descriptor):
+        if not await locked_within(descriptor, EXITING_SECONDS):
             raise EmbeddedError(
                 f"The data directory {data_dir} is in use by process"
                 f" {holder(descriptor)}: stop that one, or set DATA_DIR to another directory."
@@ -55,10 +58,10 @@ async def await_no_servers(data_dir: Path, descriptor: int) -> None:
 
 async def locked_within(descriptor: int, seconds: float) -> bool:
     """Poll, because waiting in flock would hold the event loop."""
-    for _ in range(int(seconds / 0.02)):
+    for _ in range(int(seconds / 0.01)):
         if locked(descriptor):
             return True
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.01)
     return False
 
 

@@ -41,6 +41,7 @@ NOT_DURABLE = {
     "full_page_writes": "off",
     "autovacuum": "off",
     "io_method": "sync",
+    "dynamic_shared_memory_type": "mmap",  # files of the data directory, which is deleted with it
 }
 
 

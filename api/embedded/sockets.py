@@ -18,14 +18,14 @@ LONGEST_PATH = 100
 
 @contextmanager
 def socket_directory(data_dir: Path) -> Iterator[Path]:
-    """`run` in the data directory, or a link of that name to a private one when the path is long.
+    """`run` in the data directory, or a link of that name to a private one when that cannot be.
 
     It is always new: a lock file that PostgreSQL left beside its socket names a process id, which
     may belong to another process by now.
     """
     run = data_dir / "run"
     remove(run)
-    if len(os.fsencode(run / ".s.PGSQL.5432")) <= LONGEST_PATH:
+    if addressable(run):
         run.mkdir(mode=0o700)
         place = run
     else:
@@ -35,6 +35,11 @@ def socket_directory(data_dir: Path) -> Iterator[Path]:
         yield place
     finally:
         remove(run)
+
+
+def addressable(run: Path) -> bool:
+    """Short enough for a socket, and without a comma, which separates hosts in a database URL."""
+    return len(os.fsencode(run / ".s.PGSQL.5432")) <= LONGEST_PATH and "," not in str(run)
 
 
 def remove(run: Path) -> None:

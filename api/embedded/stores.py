@@ -50,14 +50,12 @@ async def embedded_stores(data_dir: Path, *, durable: bool = True) -> AsyncItera
     or logged to disk: for tests, whose data dies with them.
     """
     place = usable(data_dir)
-    with (
-        owned(place),
-        opened(place / "servers.lock") as held,
-    ):
-        await await_no_servers(place, held)
-        with socket_directory(place) as sockets:
-            async with running(place, sockets, held=held, durable=durable) as stores:
-                yield stores
+    async with owned(place):
+        with opened(place / "servers.lock") as held:
+            await await_no_servers(place, held)
+            with socket_directory(place) as sockets:
+                async with running(place, sockets, held=held, durable=durable) as stores:
+                    yield stores
 
 
 @asynccontextmanager

@@ -1,0 +1,40 @@
+"""What every test may ask for. Nothing starts unless a test asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.stores import OwnStores, own_stores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def stores() -> Iterator[OwnStores]:
+    """A running PostgreSQL and Valkey, shared by the tests of this process."""
+    with own_stores() as stores:
+        yield stores
+
+
+@pytest.fixture
+def database_url(stores: OwnStores) -> Iterator[str]:
+    """A new database with all migrations applied, of this test alone."""
+    with stores.database() as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(stores: OwnStores) -> Iterator[str]:
+    """A new database with nothing in it, of this test alone."""
+    with stores.database(migrated=False) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(stores: OwnStores) -> Iterator[str]:
+    """The Valkey of this test process, emptied before the test."""
+    with stores.empty_valkey() as url:
+        yield url
