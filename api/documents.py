@@ -82,9 +82,6 @@ class Documents:
         operations = [
             node for node in document.definitions if isinstance(node, OperationDefinitionNode)
         ]
-        if not operations:
-            missing = GraphQLError("The document has no operation, only fragments.")
-            return refused("OPERATION_RESOLUTION_FAILURE", [missing])
         return Prepared(
             document,
             {node.name.value if node.name else None: node.operation for node in operations},

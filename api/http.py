@@ -35,7 +35,7 @@ _MORE = {
 _encode = msgspec.json.Encoder().encode
 
 
-class Disconnected(Exception):  # noqa: N818 - it ends a request, but nobody made an error
+class Disconnected(Exception):
     """The client went away before its request was complete, so there is nobody to answer."""
 
 

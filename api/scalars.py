@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import NewType
 
 import strawberry
-from graphql import GraphQLError
+from graphql import GraphQLError, StringValueNode, ValueNode
 from strawberry.types.scalar import ScalarDefinition
 
 EmailAddress = NewType("EmailAddress", str)
@@ -22,6 +22,10 @@ def _text(value: object) -> str:
     return value
 
 
+def _literal(node: ValueNode, _variables: object = None) -> str:
+    return _text(node.value if isinstance(node, StringValueNode) else None)
+
+
 SCALARS: dict[object, ScalarDefinition] = {
     datetime: strawberry.scalar(
         name="DateTime",
@@ -33,11 +37,13 @@ SCALARS: dict[object, ScalarDefinition] = {
         name="EmailAddress",
         description="An e-mail address. Two that differ in letter case alone are the same address.",
         parse_value=_text,
+        parse_literal=_literal,
     ),
     Money: strawberry.scalar(
         name="Money",
         description='An exact amount: a decimal string with at most two places, such as "12.50".'
         " Never a number, because numbers round.",
         parse_value=_text,
+        parse_literal=_literal,
     ),
 }

@@ -24,7 +24,7 @@ PROTOCOL = "graphql-transport-ws"
 _encode = msgspec.json.Encoder().encode
 
 
-class Violation(Exception):  # noqa: N818 - the name of what the client did
+class Violation(Exception):
     """The client broke the protocol, which says with what code the connection closes."""
 
     def __init__(self, code: int, reason: str) -> None:

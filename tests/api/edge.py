@@ -1,0 +1,171 @@
+"""The edge alone: the real application over a store and a read model that live in this process.
+
+The stores have tests of their own, and the acceptance tests put everything together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any, cast
+from uuid import UUID
+
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+
+from api.app import create_app
+from api.context import Context
+from api.execution import Executor
+from api.limits import Limits
+from domain.command import Command
+from domain.events import UserId
+from domain.refusals import Refusal
+from domain.store import Answer, Store
+from readside.changes import Subscription
+from readside.keys import Keys, Partition
+from readside.reader import Question, Reads, Replies
+
+ALICE = UserId(UUID("019b0c9e-7d4e-7bbb-8a51-0a6f3c1d2e4f"))
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+class ScriptedStore:
+    """Answers every command with `outcome`, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.commands: list[Command] = []
+        self.outcome: Answer | Refusal | Exception = Answer(id=ALICE, user_id=ALICE, version=1)
+
+    async def execute(self, command: Command) -> Answer | Refusal:
+        self.commands.append(command)
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+class MemoryReads:
+    """Answers what the fetches of users ask Redis, from dictionaries; or fails with `failure`."""
+
+    patience = 0.01
+
+    def __init__(self) -> None:
+        self.hashes: dict[str, dict[str, str]] = {}
+        self.ids: list[str] = []
+        self.failure: Exception | None = None
+        self.listeners: set[Subscription] = set()
+
+    def put(self, user_id: UUID, name: str, version: int = 1) -> None:
+        at = NOW.isoformat()
+        key = Keys(Partition(0), "g").user(user_id)
+        self.hashes[key] = {
+            "version": str(version),
+            "name": name,
+            "email": f"{name.lower()}@example.com",
+            "createdAt": at,
+            "updatedAt": at,
+        }
+        self.ids = sorted({*self.ids, str(user_id)}, reverse=True)
+        for listener in self.listeners:
+            listener.notify()
+
+    def partition_of(self, _: UUID) -> int:
+        return 0
+
+    @asynccontextmanager
+    async def changes(self, _: UUID) -> AsyncIterator[Subscription]:
+        subscription = Subscription()
+        self.listeners.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self.listeners.discard(subscription)
+
+    def ask(self, partition: int, question: Question) -> asyncio.Future[Replies]:
+        answer: asyncio.Future[Replies] = asyncio.get_running_loop().create_future()
+        if self.failure is None:
+            keys = Keys(Partition(partition), "g")
+            answer.set_result([self._reply(*command) for command in question(keys)])
+        else:
+            answer.set_exception(self.failure)
+        return answer
+
+    async def ask_all(self, question: Question) -> list[Replies]:
+        return [await self.ask(0, question)]
+
+    def _reply(self, verb: str, key: str, *arguments: str) -> Any:
+        match verb:
+            case "HMGET":
+                return [self.hashes.get(key, {}).get(field) for field in arguments]
+            case "ZRANGE":
+                below = arguments[0].removeprefix("(").replace("+", "~")
+                return [user for user in self.ids if user < below][: int(arguments[-1])]
+            case "ZCARD":
+                return len(self.ids) if key.endswith(":users") else 0
+            case _:
+                return [] if verb.startswith("Z") else None
+
+
+class Edge:
+    """The application, what is behind it, and a client in front of it."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.store = ScriptedStore()
+        self.reads = MemoryReads()
+        context = Context(
+            store=cast("Store", self.store), reads=cast("Reads", self.reads), limits=limits
+        )
+        self.app: Starlette = create_app(context)
+        self.executor: Executor = self.app.state.executor
+        transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=True)
+        self.client = httpx.AsyncClient(transport=transport, base_url="http://tandem")
+
+    async def post(self, query: str, **request: Any) -> httpx.Response:
+        headers = request.pop("headers", {})
+        body = {"query": query, **request}
+        return await self.client.post("/graphql", json=body, headers=headers)
+
+    async def ask(self, query: str, **variables: Any) -> Any:
+        """The response's JSON."""
+        return (await self.post(query, variables=variables)).json()
+
+    async def error(self, query: str, **variables: Any) -> Any:
+        """The one error of the response."""
+        [error] = (await self.ask(query, **variables))["errors"]
+        return error
+
+
+@asynccontextmanager
+async def edge(limits: Limits | None = None) -> AsyncIterator[Edge]:
+    made = Edge(limits or Limits())
+    async with made.client:
+        yield made
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+
+@asynccontextmanager
+async def served(app: Starlette) -> AsyncIterator[str]:
+    """The application behind a real server; the value is its host and port."""
+    config = uvicorn.Config(app, ws="wsproto", lifespan="off", log_level="warning")
+    server = _Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = asyncio.create_task(server.serve([listener]))
+        try:
+            await server.listening.wait()
+            yield "{}:{}".format(*listener.getsockname())
+        finally:
+            server.should_exit = True
+            with suppress(asyncio.CancelledError):
+                await serving

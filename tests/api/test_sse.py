@@ -1,0 +1,102 @@
+"""GraphQL over Server-Sent Events, distinct connections mode, over a real server."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+import msgspec
+
+from api.limits import Limits
+from tests.api.edge import ALICE, Edge, edge, served
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+STREAM = {"accept": "text/event-stream"}
+WATCH = f'subscription {{ userChanged(id: "{ALICE}") {{ version }} }}'
+COMPLETE = ["event: complete", "data:"]
+
+
+@asynccontextmanager
+async def streamed(
+    query: str, limits: Limits | None = None
+) -> AsyncIterator[tuple[Edge, AsyncIterator[str]]]:
+    """The lines of the stream that a query gets."""
+    async with edge(limits) as made, served(made.app) as address:
+        made.reads.put(ALICE, "Alice")
+        async with (
+            httpx.AsyncClient(base_url=f"http://{address}", headers=STREAM) as client,
+            client.stream("POST", "/graphql", json={"query": query}) as response,
+        ):
+            assert response.status_code == 200
+            assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+            yield made, response.aiter_lines()
+
+
+async def event(lines: AsyncIterator[str]) -> list[str]:
+    """The lines up to the next empty one."""
+    found = []
+    async with asyncio.timeout(5):
+        async for line in lines:
+            if not line:
+                break
+            found.append(line)
+    return found
+
+
+def told(version: int) -> list[str]:
+    data = msgspec.json.encode({"data": {"userChanged": {"version": version}}}).decode()
+    return ["event: next", f"data: {data}"]
+
+
+async def test_a_query_is_one_event_and_then_complete() -> None:
+    async with streamed("{ __typename }") as (_, lines):
+        assert await event(lines) == ["event: next", 'data: {"data":{"__typename":"Query"}}']
+        assert await event(lines) == COMPLETE
+        assert await event(lines) == []
+
+
+async def test_a_subscription_tells_the_present_state_and_then_each_change() -> None:
+    async with streamed(WATCH) as (made, lines):
+        assert await event(lines) == told(1)
+        made.reads.put(ALICE, "Bob", version=2)
+        assert await event(lines) == told(2)
+
+
+async def test_a_request_that_gets_no_data_is_told_in_the_stream() -> None:
+    for query, code in (
+        ("{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
+        ('subscription { userChanged(id: "x") { id } }', "BAD_USER_INPUT"),
+    ):
+        async with streamed(query) as (_, lines):
+            name, data = await event(lines)
+            assert name == "event: next"
+            assert f'"code":"{code}"' in data
+            assert await event(lines) == COMPLETE
+
+
+async def test_silence_is_broken_by_comments() -> None:
+    async with streamed(WATCH, Limits(keep_alive_seconds=0.02)) as (made, lines):
+        assert await event(lines) == told(1)
+        assert await event(lines) == [":"]
+        made.reads.put(ALICE, "Bob", version=2)
+        while (found := await event(lines)) == [":"]:
+            pass
+        assert found == told(2)
+
+
+async def test_a_client_that_leaves_leaves_nothing_behind() -> None:
+    async with edge() as made, served(made.app) as address:
+        made.reads.put(ALICE, "Alice")
+        before = asyncio.all_tasks()
+        async with httpx.AsyncClient(base_url=f"http://{address}", headers=STREAM) as client:
+            for _ in range(5):
+                body = {"query": WATCH}
+                async with client.stream("POST", "/graphql", json=body) as response:
+                    assert await event(response.aiter_lines()) == told(1)
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(asyncio.all_tasks() - before), return_exceptions=True)
+        assert made.reads.listeners == set()
