@@ -65,7 +65,8 @@ class Rebuild:
                 return None
         if not await self._whole(keys, expected) or not await self._generations.serve(keys):
             return None
-        _log.info("rebuild.done", partition=partition, generation=keys.generation, events=expected)
+        log = _log.info if expected else _log.debug
+        log("rebuild.done", partition=partition, generation=keys.generation, events=expected)
         return keys
 
     async def _whole(self, keys: Keys, expected: int) -> bool:

@@ -6,16 +6,16 @@ import asyncio
 import signal
 import sys
 from dataclasses import asdict
-from pathlib import Path  # noqa: TC003  (typer reads the annotations)
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from api.embedded import EmbeddedError
 from tests.benchmarks import machine, report
+from tests.benchmarks.answering import ProcessError
 from tests.benchmarks.bench import Bench, Options
 from tests.benchmarks.figures import Found
-from tests.benchmarks.processes import ProcessError
 from tests.benchmarks.scenarios import SCENARIOS, Alone, OnService, Scenario
 from tests.benchmarks.services import Service, tandem_serve
 from tests.benchmarks.wire import AnswerError

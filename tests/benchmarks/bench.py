@@ -17,9 +17,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.benchmarks import questions
+from tests.benchmarks.answering import ProcessError
 from tests.benchmarks.plan import Plan, Seen, Workload
-from tests.benchmarks.processes import ROOT, ProcessError
 from tests.benchmarks.wire import connections
+from tests.processes import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

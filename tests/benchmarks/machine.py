@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from tests.benchmarks import stock
-from tests.benchmarks.processes import ROOT
+from tests.processes import ROOT
 
 if TYPE_CHECKING:
     from api.embedded import Stores

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from api.embedded import Stores, embedded_stores
-from tests.benchmarks.processes import HOST, TANDEM, answering, free_port, running
+from tests.benchmarks.answering import answering
+from tests.processes import HOST, TANDEM, free_port, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Starts a server process as a user would, waits until it answers, and always stops it again."""
+"""Starts a program as a user would, and always stops it again, however the test ends."""
 
 from __future__ import annotations
 
@@ -8,29 +8,19 @@ import os
 import signal
 import socket
 import sys
-import time
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import msgspec
-
-from tests.benchmarks.wire import AnswerError, connections
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import AsyncIterator, Mapping
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 TANDEM = str(Path(sys.executable).parent / "tandem")
 HOST = "127.0.0.1"
-ANSWERS_WITHIN = 60.0
 STOPS_WITHIN = 20.0
 PR_SET_PDEATHSIG = 1
-
-
-class ProcessError(Exception):
-    """A process that the benchmark needs did not start or stay; says what it printed last."""
 
 
 def free_port() -> int:
@@ -62,7 +52,7 @@ async def running(
 
 
 def _end_with_parent() -> None:
-    """Asks the kernel for a SIGTERM when the benchmark dies, however it dies."""
+    """Asks the kernel for a SIGTERM when the test dies, however it dies."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
@@ -74,27 +64,3 @@ async def _stop(process: Process) -> None:
         return
     os.killpg(process.pid, signal.SIGKILL)
     await process.wait()
-
-
-async def answering(url: str, process: Process, *, asked: str, log: Path) -> float:
-    """Asks until an answer without errors comes; returns the perf_counter moment of that answer."""
-    body = msgspec.json.encode({"query": asked})
-    give_up, last = time.perf_counter() + ANSWERS_WITHIN, "nothing"
-    while process.returncode is None and time.perf_counter() < give_up:
-        try:
-            async with asyncio.timeout(5), connections(url, 1) as (connection,):
-                last = (await connection.post(body)).decode()
-            if "errors" not in msgspec.json.decode(last):
-                return time.perf_counter()
-        except (OSError, AnswerError) as error:
-            last = str(error)
-        await asyncio.sleep(0.01)
-    state = "runs" if process.returncode is None else f"ended with {process.returncode}"
-    raise ProcessError(
-        f"{url} did not answer {asked!r}: the process {state}, it last said {last!r}. "
-        f"Its output ends:\n{_end(log)}"
-    )
-
-
-def _end(log: Path) -> str:
-    return log.read_text(errors="replace")[-2000:].strip()

@@ -1,0 +1,92 @@
+"""The rules of the house that a tool checks: types, style, and who may import whom."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.processes import ROOT
+
+CODE = ("api", "domain", "readside")
+BUILDERS = {"create_pool", "connect", "from_url", "from_pool", "Redis", "BlockingConnectionPool"}
+"""What builds a driver."""
+
+MAY_BUILD = {"api/drivers.py", "api/cli.py", "api/embedded/postgres.py", "api/embedded/valkey.py"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "."),
+        ("mypy",),
+        ("lint-imports", "--no-cache"),
+    ],
+    ids=" ".join,
+)
+def test_the_tool_finds_nothing(command: tuple[str, ...]) -> None:
+    program = Path(sys.executable).parent / command[0]
+    found = subprocess.run(
+        [program, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_only_the_composition_root_builds_drivers() -> None:
+    builders = {
+        str(path.relative_to(ROOT))
+        for package in CODE
+        for path in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and _name(node.func) in BUILDERS
+    }
+    assert builders <= MAY_BUILD
+
+
+def test_importing_everything_connects_to_nothing_and_reads_no_setting() -> None:
+    program = """
+import pkgutil, importlib, socket, sys
+import api, domain, readside
+def refuse(*_): raise AssertionError("an import opened a connection")
+socket.socket.connect = refuse
+for package in (api, domain, readside):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if module.name not in {"api.graphiql.build_hook"}:
+            importlib.import_module(module.name)
+"""
+    environment = {"PORT": "not a port", "PYTHONPATH": str(ROOT)}
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+
+
+def test_the_read_side_knows_nothing_of_the_write_side_but_its_events() -> None:
+    """import-linter's list of forbidden modules must name every other module of the write side."""
+    import tomllib
+
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    [contract] = [
+        contract
+        for contract in settings["tool"]["importlinter"]["contracts"]
+        if contract["name"] == "The read side knows the events and nothing else of the write side"
+    ]
+    modules = {f"domain.{path.stem}" for path in (ROOT / "domain").iterdir() if path.stem[0] != "_"}
+    modules -= {"domain.events", "domain.migrations"}
+    assert modules <= set(contract["forbidden_modules"])
+
+
+def _name(function: ast.expr) -> str:
+    match function:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+        case _:
+            return ""
