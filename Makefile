@@ -1,0 +1,41 @@
+# Needs Python 3.11 or newer, and make. PYTHON=/path/to/python chooses one; all else goes into .venv.
+
+SOURCES := pyproject.toml constraints.txt setup/environment.py \
+	$(shell find api/graphiql -type f ! -path '*/dist/*' ! -path '*/node_modules/*' ! -name '*.pyc')
+
+# A moved checkout or a Python that was removed leaves an environment that no longer runs.
+SOUND := $(shell grep -qs 'venv $(CURDIR)/.venv$$' .venv/pyvenv.cfg && .venv/bin/python -c 'print("sound")' 2>/dev/null)
+ifneq ($(SOUND),sound)
+BROKEN := broken
+endif
+
+.PHONY: help up test check bench clean broken
+
+help:
+	@echo 'make up      run Tandem with its own PostgreSQL and Valkey (Ctrl-C stops it)'
+	@echo 'make test    run all tests, beside a running `make up` if you like (ARGS="-k words")'
+	@echo 'make check   look at style, types and imports only'
+	@echo 'make bench   measure the service (ARGS="--help" shows how)'
+	@echo 'make clean   remove the environment and all caches, keep the data in .data'
+
+up: .venv/.up
+	@exec .venv/bin/tandem up
+
+test: .venv/.test
+	@exec .venv/bin/python -m pytest -n 2 $(ARGS)
+
+check: .venv/.test
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
+
+bench: .venv/.test
+	@exec .venv/bin/python -m tests.benchmarks $(ARGS)
+
+clean:
+	rm -rf .venv .venv.lock api/graphiql/dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.up: $(SOURCES) $(BROKEN)
+	@sh setup/with_python.sh setup/environment.py up embedded
+
+.venv/.test: $(SOURCES) $(BROKEN)
+	@sh setup/with_python.sh setup/environment.py test,up embedded,dev
