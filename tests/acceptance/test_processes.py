@@ -1,0 +1,157 @@
+"""Tandem as processes: what a person at a terminal can do to it, and roles that run apart."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from tests.acceptance.service import Client
+from tests.processes import HOST, TANDEM, free_port, running
+from tests.stores import fast_temp
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+
+USER = "query($id: ID!) { user(id: $id, minVersion: 1) { name } }"
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="tandem-process-", dir=fast_temp()) as place:
+        yield Path(place)
+
+
+@asynccontextmanager
+async def tandem(
+    place: Path, *words: str, port: int, **environment: str
+) -> AsyncIterator[tuple[Process, Client]]:
+    """A process and a client of it, once it answers queries."""
+    log = place / f"{words[0]}-{port}.log"
+    env = {"HOST": HOST, "PORT": str(port), "DATA_DIR": str(place / "data"), **environment}
+    async with (
+        running(TANDEM, *words, env=env, log=log) as process,
+        httpx.AsyncClient(base_url=f"http://{HOST}:{port}") as http,
+    ):
+        client = Client(http)
+        await _answering(process, client, log)
+        yield process, client
+
+
+async def _answering(process: Process, client: Client, log: Path) -> None:
+    async with asyncio.timeout(30):
+        while process.returncode is None:
+            try:
+                return await client.until_built()
+            except httpx.TransportError:
+                await asyncio.sleep(0.02)
+    raise AssertionError(log.read_text())
+
+
+async def refused(*words: str, **environment: str) -> str:
+    """What a command that cannot run says. It must be one sentence, without a traceback."""
+    process = await asyncio.create_subprocess_exec(
+        TANDEM,
+        *words,
+        env={**os.environ, **environment},
+        stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    async with asyncio.timeout(30):
+        _, said = await process.communicate()
+    assert process.returncode == 1
+    assert len(said.splitlines()) == 1, said
+    return said.decode()
+
+
+def servers_of(place: Path) -> list[str]:
+    """The store processes that live in a directory."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink().is_relative_to(place):
+                found.append(f"{process.name} {(process / 'comm').read_text().strip()}")
+        except OSError:
+            continue  # it ended while we looked
+    return found
+
+
+async def test_data_survives_sigterm_and_a_new_start(place: Path) -> None:
+    port = free_port()
+    async with tandem(place, "up", port=port) as (process, client):
+        user_id = await client.create_user()
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+    assert servers_of(place) == []
+    async with tandem(place, "up", port=port) as (_, client):
+        assert await client.data(USER, id=user_id) == {"user": {"name": "Alice"}}
+
+
+async def test_ctrl_c_to_the_whole_group_stops_cleanly(place: Path) -> None:
+    async with tandem(place, "up", port=free_port()) as (process, client):
+        await client.create_user()
+        os.killpg(process.pid, signal.SIGINT)
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+    assert servers_of(place) == []
+
+
+async def test_after_kill_9_nothing_is_left_and_the_next_start_has_every_user(place: Path) -> None:
+    port = free_port()
+    async with tandem(place, "up", port=port) as (process, client):
+        made = [await client.create_user(f"User {n}", f"user{n}@example.com") for n in range(20)]
+        process.kill()
+        await process.wait()
+    async with tandem(place, "up", port=port) as (_, client):
+        answer = await client.data("{ users(first: 100) { nodes { id } } }")
+        assert {node["id"] for node in answer["users"]["nodes"]} == set(made)
+    assert servers_of(place) == []
+
+
+async def test_a_taken_port_is_one_sentence(place: Path) -> None:
+    with socket.create_server((HOST, 0)) as taken:
+        port = str(taken.getsockname()[1])
+        said = await refused("up", PORT=port, DATA_DIR=str(place / "data"))
+    assert f"Port {port}" in said
+    assert not (place / "data").exists()
+
+
+async def test_a_data_directory_in_use_is_one_sentence(place: Path) -> None:
+    async with tandem(place, "up", port=free_port()) as (process, _):
+        said = await refused("up", PORT=str(free_port()), DATA_DIR=str(place / "data"))
+        assert str(process.pid) in said
+
+
+async def test_a_missing_or_wrong_setting_is_one_sentence() -> None:
+    assert "DATABASE_URL" in await refused("serve", DATABASE_URL="", REDIS_URL="")
+    assert "PORT" in await refused("up", PORT="http")
+    away = f"postgresql://nobody@{HOST}:{free_port()}/none"
+    assert "DATABASE_URL" in await refused("migrate", DATABASE_URL=away)
+
+
+async def test_roles_run_as_processes_of_their_own(
+    place: Path, empty_database_url: str, redis_url: str
+) -> None:
+    environment = {"DATABASE_URL": empty_database_url, "REDIS_URL": redis_url}
+    migrate = await asyncio.create_subprocess_exec(
+        TANDEM, "migrate", env={**os.environ, **environment}, stdout=asyncio.subprocess.PIPE
+    )
+    applied, _ = await migrate.communicate()
+    assert b"0001_write_model.sql" in applied
+    async with AsyncExitStack() as stack:
+        for role in ("relay", "projector"):
+            log = place / f"{role}.log"
+            await stack.enter_async_context(running(TANDEM, role, env=environment, log=log))
+        _, client = await stack.enter_async_context(
+            tandem(place, "api", port=free_port(), **environment)
+        )
+        user_id = await client.create_user()
+        assert await client.data(USER, id=user_id) == {"user": {"name": "Alice"}}
