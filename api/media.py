@@ -13,6 +13,7 @@ HTML: Final = "text/html"
 _ANY: Final = {"*/*": (JSON,), "application/*": (JSON,), "text/*": ()}
 
 
+@lru_cache(maxsize=256)
 def is_json(content_type: bytes) -> bool:
     """Whether a body of this Content-Type is JSON in UTF-8."""
     media, parameters = _parse(content_type.decode("latin-1"))

@@ -1,37 +1,14 @@
 """Refusals on their way out: data if the client selected `errors`, otherwise a top-level error."""
 
-import enum
 from typing import Any
 
 import msgspec
 import strawberry
 from graphql import GraphQLError
 
+from api.enums import ErrorCode, OrderStatus
 from domain import refusals
 from domain.refusals import Refusal
-
-
-@strawberry.enum(description="Why a command can be refused.")
-class ErrorCode(enum.Enum):
-    INVALID_INPUT = strawberry.enum_value(
-        "INVALID_INPUT", description="A value of the input is unusable; path names it."
-    )
-    EMAIL_ALREADY_REGISTERED = strawberry.enum_value(
-        "EMAIL_ALREADY_REGISTERED", description="The e-mail address belongs to another user."
-    )
-    USER_NOT_FOUND = strawberry.enum_value("USER_NOT_FOUND", description="There is no such user.")
-    VERSION_CONFLICT = strawberry.enum_value(
-        "VERSION_CONFLICT", description="The user has changed since the expected version."
-    )
-    ORDER_NOT_FOUND = strawberry.enum_value(
-        "ORDER_NOT_FOUND", description="There is no such order."
-    )
-    ORDER_NOT_OPEN = strawberry.enum_value(
-        "ORDER_NOT_OPEN", description="The order was completed or cancelled before."
-    )
-    IDEMPOTENCY_KEY_REUSED = strawberry.enum_value(
-        "IDEMPOTENCY_KEY_REUSED", description="The idempotency key was used for another request."
-    )
 
 
 @strawberry.interface(
@@ -73,7 +50,7 @@ class OrderNotFound(Refused):
 
 @strawberry.type(description="The order is no longer open.")
 class OrderNotOpen(Refused):
-    status: str = strawberry.field(description="COMPLETED or CANCELLED.")
+    status: OrderStatus = strawberry.field(description="What has become of the order.")
 
 
 @strawberry.type(description="The idempotency key was used for another request.")

@@ -1,6 +1,6 @@
 """What queries answer with: one file per thing, with its connection beside it."""
 
-from api.shapes.order import Order, OrderConnection, OrderEdge, OrderStatus
+from api.shapes.order import Order, OrderConnection, OrderEdge
 from api.shapes.page import PageInfo
 from api.shapes.user import User, UserConnection, UserEdge
 
@@ -8,7 +8,6 @@ __all__ = [
     "Order",
     "OrderConnection",
     "OrderEdge",
-    "OrderStatus",
     "PageInfo",
     "User",
     "UserConnection",

@@ -1,6 +1,5 @@
 """An order as queries answer it, and the list of a user's orders."""
 
-import enum
 from datetime import datetime
 from typing import Self
 from uuid import UUID
@@ -9,20 +8,12 @@ import strawberry
 
 from api import declare
 from api.context import Info
+from api.enums import OrderStatus
 from api.scalars import Money
 from api.shapes.page import PageInfo, broken_cursor, cursor, page_info, page_size, place
 from domain.values import format_money
 from readside.projections import orders
 from readside.projections.orders import OrderRow
-
-
-@strawberry.enum(description="How far an order has come.")
-class OrderStatus(enum.Enum):
-    OPEN = strawberry.enum_value("OPEN", description="Placed, and neither completed nor cancelled.")
-    COMPLETED = strawberry.enum_value(
-        "COMPLETED", description="Completed; counts as lifetime value."
-    )
-    CANCELLED = strawberry.enum_value("CANCELLED", description="Cancelled; counts for nothing.")
 
 
 @strawberry.type(description="Something a user ordered.")
