@@ -47,14 +47,15 @@ local function serve(keys, args)
 end
 
 -- A verb that projections may use beside Redis commands: member has the index key `new`, and no other.
--- index key -> member is kept in `index`, member -> index key in `reverse`; new '' only removes.
+-- `index` is a sorted set of "key member", so that nobody's entry can push out another's: whoever is
+-- projected anew passes through keys that others have taken since. member -> key is kept in `reverse`.
 local function reindex(index, reverse, member, new)
   local old = redis.call('HGET', reverse, member)
-  if old and redis.call('HGET', index, old) == member then redis.call('HDEL', index, old) end
+  if old then redis.call('ZREM', index, old .. ' ' .. member) end
   if new == '' then
     redis.call('HDEL', reverse, member)
   else
-    redis.call('HSET', index, new, member)
+    redis.call('ZADD', index, 0, new .. ' ' .. member)
     redis.call('HSET', reverse, member, new)
   end
 end

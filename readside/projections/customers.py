@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from domain.events import OrderCompleted, UserErased
+from domain.events import OrderCompleted, UserCreated, UserErased
 from readside.keys import Keys
 from readside.projection import Command, Happened
 from readside.reader import Reads
@@ -14,7 +14,8 @@ def project(keys: Keys, happened: Happened) -> list[Command]:
     match happened.event:
         case OrderCompleted(total=total):
             return [("ZINCRBY", keys.of("customers"), str(total), str(happened.user_id))]
-        case UserErased():
+        case UserCreated() | UserErased():
+            # Created: a user whose hash was lost is projected anew from here, and is not to count twice.
             return [("ZREM", keys.of("customers"), str(happened.user_id))]
         case _:
             return []

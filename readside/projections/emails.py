@@ -1,4 +1,4 @@
-"""The user by e-mail address: in each partition a hash from the address's key to the user who has it."""
+"""The user by e-mail address: in each partition a sorted set of "address key, space, user id"."""
 
 from __future__ import annotations
 
@@ -26,5 +26,9 @@ async def find(reads: Reads, key: str) -> UUID | None:
 
     While an address is passing from one user to another two may hold it for a moment: the younger wins.
     """
-    found = await reads.ask_all(lambda keys: [("HGET", keys.of("emails"), key)])
-    return max((UUID(user) for [user] in found if user is not None), default=None)
+    found = await reads.ask_all(
+        # In ASCII the exclamation mark follows the space.
+        lambda keys: [("ZRANGE", keys.of("emails"), f"[{key} ", f"({key}!", "BYLEX")]
+    )
+    holders = (entry.rpartition(" ") for [entries] in found for entry in entries)
+    return max((UUID(user) for holding, _, user in holders if holding == key), default=None)

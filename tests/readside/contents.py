@@ -1,0 +1,36 @@
+"""What a generation holds, as plain values that two generations can be compared by."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from readside.keys import Keys
+
+
+async def contents(redis: Redis, keys: Keys) -> dict[str, Any]:
+    """Every key of a generation, without the generation's name, with its value."""
+    prefix = keys.of("")
+    found: dict[str, Any] = {}
+    async for key in redis.scan_iter(match=f"{prefix}*", count=1000):
+        found[key.removeprefix(prefix)] = await _value(redis, key)
+    return found
+
+
+async def _value(redis: Redis, key: str) -> Any:
+    kind = await redis.type(key)
+    if kind == "hash":
+        return await redis.hgetall(key)
+    assert kind == "zset", kind
+    return await redis.zrange(key, 0, -1, withscores=True)
+
+
+async def eventually(what: Callable[[], Awaitable[bool]], seconds: float = 5.0) -> None:
+    """Returns as soon as it holds; fails if it does not come to hold in time."""
+    async with asyncio.timeout(seconds):
+        while not await what():
+            await asyncio.sleep(0.005)

@@ -1,0 +1,70 @@
+"""All users, newest first, in pages."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from domain.events import UserCreated, UserErased, UserId, UserRenamed
+from readside.projections import directory
+from tests.readside.stories import user_in
+from tests.readside.told import Told
+
+
+async def made(told: Told, count: int) -> list[UserId]:
+    """So many users over all partitions, newest first."""
+    people = sorted((user_in(number % 2, number // 2) for number in range(count)), reverse=True)
+    for number, user in enumerate(people):
+        await told.given(UserCreated(name=f"{number}", email=f"{number}@example.com"), user=user)
+    return people
+
+
+async def pages(told: Told, size: int) -> list[list[UUID]]:
+    found: list[list[UUID]] = []
+    after, more = None, True
+    while more:
+        page = await directory.page(told.reads, size, after)
+        found.append(page.ids)
+        after, more = page.ids[-1], page.has_next
+    return found
+
+
+async def test_without_users_there_is_one_empty_page(told: Told) -> None:
+    page = await directory.page(told.reads, 10, None)
+    assert (page.ids, page.has_next) == ([], False)
+    assert await directory.count(told.reads) == 0
+
+
+async def test_the_newest_come_first_whatever_their_partition(told: Told) -> None:
+    people = await made(told, 6)
+    page = await directory.page(told.reads, 10, None)
+    assert page.ids == people
+    assert not page.has_next
+    assert await directory.count(told.reads) == 6
+
+
+async def test_pages_of_any_size_hold_everybody_once(told: Told) -> None:
+    people = await made(told, 7)
+    for size in (1, 2, 3, 6, 7, 8):
+        found = await pages(told, size)
+        assert [user for page in found for user in page] == people
+        assert [len(page) for page in found[:-1]] == [size] * (len(found) - 1)
+
+
+async def test_a_page_that_ends_with_the_oldest_user_has_no_next(told: Told) -> None:
+    people = await made(told, 4)
+    page = await directory.page(told.reads, 2, people[1])
+    assert (page.ids, page.has_next) == (people[2:], False)
+
+
+async def test_a_page_goes_on_behind_a_user_who_was_erased_meanwhile(told: Told) -> None:
+    people = await made(told, 5)
+    await told.given(UserErased(), user=people[1])
+    page = await directory.page(told.reads, 2, people[1])
+    assert page.ids == people[2:4]
+    assert await directory.count(told.reads) == 4
+
+
+async def test_a_user_to_whom_more_happens_is_listed_once(told: Told) -> None:
+    [alice] = await made(told, 1)
+    await told.given(UserRenamed(name="Alicia"), user=alice)
+    assert (await directory.page(told.reads, 10, None)).ids == [alice]
