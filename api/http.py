@@ -51,7 +51,7 @@ class GraphQLOverHTTP:
         headers: Headers = dict(scope["headers"])
         media = JSON
         try:
-            media = _media(scope, headers)
+            media = _media(scope)
             if media == HTML:
                 return await self._page(PageRequest(scope, receive))(scope, receive, send)
             request = await self._read(scope, headers, receive)
@@ -89,11 +89,11 @@ class GraphQLOverHTTP:
         await send_stream(results, receive, send, self._limits.keep_alive_seconds)
 
 
-def _media(scope: Scope, headers: Headers) -> str:
+def _media(scope: Scope) -> str:
     """The media type of the response. Raises BAD_REQUEST with 405 or 406."""
     if scope["method"] not in _ALLOWED:
         raise bad_request("GraphQL is asked with GET or POST.", 405)
-    accept = headers.get(b"accept", b"*/*")
+    accept = b",".join(value for name, value in scope["headers"] if name == b"accept") or b"*/*"
     opens = scope["method"] == "GET" and not _asks(scope)
     media = negotiate(accept, (JSON, RESPONSE, STREAM, HTML) if opens else (JSON, RESPONSE, STREAM))
     if media is None:

@@ -142,6 +142,13 @@ async def test_an_answer_that_nobody_accepts_is_406() -> None:
         assert (response.status_code, code(response)) == (406, "BAD_REQUEST")
 
 
+async def test_accept_may_come_in_several_headers() -> None:
+    async with edge() as made:
+        headers = [("accept", "image/png"), ("accept", RESPONSE), ("accept", "text/plain")]
+        response = await made.client.post("/graphql", json={"query": HELLO}, headers=headers)
+        assert response.headers["content-type"] == f"{RESPONSE}; charset=utf-8"
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS"])
 async def test_another_method_is_405_and_says_which_are_allowed(method: str) -> None:
     async with edge() as made:
