@@ -120,7 +120,7 @@ def decode(tag: str, schema: int, data: bytes) -> Event:
         for upcast in _UPCASTS.get(tag, ())[schema - 1 :]:
             fields = upcast(fields)
         event: Event = msgspec.convert({**fields, "type": tag}, Event)
-    except (msgspec.MsgspecError, LookupError, TypeError, ValueError) as error:
+    except Exception as error:  # whatever an upcast stumbles over: one event must not stop the rest
         raise Undecodable(f"{tag} of schema {schema} is unreadable: {error}") from error
     return event
 

@@ -19,6 +19,9 @@ MONEY_LIMIT = 100_000_000_000
 _MONEY = re.compile(r"(0|[1-9][0-9]{0,11})(?:\.([0-9]{1,2}))?", re.ASCII)
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
+_UNPRINTABLE = {"Cc", "Cs", "Cn", "Co", "Zl", "Zp"}
+"""Controls (NUL too), surrogates, unassigned, private, line breaks. Joiners (Cf) stay: names use them."""
+
 
 class Invalid(ValueError):
     """The text is not such a value; str() says why in a sentence that may be shown to the client."""
@@ -34,8 +37,8 @@ class Email(msgspec.Struct, frozen=True):
 def name(text: str) -> str:
     """A person's name: trimmed, in Unicode NFC, 1 to 100 characters, none of them a control."""
     trimmed = unicodedata.normalize("NFC", text).strip()
-    if not trimmed:
-        raise Invalid("The name is empty; give at least one character.")
+    if not any(unicodedata.category(character)[0] in "LNPS" for character in trimmed):
+        raise Invalid("The name is empty; give at least one character that can be seen.")
     if len(trimmed) > NAME_LENGTH:
         raise Invalid(f"The name is longer than {NAME_LENGTH} characters; shorten it.")
     return _printable(trimmed, "name")
@@ -83,7 +86,6 @@ def idempotency_key(text: str) -> str:
 
 
 def _printable(text: str, what: str) -> str:
-    # Categories C*: controls (NUL too), surrogates, unassigned. Zero-width joiners (Cf) stay: names use them.
-    if any(unicodedata.category(character) in {"Cc", "Cs", "Cn", "Co"} for character in text):
+    if any(unicodedata.category(character) in _UNPRINTABLE for character in text):
         raise Invalid(f"The {what} holds a character that cannot be printed; remove it.")
     return text

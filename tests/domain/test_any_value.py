@@ -1,0 +1,66 @@
+"""Whatever text comes: each function gives a value or raises Invalid, and what it gives, it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.values import (
+    MONEY_LIMIT,
+    Email,
+    Invalid,
+    email,
+    format_money,
+    idempotency_key,
+    identifier,
+    money,
+    name,
+)
+
+ANY_TEXT = st.text(st.characters()) | st.text(st.sampled_from('a.@-\ud800\u200d\0\xe90\uff11+" '))
+
+
+@pytest.mark.parametrize("read", [name, email, money, identifier, idempotency_key])
+@given(text=ANY_TEXT)
+def test_any_text_at_all_is_a_value_or_is_refused_with_a_sentence(
+    read: Callable[[str], object], text: str
+) -> None:
+    try:
+        value = read(text)
+    except Invalid as invalid:
+        value = str(invalid)
+    assert isinstance(value, str | int | UUID | Email)
+
+
+@given(st.emails())
+def test_an_email_that_was_normalised_stays_as_it_is(text: str) -> None:
+    try:
+        value = email(text)
+    except Invalid:
+        return  # hypothesis knows quoted names and reserved domains, which mail cannot be sent to
+    assert email(value.address) == value
+
+
+@given(ANY_TEXT)
+def test_a_name_that_was_normalised_stays_as_it_is(text: str) -> None:
+    try:
+        value = name(text)
+    except Invalid:
+        return
+    assert name(value) == value
+    assert value.encode()
+
+
+@given(st.integers(1, MONEY_LIMIT - 1))
+def test_money_reads_what_it_writes(minor: int) -> None:
+    assert money(format_money(minor)) == minor
+
+
+@given(st.decimals(min_value="0.01", max_value="999999999.99", places=2))
+def test_money_agrees_with_decimal_arithmetic(amount: Decimal) -> None:
+    assert format_money(money(f"{amount}")) == f"{amount}"
