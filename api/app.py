@@ -9,10 +9,10 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 
 from api import graphiql
-from api.execution import Executor
-from api.http import GraphQLOverHTTP
 from api.schema import SCHEMA, sdl
-from api.websocket import GraphQLOverWebSocket
+from api.transport.execution import Executor
+from api.transport.http import GraphQLOverHTTP
+from api.transport.websocket import GraphQLOverWebSocket
 
 if TYPE_CHECKING:
     from starlette.requests import Request

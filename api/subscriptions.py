@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import cast
 from uuid import UUID
 
 import strawberry
@@ -23,8 +22,7 @@ class Subscription:
 
 
 async def _changes(info: Info, user_id: UUID) -> AsyncGenerator[User, None]:
-    rows = cast("AsyncGenerator[users.UserRow | None]", users.changes(info.context.reads, user_id))
-    async with aclosing(rows):
+    async with aclosing(users.changes(info.context.reads, user_id)) as rows:
         async for row in rows:
             if row is not None:  # not yet created, or erased, which also ends the stream
                 yield User.of(row)

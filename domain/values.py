@@ -47,7 +47,7 @@ def name(text: str) -> str:
 def email(text: str) -> Email:
     """An e-mail address by its syntax alone (no network), normalised; unique regardless of case."""
     try:
-        address = validate_email(text, check_deliverability=False).normalized
+        address = validate_email(text, check_deliverability=False, strict=True).normalized
     except (EmailNotValidError, UnicodeError) as error:
         raise Invalid("This is not an e-mail address that mail can be sent to.") from error
     return Email(_printable(address, "e-mail address"), email_key(address))

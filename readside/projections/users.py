@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future, gather
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import assert_never
 from uuid import UUID
@@ -91,7 +91,7 @@ async def fetch_many(reads: Reads, ids: Sequence[UUID]) -> list[UserRow]:
     return [row for row in rows if row is not None]
 
 
-async def changes(reads: Reads, user_id: UUID) -> AsyncIterator[UserRow | None]:
+async def changes(reads: Reads, user_id: UUID) -> AsyncGenerator[UserRow | None, None]:
     """The user's present state, then each newer one; None, at last, once the user is erased."""
     async with reads.changes(user_id) as changed:
         version, row = await _read(reads, user_id)

@@ -19,8 +19,8 @@ from starlette.applications import Starlette
 
 from api.app import create_app
 from api.context import Context
-from api.execution import Executor
 from api.limits import Limits
+from api.transport.execution import Executor
 from domain.command import Command
 from domain.events import UserId
 from domain.refusals import Refusal

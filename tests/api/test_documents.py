@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from api import documents
 from api.errors import RequestError
 from api.limits import Limits
 from api.schema import SCHEMA
+from api.transport import documents
 from tests.api.edge import edge
 
 USER = "query($id: ID!) { user(id: $id) { name } }"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api.media import HTML, JSON, RESPONSE, STREAM, is_json, negotiate
+from api.transport.media import HTML, JSON, RESPONSE, STREAM, is_json, negotiate
 
 OFFERED = (JSON, RESPONSE, STREAM)
 

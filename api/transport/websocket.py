@@ -10,14 +10,14 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from api.errors import Formatted, RequestError, mask
-from api.execution import ANY, Executor
-from api.messages import Complete, Init, Message, Ping, Pong, Subscribe, decode
+from api.transport.execution import ANY, Executor
+from api.transport.messages import Complete, Init, Message, Ping, Pong, Subscribe, decode
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from api.limits import Limits
-    from api.request import Request
+    from api.transport.request import Request
 
 PROTOCOL = "graphql-transport-ws"
 

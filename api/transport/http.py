@@ -12,10 +12,10 @@ import msgspec
 from starlette.requests import Request as PageRequest
 
 from api.errors import Formatted, RequestError, bad_request, mask
-from api.execution import MUTATIONS, QUERIES, SUBSCRIPTIONS, Executor
-from api.media import HTML, JSON, RESPONSE, STREAM, is_json, negotiate
-from api.request import Request, from_body, from_query_string, parameters
-from api.sse import only, send_stream
+from api.transport.execution import MUTATIONS, QUERIES, SUBSCRIPTIONS, Executor
+from api.transport.media import HTML, JSON, RESPONSE, STREAM, is_json, negotiate
+from api.transport.request import Request, from_body, from_query_string, parameters
+from api.transport.sse import only, send_stream
 
 if TYPE_CHECKING:
     from graphql import OperationType

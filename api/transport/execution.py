@@ -16,12 +16,12 @@ from graphql import (
 )
 from graphql import Executor as Execution
 
-from api.documents import Documents
 from api.errors import Formatted, RequestError, bad_request, describe, refused
+from api.transport.documents import Documents
 
 if TYPE_CHECKING:
     from api.context import Context
-    from api.request import Request
+    from api.transport.request import Request
 
 QUERIES: Final = frozenset({OperationType.QUERY})
 MUTATIONS: Final = frozenset({OperationType.MUTATION})
