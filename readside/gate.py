@@ -66,28 +66,38 @@ class Gate:
         return outcomes
 
     async def _fill(self, holes: list[Delivery], publish: bool) -> Counter[int]:
-        """Events that are not in the stream are in the log: apply those, then what came too early."""
+        """What came too early, user by user and in order of version, each behind what the log has."""
         outcomes: Counter[int] = Counter()
         for user_id in dict.fromkeys(hole.envelope.user_id for hole in holes):
             early = [hole for hole in holes if hole.envelope.user_id == user_id]
-            [answer] = await self._apply(early[:1], publish)
-            missing = await self._history.history(user_id, -1 - answer) if answer < 0 else []
-            for start in range(0, len(missing), BATCH):
-                page = [Delivery(envelope) for envelope in missing[start : start + BATCH]]
-                outcomes.update(a for a in await self._apply(page, publish) if a >= 0)
-            answers = await self._apply(early, publish)
-            if answers[0] < 0:
-                await self._park(early[0].envelope, -answers[0])
-                answers = await self._apply(early, publish)
-            outcomes.update(answers)
-            _log.info("gate.hole_filled", user_id=str(user_id), events=len(missing))
+            early.sort(key=lambda hole: hole.envelope.version)
+            while early:
+                batch, early = early[:BATCH], early[BATCH:]
+                answers = await self._apply(batch, publish)
+                outcomes.update(answer for answer in answers if answer >= 0)
+                still = [(d, a) for d, a in zip(batch, answers, strict=True) if a < 0]
+                early = [delivery for delivery, _ in still] + early
+                if still:
+                    outcomes += await self._from_log(early[0].envelope, -1 - still[0][1], publish)
+        return outcomes
+
+    async def _from_log(self, early: Envelope, have: int, publish: bool) -> Counter[int]:
+        """Applies what the log has behind the version `have`; a user it cannot take further is parked."""
+        outcomes: Counter[int] = Counter()
+        missing = await self._history.history(early.user_id, have)
+        if not missing or missing[0].version != have + 1:
+            await self._park(early, have + 1)
+            return outcomes
+        for start in range(0, len(missing), BATCH):
+            page = [Delivery(envelope) for envelope in missing[start : start + BATCH]]
+            outcomes.update(a for a in await self._apply(page, publish) if a >= 0)
+        _log.info("gate.hole_filled", user_id=str(early.user_id), events=len(missing))
         return outcomes
 
     async def _park(self, envelope: Envelope, version: int) -> None:
         """The log does not have this version either."""
         reason = f"version {version} is missing from the event log"
-        item = self._item(Delivery(envelope), version, "", [], reason)
-        await self._call([item])
+        await self._call([self._item(Delivery(envelope), version, "", [], reason)])
         _log.error("gate.parked", user_id=str(envelope.user_id), reason=reason)
 
     async def _apply(self, deliveries: Sequence[Delivery], publish: bool) -> list[int]:
@@ -103,20 +113,21 @@ class Gate:
                 )
         return answers
 
-    async def _call(self, items: list[tuple[object, ...]]) -> list[int]:
+    async def _call(self, items: list[msgspec.Raw]) -> list[int]:
         answers: list[int] = await self._functions.call(
             "apply", self._names, self.keys.generation, _pack(items)
         )
         return answers
 
-    def _prepare(self, delivery: Delivery, publish: bool) -> tuple[object, ...]:
+    def _prepare(self, delivery: Delivery, publish: bool) -> msgspec.Raw:
         envelope = delivery.envelope
         channel = self.keys.partition.changed(envelope.user_id) if publish else ""
         try:
-            commands, reason = self._commands(envelope), ""
+            commands = self._commands(envelope)
+            return self._item(delivery, envelope.version, channel, commands, "")
         except Exception as error:  # whatever a projection stumbles over is a poison event
-            commands, reason = [], f"{type(error).__name__}: {error}"
-        return self._item(delivery, envelope.version, channel, commands, reason)
+            reason = f"{type(error).__name__}: {error}".encode(errors="backslashreplace").decode()
+            return self._item(delivery, envelope.version, channel, [], reason)
 
     def _item(
         self,
@@ -125,11 +136,13 @@ class Gate:
         channel: str,
         commands: list[Command],
         reason: str,
-    ) -> tuple[object, ...]:
+    ) -> msgspec.Raw:
+        """Packed one by one, so that what cannot be packed is the poison of one event only."""
         user = delivery.envelope.user_id
         kind = delivery.envelope.type
         key = self.keys.user(user)
-        return delivery.entry, (str(user), key, version, kind, channel, commands, reason)
+        event = (str(user), key, version, kind, channel, commands, reason)
+        return msgspec.Raw(_pack((delivery.entry, event)))
 
     def _commands(self, envelope: Envelope) -> list[Command]:
         happened = Happened(
