@@ -36,7 +36,7 @@ class Migration(msgspec.Struct, frozen=True):
 
 def migrations(directory: Path = DIRECTORY) -> list[Migration]:
     """All migrations in order. Their names start with 0001_, 0002_ ... without a hole."""
-    found = [Migration(path.name, path.read_text()) for path in sorted(directory.glob("*.sql"))]
+    found = [Migration(path.name, path.read_text("utf-8")) for path in sorted(directory.glob("*.sql"))]
     for number, migration in enumerate(found, start=1):
         if not migration.name.startswith(f"{number:04}_"):
             raise MigrationError(
@@ -52,7 +52,10 @@ async def migrate(
     await connection.execute("select pg_advisory_lock($1)", _LOCK)
     try:
         await connection.execute(_TABLE)
-        pending = _pending(migrations(directory), await _applied(connection))
+        applied = await _applied(connection)
+        pending = _pending(migrations(directory), applied)
+        if applied:
+            await _fix_partitions(connection, partitions)  # refuses before anything is changed
         for migration in pending:
             async with connection.transaction():
                 await connection.execute(migration.sql)
@@ -61,7 +64,8 @@ async def migrate(
                     migration.name,
                     migration.checksum,
                 )
-        await _fix_partitions(connection, partitions)
+        if not applied:
+            await _fix_partitions(connection, partitions)
     finally:
         await connection.execute("select pg_advisory_unlock($1)", _LOCK)
     return [migration.name for migration in pending]
