@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.stores import OwnStores, own_stores
+from tests.stores import OwnStores, fast_temp, own_stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,3 +40,10 @@ def redis_url(stores: OwnStores) -> Iterator[str]:
     """The Valkey of this test process, emptied before the test."""
     with stores.empty_valkey() as url:
         yield url
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A data directory that does not exist yet, for embedded stores of this test alone."""
+    with tempfile.TemporaryDirectory(prefix="tandem-embedded-", dir=fast_temp()) as place:
+        yield Path(place) / "data"

@@ -16,10 +16,9 @@ import pytest
 from redis.asyncio import Redis
 
 from api.embedded import EmbeddedError, Stores, embedded_stores
-from tests.stores import fast_temp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     Hold = Callable[..., Awaitable["Holder"]]
 
@@ -28,12 +27,6 @@ root = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="about starting as root on Linux"
 )
 WITHOUT_NAMESPACES = (sys.executable, "-m", "tests.without_user_namespaces")
-
-
-@pytest.fixture
-def data_dir() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="tandem-embedded-", dir=fast_temp()) as place:
-        yield Path(place) / "data"
 
 
 async def remember(stores: Stores, what: str) -> None:
@@ -155,6 +148,27 @@ async def test_a_start_right_after_the_parent_was_killed_waits_for_its_stores(
     await holder.process.wait()
     async with embedded_stores(data_dir) as stores:
         assert await remembered(stores) == (["before"], ["before"])
+
+
+@linux
+async def test_a_start_waits_while_a_store_of_a_killed_parent_is_still_there(
+    data_dir: Path, hold: Hold
+) -> None:
+    holder = await hold()
+    await remember(await holder.stores(), "before")
+    postmaster = int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
+    os.kill(postmaster, signal.SIGSTOP)  # it cannot heed its parent's death
+    holder.process.kill()
+
+    async def start() -> tuple[list[str], list[str]]:
+        async with embedded_stores(data_dir) as stores:
+            return await remembered(stores)
+
+    starting = asyncio.create_task(start())
+    ended, _ = await asyncio.wait({starting}, timeout=1)
+    os.kill(postmaster, signal.SIGCONT)
+    assert not ended
+    assert await starting == (["before"], ["before"])
 
 
 async def test_a_second_start_names_the_process_that_has_the_data_directory(
