@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from typing import ClassVar
+from uuid import UUID
 
 import msgspec
 
@@ -16,6 +17,16 @@ Decision = Sequence[Event] | Refusal
 """No events means that nothing had to change, which is a success."""
 
 
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A command was carried out."""
+
+    id: UUID
+    """What was created or changed: a user or an order."""
+    user_id: UserId
+    version: int
+    """The user's version after the command: what to ask the read model for."""
+
+
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """A request to change something. Two of the same fingerprint are the same request."""
 
@@ -23,6 +34,11 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     """Fields that we made up and not the client, so they do not count in the fingerprint."""
 
     idempotency_key: str | None = None
+
+    @property
+    def subject(self) -> UUID:
+        """The id of what the command creates or changes."""
+        raise NotImplementedError
 
     def fingerprint(self) -> bytes:
         """SHA-256 over the command's name and the values the client gave."""
@@ -44,6 +60,10 @@ class UserCommand(Command, frozen=True, kw_only=True):
     user_id: UserId
     expected_version: int | None = None
 
+    @property
+    def subject(self) -> UUID:
+        return self.user_id
+
     def decide(self, user: User) -> Decision:
         if not user.exists:
             return UserNotFound()
@@ -60,6 +80,10 @@ class OrderCommand(Command, frozen=True, kw_only=True):
     """A command on an order that must exist; its user is found by the order."""
 
     order_id: OrderId
+
+    @property
+    def subject(self) -> UUID:
+        return self.order_id
 
     def decide(self, user: User) -> Decision:
         order = user.orders.get(self.order_id)

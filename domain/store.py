@@ -6,73 +6,22 @@ version that the decision was made on: if somebody else was faster it writes not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import asyncpg
-import msgspec
 
-from domain.command import Command, OrderCommand, UserCommand
+from domain import rows
+from domain.command import Answer, Command, OrderCommand, UserCommand
 from domain.commands.create_user import CreateUser
-from domain.events import PERSONAL, Event, UserId, email_key, encode, partition_of
+from domain.events import Event, UserId, partition_of
 from domain.ids import new_id
-from domain.refusals import EmailAlreadyRegistered, IdempotencyKeyReused, Refusal
-from domain.user import Order, User, evolve
+from domain.refusals import EmailAlreadyRegistered, Refusal
+from domain.user import User, evolve
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-_LOAD = """
-    select u.*, o.id as order_id, o.status, o.total, o.placed_at, o.closed_at,
-           c.fingerprint, c.id as answer_id, c.user_id as answer_user_id, c.version as answer_version
-    from (select $1::uuid as user_id, $2::uuid as order_id, $3::text as key) as asked
-    left join orders o on o.id = asked.order_id
-    left join users u on u.id = coalesce(asked.user_id, o.user_id)
-    left join commands c on c.key = asked.key
-"""
-
-# Everything a command writes, in one statement, so in one round trip and one transaction. `written` comes
-# back empty, and so does everything else, when the user is no longer in the version we decided on ($2).
-_WRITE = """
-    with written as (
-        insert into users as u (id, version, name, email, email_key, created_at, updated_at, erased_at)
-        values ($1, $3, $4, $5, $6, $7, $8, $9)
-        on conflict (id) do update
-            set (version, name, email, email_key, updated_at, erased_at)
-              = (excluded.version, excluded.name, excluded.email, excluded.email_key,
-                 excluded.updated_at, excluded.erased_at)
-            where u.version = $2
-        returning id
-    ), ordered as (
-        insert into orders (id, user_id, status, total, placed_at, closed_at)
-        select o.id, w.id, o.status, o.total, o.placed_at, o.closed_at
-        from written w, unnest($10::uuid[], $11::text[], $12::bigint[], $13::timestamptz[],
-                               $14::timestamptz[]) as o (id, status, total, placed_at, closed_at)
-        on conflict (id) do update set (status, closed_at) = (excluded.status, excluded.closed_at)
-    ), remembered as (
-        insert into commands (key, fingerprint, id, user_id, version, answered_at)
-        select $15::text, $16::bytea, $17::uuid, w.id, $3, $8 from written w where $15::text is not null
-    ), blanked as (
-        update events e
-        set data = e.data || (select coalesce(jsonb_object_agg(field, ''), '{}')
-                              from jsonb_object_keys(e.data) as field where field = any($18::text[]))
-        from written w where $9::timestamptz is not null and e.user_id = w.id
-    ), logged as (
-        insert into events (partition, user_id, version, type, schema, data, metadata, occurred_at)
-        select $19::smallint, w.id, e.version, e.type, e.schema, e.data::jsonb, $20::text::jsonb, $8
-        from written w, unnest($21::int[], $22::text[], $23::smallint[], $24::text[])
-             as e (version, type, schema, data)
-        order by e.version
-    )
-    select id from written
-"""
-
-_REMEMBER = """
-    insert into commands (key, fingerprint, id, user_id, version, answered_at)
-    values ($1, $2, $3, $4, $5, $6)
-"""
+NOBODY = UserId(UUID(int=0))
+"""The user of an order that does not exist."""
 
 _AWAY = (
     OSError,
@@ -94,16 +43,6 @@ _UNKNOWN = (
     "The write model stopped answering, so it is not known whether the command was carried out;"
     " send it again with the same idempotencyKey."
 )
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """A command was carried out."""
-
-    id: UUID
-    """What was created or changed: a user or an order."""
-    user_id: UserId
-    version: int
-    """The user's version after the command: what to ask the read model for."""
 
 
 class Store:
@@ -149,16 +88,19 @@ class Store:
                     return answer
 
     async def _load(self, command: Command) -> tuple[User, Answer | Refusal | None]:
+        """The user as the command finds it, and the answer its key had before."""
+        key = command.idempotency_key
         match command:
             case CreateUser(user_id=user_id):
                 return User(id=user_id), None  # its key is checked by the index when it is written
             case UserCommand(user_id=user_id):
-                row = await self._read(user_id, None, command.idempotency_key)
+                row = await self._read(user_id, None, key)
+                return rows.user_in(row, user_id), rows.earlier_in(row, command)
             case OrderCommand(order_id=order_id):
-                row = await self._read(None, order_id, command.idempotency_key)
+                row = await self._read(None, order_id, key)
+                return rows.user_in(row, NOBODY), rows.earlier_in(row, command)
             case _:
                 raise TypeError(f"{type(command).__name__} says neither its user nor its order")
-        return _user(row, command), _earlier(row, command)
 
     async def _write(
         self, command: Command, user: User, events: Sequence[Event], metadata: Mapping[str, str]
@@ -168,70 +110,28 @@ class Store:
         after = user
         for event in events:
             after = evolve(after, event, now)
-        answer = Answer(id=_subject(command), user_id=user.id, version=after.version)
+        answer = Answer(id=command.subject, user_id=user.id, version=after.version)
         if not events:
             return await self._remember(command, answer, now)
-        row = await self._fetch(
-            _UNKNOWN, _WRITE, *self._arguments(command, user, after, events, metadata, now)
+        arguments = rows.to_write(
+            command,
+            user,
+            after,
+            events,
+            metadata={"command": type(command).__name__, "commandId": str(new_id()), **metadata},
+            partitions=self._partitions,
+            now=now,
         )
-        if row is None:
+        if await self._fetch(_UNKNOWN, rows.WRITE, *arguments) is None:
             return None
         self._wake(partition_of(user.id, self._partitions))
         return answer
 
-    def _arguments(
-        self,
-        command: Command,
-        before: User,
-        after: User,
-        events: Sequence[Event],
-        metadata: Mapping[str, str],
-        now: datetime,
-    ) -> tuple[object, ...]:
-        orders = [order for order in after.orders.values() if before.orders.get(order.id) != order]
-        encoded = [encode(event) for event in events]
-        key = command.idempotency_key
-        return (
-            after.id,
-            before.version,
-            after.version,
-            after.name,
-            after.email,
-            None if after.erased_at else email_key(after.email),
-            after.created_at,
-            now,
-            after.erased_at,
-            [order.id for order in orders],
-            [order.status for order in orders],
-            [order.total for order in orders],
-            [order.placed_at for order in orders],
-            [order.closed_at for order in orders],
-            key,
-            command.fingerprint() if key else None,
-            _subject(command),
-            PERSONAL,
-            partition_of(after.id, self._partitions),
-            _json({"command": type(command).__name__, "commandId": str(new_id()), **metadata}),
-            [before.version + number for number in range(1, len(events) + 1)],
-            [tag for tag, _, _ in encoded],
-            [schema for _, schema, _ in encoded],
-            [data for _, _, data in encoded],
-        )
-
     async def _remember(self, command: Command, answer: Answer, now: datetime) -> Answer:
         """Nothing had to change; the answer is kept all the same, so that its key is taken."""
         if key := command.idempotency_key:
-            fingerprint = command.fingerprint()
-            await self._fetch(
-                _UNKNOWN,
-                _REMEMBER,
-                key,
-                fingerprint,
-                answer.id,
-                answer.user_id,
-                answer.version,
-                now,
-            )
+            arguments = rows.to_remember(key, command, answer, now)
+            await self._fetch(_UNKNOWN, rows.REMEMBER, *arguments)
         return answer
 
     async def _unique(
@@ -239,7 +139,7 @@ class Store:
     ) -> Answer | Refusal | None:
         """Which rule was hit: this key was answered before, or the e-mail address is taken."""
         row = await self._read(None, None, command.idempotency_key)
-        if (earlier := _earlier(row, command)) is not None:
+        if (earlier := rows.earlier_in(row, command)) is not None:
             return earlier
         match violation.constraint_name:
             case "users_email_key":
@@ -252,7 +152,7 @@ class Store:
     async def _read(
         self, user_id: UUID | None, order_id: UUID | None, key: str | None
     ) -> asyncpg.Record:
-        row = await self._fetch(_NOT_WRITTEN, _LOAD, user_id, order_id, key)
+        row = await self._fetch(_NOT_WRITTEN, rows.LOAD, user_id, order_id, key)
         assert row is not None  # the left joins always give one row
         return row
 
@@ -274,47 +174,3 @@ class Store:
             raise WriteModelUnavailable(when_away) from error
         finally:
             await self._pool.release(connection)
-
-
-def _subject(command: Command) -> UUID:
-    """What the command creates or changes: its order, or else its user."""
-    return getattr(command, "order_id", None) or command.user_id  # type: ignore[attr-defined,no-any-return]
-
-
-def _user(row: asyncpg.Record, command: Command) -> User:
-    if row["id"] is None:
-        return User(id=getattr(command, "user_id", UserId(UUID(int=0))))
-    return User(
-        id=row["id"],
-        name=row["name"],
-        email=row["email"],
-        version=row["version"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-        erased_at=row["erased_at"],
-        orders={order.id: order for order in _orders(row)},
-    )
-
-
-def _orders(row: asyncpg.Record) -> Iterator[Order]:
-    if row["order_id"] is not None:
-        yield Order(
-            id=row["order_id"],
-            status=row["status"],
-            total=row["total"],
-            placed_at=row["placed_at"],
-            closed_at=row["closed_at"],
-        )
-
-
-def _earlier(row: asyncpg.Record, command: Command) -> Answer | Refusal | None:
-    """The answer this key had before, if it had one."""
-    if row["fingerprint"] is None:
-        return None
-    if row["fingerprint"] != command.fingerprint():
-        return IdempotencyKeyReused()
-    return Answer(id=row["answer_id"], user_id=row["answer_user_id"], version=row["answer_version"])
-
-
-def _json(value: dict[str, Any]) -> str:
-    return msgspec.json.encode(value).decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import ClassVar
+from uuid import UUID
 
 from domain.command import Command, Decision
 from domain.events import UserCreated, UserId
@@ -16,6 +17,10 @@ class CreateUser(Command, frozen=True, kw_only=True):
     user_id: UserId
     name: str
     email: Email
+
+    @property
+    def subject(self) -> UUID:
+        return self.user_id
 
     def decide(self, user: User) -> Decision:
         return [UserCreated(name=self.name, email=self.email.address)]

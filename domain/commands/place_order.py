@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import ClassVar
+from uuid import UUID
 
 from domain.command import Decision, UserCommand
 from domain.events import OrderId, OrderPlaced
@@ -15,6 +16,10 @@ class PlaceOrder(UserCommand, frozen=True, kw_only=True):
     order_id: OrderId
     total: int
     """Minor units."""
+
+    @property
+    def subject(self) -> UUID:
+        return self.order_id
 
     def change(self, user: User) -> Decision:
         return [OrderPlaced(order_id=self.order_id, total=self.total)]

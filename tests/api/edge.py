@@ -21,10 +21,10 @@ from api.app import create_app
 from api.context import Context
 from api.limits import Limits
 from api.transport.execution import Executor
-from domain.command import Command
+from domain.command import Answer, Command
 from domain.events import UserId
 from domain.refusals import Refusal
-from domain.store import Answer, Store
+from domain.store import Store
 from readside.changes import Subscription
 from readside.keys import Keys, Partition
 from readside.reader import Question, Reads, Replies

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from domain.command import Answer
 from domain.refusals import (
     EmailAlreadyRegistered,
     IdempotencyKeyReused,
@@ -15,7 +16,7 @@ from domain.refusals import (
     UserNotFound,
     VersionConflict,
 )
-from domain.store import Answer, WriteModelUnavailable
+from domain.store import WriteModelUnavailable
 from readside.errors import ReadModelRebuilding, ReadModelUnavailable
 from tests.api.edge import ALICE, Edge, edge
 
