@@ -1,0 +1,18 @@
+"""A write model of the test's own, on a real PostgreSQL, through the driver that the service uses."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from api import drivers
+from api.settings import Settings
+from tests.domain.write_model import WriteModel
+
+
+@pytest.fixture
+async def model(database_url: str) -> AsyncIterator[WriteModel]:
+    settings = Settings(database_url=database_url, database_connections=40)
+    async with drivers.database(settings) as pool:
+        yield WriteModel(pool)
