@@ -36,7 +36,9 @@ class Migration(msgspec.Struct, frozen=True):
 
 def migrations(directory: Path = DIRECTORY) -> list[Migration]:
     """All migrations in order. Their names start with 0001_, 0002_ ... without a hole."""
-    found = [Migration(path.name, path.read_text("utf-8")) for path in sorted(directory.glob("*.sql"))]
+    found = [
+        Migration(path.name, path.read_text("utf-8")) for path in sorted(directory.glob("*.sql"))
+    ]
     for number, migration in enumerate(found, start=1):
         if not migration.name.startswith(f"{number:04}_"):
             raise MigrationError(

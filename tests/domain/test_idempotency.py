@@ -25,9 +25,7 @@ from tests.domain.write_model import WriteModel, create
 
 
 def place(user_id: UserId, key: str, total: int = 1250) -> PlaceOrder:
-    return PlaceOrder(
-        user_id=user_id, order_id=OrderId(new_id()), total=total, idempotency_key=key
-    )
+    return PlaceOrder(user_id=user_id, order_id=OrderId(new_id()), total=total, idempotency_key=key)
 
 
 async def test_creating_a_user_twice_with_one_key_creates_it_once(model: WriteModel) -> None:

@@ -33,7 +33,9 @@ def directory(tmp_path: Path) -> Path:
 
 
 async def tables(connection: asyncpg.Connection) -> set[str]:
-    rows = await connection.fetch("select relname from pg_class where relkind = 'r' and oid > 16000")
+    rows = await connection.fetch(
+        "select relname from pg_class where relkind = 'r' and oid > 16000"
+    )
     return {row["relname"] for row in rows}
 
 
@@ -135,4 +137,6 @@ async def test_after_an_error_the_lock_is_free(
     await migrate(connection, 8)
     with pytest.raises(MigrationError):
         await migrate(connection, 16)
-    assert await connection.fetchval("select count(*) from pg_locks where locktype = 'advisory'") == 0
+    assert (
+        await connection.fetchval("select count(*) from pg_locks where locktype = 'advisory'") == 0
+    )

@@ -51,7 +51,9 @@ async def test_createuser_writes_a_user_and_its_first_event(model: WriteModel) -
 
 
 async def test_an_event_says_where_when_and_why_it_happened(model: WriteModel) -> None:
-    user_id = (await model.store.execute(create("Alice", "a@b.example"), metadata={"t": "1"})).user_id  # type: ignore[union-attr]
+    user_id = (
+        await model.store.execute(create("Alice", "a@b.example"), metadata={"t": "1"})
+    ).user_id  # type: ignore[union-attr]
     [event] = await model.rows("select *, metadata::json ->> 't' as t from events")
     assert event["partition"] == partition_of(user_id, PARTITIONS)
     assert event["occurred_at"] > START

@@ -10,11 +10,11 @@ from domain.commands.erase_user import EraseUser
 from domain.commands.place_order import PlaceOrder
 from domain.commands.rename_user import RenameUser
 from domain.commands.update_user_email import UpdateUserEmail
-from domain.events import OrderId, UserId
+from domain.events import OrderId, UserId, partition_of
 from domain.ids import new_id
 from domain.refusals import EmailAlreadyRegistered, OrderNotOpen, UserNotFound, VersionConflict
 from domain.values import email
-from tests.domain.write_model import WriteModel, create
+from tests.domain.write_model import PARTITIONS, WriteModel, create
 
 
 def place(user_id: UserId) -> PlaceOrder:
@@ -39,7 +39,9 @@ async def test_an_event_of_a_user_has_a_higher_position_than_the_one_before(
 
 
 async def test_one_email_registered_twenty_times_at_once_belongs_to_one(model: WriteModel) -> None:
-    requests = [create(f"N{n}", "ALICE@example.com" if n % 2 else "alice@example.com") for n in range(20)]
+    requests = [
+        create(f"N{n}", "ALICE@example.com" if n % 2 else "alice@example.com") for n in range(20)
+    ]
     answers = await asyncio.gather(*map(model.store.execute, requests))
     assert answers.count(EmailAlreadyRegistered()) == 19
     assert await model.count("users") == await model.count("events") == 1
@@ -90,3 +92,29 @@ async def test_a_slow_writer_of_one_user_does_not_hold_back_another(model: Write
         await model.waits_for_a_lock()
         assert (await model.ask(place(bob))).version == 2
     assert (await waiting).version == 2
+
+
+async def test_others_are_woken_with_the_partition_only_after_commit(model: WriteModel) -> None:
+    user_id = await model.user()
+    async with model.pool.acquire() as slow, slow.transaction():
+        await slow.execute("select from users where id = $1 for update", user_id)
+        waiting = asyncio.create_task(model.ask(place(user_id)))
+        await model.waits_for_a_lock()
+        assert model.woken == [partition_of(user_id, PARTITIONS)]  # by its creation
+    await waiting
+    await model.user("Bob", "bob@example.com")
+    rows = await model.rows("select partition from events order by position")
+    assert model.woken == [row["partition"] for row in rows]
+
+
+async def test_a_command_that_lost_a_deadlock_is_carried_out_after_all(model: WriteModel) -> None:
+    alice = await model.user("Alice", "alice@example.com")
+    bob = await model.user("Bob", "bob@example.com")
+    async with model.pool.acquire() as other, other.transaction():
+        await other.execute("set local deadlock_timeout = '1min'")  # so it is not the one to yield
+        await other.execute("update users set email_key = null where id = $1", bob)
+        wish = UpdateUserEmail(user_id=alice, email=email("bob@example.com"))
+        waiting = asyncio.create_task(model.store.execute(wish))
+        await model.waits_for_a_lock()
+        await other.execute("select from users where id = $1 for update", alice)
+    assert await waiting == Answer(id=alice, user_id=alice, version=2)

@@ -25,11 +25,17 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 class WriteModel:
     """A store, a clock that ticks a second per look, and the tables behind them."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, *, patience: float = 5.0) -> None:
         self.pool = pool
         self.woken: list[int] = []
         self._ticks = 0
-        self.store = Store(pool, partitions=PARTITIONS, now=self._now, wake=self.woken.append)
+        self.store = Store(
+            pool,
+            partitions=PARTITIONS,
+            now=self._now,
+            wake=self.woken.append,
+            patience=patience,
+        )
 
     def _now(self) -> datetime:
         self._ticks += 1

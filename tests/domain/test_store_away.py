@@ -1,0 +1,153 @@
+"""PostgreSQL away, gone in mid-command or silent: always WriteModelUnavailable, never a surprise."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from api import drivers
+from api.settings import Settings
+from domain.command import Answer
+from domain.commands.rename_user import RenameUser
+from domain.store import WriteModelUnavailable
+from tests.domain.wire import Wire, wire_to
+from tests.domain.write_model import WriteModel, create
+
+
+@asynccontextmanager
+async def model_on(url: str, seconds: float = 10.0) -> AsyncIterator[WriteModel]:
+    settings = Settings(database_url=url, database_connections=4, command_timeout=seconds)
+    async with drivers.database(settings) as pool:
+        try:
+            yield WriteModel(pool)
+        finally:
+            pool.terminate()
+
+
+@pytest.fixture
+async def wire(database_url: str) -> AsyncIterator[Wire]:
+    async with wire_to(database_url) as wire:
+        yield wire
+
+
+async def test_where_nobody_listens_nothing_is_written_and_the_client_is_told() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, but not listening
+        url = f"postgresql://tandem@127.0.0.1:{taken.getsockname()[1]}/tandem"
+        async with model_on(url) as model:
+            with pytest.raises(WriteModelUnavailable, match=r"nothing was written; try again\.$"):
+                await model.store.execute(create("Alice", "alice@example.com"))
+            assert model.woken == []
+
+
+async def test_a_store_recovers_by_itself_when_its_connections_were_cut(wire: Wire) -> None:
+    async with model_on(wire.url) as model:
+        await model.user()
+        wire.cut()
+        answers = await asyncio.gather(
+            *[model.store.execute(create("B", f"b{n}@example.com")) for n in range(4)],
+            return_exceptions=True,
+        )
+        assert all(isinstance(answer, Answer | WriteModelUnavailable) for answer in answers)
+        await model.user("Bob", "bob@example.com")
+
+
+async def test_a_backend_killed_in_mid_command_leaves_the_outcome_unknown(
+    model: WriteModel,
+) -> None:
+    user_id = await model.user()
+    before, woken = await model.dump(), len(model.woken)
+    async with model.pool.acquire() as slow, slow.transaction():
+        await slow.execute("select from users where id = $1 for update", user_id)
+        rename = asyncio.create_task(model.ask(RenameUser(user_id=user_id, name="Zoë")))
+        pid = await model.waits_for_a_lock()
+        await slow.execute("select pg_terminate_backend($1)", pid)
+        with pytest.raises(WriteModelUnavailable, match=r"not known .* same idempotencyKey\.$"):
+            await rename
+    assert await model.dump() == before
+    assert len(model.woken) == woken
+
+
+async def test_a_statement_that_is_cancelled_for_its_time_is_no_surprise(model: WriteModel) -> None:
+    user_id = await model.user()
+    async with model.pool.acquire() as slow, slow.transaction():
+        await slow.execute("select from users where id = $1 for update", user_id)
+        rename = asyncio.create_task(model.ask(RenameUser(user_id=user_id, name="Zoë")))
+        await slow.execute("select pg_cancel_backend($1)", await model.waits_for_a_lock())
+        with pytest.raises(WriteModelUnavailable):
+            await rename
+
+
+async def test_a_wire_cut_in_mid_command_leaves_the_outcome_unknown(
+    model: WriteModel, wire: Wire
+) -> None:
+    user_id = await model.user()
+    async with model_on(wire.url) as cut, model.pool.acquire() as slow, slow.transaction():
+        await slow.execute("select from users where id = $1 for update", user_id)
+        rename = asyncio.create_task(cut.ask(RenameUser(user_id=user_id, name="Zoë")))
+        await model.waits_for_a_lock()
+        wire.cut()
+        with pytest.raises(WriteModelUnavailable, match=r"not known"):
+            await rename
+
+
+async def test_a_server_that_falls_silent_is_given_up(wire: Wire) -> None:
+    async with model_on(wire.url, seconds=0.2) as model:
+        await model.user()
+        wire.fall_silent()
+        with pytest.raises(WriteModelUnavailable, match=r"not known"):
+            await model.store.execute(create("Bob", "bob@example.com"))
+        assert len(model.woken) == 1
+
+
+async def test_a_network_that_swallows_everything_is_given_up(wire: Wire) -> None:
+    async with model_on(wire.url, seconds=0.2) as model:
+        await model.user()
+        wire.fall_silent(deaf=True)
+        with pytest.raises(WriteModelUnavailable, match=r"not known"):
+            await model.store.execute(create("Bob", "bob@example.com"))
+
+
+async def test_a_server_that_is_silent_from_the_start_is_given_up(wire: Wire) -> None:
+    wire.fall_silent()
+    async with model_on(wire.url, seconds=0.2) as model:
+        with pytest.raises(WriteModelUnavailable, match=r"nothing was written"):
+            await model.store.execute(create("Bob", "bob@example.com"))
+
+
+async def test_a_command_whose_answer_was_lost_is_answered_when_it_is_sent_again(
+    model: WriteModel, wire: Wire
+) -> None:
+    async with model_on(wire.url) as cut:
+        await cut.user("Warm", "warm@example.com")
+        wire.fall_silent()
+        lost = asyncio.create_task(cut.ask(create("Alice", "alice@example.com", key="k")))
+        async with asyncio.timeout(30):
+            while await model.count("users") < 2:
+                pass
+        wire.cut()
+        with pytest.raises(WriteModelUnavailable, match=r"not known"):
+            await lost
+    again = await model.ask(create("Alice", "alice@example.com", key="k"))
+    assert again.version == 1
+    assert await model.count("users") == await model.count("events") == 2
+
+
+async def test_a_command_that_finds_no_free_connection_in_time_writes_nothing(
+    database_url: str,
+) -> None:
+    settings = Settings(database_url=database_url, database_connections=2)
+    async with drivers.database(settings) as pool, pool.acquire(), pool.acquire():
+        hasty = WriteModel(pool, patience=0.05)
+        with pytest.raises(WriteModelUnavailable, match=r"nothing was written"):
+            await hasty.store.execute(create("Alice", "alice@example.com"))
+
+
+async def test_a_mistake_of_ours_is_not_hidden_as_an_absence(model: WriteModel) -> None:
+    await model.pool.execute("drop table events")
+    with pytest.raises(Exception, match=r'relation "events" does not exist'):
+        await model.store.execute(create("Alice", "alice@example.com"))
