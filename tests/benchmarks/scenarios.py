@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.benchmarks.figures import Figure, row
+from tests.benchmarks.rebuild import rebuild
+from tests.benchmarks.relay_poll import relay_poll
 from tests.benchmarks.start_up import start_up
 from tests.benchmarks.yardstick import yardstick
 
@@ -68,6 +70,8 @@ Scenario = OnService | Alone
 
 SCENARIOS: tuple[Scenario, ...] = (
     Alone(name="start-up", run=start_up),
+    Alone(name="relay-poll", run=relay_poll),
+    Alone(name="rebuild", run=rebuild),
     OnService(name="user-by-id", run=user_by_id),
     OnService(name="users-page", run=users_page),
     OnService(name="visible", run=visible),
