@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import ResponseError
 
 from domain import events
-from readside.functions import Functions
+from readside.functions import Functions, Gone
 from readside.keys import Keys, Partition
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 RETIRE_AFTER = 600
-"""Seconds without a reader of its group after which a generation is removed."""
+"""Seconds without a reader of its group after which a generation is removed, unless told otherwise."""
+
+
+_POINTER = "serving:"
 
 
 def fingerprint(modules: Sequence[ModuleType]) -> str:
@@ -52,7 +55,7 @@ class Generations:
 
     async def serving(self) -> Keys | None:
         """The generation that readers of this version of the code are answered from, if it is whole."""
-        pointer = f"serving:{self._fingerprint}"
+        pointer = f"{_POINTER}{self._fingerprint}"
         name: Any = await self._redis.hget(self._partition.generations, pointer)
         if name is None or not await self._has_group(name):
             return None
@@ -65,31 +68,51 @@ class Generations:
         built = await self._functions.call("build", names, keys.generation, consumer)
         return keys if built else None
 
+    async def touch(self, keys: Keys, consumer: str) -> None:
+        """Says that a generation is still being built; nothing is pending in its group yet. Raises Gone."""
+        stream: Any = {self._partition.stream: "0"}
+        try:
+            await self._redis.xreadgroup(keys.generation, consumer, stream, count=1)
+        except ResponseError as error:
+            if str(error).startswith("NOGROUP"):
+                raise Gone from error
+            raise
+
     async def serve(self, keys: Keys) -> bool:
         """The flip. False: the generation is void by now."""
         names = [self._partition.generations]
         flipped = await self._functions.call("serve", names, keys.generation, self._fingerprint)
         return bool(flipped)
 
-    async def retire(self, keep: Keys) -> int:
-        """Removes generations that nobody has read for long; answers how many."""
+    async def retire(self, keep: Keys, *, after: float = RETIRE_AFTER) -> int:
+        """Removes generations that nobody has read for `after` seconds; answers how many."""
         fields: Any = await self._redis.hgetall(self._partition.generations)
-        serving = {name for field, name in fields.items() if field.startswith("serving:")}
-        names = [name for name in fields if ":" not in name and name != keep.generation]
         removed = 0
-        for name in names:
-            if fields[name] == "void" or await self._idle(name) > RETIRE_AFTER:
-                await self._remove(Keys(self._partition, name), fields if name in serving else {})
+        for name in fields:
+            if name.startswith(_POINTER) or name == keep.generation:
+                continue
+            if fields[name] == "void" or await self._idle(name) > after:
+                await self.remove(Keys(self._partition, name))
                 removed += 1
         return removed
 
-    async def _remove(self, keys: Keys, pointers: dict[str, str]) -> None:
-        stale = [field for field, name in pointers.items() if name == keys.generation]
-        await self._redis.hdel(self._partition.generations, keys.generation, *stale)
+    async def remove(self, keys: Keys) -> None:
+        """Void first and forgotten last, so that whoever dies half-way leaves it to be removed again."""
+        generations = self._partition.generations
+        fields: Any = await self._redis.hgetall(generations)
+        pointers = [
+            field
+            for field, name in fields.items()
+            if field.startswith(_POINTER) and name == keys.generation
+        ]
+        await self._redis.hset(generations, keys.generation, "void")
+        if pointers:
+            await self._redis.hdel(generations, *pointers)
         if await self._has_group(keys.generation):
             await self._redis.xgroup_destroy(self._partition.stream, keys.generation)
         async for name in self._redis.scan_iter(match=keys.of("*"), count=1000):
             await self._redis.unlink(name)
+        await self._redis.hdel(generations, keys.generation)
 
     async def _has_group(self, name: str) -> bool:
         return any(group["name"] == name for group in await self._groups())

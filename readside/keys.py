@@ -33,10 +33,9 @@ class Partition(msgspec.Struct, frozen=True):
         """A hash: generation -> live or void; serving:<fingerprint> -> the generation readers use."""
         return f"{self.prefix}:generations"
 
-    @property
-    def owner(self) -> str:
-        """Which projector works on the partition."""
-        return f"{self.prefix}:owner"
+    def owner(self, fingerprint: str) -> str:
+        """Which projector works on the partition, among those with the same projections."""
+        return f"{self.prefix}:owner:{fingerprint}"
 
     def changed(self, user_id: UUID) -> str:
         """The channel that carries each new version of a user."""

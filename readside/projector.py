@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from domain.events import Envelope
 from readside.functions import Functions, Gone
@@ -37,6 +38,9 @@ LEASE = 4.0
 
 _RELAY_BEGINS = 0.05
 """Seconds between looks whether a relay has begun the stream that there is not yet."""
+
+_RETIRE_EVERY = 60.0
+"""Seconds between looks for generations that nobody reads any more."""
 
 _log = structlog.get_logger(__name__)
 _envelope = msgspec.json.Decoder(Envelope)
@@ -63,8 +67,10 @@ class Projector:
         self._functions = Functions(redis)
         self._generations = Generations(redis, self._partition, fingerprint)
         self._rebuild = Rebuild(redis, history, self._generations, self._gate_of, self._consume)
+        self._owner = self._partition.owner(fingerprint)
         self._me = secrets.token_hex(8)
         self._leased_at = -LEASE
+        self._retired_at = -_RETIRE_EVERY
         self._gate: Gate | None = None
         self._pending = True
         """Whether entries may have been read and not acknowledged: by us before an error, or by others."""
@@ -73,7 +79,8 @@ class Projector:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._functions.call("release", [self._partition.owner], self._me)
+        with suppress(RedisError, OSError):  # it ends by itself
+            await self._functions.call("release", [self._owner], self._me)
 
     async def run_once(self, *, wait: float = 0.0) -> int:
         """One batch, or a whole rebuild; answers how many entries it had. Waits `wait` seconds for work."""
@@ -84,6 +91,7 @@ class Projector:
         try:
             if self._gate is None:
                 return await self._take_over(wait)
+            await self._retire(self._gate)
             return await self._consume(self._gate, wait)
         except Gone:
             self._gate = None
@@ -102,8 +110,13 @@ class Projector:
             await asyncio.sleep(min(wait, _RELAY_BEGINS))
             return 0
         self._gate = self._gate_of(keys)
-        await self._generations.retire(keys)
         return 1
+
+    async def _retire(self, gate: Gate) -> None:
+        """Now and then: what serves nobody any more holds back the stream as well."""
+        if time.monotonic() >= self._retired_at + _RETIRE_EVERY:
+            self._retired_at = time.monotonic()
+            await self._generations.retire(gate.keys)
 
     async def _consume(self, gate: Gate, wait: float = 0.0) -> int:
         """One batch of the stream through the gate."""
@@ -158,9 +171,10 @@ class Projector:
         if time.monotonic() < self._leased_at + LEASE / 4:
             return True
         asked_at = time.monotonic()
-        mine = await self._functions.call(
-            "lease", [self._partition.owner], self._me, int(LEASE * 1000)
-        )
+        mine = await self._functions.call("lease", [self._owner], self._me, int(LEASE * 1000))
         if mine:
             self._leased_at = asked_at
+            self._pending = (
+                True  # whoever lost the lease without noticing may have read and died since
+            )
         return bool(mine)

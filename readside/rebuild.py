@@ -7,10 +7,15 @@ and one that is both in the log and in the stream is a duplicate to the gate.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
+import msgspec
 import structlog
+from redis.exceptions import RedisError
 
+from domain.events import UserId
 from readside.gate import Delivery, Gate
 from readside.generations import Generations
 from readside.history import History
@@ -53,29 +58,53 @@ class Rebuild:
         keys = await self._generations.build(consumer)
         if keys is None:
             return None
+        try:
+            done = await self._build(keys, consumer, still_mine)
+        except Exception:
+            await self._abandon(keys)
+            raise
+        if not done:
+            await self._abandon(keys)
+        return keys if done else None
+
+    async def _build(
+        self, keys: Keys, consumer: str, still_mine: Callable[[], Awaitable[bool]]
+    ) -> bool:
         partition = keys.partition.number
-        expected = await self._history.count(partition)
+        expected, seen = await self._history.count(partition), 0
         gate = self._gate_of(keys)
         async for page in self._history.partition(partition, PAGE):
             if not await still_mine():
-                return None
+                return False
+            await self._generations.touch(keys, consumer)
             await gate.deliver([Delivery(envelope) for envelope in page], publish=False)
+            seen += len(page)
         while await self._consume(gate):
             if not await still_mine():
-                return None
-        if not await self._whole(keys, expected) or not await self._generations.serve(keys):
-            return None
+                return False
+        if not await self._whole(keys, expected, seen) or not await self._generations.serve(keys):
+            return False
         log = _log.info if expected else _log.debug
         log("rebuild.done", partition=partition, generation=keys.generation, events=expected)
-        return keys
+        return True
 
-    async def _whole(self, keys: Keys, expected: int) -> bool:
-        """Whether every event that was in the log at the start is applied, or belongs to a parked user."""
+    async def _whole(self, keys: Keys, expected: int, seen: int) -> bool:
+        """Whether all that was in the log at the start was read, and is applied or set aside."""
         applied = int(await self._redis.hget(keys.counters, "applied") or 0)
-        parked = await self._redis.hlen(keys.parked)
-        if applied < expected:
-            log = _log.warning if parked else _log.error
-            log(
-                "rebuild.incomplete", generation=keys.generation, applied=applied, expected=expected
-            )
-        return applied >= expected or parked > 0
+        parked: Any = await self._redis.hgetall(keys.parked)
+        aside = 0
+        for user, why in parked.items():
+            behind = msgspec.json.decode(why)["version"] - 1
+            aside += len(await self._history.history(UserId(UUID(user)), behind))
+        if aside:
+            _log.warning("rebuild.parked", generation=keys.generation, users=len(parked))
+        whole = seen >= expected and applied + aside >= seen
+        if not whole:
+            figures = {"applied": applied, "parked": aside, "seen": seen, "expected": expected}
+            _log.error("rebuild.incomplete", generation=keys.generation, **figures)
+        return whole
+
+    async def _abandon(self, keys: Keys) -> None:
+        """What was not finished would hold back the stream until it is retired."""
+        with suppress(RedisError, OSError):
+            await self._generations.remove(keys)

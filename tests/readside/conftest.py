@@ -13,6 +13,7 @@ from readside.models import FINGERPRINT
 from readside.reader import Reads
 from tests.readside.stories import PARTITIONS
 from tests.readside.told import Told
+from tests.readside.world import World
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -55,3 +56,8 @@ async def told(redis: Redis, reads: Reads) -> Told:
     told = Told(redis, reads)
     await told.begin()
     return told
+
+
+@pytest.fixture
+async def world(redis: Redis, streams: Redis) -> World:
+    return World(redis, streams)

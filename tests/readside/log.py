@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,24 +21,43 @@ class Log:
 
     def __init__(self) -> None:
         self.committed: dict[int, list[Envelope]] = defaultdict(list)
+        self.away = False
+        """Whether to raise what a driver raises when its server is away."""
+        self.hidden = 0
+        """How many of its newest events a partition's pages and a user's history leave out: a lie."""
+        self.while_paging: Callable[[], Awaitable[None]] | None = None
+        """What happens between two pages."""
 
     def commit(self, envelopes: Sequence[Envelope]) -> None:
         for envelope in envelopes:
             self.committed[partition_of(envelope.user_id, PARTITIONS)].append(envelope)
 
     async def history(self, user_id: UserId, after: int) -> list[Envelope]:
-        events = self.committed[partition_of(user_id, PARTITIONS)]
+        self._reach()
+        events = self._told(partition_of(user_id, PARTITIONS))
         found = [e for e in events if e.user_id == user_id and e.version > after]
         return sorted(found, key=lambda e: e.version)
 
     async def partition(self, partition: int, size: int) -> AsyncIterator[list[Envelope]]:
-        start = 0
-        while page := self.committed[partition][start : start + size]:
+        self._reach()
+        start, size = 0, min(size, 2)
+        while page := self._told(partition)[start : start + size]:
             yield page
             start += size
+            if self.while_paging is not None:
+                await self.while_paging()
 
     async def count(self, partition: int) -> int:
+        self._reach()
         return len(self.committed[partition])
+
+    def _told(self, partition: int) -> list[Envelope]:
+        events = self.committed[partition]
+        return events[: len(events) - self.hidden]
+
+    def _reach(self) -> None:
+        if self.away:
+            raise ConnectionError("the log is away")
 
 
 class Append(msgspec.Struct, frozen=True, kw_only=True):
