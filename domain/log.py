@@ -17,10 +17,12 @@ _EVENT = """
     e.position, e.partition, e.user_id, e.version, e.type, e.schema, e.data, e.metadata, e.occurred_at, e.xid
 """
 
-# Which server numbers the transactions, and which of its databases holds this log.
+# Which run of which server numbers the transactions, and which of its databases holds this log. A crash of
+# one backend makes the server recover without a new start of its postmaster; its statistics begin anew then.
 _ERA = """
-    pg_postmaster_start_time()::text || ' ' ||
-    (select oid from pg_database where datname = current_database()) as era
+    concat_ws(' ', extract(epoch from pg_postmaster_start_time()),
+              (select extract(epoch from stats_reset) from pg_stat_bgwriter),
+              (select oid from pg_database where datname = current_database())) as era
 """
 
 _NOW = f"select pg_current_snapshot()::text as now, {_ERA}"

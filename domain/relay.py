@@ -97,10 +97,10 @@ class Relay:
         if not unknown:
             return
         for partition, raw in zip(unknown, await self._stream.cursors(unknown), strict=True):
-            if raw is None:
-                await self._begin(partition, None)
+            cursor = _decoded(raw)
+            if raw is None or cursor is None:
+                await self._begin(partition, raw)
             else:
-                cursor = Cursor.decode(raw)
                 self._cursors[partition] = raw, cursor
                 self._seen[partition] = cursor.snapshot
 
@@ -177,7 +177,7 @@ class Relay:
         """The snapshots are from before a restart: go on carefully, or start over if the log went back."""
         for partition in partitions:
             raw, cursor = self._cursors[partition]
-            if cursor.last is not None and not await self._log.agrees(partition, cursor.last):
+            if not await self._agrees(partition, cursor):
                 _log.warning("relay.log_went_back", partition=partition)
                 await self._begin(partition, raw)
                 continue
@@ -185,10 +185,23 @@ class Relay:
             self._cursors[partition] = raw, reborn
             self._seen[partition] = reborn.snapshot
 
+    async def _agrees(self, partition: int, cursor: Cursor) -> bool:
+        """Whether what was appended last is still in the log."""
+        windows = [window for window in (cursor.last, cursor.page) if window is not None]
+        return all([await self._log.agrees(partition, window) for window in windows])
+
     def _forget(self, partitions: Iterable[int]) -> None:
         for partition in partitions:
             self._cursors.pop(partition, None)
             self._seen.pop(partition, None)
+
+
+def _decoded(raw: bytes | None) -> Cursor | None:
+    """The cursor, or None if there is none that this code can read: another version may have written it."""
+    try:
+        return None if raw is None else Cursor.decode(raw)
+    except msgspec.MsgspecError:
+        return None
 
 
 def _grown(
