@@ -8,6 +8,7 @@ import pytest
 
 from api import drivers
 from api.settings import Settings
+from tests.domain.carrying import Carrying
 from tests.domain.write_model import WriteModel
 
 
@@ -16,3 +17,8 @@ async def model(database_url: str) -> AsyncIterator[WriteModel]:
     settings = Settings(database_url=database_url, database_connections=40)
     async with drivers.database(settings) as pool:
         yield WriteModel(pool)
+
+
+@pytest.fixture
+def carrying(model: WriteModel) -> Carrying:
+    return Carrying(model)

@@ -1,0 +1,80 @@
+"""A relay from a real log to streams in memory, and transactions that a test holds in its hand."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from domain.events import UserId, partition_of
+from domain.ids import new_id
+from domain.log import EventLog
+from domain.relay import Relay
+from tests.domain.memory_stream import MemoryStream
+from tests.domain.write_model import PARTITIONS, WriteModel
+
+_INSERT = """
+    insert into events (partition, user_id, version, type, schema, data, metadata, occurred_at)
+    values ($1, $2, $3, 'UserRenamed', 1, '{"name": "N"}', '{}', now())
+"""
+
+
+class Carrying:
+    """The log, the streams, and as many relays between them as a test wants."""
+
+    def __init__(self, model: WriteModel) -> None:
+        self.model = model
+        self.stream = MemoryStream()
+
+    def relay(self, *, verify_every: float = 1e9) -> Relay:
+        log = EventLog(self.model.pool)
+        return Relay(log, self.stream, range(PARTITIONS), verify_every=verify_every)
+
+    async def begun(self, *, verify_every: float = 1e9) -> Relay:
+        """A relay whose streams have begun."""
+        relay = self.relay(verify_every=verify_every)
+        await settle(relay)
+        await settle(relay)
+        assert sorted(self.stream.kept) == list(range(PARTITIONS))
+        return relay
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[PoolConnectionProxy]:
+        """An open transaction that has its number already."""
+        async with self.model.pool.acquire() as connection, connection.transaction():
+            await connection.execute("select pg_current_xact_id()")
+            yield connection
+
+    async def assert_all_is_carried(self) -> None:
+        """Everything in the log is in the streams, once, and each user's events in their order."""
+        rows = await self.model.rows("select user_id, version from events")
+        logged = sorted((row["user_id"], row["version"]) for row in rows)
+        assert self.stream.all == logged
+        for user_id in {user_id for user_id, _ in logged}:
+            versions = self.stream.versions(user_id)
+            assert versions == sorted(versions)
+
+
+async def write(
+    connection: PoolConnectionProxy | asyncpg.Pool, user_id: UUID, version: int
+) -> None:
+    await connection.execute(_INSERT, partition_of(user_id, PARTITIONS), user_id, version)
+
+
+async def settle(relay: Relay) -> int:
+    """Passes until there is nothing new; answers how many."""
+    passes = 1
+    while await relay.run_once():
+        passes += 1
+    return passes
+
+
+def user_in(partition: int) -> UserId:
+    """A user whose events are in this partition."""
+    while True:
+        user_id = UserId(new_id())
+        if partition_of(user_id, PARTITIONS) == partition:
+            return user_id
