@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from redis.exceptions import RedisError
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ _SILENT = "tandem:silent"
 
 _PAUSE = 0.2
 """Seconds between attempts to reach Redis."""
+
+_log = structlog.get_logger(__name__)
 
 
 class Subscription:
@@ -50,6 +53,7 @@ class Changes:
         self._patience = patience
         self._listeners: dict[str, set[Subscription]] = defaultdict(set)
         self._pubsub: Any = None
+        self._away = False
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Changes:
@@ -72,7 +76,7 @@ class Changes:
             if not first:
                 self._follow(channel, subscription)
             else:
-                await self._tell("subscribe", channel)
+                await self._tell("SUBSCRIBE", channel)
             with suppress(TimeoutError):  # Redis is away; the reads that follow will say so
                 async with asyncio.timeout(self._patience):
                     await subscription.ready.wait()
@@ -81,7 +85,7 @@ class Changes:
             self._listeners[channel].discard(subscription)
             if not self._listeners[channel]:
                 del self._listeners[channel]
-                await self._tell("unsubscribe", channel)
+                await self._tell("UNSUBSCRIBE", channel)
 
     def _follow(self, channel: str, subscription: Subscription) -> None:
         """Another listener has asked for the channel before; it may still be waiting for Redis to say yes."""
@@ -89,21 +93,35 @@ class Changes:
             subscription.ready.set()
 
     async def _tell(self, verb: str, channel: str) -> None:
-        if self._pubsub is not None:
-            with suppress(
-                RedisError, OSError
-            ):  # the listening task notices as well and subscribes anew
-                await getattr(self._pubsub, verb)(channel)
+        """Past the driver's PubSub, which would connect anew beside the task that listens."""
+        connection = self._pubsub.connection if self._pubsub is not None else None
+        if connection is not None and connection.is_connected:
+            # The listening task notices as well, and subscribes anew.
+            with suppress(RedisError, OSError):
+                await connection.send_command(verb, channel)
 
     async def _listen(self) -> None:
         while True:
-            with suppress(RedisError, OSError):
+            try:
                 async with self._redis.pubsub() as pubsub:
-                    await pubsub.subscribe(_SILENT, *self._listeners)
-                    self._pubsub = pubsub
-                    await self._receive(pubsub)
-            self._pubsub = None
+                    await self._receive_on(pubsub)
+            except Exception as error:  # a break; also what the driver makes of one under our hands
+                if not self._away:
+                    _log.warning("changes.broken", error=type(error).__name__)
+                self._away = True
             await asyncio.sleep(_PAUSE)
+
+    async def _receive_on(self, pubsub: Any) -> None:
+        asked = set(self._listeners)
+        await pubsub.subscribe(_SILENT, *asked)
+        self._pubsub, self._away = pubsub, False
+        try:
+            # Whoever came while we were connecting could tell nobody.
+            if late := set(self._listeners) - asked:
+                await pubsub.subscribe(*late)
+            await self._receive(pubsub)
+        finally:
+            self._pubsub = None
 
     async def _receive(self, pubsub: Any) -> None:
         while True:

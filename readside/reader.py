@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -91,6 +91,22 @@ class Reads:
 
     async def _fly(self, asked: dict[int, list[_Asked]]) -> None:
         generations = {partition: self._serving.get(partition) for partition in asked}
+        try:
+            replies, sizes = await self._carry(asked, generations)
+        except (RedisError, OSError):
+            for questions in asked.values():
+                _refuse(questions, ReadModelUnavailable())
+        except Exception as error:  # a question that cannot be put: nobody else is to suffer for it
+            await self._fly_alone(asked, error)
+        else:
+            for partition, questions in asked.items():
+                answers = [[next(replies) for _ in range(size)] for size in sizes[partition]]
+                self._land(partition, questions, answers, generations[partition], next(replies))
+
+    async def _carry(
+        self, asked: dict[int, list[_Asked]], generations: dict[int, str | None]
+    ) -> tuple[Iterator[Any], dict[int, list[int]]]:
+        """The replies to all questions in one pipeline, and how many replies belong to each question."""
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.response_callbacks = {}  # replies as Redis sends them: each fetch knows what it asked
         sizes: dict[int, list[int]] = defaultdict(list)
@@ -103,15 +119,15 @@ class Reads:
                     for command in commands:
                         pipeline.execute_command(*command)
             pipeline.hget(Partition(partition).generations, self._serving_field)
-        try:
-            replies = iter(await pipeline.execute(raise_on_error=False))
-        except (RedisError, OSError):
-            for questions in asked.values():
-                _refuse(questions, ReadModelUnavailable())
+        return iter(await pipeline.execute(raise_on_error=False)), sizes
+
+    async def _fly_alone(self, asked: dict[int, list[_Asked]], error: Exception) -> None:
+        questions = [(partition, one) for partition, many in asked.items() for one in many]
+        if len(questions) == 1:
+            _refuse([questions[0][1]], error)
             return
-        for partition, questions in asked.items():
-            answers = [[next(replies) for _ in range(size)] for size in sizes[partition]]
-            self._land(partition, questions, answers, generations[partition], next(replies))
+        for partition, question in questions:
+            await self._fly({partition: [question]})
 
     def _land(
         self,

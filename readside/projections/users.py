@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import Future, gather
+from asyncio import Future, gather, get_running_loop
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import assert_never
@@ -58,9 +58,8 @@ def project(keys: Keys, happened: Happened) -> list[Command]:
         case OrderCancelled():
             return [("HSET", key, "updatedAt", at)]
         case UserErased():
-            return [
-                ("DEL", key)
-            ]  # the gate writes the version anew: a tombstone that says nothing else
+            # The gate writes the version anew: a tombstone that says nothing else.
+            return [("DEL", key)]
         case _:
             assert_never(happened.event)
 
@@ -73,12 +72,16 @@ async def fetch(reads: Reads, user_id: UUID, *, min_version: int = 0) -> UserRow
     version, row = await _read(reads, user_id)
     if version >= min_version:
         return row
+    now = get_running_loop().time
+    deadline = now() + reads.patience
     async with reads.changes(user_id) as changes:
         version, row = await _read(reads, user_id)
         while version < min_version:
-            if not await changes.wait(reads.patience):
-                raise ReadModelBehind(min_version, version)
+            await changes.wait(deadline - now())
+            overdue = now() >= deadline
             version, row = await _read(reads, user_id)
+            if version < min_version and overdue:
+                raise ReadModelBehind(min_version, version)
     return row
 
 
@@ -98,9 +101,9 @@ async def changes(reads: Reads, user_id: UUID) -> AsyncGenerator[UserRow | None,
         yield row
         while row is not None or version == 0:
             await changed.wait(None)
-            newer, row = await _read(reads, user_id)
+            newer, present = await _read(reads, user_id)
             if newer > version:
-                version = newer
+                version, row = newer, present
                 yield row
 
 

@@ -1,0 +1,272 @@
+"""Read your own write, and subscriptions: a reader waits for a version without asking again and again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from domain.events import UserCreated, UserErased, UserRenamed
+from readside.errors import ReadModelBehind, ReadModelRebuilding
+from readside.keys import Partition
+from readside.projections import users
+from tests.readside.contents import eventually
+from tests.readside.stories import user_in
+
+if TYPE_CHECKING:
+    from readside.changes import Changes
+    from tests.readside.told import Told
+
+ALICE = user_in(0, 0)
+CHANNEL = Partition(0).changed(ALICE)
+CREATED = UserCreated(name="Alice", email="alice@example.com")
+
+
+async def listened_to(told: Told) -> set[str]:
+    """The users' channels that somebody listens to."""
+    found = await told.redis.pubsub_channels("tandem:{*")
+    return {str(channel) for channel in found}
+
+
+async def begins_to_wait(told: Told) -> None:
+    async def listening() -> bool:
+        return CHANNEL in await listened_to(told)
+
+    await eventually(listening)
+
+
+async def test_a_version_that_is_there_is_answered_at_once(told: Told) -> None:
+    await told.given(CREATED, UserRenamed(name="Alicia"))
+    row = await users.fetch(told.reads, ALICE, min_version=2)
+    assert row is not None
+    assert row.version == 2
+    assert await listened_to(told) == set()
+
+
+async def test_a_version_that_comes_is_waited_for(told: Told) -> None:
+    await told.given(CREATED)
+    waiting = asyncio.create_task(users.fetch(told.reads, ALICE, min_version=3))
+    await begins_to_wait(told)
+    await told.given(UserRenamed(name="A"))
+    await told.given(UserRenamed(name="B"))
+    row = await waiting
+    assert row is not None
+    assert (row.version, row.name) == (3, "B")
+
+
+async def test_a_user_that_comes_is_waited_for(told: Told) -> None:
+    waiting = asyncio.create_task(users.fetch(told.reads, ALICE, min_version=1))
+    await begins_to_wait(told)
+    await told.given(CREATED)
+    assert await waiting is not None
+
+
+async def test_waiting_for_the_erasure_ends_with_none(told: Told) -> None:
+    await told.given(CREATED)
+    waiting = asyncio.create_task(users.fetch(told.reads, ALICE, min_version=2))
+    await begins_to_wait(told)
+    await told.given(UserErased())
+    assert await waiting is None
+
+
+async def test_a_version_that_does_not_come_is_refused_within_patience(told: Told) -> None:
+    await told.given(CREATED)
+    told.reads.patience = 0.1
+    async with asyncio.timeout(1):
+        with pytest.raises(ReadModelBehind) as refused:
+            await users.fetch(told.reads, ALICE, min_version=2)
+    assert (refused.value.wanted, refused.value.have) == (2, 1)
+    assert refused.value.code == "READ_MODEL_BEHIND"
+
+
+async def test_news_of_other_versions_does_not_prolong_the_wait(told: Told) -> None:
+    await told.given(CREATED)
+    told.reads.patience = 0.3
+    waiting = asyncio.create_task(users.fetch(told.reads, ALICE, min_version=10**6))
+    async with asyncio.timeout(2):
+        while not waiting.done():
+            await told.given(UserRenamed(name="again"))
+    with pytest.raises(ReadModelBehind):
+        await waiting
+
+
+async def test_a_version_that_came_unheard_is_found_before_the_refusal(told: Told) -> None:
+    await told.given(CREATED)
+    told.reads.patience = 0.3
+    waiting = asyncio.create_task(users.fetch(told.reads, ALICE, min_version=2))
+    await begins_to_wait(told)
+    await told.redis.hset(told.keys_of(ALICE).user(ALICE), "version", "2")
+    row = await waiting
+    assert row is not None
+    assert row.version == 2
+
+
+async def test_a_waiting_reader_survives_a_broken_connection(told: Told) -> None:
+    await told.given(CREATED)
+    waiting = asyncio.create_task(users.fetch(told.reads, ALICE, min_version=2))
+    await begins_to_wait(told)
+    assert await told.redis.client_kill_filter(_type="pubsub") == 1
+    await told.given(UserRenamed(name="while nobody listens"))
+    row = await waiting
+    assert row is not None
+    assert row.version == 2
+
+
+async def test_connections_that_break_all_the_time_delay_a_reader_and_no_more(told: Told) -> None:
+    await told.given(CREATED)
+    told.reads.patience = 8.0
+    for version in range(2, 8):
+        waiting = [
+            asyncio.create_task(users.fetch(told.reads, ALICE, min_version=version))
+            for _ in range(10)
+        ]
+        await told.redis.client_kill_filter(_type="pubsub")
+        others = [
+            asyncio.create_task(users.fetch(told.reads, user_in(0, n), min_version=1))
+            for n in range(5, 8)
+        ]
+        await begins_to_wait(told)
+        await told.redis.client_kill_filter(_type="pubsub")
+        for other in others:
+            other.cancel()
+        await told.given(UserRenamed(name=str(version)))
+        rows = await asyncio.gather(*waiting)
+        assert [row and row.version for row in rows] == [version] * 10
+
+
+async def test_a_thousand_waits_leave_nothing_behind(told: Told) -> None:
+    await told.given(CREATED)
+    tasks = len(asyncio.all_tasks())
+    for version in range(2, 12):
+        waiting = [
+            asyncio.create_task(users.fetch(told.reads, ALICE, min_version=version))
+            for _ in range(90)
+        ]
+        cancelled = [
+            asyncio.create_task(users.fetch(told.reads, user_in(0, 1 + n), min_version=1))
+            for n in range(10)
+        ]
+        await begins_to_wait(told)
+        for one in cancelled:
+            one.cancel()
+        await told.given(UserRenamed(name=str(version)))
+        await asyncio.gather(*waiting)
+        await asyncio.gather(*cancelled, return_exceptions=True)
+
+    async def silence() -> bool:
+        return await listened_to(told) == set()
+
+    await eventually(silence)
+    assert len(asyncio.all_tasks()) == tasks
+    clients = await told.redis.client_list(_type="pubsub")
+    assert len(clients) == 1
+
+
+async def test_whoever_comes_while_the_connection_is_made_is_heard(
+    told: Told, changes: Changes
+) -> None:
+    await told.given(CREATED)
+    told.reads.patience = 5.0
+    for version in range(2, 12):
+        await told.redis.client_kill_filter(_type="pubsub")
+
+        async def none() -> bool:
+            return not await told.redis.client_list(_type="pubsub")
+
+        await eventually(none)
+        # The listener is about to connect; readers come at every moment of that.
+        waiting: list[asyncio.Task[users.UserRow | None]] = []
+        while not await told.redis.client_list(_type="pubsub"):
+            fetch = users.fetch(told.reads, ALICE, min_version=version)
+            waiting.append(asyncio.create_task(fetch))
+        async with asyncio.timeout(2):
+            await begins_to_wait(told)
+        await told.given(UserRenamed(name=str(version)))
+        async with asyncio.timeout(2):
+            await asyncio.gather(*waiting)
+
+
+async def test_changes_give_the_present_state_and_each_newer_one(told: Told) -> None:
+    await told.given(CREATED)
+    changes = users.changes(told.reads, ALICE)
+    first = await anext(changes)
+    assert first is not None
+    assert first.name == "Alice"
+    for name in ("A", "B", "C"):
+        await told.given(UserRenamed(name=name))
+        row = await anext(changes)
+        assert row is not None
+        assert row.name == name
+    await changes.aclose()
+
+
+async def test_changes_of_a_user_who_is_not_yet_begin_with_none_and_wait(told: Told) -> None:
+    changes = users.changes(told.reads, ALICE)
+    assert await anext(changes) is None
+    await told.given(CREATED)
+    row = await anext(changes)
+    assert row is not None
+    assert row.version == 1
+    await changes.aclose()
+
+
+async def test_changes_end_after_the_erasure(told: Told) -> None:
+    await told.given(CREATED)
+    changes = users.changes(told.reads, ALICE)
+    assert await anext(changes) is not None
+    await told.given(UserErased())
+    assert [row async for row in changes] == [None]
+    assert [row async for row in users.changes(told.reads, ALICE)] == [None]
+
+
+async def test_changes_never_go_back_and_survive_a_lost_user(told: Told) -> None:
+    await told.given(CREATED, UserRenamed(name="A"))
+    changes = users.changes(told.reads, ALICE)
+    assert await anext(changes) is not None
+    await told.redis.delete(told.keys_of(ALICE).user(ALICE))
+    coming = asyncio.ensure_future(anext(changes))
+    await told.redis.publish(CHANNEL, "2")  # it looks, and finds nobody
+    await told.given(UserRenamed(name="B"))
+    row = await coming
+    assert row is not None
+    assert row.version == 3
+    await changes.aclose()
+
+
+async def test_changes_go_on_after_a_broken_connection(told: Told) -> None:
+    await told.given(CREATED)
+    changes = users.changes(told.reads, ALICE)
+    await anext(changes)
+    await told.redis.client_kill_filter(_type="pubsub")
+    await told.given(UserRenamed(name="A"))
+    async with asyncio.timeout(5):
+        row = await anext(changes)
+    assert row is not None
+    assert row.version == 2
+    await changes.aclose()
+
+
+async def test_changes_of_an_emptied_redis_end_with_an_error_that_says_so(told: Told) -> None:
+    await told.given(CREATED)
+    changes = users.changes(told.reads, ALICE)
+    await anext(changes)
+    await told.redis.flushall()
+    await told.redis.publish(CHANNEL, "1")
+    with pytest.raises(ReadModelRebuilding):
+        await anext(changes)
+
+
+async def test_closed_changes_leave_nothing_behind(told: Told) -> None:
+    await told.given(CREATED)
+    tasks = len(asyncio.all_tasks())
+    for _ in range(20):
+        changes = users.changes(told.reads, ALICE)
+        await anext(changes)
+        await changes.aclose()
+
+    async def silence() -> bool:
+        return await listened_to(told) == set()
+
+    await eventually(silence)
+    assert len(asyncio.all_tasks()) == tasks

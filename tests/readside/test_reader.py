@@ -1,0 +1,234 @@
+"""The reader: never a wrong null, one pipeline per turn, and an error it can name when Redis is not there."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from api import drivers
+from api.settings import Settings
+from domain.events import UserCreated, UserRenamed
+from readside.changes import Changes
+from readside.errors import ReadModelError, ReadModelRebuilding, ReadModelUnavailable
+from readside.keys import Keys, Partition
+from readside.models import FINGERPRINT
+from readside.projections import customers, directory, emails, orders, users
+from readside.reader import Reads
+from tests.readside.stories import PARTITIONS, user_in
+from tests.readside.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from redis.asyncio import Redis
+
+    from tests.readside.told import Told
+
+ALICE, BOB = user_in(0, 0), user_in(1, 0)
+CREATED = UserCreated(name="Alice", email="alice@example.com")
+
+FETCHES: dict[str, Callable[[Reads], Awaitable[Any]]] = {
+    "user": lambda reads: users.fetch(reads, ALICE),
+    "user-in-version": lambda reads: users.fetch(reads, ALICE, min_version=1),
+    "users": lambda reads: users.fetch_many(reads, [ALICE, BOB]),
+    "by-email": lambda reads: emails.find(reads, "alice@example.com"),
+    "page": lambda reads: directory.page(reads, 10, None),
+    "count": directory.count,
+    "customers": lambda reads: customers.top(reads, 10),
+    "orders": lambda reads: orders.page(reads, ALICE, 10, None),
+    "order-count": lambda reads: orders.count(reads, ALICE),
+}
+
+
+@pytest.mark.parametrize("fetch", FETCHES)
+async def test_before_anything_is_built_every_answer_is_rebuilding(
+    reads: Reads, fetch: str
+) -> None:
+    with pytest.raises(ReadModelRebuilding):
+        await FETCHES[fetch](reads)
+
+
+@pytest.mark.parametrize("fetch", FETCHES)
+async def test_when_redis_was_emptied_every_answer_is_rebuilding(told: Told, fetch: str) -> None:
+    await told.given(CREATED)
+    await FETCHES[fetch](told.reads)
+    await told.redis.flushall()
+    with pytest.raises(ReadModelRebuilding):
+        await FETCHES[fetch](told.reads)
+
+
+async def test_while_one_partition_is_missing_lists_are_rebuilding_and_others_answer(
+    told: Told,
+) -> None:
+    await told.given(CREATED)
+    await told.redis.delete(Partition(1).generations)
+    with pytest.raises(ReadModelRebuilding):
+        await directory.page(told.reads, 10, None)
+    assert await users.fetch(told.reads, ALICE) is not None
+
+
+async def test_readers_of_other_code_are_not_answered_from_ours(
+    told: Told, changes: Changes
+) -> None:
+    await told.given(CREATED)
+    others = Reads(told.redis, changes, partitions=PARTITIONS, fingerprint="other")
+    with pytest.raises(ReadModelRebuilding):
+        await users.fetch(others, ALICE)
+
+
+async def test_after_a_flip_the_answer_comes_from_the_new_generation(
+    world: World, reads: Reads
+) -> None:
+    world.commit(ALICE, CREATED)
+    await world.build()
+    assert await users.fetch(reads, ALICE) is not None
+    old = await world.serving()
+    assert old is not None
+    async with world.projector() as projector:
+        await world.redis.xgroup_destroy(old.partition.stream, old.generation)
+        world.commit(ALICE, UserRenamed(name="Alicia"))
+        await world.settle(projector)
+        await world.generations().remove(old)
+    row = await users.fetch(reads, ALICE)
+    assert row is not None
+    assert row.name == "Alicia"
+
+
+async def test_no_read_finds_nobody_while_generations_come_and_go(
+    world: World, reads: Reads
+) -> None:
+    world.commit(ALICE, CREATED)
+    await world.build()
+    turning = True
+
+    async def turn() -> None:
+        nonlocal turning
+        for _ in range(10):
+            old = await world.serving()
+            assert old is not None
+            async with world.projector() as projector:
+                await world.redis.xgroup_destroy(old.partition.stream, old.generation)
+                await world.settle(projector)
+            await world.generations().remove(old)
+        turning = False
+
+    async def look() -> int:
+        looks = 0
+        while turning:
+            row = await users.fetch(reads, ALICE)
+            assert row is not None
+            looks += 1
+        return looks
+
+    looks, _ = await asyncio.gather(look(), turn())
+    assert looks > 10
+
+
+async def test_questions_of_one_turn_share_one_pipeline(told: Told, settings: Settings) -> None:
+    await told.given(CREATED)
+    await told.given(UserCreated(name="Bob", email="b@example.com"), user=BOB)
+    await asyncio.gather(
+        *(fetch(told.reads) for fetch in FETCHES.values())
+    )  # learns the generations
+    async with drivers.redis_for_reads(settings) as looking:
+        await looking.ping()
+        before = await _reads_processed(looking)
+        await asyncio.gather(*(users.fetch(told.reads, user) for user in [ALICE, BOB] * 10))
+        after = await _reads_processed(looking)
+    # One read of the socket for the twenty questions, and one for our second look at the figure.
+    assert after - before == 2
+
+
+async def test_questions_of_one_turn_go_in_one_pipeline_each_turn(
+    told: Told, settings: Settings
+) -> None:
+    await told.given(CREATED)
+    await users.fetch(told.reads, ALICE)
+    async with drivers.redis_for_reads(settings) as looking:
+        await looking.ping()
+        before = await _reads_processed(looking)
+        for _ in range(5):
+            await asyncio.gather(*(users.fetch(told.reads, ALICE) for _ in range(20)))
+        after = await _reads_processed(looking)
+    assert after - before == 6
+
+
+async def test_a_question_that_cannot_be_put_fails_alone(told: Told) -> None:
+    def stumbles(keys: Keys) -> list[tuple[str, ...]]:
+        raise ZeroDivisionError
+
+    await told.given(CREATED)
+    await users.fetch(told.reads, ALICE)
+    async with asyncio.timeout(5):
+        found, bad = await asyncio.gather(
+            users.fetch(told.reads, ALICE), told.reads.ask(0, stumbles), return_exceptions=True
+        )
+    assert isinstance(found, users.UserRow)
+    assert isinstance(bad, ZeroDivisionError)
+
+
+async def test_whoever_goes_away_takes_no_answer_from_others(told: Told) -> None:
+    await told.given(CREATED)
+    leaving = asyncio.create_task(users.fetch(told.reads, ALICE))
+    staying = asyncio.create_task(users.fetch(told.reads, ALICE))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert await staying is not None
+
+
+@pytest.mark.parametrize("fetch", FETCHES)
+async def test_without_redis_every_answer_is_unavailable(
+    tmp_path: Path, changes: Changes, fetch: str
+) -> None:
+    nowhere = Settings(redis_url=f"unix://{tmp_path}/nowhere", partitions=PARTITIONS)
+    async with drivers.redis_for_reads(nowhere) as redis, asyncio.timeout(1):
+        reads = Reads(redis, changes, partitions=PARTITIONS, fingerprint=FINGERPRINT)
+        with pytest.raises(ReadModelUnavailable):
+            await FETCHES[fetch](reads)
+
+
+@pytest.fixture
+async def silent(tmp_path: Path) -> AsyncIterator[str]:
+    """The URL of a server that takes connections and says nothing."""
+    connected: list[asyncio.StreamWriter] = []
+
+    def connect(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.append(writer)
+
+    server = await asyncio.start_unix_server(connect, tmp_path / "silent")
+    yield f"unix://{tmp_path}/silent"
+    server.close()
+    for writer in connected:
+        writer.close()
+
+
+async def test_when_redis_says_nothing_the_answer_is_unavailable_in_time(
+    silent: str, changes: Changes
+) -> None:
+    settings = Settings(redis_url=silent, partitions=PARTITIONS, read_timeout=0.2)
+    async with drivers.redis_for_reads(settings) as redis:
+        reads = Reads(redis, changes, partitions=PARTITIONS, fingerprint=FINGERPRINT)
+        async with asyncio.timeout(2 * 0.2 + 0.3):  # it may ask once more
+            with pytest.raises(ReadModelUnavailable):
+                await users.fetch(reads, ALICE)
+
+
+async def test_reads_go_on_when_their_connections_were_cut(told: Told) -> None:
+    await told.given(CREATED)
+    await users.fetch(told.reads, ALICE)
+    await told.redis.client_kill_filter(_type="normal", skipme=True)
+    assert await users.fetch(told.reads, ALICE) is not None
+
+
+def test_every_error_has_a_code_and_a_sentence_for_the_client() -> None:
+    errors: list[ReadModelError] = [ReadModelRebuilding(), ReadModelUnavailable()]
+    assert [error.code for error in errors] == ["READ_MODEL_REBUILDING", "READ_MODEL_UNAVAILABLE"]
+    assert all(str(error).endswith(".") for error in errors)
+
+
+async def _reads_processed(redis: Redis) -> int:
+    """How often Valkey has read from a client's socket."""
+    return int((await redis.info("stats"))["total_reads_processed"])
