@@ -37,10 +37,12 @@ _PARTITION = f"""
 
 # The statement's own snapshot is what `now` says, so whatever it sees is visible in `now`. Every branch is
 # an index range of `events_window` that starts at the snapshot: its cost does not depend on the log's length.
+# It ends at the present: a log restored from a dump holds numbers that this server has not reached yet.
 _SINCE = f"""
     with fresh as materialized (
         select e.* from unnest($1::smallint[]) as p (partition) cross join lateral (
-            (select * from events where partition = p.partition and xid >= $2 order by xid limit $4)
+            (select * from events where partition = p.partition and xid >= $2
+             and xid < pg_snapshot_xmax(pg_current_snapshot()) order by xid limit $4)
             union all
             (select * from events where partition = p.partition and xid = any($3::xid8[]))
         ) as e

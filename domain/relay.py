@@ -117,7 +117,7 @@ class Relay:
         news = await self._log.since(since, partitions, LIMIT)
         strangers = [p for p in partitions if self._cursors[p][1].era != news.era]
         if strangers:
-            await self._server_restarted(strangers, news.era)
+            await self._server_restarted(strangers, news.now, news.era)
             return len(strangers)
         entries: dict[int, list[Entry]] = defaultdict(list)
         for entry in news.entries:
@@ -144,9 +144,9 @@ class Relay:
     async def _next_page(self, partition: int) -> int:
         _, cursor = self._cursors[partition]
         assert cursor.page is not None
-        _, era = await self._log.now()
+        now, era = await self._log.now()
         if cursor.era != era:
-            await self._server_restarted([partition], era)
+            await self._server_restarted([partition], now, era)
             return 1
         found = await self._log.page(partition, cursor.page, LIMIT)
         window = _grown(cursor.page.since, cursor.page.until, found, cursor.page)
@@ -173,11 +173,12 @@ class Relay:
                 self._seen[append.partition] = cursor.snapshot
         return len(appends)
 
-    async def _server_restarted(self, partitions: list[int], era: str) -> None:
+    async def _server_restarted(self, partitions: list[int], now: Snapshot, era: str) -> None:
         """The snapshots are from before a restart: go on carefully, or start over if the log went back."""
         for partition in partitions:
             raw, cursor = self._cursors[partition]
-            if not await self._agrees(partition, cursor):
+            # A server that has not reached the numbers we appended never gave them: it holds a restored dump.
+            if now.xmax <= cursor.top or not await self._agrees(partition, cursor):
                 _log.warning("relay.log_went_back", partition=partition)
                 await self._begin(partition, raw)
                 continue
