@@ -74,7 +74,9 @@ async def test_what_commits_while_a_backlog_is_carried_is_not_lost(carrying: Car
     assert max(carrying.stream.sizes) <= LIMIT
 
 
-async def test_many_that_commit_late_are_a_backlog_too(carrying: Carrying) -> None:
+async def test_many_that_commit_late_are_a_backlog_too_with_what_came_after_them(
+    carrying: Carrying,
+) -> None:
     relay = await carrying.begun()
     async with AsyncExitStack() as stack:
         for _ in range(3 * LIMIT):
@@ -82,6 +84,7 @@ async def test_many_that_commit_late_are_a_backlog_too(carrying: Carrying) -> No
             await write(slow, user_in(3), 1)
         await write(carrying.model.pool, user_in(3), 1)
         await settle(relay)
+        await write(carrying.model.pool, user_in(3), 1)
     await settle(relay)
     await carrying.assert_all_is_carried()
     assert max(carrying.stream.sizes) <= LIMIT

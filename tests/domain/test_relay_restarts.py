@@ -22,9 +22,17 @@ FAR = 1_000_000
 
 def from_before_a_crash(cursor: Cursor) -> Cursor:
     """As the cursor was if many had come and gone before the crash without a trace."""
+    page = cursor.page
     return msgspec.structs.replace(
-        cursor, era="another", snapshot=Snapshot(cursor.snapshot.xmax + FAR)
+        cursor,
+        era="another",
+        snapshot=_later(cursor.snapshot),
+        page=page and msgspec.structs.replace(page, until=_later(page.until)),
     )
+
+
+def _later(snapshot: Snapshot) -> Snapshot:
+    return Snapshot(snapshot.xmax + FAR, snapshot.running)
 
 
 async def test_after_a_restart_nothing_is_lost_though_numbers_come_again(
@@ -86,6 +94,39 @@ async def test_a_page_under_way_at_a_restart_is_carried_to_its_end(
     assert versions[-20:] == list(range(1, 21))  # twice is allowed here: the version gate drops it
 
 
+async def test_a_backlog_that_was_carried_in_pages_is_recognised_after_a_restart(
+    carrying: Carrying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LIMIT", 4)
+    relay = await carrying.begun()
+    user_id = user_in(3)
+    for version in range(1, 12):
+        await write(carrying.model.pool, user_id, version)
+    await settle(relay)
+    carrying.stream.alter(from_before_a_crash)
+    await settle(carrying.relay())
+    assert carrying.stream.begun == [*range(8)]
+    await carrying.assert_all_is_carried()
+
+
+async def test_what_is_open_while_a_page_is_taken_up_after_a_restart_is_not_lost(
+    carrying: Carrying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LIMIT", 4)
+    relay = await carrying.begun()
+    for version in range(1, 20):
+        await write(carrying.model.pool, user_in(3), version)
+    await relay.run_once()
+    carrying.stream.alter(from_before_a_crash)
+    relay, late = carrying.relay(), user_in(3)
+    async with carrying.transaction() as slow:
+        await write(slow, late, 1)
+        await write(carrying.model.pool, user_in(3), 1)
+        await settle(relay)
+    await settle(relay)
+    assert carrying.stream.versions(late) == [1]
+
+
 async def test_a_log_that_went_back_in_time_begins_its_stream_anew(carrying: Carrying) -> None:
     relay = await carrying.begun()
     gone, kept = user_in(3), user_in(6)
@@ -103,6 +144,37 @@ async def test_a_log_that_went_back_in_time_begins_its_stream_anew(carrying: Car
     await write(carrying.model.pool, gone, 2)
     await settle(relay)
     assert carrying.stream.versions(gone) == [2]
+
+
+async def test_a_log_restored_into_a_server_with_lower_numbers_begins_its_streams_anew(
+    carrying: Carrying,
+) -> None:
+    """A dump keeps the numbers of the server it was taken from, which this one has not reached."""
+    relay = await carrying.begun()
+    user_id = user_in(3)
+    await write(carrying.model.pool, user_id, 1)
+    await settle(relay)
+    await carrying.model.pool.execute(f"""
+        update events set xid = (xid::text::bigint + {FAR})::text::xid8
+    """)
+    carrying.stream.alter(of_another_server)
+    relay = carrying.relay()
+    await settle(relay)
+    assert carrying.stream.begun == [*range(8), 3]
+    for version in (2, 3):
+        await write(carrying.model.pool, user_id, version)
+        assert await settle(relay) == 2
+    assert carrying.stream.versions(user_id) == [2, 3]
+
+
+def of_another_server(cursor: Cursor) -> Cursor:
+    cursor = from_before_a_crash(cursor)
+    last = cursor.last
+    return msgspec.structs.replace(
+        cursor,
+        top=cursor.top and cursor.top + FAR,
+        last=last and msgspec.structs.replace(last, until=_later(last.until)),
+    )
 
 
 async def test_a_log_that_went_back_behind_the_beginning_of_its_stream_begins_it_anew(
