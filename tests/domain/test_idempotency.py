@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from domain.command import Command
+from domain.commands.cancel_order import CancelOrder
 from domain.commands.complete_order import CompleteOrder
 from domain.commands.erase_user import EraseUser
 from domain.commands.place_order import PlaceOrder
@@ -112,6 +113,15 @@ async def test_a_key_with_another_command_is_refused(model: WriteModel) -> None:
     ):
         assert await model.refused(other) == IdempotencyKeyReused()
     assert await model.dump() == before
+
+
+async def test_a_key_of_one_verb_is_not_a_key_of_another_on_the_same_order(
+    model: WriteModel,
+) -> None:
+    order_id = await model.order(await model.user())
+    await model.ask(CompleteOrder(order_id=order_id, idempotency_key="k"))
+    cancel = CancelOrder(order_id=order_id, idempotency_key="k")
+    assert await model.refused(cancel) == IdempotencyKeyReused()
 
 
 async def test_a_key_with_another_total_or_expected_version_is_refused(model: WriteModel) -> None:
