@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer, and make. PYTHON=/path/to/python chooses one; all else goes into .venv.
 
-SOURCES := pyproject.toml constraints.txt setup/environment.py \
+SOURCES := pyproject.toml constraints.txt .ci/setup/environment.py \
 	$(shell find api/graphiql -type f ! -path '*/dist/*' ! -path '*/node_modules/*' ! -name '*.pyc')
 
 # A moved checkout or a Python that was removed leaves an environment that no longer runs.
@@ -35,7 +35,7 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.up: $(SOURCES) $(BROKEN)
-	@sh setup/with_python.sh setup/environment.py up embedded
+	@sh .ci/setup/with_python.sh .ci/setup/environment.py up embedded
 
 .venv/.test: $(SOURCES) $(BROKEN)
-	@sh setup/with_python.sh setup/environment.py test,up embedded,dev
+	@sh .ci/setup/with_python.sh .ci/setup/environment.py test,up embedded,dev

@@ -18,6 +18,7 @@ import structlog
 import uvicorn
 
 from api.composition import Role, Service, compose
+from api.workers import end
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -98,9 +99,7 @@ async def run(
             else:
                 await _serve(settings, service.app, stop, watched, listener, ready)
         finally:
-            for task in watched:
-                task.cancel()
-            await asyncio.gather(*watched, return_exceptions=True)
+            await end(watched)
 
 
 def _loops(service: Service) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import asyncpg
 import structlog
@@ -13,6 +13,9 @@ WEATHER = (OSError, TimeoutError, RedisError, asyncpg.PostgresError, asyncpg.Int
 """What the drivers raise when a store is away, restarting, full or not itself."""
 
 _LONGEST_PAUSE = 1.0
+
+_SWALLOWED = 0.2
+"""Seconds after which a task that was cancelled and goes on is cancelled again."""
 
 _log = structlog.get_logger(__name__)
 
@@ -36,6 +39,14 @@ async def forever(
                 _log.info("worker.goes_on", worker=name)
             pause = 0.0
             await idle()
+
+
+async def end(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancels tasks until they are done. Once is not enough: a driver that is just sending may swallow it."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=_SWALLOWED)
 
 
 class Bell:

@@ -62,9 +62,9 @@ class Changes:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._task is not None
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        while not self._task.done():  # a driver that is just sending may swallow a cancellation
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=0.2)
 
     @asynccontextmanager
     async def of(self, channel: str) -> AsyncIterator[Subscription]:

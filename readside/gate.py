@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 
-from domain.events import Envelope, UserId
+from domain.events import Envelope
 from readside.functions import Functions
 from readside.history import History
 from readside.keys import Keys
@@ -138,17 +138,16 @@ class Gate:
         reason: str,
     ) -> msgspec.Raw:
         """Packed one by one, so that what cannot be packed is the poison of one event only."""
-        user = delivery.envelope.user_id
+        user = str(delivery.envelope.user_id)
         kind = delivery.envelope.type
-        key = self.keys.user(user)
-        event = (str(user), key, version, kind, channel, commands, reason)
+        event = (user, self.keys.user(user), version, kind, channel, commands, reason)
         return msgspec.Raw(_pack((delivery.entry, event)))
 
     def _commands(self, envelope: Envelope) -> list[Command]:
         happened = Happened(
-            user_id=UserId(envelope.user_id),
+            user=str(envelope.user_id),
             version=envelope.version,
-            at=envelope.occurred_at,
+            at=envelope.occurred_at.isoformat(),
             event=envelope.event(),
         )
         return [

@@ -47,13 +47,23 @@ class Keys(msgspec.Struct, frozen=True):
 
     partition: Partition
     generation: str
+    prefix: str = ""
 
-    def of(self, *parts: object) -> str:
-        return ":".join((self.partition.prefix, self.generation, *map(str, parts)))
+    def __post_init__(self) -> None:
+        prefix = f"{self.partition.prefix}:{self.generation}"
+        msgspec.structs.force_setattr(self, "prefix", prefix)
 
-    def user(self, user_id: UUID) -> str:
+    def of(self, name: str) -> str:
+        """The key of something that all users of the partition share."""
+        return f"{self.prefix}:{name}"
+
+    def of_user(self, name: str, user: UUID | str) -> str:
+        """The key of something that belongs to one user."""
+        return f"{self.prefix}:{name}:{user}"
+
+    def user(self, user: UUID | str) -> str:
         """The user's hash. Its field `version` is the gate's: no projection writes it."""
-        return self.of("user", user_id)
+        return f"{self.prefix}:user:{user}"
 
     @property
     def parked(self) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import msgspec
 
-from domain.events import Event, UserId
+from domain.events import Event
 
 Command = tuple[str, ...]
 """A Redis command, or ("REINDEX", index, reverse, member, key): see functions.lua."""
@@ -15,7 +13,9 @@ Command = tuple[str, ...]
 class Happened(msgspec.Struct, frozen=True, kw_only=True):
     """An event and its circumstances."""
 
-    user_id: UserId
+    user: str
+    """The user's id."""
     version: int
-    at: datetime
+    at: str
+    """When, in RFC 3339."""
     event: Event

@@ -13,10 +13,10 @@ from readside.reader import Reads
 def project(keys: Keys, happened: Happened) -> list[Command]:
     match happened.event:
         case OrderCompleted(total=total):
-            return [("ZINCRBY", keys.of("customers"), str(total), str(happened.user_id))]
+            return [("ZINCRBY", keys.of("customers"), str(total), happened.user)]
         case UserCreated() | UserErased():
             # Created: a user whose hash was lost is projected anew from here, and is not to count twice.
-            return [("ZREM", keys.of("customers"), str(happened.user_id))]
+            return [("ZREM", keys.of("customers"), happened.user)]
         case _:
             return []
 

@@ -20,9 +20,9 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 def project(keys: Keys, happened: Happened) -> list[Command]:
     match happened.event:
         case UserCreated():
-            return [("ZADD", keys.of("users"), "0", str(happened.user_id))]
+            return [("ZADD", keys.of("users"), "0", happened.user)]
         case UserErased():
-            return [("ZREM", keys.of("users"), str(happened.user_id))]
+            return [("ZREM", keys.of("users"), happened.user)]
         case _:
             return []
 

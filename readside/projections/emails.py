@@ -11,7 +11,7 @@ from readside.reader import Reads
 
 
 def project(keys: Keys, happened: Happened) -> list[Command]:
-    index, reverse, user = keys.of("emails"), keys.of("email-of"), str(happened.user_id)
+    index, reverse, user = keys.of("emails"), keys.of("email-of"), happened.user
     match happened.event:
         case UserCreated(email=email) | UserEmailUpdated(email=email):
             return [("REINDEX", index, reverse, user, email_key(email))]

@@ -31,8 +31,8 @@ class OrderPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def project(keys: Keys, happened: Happened) -> list[Command]:
-    ids, facts = keys.of("orders", happened.user_id), keys.of("order-facts", happened.user_id)
-    at = happened.at.isoformat()
+    ids, facts = keys.of_user("orders", happened.user), keys.of_user("order-facts", happened.user)
+    at = happened.at
     match happened.event:
         case OrderPlaced(order_id=order_id, total=total):
             return [
@@ -61,7 +61,14 @@ async def page(reads: Reads, user_id: UUID, first: int, after: int | None) -> Or
     [flat] = await reads.ask(
         partition,
         lambda keys: [
-            ("ZREVRANGEBYSCORE", keys.of("orders", user_id), newest, "-inf", "WITHSCORES", *limit)
+            (
+                "ZREVRANGEBYSCORE",
+                keys.of_user("orders", user_id),
+                newest,
+                "-inf",
+                "WITHSCORES",
+                *limit,
+            )
         ],
     )
     ids, sequences = flat[::2], flat[1::2]
@@ -69,7 +76,7 @@ async def page(reads: Reads, user_id: UUID, first: int, after: int | None) -> Or
         return OrderPage(rows=[], has_next=False)
     names = [f"{order_id}:{fact}" for order_id in ids[:first] for fact in ("placed", "closed")]
     [facts] = await reads.ask(
-        partition, lambda keys: [("HMGET", keys.of("order-facts", user_id), *names)]
+        partition, lambda keys: [("HMGET", keys.of_user("order-facts", user_id), *names)]
     )
     # An erasure between the two questions leaves ids without facts: those orders are gone.
     rows = [
@@ -85,7 +92,7 @@ async def page(reads: Reads, user_id: UUID, first: int, after: int | None) -> Or
 async def count(reads: Reads, user_id: UUID) -> int:
     """How many orders the user has placed. Raises ReadModelError."""
     [number] = await reads.ask(
-        reads.partition_of(user_id), lambda keys: [("ZCARD", keys.of("orders", user_id))]
+        reads.partition_of(user_id), lambda keys: [("ZCARD", keys.of_user("orders", user_id))]
     )
     return int(number)
 

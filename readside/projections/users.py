@@ -40,7 +40,7 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def project(keys: Keys, happened: Happened) -> list[Command]:
-    key, at = keys.user(happened.user_id), happened.at.isoformat()
+    key, at = keys.user(happened.user), happened.at
     match happened.event:
         case UserCreated(name=name, email=email):
             return [("HSET", key, "name", name, "email", email, "createdAt", at, "updatedAt", at)]

@@ -11,6 +11,7 @@ import httpx
 
 from api.composition import Role, compose
 from api.settings import Settings
+from api.workers import end
 
 REBUILDING = "READ_MODEL_REBUILDING"
 
@@ -85,7 +86,5 @@ async def running(
                 yield client
         finally:
             fallen = [task for task in tasks if task.done()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(tasks)
             assert not fallen, fallen

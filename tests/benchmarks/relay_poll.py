@@ -30,15 +30,15 @@ _ALL = range(history.PARTITIONS)
 
 async def relay_poll(bench: Bench) -> None:
     for events in SIZES:
-        async with embedded_stores(bench.directory / f"log-{events}") as stores:
-            async with history.migrated(stores.database_url) as connection:
-                async with bench.step(f"writing {events:,} events"):
-                    await history.write(connection, events)
-                async with (
-                    bench.step(f"looking at {events:,} events"),
-                    asyncpg.create_pool(stores.database_url, min_size=1, max_size=1) as pool,
-                ):
-                    bench.found.figures += await _looks(pool, connection, events)
+        async with (
+            embedded_stores(bench.directory / f"log-{events}") as stores,
+            history.migrated(stores.database_url) as connection,
+            asyncpg.create_pool(stores.database_url, min_size=1, max_size=1) as pool,
+        ):
+            async with bench.step(f"writing {events:,} events"):
+                await history.write(connection, events)
+            async with bench.step(f"looking at {events:,} events"):
+                bench.found.figures += await _looks(pool, connection, events)
 
 
 async def _looks(pool: asyncpg.Pool, connection: asyncpg.Connection, events: int) -> list[Figure]:

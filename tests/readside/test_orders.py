@@ -99,4 +99,7 @@ async def test_the_orders_of_an_erased_user_are_gone(told: Told) -> None:
     alice = await told.given(ALICE, placed(1), placed(2), UserErased())
     assert await sequences(told, alice, 10) == []
     keys = told.keys_of(alice)
-    assert await told.redis.exists(keys.of("orders", alice), keys.of("order-facts", alice)) == 0
+    assert (
+        await told.redis.exists(keys.of_user("orders", alice), keys.of_user("order-facts", alice))
+        == 0
+    )

@@ -27,7 +27,7 @@ FIRST = Partition(0)
 
 def counted(keys: Keys, happened: Happened) -> list[Command]:
     """A read model that only the newer version of the code has."""
-    return [("HINCRBY", keys.of("seen"), str(happened.user_id), "1")]
+    return [("HINCRBY", keys.of("seen"), happened.user, "1")]
 
 
 async def fields(world: World) -> dict[str, str]:

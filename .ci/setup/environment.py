@@ -2,7 +2,7 @@
 
     environment.py STAMPS EXTRAS
 
-The stamps tell make what the environment is good for. Run by setup/with_python.sh, with whatever
+The stamps tell make what the environment is good for. Run by .ci/setup/with_python.sh, with whatever
 Python this machine has, so it uses the standard library alone.
 """
 

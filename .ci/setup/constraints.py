@@ -1,6 +1,6 @@
 """Prints a new constraints.txt: the newest versions that pyproject.toml allows, all of them exact.
 
-    .venv/bin/python setup/constraints.py > constraints.new && mv constraints.new constraints.txt
+    .venv/bin/python .ci/setup/constraints.py > constraints.new && mv constraints.new constraints.txt
 
 It asks pip's resolver as for an empty environment, so nothing that is installed here leaks in, and
 writes names and versions alone. `make test` then installs them.
@@ -15,7 +15,7 @@ import tomllib
 from pathlib import Path
 
 HEAD = """\
-# Every version that is installed, also for building. Written by setup/constraints.py, which says how.
+# Every version that is installed, also for building. Written by .ci/setup/constraints.py, which says how.
 """
 
 ALSO = ("editables", "pip")
