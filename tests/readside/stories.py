@@ -15,7 +15,7 @@ NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 def user_in(partition: int, number: int = 0) -> UserId:
     """The n-th user of a partition. Users sort by number: they were made in that order."""
-    ids = (UUID(int=(7 << 76) | (2 << 62) | value << 80) for value in range(1, 1000))
+    ids = (UUID(int=(7 << 76) | (2 << 62) | value << 80) for value in range(1, 2000))
     mine = [found for found in ids if partition_of(found, PARTITIONS) == partition]
     return UserId(mine[number])
 

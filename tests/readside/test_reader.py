@@ -160,11 +160,14 @@ async def test_a_question_that_cannot_be_put_fails_alone(told: Told) -> None:
     def stumbles(keys: Keys) -> list[tuple[str, ...]]:
         raise ZeroDivisionError
 
+    async def asks() -> object:
+        return await told.reads.ask(0, stumbles)
+
     await told.given(CREATED)
     await users.fetch(told.reads, ALICE)
     async with asyncio.timeout(5):
         found, bad = await asyncio.gather(
-            users.fetch(told.reads, ALICE), told.reads.ask(0, stumbles), return_exceptions=True
+            users.fetch(told.reads, ALICE), asks(), return_exceptions=True
         )
     assert isinstance(found, users.UserRow)
     assert isinstance(bad, ZeroDivisionError)

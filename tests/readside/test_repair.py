@@ -131,19 +131,22 @@ async def test_the_stream_is_forgotten_once_every_event_is_acknowledged(world: W
         assert await world.length() == 0
 
 
-async def test_the_stream_is_kept_for_a_group_that_has_not_read_it(world: World) -> None:
+@pytest.mark.parametrize("slow", ["0-before-ours", "z-behind-ours"])
+async def test_the_stream_is_kept_for_a_group_that_has_not_read_it(world: World, slow: str) -> None:
     async with world.projector() as projector:
         await world.settle(projector)
-        await world.redis.xgroup_create(STREAM, "slow", "$")
+        await world.redis.xgroup_create(STREAM, slow, "$")
         world.commit(ALICE, CREATED, PLACED)
         await world.settle(projector)
         assert await world.length() == 2
-        read: Any = await world.redis.xreadgroup("slow", "me", {STREAM: ">"}, count=1)
+        read: Any = await world.redis.xreadgroup(slow, "me", {STREAM: ">"}, count=1)
+        world.commit(ALICE, UserRenamed(name="A"))
         await world.settle(projector)
-        assert await world.length() == 2  # one is unread, the other not acknowledged
-        await world.redis.xack(STREAM, "slow", read[0][1][0][0])
+        assert await world.length() == 3  # two are unread, the first not acknowledged
+        await world.redis.xack(STREAM, slow, read[0][1][0][0])
+        world.commit(ALICE, UserRenamed(name="B"))
         await world.settle(projector)
-        assert await world.length() == 1
+        assert await world.length() == 3  # the first is gone, the fourth has come
 
 
 async def test_the_stream_is_kept_from_the_oldest_entry_not_acknowledged(world: World) -> None:
