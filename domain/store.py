@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import asyncpg
@@ -19,6 +20,9 @@ from domain.events import Event, UserId, partition_of
 from domain.ids import new_id
 from domain.refusals import EmailAlreadyRegistered, Refusal
 from domain.user import User, evolve
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
 
 NOBODY = UserId(UUID(int=0))
 """The user of an order that does not exist."""
@@ -167,10 +171,17 @@ class Store:
             return await connection.fetchrow(statement, *arguments)
         except asyncpg.InterfaceError as error:
             # A killed backend surfaces as this, but so does a mistake in our own call.
-            if not connection.is_closed():
+            if not _is_lost(connection):
                 raise
             raise WriteModelUnavailable(when_away) from error
         except _AWAY as error:
             raise WriteModelUnavailable(when_away) from error
         finally:
             await self._pool.release(connection)
+
+
+def _is_lost(connection: PoolConnectionProxy) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True  # the pool takes a lost connection from its borrower, who may not even ask this then

@@ -41,7 +41,7 @@ async def test_a_backlog_is_taken_up_by_another_relay_where_the_first_left_it(
     passes = 0
     while await carrying.relay().run_once():
         passes += 1
-    assert passes > 5
+    assert passes >= 5
     await carrying.assert_all_is_carried()
 
 
@@ -55,7 +55,8 @@ async def test_what_is_written_while_a_backlog_is_carried_follows_it(carrying: C
         if version < 10:
             version += 1
             await write(carrying.model.pool, new, version)
-    assert version > 3
+    assert version >= 3
+    await settle(relay)
     await carrying.assert_all_is_carried()
 
 

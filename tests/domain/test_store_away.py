@@ -6,7 +6,9 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
+import asyncpg
 import pytest
 
 from api import drivers
@@ -70,6 +72,22 @@ async def test_a_backend_killed_in_mid_command_leaves_the_outcome_unknown(
             await rename
     assert await model.dump() == before
     assert len(model.woken) == woken
+
+
+class Fleeting(asyncpg.Connection):
+    """A connection that is lost in the moment it is used."""
+
+    async def fetchrow(self, *arguments: Any, **options: Any) -> Any:
+        self.terminate()
+        return await super().fetchrow(*arguments, **options)
+
+
+async def test_a_connection_lost_in_the_moment_it_is_used_is_no_surprise(
+    database_url: str,
+) -> None:
+    async with asyncpg.create_pool(database_url, min_size=0, connection_class=Fleeting) as pool:
+        with pytest.raises(WriteModelUnavailable):
+            await WriteModel(pool).store.execute(create("Alice", "alice@example.com"))
 
 
 async def test_a_statement_that_is_cancelled_for_its_time_is_no_surprise(model: WriteModel) -> None:
