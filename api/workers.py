@@ -21,7 +21,7 @@ _log = structlog.get_logger(__name__)
 
 
 async def forever(
-    name: str, run_once: Callable[[], Awaitable[int]], idle: Callable[[], Awaitable[object]]
+    name: str, run_once: Callable[[], Awaitable[bool | int]], idle: Callable[[], Awaitable[object]]
 ) -> None:
     """Runs passes as long as they find work, and waits in `idle` when one found none."""
     pause = 0.0

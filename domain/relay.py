@@ -64,8 +64,8 @@ class Relay:
         self._verify_every = verify_every
         self._verified_at = time.monotonic()
 
-    async def run_once(self) -> int:
-        """One pass over all partitions; answers how many appends it tried. 0: there was nothing new."""
+    async def run_once(self) -> bool:
+        """One pass over all partitions; answers whether it knows of more to do at once."""
         await self._verify_cursors()
         await self._read_cursors()
         groups: dict[Snapshot, list[int]] = defaultdict(list)
@@ -75,12 +75,9 @@ class Relay:
                 groups[snapshot].append(partition)
             else:
                 paging.append(partition)
-        tried = 0
-        for partition in paging:
-            tried += await self._next_page(partition)
-        for snapshot, partitions in groups.items():
-            tried += await self._window(snapshot, partitions)
-        return tried
+        more = [await self._next_page(partition) for partition in paging]
+        more += [await self._window(since, partitions) for since, partitions in groups.items()]
+        return any(more)
 
     async def _verify_cursors(self) -> None:
         """An append would notice a changed cursor; this notices it where there is nothing to append."""
@@ -112,28 +109,28 @@ class Relay:
         await self._stream.begin(partition, expected, cursor.encode())
         self._forget([partition])
 
-    async def _window(self, since: Snapshot, partitions: list[int]) -> int:
+    async def _window(self, since: Snapshot, partitions: list[int]) -> bool:
         """Append what became visible since a snapshot that these partitions have in common."""
         news = await self._log.since(since, partitions, LIMIT)
         strangers = [p for p in partitions if self._cursors[p][1].era != news.era]
         if strangers:
             await self._server_restarted(strangers, news.now, news.era)
-            return len(strangers)
+            return True
         entries: dict[int, list[Entry]] = defaultdict(list)
         for entry in news.entries:
             entries[entry.partition].append(entry)
-        appends, tried = [], 0
+        appends, more = [], False
         for partition in partitions:
             found = entries[partition]
             if len(found) >= LIMIT:
-                tried += await self._turn_to_pages(partition, Window(since=since, until=news.now))
+                more |= await self._turn_to_pages(partition, Window(since=since, until=news.now))
             elif found:
                 appends.append(self._append(partition, _grown(since, news.now, found), found, True))
             else:
                 self._seen[partition] = news.now
-        return tried + await self._carry_out(appends)
+        return await self._carry_out(appends) or more
 
-    async def _turn_to_pages(self, partition: int, window: Window) -> int:
+    async def _turn_to_pages(self, partition: int, window: Window) -> bool:
         """Too much for one append: from now on this window is read in pages, up to its `until`."""
         floor = await self._log.floor(partition, window.since)
         raw, cursor = self._cursors[partition]
@@ -141,13 +138,13 @@ class Relay:
         self._cursors[partition] = raw, cursor.advanced(page, closed=False)
         return await self._next_page(partition)
 
-    async def _next_page(self, partition: int) -> int:
+    async def _next_page(self, partition: int) -> bool:
         _, cursor = self._cursors[partition]
         assert cursor.page is not None
         now, era = await self._log.now()
         if cursor.era != era:
             await self._server_restarted([partition], now, era)
-            return 1
+            return True
         found = await self._log.page(partition, cursor.page, LIMIT)
         window = _grown(cursor.page.since, cursor.page.until, found, cursor.page)
         return await self._carry_out([self._append(partition, window, found, len(found) < LIMIT)])
@@ -161,17 +158,20 @@ class Relay:
         append = Append(partition=partition, expected=raw, cursor=after.encode(), entries=encoded)
         return append, after
 
-    async def _carry_out(self, planned: list[tuple[Append, Cursor]]) -> int:
+    async def _carry_out(self, planned: list[tuple[Append, Cursor]]) -> bool:
+        """Whether something is left: a page more, or a comparison that was lost."""
         if not planned:
-            return 0
+            return False
         appends = [append for append, _ in planned]
         # Until the reply is read we do not know what the cursors are: a lost reply means reading them again.
         self._forget(append.partition for append in appends)
+        more = False
         for done, (append, cursor) in zip(await self._stream.append(appends), planned, strict=True):
             if done:
                 self._cursors[append.partition] = append.cursor, cursor
                 self._seen[append.partition] = cursor.snapshot
-        return len(appends)
+            more |= not done or cursor.page is not None
+        return more
 
     async def _server_restarted(self, partitions: list[int], now: Snapshot, era: str) -> None:
         """The snapshots are from before a restart: go on carefully, or start over if the log went back."""

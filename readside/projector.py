@@ -127,7 +127,7 @@ class Projector:
         )
         if entries:
             _log.debug("projector.batch", partition=self._partition.number, outcomes=dict(outcomes))
-        if len(entries) < COUNT:
+        if 0 < len(entries) < COUNT:
             await self._functions.call("trim", [self._partition.stream])
         return len(entries)
 
