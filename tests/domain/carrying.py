@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
@@ -66,8 +67,9 @@ async def write(
 async def settle(relay: Relay) -> None:
     """Passes until two in a row know of nothing more to do."""
     idle = 0
-    while idle < 2:
-        idle = 0 if await relay.run_once() else idle + 1
+    async with asyncio.timeout(30):
+        while idle < 2:
+            idle = 0 if await relay.run_once() else idle + 1
 
 
 def user_in(partition: int) -> UserId:

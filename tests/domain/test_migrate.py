@@ -62,7 +62,7 @@ async def test_only_what_is_new_is_applied(connection: asyncpg.Connection, direc
 
 
 async def test_those_who_migrate_at_once_take_turns(empty_database_url: str) -> None:
-    async with AsyncExitStack() as stack:
+    async with asyncio.timeout(30), AsyncExitStack() as stack:
         connections = []
         for _ in range(5):
             connection = await asyncpg.connect(empty_database_url)
@@ -120,6 +120,18 @@ async def test_a_migration_that_fails_leaves_nothing_behind_and_can_be_mended(
     assert await connection.fetchval("select count(*) from colours") == 0
     (directory / "0003_red.sql").write_text("insert into colours values ('red');")
     assert await migrate(connection, 8, directory=directory) == ["0003_red.sql"]
+
+
+async def test_a_migration_that_cannot_be_recorded_is_not_applied(
+    connection: asyncpg.Connection, directory: Path
+) -> None:
+    (directory / "0003_red.sql").write_text("""
+        insert into colours values ('red');
+        insert into migrations values ('0003_red.sql', 'not as it should be');
+    """)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await migrate(connection, 8, directory=directory)
+    assert await connection.fetchval("select count(*) from colours") == 0
 
 
 async def test_another_number_of_partitions_is_an_error_and_nothing_is_applied(
