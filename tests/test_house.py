@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from api.settings import Settings
 from tests.processes import ROOT
 
 CODE = ("api", "domain", "readside")
@@ -90,3 +91,10 @@ def _name(function: ast.expr) -> str:
             return name
         case _:
             return ""
+
+
+def test_the_readme_lists_every_setting_with_its_default() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for name, field in Settings.model_fields.items():
+        default = "none" if field.default is None else f"`{field.default}`"
+        assert f"| `{name.upper()}` | {default} | {field.description} |" in readme

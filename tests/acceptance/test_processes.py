@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 from tests.acceptance.service import Client
 from tests.processes import HOST, TANDEM, free_port, running
@@ -22,6 +25,7 @@ from tests.stores import fast_temp
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
+PROTOCOL = Subprotocol("graphql-transport-ws")
 USER = "query($id: ID!) { user(id: $id, minVersion: 1) { name } }"
 
 
@@ -155,3 +159,20 @@ async def test_roles_run_as_processes_of_their_own(
         )
         user_id = await client.create_user()
         assert await client.data(USER, id=user_id) == {"user": {"name": "Alice"}}
+
+
+async def test_a_subscription_shows_the_present_state_and_then_each_change(place: Path) -> None:
+    port = free_port()
+    async with tandem(place, "up", port=port) as (_, client):
+        user_id = await client.create_user()
+        watch = "subscription($id: ID!) { userChanged(id: $id) { version orderCount } }"
+        async with connect(f"ws://{HOST}:{port}/graphql", subprotocols=[PROTOCOL]) as socket:
+            await socket.send(json.dumps({"type": "connection_init"}))
+            assert json.loads(await socket.recv())["type"] == "connection_ack"
+            payload = {"query": watch, "variables": {"id": user_id}}
+            await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+            seen = [json.loads(await socket.recv())["payload"]["data"]["userChanged"]]
+            for _ in range(3):
+                await client.place_order(user_id)
+                seen.append(json.loads(await socket.recv())["payload"]["data"]["userChanged"])
+    assert seen == [{"version": n, "orderCount": n - 1} for n in (1, 2, 3, 4)]

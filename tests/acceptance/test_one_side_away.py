@@ -1,0 +1,68 @@
+"""Writes do not need Redis, reads do not need PostgreSQL, and nobody is told a lie meanwhile."""
+
+from __future__ import annotations
+
+from redis.asyncio import Redis
+
+from api.composition import Role
+from api.settings import Settings
+from tests.acceptance.service import REBUILDING, running
+from tests.processes import HOST, free_port
+
+CREATE = """
+    mutation($input: CreateUserInput!) { createUser(input: $input) { id version user { name } } }
+"""
+ALICE = {"name": "Alice", "email": "alice@example.com"}
+READ = "query($id: ID!) { user(id: $id) { name } }"
+API = frozenset({Role.API})
+
+
+async def test_commands_are_carried_out_while_redis_is_away(settings: Settings) -> None:
+    away = settings.model_copy(update={"redis_url": f"redis://{HOST}:{free_port()}/0"})
+    async with running(away, API) as client:
+        answer = await client.send(CREATE, input=ALICE)
+        payload = answer["data"]["createUser"]
+        assert payload["version"] == 1
+        assert payload["user"] is None
+        [error] = answer["errors"]
+        assert error["path"] == ["createUser", "user"]
+        assert error["extensions"]["code"] == "READ_MODEL_UNAVAILABLE"
+        assert await client.code(READ, id=payload["id"]) == "READ_MODEL_UNAVAILABLE"
+    async with running(settings) as client:
+        assert await client.data(READ, id=payload["id"]) == {"user": {"name": "Alice"}}
+
+
+async def test_queries_are_answered_while_postgresql_is_away(settings: Settings) -> None:
+    async with running(settings) as client:
+        user_id = await client.create_user()
+    nowhere = f"postgresql://nobody@{HOST}:{free_port()}/none"
+    away = settings.model_copy(update={"database_url": nowhere})
+    async with running(away, API) as client:
+        assert await client.data(READ, id=user_id) == {"user": {"name": "Alice"}}
+        assert await client.code(CREATE, input=ALICE) == "WRITE_MODEL_UNAVAILABLE"
+
+
+async def test_before_anything_is_built_nobody_hears_that_there_is_no_such_user(
+    settings: Settings,
+) -> None:
+    async with running(settings, API) as client:
+        payload = (await client.send(CREATE, input=ALICE))["data"]["createUser"]
+        assert await client.code(READ, id=payload["id"]) == REBUILDING
+        assert await client.code("{ users { totalCount } }") == REBUILDING
+
+
+async def test_an_emptied_redis_repairs_itself_under_load(settings: Settings) -> None:
+    async with running(settings) as client:
+        before = [await client.create_user(f"User {n}", f"user{n}@example.com") for n in range(10)]
+        async with Redis.from_url(str(settings.redis_url)) as redis:
+            await redis.flushall()
+        for n in range(10, 20):
+            answer = await client.send(CREATE, input={"name": "U", "email": f"user{n}@example.com"})
+            before.append(answer["data"]["createUser"]["id"])
+        await client.until_built()
+        for user_id in before:
+            answer = await client.data(
+                "query($id: ID!) { user(id: $id, minVersion: 1) { id } }", id=user_id
+            )
+            assert answer == {"user": {"id": user_id}}
+        assert (await client.data("{ users { totalCount } }"))["users"]["totalCount"] == 20
