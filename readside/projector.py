@@ -102,15 +102,23 @@ class Projector:
 
     async def _take_over(self, wait: float) -> int:
         """Finds the generation that serves, or builds one."""
-        keys = await self._generations.serving()
-        self._pending = True
+        keys = await self._generations.serving() or await self._build(wait)
         if keys is None:
-            keys = await self._rebuild.run_once(CONSUMER, self._mine)
-        if keys is None:
-            await asyncio.sleep(min(wait, _RELAY_BEGINS))
             return 0
+        self._pending = True
         self._gate = self._gate_of(keys)
         return 1
+
+    async def _build(self, wait: float) -> Keys | None:
+        """A new generation that serves; None, after a pause, if that cannot be had now."""
+        keys = await self._generations.build(CONSUMER)
+        if keys is None:
+            await asyncio.sleep(min(wait, _RELAY_BEGINS))
+        elif await self._rebuild.run_once(keys, CONSUMER, self._mine):
+            return keys
+        else:
+            await asyncio.sleep(wait)
+        return None
 
     async def _retire(self, gate: Gate) -> None:
         """Now and then: what serves nobody any more holds back the stream as well."""

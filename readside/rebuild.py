@@ -49,15 +49,12 @@ class Rebuild:
         self._consume = consume
 
     async def run_once(
-        self, consumer: str, still_mine: Callable[[], Awaitable[bool]]
-    ) -> Keys | None:
-        """Builds, catches up, compares and flips. None: not now (no stream yet, or the partition was lost).
+        self, keys: Keys, consumer: str, still_mine: Callable[[], Awaitable[bool]]
+    ) -> bool:
+        """Fills a new generation, catches up, compares and flips; answers whether it serves now.
 
-        Raises Gone if the generation was made void on the way.
+        Raises Gone if the generation was made void on the way. What does not come to serve is removed.
         """
-        keys = await self._generations.build(consumer)
-        if keys is None:
-            return None
         try:
             done = await self._build(keys, consumer, still_mine)
         except Exception:
@@ -65,7 +62,7 @@ class Rebuild:
             raise
         if not done:
             await self._abandon(keys)
-        return keys if done else None
+        return done
 
     async def _build(
         self, keys: Keys, consumer: str, still_mine: Callable[[], Awaitable[bool]]
