@@ -39,6 +39,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     position: int = 0
     count: int = 0
     """How many events of the window, up to `position`, have been appended."""
+    marks: int = 0
+    """The sum of their marks, which tells them from other events in the same places."""
     top: int = 0
     """The highest transaction among them."""
 

@@ -67,14 +67,19 @@ _FLOOR = """
     ) as lowest
 """
 
-_ALL = """
-    select coalesce(max(position), 0) as position, count(*) as count,
-           coalesce(max(xid::text::bigint), 0) as top
+# Which events these are, in two numbers: how many, and the sum of their marks.
+_WHICH = """
+    count(*) as count,
+    coalesce(sum(('x' || right(user_id::text, 8))::bit(32)::bigint + version), 0)::bigint as marks
+"""
+
+_ALL = f"""
+    select coalesce(max(position), 0) as position, coalesce(max(xid::text::bigint), 0) as top, {_WHICH}
     from events where partition = $1 and pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
 """
 
-_COUNT = """
-    select count(*) from events
+_WINDOW = f"""
+    select {_WHICH} from events
     where partition = $1 and position <= $2 and (xid >= $3 or xid = any($4::xid8[]))
       and pg_visible_in_snapshot(xid, $5::text::pg_snapshot)
 """
@@ -87,6 +92,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     partition: int
     xid: int
     envelope: Envelope
+
+    @property
+    def mark(self) -> int:
+        """A number that another event in its place would hardly have; _WHICH has the same in SQL."""
+        return (self.envelope.user_id.int & 0xFFFFFFFF) + self.envelope.version
 
 
 class News(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,15 +179,16 @@ class EventLog:
 
     async def agrees(self, partition: int, window: Window) -> bool:
         """Whether the log still holds what was once appended from this window."""
-        count = await self._pool.fetchval(
-            _COUNT,
+        row = await self._pool.fetchrow(
+            _WINDOW,
             partition,
             window.position,
             window.since.xmax,
             list(window.since.running),
             str(window.until),
         )
-        return int(count) == window.count
+        assert row is not None
+        return bool(row["count"] == window.count and row["marks"] == window.marks)
 
 
 def _entry(row: asyncpg.Record) -> Entry:

@@ -215,5 +215,6 @@ def _grown(
         until=until,
         position=max([before.position, *(entry.position for entry in entries)]),
         count=before.count + len(entries),
+        marks=before.marks + sum(entry.mark for entry in entries),
         top=max([before.top, *(entry.xid for entry in entries)]),
     )

@@ -147,6 +147,21 @@ async def test_a_log_that_went_back_in_time_begins_its_stream_anew(carrying: Car
     assert carrying.stream.versions(gone) == [2]
 
 
+async def test_a_log_that_went_back_and_took_the_same_places_again_begins_its_stream_anew(
+    carrying: Carrying,
+) -> None:
+    relay = await carrying.begun()
+    gone, instead = user_in(3), user_in(3)
+    await write(carrying.model.pool, gone, 1)
+    await settle(relay)
+    await carrying.model.pool.execute(
+        "update events set user_id = $2 where user_id = $1", gone, instead
+    )
+    carrying.stream.alter(from_before_a_crash)
+    await settle(carrying.relay())
+    assert carrying.stream.begun == [*range(8), 3]
+
+
 async def test_a_log_restored_into_a_server_with_lower_numbers_begins_its_streams_anew(
     carrying: Carrying,
 ) -> None:
