@@ -98,7 +98,26 @@ local function gate(parked, counters, event)
   return APPLIED
 end
 
--- Events through the gate, in the order given; whatever needs no more attention is acknowledged.
+-- Forget what every group has acknowledged, and nothing else.
+local function trim(stream)
+  local safe
+  for _, group in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+    local info = {}
+    for i = 1, #group, 2 do info[group[i]] = group[i + 1] end
+    local time, number
+    if info.pending > 0 then
+      time, number = string.match(redis.call('XPENDING', stream, info.name)[2], '(%d+)-(%d+)')
+    else
+      time, number = string.match(info['last-delivered-id'], '(%d+)-(%d+)')
+      number = string.format('%.0f', tonumber(number) + 1)
+    end
+    local before = safe and (tonumber(time) < safe[1] or (tonumber(time) == safe[1] and tonumber(number) < safe[2]))
+    if not safe or before then safe = {tonumber(time), tonumber(number), time .. '-' .. number} end
+  end
+  if safe then redis.call('XTRIM', stream, 'MINID', safe[3]) end
+end
+
+-- Events through the gate, in the order given; whatever needs no more attention is acknowledged and trimmed.
 -- KEYS stream, generations, parked, counters   ARGV generation, msgpack [[entry id or '', event]...]
 -- -> one number for each event, or an error GONE when the generation is void or gone
 local function apply(keys, args)
@@ -110,28 +129,8 @@ local function apply(keys, args)
     answers[i] = gate(keys[3], keys[4], item[2])
     if answers[i] >= 0 and item[1] ~= '' then done[#done + 1] = item[1] end
   end
-  if #done > 0 then redis.call('XACK', keys[1], args[1], unpack(done)) end
+  if #done > 0 and redis.call('XACK', keys[1], args[1], unpack(done)) > 0 then trim(keys[1]) end
   return answers
-end
-
--- Forget what every group has acknowledged, and nothing else.
--- KEYS stream   -> how many entries went
-local function trim(keys)
-  local safe
-  for _, group in ipairs(redis.call('XINFO', 'GROUPS', keys[1])) do
-    local info = {}
-    for i = 1, #group, 2 do info[group[i]] = group[i + 1] end
-    local time, number
-    if info.pending > 0 then
-      time, number = string.match(redis.call('XPENDING', keys[1], info.name)[2], '(%d+)-(%d+)')
-    else
-      time, number = string.match(info['last-delivered-id'], '(%d+)-(%d+)')
-      number = string.format('%.0f', tonumber(number) + 1)
-    end
-    local before = safe and (tonumber(time) < safe[1] or (tonumber(time) == safe[1] and tonumber(number) < safe[2]))
-    if not safe or before then safe = {tonumber(time), tonumber(number), time .. '-' .. number} end
-  end
-  return safe and redis.call('XTRIM', keys[1], 'MINID', safe[3]) or 0
 end
 
 -- Who works on a partition. It only spares others the same work; nothing rests on it.
@@ -154,6 +153,5 @@ redis.register_function('begin_VERSION', begin)
 redis.register_function('build_VERSION', build)
 redis.register_function('serve_VERSION', serve)
 redis.register_function('apply_VERSION', apply)
-redis.register_function('trim_VERSION', trim)
 redis.register_function('lease_VERSION', lease)
 redis.register_function('release_VERSION', release)

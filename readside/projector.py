@@ -135,8 +135,6 @@ class Projector:
         )
         if entries:
             _log.debug("projector.batch", partition=self._partition.number, outcomes=dict(outcomes))
-        if 0 < len(entries) < COUNT:
-            await self._functions.call("trim", [self._partition.stream])
         return len(entries)
 
     async def _read(self, keys: Keys, wait: float) -> list[tuple[str, dict[str, str]]]:
