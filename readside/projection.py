@@ -1,4 +1,8 @@
-"""What a projection is: a pure function from what happened to Redis commands on the user's own keys."""
+"""What a projection is: a pure function from what happened to Redis commands on the user's own keys.
+
+It cannot read Redis: for what depends on the value before there is REINDEX (see emails.py). And a user may be
+projected anew from its first event while old keys are still there, so UserCreated begins from nothing.
+"""
 
 from __future__ import annotations
 

@@ -98,3 +98,22 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
     for name, field in Settings.model_fields.items():
         default = "none" if field.default is None else f"`{field.default}`"
         assert f"| `{name.upper()}` | {default} | {field.description} |" in readme
+
+
+@pytest.mark.parametrize(
+    ("folder", "listed_in"),
+    [
+        ("readside/projections", "readside/models.py"),
+        ("api/mutations", "api/mutations/__init__.py"),
+    ],
+)
+def test_whatever_has_a_file_is_listed(folder: str, listed_in: str) -> None:
+    listed = {
+        name.name
+        for node in ast.walk(ast.parse((ROOT / listed_in).read_text()))
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    }
+    for path in (ROOT / folder).glob("*.py"):
+        if path.stem not in {"__init__", "carry_out"}:
+            assert path.stem in listed, f"{folder}/{path.name} is not named in {listed_in}"

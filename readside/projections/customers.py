@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import assert_never
 from uuid import UUID
 
-from domain.events import OrderCompleted, UserCreated, UserErased
+from domain.events import (
+    OrderCancelled,
+    OrderCompleted,
+    OrderPlaced,
+    UserCreated,
+    UserEmailUpdated,
+    UserErased,
+    UserRenamed,
+)
 from readside.keys import Keys
 from readside.projection import Command, Happened
 from readside.reader import Reads
@@ -17,8 +26,10 @@ def project(keys: Keys, happened: Happened) -> list[Command]:
         case UserCreated() | UserErased():
             # Created: a user whose hash was lost is projected anew from here, and is not to count twice.
             return [("ZREM", keys.of("customers"), happened.user)]
-        case _:
+        case UserEmailUpdated() | UserRenamed() | OrderPlaced() | OrderCancelled():
             return []
+        case _:
+            assert_never(happened.event)
 
 
 async def top(reads: Reads, first: int) -> list[UUID]:

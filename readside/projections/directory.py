@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import assert_never
 from uuid import UUID
 
 import msgspec
 
-from domain.events import UserCreated, UserErased
+from domain.events import (
+    OrderCancelled,
+    OrderCompleted,
+    OrderPlaced,
+    UserCreated,
+    UserEmailUpdated,
+    UserErased,
+    UserRenamed,
+)
 from readside.keys import Keys
 from readside.projection import Command, Happened
 from readside.reader import Reads
@@ -23,8 +32,12 @@ def project(keys: Keys, happened: Happened) -> list[Command]:
             return [("ZADD", keys.of("users"), "0", happened.user)]
         case UserErased():
             return [("ZREM", keys.of("users"), happened.user)]
-        case _:
+        case (
+            UserEmailUpdated() | UserRenamed() | OrderPlaced() | OrderCompleted() | OrderCancelled()
+        ):
             return []
+        case _:
+            assert_never(happened.event)
 
 
 async def page(reads: Reads, first: int, after: UUID | None) -> Page:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import assert_never
 from uuid import UUID
 
-from domain.events import UserCreated, UserEmailUpdated, UserErased, email_key
+from domain.events import (
+    OrderCancelled,
+    OrderCompleted,
+    OrderPlaced,
+    UserCreated,
+    UserEmailUpdated,
+    UserErased,
+    UserRenamed,
+    email_key,
+)
 from readside.keys import Keys
 from readside.projection import Command, Happened
 from readside.reader import Reads
@@ -17,8 +27,10 @@ def project(keys: Keys, happened: Happened) -> list[Command]:
             return [("REINDEX", index, reverse, user, email_key(email))]
         case UserErased():
             return [("REINDEX", index, reverse, user, "")]
-        case _:
+        case UserRenamed() | OrderPlaced() | OrderCompleted() | OrderCancelled():
             return []
+        case _:
+            assert_never(happened.event)
 
 
 async def find(reads: Reads, key: str) -> UUID | None:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import assert_never
 from uuid import UUID
 
 import msgspec
 
-from domain.events import OrderCancelled, OrderCompleted, OrderId, OrderPlaced, UserErased
+from domain.events import (
+    OrderCancelled,
+    OrderCompleted,
+    OrderId,
+    OrderPlaced,
+    UserCreated,
+    UserEmailUpdated,
+    UserErased,
+    UserRenamed,
+)
 from readside.keys import Keys
 from readside.projection import Command, Happened
 from readside.reader import Reads
@@ -45,8 +55,10 @@ def project(keys: Keys, happened: Happened) -> list[Command]:
             return [_closed(facts, order_id, "CANCELLED", at)]
         case UserErased():
             return [("DEL", ids, facts)]
-        case _:
+        case UserCreated() | UserEmailUpdated() | UserRenamed():
             return []
+        case _:
+            assert_never(happened.event)
 
 
 def _closed(facts: str, order_id: OrderId, status: str, at: str) -> Command:

@@ -69,7 +69,8 @@ def test_every_command_answers_with_a_payload_and_may_fail_alone() -> None:
 def test_every_refusal_is_a_command_error() -> None:
     interface = SCHEMA.get_type("CommandError")
     unions = [type_ for type_ in ours() if isinstance(type_, GraphQLUnionType)]
-    assert len(unions) == 7
+    assert SCHEMA.mutation_type is not None
+    assert len(unions) == len(SCHEMA.mutation_type.fields)
     for union in unions:
         names = {member.name for member in union.types}
         assert {"InvalidInput", "IdempotencyKeyReused"} <= names

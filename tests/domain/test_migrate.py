@@ -24,6 +24,14 @@ async def connection(empty_database_url: str) -> AsyncIterator[asyncpg.Connectio
 
 
 @pytest.fixture
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first migration alone."""
+    path = tmp_path_factory.mktemp("first")
+    shutil.copy(DIRECTORY / FIRST, path)
+    return path
+
+
+@pytest.fixture
 def directory(tmp_path: Path) -> Path:
     """The first migration and two that are younger, the second of which needs the first."""
     shutil.copy(DIRECTORY / FIRST, tmp_path)
@@ -55,8 +63,10 @@ async def test_migrating_again_applies_nothing(
     assert await connection.fetchval("select count(*) from colours") == 1
 
 
-async def test_only_what_is_new_is_applied(connection: asyncpg.Connection, directory: Path) -> None:
-    await migrate(connection, 8)
+async def test_only_what_is_new_is_applied(
+    connection: asyncpg.Connection, first: Path, directory: Path
+) -> None:
+    await migrate(connection, 8, directory=first)
     applied = await migrate(connection, 8, directory=directory)
     assert applied == ["0002_colours.sql", "0003_red.sql"]
 
@@ -73,9 +83,9 @@ async def test_those_who_migrate_at_once_take_turns(empty_database_url: str) -> 
 
 
 async def test_a_migration_that_was_changed_is_an_error_and_nothing_is_applied(
-    connection: asyncpg.Connection, directory: Path
+    connection: asyncpg.Connection, first: Path, directory: Path
 ) -> None:
-    await migrate(connection, 8)
+    await migrate(connection, 8, directory=first)
     with (directory / FIRST).open("a") as file:
         file.write("-- a second thought\n")
     with pytest.raises(MigrationError, match=rf"^{FIRST} was changed .* restore it .*\.$"):
@@ -135,9 +145,9 @@ async def test_a_migration_that_cannot_be_recorded_is_not_applied(
 
 
 async def test_another_number_of_partitions_is_an_error_and_nothing_is_applied(
-    connection: asyncpg.Connection, directory: Path
+    connection: asyncpg.Connection, first: Path, directory: Path
 ) -> None:
-    await migrate(connection, 8)
+    await migrate(connection, 8, directory=first)
     with pytest.raises(MigrationError, match=r"^PARTITIONS is 16, .* made with 8; .*=8\.$"):
         await migrate(connection, 16, directory=directory)
     assert "colours" not in await tables(connection)

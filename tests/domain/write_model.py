@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from domain.command import Answer, Command
 from domain.commands.create_user import CreateUser
@@ -88,7 +89,7 @@ class WriteModel:
 
     async def assert_tables_are_the_fold_of_the_log(self) -> None:
         ids = await self.rows("select distinct user_id from events")
-        users = [await self._folded(row["user_id"]) for row in ids]
+        users = [await self.folded(row["user_id"]) for row in ids]
         assert await self.rows("select * from users order by id") == sorted(
             map(_user_row, users), key=lambda row: row["id"]
         )
@@ -96,7 +97,7 @@ class WriteModel:
             (row for user in users for row in _order_rows(user)), key=lambda row: row["id"]
         )
 
-    async def _folded(self, user_id: UserId) -> User:
+    async def folded(self, user_id: UserId) -> User:
         user = User(id=user_id)
         for event, at in await self._history(user_id):
             user = evolve(user, event, at)
@@ -122,16 +123,9 @@ def create(name: str, address: str, key: str | None = None) -> CreateUser:
 
 
 def _user_row(user: User) -> dict[str, Any]:
-    return {
-        "id": user.id,
-        "name": user.name,
-        "email": user.email,
-        "email_key": None if user.erased_at else email_key(user.email),
-        "version": user.version,
-        "created_at": user.created_at,
-        "updated_at": user.updated_at,
-        "erased_at": user.erased_at,
-    }
+    row = msgspec.structs.asdict(user)
+    del row["orders"]
+    return {**row, "email_key": None if user.erased_at else email_key(user.email)}
 
 
 def _order_rows(user: User) -> list[dict[str, Any]]:

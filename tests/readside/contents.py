@@ -23,11 +23,18 @@ async def contents(redis: Redis, keys: Keys) -> dict[str, Any]:
 
 
 async def _value(redis: Redis, key: str) -> Any:
-    kind = await redis.type(key)
-    if kind == "hash":
-        return await redis.hgetall(key)
-    assert kind == "zset", kind
-    return await redis.zrange(key, 0, -1, withscores=True)
+    kind: Any = await redis.type(key)
+    match kind:
+        case "hash":
+            return await redis.hgetall(key)
+        case "zset":
+            return await redis.zrange(key, 0, -1, withscores=True)
+        case "set":
+            return await redis.smembers(key)
+        case "string":
+            return await redis.get(key)
+        case _:
+            raise AssertionError(f"contents() cannot read a {kind} such as {key}; teach it here")
 
 
 async def eventually(what: Callable[[], Awaitable[bool]], seconds: float = 5.0) -> None:
