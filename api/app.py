@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 
 
 def create_app(context: Context, *, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
-    """The application over these stores. `lifespan` starts and stops what runs beside it."""
+    """The application over these stores. Setting `state.closing` ends the streams that are open."""
     executor = Executor(SCHEMA, context)
-    over_http = GraphQLOverHTTP(executor, context.limits, graphiql.page)
+    closing = asyncio.Event()
+    over_http = GraphQLOverHTTP(executor, context.limits, graphiql.page, closing)
     over_websocket = GraphQLOverWebSocket(executor, context.limits)
     app = Starlette(
         routes=[
@@ -37,6 +39,7 @@ def create_app(context: Context, *, lifespan: Lifespan[Starlette] | None = None)
         lifespan=lifespan,
     )
     app.state.executor = executor
+    app.state.closing = closing
     return app
 
 

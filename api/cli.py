@@ -16,10 +16,10 @@ from rich.console import Console
 
 from api import logs
 from api.composition import Role
-from api.process import Fallen, listen, run, stop_signals
+from api.process import Fallen, listen, run, stop_signals, unless
 from api.schema import sdl
 from api.settings import Settings
-from domain.migrate import MigrationError, migrate
+from domain.migrate import MigrationError, check, migrate
 
 ALL = frozenset(Role)
 
@@ -113,7 +113,8 @@ async def _up(settings: Settings) -> None:
                 located = settings.model_copy(
                     update={"database_url": stores.database_url, "redis_url": stores.redis_url}
                 )
-                await _migrated(located)
+                if await unless(stop, _migrated(located)) is None:
+                    return
                 await run(
                     located,
                     ALL,
@@ -131,8 +132,9 @@ async def _serve(
 ) -> None:
     _external(settings, "database_url", "redis_url")
     with stop_signals() as stop:
-        if first_migrate:
-            await _migrated(settings)
+        prepare = _migrated(settings) if first_migrate else _checked(settings)
+        if await unless(stop, prepare) is None:
+            return
         if Role.API not in roles:
             await run(settings, roles, stop)
             return
@@ -158,6 +160,21 @@ async def _migrated(settings: Settings) -> list[str]:
     finally:
         with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             await connection.close()
+
+
+async def _checked(settings: Settings) -> bool:
+    """Refuses a database that was made otherwise; one that is away for now is no reason not to start."""
+    try:
+        connection = await asyncpg.connect(settings.database_url, timeout=settings.read_timeout)
+    except asyncpg.ClientConfigurationError as error:
+        raise Refused(f"DATABASE_URL cannot be used: {error}.") from error
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return True
+    try:
+        await check(connection, settings.partitions)
+    finally:
+        await connection.close()
+    return True
 
 
 def _external(settings: Settings, *names: str) -> None:

@@ -89,10 +89,15 @@ def _context(
         redis,
         changes,
         partitions=settings.partitions,
-        fingerprint=FINGERPRINT,
+        fingerprint=_fingerprint(settings),
         patience=settings.read_timeout,
     )
     return Context(store=store, reads=reads)
+
+
+def _fingerprint(settings: Settings) -> str:
+    """Read models of another number of partitions are other read models, so nobody mixes them up."""
+    return f"{FINGERPRINT}-{settings.partitions}"
 
 
 def _add_relay(
@@ -120,7 +125,7 @@ async def _add_projectors(
             EventLog(pool),
             partition,
             projections=PROJECTIONS,
-            fingerprint=FINGERPRINT,
+            fingerprint=_fingerprint(settings),
         )
         service.loops[f"projector-{partition}"] = _projecting(projector, partition)
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import asyncpg
+from asyncpg.connect_utils import SessionAttribute
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 if TYPE_CHECKING:
     from api.settings import Settings
+
+
+_CLOSING = 3.0
+"""Seconds that PostgreSQL has for its goodbye."""
 
 
 class _Connection(asyncpg.Connection):
@@ -25,21 +31,33 @@ class _Connection(asyncpg.Connection):
 @asynccontextmanager
 async def database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
     """A pool that connects when first used, so that a PostgreSQL that is away does not stop the start."""
-    async with asyncpg.create_pool(
+    pool = await asyncpg.create_pool(
         settings.database_url,
         connection_class=_Connection,
         min_size=0,
         max_size=settings.database_connections,
         timeout=settings.command_timeout,
         command_timeout=settings.command_timeout,
+        target_session_attrs=SessionAttribute.read_write,  # a standby's snapshots leave out what is running
         server_settings={
             "application_name": "tandem",
-            "statement_timeout": f"{settings.command_timeout:.0f}s",
+            "statement_timeout": f"{settings.command_timeout * 1000:.0f}",
             "idle_in_transaction_session_timeout": "60s",
             "jit": "off",
         },
-    ) as pool:
+    )
+    try:
         yield pool
+    finally:
+        try:
+            async with asyncio.timeout(_CLOSING):
+                await pool.close()
+        except (
+            OSError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+        ):  # TimeoutError is an OSError
+            pool.terminate()
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 import uvicorn
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from api.settings import Settings
 
 _log = structlog.get_logger(__name__)
+
+
+T = TypeVar("T")
 
 
 class Fallen(Exception):
@@ -63,7 +66,7 @@ def listen(settings: Settings) -> socket.socket:
 
 @contextmanager
 def stop_signals() -> Iterator[asyncio.Event]:
-    """An event that SIGINT and SIGTERM set; a second one changes nothing, the end is under way."""
+    """An event that SIGINT and SIGTERM set; more of them change nothing, the end is under way."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -73,6 +76,18 @@ def stop_signals() -> Iterator[asyncio.Event]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+async def unless(stop: asyncio.Event, doing: Coroutine[Any, Any, T]) -> T | None:
+    """What `doing` comes to, or None if `stop` is set before; then it is cancelled."""
+    task = asyncio.create_task(doing)
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if task.done():
+        return task.result()
+    await end([task])
+    return None
 
 
 async def run(
@@ -93,7 +108,7 @@ async def run(
         if watch is not None:
             watched.append(asyncio.create_task(_watched(watch), name="stores"))
         try:
-            if service.app is None:
+            if service.app is None or listener is None:
                 ready()
                 await _first(stop, watched)
             else:
@@ -115,7 +130,7 @@ async def _serve(
     app: Starlette,
     stop: asyncio.Event,
     watched: list[asyncio.Task[None]],
-    listener: socket.socket | None,
+    listener: socket.socket,
     ready: Callable[[], None],
 ) -> None:
     server = _Server(
@@ -130,7 +145,7 @@ async def _serve(
             timeout_graceful_shutdown=int(settings.shutdown_timeout),
         )
     )
-    serving = asyncio.create_task(server.serve([listener] if listener else None), name="server")
+    serving = asyncio.create_task(server.serve([listener]), name="server")
     try:
         await asyncio.wait(
             [serving, asyncio.create_task(server.begun.wait())], return_when=asyncio.FIRST_COMPLETED
@@ -141,6 +156,7 @@ async def _serve(
             ready()
         await _first(stop, [*watched, serving])
     finally:
+        app.state.closing.set()
         server.should_exit = True
         with suppress(asyncio.CancelledError):
             await serving
@@ -152,7 +168,7 @@ async def _first(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:
     done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     for task in done - {stopping}:
-        error = task.exception()
+        error = None if task.cancelled() else task.exception()
         if isinstance(error, Fallen):
             raise error
         raise Fallen(f"The {task.get_name()} loop ended, so the process ends too.") from error

@@ -5,8 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_SCHEMES = {
+    "database_url": ("postgresql://", "postgres://"),
+    "redis_url": ("redis://", "rediss://", "unix://"),
+}
 
 
 class Settings(BaseSettings):
@@ -16,6 +21,15 @@ class Settings(BaseSettings):
 
     database_url: str | None = Field(default=None, description="PostgreSQL; `up` brings its own.")
     redis_url: str | None = Field(default=None, description="Redis or Valkey; `up` brings its own.")
+
+    @field_validator("database_url", "redis_url")
+    @classmethod
+    def _is_url(cls, url: str | None, info: ValidationInfo) -> str | None:
+        schemes = _SCHEMES[str(info.field_name)]
+        if url is not None and not url.startswith(schemes):
+            raise ValueError(f"it must start with {' or '.join(schemes)}")
+        return url
+
     host: str = Field(default="127.0.0.1", description="The address to listen on.")
     port: int = Field(
         default=8000, ge=0, le=65535, description="The port to listen on; 0 takes a free one."

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
+from typing import Any
 
 import asyncpg
 import structlog
 from redis.exceptions import RedisError
 
-WEATHER = (OSError, TimeoutError, RedisError, asyncpg.PostgresError, asyncpg.InterfaceError)
+from domain.store import AWAY
+
+WEATHER = (*AWAY, asyncpg.InterfaceError, asyncpg.TransactionRollbackError, RedisError)
 """What the drivers raise when a store is away, restarting, full or not itself."""
 
 _LONGEST_PAUSE = 1.0
 
-_SWALLOWED = 0.2
+_TELL_EVERY = 30
+"""Tries between two lines of the log about the same outage."""
+
+_SWALLOWED = 1.0
 """Seconds after which a task that was cancelled and goes on is cancelled again."""
 
 _log = structlog.get_logger(__name__)
@@ -24,24 +30,26 @@ async def forever(
     name: str, run_once: Callable[[], Awaitable[bool | int]], idle: Callable[[], Awaitable[object]]
 ) -> None:
     """Runs passes as long as they find work, and waits in `idle` when one found none."""
-    pause = 0.0
+    pause, tries = 0.0, 0
     while True:
         try:
             while await run_once():
                 pass
         except WEATHER as error:
-            if not pause:
-                _log.warning("worker.waits", worker=name, error=type(error).__name__)
+            if not tries % _TELL_EVERY:
+                reason = f"{type(error).__name__}: {error}"[:200]
+                _log.warning("worker.waits", worker=name, reason=reason, tries=tries)
+            tries += 1
             pause = min(_LONGEST_PAUSE, pause * 2 or 0.05)
             await asyncio.sleep(pause)
         else:
             if pause:
                 _log.info("worker.goes_on", worker=name)
-            pause = 0.0
+            pause, tries = 0.0, 0
             await idle()
 
 
-async def end(tasks: Collection[asyncio.Task[None]]) -> None:
+async def end(tasks: Collection[asyncio.Task[Any]]) -> None:
     """Cancels tasks until they are done. Once is not enough: a driver that is just sending may swallow it."""
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:

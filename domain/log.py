@@ -59,12 +59,14 @@ _PAGE = f"""
     order by position limit $6
 """
 
+# Materialized, or a generic plan would walk the primary key from the beginning of the log.
 _FLOOR = """
-    select coalesce(min(position), 0) - 1 from (
-        (select min(position) as position from events where partition = $1 and xid >= $2)
+    with fresh as materialized (
+        (select position from events where partition = $1 and xid >= $2)
         union all
-        (select min(position) from events where partition = $1 and xid = any($3::xid8[]))
-    ) as lowest
+        (select position from events where partition = $1 and xid = any($3::xid8[]))
+    )
+    select coalesce(min(position), 0) - 1 from fresh
 """
 
 # Which events these are, in two numbers: how many, and the sum of their marks.
@@ -107,6 +109,10 @@ class News(msgspec.Struct, frozen=True, kw_only=True):
     entries: list[Entry]
 
 
+_PATIENCE = 3600.0
+"""Seconds for a statement whose work grows with the log or with a backlog."""
+
+
 class EventLog:
     """Read access to the log. Raises what asyncpg raises."""
 
@@ -135,9 +141,16 @@ class EventLog:
 
     async def count(self, partition: int) -> int:
         """How many events a partition has."""
-        return int(
-            await self._pool.fetchval("select count(*) from events where partition = $1", partition)
-        )
+        row = await self._patiently("select count(*) from events where partition = $1", partition)
+        return int(row[0])
+
+    async def _patiently(self, statement: str, *arguments: object) -> asyncpg.Record:
+        """The one row of a statement that may take long: at a first start, a restart, a backlog."""
+        async with self._pool.acquire() as connection, connection.transaction(readonly=True):
+            await connection.execute("set local statement_timeout = 0")
+            row = await connection.fetchrow(statement, *arguments, timeout=_PATIENCE)
+        assert row is not None
+        return row
 
     async def now(self) -> tuple[Snapshot, str]:
         """The present snapshot, and the era of the server that numbers its transactions."""
@@ -147,8 +160,7 @@ class EventLog:
 
     async def all_until(self, partition: int, until: Snapshot) -> Window:
         """Everything a partition has, as a window."""
-        row = await self._pool.fetchrow(_ALL, partition, str(until))
-        assert row is not None
+        row = await self._patiently(_ALL, partition, str(until))
         return Window(since=Snapshot(1), until=until, **row)
 
     async def since(self, snapshot: Snapshot, partitions: Collection[int], limit: int) -> News:
@@ -174,12 +186,12 @@ class EventLog:
 
     async def floor(self, partition: int, since: Snapshot) -> int:
         """A position below which nothing became visible since the snapshot."""
-        lowest = await self._pool.fetchval(_FLOOR, partition, since.xmax, list(since.running))
-        return max(0, int(lowest))
+        row = await self._patiently(_FLOOR, partition, since.xmax, list(since.running))
+        return max(0, int(row[0]))
 
     async def agrees(self, partition: int, window: Window) -> bool:
         """Whether the log still holds what was once appended from this window."""
-        row = await self._pool.fetchrow(
+        row = await self._patiently(
             _WINDOW,
             partition,
             window.position,
@@ -187,8 +199,13 @@ class EventLog:
             list(window.since.running),
             str(window.until),
         )
-        assert row is not None
         return bool(row["count"] == window.count and row["marks"] == window.marks)
+
+
+def _texts(metadata: object) -> dict[str, str]:
+    """What is text in it. Metadata helps to follow an event, and must not stop one."""
+    known = metadata.items() if isinstance(metadata, dict) else ()
+    return {key: value for key, value in known if isinstance(value, str)}
 
 
 def _entry(row: asyncpg.Record) -> Entry:
@@ -199,7 +216,7 @@ def _entry(row: asyncpg.Record) -> Entry:
         schema=row["schema"],
         data=msgspec.Raw(row["data"].encode()),
         occurred_at=row["occurred_at"],
-        metadata=msgspec.json.decode(row["metadata"], type=dict[str, str]),
+        metadata=_texts(msgspec.json.decode(row["metadata"])),
     )
     return Entry(
         position=row["position"], partition=row["partition"], xid=row["xid"], envelope=envelope

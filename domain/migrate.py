@@ -73,6 +73,13 @@ async def migrate(
     return [migration.name for migration in pending]
 
 
+async def check(connection: asyncpg.Connection, partitions: int) -> None:
+    """Raises MigrationError unless the database is migrated, and made with so many partitions."""
+    if await connection.fetchval("select to_regclass('topology')") is None:
+        raise MigrationError("The database has not been migrated; run `tandem migrate` first.")
+    await _fix_partitions(connection, partitions)
+
+
 async def _applied(connection: asyncpg.Connection) -> dict[str, str]:
     rows = await connection.fetch("select name, checksum from migrations order by name")
     return {row["name"]: row["checksum"] for row in rows}

@@ -67,7 +67,7 @@ class Relay:
     async def run_once(self) -> bool:
         """One pass over all partitions; answers whether it knows of more to do at once."""
         await self._verify_cursors()
-        await self._read_cursors()
+        begun = await self._read_cursors()
         groups: dict[Snapshot, list[int]] = defaultdict(list)
         paging = []
         for partition, snapshot in self._seen.items():
@@ -75,7 +75,7 @@ class Relay:
                 groups[snapshot].append(partition)
             else:
                 paging.append(partition)
-        more = [await self._next_page(partition) for partition in paging]
+        more = [begun, *[await self._next_page(partition) for partition in paging]]
         more += [await self._window(since, partitions) for since, partitions in groups.items()]
         return any(more)
 
@@ -89,17 +89,21 @@ class Relay:
                 self._forget([partition])
         self._verified_at = time.monotonic()
 
-    async def _read_cursors(self) -> None:
+    async def _read_cursors(self) -> bool:
+        """Whether a stream was begun, whose cursor is to be read next."""
         unknown = [partition for partition in self._partitions if partition not in self._cursors]
         if not unknown:
-            return
+            return False
+        begun = False
         for partition, raw in zip(unknown, await self._stream.cursors(unknown), strict=True):
             cursor = _decoded(raw)
             if raw is None or cursor is None:
                 await self._begin(partition, raw)
+                begun = True
             else:
                 self._cursors[partition] = raw, cursor
                 self._seen[partition] = cursor.snapshot
+        return begun
 
     async def _begin(self, partition: int, expected: bytes | None) -> None:
         """A stream that starts now: what is in the log already reaches the read model by a rebuild."""

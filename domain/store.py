@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NOBODY = UserId(UUID(int=0))
 """The user of an order that does not exist."""
 
-_AWAY = (
+AWAY = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
@@ -35,7 +35,12 @@ _AWAY = (
     asyncpg.InsufficientResourcesError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.LockNotAvailableError,
+    asyncpg.PostgresSystemError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.TargetServerAttributeNotMatched,  # what answers is a standby
 )
+"""What asyncpg raises when PostgreSQL is away, restarting, full, locked, or not the one that takes writes."""
 
 
 class WriteModelUnavailable(Exception):
@@ -72,8 +77,11 @@ class Store:
         self, command: Command, *, metadata: Mapping[str, str] | None = None
     ) -> Answer | Refusal:
         """Carries the command out, once per idempotency key. Raises WriteModelUnavailable."""
+        created = isinstance(command, CreateUser)  # of which nothing can be there yet
         while True:
-            user, earlier = await self._load(command)
+            user, earlier = (
+                (User(id=UserId(command.subject)), None) if created else await self._load(command)
+            )
             if earlier is not None:
                 return earlier
             decision = command.decide(user)
@@ -90,14 +98,13 @@ class Store:
             else:
                 if answer is not None:
                     return answer
+                created = False  # the very same command was carried out before
 
     async def _load(self, command: Command) -> tuple[User, Answer | Refusal | None]:
         """The user as the command finds it, and the answer its key had before."""
         key = command.idempotency_key
         match command:
-            case CreateUser(user_id=user_id):
-                return User(id=user_id), None  # its key is checked by the index when it is written
-            case UserCommand(user_id=user_id):
+            case CreateUser(user_id=user_id) | UserCommand(user_id=user_id):
                 row = await self._read(user_id, None, key)
                 return rows.user_in(row, user_id), rows.earlier_in(row, command)
             case OrderCommand(order_id=order_id):
@@ -165,7 +172,7 @@ class Store:
     ) -> asyncpg.Record | None:
         try:
             connection = await self._pool.acquire(timeout=self._patience)
-        except (*_AWAY, asyncpg.InterfaceError) as error:
+        except (*AWAY, asyncpg.InterfaceError) as error:
             raise WriteModelUnavailable(_NOT_WRITTEN) from error
         try:
             return await connection.fetchrow(statement, *arguments)
@@ -174,7 +181,7 @@ class Store:
             if not _is_lost(connection):
                 raise
             raise WriteModelUnavailable(when_away) from error
-        except _AWAY as error:
+        except AWAY as error:
             raise WriteModelUnavailable(when_away) from error
         finally:
             await self._pool.release(connection)

@@ -126,7 +126,12 @@ local function apply(keys, args)
   end
   local answers, done = {}, {}
   for i, item in ipairs(cmsgpack.unpack(args[2])) do
-    answers[i] = gate(keys[3], keys[4], item[2])
+    local ok, answer = pcall(gate, keys[3], keys[4], item[2])
+    if not ok then
+      -- A key of the gate itself is not what it should be.
+      answer = set_aside(keys[3], item[2][1], item[2][3], item[2][4], type(answer) == 'table' and answer.err or tostring(answer))
+    end
+    answers[i] = answer
     if answers[i] >= 0 and item[1] ~= '' then done[#done + 1] = item[1] end
   end
   if #done > 0 and redis.call('XACK', keys[1], args[1], unpack(done)) > 0 then trim(keys[1]) end

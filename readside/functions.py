@@ -66,7 +66,7 @@ class Functions:
     async def _pipelined(self, calls: Sequence[Call]) -> list[Any]:
         if len(calls) == 1:  # a pipeline of one costs half as much again
             try:
-                return [await self._redis.execute_command(*calls[0].words())]
+                return [await self._redis.execute_command(*calls[0].words())]  # type: ignore[no-untyped-call]
             except ResponseError as error:
                 return [error]
         pipeline = self._redis.pipeline(transaction=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import secrets
 import time
@@ -28,13 +27,18 @@ _POINTER = "serving:"
 
 
 def fingerprint(modules: Sequence[ModuleType]) -> str:
-    """What the projections do, as 12 hexadecimal digits: comments and layout do not count."""
+    """What the projections do, as 12 hexadecimal digits, the same on every Python.
+
+    Lines that are blank or hold only a comment do not count.
+    """
     digest = hashlib.sha256()
     here = Path(__file__).parent
-    files = [Path(str(module.__file__)) for module in modules]
-    for file in sorted([*files, here / "keys.py", Path(events.__file__)]):
-        digest.update(ast.dump(ast.parse(file.read_text())).encode())
-    digest.update((here / "functions.lua").read_bytes())
+    shared = [here / name for name in ("functions.lua", "gate.py", "keys.py", "projection.py")]
+    models = sorted(Path(str(module.__file__)) for module in modules)
+    for file in [*models, *shared, Path(events.__file__)]:
+        for line in file.read_text("utf-8").splitlines():
+            if not line.lstrip().startswith(("#", "--")) and line.strip():
+                digest.update(f"{line.rstrip()}\n".encode())
     return digest.hexdigest()[:12]
 
 
@@ -97,21 +101,24 @@ class Generations:
         return removed
 
     async def remove(self, keys: Keys) -> None:
-        """Void first and forgotten last, so that whoever dies half-way leaves it to be removed again."""
+        """Pointers and group first, the name last, so that whoever dies half-way leaves it to be found again.
+
+        Nothing here needs memory: a Redis that is full of a generation can be rid of it.
+        """
         generations = self._partition.generations
         fields: Any = await self._redis.hgetall(generations)
-        pointers = [
-            field
-            for field, name in fields.items()
-            if field.startswith(_POINTER) and name == keys.generation
-        ]
-        await self._redis.hset(generations, keys.generation, "void")
-        if pointers:
-            await self._redis.hdel(generations, *pointers)
+        for field, name in fields.items():
+            if field.startswith(_POINTER) and name == keys.generation:
+                await self._redis.hdel(generations, field)
         if await self._has_group(keys.generation):
             await self._redis.xgroup_destroy(self._partition.stream, keys.generation)
-        async for name in self._redis.scan_iter(match=keys.of("*"), count=1000):
-            await self._redis.unlink(name)
+        cursor = 0
+        while True:
+            cursor, names = await self._redis.scan(cursor, match=keys.of("*"), count=1000)
+            if names:
+                await self._redis.unlink(*names)
+            if cursor == 0:
+                break
         await self._redis.hdel(generations, keys.generation)
 
     async def _has_group(self, name: str) -> bool:

@@ -71,6 +71,7 @@ class Projector:
         self._me = secrets.token_hex(8)
         self._leased_at = -LEASE
         self._retired_at = -_RETIRE_EVERY
+        self._retiring: asyncio.Task[None] | None = None
         self._gate: Gate | None = None
         self._pending = True
         """Whether entries may have been read and not acknowledged: by us before an error, or by others."""
@@ -79,6 +80,8 @@ class Projector:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._retiring is not None:
+            self._retiring.cancel()
         with suppress(RedisError, OSError):  # it ends by itself
             await self._functions.call("release", [self._owner], self._me)
 
@@ -91,7 +94,7 @@ class Projector:
         try:
             if self._gate is None:
                 return await self._take_over(wait)
-            await self._retire(self._gate)
+            self._retire(self._gate)
             return await self._consume(self._gate, wait)
         except Gone:
             self._gate = None
@@ -114,17 +117,32 @@ class Projector:
         keys = await self._generations.build(CONSUMER)
         if keys is None:
             await asyncio.sleep(min(wait, _RELAY_BEGINS))
-        elif await self._rebuild.run_once(keys, CONSUMER, self._mine):
-            return keys
-        else:
-            await asyncio.sleep(wait)
+            return None
+        renewing = asyncio.create_task(self._renew())
+        try:
+            if await self._rebuild.run_once(keys, CONSUMER, self._mine):
+                return keys
+        finally:
+            renewing.cancel()
+        await asyncio.sleep(wait)
         return None
 
-    async def _retire(self, gate: Gate) -> None:
-        """Now and then: what serves nobody any more holds back the stream as well."""
+    async def _renew(self) -> None:
+        """Keeps the lease while something takes longer than it lasts, such as counting a long log."""
+        while True:
+            await asyncio.sleep(LEASE / 4)
+            with suppress(RedisError, OSError):
+                await self._mine()
+
+    def _retire(self, gate: Gate) -> None:
+        """Now and then, and beside the loop: what serves nobody any more holds back the stream as well."""
         if time.monotonic() >= self._retired_at + _RETIRE_EVERY:
             self._retired_at = time.monotonic()
-            await self._generations.retire(gate.keys)
+            self._retiring = asyncio.create_task(self._retired(gate.keys))
+
+    async def _retired(self, keep: Keys) -> None:
+        with suppress(RedisError, OSError):  # the next look will find what is left
+            await self._generations.retire(keep)
 
     async def _consume(self, gate: Gate, wait: float = 0.0) -> int:
         """One batch of the stream through the gate."""

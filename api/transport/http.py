@@ -5,6 +5,7 @@ An ASGI application and not a Starlette view, because every request of the servi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -42,8 +43,12 @@ class Disconnected(Exception):
 class GraphQLOverHTTP:
     """Answers GET and POST. A browser that opens the address without a query gets `page`."""
 
-    def __init__(self, executor: Executor, limits: Limits, page: Page) -> None:
+    def __init__(
+        self, executor: Executor, limits: Limits, page: Page, closing: asyncio.Event
+    ) -> None:
+        """`closing` ends the event streams that are open."""
         self._executor = executor
+        self._closing = closing
         self._limits = limits
         self._page = page
 
@@ -86,7 +91,8 @@ class GraphQLOverHTTP:
             if not error.well_formed:
                 raise
             results = only(error.response)  # an EventSource cannot read the body of another status
-        await send_stream(results, receive, send, self._limits.keep_alive_seconds)
+        keep_alive = self._limits.keep_alive_seconds
+        await send_stream(results, receive, send, keep_alive, self._closing)
 
 
 def _media(scope: Scope) -> str:

@@ -36,14 +36,18 @@ async def only(response: Formatted) -> AsyncGenerator[Formatted, None]:
 
 
 async def send_stream(
-    results: AsyncGenerator[Formatted, None], receive: Receive, send: Send, keep_alive: float
+    results: AsyncGenerator[Formatted, None],
+    receive: Receive,
+    send: Send,
+    keep_alive: float,
+    closing: asyncio.Event,
 ) -> None:
-    """Sends every result as it comes, until there is none left or the client has gone.
+    """Sends every result as it comes, until there is none left, the client has gone, or we are closing.
 
     `keep_alive` is the seconds of silence after which a comment is sent.
     """
     await send(_START)
-    gone = asyncio.create_task(_gone(receive))
+    gone = asyncio.create_task(_gone(receive, closing))
     try:
         async with aclosing(results):
             while (event := await _next(results, gone, send, keep_alive)) is not None:
@@ -85,7 +89,16 @@ async def _event(results: AsyncGenerator[Formatted, None]) -> bytes:
     return b"event: next\ndata: %b\n\n" % _encode(response)
 
 
-async def _gone(receive: Receive) -> None:
+async def _gone(receive: Receive, closing: asyncio.Event) -> None:
+    ends = {asyncio.create_task(closing.wait()), asyncio.create_task(_disconnected(receive))}
+    try:
+        await asyncio.wait(ends, return_when=FIRST_COMPLETED)
+    finally:
+        for end in ends:
+            end.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 

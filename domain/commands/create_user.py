@@ -23,4 +23,6 @@ class CreateUser(Command, frozen=True, kw_only=True):
         return self.user_id
 
     def decide(self, user: User) -> Decision:
+        if user.version:
+            return []  # the id is new, so this is the very same command once more
         return [UserCreated(name=self.name, email=self.email.address)]

@@ -27,6 +27,10 @@ from readside.reader import Reads, Replies
 FIELDS = ("version", "name", "email", "createdAt", "updatedAt", "orderCount", "lifetimeValue")
 
 
+_LOOK_AGAIN = 5.0
+"""Seconds after which a watched user is read though nothing was published: a rebuild publishes nothing."""
+
+
 class UserRow(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     version: int
@@ -100,7 +104,7 @@ async def changes(reads: Reads, user_id: UUID) -> AsyncGenerator[UserRow | None,
         version, row = await _read(reads, user_id)
         yield row
         while row is not None or version == 0:
-            await changed.wait(None)
+            await changed.wait(_LOOK_AGAIN)
             newer, present = await _read(reads, user_id)
             if newer > version:
                 version, row = newer, present

@@ -13,16 +13,13 @@ CODE = """
 def project(keys, happened):
     return [("HSET", keys.of("a"), "b", str(happened.version))]
 """
-LAID_OUT_ANEW = """
+WITH_COMMENTS = """
 # What it does:
 
-def project(
-    keys, happened,
-):  # a comment
-    return [(
-        'HSET', keys.of("a"), "b",
-        str(happened.version)
-    )]
+def project(keys, happened):
+    # A comment.
+
+    return [("HSET", keys.of("a"), "b", str(happened.version))]
 """
 
 
@@ -38,9 +35,9 @@ def write(module: ModuleType, code: str) -> None:
     Path(str(module.__file__)).write_text(code)
 
 
-def test_comments_and_layout_do_not_change_it(model: ModuleType) -> None:
+def test_comments_and_blank_lines_do_not_change_it(model: ModuleType) -> None:
     before = fingerprint([model])
-    write(model, LAID_OUT_ANEW)
+    write(model, WITH_COMMENTS)
     assert fingerprint([model]) == before
 
 
