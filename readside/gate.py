@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 
-from domain.events import Envelope
+from domain.events import Envelope, UserId
 from readside.functions import Functions
 from readside.history import History
 from readside.keys import Keys
@@ -64,6 +64,12 @@ class Gate:
         if holes:
             outcomes += await self._fill(holes, publish)
         return outcomes
+
+    async def mend(self, user_id: UserId) -> None:
+        """Makes a user whose hash was lost anew from the event log."""
+        missing = await self._history.history(user_id, 0)
+        await self.deliver([Delivery(envelope) for envelope in missing], publish=True)
+        _log.warning("gate.mended", user_id=str(user_id), events=len(missing))
 
     async def _fill(self, holes: list[Delivery], publish: bool) -> Counter[int]:
         """What came too early, user by user and in order of version, each behind what the log has."""

@@ -66,6 +66,16 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.prefix}:user:{user}"
 
     @property
+    def everyone(self) -> str:
+        """A sorted set of the ids of all users who are not erased."""
+        return self.of("users")
+
+    @property
+    def lost(self) -> str:
+        """A set: users whose hash a reader found missing, for the projector to make anew."""
+        return self.of("lost")
+
+    @property
     def parked(self) -> str:
         """A hash: user id -> why this user is set aside, as JSON."""
         return self.of("parked")

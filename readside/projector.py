@@ -11,12 +11,13 @@ import secrets
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import msgspec
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
-from domain.events import Envelope
+from domain.events import Envelope, UserId
 from readside.functions import Functions, Gone
 from readside.gate import Delivery, Gate
 from readside.generations import Generations
@@ -39,6 +40,9 @@ LEASE = 4.0
 _RELAY_BEGINS = 0.05
 """Seconds between looks whether a relay has begun the stream that there is not yet."""
 
+_MEND_EVERY = 1.0
+"""Seconds between looks for users whose hash was lost."""
+
 _RETIRE_EVERY = 60.0
 """Seconds between looks for generations that nobody reads any more."""
 
@@ -60,6 +64,7 @@ class Projector:
         fingerprint: str,
     ) -> None:
         """Both clients decode replies; `reader` may wait in a read for as long as `run_once` is told to."""
+        self._redis = redis
         self._reader = reader
         self._history = history
         self._projections = projections
@@ -71,6 +76,7 @@ class Projector:
         self._me = secrets.token_hex(8)
         self._leased_at = -LEASE
         self._retired_at = -_RETIRE_EVERY
+        self._mended_at = -_MEND_EVERY
         self._retiring: asyncio.Task[None] | None = None
         self._gate: Gate | None = None
         self._pending = True
@@ -95,6 +101,7 @@ class Projector:
             if self._gate is None:
                 return await self._take_over(wait)
             self._retire(self._gate)
+            await self._mend(self._gate)
             return await self._consume(self._gate, wait)
         except Gone:
             self._gate = None
@@ -134,9 +141,19 @@ class Projector:
             with suppress(RedisError, OSError):
                 await self._mine()
 
+    async def _mend(self, gate: Gate) -> None:
+        """Now and then: the users whose hash readers found missing."""
+        if time.monotonic() < self._mended_at + _MEND_EVERY:
+            return
+        self._mended_at = time.monotonic()
+        lost: Any = await self._redis.spop(gate.keys.lost, 100)
+        for user in lost or ():
+            await gate.mend(UserId(UUID(user)))
+
     def _retire(self, gate: Gate) -> None:
         """Now and then, and beside the loop: what serves nobody any more holds back the stream as well."""
-        if time.monotonic() >= self._retired_at + _RETIRE_EVERY:
+        due = time.monotonic() >= self._retired_at + _RETIRE_EVERY
+        if due and (self._retiring is None or self._retiring.done()):
             self._retired_at = time.monotonic()
             self._retiring = asyncio.create_task(self._retired(gate.keys))
 

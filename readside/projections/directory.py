@@ -29,9 +29,9 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 def project(keys: Keys, happened: Happened) -> list[Command]:
     match happened.event:
         case UserCreated():
-            return [("ZADD", keys.of("users"), "0", happened.user)]
+            return [("ZADD", keys.everyone, "0", happened.user)]
         case UserErased():
-            return [("ZREM", keys.of("users"), happened.user)]
+            return [("ZREM", keys.everyone, happened.user)]
         case (
             UserEmailUpdated() | UserRenamed() | OrderPlaced() | OrderCompleted() | OrderCancelled()
         ):
@@ -45,7 +45,7 @@ async def page(reads: Reads, first: int, after: UUID | None) -> Page:
     newest = "+" if after is None else f"({after}"
     limit = ("LIMIT", "0", str(first + 1))
     found = await reads.ask_all(
-        lambda keys: [("ZRANGE", keys.of("users"), newest, "-", "BYLEX", "REV", *limit)]
+        lambda keys: [("ZRANGE", keys.everyone, newest, "-", "BYLEX", "REV", *limit)]
     )
     ids = sorted((user for [users] in found for user in users), reverse=True)
     return Page(ids=[UUID(user) for user in ids[:first]], has_next=len(ids) > first)
@@ -53,6 +53,4 @@ async def page(reads: Reads, first: int, after: UUID | None) -> Page:
 
 async def count(reads: Reads) -> int:
     """How many users there are. Raises ReadModelError."""
-    return sum(
-        number for [number] in await reads.ask_all(lambda keys: [("ZCARD", keys.of("users"))])
-    )
+    return sum(number for [number] in await reads.ask_all(lambda keys: [("ZCARD", keys.everyone)]))

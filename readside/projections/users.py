@@ -27,6 +27,9 @@ from readside.reader import Reads, Replies
 FIELDS = ("version", "name", "email", "createdAt", "updatedAt", "orderCount", "lifetimeValue")
 
 
+_LOST = -1
+"""The version of a user whose hash is missing though it should be there: older than any that is asked for."""
+
 _LOOK_AGAIN = 5.0
 """Seconds after which a watched user is read though nothing was published: a rebuild publishes nothing."""
 
@@ -103,7 +106,7 @@ async def changes(reads: Reads, user_id: UUID) -> AsyncGenerator[UserRow | None,
     async with reads.changes(user_id) as changed:
         version, row = await _read(reads, user_id)
         yield row
-        while row is not None or version == 0:
+        while row is not None or version <= 0:
             await changed.wait(_LOOK_AGAIN)
             newer, present = await _read(reads, user_id)
             if newer > version:
@@ -112,7 +115,23 @@ async def changes(reads: Reads, user_id: UUID) -> AsyncGenerator[UserRow | None,
 
 
 async def _read(reads: Reads, user_id: UUID) -> tuple[int, UserRow | None]:
-    return _row(user_id, await _ask(reads, user_id))
+    """The user's version and the user; 0 and None if there never was one, _LOST and None if it was lost."""
+    version, row = _row(user_id, await _ask(reads, user_id))
+    return (version, row) if version else await _look_closer(reads, user_id)
+
+
+async def _look_closer(reads: Reads, user_id: UUID) -> tuple[int, UserRow | None]:
+    """Whoever is listed has a hash. If Redis has lost it, the projector is asked to make it anew."""
+    user, partition = str(user_id), reads.partition_of(user_id)
+    listed, *replies = await reads.ask(
+        partition,  # listed first: what is listed and then not there was not just being created
+        lambda keys: [("ZSCORE", keys.everyone, user), ("HMGET", keys.user(user), *FIELDS)],
+    )
+    version, row = _row(user_id, replies)
+    if listed is None or version:
+        return version, row
+    await reads.ask(partition, lambda keys: [("SADD", keys.lost, user)])
+    return _LOST, None
 
 
 def _ask(reads: Reads, user_id: UUID) -> Future[Replies]:

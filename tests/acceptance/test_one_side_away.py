@@ -66,3 +66,24 @@ async def test_an_emptied_redis_repairs_itself_under_load(settings: Settings) ->
             )
             assert answer == {"user": {"id": user_id}}
         assert (await client.data("{ users { totalCount } }"))["users"]["totalCount"] == 20
+
+
+async def test_a_user_whose_hash_was_lost_comes_back_and_is_never_said_to_be_missing(
+    settings: Settings,
+) -> None:
+    async with running(settings) as client:
+        user_id = await client.create_user()
+        async with Redis.from_url(str(settings.redis_url)) as redis:
+            [key] = [key async for key in redis.scan_iter(match=f"*:user:{user_id}")]
+            await redis.delete(key)
+        assert await client.data(READ, id=user_id) == {"user": {"name": "Alice"}}
+
+
+async def test_another_number_of_partitions_never_answers_from_these_read_models(
+    settings: Settings,
+) -> None:
+    async with running(settings) as client:
+        user_id = await client.create_user()
+    other = settings.model_copy(update={"partitions": 3})
+    async with running(other, API) as client:
+        assert await client.code(READ, id=user_id) == REBUILDING

@@ -12,7 +12,7 @@ from readside import projector as projecting
 from readside.functions import Gone
 from readside.keys import Keys, Partition
 from readside.models import FINGERPRINT, PROJECTIONS
-from tests.readside.contents import contents
+from tests.readside.contents import contents, eventually
 from tests.readside.stories import order, spoilt, user_in
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ FIRST = Partition(0)
 def counted(keys: Keys, happened: Happened) -> list[Command]:
     """A read model that only the newer version of the code has."""
     return [("HINCRBY", keys.of("seen"), happened.user, "1")]
+
+
+async def _without(world: World, generation: str) -> bool:
+    return generation not in await fields(world)
 
 
 async def fields(world: World) -> dict[str, str]:
@@ -289,5 +293,5 @@ async def test_a_running_projector_looks_for_idle_generations_again(
         await world.redis.hset(FIRST.generations, "old", "void")
         await world.redis.set(Keys(FIRST, "old").of("any"), "thing")
         await world.settle(projector)
-        assert "old" not in await fields(world)
+        await eventually(lambda: _without(world, "old"))
         assert await contents(world.redis, Keys(FIRST, "old")) == {}
