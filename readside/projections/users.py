@@ -19,7 +19,7 @@ from domain.events import (
     UserErased,
     UserRenamed,
 )
-from readside.errors import ReadModelBehind
+from readside.errors import ReadModelBehind, ReadModelRebuilding
 from readside.keys import Keys
 from readside.projection import Command, Happened
 from readside.reader import Reads, Replies
@@ -88,7 +88,11 @@ async def fetch(reads: Reads, user_id: UUID, *, min_version: int = 0) -> UserRow
             overdue = now() >= deadline
             version, row = await _read(reads, user_id)
             if version < min_version and overdue:
-                raise ReadModelBehind(min_version, version)
+                raise (
+                    ReadModelRebuilding
+                    if version == _LOST
+                    else ReadModelBehind(min_version, version)
+                )
     return row
 
 

@@ -79,6 +79,16 @@ async def test_a_user_whose_hash_was_lost_comes_back_and_is_never_said_to_be_mis
         assert await client.data(READ, id=user_id) == {"user": {"name": "Alice"}}
 
 
+async def test_a_user_whose_hash_stays_lost_is_said_to_be_rebuilding(settings: Settings) -> None:
+    async with running(settings) as client:
+        user_id = await client.create_user()
+    async with Redis.from_url(str(settings.redis_url)) as redis:
+        [key] = [key async for key in redis.scan_iter(match=f"*:user:{user_id}")]
+        await redis.delete(key)
+    async with running(settings.model_copy(update={"read_timeout": 0.3}), API) as client:
+        assert await client.code(READ, id=user_id) == REBUILDING
+
+
 async def test_another_number_of_partitions_never_answers_from_these_read_models(
     settings: Settings,
 ) -> None:

@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import asyncpg
 import httpx
 import pytest
 from websockets.asyncio.client import connect
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
 PROTOCOL = Subprotocol("graphql-transport-ws")
+MIGRATING = 0x7A9D_E801
+WAITING = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
 USER = "query($id: ID!) { user(id: $id, minVersion: 1) { name } }"
 
 
@@ -137,6 +140,7 @@ async def test_a_data_directory_in_use_is_one_sentence(place: Path) -> None:
 async def test_a_missing_or_wrong_setting_is_one_sentence() -> None:
     assert "DATABASE_URL" in await refused("serve", DATABASE_URL="", REDIS_URL="")
     assert "PORT" in await refused("up", PORT="http")
+    assert "REDIS_URL" in await refused("serve", REDIS_URL="localhost:6379")
     away = f"postgresql://nobody@{HOST}:{free_port()}/none"
     assert "DATABASE_URL" in await refused("migrate", DATABASE_URL=away)
 
@@ -145,11 +149,7 @@ async def test_roles_run_as_processes_of_their_own(
     place: Path, empty_database_url: str, redis_url: str
 ) -> None:
     environment = {"DATABASE_URL": empty_database_url, "REDIS_URL": redis_url}
-    migrate = await asyncio.create_subprocess_exec(
-        TANDEM, "migrate", env={**os.environ, **environment}, stdout=asyncio.subprocess.PIPE
-    )
-    applied, _ = await migrate.communicate()
-    assert b"0001_write_model.sql" in applied
+    await _migrated(environment)
     async with AsyncExitStack() as stack:
         for role in ("relay", "projector"):
             log = place / f"{role}.log"
@@ -176,3 +176,50 @@ async def test_a_subscription_shows_the_present_state_and_then_each_change(place
                 await client.place_order(user_id)
                 seen.append(json.loads(await socket.recv())["payload"]["data"]["userChanged"])
     assert seen == [{"version": n, "orderCount": n - 1} for n in (1, 2, 3, 4)]
+
+
+async def test_a_role_with_other_partitions_is_refused(
+    database_url: str, redis_url: str, empty_database_url: str
+) -> None:
+    urls = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    await _migrated(urls)
+    for role in ("api", "relay", "projector"):
+        assert "PARTITIONS=8" in await refused(role, PARTITIONS="3", PORT="0", **urls)
+    assert "tandem migrate" in await refused(
+        "relay", DATABASE_URL=empty_database_url, REDIS_URL=redis_url
+    )
+
+
+async def test_a_start_that_waits_can_be_stopped(place: Path, database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute("select pg_advisory_lock($1)", MIGRATING)
+        env = {"DATABASE_URL": database_url, "REDIS_URL": f"redis://{HOST}:{free_port()}"}
+        async with running(TANDEM, "serve", env=env, log=place / "log") as process:
+            async with asyncio.timeout(20):
+                while not await connection.fetchval(WAITING):
+                    await asyncio.sleep(0.02)
+            process.send_signal(signal.SIGINT)
+            assert await asyncio.wait_for(process.wait(), 10) == 0
+    finally:
+        await connection.close()
+
+
+async def test_an_open_event_stream_is_ended_when_the_service_stops(place: Path) -> None:
+    async with tandem(place, "up", port=free_port()) as (process, client):
+        user_id = await client.create_user()
+        watch = {"query": f'subscription {{ userChanged(id: "{user_id}") {{ version }} }}'}
+        headers = {"accept": "text/event-stream"}
+        async with client.http.stream("POST", "/graphql", json=watch, headers=headers) as stream:
+            events = stream.aiter_lines()
+            assert await anext(events) == "event: next"
+            process.send_signal(signal.SIGTERM)
+            assert [line async for line in events][-1:] == [""]
+        assert await asyncio.wait_for(process.wait(), 5) == 0
+
+
+async def _migrated(urls: dict[str, str]) -> None:
+    process = await asyncio.create_subprocess_exec(
+        TANDEM, "migrate", env={**os.environ, **urls}, stdout=asyncio.subprocess.DEVNULL
+    )
+    assert await process.wait() == 0

@@ -103,6 +103,8 @@ class MemoryReads:
             case "ZRANGE":
                 below = arguments[0].removeprefix("(").replace("+", "~")
                 return [user for user in self.ids if user < below][: int(arguments[-1])]
+            case "ZSCORE":
+                return "0" if arguments[0] in self.ids else None
             case "ZCARD":
                 return len(self.ids) if key.endswith(":users") else 0
             case _:

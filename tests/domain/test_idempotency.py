@@ -185,3 +185,11 @@ async def test_one_key_for_twenty_requests_at_once_is_given_to_one(model: WriteM
     answers = await asyncio.gather(*map(model.store.execute, requests))
     assert answers.count(IdempotencyKeyReused()) == 19
     assert await model.count("users") == 1
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+async def test_the_very_same_creation_is_answered_again(model: WriteModel, key: str | None) -> None:
+    command = create("Alice", "alice@example.com", key=key)
+    first = await model.ask(command)
+    assert await model.ask(command) == first
+    assert await model.count("users") == await model.count("events") == 1

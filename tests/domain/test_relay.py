@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
+import pytest
+
 from api import drivers
 from api.settings import Settings
 from domain.commands.place_order import PlaceOrder
@@ -198,3 +200,13 @@ async def test_a_look_that_finds_nothing_is_one_statement_for_all_partitions(
             wire.forget()
             assert not await relay.run_once()
             assert wire.asked == {"B": 1, "E": 1, "S": 1}
+
+
+@pytest.mark.parametrize("metadata", ['{"n": 1, "command": "RenameUser"}', "[]", "3"])
+async def test_metadata_of_another_shape_stops_nobody(carrying: Carrying, metadata: str) -> None:
+    relay = await carrying.begun()
+    user_id = user_in(3)
+    await write(carrying.model.pool, user_id, 1)
+    await carrying.model.pool.execute("update events set metadata = $1::text::jsonb", metadata)
+    await settle(relay)
+    assert carrying.stream.versions(user_id) == [1]

@@ -169,3 +169,14 @@ async def test_a_mistake_of_ours_is_not_hidden_as_an_absence(model: WriteModel) 
     await model.pool.execute("drop table events")
     with pytest.raises(Exception, match=r'relation "events" does not exist'):
         await model.store.execute(create("Alice", "alice@example.com"))
+
+
+async def test_a_postgresql_that_takes_no_writes_is_unavailable(database_url: str) -> None:
+    administrator = await asyncpg.connect(database_url)
+    name = await administrator.fetchval("select current_database()")
+    await administrator.execute(f"alter database {name} set default_transaction_read_only = on")
+    await administrator.close()
+    settings = Settings(database_url=database_url)
+    async with drivers.database(settings) as pool:
+        with pytest.raises(WriteModelUnavailable):
+            await WriteModel(pool).ask(create("Alice", "alice@example.com"))

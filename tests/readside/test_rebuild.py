@@ -295,3 +295,34 @@ async def test_a_running_projector_looks_for_idle_generations_again(
         await world.settle(projector)
         await eventually(lambda: _without(world, "old"))
         assert await contents(world.redis, Keys(FIRST, "old")) == {}
+
+
+async def test_a_rebuild_keeps_its_partition_however_long_the_log_takes_to_count(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projecting, "LEASE", 0.2)
+    await world.relay()
+    others: list[int] = []
+
+    async def count_slowly(partition: int) -> int:
+        async with world.projector() as other:
+            others.extend([await other.run_once(wait=0.05) for _ in range(10)])
+        return 0
+
+    monkeypatch.setattr(world.log, "count", count_slowly)
+    async with world.projector() as projector:
+        assert await projector.run_once() == 1
+    assert others == [0] * 10
+
+
+async def test_a_generation_can_be_removed_from_a_full_redis(world: World) -> None:
+    async with world.projector() as projector:
+        await world.settle(projector)
+        keys = await world.serving()
+        assert keys is not None
+        await world.redis.config_set("maxmemory", 1)
+        try:
+            await world.generations().remove(keys)
+        finally:
+            await world.redis.config_set("maxmemory", 0)
+        assert keys.generation not in await fields(world)
