@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -26,6 +27,32 @@ class _Connection(asyncpg.Connection):
 
     def get_reset_query(self) -> str:
         return ""
+
+
+class _Redis(Redis):
+    """A client whose every round trip has one time limit, which is ours.
+
+    The driver's own arms a timer for each reply, and on Python 3.11 may swallow a cancellation.
+    """
+
+    limit: float | None = None
+
+    async def execute_command(self, *words: Any, **options: Any) -> Any:
+        async with asyncio.timeout(self.limit):
+            return await super().execute_command(*words, **options)  # type: ignore[no-untyped-call]
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        pipeline = _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+        pipeline.limit = self.limit
+        return pipeline
+
+
+class _Pipeline(Pipeline):
+    limit: float | None = None
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        async with asyncio.timeout(self.limit):
+            return await super().execute(raise_on_error)
 
 
 @asynccontextmanager
@@ -108,7 +135,7 @@ async def _redis(
         settings.redis_url or "",
         max_connections=connections,
         timeout=settings.read_timeout,
-        socket_timeout=patience,
+        socket_timeout=None,
         socket_connect_timeout=settings.read_timeout,
         retry=Retry(NoBackoff(), retries),
         protocol=2,
@@ -116,8 +143,10 @@ async def _redis(
         encoding_errors="replace",
         health_check_interval=0,
     )
-    redis = Redis.from_pool(pool)
+    redis = _Redis(connection_pool=pool)
+    redis.limit = patience
     try:
         yield redis
     finally:
         await redis.aclose()
+        await pool.disconnect()

@@ -6,6 +6,7 @@ version that the decision was made on: if somebody else was faster it writes not
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -171,7 +172,8 @@ class Store:
         self, when_away: str, statement: str, *arguments: object
     ) -> asyncpg.Record | None:
         try:
-            connection = await self._pool.acquire(timeout=self._patience)
+            async with asyncio.timeout(self._patience):
+                connection = await self._pool.acquire()
         except (*AWAY, asyncpg.InterfaceError) as error:
             raise WriteModelUnavailable(_NOT_WRITTEN) from error
         try:

@@ -119,8 +119,7 @@ class Reads:
                     for command in commands:
                         pipeline.execute_command(*command)
             pipeline.hget(Partition(partition).generations, self._serving_field)
-        async with asyncio.timeout(self.patience):
-            return iter(await pipeline.execute(raise_on_error=False)), sizes
+        return iter(await pipeline.execute(raise_on_error=False)), sizes
 
     async def _fly_alone(self, asked: dict[int, list[_Asked]], error: Exception) -> None:
         questions = [(partition, one) for partition, many in asked.items() for one in many]
