@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 import uvicorn
 
-from api.composition import Role, Service, compose
+from api.composition import Role, compose
 from api.workers import end
 
 if TYPE_CHECKING:
@@ -104,7 +104,8 @@ async def run(
     `watch` waits for something outside to fail and says what; `ready` is called when requests are answered.
     """
     async with compose(settings, roles) as service:
-        watched = [asyncio.create_task(loop(), name=name) for name, loop in _loops(service)]
+        loops = service.loops.items()
+        watched = [asyncio.create_task(loop(), name=name) for name, loop in loops]
         if watch is not None:
             watched.append(asyncio.create_task(_watched(watch), name="stores"))
         try:
@@ -115,10 +116,6 @@ async def run(
                 await _serve(settings, service.app, stop, watched, listener, ready)
         finally:
             await end(watched)
-
-
-def _loops(service: Service) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
-    return list(service.loops.items())
 
 
 async def _watched(watch: Callable[[], Awaitable[str]]) -> None:
