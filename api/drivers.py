@@ -79,11 +79,7 @@ async def database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
         try:
             async with asyncio.timeout(_CLOSING):
                 await pool.close()
-        except (
-            OSError,
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-        ):  # TimeoutError is an OSError
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # a timeout is an OSError
             pool.terminate()
 
 

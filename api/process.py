@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import structlog
 import uvicorn
 
 from api.composition import Role, compose
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from api.settings import Settings
-
-_log = structlog.get_logger(__name__)
-
 
 T = TypeVar("T")
 
@@ -109,10 +105,11 @@ async def run(
         if watch is not None:
             watched.append(asyncio.create_task(_watched(watch), name="stores"))
         try:
-            if service.app is None or listener is None:
+            if service.app is None:
                 ready()
                 await _first(stop, watched)
             else:
+                assert listener is not None
                 await _serve(settings, service.app, stop, watched, listener, ready)
         finally:
             await end(watched)

@@ -78,11 +78,9 @@ class Store:
         self, command: Command, *, metadata: Mapping[str, str] | None = None
     ) -> Answer | Refusal:
         """Carries the command out, once per idempotency key. Raises WriteModelUnavailable."""
-        created = isinstance(command, CreateUser)  # of which nothing can be there yet
+        first = True
         while True:
-            user, earlier = (
-                (User(id=UserId(command.subject)), None) if created else await self._load(command)
-            )
+            user, earlier = await self._load(command, first=first)
             if earlier is not None:
                 return earlier
             decision = command.decide(user)
@@ -99,12 +97,14 @@ class Store:
             else:
                 if answer is not None:
                     return answer
-                created = False  # the very same command was carried out before
+                first = False
 
-    async def _load(self, command: Command) -> tuple[User, Answer | Refusal | None]:
+    async def _load(self, command: Command, *, first: bool) -> tuple[User, Answer | Refusal | None]:
         """The user as the command finds it, and the answer its key had before."""
         key = command.idempotency_key
         match command:
+            case CreateUser(user_id=user_id) if first:
+                return User(id=user_id), None  # the id is new; its key is checked by the index
             case CreateUser(user_id=user_id) | UserCommand(user_id=user_id):
                 row = await self._read(user_id, None, key)
                 return rows.user_in(row, user_id), rows.earlier_in(row, command)

@@ -14,16 +14,13 @@ from redis.exceptions import ResponseError
 
 from domain import events
 from readside.functions import Functions, Gone
-from readside.keys import Keys, Partition
+from readside.keys import POINTER, Keys, Partition
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 RETIRE_AFTER = 600
 """Seconds without a reader of its group after which a generation is removed, unless told otherwise."""
-
-
-_POINTER = "serving:"
 
 
 def fingerprint(modules: Sequence[ModuleType]) -> str:
@@ -47,6 +44,21 @@ def new_generation() -> str:
     return f"{time.time_ns() // 1_000_000:x}-{secrets.token_hex(2)}"
 
 
+async def entries(
+    redis: Redis, keys: Keys, consumer: str, start: str, *, count: int, block: int | None = None
+) -> list[tuple[str, dict[str, str]]]:
+    """Stream entries for a generation's group; `block` is milliseconds. Raises Gone if there is no group."""
+    try:
+        reply: Any = await redis.xreadgroup(
+            keys.generation, consumer, {keys.partition.stream: start}, count=count, block=block
+        )
+    except ResponseError as error:
+        if str(error).startswith(("NOGROUP", "UNBLOCKED")):
+            raise Gone from error
+        raise
+    return reply[0][1] if reply else []
+
+
 class Generations:
     """The generations of one partition, for one version of the code."""
 
@@ -59,7 +71,7 @@ class Generations:
 
     async def serving(self) -> Keys | None:
         """The generation that readers of this version of the code are answered from, if it is whole."""
-        pointer = f"{_POINTER}{self._fingerprint}"
+        pointer = f"{POINTER}{self._fingerprint}"
         name: Any = await self._redis.hget(self._partition.generations, pointer)
         if name is None or not await self._has_group(name):
             return None
@@ -74,13 +86,7 @@ class Generations:
 
     async def touch(self, keys: Keys, consumer: str) -> None:
         """Says that a generation is still being built; nothing is pending in its group yet. Raises Gone."""
-        stream: Any = {self._partition.stream: "0"}
-        try:
-            await self._redis.xreadgroup(keys.generation, consumer, stream, count=1)
-        except ResponseError as error:
-            if str(error).startswith("NOGROUP"):
-                raise Gone from error
-            raise
+        await entries(self._redis, keys, consumer, "0", count=1)
 
     async def serve(self, keys: Keys) -> bool:
         """The flip. False: the generation is void by now."""
@@ -93,7 +99,7 @@ class Generations:
         fields: Any = await self._redis.hgetall(self._partition.generations)
         removed = 0
         for name in fields:
-            if name.startswith(_POINTER) or name == keep.generation:
+            if name.startswith(POINTER) or name == keep.generation:
                 continue
             if fields[name] == "void" or await self._idle(name) > after:
                 await self.remove(Keys(self._partition, name))
@@ -108,7 +114,7 @@ class Generations:
         generations = self._partition.generations
         fields: Any = await self._redis.hgetall(generations)
         for field, name in fields.items():
-            if field.startswith(_POINTER) and name == keys.generation:
+            if field.startswith(POINTER) and name == keys.generation:
                 await self._redis.hdel(generations, field)
         if await self._has_group(keys.generation):
             await self._redis.xgroup_destroy(self._partition.stream, keys.generation)

@@ -10,6 +10,10 @@ WAKE = "tandem:wake"
 """The channel on which a command tells a relay in another process which partition has news."""
 
 
+POINTER = "serving:"
+"""How the fields of `generations` begin that say which generation serves; functions.lua knows it too."""
+
+
 class Partition(msgspec.Struct, frozen=True):
     """The keys of a partition that outlive every generation."""
 

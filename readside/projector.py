@@ -15,12 +15,12 @@ from uuid import UUID
 
 import msgspec
 import structlog
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from domain.events import Envelope, UserId
 from readside.functions import Functions, Gone
 from readside.gate import Delivery, Gate
-from readside.generations import Generations
+from readside.generations import Generations, entries
 from readside.history import History
 from readside.keys import Keys, Partition
 from readside.rebuild import Rebuild
@@ -163,37 +163,28 @@ class Projector:
 
     async def _consume(self, gate: Gate, wait: float = 0.0) -> int:
         """One batch of the stream through the gate."""
-        entries = await self._read(gate.keys, wait)
+        found = await self._read(gate.keys, wait)
         outcomes = await gate.deliver(
-            [delivery for entry in entries if (delivery := await self._open(gate, *entry))],
+            [delivery for entry in found if (delivery := await self._open(gate, *entry))],
             publish=True,
         )
-        if entries:
+        if found:
             _log.debug("projector.batch", partition=self._partition.number, outcomes=dict(outcomes))
-        return len(entries)
+        return len(found)
 
     async def _read(self, keys: Keys, wait: float) -> list[tuple[str, dict[str, str]]]:
         """What was read before and not acknowledged comes first, then what is new."""
         if self._pending:
-            entries = await self._read_from(keys, "0", None)
-            if entries:
-                return entries
+            pending = await self._read_from(keys, "0", None)
+            if pending:
+                return pending
             self._pending = False
         return await self._read_from(keys, ">", max(1, int(wait * 1000)) if wait else None)
 
     async def _read_from(
         self, keys: Keys, start: str, block: int | None
     ) -> list[tuple[str, dict[str, str]]]:
-        stream = self._partition.stream
-        try:
-            reply: Any = await self._reader.xreadgroup(
-                keys.generation, CONSUMER, {stream: start}, count=COUNT, block=block
-            )
-        except ResponseError as error:
-            if str(error).startswith(("NOGROUP", "UNBLOCKED")):
-                raise Gone from error
-            raise
-        return reply[0][1] if reply else []
+        return await entries(self._reader, keys, CONSUMER, start, count=COUNT, block=block)
 
     async def _open(self, gate: Gate, entry: str, fields: dict[str, str]) -> Delivery | None:
         """The envelope in an entry. What is none was not written by a relay: it is passed over, loudly."""
@@ -215,7 +206,6 @@ class Projector:
         mine = await self._functions.call("lease", [self._owner], self._me, int(LEASE * 1000))
         if mine:
             self._leased_at = asked_at
-            self._pending = (
-                True  # whoever lost the lease without noticing may have read and died since
-            )
+            # Whoever had the lease meanwhile, without our noticing, may have read and died since.
+            self._pending = True
         return bool(mine)

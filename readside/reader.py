@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from domain.events import partition_of
 from readside.changes import Changes, Subscription
 from readside.errors import ReadModelRebuilding, ReadModelUnavailable
-from readside.keys import Keys, Partition
+from readside.keys import POINTER, Keys, Partition
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -56,7 +56,7 @@ class Reads:
         self._redis = redis
         self._changes = changes
         self._partitions = partitions
-        self._serving_field = f"serving:{fingerprint}"
+        self._pointer = f"{POINTER}{fingerprint}"
         self._serving: dict[int, str] = {}
         self._asked: dict[int, list[_Asked]] = {}
         self._flights: set[asyncio.Task[None]] = set()
@@ -118,7 +118,7 @@ class Reads:
                     sizes[partition].append(len(commands))
                     for command in commands:
                         pipeline.execute_command(*command)
-            pipeline.hget(Partition(partition).generations, self._serving_field)
+            pipeline.hget(Partition(partition).generations, self._pointer)
         return iter(await pipeline.execute(raise_on_error=False)), sizes
 
     async def _fly_alone(self, asked: dict[int, list[_Asked]], error: Exception) -> None:
