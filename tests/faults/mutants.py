@@ -1,0 +1,228 @@
+"""Mutants: Tandem with one of its mechanisms taken out. The checker must catch every one of them.
+
+MUTANT=name applies one to a process. Each is what a plausible simpler implementation would do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from domain import rows
+from domain.command import Command
+from domain.commands.create_user import CreateUser
+from domain.commands.place_order import PlaceOrder
+from domain.cursor import Snapshot
+from domain.events import OrderId, UserId
+from domain.ids import new_id
+from domain.log import EventLog, News
+from domain.store import Store, WriteModelUnavailable
+from readside import functions
+from readside.keys import POINTER, Keys
+from readside.projections import users
+from readside.projector import Projector
+from readside.reader import Reads
+from readside.rebuild import Rebuild
+
+Patch = Callable[[], None]
+
+
+def apply(name: str) -> None:
+    """Takes the mechanism out of this process; '' takes out none."""
+    if name:
+        MUTANTS[name]()
+
+
+def _cut(text: str, part: str, instead: str = "") -> str:
+    """A mutant whose place in the code has moved must not pass for one that is caught."""
+    assert text.count(part) == 1, f"{part!r} is not there exactly once"
+    return text.replace(part, instead)
+
+
+def _get(owner: object, name: str) -> Any:
+    return getattr(owner, name)
+
+
+def _set(owner: object, name: str, value: object) -> None:
+    """Private or not: a mutant is not bound by the rules of the house."""
+    setattr(owner, name, value)
+
+
+def _lua(part: str, instead: str = "") -> None:
+    _set(functions, "_SOURCE", _cut(_get(functions, "_SOURCE"), part, instead))
+
+
+def cursor_by_last_position() -> None:
+    """The relay goes on behind the highest position it has seen, as if events were seen in order."""
+    since, last = EventLog.since, dict[int, int]()
+
+    async def by_position(
+        self: EventLog, snapshot: Snapshot, partitions: list[int], limit: int
+    ) -> News:
+        news = await since(self, snapshot, partitions, limit)
+        fresh = [entry for entry in news.entries if entry.position > last.get(entry.partition, 0)]
+        for entry in fresh:
+            last[entry.partition] = entry.position
+        return msgspec.structs.replace(news, entries=fresh)
+
+    _set(EventLog, "since", by_position)
+
+
+def no_compare_in_append() -> None:
+    """A relay appends whatever the cursor in Redis is."""
+    _lua(
+        "if (redis.call('GET', keys[2]) or '') ~= args[1] then return 0 end\n  for i = 3",
+        "for i = 3",
+    )
+
+
+def no_version_gate() -> None:
+    """Whatever comes is applied, however often and in whatever order."""
+    _lua("if version <= have then return DUPLICATE end")
+    _lua("if version > have + 1 then return -1 - have end")
+
+
+def rebuild_without_the_gate() -> None:
+    """A rebuild applies what it reads from the log without asking what is there."""
+    _lua(
+        "if version <= have then return DUPLICATE end",
+        "if version <= have and channel ~= '' then return DUPLICATE end",
+    )
+
+
+def acknowledge_before_applying() -> None:
+    """A projector that dies between reading and applying takes with it what it had read."""
+    read = _get(Projector, "_read")
+
+    async def and_acknowledge(self: Projector, keys: Keys, wait: float) -> Any:
+        found = await read(self, keys, wait)
+        if found:
+            names = [entry for entry, _ in found]
+            await _get(self, "_redis").xack(keys.partition.stream, keys.generation, *names)
+        return found
+
+    _set(Projector, "_read", and_acknowledge)
+
+
+def no_idempotency_row() -> None:
+    """What was answered to a key is not remembered."""
+    rows.WRITE = _cut(
+        rows.WRITE, "where $15::text is not null", "where $15::text is null and false"
+    )
+
+
+_EVENTS = """
+    insert into events (partition, user_id, version, type, schema, data, metadata, occurred_at)
+    select $1::smallint, $2::uuid, e.version, e.type, e.schema, e.data::jsonb, $3::text::jsonb,
+           $4::timestamptz
+    from unnest($5::int[], $6::text[], $7::smallint[], $8::text[]) as e (version, type, schema, data)
+"""
+
+
+def events_before_rows() -> None:
+    """The events are written in a transaction of their own, before the rows."""
+    whole, fetch = rows.WRITE, _get(Store, "_fetch")
+    start = whole.index("insert into events")
+    only_rows = whole[:start] + whole[whole.index("select $19") :]
+
+    async def in_two(self: Store, when_away: str, statement: str, *given: Any) -> Any:
+        if statement is not whole:
+            return await fetch(self, when_away, statement, *given)
+        await fetch(self, when_away, _EVENTS, given[18], given[0], given[19], given[7], *given[20:])
+        return await fetch(self, when_away, only_rows, *given)
+
+    _set(Store, "_fetch", in_two)
+
+
+def naive_retry() -> None:
+    """A command whose answer was lost is simply carried out again, as a new one."""
+    execute = Store.execute
+
+    async def again(self: Store, command: Command, **circumstances: Any) -> Any:
+        try:
+            return await execute(self, command, **circumstances)
+        except WriteModelUnavailable:
+            return await execute(self, _anew(command), **circumstances)
+
+    _set(Store, "execute", again)
+
+
+def _anew(command: Command) -> Command:
+    match command:
+        case CreateUser():
+            return msgspec.structs.replace(command, user_id=UserId(new_id()))
+        case PlaceOrder():
+            return msgspec.structs.replace(command, order_id=OrderId(new_id()))
+        case _:
+            return command
+
+
+def trim_by_length() -> None:
+    """The stream is kept short by its length, whoever has read it."""
+    _lua(
+        "redis.call('SET', keys[2], args[2])\n  return 1\nend\n\n-- An empty",
+        "redis.call('XTRIM', keys[1], 'MAXLEN', 3)\n"
+        "  redis.call('SET', keys[2], args[2])\n  return 1\nend\n\n-- An empty",
+    )
+
+
+def flip_before_filling() -> None:
+    """A new generation serves from its first moment, and is filled while it serves."""
+    build = _get(Rebuild, "_build")
+
+    async def flipped(self: Rebuild, keys: Keys, *rest: Any) -> bool:
+        pointer = f"{POINTER}{_get(_get(self, '_generations'), '_fingerprint')}"
+        await _get(self, "_redis").hset(keys.partition.generations, pointer, keys.generation)
+        return await build(self, keys, *rest)
+
+    _set(Rebuild, "_build", flipped)
+
+
+def answer_from_any_generation() -> None:
+    """A query does not look again which generation serves."""
+    land = _get(Reads, "_land")
+
+    def landed(
+        self: Reads, partition: int, questions: Any, answers: Any, of: str | None, serving: object
+    ) -> None:
+        land(self, partition, questions, answers, of, of or serving)
+
+    _set(Reads, "_land", landed)
+
+
+def min_version_ignored() -> None:
+    """A read answers what is there, whatever version was asked for."""
+    fetch = users.fetch
+
+    async def at_once(reads: Reads, user_id: UUID, *, min_version: int = 0) -> Any:
+        return await fetch(reads, user_id, min_version=min(min_version, 0))
+
+    _set(users, "fetch", at_once)
+
+
+def no_version_guard() -> None:
+    """The write does not ask whether the user is still as it was when the command was decided."""
+    rows.WRITE = _cut(rows.WRITE, "where u.version = $2", "where u.version = $2 or true")
+
+
+MUTANTS: dict[str, Patch] = {
+    patch.__name__: patch
+    for patch in (
+        cursor_by_last_position,
+        no_compare_in_append,
+        no_version_gate,
+        rebuild_without_the_gate,
+        acknowledge_before_applying,
+        no_idempotency_row,
+        events_before_rows,
+        naive_retry,
+        trim_by_length,
+        flip_before_filling,
+        answer_from_any_generation,
+        min_version_ignored,
+        no_version_guard,
+    )
+}
