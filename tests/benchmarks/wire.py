@@ -25,6 +25,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, host: str) -> None:
         self.answered_at = 0.0
+        self.closed = False
         self._head = (
             f"POST {GRAPHQL} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n"
             "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -49,6 +50,7 @@ class Connection(asyncio.Protocol):
         self._parser.feed_data(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(ConnectionResetError("the service closed the connection"))
 

@@ -173,7 +173,7 @@ def flip_before_filling() -> None:
     """A new generation serves from its first moment, and is filled while it serves."""
     build = _get(Rebuild, "_build")
 
-    async def flipped(self: Rebuild, keys: Keys, *rest: Any) -> bool:
+    async def flipped(self: Rebuild, keys: Keys, *rest: Any) -> Any:
         pointer = f"{POINTER}{_get(_get(self, '_generations'), '_fingerprint')}"
         await _get(self, "_redis").hset(keys.partition.generations, pointer, keys.generation)
         return await build(self, keys, *rest)

@@ -1,8 +1,8 @@
 """Tandem as real processes that start in no time: one process imports everything, and forks the others.
 
-Each line of its input asks for one, as JSON: the words of the command line, its environment and its log. What
-is forked arms what FAILPOINTS and MUTANT say, and is `tandem` from then on. It is killed when its parent dies,
-and so is the parent when the test dies.
+Each line of its input asks for one, as JSON: the words of the command line, its environment and its log.
+What is forked arms what FAILPOINTS and MUTANT say, and is `tandem` from then on. It is killed when its
+parent dies, and so is the parent when the test dies.
 """
 
 from __future__ import annotations
