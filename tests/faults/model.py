@@ -1,0 +1,175 @@
+"""What the events mean, said once more and independently: the checker compares everything with this.
+
+Nothing here is shared with the code under test but the names of partitions and keys: a mistake that both had
+would hide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from zlib import crc32
+
+import msgspec
+
+from tests.faults.evidence import Logged
+
+UNKNOWN = None
+"""A name or an address that was blanked, and that no command of the history tells us."""
+
+
+class State(msgspec.Struct, frozen=True):
+    """A user after one of its events."""
+
+    version: int
+    name: str | None
+    email: str | None
+    created: datetime
+    updated: datetime
+    orders: int
+    value: int
+    """Of the completed orders, in minor units."""
+    erased: bool
+
+
+class Placed(msgspec.Struct):
+    """An order as it is in the end."""
+
+    user: str
+    version: int
+    """The user's, at the placement."""
+    total: int
+    placed: datetime
+    status: str = "OPEN"
+    closed: datetime | None = None
+
+
+class Story(msgspec.Struct):
+    """All that happened to one user."""
+
+    states: list[State] = []
+    orders: dict[str, Placed] = {}
+    problems: list[str] = []
+
+    @property
+    def last(self) -> State:
+        return self.states[-1]
+
+
+Personal = dict[tuple[str, int], dict[str, str]]
+"""What the commands say about names and addresses that the log has blanked, by user and version."""
+
+
+def fold(events: Iterable[Logged], personal: Personal) -> dict[str, Story]:
+    """The story of every user; the events come by user and version."""
+    stories: dict[str, Story] = {}
+    for event in events:
+        story = stories.setdefault(event.user, Story(states=[], orders={}, problems=[]))
+        if event.version != len(story.states) + 1:
+            story.problems.append(f"version {event.version} follows {len(story.states)}")
+            continue
+        try:
+            story.states.append(_after(story, event, personal))
+        except (KeyError, IndexError, ValueError) as error:
+            story.problems.append(
+                f"version {event.version} ({event.type}) makes no sense: {error!r}"
+            )
+            story.states.append(msgspec.structs.replace(story.last, version=event.version))
+    return stories
+
+
+def _after(story: Story, event: Logged, personal: Personal) -> State:
+    told = personal.get((event.user, event.version), {})
+    data: dict[str, Any] = {
+        field: value or told.get(field, UNKNOWN) for field, value in event.data.items()
+    }
+    if event.type == "UserCreated":
+        if story.states:
+            raise ValueError("created twice")
+        return State(1, data["name"], data["email"], event.at, event.at, 0, 0, False)
+    before = story.last
+    if before.erased:
+        raise ValueError("something happened after the erasure")
+    changes: dict[str, Any] = {"version": event.version, "updated": event.at}
+    match event.type:
+        case "UserRenamed":
+            changes["name"] = data["name"]
+        case "UserEmailUpdated":
+            changes["email"] = data["email"]
+        case "UserErased":
+            changes |= {"erased": True, "name": "", "email": ""}
+        case "OrderPlaced":
+            story.orders[data["order_id"]] = Placed(
+                event.user, event.version, data["total"], event.at
+            )
+            changes["orders"] = before.orders + 1
+        case "OrderCompleted":
+            changes["value"] = (
+                before.value + _close(story, data["order_id"], "COMPLETED", event).total
+            )
+        case "OrderCancelled":
+            _close(story, data["order_id"], "CANCELLED", event)
+        case other:
+            raise ValueError(f"nobody knows {other}")
+    return msgspec.structs.replace(before, **changes)
+
+
+def _close(story: Story, order_id: str, status: str, event: Logged) -> Placed:
+    order = story.orders[order_id]
+    if order.status != "OPEN":
+        raise ValueError(f"order {order_id} was {order.status}")
+    order.status, order.closed = status, event.at
+    return order
+
+
+def partition_of(user: str, partitions: int) -> int:
+    return crc32(UUID(user).bytes) % partitions
+
+
+def read_model(stories: dict[str, Story], partition: int, partitions: int) -> dict[str, Any]:
+    """Every key that a generation of the partition must have, without its prefix, and the value."""
+    shared: dict[str, dict[str, Any]] = {"users": {}, "emails": {}, "email-of": {}, "customers": {}}
+    own: dict[str, dict[str, Any]] = {}
+    for user, story in stories.items():
+        if not story.states or partition_of(user, partitions) != partition:
+            continue
+        last = story.last
+        own[f"user:{user}"] = _hash(last)
+        if last.erased:
+            continue
+        assert last.email is not None
+        shared["users"][user] = 0.0
+        shared["emails"][f"{last.email.lower()} {user}"] = 0.0
+        shared["email-of"][user] = last.email.lower()
+        if any(order.status == "COMPLETED" for order in story.orders.values()):
+            shared["customers"][user] = float(last.value)
+        if story.orders:
+            own[f"orders:{user}"] = {
+                id_: float(order.version) for id_, order in story.orders.items()
+            }
+            own[f"order-facts:{user}"] = dict(_facts(story.orders))
+    return own | {name: members for name, members in shared.items() if members}
+
+
+def _hash(last: State) -> dict[str, str]:
+    if last.erased:
+        return {"version": str(last.version)}
+    found = {
+        "version": str(last.version),
+        "name": str(last.name),
+        "email": str(last.email),
+        "createdAt": last.created.isoformat(),
+        "updatedAt": last.updated.isoformat(),
+        "orderCount": str(last.orders) if last.orders else None,
+        "lifetimeValue": str(last.value) if last.value else None,
+    }
+    return {field: value for field, value in found.items() if value is not None}
+
+
+def _facts(orders: dict[str, Placed]) -> Iterable[tuple[str, str]]:
+    for order_id, order in orders.items():
+        yield f"{order_id}:placed", f"{order.total} {order.placed.isoformat()}"
+        if order.closed is not None:
+            yield f"{order_id}:closed", f"{order.status} {order.closed.isoformat()}"
