@@ -132,6 +132,12 @@ class Postgres(Store):
     def data(self) -> Path:
         return self.place / "postgres"
 
+    def crash(self, pid: int) -> None:
+        """SIGKILL to one of its own backends, as the kernel does when memory runs out."""
+        parent = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1]
+        assert int(parent) == self.pid, f"process {pid} is none of ours"
+        os.kill(pid, signal.SIGKILL)
+
     async def _spawn(self, held: int) -> Server:
         await ensure_cluster(self._program(()), owner=self.identity.owner, held=held, durable=False)
         forget_last_run(self.data)

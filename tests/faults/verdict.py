@@ -21,6 +21,8 @@ RECOVERS_WITHIN = 5.0
 
 
 class Verdict(msgspec.Struct, frozen=True):
+    events: int
+    """In the log by now."""
     recovered_after: float
     """Seconds after which nothing was under way any more."""
     violations: list[Violation]
@@ -50,4 +52,6 @@ async def verdict(
     await at_rest(cluster, within=within)
     evidence = await gather(cluster.postgres.url, cluster.valkey.url, PARTITIONS)
     complaints = [Violation("no-complaints", line) for line in cluster.complaints()]
-    return Verdict(recovered_after, check(workload.history, evidence) + complaints)
+    return Verdict(
+        len(evidence.events), recovered_after, check(workload.history, evidence) + complaints
+    )
