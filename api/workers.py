@@ -12,7 +12,13 @@ from redis.exceptions import RedisError
 
 from domain.store import AWAY
 
-WEATHER = (*AWAY, asyncpg.InterfaceError, asyncpg.TransactionRollbackError, RedisError)
+WEATHER = (
+    *AWAY,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection whose server has just said goodbye
+    asyncpg.TransactionRollbackError,
+    RedisError,
+)
 """What the drivers raise when a store is away, restarting, full or not itself."""
 
 _LONGEST_PAUSE = 1.0

@@ -183,6 +183,10 @@ class Store:
             if not _is_lost(connection):
                 raise
             raise WriteModelUnavailable(when_away) from error
+        except asyncpg.InternalClientError as error:
+            # The server has said goodbye to this connection, whose end has not arrived yet.
+            connection.terminate()
+            raise WriteModelUnavailable(when_away) from error
         except AWAY as error:
             raise WriteModelUnavailable(when_away) from error
         finally:

@@ -62,6 +62,7 @@ class Side(asyncio.Protocol):
 
     def __init__(self, heard: Callable[[bytes], None], lost: Callable[[], None]) -> None:
         self.transport: asyncio.Transport | None = None
+        self.ended = False
         self._heard = heard
         self._lost = lost
         self._early: list[bytes] = []
@@ -75,6 +76,7 @@ class Side(asyncio.Protocol):
         self._heard(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.ended = True
         self._lost()
 
     def write(self, data: bytes) -> None:
