@@ -67,7 +67,7 @@ class Store:
         wake: Callable[[int], None],
         patience: float = 5.0,
     ) -> None:
-        """`patience`: seconds to wait for a free connection."""
+        """`patience`: seconds to wait for a free connection, and to repeat what PostgreSQL rolls back."""
         self._pool = pool
         self._patience = patience
         self._partitions = partitions
@@ -78,26 +78,35 @@ class Store:
         self, command: Command, *, metadata: Mapping[str, str] | None = None
     ) -> Answer | Refusal:
         """Carries the command out, once per idempotency key. Raises WriteModelUnavailable."""
+        clock = asyncio.get_running_loop().time
+        give_up = clock() + self._patience
         first = True
         while True:
-            user, earlier = await self._load(command, first=first)
-            if earlier is not None:
-                return earlier
-            decision = command.decide(user)
-            if isinstance(decision, Refusal):
-                return decision
             try:
-                answer = await self._write(command, user, decision, metadata or {})
-            except asyncpg.UniqueViolationError as violation:
-                refusal = await self._unique(command, violation)
-                if refusal is not None:
-                    return refusal
-            except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
-                continue  # rolled back as a whole, so trying again is safe
+                answer = await self._attempt(command, metadata or {}, first=first)
+            except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError) as error:
+                # Rolled back as a whole: trying again is safe, and so is giving up.
+                if clock() > give_up:
+                    raise WriteModelUnavailable(_NOT_WRITTEN) from error
             else:
                 if answer is not None:
                     return answer
-                first = False
+            first = False
+
+    async def _attempt(
+        self, command: Command, metadata: Mapping[str, str], *, first: bool
+    ) -> Answer | Refusal | None:
+        """What the command comes to, or None if somebody else was faster."""
+        user, earlier = await self._load(command, first=first)
+        if earlier is not None:
+            return earlier
+        decision = command.decide(user)
+        if isinstance(decision, Refusal):
+            return decision
+        try:
+            return await self._write(command, user, decision, metadata)
+        except asyncpg.UniqueViolationError as violation:
+            return await self._unique(command, violation)
 
     async def _load(self, command: Command, *, first: bool) -> tuple[User, Answer | Refusal | None]:
         """The user as the command finds it, and the answer its key had before."""
