@@ -1,0 +1,117 @@
+"""PostgreSQL gives no connection, or takes no writes: every command is told so in time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from domain.command import Answer
+from domain.store import WriteModelUnavailable
+from tests.domain.write_model import PARTITIONS, WriteModel, create
+from tests.faults.stores import made_template, postgres
+from tests.faults.writers import write_models
+
+READ_ONLY = "alter system set default_transaction_read_only = %s"
+RELOAD = "select pg_reload_conf()"
+
+
+async def outcomes(model: WriteModel, start: int, count: int = 40) -> list[object]:
+    """Of so many creations at once, each with a key of its own."""
+    requests = [
+        create(f"N{n}", f"n{n}@example.com", f"key {n}") for n in range(start, start + count)
+    ]
+    return await asyncio.gather(*map(model.store.execute, requests), return_exceptions=True)
+
+
+def none_was_written(outcomes: list[object]) -> bool:
+    return all(
+        isinstance(outcome, WriteModelUnavailable) and "nothing was written" in str(outcome)
+        for outcome in outcomes
+    )
+
+
+async def test_an_exhausted_pool_writes_nothing_says_so_in_time_and_recovers(
+    database_url: str,
+) -> None:
+    async with write_models(database_url, 1, connections=3) as [model]:
+        hasty = WriteModel(model.pool, patience=0.3)
+        async with AsyncExitStack() as held:
+            for _ in range(3):
+                await held.enter_async_context(model.pool.acquire())
+            began = time.monotonic()
+            assert none_was_written(await outcomes(hasty, 0))
+            assert time.monotonic() - began < 3
+        assert await model.count("events") == await model.count("commands") == 0
+        assert all(isinstance(outcome, Answer) for outcome in await outcomes(hasty, 0))
+        assert await model.count("events") == 40
+
+
+async def test_commands_that_wait_for_a_connection_that_comes_in_time_are_carried_out(
+    database_url: str,
+) -> None:
+    async with write_models(database_url, 1, connections=2) as [model]:
+        async with model.pool.acquire(), model.pool.acquire():
+            waiting = asyncio.create_task(outcomes(model, 0))
+            ended, _ = await asyncio.wait({waiting}, timeout=0.05)
+            assert not ended
+        assert all(isinstance(outcome, Answer) for outcome in await waiting)
+
+
+async def test_a_postgresql_that_is_full_writes_nothing_says_so_and_recovers(place: Path) -> None:
+    async with (
+        postgres(place / "p", "max_connections=8", template=place / "t" / "postgres") as full,
+        write_models(full.url, 1) as [model],
+    ):
+        async with AsyncExitStack() as others:
+            for _ in range(8):
+                other = await asyncpg.connect(full.url)
+                others.callback(other.terminate)
+            assert none_was_written(await outcomes(model, 0))
+        async with asyncio.timeout(30):
+            while not all(isinstance(outcome, Answer) for outcome in await outcomes(model, 0)):
+                pass  # whoever left is still taking leave
+        assert await model.count("events") == await model.count("commands") == 40
+
+
+async def test_a_postgresql_that_turns_read_only_under_open_connections_is_unavailable(
+    place: Path,
+) -> None:
+    async with (
+        postgres(place / "p", template=place / "t" / "postgres") as server,
+        write_models(server.url, 1) as [model],
+    ):
+        assert all(isinstance(outcome, Answer) for outcome in await outcomes(model, 0))
+        await turn_read_only(model, "on")
+        told = await outcomes(model, 100)
+        assert all(isinstance(outcome, WriteModelUnavailable) for outcome in told)
+        assert await model.count("events") == 40
+        await turn_read_only(model, "off")
+        assert all(isinstance(outcome, Answer) for outcome in await outcomes(model, 100))
+        assert await model.count("events") == await model.count("commands") == 80
+
+
+async def turn_read_only(model: WriteModel, value: str) -> None:
+    """Returns once every connection of the pool knows it."""
+    async with AsyncExitStack() as stack, asyncio.timeout(30):
+        pool = model.pool
+        all_of_them = [
+            await stack.enter_async_context(pool.acquire()) for _ in range(pool.get_max_size())
+        ]
+        await all_of_them[0].execute(READ_ONLY % value)
+        await all_of_them[0].execute(RELOAD)
+        for connection in all_of_them:
+            while await connection.fetchval("show transaction_read_only") != value:
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def place(data_dir: Path) -> Path:
+    """Holds a migrated data directory to copy."""
+    data_dir.mkdir()
+    await made_template(data_dir / "t", PARTITIONS)
+    return data_dir
