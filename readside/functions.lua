@@ -28,22 +28,93 @@ local function begin(keys, args)
   return 1
 end
 
+-- The pairs of a flat reply, by name.
+local function named(flat)
+  local found = {}
+  for i = 1, #flat, 2 do found[flat[i]] = flat[i + 1] end
+  return found
+end
+
 -- A new generation, whose group starts behind everything that is in the stream by now.
--- KEYS stream, cursor, generations   ARGV generation, consumer   -> 1 done, 0 no relay has begun the stream
+-- KEYS stream, cursor, generations, counters   ARGV generation, consumer   -> 1 done, 0 no relay has begun the stream
 local function build(keys, args)
   if redis.call('EXISTS', keys[2]) == 0 then return 0 end
   redis.call('XGROUP', 'CREATE', keys[1], args[1], '$', 'MKSTREAM')
   redis.call('XGROUP', 'CREATECONSUMER', keys[1], args[1], args[2])
+  local before = named(redis.call('XINFO', 'STREAM', keys[1]))['entries-added']
+  redis.call('HSET', keys[4], 'before', before, 'taken', 0, 'applied', 0)
   redis.call('HSET', keys[3], args[1], 'live')
   return 1
 end
 
--- The flip: from now on readers of this code version are answered from this generation.
--- KEYS generations   ARGV generation, fingerprint   -> 1 done, 0 the generation is void or gone
+local function gone()
+  return redis.error_reply('GONE this generation of the read model is no longer kept')
+end
+
+-- Whether a generation's group has dealt with the whole stream, and how many entries were added to it in all;
+-- nil if there is no such group.
+local function position(stream, generation)
+  if redis.call('EXISTS', stream) == 0 then return nil end
+  local whole = named(redis.call('XINFO', 'STREAM', stream))
+  for _, flat in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+    local group = named(flat)
+    if group.name == generation then
+      local read = group['last-delivered-id'] == whole['last-generated-id']
+      return read and group.pending == 0, whole['entries-added']
+    end
+  end
+end
+
+-- The flip: from now on readers of this code version are answered from this generation. Only one that has
+-- dealt with the whole stream may serve: it is at least as new as whatever served before.
+-- KEYS stream, generations   ARGV generation, fingerprint   -> 1 done, 0 it is behind, or an error GONE
 local function serve(keys, args)
-  if redis.call('HGET', keys[1], args[1]) ~= 'live' then return 0 end
-  redis.call('HSET', keys[1], 'serving:' .. args[2], args[1])
+  if redis.call('HGET', keys[2], args[1]) ~= 'live' then return gone() end
+  if not position(keys[1], args[1]) then return 0 end
+  redis.call('HSET', keys[2], 'serving:' .. args[2], args[1])
   return 1
+end
+
+-- Nobody is answered from this generation any more, and whoever works on it hears that it is gone.
+local function void(generations, generation)
+  redis.call('HSET', generations, generation, 'void')
+  for field, name in pairs(named(redis.call('HGETALL', generations))) do
+    if name == generation then redis.call('HDEL', generations, field) end
+  end
+  return gone()
+end
+
+-- How many members a key has; -1 if it is of a kind that no projection writes.
+local function size(key)
+  local kind = redis.call('TYPE', key).ok
+  if kind == 'zset' then return redis.call('ZCARD', key) end
+  if kind == 'hash' then return redis.call('HLEN', key) end
+  return kind == 'none' and 0 or -1
+end
+
+-- The keys that users share are watched: their sizes are kept, so that one that was lost, or has lost members,
+-- is noticed before anything is built on it, and by `whole` when nothing happens.
+local function as_recorded(counters, key)
+  return size(key) == tonumber(redis.call('HGET', counters, 'size:' .. key) or 0)
+end
+
+-- Whether nothing was lost: of the shared keys, nor of the stream before this generation had read it. Without
+-- its group a generation goes on serving until another is built.
+-- KEYS stream, generations, counters   ARGV generation   -> 1 nothing was, or an error GONE
+local function whole(keys, args)
+  if redis.call('HGET', keys[2], args[1]) ~= 'live' then return gone() end
+  local counters = named(redis.call('HGETALL', keys[3]))
+  if not counters.taken then return void(keys[2], args[1]) end
+  for field in pairs(counters) do
+    local key = string.match(field, '^size:(.*)')
+    if key and not as_recorded(keys[3], key) then return void(keys[2], args[1]) end
+  end
+  local done, added = position(keys[1], args[1])
+  if done and counters.before + counters.taken ~= added then
+    redis.call('XGROUP', 'DESTROY', keys[1], args[1])
+    done = nil
+  end
+  return done == nil and gone() or 1
 end
 
 -- A verb that projections may use beside Redis commands: member has the index key `new`, and no other.
@@ -68,31 +139,55 @@ local function run(command)
   end
 end
 
+-- Raised when a shared key is not as it was left.
+local LOST = {}
+
+-- The shared keys that a command is about to change are looked at, once in a call.
+local function watch(counters, watched, user, command)
+  for i = 2, command[1] == 'REINDEX' and 3 or 2 do
+    local key = command[i]
+    if not watched[key] and not string.find(key, user, 1, true) then
+      if not as_recorded(counters, key) then error(LOST) end
+      watched[key] = true
+    end
+  end
+end
+
 -- What apply answers for an event. A hole is answered as -1 - (the version the user has).
 local APPLIED, DUPLICATE, PARKED, POISON = 1, 0, 2, 3
 
-local function set_aside(parked, user, version, kind, reason)
+-- The user is shown as it was before this event.
+local function set_aside(parked, event, problem)
+  local user, key, version, kind = unpack(event)
+  local reason = type(problem) == 'table' and problem.err or tostring(problem)
   redis.call('HSET', parked, user, cjson.encode({version = version, type = kind, reason = reason}))
+  if redis.call('TYPE', key).ok == 'hash' then redis.call('HDEL', key, 'until') end
   return POISON
 end
 
--- The version gate, for one event: user, gate key, version, type, channel or '', commands, reason or ''.
--- A reason says that this event cannot be projected.
-local function gate(parked, counters, event)
-  local user, key, version, kind, channel, commands, reason = unpack(event)
+-- The version gate, for one event: user, gate key, version, type, channel or '', commands, reason or '', until.
+-- A reason says that this event cannot be projected. A user who is made anew is not shown before the version `until`.
+local function gate(parked, counters, watched, event)
+  local user, key, version, _, channel, commands, reason, till = unpack(event)
   if redis.call('HEXISTS', parked, user) == 1 then return PARKED end
   local have = tonumber(redis.call('HGET', key, 'version') or '0')
   if version <= have then return DUPLICATE end
   if version > have + 1 then return -1 - have end
-  if reason ~= '' then return set_aside(parked, user, version, kind, reason) end
+  if reason ~= '' then return set_aside(parked, event, reason) end
+  for _, command in ipairs(commands) do watch(counters, watched, user, command) end
   for _, command in ipairs(commands) do
     local ok, problem = pcall(run, command)
     if not ok then
       -- What ran before the failing command stays, so the user is set aside at once, in this very call.
-      return set_aside(parked, user, version, kind, type(problem) == 'table' and problem.err or tostring(problem))
+      return set_aside(parked, event, problem)
     end
   end
   redis.call('HSET', key, 'version', version)
+  if till > version then
+    redis.call('HSET', key, 'until', till)
+  elseif till > 0 then
+    redis.call('HDEL', key, 'until')
+  end
   redis.call('HINCRBY', counters, 'applied', 1)
   if channel ~= '' then redis.call('PUBLISH', channel, version) end
   return APPLIED
@@ -102,8 +197,7 @@ end
 local function trim(stream)
   local safe
   for _, group in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
-    local info = {}
-    for i = 1, #group, 2 do info[group[i]] = group[i + 1] end
+    local info = named(group)
     local time, number
     if info.pending > 0 then
       time, number = string.match(redis.call('XPENDING', stream, info.name)[2], '(%d+)-(%d+)')
@@ -118,24 +212,38 @@ local function trim(stream)
 end
 
 -- Events through the gate, in the order given; whatever needs no more attention is acknowledged and trimmed.
--- KEYS stream, generations, parked, counters   ARGV generation, msgpack [[entry id or '', event]...]
--- -> one number for each event, or an error GONE when the generation is void or gone
+-- An entry that holds no event is false in its place.
+-- KEYS stream, generations, parked, counters   ARGV generation, msgpack [[entry id or '', event or false]...]
+-- -> one number for each event, or an error GONE when the generation is void or gone, by now or by this call
 local function apply(keys, args)
-  if redis.call('HGET', keys[2], args[1]) ~= 'live' then
-    return redis.error_reply('GONE this generation of the read model is no longer kept')
-  end
-  local answers, done = {}, {}
+  if redis.call('HGET', keys[2], args[1]) ~= 'live' then return gone() end
+  local answers, done, watched = {}, {}, {}
   for i, item in ipairs(cmsgpack.unpack(args[2])) do
-    local ok, answer = pcall(gate, keys[3], keys[4], item[2])
+    local ok, answer = true, DUPLICATE
+    if item[2] then ok, answer = pcall(gate, keys[3], keys[4], watched, item[2]) end
+    if answer == LOST then return void(keys[2], args[1]) end
     if not ok then
       -- A key of the gate itself is not what it should be.
-      answer = set_aside(keys[3], item[2][1], item[2][3], item[2][4], type(answer) == 'table' and answer.err or tostring(answer))
+      answer = set_aside(keys[3], item[2], answer)
     end
     answers[i] = answer
     if answers[i] >= 0 and item[1] ~= '' then done[#done + 1] = item[1] end
   end
-  if #done > 0 and redis.call('XACK', keys[1], args[1], unpack(done)) > 0 then trim(keys[1]) end
+  for key in pairs(watched) do redis.call('HSET', keys[4], 'size:' .. key, size(key)) end
+  local taken = #done > 0 and redis.call('XACK', keys[1], args[1], unpack(done)) or 0
+  if taken > 0 then
+    redis.call('HINCRBY', keys[4], 'taken', taken)
+    trim(keys[1])
+  end
   return answers
+end
+
+-- A user is to be made anew from its first event. One who is set aside would only be lost: it stays.
+-- KEYS user, parked   ARGV user   -> 1 forgotten, 0 it is set aside
+local function forget(keys, args)
+  if redis.call('HEXISTS', keys[2], args[1]) == 1 then return 0 end
+  redis.call('DEL', keys[1])
+  return 1
 end
 
 -- Who works on a partition. It only spares others the same work; nothing rests on it.
@@ -157,6 +265,8 @@ redis.register_function('append_VERSION', append)
 redis.register_function('begin_VERSION', begin)
 redis.register_function('build_VERSION', build)
 redis.register_function('serve_VERSION', serve)
+redis.register_function('whole_VERSION', whole)
 redis.register_function('apply_VERSION', apply)
+redis.register_function('forget_VERSION', forget)
 redis.register_function('lease_VERSION', lease)
 redis.register_function('release_VERSION', release)

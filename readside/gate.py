@@ -31,10 +31,12 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """An envelope, and the stream entry that brought it ('' if it came from the event log)."""
+    """An envelope, and the stream entry that brought it: '' if it came from the event log."""
 
     envelope: Envelope
     entry: str = ""
+    until: int = 0
+    """The version before which the user is not shown, if it is being made anew."""
 
 
 class Gate:
@@ -66,10 +68,16 @@ class Gate:
         return outcomes
 
     async def mend(self, user_id: UserId) -> None:
-        """Makes a user whose hash was lost anew from the event log."""
+        """Makes a user of whom something was lost anew from the event log."""
+        hash_and_parked = [self.keys.user(user_id), self.keys.parked]
+        await self._functions.call("forget", hash_and_parked, str(user_id))
         missing = await self._history.history(user_id, 0)
-        await self.deliver([Delivery(envelope) for envelope in missing], publish=True)
+        await self._replay(missing, publish=True)
         _log.warning("gate.mended", user_id=str(user_id), events=len(missing))
+
+    async def pass_over(self, entry: str) -> None:
+        """Acknowledges an entry that holds no event."""
+        await self._call([msgspec.Raw(_pack((entry, False)))])
 
     async def _fill(self, holes: list[Delivery], publish: bool) -> Counter[int]:
         """What came too early, user by user and in order of version, each behind what the log has."""
@@ -89,15 +97,20 @@ class Gate:
 
     async def _from_log(self, early: Envelope, have: int, publish: bool) -> Counter[int]:
         """Applies what the log has behind the version `have`; a user it cannot take further is parked."""
-        outcomes: Counter[int] = Counter()
         missing = await self._history.history(early.user_id, have)
         if not missing or missing[0].version != have + 1:
             await self._park(early, have + 1)
-            return outcomes
-        for start in range(0, len(missing), BATCH):
-            page = [Delivery(envelope) for envelope in missing[start : start + BATCH]]
-            outcomes.update(a for a in await self._apply(page, publish) if a >= 0)
+            return Counter()
         _log.info("gate.hole_filled", user_id=str(early.user_id), events=len(missing))
+        return await self._replay(missing, publish)
+
+    async def _replay(self, missing: list[Envelope], publish: bool) -> Counter[int]:
+        """Events of one user, in as many calls as it takes; nobody is shown the user between two of them."""
+        outcomes: Counter[int] = Counter()
+        for start in range(0, len(missing), BATCH):
+            page = missing[start : start + BATCH]
+            deliveries = [Delivery(envelope, until=missing[-1].version) for envelope in page]
+            outcomes.update(a for a in await self._apply(deliveries, publish) if a >= 0)
         return outcomes
 
     async def _park(self, envelope: Envelope, version: int) -> None:
@@ -146,7 +159,8 @@ class Gate:
         """Packed one by one, so that what cannot be packed is the poison of one event only."""
         user = str(delivery.envelope.user_id)
         kind = delivery.envelope.type
-        event = (user, self.keys.user(user), version, kind, channel, commands, reason)
+        key = self.keys.user(user)
+        event = (user, key, version, kind, channel, commands, reason, delivery.until)
         return msgspec.Raw(_pack((delivery.entry, event)))
 
     def _commands(self, envelope: Envelope) -> list[Command]:

@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 
 from domain import events
 from readside.functions import Functions, Gone
-from readside.keys import POINTER, Keys, Partition
+from readside.keys import OWNER, POINTER, Keys, Partition
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -42,6 +42,12 @@ def fingerprint(modules: Sequence[ModuleType]) -> str:
 def new_generation() -> str:
     """A name that was never used, also not before Redis was emptied. They sort by age."""
     return f"{time.time_ns() // 1_000_000:x}-{secrets.token_hex(2)}"
+
+
+def _generation_of(key: str, partition: Partition) -> str | None:
+    """The generation a key belongs to; None for those that outlive every generation."""
+    name, _, rest = key.removeprefix(f"{partition.prefix}:").partition(":")
+    return name if rest and name != OWNER else None
 
 
 async def entries(
@@ -79,8 +85,8 @@ class Generations:
 
     async def build(self, consumer: str) -> Keys | None:
         """A new generation, behind everything in the stream; None if no relay has begun the stream yet."""
-        keys = Keys(self._partition, new_generation())
-        names = [self._partition.stream, self._partition.cursor, self._partition.generations]
+        place, keys = self._partition, Keys(self._partition, new_generation())
+        names = [place.stream, place.cursor, place.generations, keys.counters]
         built = await self._functions.call("build", names, keys.generation, consumer)
         return keys if built else None
 
@@ -89,10 +95,15 @@ class Generations:
         await entries(self._redis, keys, consumer, "0", count=1)
 
     async def serve(self, keys: Keys) -> bool:
-        """The flip. False: the generation is void by now."""
-        names = [self._partition.generations]
+        """From now on it answers readers; False if it has not read the whole stream yet. Raises Gone."""
+        names = [self._partition.stream, self._partition.generations]
         flipped = await self._functions.call("serve", names, keys.generation, self._fingerprint)
         return bool(flipped)
+
+    async def check(self, keys: Keys) -> None:
+        """Raises Gone if a shared key has lost members, or the stream entries that were not read yet."""
+        names = [self._partition.stream, self._partition.generations, keys.counters]
+        await self._functions.call("whole", names, keys.generation)
 
     async def retire(self, keep: Keys, *, after: float = RETIRE_AFTER) -> int:
         """Removes generations that nobody has read for `after` seconds; answers how many."""
@@ -105,6 +116,23 @@ class Generations:
                 await self.remove(Keys(self._partition, name))
                 removed += 1
         return removed
+
+    async def sweep(self) -> int:
+        """Removes keys of generations that nobody knows any more; answers how many.
+
+        A generation is known before it has keys: so what is known is asked for behind each look at the keys.
+        """
+        place = self._partition
+        cursor, removed = 0, 0
+        while True:
+            found: Any = await self._redis.scan(cursor, match=f"{place.prefix}:*", count=1000)
+            cursor, names = found
+            known: Any = await self._redis.hgetall(place.generations)
+            orphans = [name for name in names if _generation_of(name, place) not in {None, *known}]
+            if orphans:
+                removed += await self._redis.unlink(*orphans)
+            if cursor == 0:
+                return removed
 
     async def remove(self, keys: Keys) -> None:
         """Pointers and group first, the name last, so that whoever dies half-way leaves it to be found again.

@@ -14,6 +14,10 @@ POINTER = "serving:"
 """How the fields of `generations` begin that say which generation serves; functions.lua knows it too."""
 
 
+OWNER = "owner"
+"""How the names of leases begin, where those of other keys have a generation."""
+
+
 class Partition(msgspec.Struct, frozen=True):
     """The keys of a partition that outlive every generation."""
 
@@ -39,7 +43,7 @@ class Partition(msgspec.Struct, frozen=True):
 
     def owner(self, fingerprint: str) -> str:
         """Which projector works on the partition, among those with the same projections."""
-        return f"{self.prefix}:owner:{fingerprint}"
+        return f"{self.prefix}:{OWNER}:{fingerprint}"
 
     def changed(self, user_id: UUID) -> str:
         """The channel that carries each new version of a user."""
@@ -76,7 +80,7 @@ class Keys(msgspec.Struct, frozen=True):
 
     @property
     def lost(self) -> str:
-        """A set: users whose hash a reader found missing, for the projector to make anew."""
+        """A set: users of whom a reader found something missing, for the projector to make anew."""
         return self.of("lost")
 
     @property

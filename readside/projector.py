@@ -41,7 +41,7 @@ _RELAY_BEGINS = 0.05
 """Seconds between looks whether a relay has begun the stream that there is not yet."""
 
 _MEND_EVERY = 1.0
-"""Seconds between looks for users whose hash was lost."""
+"""Seconds between looks for what was lost."""
 
 _RETIRE_EVERY = 60.0
 """Seconds between looks for generations that nobody reads any more."""
@@ -128,6 +128,7 @@ class Projector:
         renewing = asyncio.create_task(self._renew())
         try:
             if await self._rebuild.run_once(keys, CONSUMER, self._mine):
+                self._retired_at = -_RETIRE_EVERY  # what it replaces may be void, or forgotten
                 return keys
         finally:
             renewing.cancel()
@@ -142,10 +143,11 @@ class Projector:
                 await self._mine()
 
     async def _mend(self, gate: Gate) -> None:
-        """Now and then: the users whose hash readers found missing."""
+        """Now and then: looks whether anything was lost, and makes users anew whom readers missed."""
         if time.monotonic() < self._mended_at + _MEND_EVERY:
             return
         self._mended_at = time.monotonic()
+        await self._generations.check(gate.keys)
         lost: Any = await self._redis.spop(gate.keys.lost, 100)
         for user in lost or ():
             await gate.mend(UserId(UUID(user)))
@@ -160,6 +162,7 @@ class Projector:
     async def _retired(self, keep: Keys) -> None:
         with suppress(RedisError, OSError):  # the next look will find what is left
             await self._generations.retire(keep)
+            await self._generations.sweep()
 
     async def _consume(self, gate: Gate, wait: float = 0.0) -> int:
         """One batch of the stream through the gate."""
@@ -192,7 +195,7 @@ class Projector:
             return Delivery(_envelope.decode(fields["e"]), entry)
         except (msgspec.MsgspecError, KeyError, TypeError):
             _log.error("projector.not_an_envelope", partition=self._partition.number, entry=entry)
-            await self._reader.xack(self._partition.stream, gate.keys.generation, entry)
+            await gate.pass_over(entry)
             return None
 
     def _gate_of(self, keys: Keys) -> Gate:

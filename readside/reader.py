@@ -78,6 +78,10 @@ class Reads:
         """The replies of every partition to the same question."""
         return await asyncio.gather(*(self.ask(p, question) for p in range(self._partitions)))
 
+    async def report_lost(self, user_id: UUID) -> None:
+        """Something of this user is missing: a projector will make the user anew."""
+        await self.ask(self.partition_of(user_id), lambda keys: [("SADD", keys.lost, str(user_id))])
+
     def _enqueue(self, partition: int, asked: _Asked) -> None:
         if not self._asked:
             asyncio.get_running_loop().call_soon(self._take_off)

@@ -79,8 +79,12 @@ class Rebuild:
         while await self._consume(gate):
             if not await still_mine():
                 return False
-        if not await self._whole(keys, expected, seen) or not await self._generations.serve(keys):
+        if not await self._whole(keys, expected, seen):
             return False
+        while not await self._generations.serve(keys):  # more has come meanwhile
+            if not await still_mine():
+                return False
+            await self._consume(gate)
         log = _log.info if expected else _log.debug
         log("rebuild.done", partition=partition, generation=keys.generation, events=expected)
         return True

@@ -18,6 +18,7 @@ from domain.events import (
     UserErased,
     UserRenamed,
 )
+from readside.errors import ReadModelRebuilding
 from readside.keys import Keys
 from readside.projection import Command, Happened
 from readside.reader import Reads
@@ -53,9 +54,10 @@ def project(keys: Keys, happened: Happened) -> list[Command]:
             return [_closed(facts, order_id, "COMPLETED", at)]
         case OrderCancelled(order_id=order_id):
             return [_closed(facts, order_id, "CANCELLED", at)]
-        case UserErased():
+        case UserCreated() | UserErased():
+            # Created: whoever is made anew begins from nothing.
             return [("DEL", ids, facts)]
-        case UserCreated() | UserEmailUpdated() | UserRenamed():
+        case UserEmailUpdated() | UserRenamed():
             return []
         case _:
             assert_never(happened.event)
@@ -67,22 +69,36 @@ def _closed(facts: str, order_id: OrderId, status: str, at: str) -> Command:
 
 async def page(reads: Reads, user_id: UUID, first: int, after: int | None) -> OrderPage:
     """The `first` newest orders of a user, or those behind the sequence `after`. Raises ReadModelError."""
+    found = await _page(reads, user_id, first, after) or await _page(reads, user_id, first, after)
+    if found is None:
+        await reads.report_lost(user_id)
+        raise ReadModelRebuilding
+    return found
+
+
+async def count(reads: Reads, user_id: UUID) -> int:
+    """How many orders the user has placed. Raises ReadModelError."""
+    [number] = await reads.ask(reads.partition_of(user_id), lambda keys: [_expected(keys, user_id)])
+    return int(number or 0)
+
+
+async def _page(reads: Reads, user_id: UUID, first: int, after: int | None) -> OrderPage | None:
+    """None if what was found does not fit together: an order was just placed or erased, or a key was lost."""
     partition = reads.partition_of(user_id)
     newest = "+inf" if after is None else f"({after}"
     limit = ("LIMIT", "0", str(first + 1))
-    [flat] = await reads.ask(
-        partition,
-        lambda keys: [
-            (
-                "ZREVRANGEBYSCORE",
-                keys.of_user("orders", user_id),
-                newest,
-                "-inf",
-                "WITHSCORES",
-                *limit,
-            )
-        ],
-    )
+
+    def ids_and_count(keys: Keys) -> list[Command]:
+        ids = keys.of_user("orders", user_id)
+        return [
+            ("ZREVRANGEBYSCORE", ids, newest, "-inf", "WITHSCORES", *limit),
+            ("ZCARD", ids),
+            _expected(keys, user_id),
+        ]
+
+    flat, placed, counted = await reads.ask(partition, ids_and_count)
+    if placed != int(counted or 0):
+        return None
     ids, sequences = flat[::2], flat[1::2]
     if not ids:
         return OrderPage(rows=[], has_next=False)
@@ -90,23 +106,20 @@ async def page(reads: Reads, user_id: UUID, first: int, after: int | None) -> Or
     [facts] = await reads.ask(
         partition, lambda keys: [("HMGET", keys.of_user("order-facts", user_id), *names)]
     )
-    # An erasure between the two questions leaves ids without facts: those orders are gone.
+    if None in facts[::2]:
+        return None
     rows = [
-        _row(order_id, int(float(sequence)), placed, closed)
-        for order_id, sequence, placed, closed in zip(
+        _row(order_id, int(float(sequence)), placed_at, closed)
+        for order_id, sequence, placed_at, closed in zip(
             ids[:first], sequences[:first], facts[::2], facts[1::2], strict=True
         )
-        if placed is not None
     ]
     return OrderPage(rows=rows, has_next=len(ids) > first)
 
 
-async def count(reads: Reads, user_id: UUID) -> int:
-    """How many orders the user has placed. Raises ReadModelError."""
-    [number] = await reads.ask(
-        reads.partition_of(user_id), lambda keys: [("ZCARD", keys.of_user("orders", user_id))]
-    )
-    return int(number)
+def _expected(keys: Keys, user_id: UUID) -> Command:
+    """How many orders the user's hash knows of: that one cannot be lost unnoticed."""
+    return ("HGET", keys.user(user_id), "orderCount")
 
 
 def _row(order_id: str, sequence: int, placed: str, closed: str | None) -> OrderRow:

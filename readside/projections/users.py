@@ -24,11 +24,19 @@ from readside.keys import Keys
 from readside.projection import Command, Happened
 from readside.reader import Reads, Replies
 
-FIELDS = ("version", "name", "email", "createdAt", "updatedAt", "orderCount", "lifetimeValue")
-
+FIELDS = (
+    "version",
+    "name",
+    "email",
+    "createdAt",
+    "updatedAt",
+    "orderCount",
+    "lifetimeValue",
+    "until",  # the gate's: this user is being made anew, and not there yet
+)
 
 _LOST = -1
-"""The version of a user whose hash is missing though it should be there: older than any that is asked for."""
+"""The version of a user of whom something is missing: older than any that is asked for."""
 
 _LOOK_AGAIN = 5.0
 """Seconds after which a watched user is read though nothing was published: a rebuild publishes nothing."""
@@ -50,7 +58,8 @@ def project(keys: Keys, happened: Happened) -> list[Command]:
     key, at = keys.user(happened.user), happened.at
     match happened.event:
         case UserCreated(name=name, email=email):
-            return [("HSET", key, "name", name, "email", email, "createdAt", at, "updatedAt", at)]
+            facts = ("name", name, "email", email, "createdAt", at, "updatedAt", at)
+            return [("DEL", key), ("HSET", key, *facts)]
         case UserEmailUpdated(email=email):
             return [("HSET", key, "email", email, "updatedAt", at)]
         case UserRenamed(name=name):
@@ -97,12 +106,11 @@ async def fetch(reads: Reads, user_id: UUID, *, min_version: int = 0) -> UserRow
 
 
 async def fetch_many(reads: Reads, ids: Sequence[UUID]) -> list[UserRow]:
-    """The users with these ids in their order; those who do not exist are left out."""
-    asked = [_ask(reads, user_id) for user_id in ids]
-    rows = [
-        _row(user_id, reply)[1] for user_id, reply in zip(ids, await gather(*asked), strict=True)
-    ]
-    return [row for row in rows if row is not None]
+    """The users with these ids in their order; those who do not exist are left out. Raises ReadModelError."""
+    found = await gather(*[_read(reads, user_id) for user_id in ids])
+    if any(version == _LOST for version, _ in found):
+        raise ReadModelRebuilding  # rather than a list in which somebody is missing
+    return [row for _, row in found if row is not None]
 
 
 async def changes(reads: Reads, user_id: UUID) -> AsyncGenerator[UserRow | None, None]:
@@ -121,7 +129,7 @@ async def changes(reads: Reads, user_id: UUID) -> AsyncGenerator[UserRow | None,
 async def _read(reads: Reads, user_id: UUID) -> tuple[int, UserRow | None]:
     """The user's version and the user; 0 and None if there never was one, _LOST and None if it was lost."""
     version, row = _row(user_id, await _ask(reads, user_id))
-    return (version, row) if version else await _look_closer(reads, user_id)
+    return (version, row) if version > 0 else await _look_closer(reads, user_id)
 
 
 async def _look_closer(reads: Reads, user_id: UUID) -> tuple[int, UserRow | None]:
@@ -132,9 +140,9 @@ async def _look_closer(reads: Reads, user_id: UUID) -> tuple[int, UserRow | None
         lambda keys: [("ZSCORE", keys.everyone, user), ("HMGET", keys.user(user), *FIELDS)],
     )
     version, row = _row(user_id, replies)
-    if listed is None or version:
+    if version > 0 or (listed is None and version == 0):
         return version, row
-    await reads.ask(partition, lambda keys: [("SADD", keys.lost, user)])
+    await reads.report_lost(user_id)
     return _LOST, None
 
 
@@ -144,8 +152,10 @@ def _ask(reads: Reads, user_id: UUID) -> Future[Replies]:
 
 
 def _row(user_id: UUID, replies: Replies) -> tuple[int, UserRow | None]:
-    """The version of the user, 0 if there never was one, and the user unless there is none."""
-    version, name, email, created_at, updated_at, order_count, lifetime_value = replies[0]
+    """The version of the user, 0 if there never was one, and the user unless there is none to be shown."""
+    version, name, email, created_at, updated_at, order_count, lifetime_value, until = replies[0]
+    if until is not None:
+        return _LOST, None
     if name is None:
         return int(version or 0), None
     return int(version), UserRow(

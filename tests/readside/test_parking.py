@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from domain.events import Envelope, UserCreated, UserEmailUpdated, UserId, UserRenamed
+from domain.events import Envelope, OrderId, OrderPlaced, UserCreated, UserId, UserRenamed
 from readside.gate import Delivery
 from readside.keys import Keys
 from readside.models import PROJECTIONS
@@ -95,9 +95,8 @@ async def test_a_projection_that_answers_what_cannot_be_sent_parks_the_user_alon
 async def test_a_command_that_redis_refuses_half_way_parks_the_user_alone(told: Told) -> None:
     await deliver(told, STORY[0], SOUND[0])
     keys = told.keys_of(ALICE)
-    await told.redis.delete(keys.of("email-of"))
-    await told.redis.set(keys.of("email-of"), "not a hash")
-    changed = story(ALICE, UserEmailUpdated(email="new@example.com"), after=1)
+    await told.redis.set(keys.of_user("order-facts", ALICE), "not a hash")
+    changed = story(ALICE, OrderPlaced(order_id=OrderId(ALICE), total=1), after=1)
     await deliver(told, *changed, SOUND[1])
     why = await parked(told, ALICE)
     assert why is not None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from api import drivers
-from readside.functions import VERSION
+from readside.functions import VERSION, Gone
 from readside.generations import Generations
 from readside.keys import Keys, Partition
 from readside.stream import RedisStream
@@ -120,7 +120,8 @@ async def test_a_void_generation_cannot_be_served(stream: RedisStream, redis: Re
     await stream.begin(0, None, b"c0")
     keys = await live(redis)
     await stream.begin(0, b"c0", b"c1")
-    assert not await Generations(redis, FIRST, "f").serve(keys)
+    with pytest.raises(Gone):
+        await Generations(redis, FIRST, "f").serve(keys)
     assert await Generations(redis, FIRST, "f").serving() is None
 
 
