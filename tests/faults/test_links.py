@@ -108,10 +108,10 @@ async def test_a_connection_whose_server_has_said_goodbye_is_unavailable_and_rep
 ) -> None:
     async with model_over(wire, connections=2) as model:
         await model.user()
-        [pair] = wire.pairs
-        pair.deaf = True  # the goodbye arrives, the end of the connection does not
+        [link] = wire.links
+        link.deaf = True  # the goodbye arrives, the end of the connection does not
         await end_backends(database_url)
-        while not pair.server.ended:
+        while not link.server.ended:
             await asyncio.sleep(0)
         await asyncio.sleep(0.01)  # the goodbye is on its way through the kernel
         with pytest.raises(WriteModelUnavailable):
@@ -136,8 +136,10 @@ async def test_a_truncated_answer_is_an_error_and_never_a_value(
     async with model_over(wire, connections=2) as model:
         await model.user()
         for _ in range(20):
-            wire.truncate_next("left join users")
+            cut = wire.truncate_next("left join users")
+            wanted = create("Alice", "alice@example.com")  # taken: decided after a read
             with pytest.raises(WriteModelUnavailable):
-                await model.store.execute(create("Alice", "alice@example.com"))  # taken: it is read
+                while not cut.fired.is_set():
+                    await model.refused(wanted)
         await model.user("Bob", "bob@example.com")
     assert await count(database_url) == 2
