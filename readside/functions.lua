@@ -55,12 +55,12 @@ end
 -- nil if there is no such group.
 local function position(stream, generation)
   if redis.call('EXISTS', stream) == 0 then return nil end
-  local whole = named(redis.call('XINFO', 'STREAM', stream))
+  local added = named(redis.call('XINFO', 'STREAM', stream))['entries-added']
   for _, flat in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
     local group = named(flat)
     if group.name == generation then
-      local read = group['last-delivered-id'] == whole['last-generated-id']
-      return read and group.pending == 0, whole['entries-added']
+      local unread = redis.call('XRANGE', stream, '(' .. group['last-delivered-id'], '+', 'COUNT', 1)
+      return #unread + group.pending == 0, added
     end
   end
 end

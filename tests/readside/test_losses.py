@@ -1,0 +1,237 @@
+"""Keys that Redis lost, members that somebody removed, entries nobody has read: noticed, and made good."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from domain.events import OrderCompleted, OrderPlaced, UserCreated, UserRenamed
+from readside import projector as projecting
+from readside.errors import ReadModelRebuilding
+from readside.keys import Keys, Partition
+from readside.projections import emails, orders, users
+from tests.readside.contents import contents
+from tests.readside.stories import order, user_in
+
+if TYPE_CHECKING:
+    from readside.projector import Projector
+    from readside.reader import Reads
+    from tests.readside.world import World
+
+ALICE, BOB = user_in(0, 0), user_in(0, 1)
+CREATED = UserCreated(name="Alice", email="alice@example.com")
+BOB_CREATED = UserCreated(name="Bob", email="bob@example.com")
+PLACED = OrderPlaced(order_id=order(1), total=5)
+COMPLETED = OrderCompleted(order_id=order(1), total=5)
+SHARED = ["users", "emails", "email-of", "customers"]
+STREAM = Partition(0).stream
+
+
+@pytest.fixture(autouse=True)
+def _looks_in_every_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projecting, "_MEND_EVERY", 0.0)
+
+
+async def filled(world: World, projector: Projector) -> tuple[Keys, dict[str, Any]]:
+    """A read model with something in every index, and what it holds."""
+    world.commit(ALICE, CREATED, PLACED, COMPLETED)
+    world.commit(BOB, BOB_CREATED)
+    await world.settle(projector)
+    keys = await world.serving()
+    assert keys is not None
+    return keys, await contents(world.redis, keys)
+
+
+async def after(world: World, projector: Projector, old: Keys) -> dict[str, Any]:
+    """What the generation holds that has taken the place of the old one."""
+    await world.settle(projector)
+    new = await world.serving()
+    assert new is not None
+    assert new.generation != old.generation, "nobody noticed"
+    return await contents(world.redis, new)
+
+
+@pytest.mark.parametrize("name", [*SHARED, "counters"])
+async def test_a_lost_index_is_made_anew_though_nothing_happens(world: World, name: str) -> None:
+    async with world.projector() as projector:
+        old, before = await filled(world, projector)
+        await world.redis.delete(old.of(name))
+        assert await after(world, projector, old) == before
+
+
+@pytest.mark.parametrize("name", SHARED)
+async def test_an_index_of_another_kind_is_made_anew(world: World, name: str) -> None:
+    async with world.projector() as projector:
+        old, before = await filled(world, projector)
+        await world.redis.delete(old.of(name))
+        await world.redis.set(old.of(name), "what is this")
+        assert await after(world, projector, old) == before
+
+
+async def test_a_member_that_somebody_removed_comes_back(world: World) -> None:
+    async with world.projector() as projector:
+        old, before = await filled(world, projector)
+        await world.redis.zrem(old.of("users"), str(BOB))
+        assert await after(world, projector, old) == before
+
+
+async def test_a_lost_index_is_noticed_before_anything_is_written_to_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.projector() as projector:
+        old, before = await filled(world, projector)
+        monkeypatch.setattr(projecting, "_MEND_EVERY", 3600.0)
+        await world.redis.delete(old.of("users"))
+        world.commit(user_in(0, 2), UserCreated(name="Carol", email="carol@example.com"))
+        found = await after(world, projector, old)
+        assert len(found["users"]) == len(before["users"]) + 1
+
+
+async def test_nobody_is_answered_from_a_lost_index(world: World, reads: Reads) -> None:
+    async with world.projector() as projector, world.projector(1) as other:
+        await world.settle(other)
+        old, _ = await filled(world, projector)
+        assert await emails.find(reads, "bob@example.com") == BOB
+        await world.redis.delete(old.of("emails"))
+        await projector.run_once()
+        with pytest.raises(ReadModelRebuilding):
+            await emails.find(reads, "bob@example.com")
+
+
+async def test_entries_trimmed_before_anybody_read_them_are_found_in_the_log(world: World) -> None:
+    async with world.projector() as projector:
+        old, _ = await filled(world, projector)
+        world.commit(ALICE, UserRenamed(name="Alicia"))
+        await world.relay()
+        await world.redis.xtrim(STREAM, maxlen=0, approximate=False)
+        await after(world, projector, old)
+        assert (await world.hash_of(ALICE))["name"] == "Alicia"
+
+
+async def test_an_entry_trimmed_among_others_is_missed_too(world: World) -> None:
+    async with world.projector() as projector:
+        old, _ = await filled(world, projector)
+        world.commit(ALICE, UserRenamed(name="Alicia"))
+        world.commit(BOB, UserRenamed(name="Rob"))
+        await world.relay()
+        await world.redis.xtrim(STREAM, maxlen=1, approximate=False)
+        await after(world, projector, old)
+        assert (await world.hash_of(ALICE))["name"] == "Alicia"
+        assert (await world.hash_of(BOB))["name"] == "Rob"
+
+
+async def test_while_lost_entries_are_searched_the_old_generation_answers(world: World) -> None:
+    async with world.projector() as projector:
+        old, _ = await filled(world, projector)
+        world.commit(ALICE, UserRenamed(name="Alicia"))
+        await world.relay()
+        await world.redis.xtrim(STREAM, maxlen=0, approximate=False)
+        await projector.run_once()  # it waits for what is not there any more
+        await projector.run_once()  # it notices
+        assert await world.redis.exists(old.user(ALICE))
+        assert (await world.hash_of(ALICE))["name"] in {"Alice", "Alicia"}
+
+
+async def test_nothing_is_made_anew_when_nothing_is_lost(world: World) -> None:
+    async with world.projector() as projector:
+        old, _ = await filled(world, projector)
+        for number in range(5):
+            world.commit(ALICE, UserRenamed(name=f"Alice {number}"))
+            await world.settle(projector)
+        await world.redis.xadd(STREAM, {"e": "no envelope"})
+        await world.settle(projector)
+        assert await world.serving() == old
+
+
+@pytest.mark.parametrize("name", ["orders", "order-facts"])
+async def test_lost_orders_are_noticed_by_their_reader_and_come_back(
+    world: World, reads: Reads, name: str
+) -> None:
+    async with world.projector() as projector:
+        keys, before = await filled(world, projector)
+        await world.redis.delete(keys.of_user(name, ALICE))
+        with pytest.raises(ReadModelRebuilding):
+            await orders.page(reads, ALICE, 10, None)
+        await world.settle(projector)
+        [row] = (await orders.page(reads, ALICE, 10, None)).rows
+        assert row.status == "COMPLETED"
+        after = await contents(world.redis, keys)
+        assert {**after, "counters": {}} == {**before, "counters": {}}
+
+
+async def test_a_list_with_a_lost_user_is_rebuilding_and_not_shorter(
+    world: World, reads: Reads
+) -> None:
+    async with world.projector() as projector:
+        keys, _ = await filled(world, projector)
+        await world.redis.delete(keys.user(BOB))
+        with pytest.raises(ReadModelRebuilding):
+            await users.fetch_many(reads, [ALICE, BOB])
+        await world.settle(projector)
+        assert [row.id for row in await users.fetch_many(reads, [ALICE, BOB])] == [ALICE, BOB]
+
+
+async def test_a_user_made_anew_is_not_shown_half_way(
+    world: World, reads: Reads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.projector() as projector:
+        world.commit(ALICE, CREATED, *[UserRenamed(name=f"Alice {n}") for n in range(600)])
+        await world.settle(projector)
+        keys = await world.serving()
+        assert keys is not None
+        await world.redis.delete(keys.user(ALICE))
+        with pytest.raises(ReadModelRebuilding):
+            await users.fetch(reads, ALICE, min_version=1)
+        seen = []
+        functions = projector._functions  # noqa: SLF001
+        call = functions.call
+
+        async def and_look(*arguments: Any) -> Any:
+            answer = await call(*arguments)
+            seen.append(await world.redis.hmget(keys.user(ALICE), "version", "until"))
+            return answer
+
+        monkeypatch.setattr(functions, "call", and_look)
+        await world.settle(projector)
+        assert ["250", "601"] in seen
+        row = await users.fetch(reads, ALICE)
+        assert row is not None
+        assert row.version == 601
+        assert await world.redis.hget(keys.user(ALICE), "until") is None
+
+
+async def test_keys_of_forgotten_generations_are_swept(world: World) -> None:
+    async with world.projector() as projector:
+        old, _ = await filled(world, projector)
+        await world.redis.delete(Partition(0).generations)
+        await world.settle(projector)
+        new = await world.serving()
+        assert new is not None
+        assert await world.generations().sweep() >= 0
+        left = [key async for key in world.redis.scan_iter(match=old.of("*"))]
+        assert left == []
+        assert await contents(world.redis, new) != {}
+        assert await world.redis.exists(Partition(0).owner("any")) == 0
+
+
+async def test_a_sweep_leaves_what_is_known_alone(world: World) -> None:
+    async with world.projector() as projector:
+        keys, before = await filled(world, projector)
+        names = {key async for key in world.redis.scan_iter(match="tandem:*")}
+        assert await world.generations().sweep() == 0
+        assert {key async for key in world.redis.scan_iter(match="tandem:*")} == names
+        assert await contents(world.redis, keys) == before
+
+
+async def test_a_generation_that_has_not_read_the_stream_does_not_serve(world: World) -> None:
+    world.commit(ALICE, CREATED)
+    await world.relay()
+    generations = world.generations()
+    keys = await generations.build("projector")
+    assert keys is not None
+    world.commit(ALICE, UserRenamed(name="Alicia"))
+    await world.relay()
+    assert not await generations.serve(keys)
+    await world.redis.xreadgroup(keys.generation, "projector", {STREAM: ">"})
+    assert not await generations.serve(keys)  # read, and not applied
