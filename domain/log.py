@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -69,10 +70,12 @@ _FLOOR = """
     select coalesce(min(position), 0) - 1 from fresh
 """
 
-# Which events these are, in two numbers: how many, and the sum of their marks.
+# Which events these are, in two numbers: how many, and the sum of their marks. The instant is part of a mark
+# because a log that was set back may give the same user the same version, position and transaction again.
 _WHICH = """
     count(*) as count,
-    coalesce(sum(('x' || right(user_id::text, 8))::bit(32)::bigint + version), 0)::bigint as marks
+    coalesce(sum(('x' || right(user_id::text, 8))::bit(32)::bigint + version
+                 + ((date_part('epoch', occurred_at) * 1000000)::bigint & 4294967295)), 0)::bigint as marks
 """
 
 _ALL = f"""
@@ -87,6 +90,9 @@ _WINDOW = f"""
 """
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the log."""
 
@@ -98,7 +104,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def mark(self) -> int:
         """A number that another event in its place would hardly have; _WHICH has the same in SQL."""
-        return (self.envelope.user_id.int & 0xFFFFFFFF) + self.envelope.version
+        envelope = self.envelope
+        microseconds = (envelope.occurred_at - _EPOCH) // timedelta(microseconds=1)
+        return (envelope.user_id.int & 0xFFFFFFFF) + envelope.version + (microseconds & 0xFFFFFFFF)
 
 
 class News(msgspec.Struct, frozen=True, kw_only=True):

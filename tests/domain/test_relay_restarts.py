@@ -147,16 +147,18 @@ async def test_a_log_that_went_back_in_time_begins_its_stream_anew(carrying: Car
     assert carrying.stream.versions(gone) == [2]
 
 
+@pytest.mark.parametrize(
+    "otherwise",
+    [f"user_id = '{user_in(3)}'", "occurred_at = occurred_at + interval '1 microsecond'"],
+    ids=["another user", "the same user at another time"],
+)
 async def test_a_log_that_went_back_and_took_the_same_places_again_begins_its_stream_anew(
-    carrying: Carrying,
+    carrying: Carrying, otherwise: str
 ) -> None:
     relay = await carrying.begun()
-    gone, instead = user_in(3), user_in(3)
-    await write(carrying.model.pool, gone, 1)
+    await write(carrying.model.pool, user_in(3), 1)
     await settle(relay)
-    await carrying.model.pool.execute(
-        "update events set user_id = $2 where user_id = $1", gone, instead
-    )
+    await carrying.model.pool.execute(f"update events set {otherwise}")
     carrying.stream.alter(from_before_a_crash)
     await settle(carrying.relay())
     assert carrying.stream.begun == [*range(8), 3]

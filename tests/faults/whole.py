@@ -1,0 +1,43 @@
+"""Waits until the read model is the log, by the checker's rules, for tests whose clients keep no history."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from redis.exceptions import ResponseError
+
+from tests.faults.checker import Violation, check
+from tests.faults.evidence import Evidence, gather
+from tests.faults.history import History
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+
+OF_HISTORY = {"nothing-twice"}
+"""Rules that ask which commands there were."""
+
+
+async def as_the_log(settings: Settings, *, within: float = 15.0) -> Evidence:
+    """All there is, once tables and read model are the fold of the log; fails after `within` seconds."""
+    violations: list[Violation] = []
+    try:
+        async with asyncio.timeout(within):
+            while True:
+                with suppress(ResponseError):  # what was there when we began to look is gone
+                    evidence = await gather(
+                        str(settings.database_url), str(settings.redis_url), settings.partitions
+                    )
+                    found = check(History(), evidence)
+                    violations = [one for one in found if one.rule not in OF_HISTORY]
+                    if not violations:
+                        return evidence
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError("\n".join(map(str, violations))) from None
+
+
+def mentions(evidence: Evidence, word: str) -> list[str]:
+    """The keys in Redis that hold a word, in their names or values."""
+    return [key for key, value in evidence.keys.items() if word in key or word in str(value)]
