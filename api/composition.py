@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from api import drivers
 from api.app import create_app
 from api.context import Context
-from api.workers import Bell, forever
+from api.workers import Bell, end, forever
 from domain.log import EventLog
 from domain.relay import Relay
 from domain.store import Store
@@ -72,7 +72,9 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
             await _add_projectors(service, settings, pool, stack)
         if Role.API in roles:
             redis = await stack.enter_async_context(drivers.redis_for_reads(settings))
-            wake = bell.ring if Role.RELAY in roles else RemoteBell(redis).ring
+            remote = RemoteBell(redis)
+            stack.push_async_callback(remote.close)
+            wake = bell.ring if Role.RELAY in roles else remote.ring
             service.app = create_app(_context(settings, pool, redis, changes, wake))
         yield service
 
@@ -162,6 +164,11 @@ class RemoteBell:
         self._again = True
         if self._ringing is None or self._ringing.done():
             self._ringing = asyncio.create_task(self._ring())
+
+    async def close(self) -> None:
+        """Ends what is under way, which would take up a connection behind the back of its closing pool."""
+        if self._ringing is not None:
+            await end([self._ringing])
 
     async def _ring(self) -> None:
         while self._again:
