@@ -24,6 +24,10 @@ _QUERIES = {
     "topCustomers": f"query($first: Int!) {{ topCustomers(first: $first) {{ {ROW} }} }}",
 }
 
+_ORDERS = """query($id: ID!, $after: String) {
+    user(id: $id) { orders(first: 100, after: $after) { nodes { id } pageInfo { hasNextPage endCursor } } }
+}"""
+
 Query = Literal["user", "userByEmail", "users", "topCustomers"]
 
 _SAYS_UNKNOWN = "not known"
@@ -121,6 +125,21 @@ class Client:
         )
         self.history.reads.append(seen)
         return seen
+
+    async def sees_orders(self, user: str) -> bool:
+        """Whether all orders of a user can be read. What they are is not recorded."""
+        after = None
+        while True:
+            try:
+                answer = await self._send(_ORDERS, {"id": user, "after": after}, None)
+            except (NotSentError, NoAnswerError):
+                return False
+            if "errors" in answer:
+                return False
+            found = answer["data"]["user"]
+            if found is None or not found["orders"]["pageInfo"]["hasNextPage"]:
+                return True
+            after = found["orders"]["pageInfo"]["endCursor"]
 
     async def _rows(self, query: Query, arguments: dict[str, Any]) -> tuple[list[Row], str | None]:
         try:

@@ -48,7 +48,7 @@ async def verdict(
     await cluster.replace_ended()
     await cluster.answers()
     recovered_after = await at_rest(cluster, within=within)
-    await workload.read_everyone()
+    await workload.read_everyone(within=60.0)
     await at_rest(cluster, within=within)
     evidence = await gather(cluster.postgres.url, cluster.valkey.url, PARTITIONS)
     complaints = [Violation("no-complaints", line) for line in cluster.complaints()]

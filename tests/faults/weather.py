@@ -200,9 +200,9 @@ async def half_open(cluster: Cluster, random: Random) -> None:
 
 async def slow_wires(cluster: Cluster, random: Random) -> None:
     wire = random.choice([cluster.to_postgres, cluster.to_redis])
-    wire.slowness = random.uniform(0.001, 0.05)
+    wire.delay(random.uniform(0.001, 0.05))
     await asyncio.sleep(random.uniform(0.5, 3.0))
-    wire.slowness = 0.0
+    wire.delay(0.0)
 
 
 async def flush_everything(cluster: Cluster, _: Random) -> None:

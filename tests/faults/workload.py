@@ -73,12 +73,18 @@ class Workload:
             stop.set()
             await asyncio.gather(*tasks)
 
-    async def read_everyone(self) -> None:
-        """Every user that was ever made, with what a reader may find missing and have mended."""
-        client = self.client("last")
-        for person in self._known:
-            await client.query("user", id=person.id)
+    async def read_everyone(self, *, within: float) -> None:
+        """Every user there ever was, until each is answered: who reads finds what is lost, and has it mended."""
+        client = self.client(f"reader {self.unique()}")
+        async with asyncio.timeout(within):
+            for person in self._known:
+                while await self._missing(client, person):
+                    await asyncio.sleep(0.05)
         client.close()
+
+    async def _missing(self, client: Client, person: Person) -> bool:
+        seen = await client.query("user", id=person.id)
+        return seen.code is not None or not await client.sees_orders(person.id)
 
     async def _work(self, number: int, stop: asyncio.Event) -> None:
         # Another seed in each round of the same client, so that a long run does not repeat itself.
