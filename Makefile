@@ -9,11 +9,12 @@ ifneq ($(SOUND),sound)
 BROKEN := broken
 endif
 
-.PHONY: help up test check bench clean broken
+.PHONY: help up test check bench chaos clean broken
 
 help:
 	@echo 'make up      run Tandem with its own PostgreSQL and Valkey (Ctrl-C stops it)'
 	@echo 'make test    run all tests, beside a running `make up` if you like (ARGS="-k words")'
+	@echo 'make chaos   hurt a whole cluster under load and judge it (SEED=1 MINUTES=10)'
 	@echo 'make check   look at style, types and imports only'
 	@echo 'make bench   measure the service (ARGS="--help" shows how)'
 	@echo 'make clean   remove the environment and all caches, keep the data in .data'
@@ -29,6 +30,9 @@ check: .venv/.test
 
 bench: .venv/.test
 	@exec .venv/bin/python -m tests.benchmarks $(ARGS)
+
+chaos: .venv/.test
+	@exec .venv/bin/python -m tests.faults --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10) $(ARGS)
 
 clean:
 	rm -rf .venv .venv.lock api/graphiql/dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

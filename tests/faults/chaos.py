@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 EVERY = 0.9
 """Seconds between two happenings, on average."""
 
+ROUND = 30.0
+"""Seconds of load between two verdicts."""
+
 _BY_NAME = {happening.__name__: happening for happening in HAPPENINGS}
 
 
@@ -63,15 +66,15 @@ class Report(msgspec.Struct, kw_only=True):
         )
 
 
-def schedule(seed: str, seconds: float) -> list[Planned]:
+def schedule(seed: str, seconds: float, every: float = EVERY) -> list[Planned]:
     """What happens within so many seconds: the same for the same seed."""
     random = Random(seed)
     weights = [weight for _, weight in HAPPENINGS.values()]
-    planned, at = [], random.expovariate(1 / EVERY)
+    planned, at = [], random.expovariate(1 / every)
     while at < seconds:
         [happening] = random.choices(list(HAPPENINGS), weights)
         planned.append(Planned(at, happening.__name__, random.getrandbits(32)))
-        at += random.expovariate(1 / EVERY)
+        at += random.expovariate(1 / every)
     return planned
 
 
@@ -80,7 +83,7 @@ async def chaos(
     *,
     seed: int,
     seconds: float,
-    round_seconds: float = 30.0,
+    every: float = EVERY,
     clients: int = 8,
     people: int = 60,
     tell: Callable[[Report], None] = lambda _: None,
@@ -90,16 +93,16 @@ async def chaos(
     workload = Workload(cluster.port, History(), seed=seed, clients=clients, people=people)
     await at_rest(cluster)
     await slow_commits(cluster)
-    rounds = max(1, round(seconds / round_seconds))
+    rounds = max(1, round(seconds / ROUND))
     for number in range(rounds):
-        planned = schedule(f"{seed} {number}", seconds / rounds)
-        began = time.monotonic()
+        planned = schedule(f"{seed} {number}", seconds / rounds, every)
+        began, before = time.monotonic(), report.seconds
         async with workload.running():
             telling = asyncio.create_task(_tell(report, workload, tell))
             await _happen(cluster, planned, report)
             await asyncio.sleep(began + seconds / rounds - time.monotonic())
             telling.cancel()
-        report.seconds += time.monotonic() - began
+        report.seconds = before + time.monotonic() - began
         judged = await verdict(cluster, workload)
         _count(report, workload, judged)
         tell(report)
@@ -128,6 +131,7 @@ async def _happen(cluster: Cluster, planned: list[Planned], report: Report) -> N
 async def _tell(report: Report, workload: Workload, tell: Callable[[Report], None]) -> None:
     while True:
         await asyncio.sleep(1.0)
+        report.seconds += 1.0
         _count(report, workload, None)
         tell(report)
 

@@ -74,7 +74,7 @@ class Workload:
             await asyncio.gather(*tasks)
 
     async def read_everyone(self, *, within: float) -> None:
-        """Every user there ever was, until each is answered: who reads finds what is lost, and has it mended."""
+        """Every user, until each is answered: whoever reads finds what is lost, and has it mended."""
         client = self.client(f"reader {self.unique()}")
         async with asyncio.timeout(within):
             for person in self._known:
