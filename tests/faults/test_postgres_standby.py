@@ -1,0 +1,133 @@
+"""A hot standby: nobody writes to it or reads its log, until it is the one that takes writes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import asyncpg
+import pytest
+
+from api import drivers
+from api.embedded.postgres import binary
+from api.settings import Settings
+from domain.store import WriteModelUnavailable
+from tests.acceptance.service import Client, running
+from tests.domain.carrying import Carrying
+from tests.domain.write_model import WriteModel, create
+from tests.faults.stores import Postgres, made_template, postgres
+from tests.faults.whole import as_the_log, mentions
+
+PARTITIONS = 4
+CREATE = "mutation($input: CreateUserInput!) { createUser(input: $input) { id } }"
+USER = "query($id: ID!) { user(id: $id) { name } }"
+
+
+@pytest.fixture
+async def primary(data_dir: Path) -> AsyncIterator[Postgres]:
+    data_dir.mkdir()
+    template = await made_template(data_dir / "t", PARTITIONS)
+    async with postgres(data_dir / "p", template=template) as primary:
+        yield primary
+
+
+@asynccontextmanager
+async def standby_of(primary: Postgres) -> AsyncIterator[Postgres]:
+    """A server that replays what the primary writes, and can be read."""
+    place = primary.place.parent / "s"
+    place.mkdir(mode=0o700)
+    source, target = ("-h", str(primary.sockets), "-U", "tandem"), ("-D", str(place / "postgres"))
+    options = ("--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+    process = await asyncio.create_subprocess_exec(
+        binary("pg_basebackup"), *source, *target, *options
+    )
+    assert await asyncio.wait_for(process.wait(), 60) == 0
+    async with postgres(place) as standby:
+        yield standby
+
+
+async def ask(server: Postgres, query: str, *arguments: object) -> object:
+    connection = await asyncpg.connect(server.url)
+    try:
+        return await connection.fetchval(query, *arguments)
+    finally:
+        await connection.close()
+
+
+async def until(server: Postgres, query: str, *arguments: object) -> None:
+    async with asyncio.timeout(30):
+        while not await ask(server, query, *arguments):
+            await asyncio.sleep(0.02)
+
+
+async def test_a_standby_takes_no_command_and_its_log_is_not_read(primary: Postgres) -> None:
+    async with (
+        standby_of(primary) as standby,
+        drivers.database(Settings(database_url=standby.url)) as pool,
+    ):
+        assert await ask(standby, "select pg_is_in_recovery()")
+        model = WriteModel(pool)
+        with pytest.raises(WriteModelUnavailable, match="nothing was written"):
+            await model.store.execute(create("Alice", "alice@example.com"))
+        with pytest.raises(asyncpg.TargetServerAttributeNotMatched):
+            await Carrying(model).relay().run_once()
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["with all of it", "without the tail"])
+async def test_a_promoted_standby_goes_on_and_the_read_model_follows_it(
+    primary: Postgres, redis_url: str, lost: bool
+) -> None:
+    async with standby_of(primary) as standby:
+        settings = Settings(
+            database_url=f"{primary.url},{quote(str(standby.sockets), safe='/')}",
+            redis_url=redis_url,
+            partitions=PARTITIONS,
+            command_timeout=5.0,
+        )
+        async with running(settings) as client:
+            first = [
+                await client.create_user(f"First {n}", f"first{n}@a.example") for n in range(8)
+            ]
+            end = await ask(primary, "select pg_current_wal_lsn()")
+            await until(standby, "select pg_last_wal_replay_lsn() >= $1", end)
+            if lost:
+                await leave(primary, standby)
+            tail = [await client.create_user(f"Tail {n}", f"tail{n}@a.example") for n in range(8)]
+            assert mentions(await as_the_log(settings), tail[0])
+            await follow(primary, standby, lost)
+            await primary.kill()
+            assert await client.code(CREATE, input=alice()) == "WRITE_MODEL_UNAVAILABLE"
+            assert await client.data(USER, id=first[0]) == {"user": {"name": "First 0"}}
+            assert await ask(standby, "select pg_promote()")
+            await created(client)
+            evidence = await as_the_log(settings)
+            assert len(evidence.users) == (9 if lost else 17)
+            assert bool(mentions(evidence, "Tail")) is not lost
+
+
+def alice() -> dict[str, str]:
+    return {"name": "Alice", "email": "alice@example.com", "idempotencyKey": "alice"}
+
+
+async def created(client: Client) -> None:
+    async with asyncio.timeout(30):
+        while "errors" in (answer := await client.send(CREATE, input=alice())):
+            [error] = answer["errors"]
+            assert error["extensions"]["code"] == "WRITE_MODEL_UNAVAILABLE"
+
+
+async def leave(primary: Postgres, standby: Postgres) -> None:
+    """The standby stops following, as one does whose link is cut."""
+    await ask(standby, "alter system set primary_conninfo = ''")
+    await ask(standby, "select pg_reload_conf()")
+    await until(primary, "select count(*) = 0 from pg_stat_replication")
+
+
+async def follow(primary: Postgres, standby: Postgres, lost: bool) -> None:
+    """Returns once the standby has everything, if it shall."""
+    if not lost:
+        end = await ask(primary, "select pg_current_wal_lsn()")
+        await until(standby, "select pg_last_wal_replay_lsn() >= $1", end)
