@@ -1,4 +1,4 @@
-"""PostgreSQL dies again and again under load, or throws its clients out: each command happens once, or not."""
+"""PostgreSQL dies again and again under load, or throws its clients out: a command happens once, or not."""
 
 from __future__ import annotations
 
