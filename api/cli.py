@@ -26,6 +26,9 @@ ALL = frozenset(Role)
 _MUTATION = 'mutation { createUser(input: {name: "Alice", email: "alice@example.com"}) { id } }'
 _QUERY = 'query { user(id: "the id you got") { name email createdAt } }'
 
+_UNREACHABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What asyncpg raises when PostgreSQL is away, or goes away in the middle of something."""
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
 
@@ -151,29 +154,33 @@ async def _migrate(settings: Settings) -> None:
 async def _migrated(settings: Settings) -> list[str]:
     try:
         connection = await asyncpg.connect(settings.database_url, timeout=settings.command_timeout)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except _UNREACHABLE as error:
         raise Refused(
             f"PostgreSQL cannot be reached ({error or type(error).__name__}); check DATABASE_URL."
         ) from error
     try:
         return await migrate(connection, settings.partitions)
+    except _UNREACHABLE as error:
+        raise Refused(
+            f"PostgreSQL did not carry out the migrations ({error or type(error).__name__});"
+            " what it did carry out is whole: run this again."
+        ) from error
     finally:
-        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        with suppress(*_UNREACHABLE):
             await connection.close()
 
 
 async def _checked(settings: Settings) -> bool:
     """Refuses a database that was made otherwise; one that is away for now is no reason not to start."""
-    try:
-        connection = await asyncpg.connect(settings.database_url, timeout=settings.read_timeout)
-    except asyncpg.ClientConfigurationError as error:
-        raise Refused(f"DATABASE_URL cannot be used: {error}.") from error
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        return True
-    try:
-        await check(connection, settings.partitions)
-    finally:
-        await connection.close()
+    with suppress(*_UNREACHABLE):
+        try:
+            connection = await asyncpg.connect(settings.database_url, timeout=settings.read_timeout)
+        except asyncpg.ClientConfigurationError as error:
+            raise Refused(f"DATABASE_URL cannot be used: {error}.") from error
+        try:
+            await check(connection, settings.partitions)
+        finally:
+            await connection.close()
     return True
 
 

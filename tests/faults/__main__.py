@@ -55,11 +55,9 @@ async def _run(
     OUT.print(f"seed {seed}, {seconds:.0f} s in rounds of {ROUND:.0f} s, a fault every {every} s")
     template = await made_template(place / "template", PARTITIONS)
     (place / "cluster").mkdir()
-    with Live(_table(Report(seed=seed)), console=OUT, refresh_per_second=2, transient=True) as live:
-        async with (
-            programs() as started,
-            cluster(place / "cluster", started, template, MUTANT=mutant) as hurt,
-        ):
+    shown = Live(_table(Report(seed=seed)), console=OUT, refresh_per_second=2, transient=True)
+    with shown as live, programs() as started:
+        async with cluster(place / "cluster", started, template, MUTANT=mutant) as hurt:
             return await chaos(
                 hurt,
                 seed=seed,

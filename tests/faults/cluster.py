@@ -72,13 +72,13 @@ class Cluster:
             **environment,
         }
 
-    async def start(self, name: str, failpoints: str = "") -> Member:
+    def start(self, name: str, failpoints: str = "") -> Member:
         """Starts the process of this name, with these failpoints armed; it may not answer yet."""
         member = self.members.get(name)
         assert member is None or not member.running, f"{name} runs already"
         env = {**self._environment, "FAILPOINTS": failpoints}
         log = self._place / f"{name}.log"
-        self.members[name] = await self._programs.start(name, [VERBS[name]], env, log)
+        self.members[name] = self._programs.start(name, [VERBS[name]], env, log)
         return self.members[name]
 
     async def kill(self, name: str) -> None:
@@ -88,13 +88,13 @@ class Cluster:
 
     async def restart(self, name: str, failpoints: str = "") -> None:
         await self.kill(name)
-        await self.start(name, failpoints)
+        self.start(name, failpoints)
 
-    async def replace_ended(self) -> None:
+    def replace_ended(self) -> None:
         """Starts what a failpoint has killed."""
         for name, member in list(self.members.items()):
             if not member.running:
-                await self.start(name)
+                self.start(name)
 
     async def answers(self) -> None:
         """Returns once the API takes connections."""
@@ -194,7 +194,7 @@ async def cluster(
         made = Cluster(place, programs, (database, redis), wires, environment)
         try:
             for name in names:
-                await made.start(name, (failpoints or {}).get(name, ""))
+                made.start(name, (failpoints or {}).get(name, ""))
             if "api" in names:
                 await made.answers()
             yield made

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
-from contextlib import asynccontextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,8 +16,7 @@ from tests.faults.program import Wanted, die_with_parent
 from tests.processes import ROOT
 
 if TYPE_CHECKING:
-    from asyncio.subprocess import Process
-    from collections.abc import AsyncIterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -76,33 +76,32 @@ def _state(pid: int) -> str:
 
 
 class Programs:
-    """Starts members. One fork at a time."""
+    """Starts members. It belongs to no event loop, so that many tests can share it."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
-        self._turn = asyncio.Lock()
 
-    async def start(self, name: str, words: list[str], env: dict[str, str], log: Path) -> Member:
+    def start(self, name: str, words: list[str], env: dict[str, str], log: Path) -> Member:
+        """Answers when the process is there, which takes milliseconds; it may not answer yet."""
         wanted = Wanted(words=words, env=env, log=str(log))
-        async with self._turn:
-            assert self._process.stdin is not None
-            assert self._process.stdout is not None
-            self._process.stdin.write(msgspec.json.encode(wanted) + b"\n")
-            return Member(name, int(await self._process.stdout.readline()), log)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(msgspec.json.encode(wanted) + b"\n")
+        return Member(name, int(self._process.stdout.readline()), log)
 
 
-@asynccontextmanager
-async def programs() -> AsyncIterator[Programs]:
+@contextmanager
+def programs() -> Iterator[Programs]:
     """On the way out whatever it has started is killed."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.faults.program"),
+    with subprocess.Popen(
+        (sys.executable, "-m", "tests.faults.program"),
         cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
+        bufsize=0,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         preexec_fn=die_with_parent,
-    )
-    try:
-        yield Programs(process)
-    finally:
-        process.kill()
-        await process.wait()
+    ) as process:
+        try:
+            yield Programs(process)
+        finally:
+            process.kill()

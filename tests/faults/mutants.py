@@ -86,10 +86,10 @@ def no_version_gate() -> None:
 
 
 def rebuild_without_the_gate() -> None:
-    """A rebuild applies what it reads from the log without asking what is there."""
+    """A rebuild applies what it reads from the log and keeps no version, so the stream applies it again."""
     _lua(
-        "if version <= have then return DUPLICATE end",
-        "if version <= have and channel ~= '' then return DUPLICATE end",
+        "redis.call('HSET', key, 'version', version)",
+        "if channel ~= '' then redis.call('HSET', key, 'version', version) end",
     )
 
 

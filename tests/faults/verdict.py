@@ -40,14 +40,19 @@ async def at_rest(cluster: Cluster, *, within: float = RECOVERS_WITHIN) -> float
         await asyncio.sleep(0.02)
 
 
+async def settled(cluster: Cluster, *, within: float = RECOVERS_WITHIN) -> float:
+    """Heals everything and waits until nothing is under way; answers after how many seconds."""
+    cluster.heal()
+    cluster.replace_ended()
+    await cluster.answers()
+    return await at_rest(cluster, within=within)
+
+
 async def verdict(
     cluster: Cluster, workload: Workload, *, within: float = RECOVERS_WITHIN
 ) -> Verdict:
     """Judges the run so far. No client may be at work."""
-    cluster.heal()
-    await cluster.replace_ended()
-    await cluster.answers()
-    recovered_after = await at_rest(cluster, within=within)
+    recovered_after = await settled(cluster, within=within)
     await workload.read_everyone(within=60.0)
     await at_rest(cluster, within=within)
     evidence = await gather(cluster.postgres.url, cluster.valkey.url, PARTITIONS)

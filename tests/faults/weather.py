@@ -72,14 +72,14 @@ async def _kill(cluster: Cluster, name: str, random: Random) -> None:
     await asyncio.sleep(random.uniform(0.0, 0.5))
     if random.random() < 0.3:
         point = random.choice(AT[name.partition("-")[0]])
-        member = await cluster.start(name, f"{point}=kill@{random.randint(1, 30)}")
+        member = cluster.start(name, f"{point}=kill@{random.randint(1, 30)}")
         member.expected_to_end = True
         with suppress(TimeoutError):
             async with asyncio.timeout(random.uniform(0.5, 2.0)):
                 await member.ended()
         if member.running:
             await cluster.kill(name)
-    await cluster.start(name)
+    cluster.start(name)
 
 
 async def pause_relay(cluster: Cluster, random: Random) -> None:

@@ -109,6 +109,11 @@ class Workload:
     def meet(self, person: Person) -> None:
         self._known.append(person)
 
+    def known(self, number: int) -> Person | None:
+        """The n-th user of those who are not erased."""
+        alive = [person for person in self._known if not person.erased]
+        return alive[number] if number < len(alive) else None
+
     def someone(self, random: Random) -> Person | None:
         """Mostly one of the oldest, so that some users get many events, and are written by many at once."""
         alive = [person for person in self._known[-4 * self._people :] if not person.erased]

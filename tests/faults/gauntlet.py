@@ -1,0 +1,123 @@
+"""A short run through every fault that a mechanism is there for, for the checker to show its teeth on."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from tests.faults.checker import Violation
+from tests.faults.history import History
+from tests.faults.tap import Tap
+from tests.faults.verdict import at_rest, settled, verdict
+from tests.faults.weather import slow_commits
+from tests.faults.workload import Workload
+
+if TYPE_CHECKING:
+    from tests.faults.cluster import Cluster
+
+RELAYS = ("relay-1", "relay-2")
+PROJECTORS = ("projector-1", "projector-2")
+
+
+async def gauntlet(cluster: Cluster, seed: int) -> list[Violation]:
+    """What the checker finds; it stops at the first stage that has violations."""
+    workload = Workload(cluster.port, History(), seed=seed, clients=6, people=30)
+    await at_rest(cluster)
+    await slow_commits(cluster)
+    for stage in (_links_and_processes, _repeats, _losses):
+        try:
+            found = await stage(cluster, workload)
+        except (AssertionError, TimeoutError) as error:  # it did not come to rest, or to an answer
+            found = [Violation("comes-to-rest", str(error))]
+        if found:
+            return found
+    return []
+
+
+async def _links_and_processes(cluster: Cluster, workload: Workload) -> list[Violation]:
+    """Kills, pauses and lost answers. Redis loses nothing, so every event is appended once."""
+    tap = Tap(cluster)
+    await tap.open()
+    async with workload.running():
+        await asyncio.sleep(0.5)
+        # A relay stands between its reading and its append, while the other goes on.
+        await cluster.restart("relay-1", "relay.read=stop@20")
+        await cluster.restart("projector-1", "projector.read=kill@5")
+        for _ in range(4):
+            cluster.to_redis.swallow_next("FCALL append_")
+            cluster.to_redis.swallow_next("FCALL apply_")
+            cluster.to_postgres.cut_at_commit()
+            await asyncio.sleep(0.1)
+        cluster.members["relay-1"].resume()
+        await _pause(cluster, PROJECTORS, 0.5)
+        await cluster.restart("api", "store.committed=kill@40")
+        await asyncio.sleep(0.5)
+    await _lose_answers(cluster, workload)
+    await settled(cluster)
+    found = await tap.close()
+    return found + (await verdict(cluster, workload)).violations
+
+
+async def _lose_answers(cluster: Cluster, workload: Workload) -> None:
+    """Of commands without a key, which nobody may send again."""
+    await settled(cluster)
+    client = workload.client("alone")
+    for number in range(4):
+        cluster.to_postgres.cut_at_commit()
+        name = f"Nobody {workload.unique()}"
+        given = {"name": name, "email": f"{name.replace(' ', '')}@example.com"}
+        await client.command("createUser", given)
+        if (person := workload.known(number)) is not None:
+            cluster.to_postgres.cut_at_commit()
+            total = f"{workload.unique()}.00"
+            await client.command("placeOrder", {"userId": person.id, "total": total})
+    client.close()
+
+
+async def _repeats(cluster: Cluster, workload: Workload) -> list[Violation]:
+    """The transport says everything twice, in another order."""
+    tap = Tap(cluster)
+    await tap.open()
+    async with workload.running():
+        await asyncio.sleep(0.3)
+        await tap.repeat()
+    await settled(cluster)
+    await tap.close()
+    return (await verdict(cluster, workload)).violations
+
+
+async def _losses(cluster: Cluster, workload: Workload) -> list[Violation]:
+    """Redis is emptied, and the projectors stand still in the middle of filling it again."""
+    for name in PROJECTORS:
+        await cluster.restart(name, "rebuild.begun=stop@1")
+    async with workload.running():
+        for _ in range(2):
+            await asyncio.sleep(0.3)
+            async with cluster.redis() as redis:
+                await redis.flushall()
+            await _stand_still(cluster)
+            await asyncio.sleep(0.3)
+            cluster.heal()
+        await cluster.postgres.kill()
+        await cluster.postgres.start()
+        await asyncio.sleep(0.3)
+    return (await verdict(cluster, workload)).violations
+
+
+async def _stand_still(cluster: Cluster) -> None:
+    """Waits until a projector has come to its failpoint, if it comes there within a second."""
+    waits = [asyncio.create_task(cluster.members[name].stands_still()) for name in PROJECTORS]
+    await asyncio.wait(waits, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+        with suppress(asyncio.CancelledError):
+            await wait
+
+
+async def _pause(cluster: Cluster, names: tuple[str, ...], seconds: float) -> None:
+    for name in names:
+        cluster.members[name].pause()
+    await asyncio.sleep(seconds)
+    for name in names:
+        cluster.members[name].resume()

@@ -1,0 +1,27 @@
+"""The checker catches every mutant, and finds nothing in what we ship."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.conftest import Make
+from tests.faults.gauntlet import gauntlet
+from tests.faults.mutants import MUTANTS
+
+SEEDS = (1, 2, 3)
+"""The budget of each mutant: so many runs."""
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_what_we_ship_runs_the_gauntlet_unharmed(make: Make, seed: int) -> None:
+    async with make() as cluster:
+        assert await gauntlet(cluster, seed) == []
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+async def test_a_mutant_is_caught(make: Make, mutant: str) -> None:
+    for seed in SEEDS:
+        async with make(MUTANT=mutant) as cluster:
+            if await gauntlet(cluster, seed):
+                return
+    pytest.fail(f"{mutant} survived: {MUTANTS[mutant].__doc__}")
