@@ -16,8 +16,8 @@ from api.settings import Settings
 from domain.command import Answer
 from domain.commands.rename_user import RenameUser
 from domain.store import WriteModelUnavailable
-from tests.domain.wire import Wire, wire_to
 from tests.domain.write_model import WriteModel, create
+from tests.faults.proxy import Proxy, proxy
 
 
 @asynccontextmanager
@@ -31,8 +31,8 @@ async def model_on(url: str, seconds: float = 10.0) -> AsyncIterator[WriteModel]
 
 
 @pytest.fixture
-async def wire(database_url: str) -> AsyncIterator[Wire]:
-    async with wire_to(database_url) as wire:
+async def wire(database_url: str) -> AsyncIterator[Proxy]:
+    async with proxy(database_url) as wire:
         yield wire
 
 
@@ -46,7 +46,7 @@ async def test_where_nobody_listens_nothing_is_written_and_the_client_is_told() 
             assert model.woken == []
 
 
-async def test_a_store_recovers_by_itself_when_its_connections_were_cut(wire: Wire) -> None:
+async def test_a_store_recovers_by_itself_when_its_connections_were_cut(wire: Proxy) -> None:
     async with model_on(wire.url) as model:
         await model.user()
         wire.cut()
@@ -101,7 +101,7 @@ async def test_a_statement_that_is_cancelled_for_its_time_is_no_surprise(model: 
 
 
 async def test_a_wire_cut_in_mid_command_leaves_the_outcome_unknown(
-    model: WriteModel, wire: Wire
+    model: WriteModel, wire: Proxy
 ) -> None:
     user_id = await model.user()
     async with model_on(wire.url) as cut, model.pool.acquire() as slow, slow.transaction():
@@ -113,36 +113,36 @@ async def test_a_wire_cut_in_mid_command_leaves_the_outcome_unknown(
             await rename
 
 
-async def test_a_server_that_falls_silent_is_given_up(wire: Wire) -> None:
+async def test_a_server_that_falls_silent_is_given_up(wire: Proxy) -> None:
     async with model_on(wire.url, seconds=0.2) as model:
         await model.user()
-        wire.fall_silent()
+        wire.blackhole("answers")
         with pytest.raises(WriteModelUnavailable, match=r"not known"):
             await model.store.execute(create("Bob", "bob@example.com"))
         assert len(model.woken) == 1
 
 
-async def test_a_network_that_swallows_everything_is_given_up(wire: Wire) -> None:
+async def test_a_network_that_swallows_everything_is_given_up(wire: Proxy) -> None:
     async with model_on(wire.url, seconds=0.2) as model:
         await model.user()
-        wire.fall_silent(deaf=True)
+        wire.blackhole()
         with pytest.raises(WriteModelUnavailable, match=r"not known"):
             await model.store.execute(create("Bob", "bob@example.com"))
 
 
-async def test_a_server_that_is_silent_from_the_start_is_given_up(wire: Wire) -> None:
-    wire.fall_silent()
+async def test_a_server_that_is_silent_from_the_start_is_given_up(wire: Proxy) -> None:
+    wire.blackhole("answers")
     async with model_on(wire.url, seconds=0.2) as model:
         with pytest.raises(WriteModelUnavailable, match=r"nothing was written"):
             await model.store.execute(create("Bob", "bob@example.com"))
 
 
 async def test_a_command_whose_answer_was_lost_is_answered_when_it_is_sent_again(
-    model: WriteModel, wire: Wire
+    model: WriteModel, wire: Proxy
 ) -> None:
     async with model_on(wire.url) as cut:
         await cut.user("Warm", "warm@example.com")
-        wire.fall_silent()
+        wire.blackhole("answers")
         lost = asyncio.create_task(cut.ask(create("Alice", "alice@example.com", key="k")))
         async with asyncio.timeout(30):
             while await model.count("users") < 2:

@@ -24,7 +24,7 @@ from tests.processes import HOST
 COMMIT = "insert into events"
 """The one statement of the store that writes: its answer is the answer to its COMMIT."""
 
-REACHED_WITHIN = 30.0
+REACHED_WITHIN = 10.0
 """Seconds."""
 
 Way = Literal["requests", "answers"]
@@ -221,7 +221,7 @@ class Proxy:
             else:
                 await loop.create_connection(lambda: link.server, *self._server)
         except OSError:
-            link.cut()
+            link.end()
 
     def _arm(self, fault: Fault) -> Fault:
         self.armed.append(fault)
