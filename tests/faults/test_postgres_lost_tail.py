@@ -14,18 +14,17 @@ from api.composition import Role
 from api.embedded.identity import give
 from api.settings import Settings
 from tests.acceptance.service import Client, running
-from tests.faults.stores import Postgres, made_template, postgres
+from tests.faults.cluster import PARTITIONS
+from tests.faults.stores import Postgres, postgres
 from tests.faults.whole import as_the_log, mentions
 
-PARTITIONS = 4
 RENAME = "mutation($input: RenameUserInput!) { renameUser(input: $input) { id version } }"
 USER = "query($id: ID!, $v: Int) { user(id: $id, minVersion: $v) { name version } }"
 
 
 @pytest.fixture
-async def server(data_dir: Path) -> AsyncIterator[Postgres]:
+async def server(data_dir: Path, template: Path) -> AsyncIterator[Postgres]:
     data_dir.mkdir()
-    template = await made_template(data_dir / "t", PARTITIONS)
     async with postgres(data_dir / "p", template=template) as server:
         yield server
 

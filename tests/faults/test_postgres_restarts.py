@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
-from tests.faults.cluster import PARTITIONS, Cluster, cluster
+from tests.faults.cluster import Cluster
+from tests.faults.conftest import Make
 from tests.faults.history import History
-from tests.faults.members import programs
-from tests.faults.stores import made_template
 from tests.faults.verdict import verdict
 from tests.faults.workload import Workload
 
@@ -21,15 +19,9 @@ TERMINATE = f"select pg_terminate_backend(pid) from pg_stat_activity where {OURS
 
 
 @pytest.fixture
-async def tandem(data_dir: Path) -> AsyncIterator[Cluster]:
+async def tandem(make: Make) -> AsyncIterator[Cluster]:
     """An API, a relay and a projector as processes, on stores of their own."""
-    data_dir.mkdir()
-    template = await made_template(data_dir / "t", PARTITIONS)
-    names = ("api", "relay-1", "projector-1")
-    async with (
-        programs() as started,
-        cluster(data_dir, started, template, names=names) as tandem,
-    ):
+    async with make(names=("api", "relay-1", "projector-1")) as tandem:
         yield tandem
 
 

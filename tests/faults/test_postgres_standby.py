@@ -18,18 +18,17 @@ from domain.store import WriteModelUnavailable
 from tests.acceptance.service import Client, running
 from tests.domain.carrying import Carrying
 from tests.domain.write_model import WriteModel, create
-from tests.faults.stores import Postgres, made_template, postgres
+from tests.faults.cluster import PARTITIONS
+from tests.faults.stores import Postgres, postgres
 from tests.faults.whole import as_the_log, mentions
 
-PARTITIONS = 4
 CREATE = "mutation($input: CreateUserInput!) { createUser(input: $input) { id } }"
 USER = "query($id: ID!) { user(id: $id) { name } }"
 
 
 @pytest.fixture
-async def primary(data_dir: Path) -> AsyncIterator[Postgres]:
+async def primary(data_dir: Path, template: Path) -> AsyncIterator[Postgres]:
     data_dir.mkdir()
-    template = await made_template(data_dir / "t", PARTITIONS)
     async with postgres(data_dir / "p", template=template) as primary:
         yield primary
 

@@ -8,12 +8,11 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import asyncpg
-import pytest
 
 from domain.command import Answer
 from domain.store import WriteModelUnavailable
-from tests.domain.write_model import PARTITIONS, WriteModel, create
-from tests.faults.stores import made_template, postgres
+from tests.domain.write_model import WriteModel, create
+from tests.faults.stores import postgres
 from tests.faults.writers import write_models
 
 READ_ONLY = "alter system set default_transaction_read_only = %s"
@@ -62,9 +61,11 @@ async def test_commands_that_wait_for_a_connection_that_comes_in_time_are_carrie
         assert all(isinstance(outcome, Answer) for outcome in await waiting)
 
 
-async def test_a_postgresql_that_is_full_writes_nothing_says_so_and_recovers(place: Path) -> None:
+async def test_a_postgresql_that_is_full_writes_nothing_says_so_and_recovers(
+    data_dir: Path, template: Path
+) -> None:
     async with (
-        postgres(place / "p", "max_connections=8", template=place / "t" / "postgres") as full,
+        postgres(data_dir, "max_connections=8", template=template) as full,
         write_models(full.url, 1) as [model],
     ):
         async with AsyncExitStack() as others:
@@ -79,10 +80,10 @@ async def test_a_postgresql_that_is_full_writes_nothing_says_so_and_recovers(pla
 
 
 async def test_a_postgresql_that_turns_read_only_under_open_connections_is_unavailable(
-    place: Path,
+    data_dir: Path, template: Path
 ) -> None:
     async with (
-        postgres(place / "p", template=place / "t" / "postgres") as server,
+        postgres(data_dir, template=template) as server,
         write_models(server.url, 1) as [model],
     ):
         assert all(isinstance(outcome, Answer) for outcome in await outcomes(model, 0))
@@ -107,11 +108,3 @@ async def turn_read_only(model: WriteModel, value: str) -> None:
         for connection in all_of_them:
             while await connection.fetchval("show transaction_read_only") != value:
                 await asyncio.sleep(0.01)
-
-
-@pytest.fixture
-async def place(data_dir: Path) -> Path:
-    """Holds a migrated data directory to copy."""
-    data_dir.mkdir()
-    await made_template(data_dir / "t", PARTITIONS)
-    return data_dir

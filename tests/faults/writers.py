@@ -70,11 +70,19 @@ class Hold:
             waiting,
         )
 
-    async def left(self) -> None:
-        """Returns once nobody but us is connected to the database: what was under way has ended."""
+    async def at_rest(self) -> None:
+        """Returns once nobody but us has a transaction or a statement under way."""
         await self._until(
-            "select count(*) = 1 from pg_stat_activity where datname = current_database()"
+            "select count(*) = 1 from pg_stat_activity"
+            " where datname = current_database() and state <> 'idle'"
         )
+
+    async def counts(self) -> dict[str, int]:
+        """How many rows there are."""
+        return {
+            table: await self._connection.fetchval(f"select count(*) from {table}")
+            for table in ("users", "commands", "events")
+        }
 
     async def _until(self, query: str, *arguments: object) -> None:
         async with asyncio.timeout(30):
