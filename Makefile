@@ -19,8 +19,9 @@ help:
 	@echo 'make bench   measure the service (ARGS="--help" shows how)'
 	@echo 'make clean   remove the environment and all caches, keep the data in .data'
 
+# A make that is killed cannot pass that on, so whatever it runs asks the kernel for a SIGTERM (15) then.
 up: .venv/.up
-	@exec .venv/bin/tandem up
+	@exec .venv/bin/python -I -S api/embedded/child.py $$PPID 15 same . -- .venv/bin/tandem up
 
 test: .venv/.test
 	@exec .venv/bin/python -m pytest -n 2 $(ARGS)
