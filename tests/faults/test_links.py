@@ -1,22 +1,44 @@
-"""Links that break in the middle of something: what the store and the relay make of it."""
+"""The store on a link that breaks: whatever happens on the way, one key is one event and one answer."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import Random
-from uuid import UUID
 
-import asyncpg
 import pytest
 
 from api import drivers
 from api.settings import Settings
-from domain.command import Answer
+from domain import rows
+from domain.command import Answer, Command
+from domain.commands.cancel_order import CancelOrder
+from domain.commands.complete_order import CompleteOrder
+from domain.commands.erase_user import EraseUser
+from domain.commands.place_order import PlaceOrder
+from domain.commands.rename_user import RenameUser
+from domain.commands.update_user_email import UpdateUserEmail
+from domain.events import OrderId, UserId
+from domain.ids import new_id
 from domain.store import WriteModelUnavailable
+from domain.values import email
 from tests.domain.write_model import WriteModel, create
 from tests.faults.proxy import Proxy, proxy
+
+COMMANDS: dict[str, Callable[[UserId, OrderId], Command]] = {
+    "create": lambda _, __: create("Bob", "bob@example.com", key="k"),
+    "rename": lambda user, _: RenameUser(user_id=user, name="Zoë", idempotency_key="k"),
+    "email": lambda user, _: UpdateUserEmail(
+        user_id=user, email=email("z@example.com"), idempotency_key="k"
+    ),
+    "place": lambda user, _: PlaceOrder(
+        user_id=user, order_id=OrderId(new_id()), total=5, idempotency_key="k"
+    ),
+    "complete": lambda _, order: CompleteOrder(order_id=order, idempotency_key="k"),
+    "cancel": lambda _, order: CancelOrder(order_id=order, idempotency_key="k"),
+    "erase": lambda user, _: EraseUser(user_id=user, idempotency_key="k"),
+}
 
 
 @pytest.fixture
@@ -26,10 +48,8 @@ async def wire(database_url: str) -> AsyncIterator[Proxy]:
 
 
 @asynccontextmanager
-async def model_over(wire: Proxy, connections: int = 4) -> AsyncIterator[WriteModel]:
-    settings = Settings(
-        database_url=wire.url, database_connections=connections, command_timeout=2.0
-    )
+async def model_at(url: str, connections: int = 2) -> AsyncIterator[WriteModel]:
+    settings = Settings(database_url=url, database_connections=connections, command_timeout=0.3)
     async with drivers.database(settings) as pool:
         try:
             yield WriteModel(pool)
@@ -37,109 +57,204 @@ async def model_over(wire: Proxy, connections: int = 4) -> AsyncIterator[WriteMo
             pool.terminate()
 
 
-async def count(url: str) -> int:
-    connection = await asyncpg.connect(url)
-    try:
-        return int(await connection.fetchval("select count(*) from events"))
-    finally:
-        await connection.close()
+@pytest.fixture
+async def model(wire: Proxy) -> AsyncIterator[WriteModel]:
+    """Through the proxy."""
+    async with model_at(wire.url) as model:
+        yield model
 
 
-async def test_a_lost_reply_to_commit_is_unknown_and_the_key_tells(
-    wire: Proxy, database_url: str
+@pytest.fixture
+async def past(database_url: str) -> AsyncIterator[WriteModel]:
+    """Past the proxy, as another process would be."""
+    async with model_at(database_url, connections=8) as model:
+        yield model
+
+
+async def persistently(model: WriteModel, command: Callable[[], Command]) -> Answer:
+    """As a client that asks until it is answered, each time in other words with the same meaning."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                return await model.ask(command())
+            except WriteModelUnavailable:
+                await asyncio.sleep(0)
+
+
+async def exactly_once(past: WriteModel, *, keys: int = 1) -> None:
+    """Each key has one row and the one event it names, and the tables are the fold of the log."""
+    unique = await past.rows("select c.key from commands c join events e using (user_id, version)")
+    assert len(unique) == await past.count("commands") == keys
+    await past.assert_tables_are_the_fold_of_the_log()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+async def test_a_command_whose_commit_was_not_heard_of_is_answered_when_it_is_sent_again(
+    wire: Proxy, model: WriteModel, past: WriteModel, name: str
 ) -> None:
-    async with model_over(wire) as model:
-        command = create("Alice", "alice@example.com", key="once")
-        lost = wire.cut_at_commit()
-        with pytest.raises(WriteModelUnavailable, match="not known"):
-            await model.store.execute(command)
-        assert lost.fired.is_set()
-        assert await count(database_url) == 1
-        answer = await model.ask(create("Alice", "alice@example.com", key="once"))
-        assert (answer.id, answer.version) == (command.user_id, 1)
-        assert await count(database_url) == 1
+    user_id = await model.user()
+    order_id = await model.order(user_id)
+    command = COMMANDS[name](user_id, order_id)
+    lost = wire.cut_at_commit()
+    with pytest.raises(WriteModelUnavailable, match=r"not known .* same idempotencyKey"):
+        await model.ask(command)
+    assert lost.fired.is_set()
+    events = await past.count("events")
+    [row] = await past.rows("select id, user_id, version from commands")
+    again = await model.ask(COMMANDS[name](user_id, order_id))
+    assert (again.id, again.user_id, again.version) == tuple(row.values())
+    assert events == await past.count("events") == 3
+    await exactly_once(past)
 
 
-async def test_a_link_cut_at_any_byte_never_carries_a_command_out_twice(
-    wire: Proxy, database_url: str
+@pytest.mark.parametrize("seed", range(3))
+async def test_on_a_link_cut_at_any_byte_every_key_is_one_event(
+    wire: Proxy, model: WriteModel, past: WriteModel, seed: int
 ) -> None:
-    random = Random(7)
-    async with model_over(wire, connections=2) as model:
-        for number in range(60):
-            wire.cut_after(random.randint(0, 400))
-            answers: set[UUID] = set()
-            while not answers:
-                command = create("Alice", f"alice{number}@example.com", key=f"key {number}")
-                try:
-                    answers.add((await model.ask(command)).id)
-                except WriteModelUnavailable:
-                    continue
-            wire.heal()
-            again = await model.ask(
-                create("Alice", f"alice{number}@example.com", key=f"key {number}")
-            )
-            assert answers == {again.id}
-    assert await count(database_url) == 60
+    random = Random(seed)
+    user_id = await past.user()
+    answers = []
+    for number in range(40):
+        wire.cut_after(random.randrange(900), random.choice(["requests", "answers"]))
+
+        def command(number: int = number) -> Command:
+            if number % 2:
+                return create("B", f"b{number}@example.com", key=f"{number}")
+            return RenameUser(user_id=user_id, name=f"{number}", idempotency_key=f"{number}")
+
+        answers.append((await persistently(model, command), command))
+    wire.heal()
+    assert [answer for answer, _ in answers] == [
+        await past.ask(command()) for _, command in answers
+    ]
+    assert await past.count("events") == 41
+    await exactly_once(past, keys=40)
 
 
-async def test_a_command_cancelled_at_any_moment_is_carried_out_once_by_its_retry(
-    wire: Proxy, database_url: str
+@pytest.mark.parametrize("name", COMMANDS)
+async def test_a_write_that_arrives_after_its_retry_changes_nothing(
+    wire: Proxy, model: WriteModel, past: WriteModel, name: str
 ) -> None:
-    random = Random(11)
-    async with model_over(wire, connections=2) as model:
-        await model.user()
-        for number in range(60):
-            attempt = asyncio.create_task(
-                model.store.execute(create("B", f"b{number}@example.com", key=f"{number}"))
-            )
-            await asyncio.sleep(random.uniform(0, 0.004))
-            attempt.cancel()
-            await asyncio.wait([attempt])
-            retry = await model.store.execute(
-                create("B", f"b{number}@example.com", key=f"{number}")
-            )
-            assert isinstance(retry, Answer)
-            assert retry.version == 1
-    assert await count(database_url) == 61
+    user_id = await model.user()
+    order_id = await model.order(user_id)
+    if name == "create":
+        wire.blackhole()
+        given_up = asyncio.create_task(model.ask(COMMANDS[name](user_id, order_id)))
+    else:
+        loaded = wire.hold_next("left join users")
+        given_up = asyncio.create_task(model.ask(COMMANDS[name](user_id, order_id)))
+        await loaded.reached
+        loaded.release()
+        wire.blackhole()
+    wire.asked.clear()
+    with pytest.raises(WriteModelUnavailable, match="not known"):
+        await given_up
+    answer = await past.ask(COMMANDS[name](user_id, order_id))
+    written = await past.dump()
+    wire.flow()
+    await until_alone(past)
+    assert wire.asked[rows.WRITE] == 1
+    assert await past.dump() == written
+    assert await past.ask(COMMANDS[name](user_id, order_id)) == answer
 
 
-async def test_a_connection_whose_server_has_said_goodbye_is_unavailable_and_replaced(
-    wire: Proxy, database_url: str
+async def until_alone(past: WriteModel) -> None:
+    """Returns once PostgreSQL has done with everybody else."""
+    query = "select count(*) from pg_stat_activity where datname = current_database()"
+    async with asyncio.timeout(10):
+        while await past.pool.fetchval(query) > 1:
+            pass
+
+
+async def test_on_links_that_are_half_open_commands_are_given_up_and_then_carried_out_once(
+    wire: Proxy, model: WriteModel, past: WriteModel
 ) -> None:
-    async with model_over(wire, connections=2) as model:
-        await model.user()
-        [link] = wire.links
-        link.deaf = True  # the goodbye arrives, the end of the connection does not
-        await end_backends(database_url)
-        while not link.server.ended:
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.01)  # the goodbye is on its way through the kernel
-        with pytest.raises(WriteModelUnavailable):
-            await model.user("Bob", "bob@example.com")
-        await model.user("Carol", "carol@example.com")
+    await asyncio.gather(model.user("A", "a@example.com"), model.user("B", "b@example.com"))
+    assert len(wire.links) == 2
+    wire.half_open()
+    with pytest.raises(WriteModelUnavailable, match="not known"):
+        await model.ask(create("C", "c@example.com", key="k"))
+    await persistently(model, lambda: create("C", "c@example.com", key="k"))
+    assert await past.count("events") == 3
+    await exactly_once(past)
 
 
-async def end_backends(url: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'tandem'"
-            " and datname = current_database()"
-        )
-    finally:
-        await connection.close()
+async def test_a_task_cancelled_between_commit_and_answer_is_answered_when_it_asks_again(
+    wire: Proxy, model: WriteModel, past: WriteModel
+) -> None:
+    await model.user()
+    held = wire.hold_next("insert into events")
+    task = asyncio.create_task(model.ask(create("Bob", "bob@example.com", key="k")))
+    await held.reached
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    held.release()
+    assert (await model.ask(create("Bob", "bob@example.com", key="k"))).version == 1
+    assert await past.count("events") == 2
+    await exactly_once(past)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_task_cancelled_at_any_moment_is_carried_out_once_by_its_retry(
+    wire: Proxy, model: WriteModel, past: WriteModel, seed: int
+) -> None:
+    random = Random(seed)
+    for number in range(40):
+
+        def command(number: int = number) -> Command:
+            return create("B", f"b{number}@example.com", key=f"{number}")
+
+        task = asyncio.create_task(model.store.execute(command()))
+        await asyncio.sleep(random.uniform(0, 0.004))
+        task.cancel()
+        await asyncio.wait([task])
+        assert (await persistently(model, command)).version == 1
+    assert await past.count("events") == 40
+    await exactly_once(past, keys=40)
+
+
+async def test_an_answer_that_comes_too_late_is_not_taken_for_that_of_the_next_command(
+    wire: Proxy, model: WriteModel
+) -> None:
+    alice = await model.user()
+    bob = await model.user("Bob", "bob@example.com")
+    held = wire.hold_next("left join users")
+    with pytest.raises(WriteModelUnavailable, match="nothing was written"):
+        await model.ask(RenameUser(user_id=alice, name="Zoë"))
+    assert held.fired.is_set()
+    held.release()
+    for number in range(2, 5):
+        answer = await model.ask(RenameUser(user_id=bob, name=f"{number}"))
+        assert (answer.user_id, answer.version) == (bob, number)
 
 
 async def test_a_truncated_answer_is_an_error_and_never_a_value(
-    wire: Proxy, database_url: str
+    wire: Proxy, model: WriteModel, past: WriteModel
 ) -> None:
-    async with model_over(wire, connections=2) as model:
-        await model.user()
-        for _ in range(20):
-            cut = wire.truncate_next("left join users")
-            wanted = create("Alice", "alice@example.com")  # taken: decided after a read
-            with pytest.raises(WriteModelUnavailable):
-                while not cut.fired.is_set():
-                    await model.refused(wanted)
+    await model.user()
+    for _ in range(20):
+        cut = wire.truncate_next("left join users")
+        taken = create("Alice", "alice@example.com")  # is refused after a look
+        with pytest.raises(WriteModelUnavailable):
+            await model.store.execute(taken)
+        assert cut.fired.is_set()
+    assert await past.count("events") == 1
+
+
+async def test_a_connection_whose_server_has_said_goodbye_is_unavailable_and_replaced(
+    wire: Proxy, model: WriteModel, past: WriteModel
+) -> None:
+    await model.user()
+    [link] = wire.links
+    link.deaf = True  # the goodbye arrives, the end of the connection does not
+    await past.pool.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where datname = current_database() and pid <> pg_backend_pid()"
+    )
+    while not link.server.ended:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.01)  # the goodbye is on its way through the kernel
+    with pytest.raises(WriteModelUnavailable):
         await model.user("Bob", "bob@example.com")
-    assert await count(database_url) == 2
+    await model.user("Carol", "carol@example.com")
