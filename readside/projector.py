@@ -34,7 +34,7 @@ CONSUMER = "projector"
 COUNT = 500
 """The most entries of one read."""
 
-LEASE = 4.0
+LEASE = 2.0
 """Seconds after which the partition of a dead projector is free."""
 
 _RELAY_BEGINS = 0.05

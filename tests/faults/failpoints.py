@@ -39,6 +39,8 @@ class Seam(msgspec.Struct, frozen=True):
     side: Literal["before", "after"]
     when: Callable[..., bool] = lambda *_, **__: True
     """Of the method's arguments: which calls pass here."""
+    finds: bool = False
+    """Only calls that answer something count."""
 
 
 def _erases(_: object, command: object, *__: object) -> bool:
@@ -67,7 +69,7 @@ POINTS: dict[str, Seam] = {
     "relay.before_begin": Seam(RedisStream, "begin", "before"),
     "relay.begun": Seam(RedisStream, "begin", "after"),
     "relay.appended": Seam(RedisStream, "append", "after"),
-    "projector.read": Seam(Projector, "_read", "after"),
+    "projector.read": Seam(Projector, "_read", "after", finds=True),
     "projector.applied": Seam(Gate, "deliver", "after"),
     "rebuild.begun": Seam(Generations, "build", "after"),
     "rebuild.paged": Seam(Gate, "deliver", "after", _rebuilding),
@@ -95,13 +97,14 @@ def _wrap(seam: Seam, act: Callable[[], None], passage: int) -> None:
     @functools.wraps(method)
     async def wrapped(*args: Any, **kwargs: Any) -> Any:
         nonlocal passed
-        here = seam.when(*args, **kwargs)
-        passed += here
-        now = here and passed == passage
-        if now and seam.side == "before":
-            act()
+        if seam.side == "before":
+            passed += (here := seam.when(*args, **kwargs))
+            if here and passed == passage:
+                act()
+            return await method(*args, **kwargs)
         result = await method(*args, **kwargs)
-        if now and seam.side == "after":
+        passed += (here := seam.when(*args, **kwargs) and bool(result or not seam.finds))
+        if here and passed == passage:
             act()
         return result
 

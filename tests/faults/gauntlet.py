@@ -54,6 +54,7 @@ async def _links_and_processes(cluster: Cluster, workload: Workload) -> list[Vio
         await cluster.restart("api", "store.committed=kill@40")
         await asyncio.sleep(0.5)
     await _lose_answers(cluster, workload)
+    await _die_with_what_was_read(cluster, workload)
     await settled(cluster)
     found = await tap.close()
     return found + (await verdict(cluster, workload)).violations
@@ -72,6 +73,26 @@ async def _lose_answers(cluster: Cluster, workload: Workload) -> None:
             cluster.to_postgres.cut_at_commit()
             total = f"{workload.unique()}.00"
             await client.command("placeOrder", {"userId": person.id, "total": total})
+    client.close()
+
+
+async def _die_with_what_was_read(cluster: Cluster, workload: Workload) -> None:
+    """The last event of a user, read by a projector that dies before it applies it."""
+    await settled(cluster)
+    client = workload.client("last words")
+    await cluster.restart("projector-1", "projector.read=kill@1")
+    await cluster.restart("projector-2", "projector.read=kill@1")
+    name = f"Last {workload.unique()}"
+    await client.command("createUser", {"name": name, "email": f"{name[5:]}@example.com"})
+    members = [cluster.members[name] for name in PROJECTORS]
+    dying = [asyncio.create_task(member.ended()) for member in members]
+    async with asyncio.timeout(10):  # the partition is free when the lease of a killed one is over
+        await asyncio.wait(dying, return_when=asyncio.FIRST_COMPLETED)
+    for name, member, task in zip(PROJECTORS, members, dying, strict=True):
+        task.cancel()
+        member.kill()
+        await member.ended()
+        cluster.start(name)
     client.close()
 
 
@@ -97,11 +118,15 @@ async def _losses(cluster: Cluster, workload: Workload) -> list[Violation]:
             async with cluster.redis() as redis:
                 await redis.flushall()
             await _stand_still(cluster)
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.5)
             cluster.heal()
         await cluster.postgres.kill()
         await cluster.postgres.start()
         await asyncio.sleep(0.3)
+    await settled(cluster)
+    async with cluster.redis() as redis:
+        names = [name async for name in redis.scan_iter(match="tandem:*:emails")]
+        await redis.delete(*names)
     return (await verdict(cluster, workload)).violations
 
 

@@ -21,6 +21,7 @@ from domain.ids import new_id
 from domain.log import EventLog, News
 from domain.store import Store, WriteModelUnavailable
 from readside import functions
+from readside.generations import Generations
 from readside.keys import POINTER, Keys
 from readside.projections import users
 from readside.projector import Projector
@@ -86,11 +87,27 @@ def no_version_gate() -> None:
 
 
 def rebuild_without_the_gate() -> None:
-    """A rebuild applies what it reads from the log and keeps no version, so the stream applies it again."""
+    """Until it serves, a generation applies whatever comes, from the log and from the stream."""
     _lua(
-        "redis.call('HSET', key, 'version', version)",
-        "if channel ~= '' then redis.call('HSET', key, 'version', version) end",
+        "if version <= have then return DUPLICATE end",
+        "if version <= have and redis.call('HEXISTS', counters, 'ungated') == 0 then return DUPLICATE end",
     )
+    build, serve = _get(Generations, "build"), _get(Generations, "serve")
+
+    async def built(self: Generations, consumer: str) -> Keys | None:
+        keys: Keys | None = await build(self, consumer)
+        if keys is not None:
+            await _get(self, "_redis").hset(keys.counters, "ungated", 1)
+        return keys
+
+    async def served(self: Generations, keys: Keys) -> bool:
+        flipped: bool = await serve(self, keys)
+        if flipped:
+            await _get(self, "_redis").hdel(keys.counters, "ungated")
+        return flipped
+
+    _set(Generations, "build", built)
+    _set(Generations, "serve", served)
 
 
 def acknowledge_before_applying() -> None:
@@ -208,6 +225,15 @@ def no_version_guard() -> None:
     rows.WRITE = _cut(rows.WRITE, "where u.version = $2", "where u.version = $2 or true")
 
 
+def losses_unnoticed() -> None:
+    """Nobody looks whether Redis still has what it was given."""
+
+    async def unseen(*_: object) -> None:
+        pass
+
+    _set(Generations, "check", unseen)
+
+
 MUTANTS: dict[str, Patch] = {
     patch.__name__: patch
     for patch in (
@@ -224,5 +250,6 @@ MUTANTS: dict[str, Patch] = {
         answer_from_any_generation,
         min_version_ignored,
         no_version_guard,
+        losses_unnoticed,
     )
 }
