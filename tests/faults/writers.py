@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import asyncpg
 
@@ -20,14 +21,14 @@ HOLD = 0x401D
 """The number of the advisory lock that stands between insert and COMMIT."""
 
 # Deferred, so that every row is written when it waits, and whoever waits stands within its COMMIT.
-_TRIGGER = f"""
+_TRIGGER = """
     create function hold_commit() returns trigger language plpgsql as $$
     begin
-        perform pg_advisory_xact_lock_shared({HOLD});
+        perform pg_advisory_xact_lock_shared(%(lock)s);
         return null;
     end $$;
     create constraint trigger hold_commit after insert on events
-        deferrable initially deferred for each row execute function hold_commit();
+        deferrable initially deferred for each row when (%(when)s) execute function hold_commit();
 """
 
 
@@ -84,6 +85,11 @@ class Hold:
             for table in ("users", "commands", "events")
         }
 
+    async def positions(self) -> list[UUID]:
+        """Whose the events are, in the order in which their positions were drawn."""
+        rows = await self._connection.fetch("select user_id from events order by position")
+        return [row["user_id"] for row in rows]
+
     async def _until(self, query: str, *arguments: object) -> None:
         async with asyncio.timeout(30):
             while not await self._connection.fetchval(query, *arguments):
@@ -91,11 +97,11 @@ class Hold:
 
 
 @asynccontextmanager
-async def held_commits(database_url: str) -> AsyncIterator[Hold]:
-    """From here on every COMMIT of an event waits; at the end, at the latest, it goes on."""
+async def held_commits(database_url: str, when: str = "true") -> AsyncIterator[Hold]:
+    """From here on the COMMIT of every event waits `when` its row is so, until the end at the latest."""
     connection = await asyncpg.connect(database_url)
     try:
-        await connection.execute(_TRIGGER)
+        await connection.execute(_TRIGGER % {"lock": HOLD, "when": when})
         await connection.execute("select pg_advisory_lock($1)", HOLD)
         yield Hold(connection)
     finally:
