@@ -16,9 +16,10 @@ from rich.console import Console
 
 from api import logs
 from api.composition import Role
-from api.process import Fallen, listen, run, stop_signals, unless
+from api.process import listen, run, stop_signals, unless
 from api.schema import sdl
 from api.settings import Settings
+from api.workers import Fallen
 from domain.migrate import MigrationError, check, migrate
 
 ALL = frozenset(Role)

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from api import drivers
 from api.app import create_app
 from api.context import Context
-from api.workers import Bell, end, forever
+from api.workers import Bell, Fallen, end, forever
 from domain.log import EventLog
 from domain.relay import Relay
 from domain.store import Store
@@ -65,6 +65,7 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
         )
         bell = Bell(POLL)
         service = Service()
+        service.loops["eviction"] = lambda: _refuse_eviction(settings)
         if Role.RELAY in roles:
             redis = await stack.enter_async_context(drivers.redis_for_cursors(settings))
             _add_relay(service, settings, pool, redis, changes, bell)
@@ -142,6 +143,32 @@ def _projecting(projector: Projector, partition: int) -> Callable[[], Coroutine[
             )
 
     return run
+
+
+async def _refuse_eviction(settings: Settings) -> None:
+    """A Redis that may forget keys is none to work with. Asked once, as soon as it answers."""
+    policy = None
+    while policy is None:
+        policy = await _eviction_policy(settings)
+    if policy != "noeviction":
+        raise Fallen(
+            f"Redis may evict keys of the read model (its maxmemory-policy is {policy}):"
+            " set maxmemory-policy to noeviction, and start again."
+        )
+    await asyncio.Event().wait()
+
+
+async def _eviction_policy(settings: Settings) -> str | None:
+    """None, after a pause, if Redis does not answer. Where it must not be asked, it is trusted."""
+    async with drivers.redis_for_functions(settings) as redis:
+        try:
+            memory: Any = await redis.info("memory")
+        except NoPermissionError:
+            return "noeviction"
+        except (RedisError, OSError):
+            await asyncio.sleep(1.0)
+            return None
+    return str(memory.get("maxmemory_policy", "noeviction"))
 
 
 async def _pass_on(changes: Changes, bell: Bell) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import uvicorn
 
 from api.composition import Role, compose
-from api.workers import end
+from api.workers import Fallen, end
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from api.settings import Settings
 
 T = TypeVar("T")
-
-
-class Fallen(Exception):
-    """A part of the process has ended by itself; str() is one sentence."""
 
 
 class _Server(uvicorn.Server):

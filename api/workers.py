@@ -32,6 +32,10 @@ _SWALLOWED = 1.0
 _log = structlog.get_logger(__name__)
 
 
+class Fallen(Exception):
+    """A part of the process has ended by itself; str() is one sentence."""
+
+
 async def forever(
     name: str, run_once: Callable[[], Awaitable[bool | int]], idle: Callable[[], Awaitable[object]]
 ) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import httpx
 import pytest
+from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
@@ -188,6 +189,21 @@ async def test_a_role_with_other_partitions_is_refused(
     assert "tandem migrate" in await refused(
         "relay", DATABASE_URL=empty_database_url, REDIS_URL=redis_url
     )
+
+
+@pytest.mark.parametrize("role", ["serve", "api", "relay", "projector"])
+async def test_a_redis_that_may_evict_is_one_sentence(
+    database_url: str, redis_url: str, role: str
+) -> None:
+    urls = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "PORT": "0"}
+    async with Redis.from_url(redis_url) as redis:
+        await redis.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            said = await refused(role, LOG_FORMAT="json", **urls)
+        finally:
+            await redis.config_set("maxmemory-policy", "noeviction")
+    assert "allkeys-lru" in said
+    assert "set maxmemory-policy to noeviction" in said
 
 
 async def test_a_start_that_waits_can_be_stopped(place: Path, database_url: str) -> None:
