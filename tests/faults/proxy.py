@@ -143,11 +143,11 @@ class Proxy:
 
     def truncate_next(self, match: str = "") -> Fault:
         """Half of the next matching answer arrives, and then the end of the connection."""
-        return self._arm(Fault(match, _truncate))
+        return self.arm(Fault(match, _truncate))
 
     def swallow_next(self, match: str = "") -> Fault:
         """The next matching request is carried out; its answer is lost, and its link is cut."""
-        return self._arm(Fault(match, lambda link, _: link.cut()))
+        return self.arm(Fault(match, lambda link, _: link.cut()))
 
     def cut_at_commit(self) -> Fault:
         """PostgreSQL: the next write is committed, and nobody hears of it."""
@@ -156,8 +156,12 @@ class Proxy:
     def hold_next(self, match: str = "") -> Held:
         """The next matching request is carried out, and its answer waits until it is released."""
         held = Held(match)
-        self._arm(held)
+        self.arm(held)
         return held
+
+    def arm(self, fault: Fault) -> Fault:
+        self.armed.append(fault)
+        return fault
 
     def heal(self) -> None:
         """An honest proxy again: nothing is armed, held, refused or slow."""
@@ -222,10 +226,6 @@ class Proxy:
                 await loop.create_connection(lambda: link.server, *self._server)
         except OSError:
             link.end()
-
-    def _arm(self, fault: Fault) -> Fault:
-        self.armed.append(fault)
-        return fault
 
 
 def _truncate(link: Link, answer: bytes) -> None:
