@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 
 from domain.migrate import check, migrations
+from tests.faults.members import Programs
 from tests.processes import TANDEM, running
 from tests.stores import PARTITIONS
 
@@ -30,6 +31,7 @@ WAITING = """
       and cardinality(pg_blocking_pids(pid)) > 0
 """
 TAKING_TURNS = "select count(*) = $1 from pg_locks where locktype = 'advisory' and not granted"
+ALONE = "select count(*) = 1 from pg_stat_activity where datname = current_database()"
 
 
 @pytest.fixture
@@ -105,4 +107,23 @@ async def test_of_two_processes_one_migrates_and_the_other_goes_on_from_there(
     applied = {name: (tmp_path / name).read_text().count("applied") for name in ("first", "second")}
     everything = len(migrations())
     assert applied == {"first": 0 if killed else everything, "second": everything if killed else 0}
+    await check(witness, PARTITIONS)
+
+
+@pytest.mark.parametrize("point", ["migrate.executed", "migrate.noted"])
+async def test_a_migration_killed_before_its_commit_leaves_nothing_and_the_next_goes_through(
+    empty_database_url: str,
+    witness: asyncpg.Connection,
+    started: Programs,
+    tmp_path: Path,
+    point: str,
+) -> None:
+    env = {"DATABASE_URL": empty_database_url, "PARTITIONS": str(PARTITIONS)}
+    for failpoints, left in ((f"{point}=kill", 0), ("", len(migrations()))):
+        environment = {**env, "FAILPOINTS": failpoints}
+        member = started.start("migrate", ["migrate"], environment, tmp_path / "migrate.log")
+        async with asyncio.timeout(30):
+            await member.ended()
+        await until(witness, ALONE)
+        assert await witness.fetchval("select count(*) from migrations") == left
     await check(witness, PARTITIONS)
