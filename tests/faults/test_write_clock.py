@@ -16,7 +16,6 @@ import api.composition
 import domain.ids
 import readside.generations
 from api.settings import Settings
-from readside.generations import new_generation
 from readside.keys import Partition
 from tests.acceptance.service import Client, running
 from tests.faults.evidence import Evidence
@@ -138,16 +137,6 @@ async def all_other(settings: Settings, before: list[str], *, older: bool) -> li
             await asyncio.sleep(0.05)
     assert (max(now) < min(before)) is older
     return now
-
-
-def test_names_of_generations_differ_though_the_clock_stands_still_or_goes_back(
-    clock: Clock,
-) -> None:
-    names = set()
-    for step in range(200):
-        clock.off = backwards(step % 3)
-        names.add(new_generation())
-    assert len(names) == 200
 
 
 def test_ids_are_new_though_the_clock_goes_back(clock: Clock) -> None:
