@@ -189,11 +189,17 @@ class Projector:
     ) -> list[tuple[str, dict[str, str]]]:
         return await entries(self._reader, keys, CONSUMER, start, count=COUNT, block=block)
 
-    async def _open(self, gate: Gate, entry: str, fields: dict[str, str]) -> Delivery | None:
+    async def _open(self, gate: Gate, entry: str, fields: dict[str, str] | None) -> Delivery | None:
         """The envelope in an entry. What is none was not written by a relay: it is passed over, loudly."""
+        if (
+            not fields
+        ):  # read before, and trimmed since: not counted as taken, so that it will be missed
+            _log.warning("projector.entry_lost", partition=self._partition.number, entry=entry)
+            await self._reader.xack(self._partition.stream, gate.keys.generation, entry)
+            return None
         try:
             return Delivery(_envelope.decode(fields["e"]), entry)
-        except (msgspec.MsgspecError, KeyError, TypeError):
+        except (msgspec.MsgspecError, KeyError):
             _log.error("projector.not_an_envelope", partition=self._partition.number, entry=entry)
             await gate.pass_over(entry)
             return None

@@ -6,13 +6,14 @@ import asyncio
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from api.embedded.locks import locked, opened
 from tests.faults.cluster import PARTITIONS, Cluster, cluster
 from tests.faults.members import programs
 from tests.faults.stores import made_template
@@ -34,13 +35,25 @@ def started() -> Iterator[Programs]:
 @pytest.fixture(scope="session")
 def template() -> Iterator[Path]:
     """A migrated data directory of PostgreSQL."""
-    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=fast_temp()) as place:
+    with _place() as place:
         with ThreadPoolExecutor(1) as thread:  # a test's event loop may not be running yet
-            made = thread.submit(lambda: asyncio.run(made_template(Path(place), PARTITIONS)))
+            making = made_template(place / "template", PARTITIONS)
+            made = thread.submit(lambda: asyncio.run(making))
         yield made.result()
 
 
 @pytest.fixture
 def make(started: Programs, template: Path) -> Iterator[Make]:
-    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=fast_temp()) as place:
-        yield partial(cluster, Path(place), started, template)
+    with _place() as place:
+        yield partial(cluster, place, started, template)
+
+
+@contextmanager
+def _place() -> Iterator[Path]:
+    """A directory that goes with us: held by a lock, so that the next run sweeps away what a kill left."""
+    with (
+        tempfile.TemporaryDirectory(prefix=PREFIX, dir=fast_temp()) as place,
+        opened(Path(place) / "servers.lock") as descriptor,
+    ):
+        assert locked(descriptor)
+        yield Path(place)

@@ -18,14 +18,18 @@ import asyncpg
 import msgspec
 from redis.asyncio import Redis
 
-from domain.commands.erase_user import EraseUser
 from domain.log import EventLog
-from domain.store import Store
 from readside.gate import Gate
 from readside.generations import Generations
 from readside.projector import Projector
 from readside.rebuild import Rebuild
 from readside.stream import RedisStream
+
+COMMIT = "insert into events"
+"""In the one statement of the store that writes."""
+
+ERASED_AT = 8
+"""The place of its argument that only an erasure sets, from 0."""
 
 Action = Literal["kill", "stop", "raise"]
 """SIGKILL to itself; SIGSTOP to itself until somebody continues it; a ConnectionError, as weather has it."""
@@ -43,8 +47,12 @@ class Seam(msgspec.Struct, frozen=True):
     """Only calls that answer something count."""
 
 
-def _erases(_: object, command: object, *__: object) -> bool:
-    return isinstance(command, EraseUser)
+def _writes(_: object, sql: str, *__: object, **___: object) -> bool:
+    return COMMIT in sql
+
+
+def _erases(_: object, sql: str, *values: object, **__: object) -> bool:
+    return COMMIT in sql and values[ERASED_AT] is not None
 
 
 def _first_migration(_: object, sql: str, *__: object, **___: object) -> bool:
@@ -60,10 +68,10 @@ def _rebuilding(*_: object, publish: bool, **__: object) -> bool:
 
 
 POINTS: dict[str, Seam] = {
-    "store.before_commit": Seam(Store, "_write", "before"),
-    "store.committed": Seam(Store, "_write", "after"),
-    "erase.before_commit": Seam(Store, "_write", "before", _erases),
-    "erase.committed": Seam(Store, "_write", "after", _erases),
+    "store.before_commit": Seam(asyncpg.Connection, "fetchrow", "before", _writes),
+    "store.committed": Seam(asyncpg.Connection, "fetchrow", "after", _writes),
+    "erase.before_commit": Seam(asyncpg.Connection, "fetchrow", "before", _erases),
+    "erase.committed": Seam(asyncpg.Connection, "fetchrow", "after", _erases),
     "relay.read": Seam(EventLog, "since", "after"),
     "relay.read_page": Seam(EventLog, "page", "after"),
     "relay.before_begin": Seam(RedisStream, "begin", "before"),

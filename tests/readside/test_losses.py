@@ -121,6 +121,18 @@ async def test_an_entry_trimmed_among_others_is_missed_too(world: World) -> None
         assert (await world.hash_of(BOB))["name"] == "Rob"
 
 
+async def test_an_entry_trimmed_after_it_was_read_is_missed_too(world: World) -> None:
+    async with world.projector() as projector:
+        old, _ = await filled(world, projector)
+        world.commit(ALICE, UserRenamed(name="Alicia"))
+        await world.relay()
+        assert await world.read_and_die() == 1
+        await world.redis.xtrim(STREAM, maxlen=0, approximate=False)
+    async with world.projector() as heir:
+        await after(world, heir, old)
+        assert (await world.hash_of(ALICE))["name"] == "Alicia"
+
+
 async def test_while_lost_entries_are_searched_the_old_generation_answers(world: World) -> None:
     async with world.projector() as projector:
         old, _ = await filled(world, projector)
