@@ -12,6 +12,7 @@ import gc
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 import msgspec
@@ -32,14 +33,21 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 def main() -> None:
     die_with_parent()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel forgets whoever has ended
     gc.freeze()
     for line in iter(_line, b""):
+        _bury()
         wanted = msgspec.json.decode(line, type=Wanted)
         pid = os.fork()
         if pid == 0:
             _become(wanted)
         os.write(1, b"%d\n" % pid)
+
+
+def _bury() -> None:
+    """Forgets whoever has ended; not sooner, so that a process that ends at once can still be looked at."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _line() -> bytes:
@@ -54,7 +62,6 @@ def _become(wanted: Wanted) -> NoReturn:
     status = 1
     try:
         die_with_parent()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
         log = os.open(wanted.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
