@@ -41,3 +41,18 @@ async def as_the_log(settings: Settings, *, within: float = 15.0) -> Evidence:
 def mentions(evidence: Evidence, word: str) -> list[str]:
     """The keys in Redis that hold a word, in their names or values."""
     return [key for key, value in evidence.keys.items() if word in key or word in str(value)]
+
+
+async def forgotten(settings: Settings, *words: str, within: float = 15.0) -> Evidence:
+    """All there is, once it is as the log, and no key of any generation holds any of these words."""
+    found: list[str] = []
+    try:
+        async with asyncio.timeout(within):
+            while True:
+                evidence = await as_the_log(settings, within=within)
+                found = [key for word in words for key in mentions(evidence, word)]
+                if not found:
+                    return evidence
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"still there: {found}") from None
