@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import Sequence
@@ -37,6 +38,9 @@ def fingerprint(modules: Sequence[ModuleType]) -> str:
             if not line.lstrip().startswith(("#", "--")) and line.strip():
                 digest.update(f"{line.rstrip()}\n".encode())
     return digest.hexdigest()[:12]
+
+
+_GENERATION = re.compile("[0-9a-f]+-[0-9a-f]{4}")
 
 
 def new_generation() -> str:
@@ -118,16 +122,21 @@ class Generations:
         return removed
 
     async def sweep(self) -> int:
-        """Removes keys of generations that nobody knows any more; answers how many.
+        """Removes groups and keys of generations that nobody knows any more; answers how many.
 
-        A generation is known before it has keys: so what is known is asked for behind each look at the keys.
+        A generation is known as soon as it has them: so what is known is asked for behind each look.
         """
         place = self._partition
         cursor, removed = 0, 0
+        groups = [str(group["name"]) for group in await self._groups()]
+        known: Any = await self._redis.hgetall(place.generations)
+        for name in groups:  # other groups than ours may read along
+            if _GENERATION.fullmatch(name) and name not in known:
+                removed += await self._redis.xgroup_destroy(place.stream, name)
         while True:
             found: Any = await self._redis.scan(cursor, match=f"{place.prefix}:*", count=1000)
             cursor, names = found
-            known: Any = await self._redis.hgetall(place.generations)
+            known = await self._redis.hgetall(place.generations)
             orphans = [name for name in names if _generation_of(name, place) not in {None, *known}]
             if orphans:
                 removed += await self._redis.unlink(*orphans)

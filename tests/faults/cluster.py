@@ -57,7 +57,7 @@ class Cluster:
         self.to_postgres, self.to_redis = wires
         self.members: dict[str, Member] = {}
         self.port = _free_port()
-        self._place = place
+        self.place = place
         self._programs = programs
         self._environment = {
             "HOST": HOST,
@@ -77,7 +77,7 @@ class Cluster:
         member = self.members.get(name)
         assert member is None or not member.running, f"{name} runs already"
         env = {**self._environment, "FAILPOINTS": failpoints}
-        log = self._place / f"{name}.log"
+        log = self.place / f"{name}.log"
         self.members[name] = self._programs.start(name, [VERBS[name]], env, log)
         return self.members[name]
 
@@ -137,7 +137,7 @@ class Cluster:
             for member in self.members.values()
             if not member.running and not member.expected_to_end
         ]
-        for log in sorted(self._place.glob("*.log")):
+        for log in sorted(self.place.glob("*.log")):
             if log.stem in VERBS:
                 found += [f"{log.stem}: {line}" for line in _unexpected(log)]
         return found

@@ -24,12 +24,21 @@ async def under_load(
     cluster: Cluster, *, seed: int = 1, lossy: bool = False
 ) -> AsyncIterator[Workload]:
     """Clients are at work inside; on the way out everything heals and no promise must have been broken."""
-    workload = Workload(cluster.port, History(lossy=lossy), seed=seed, clients=6, people=25)
+    workload = load_of(cluster, seed=seed, lossy=lossy)
     await at_rest(cluster, within=20.0)
     await slow_commits(cluster)
     async with workload.running():
         await acknowledged(workload, WARM)
         yield workload
+    await judge(cluster, workload)
+
+
+def load_of(cluster: Cluster, *, seed: int = 1, lossy: bool = False) -> Workload:
+    return Workload(cluster.port, History(lossy=lossy), seed=seed, clients=6, people=25)
+
+
+async def judge(cluster: Cluster, workload: Workload) -> None:
+    """Fails with every promise that was broken."""
     judged = await verdict(cluster, workload)
     assert not judged.violations, "\n".join(f"{v.rule}: {v.what}" for v in judged.violations)
 

@@ -95,6 +95,10 @@ class Proxy:
         for link in list(self.links):
             link.cut()
 
+    def lead_to(self, url: str) -> None:
+        """From now on new links lead to another server, as after a failover."""
+        self._server = address_of(url)
+
     def refuse(self) -> None:
         """Every link ends, and new ones are closed at once, until `accept`."""
         self._refusing = True

@@ -216,6 +216,7 @@ async def test_a_user_made_anew_is_not_shown_half_way(
 async def test_keys_of_forgotten_generations_are_swept(world: World) -> None:
     async with world.projector() as projector:
         old, _ = await filled(world, projector)
+        await world.redis.xgroup_create(STREAM, "of somebody else")
         await world.redis.delete(Partition(0).generations)
         await world.settle(projector)
         new = await world.serving()
@@ -223,6 +224,8 @@ async def test_keys_of_forgotten_generations_are_swept(world: World) -> None:
         assert await world.generations().sweep() >= 0
         left = [key async for key in world.redis.scan_iter(match=old.of("*"))]
         assert left == []
+        groups = [group["name"] for group in await world.redis.xinfo_groups(STREAM)]
+        assert sorted(groups) == sorted(["of somebody else", new.generation])
         assert await contents(world.redis, new) != {}
         assert await world.redis.exists(Partition(0).owner("any")) == 0
 
