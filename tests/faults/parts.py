@@ -36,16 +36,11 @@ class Wires:
     straight: Settings
 
     def settings(self, **others: Any) -> Settings:
-        """Through the proxies, and less patient than the service."""
+        """Through the proxies."""
         return Settings(
-            **{
-                "database_url": self.postgres.url,
-                "redis_url": self.redis.url,
-                "partitions": PARTITIONS,
-                "command_timeout": 0.4,
-                "read_timeout": 0.4,
-                **others,
-            }
+            database_url=self.postgres.url,
+            redis_url=self.redis.url,
+            **{"partitions": PARTITIONS, **others},
         )
 
     def heal(self) -> None:

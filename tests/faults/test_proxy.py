@@ -289,13 +289,18 @@ async def test_the_end_of_a_server_is_not_told_in_a_black_hole(
         assert await end == b""
 
 
+async def until_alone(past: Redis) -> None:
+    """Returns once the server has done with everybody else."""
+    async with asyncio.timeout(10):
+        while len(await past.client_list(_type="normal")) > 1:
+            pass
+
+
 async def test_a_half_open_link_is_gone_for_the_server_alone(
     to_redis: Proxy, through: Redis, past: Redis
 ) -> None:
     to_redis.half_open()
-    async with asyncio.timeout(10):
-        while len(await past.client_list(_type="normal")) > 1:
-            pass
+    await until_alone(past)
     asked = asyncio.create_task(counted(through))
     assert not (await asyncio.wait([asked], timeout=0.1))[0]
     async with Redis.from_url(to_redis.url) as newcomer:
@@ -333,7 +338,7 @@ async def test_leaving_ends_everything_that_it_has_opened(redis_url: str, kind: 
             async with bare(wire.url), bare(wire.url):
                 await wire.close()
         assert not wire.sides
-        assert len(await past.client_list(_type="normal")) == 1
+        await until_alone(past)
     assert asyncio.all_tasks() == before
     with pytest.raises(OSError, match=r"."):
         async with bare(wire.url):

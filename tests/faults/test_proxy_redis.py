@@ -142,12 +142,12 @@ async def test_a_command_cut_at_any_byte_is_carried_out_only_if_it_was_whole(
             writer.write(asked)
             await reader.read()
             assert fault.fired.is_set()
-        await nobody_else(past)
+        await until_alone(past)
         assert await past.get("n") == (b"1" if size == len(asked) else None)
 
 
-async def nobody_else(past: Redis) -> None:
-    """Returns once the server has done with every other client."""
+async def until_alone(past: Redis) -> None:
+    """Returns once the server has done with everybody else."""
     async with asyncio.timeout(10):
         while len(await past.client_list(_type="normal")) > 1:
             pass
