@@ -40,12 +40,12 @@ def fingerprint(modules: Sequence[ModuleType]) -> str:
     return digest.hexdigest()[:12]
 
 
-_GENERATION = re.compile("[0-9a-f]+-[0-9a-f]{4}")
+_GENERATION = re.compile("[0-9a-f]+-[0-9a-f]{8}")
 
 
 def new_generation() -> str:
-    """A name that was never used, also not before Redis was emptied. They sort by age."""
-    return f"{time.time_ns() // 1_000_000:x}-{secrets.token_hex(2)}"
+    """A name that was never used, also not before Redis was emptied. It begins with the time, for people."""
+    return f"{time.time_ns() // 1_000_000:x}-{secrets.token_hex(4)}"
 
 
 def _generation_of(key: str, partition: Partition) -> str | None:

@@ -22,16 +22,16 @@ async def told(workload: Workload, code: str, *, within: float = 10.0) -> None:
 async def test_a_redis_without_memory_answers_and_takes_up_again(make: Make) -> None:
     async with make() as cluster, under_load(cluster) as workload, cluster.redis() as redis:
         await redis.config_set("maxmemory", "1mb")
-        await acknowledged(workload, 50)
-        await answered(workload, 50)
+        await acknowledged(workload, 20)
+        await answered(workload, 20)
         await redis.config_set("maxmemory", "0")
 
 
 async def test_a_redis_that_takes_no_writes_answers_and_takes_up_again(make: Make) -> None:
     async with make() as cluster, under_load(cluster) as workload, cluster.redis() as redis:
         await redis.config_set("min-replicas-to-write", "1")  # NOREPLICAS
-        await acknowledged(workload, 50)
-        await answered(workload, 50)
+        await acknowledged(workload, 20)
+        await answered(workload, 20)
         await redis.config_set("min-replicas-to-write", "0")
 
 
@@ -39,8 +39,8 @@ async def test_a_redis_turned_replica_answers_and_takes_up_again(make: Make) -> 
     async with make() as cluster, under_load(cluster) as workload, cluster.redis() as redis:
         await redis.config_set("replica-serve-stale-data", "yes")
         await redis.replicaof("127.0.0.1", "1")  # where nobody is: it only turns READONLY
-        await acknowledged(workload, 50)
-        await answered(workload, 50)
+        await acknowledged(workload, 20)
+        await answered(workload, 20)
         await redis.replicaof("NO", "ONE")
 
 
@@ -62,17 +62,17 @@ async def test_a_silent_redis_is_told_in_time_and_commands_go_on(make: Make) -> 
     async with make() as cluster, under_load(cluster) as workload:
         cluster.to_redis.blackhole()
         await told(workload, UNAVAILABLE)
-        await acknowledged(workload, 50)
+        await acknowledged(workload, 20)
         cluster.to_redis.flow()
-        await answered(workload, 50)
+        await answered(workload, 20)
 
 
 async def test_links_to_redis_that_are_half_open_are_left(make: Make) -> None:
     async with make() as cluster, under_load(cluster) as workload:
         cluster.to_redis.half_open()
         await told(workload, UNAVAILABLE)
-        await acknowledged(workload, 50)
-        await answered(workload, 50, within=30.0)
+        await acknowledged(workload, 20)
+        await answered(workload, 20, within=30.0)
 
 
 async def test_without_redis_at_the_start_commands_are_carried_out(make: Make) -> None:
@@ -83,8 +83,8 @@ async def test_without_redis_at_the_start_commands_are_carried_out(make: Make) -
         await cluster.answers()
         workload = load_of(cluster)
         async with workload.running():
-            await acknowledged(workload, 50)
+            await acknowledged(workload, 20)
             await told(workload, UNAVAILABLE)
             await cluster.valkey.start()
-            await answered(workload, 50)
+            await answered(workload, 20)
         await judge(cluster, workload)
