@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -42,6 +43,10 @@ AWAY = (
     asyncpg.TargetServerAttributeNotMatched,  # what answers is a standby
 )
 """What asyncpg raises when PostgreSQL is away, restarting, full, locked, or not the one that takes writes."""
+
+
+_RETURNING = 1.0
+"""Seconds that PostgreSQL has to end a statement that was given up; then its connection is closed."""
 
 
 class WriteModelUnavailable(Exception):
@@ -199,7 +204,10 @@ class Store:
         except AWAY as error:
             raise WriteModelUnavailable(when_away) from error
         finally:
-            await self._pool.release(connection)
+            with suppress(
+                TimeoutError
+            ):  # a statement that was given up may not end; its connection does
+                await self._pool.release(connection, timeout=_RETURNING)
 
 
 def _is_lost(connection: PoolConnectionProxy) -> bool:

@@ -20,6 +20,9 @@ _SILENT = "tandem:silent"
 _PAUSE = 0.2
 """Seconds between attempts to reach Redis."""
 
+_SILENCE = 5.0
+"""Seconds without a message after which Redis is asked whether it is there; after as many more it is not."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -124,9 +127,13 @@ class Changes:
             self._pubsub = None
 
     async def _receive(self, pubsub: Any) -> None:
+        asked = False
         while True:
-            message = await pubsub.get_message(timeout=None)
-            if message is None:
+            message = await pubsub.get_message(timeout=_SILENCE)
+            if message is None and asked:
+                raise ConnectionError("Redis does not answer any more")
+            if asked := message is None:
+                await pubsub.ping()
                 continue
             for subscription in self._listeners.get(message["channel"], ()):
                 if message["type"] == "subscribe":

@@ -168,6 +168,18 @@ async def test_a_write_that_arrives_after_its_retry_changes_nothing(
     assert await past.ask(COMMANDS[name](user_id, order_id)) == answer
 
 
+async def test_a_command_that_nobody_answers_is_given_up_when_its_time_is_over(
+    wire: Proxy,
+) -> None:
+    async with model_at(wire.url, seconds=3.0) as model:
+        await warm(model)
+        wire.blackhole()
+        async with asyncio.timeout(3.0 + 2.5):  # and not after the time limit once more
+            with pytest.raises(WriteModelUnavailable):
+                await model.ask(create("Bob", "bob@example.com"))
+        wire.flow(drop=True)
+
+
 async def warm(hasty: WriteModel) -> None:
     """It has a connection on which its statements are prepared."""
     await persistently(hasty, lambda: create("Warm", "warm@example.com", key="warm"))

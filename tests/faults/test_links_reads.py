@@ -14,6 +14,7 @@ from api import drivers
 from domain.commands.complete_order import CompleteOrder
 from domain.commands.rename_user import RenameUser
 from domain.events import UserId
+from readside import changes as changing
 from readside.errors import ReadModelUnavailable
 from readside.projections import customers, directory, emails, orders, users
 from readside.reader import Reads
@@ -192,6 +193,24 @@ async def test_whoever_is_cancelled_leaves_no_answer_behind_for_others(
                 task.cancel()
             for outcome in await asyncio.gather(*asked, return_exceptions=True):
                 assert outcome is None or isinstance(outcome, asyncio.CancelledError)
+
+
+async def test_a_listening_link_that_is_half_open_is_left(
+    ways: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changing, "_SILENCE", 0.1)
+    async with parts(ways.settings(), ways.straight):
+        await listening(ways, 1)
+        ways.redis.half_open()
+        await listening(ways, 2)
+        ways.heal()
+
+
+async def listening(ways: Wires, times: int) -> None:
+    """Returns once somebody has begun to listen so many times."""
+    async with asyncio.timeout(10):
+        while ways.redis.asked["SUBSCRIBE tandem:silent"] < times:
+            await asyncio.sleep(0.01)
 
 
 async def test_on_links_that_are_half_open_reads_say_so_in_time_and_then_are_right(

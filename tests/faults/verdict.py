@@ -52,13 +52,19 @@ async def settled(cluster: Cluster, *, within: float = RECOVERS_WITHIN) -> float
     return await at_rest(cluster, within=within)
 
 
+async def _users(cluster: Cluster) -> list[str]:
+    """Everybody, also those of whom no client was told."""
+    async with cluster.database() as connection:
+        return [str(row["id"]) for row in await connection.fetch("select id from users")]
+
+
 async def verdict(
     cluster: Cluster, workload: Workload, *, within: float = RECOVERS_WITHIN
 ) -> Verdict:
     """Judges the run so far. No client may be at work."""
     recovered_after = await settled(cluster, within=within)
     began = time.monotonic() - recovered_after
-    await workload.read_everyone(within=60.0)
+    await workload.read_everyone(await _users(cluster), within=60.0)
     while True:
         recovered_after = time.monotonic() - began
         await at_rest(cluster, within=within)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -73,18 +73,18 @@ class Workload:
             stop.set()
             await asyncio.gather(*tasks)
 
-    async def read_everyone(self, *, within: float) -> None:
-        """Every user, until each is answered: whoever reads finds what is lost, and has it mended."""
+    async def read_everyone(self, users: Iterable[str], *, within: float) -> None:
+        """Until each of them is answered: whoever reads finds what is lost, and has it mended."""
         client = self.client(f"reader {self.unique()}")
         async with asyncio.timeout(within):
-            for person in self._known:
-                while await self._missing(client, person):
+            for user in users:
+                while await self._missing(client, user):
                     await asyncio.sleep(0.05)
         client.close()
 
-    async def _missing(self, client: Client, person: Person) -> bool:
-        seen = await client.query("user", id=person.id)
-        return seen.code is not None or not await client.sees_orders(person.id)
+    async def _missing(self, client: Client, user: str) -> bool:
+        seen = await client.query("user", id=user)
+        return seen.code is not None or not await client.sees_orders(user)
 
     async def _work(self, number: int, stop: asyncio.Event) -> None:
         # Another seed in each round of the same client, so that a long run does not repeat itself.
