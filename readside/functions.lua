@@ -51,30 +51,6 @@ local function gone()
   return redis.error_reply('GONE this generation of the read model is no longer kept')
 end
 
--- Whether a generation's group has dealt with the whole stream, and how many entries were added to it in all;
--- nil if there is no such group.
-local function position(stream, generation)
-  if redis.call('EXISTS', stream) == 0 then return nil end
-  local added = named(redis.call('XINFO', 'STREAM', stream))['entries-added']
-  for _, flat in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
-    local group = named(flat)
-    if group.name == generation then
-      local unread = redis.call('XRANGE', stream, '(' .. group['last-delivered-id'], '+', 'COUNT', 1)
-      return #unread + group.pending == 0, added
-    end
-  end
-end
-
--- The flip: from now on readers of this code version are answered from this generation. Only one that has
--- dealt with the whole stream may serve: it is at least as new as whatever served before.
--- KEYS stream, generations   ARGV generation, fingerprint   -> 1 done, 0 it is behind, or an error GONE
-local function serve(keys, args)
-  if redis.call('HGET', keys[2], args[1]) ~= 'live' then return gone() end
-  if not position(keys[1], args[1]) then return 0 end
-  redis.call('HSET', keys[2], 'serving:' .. args[2], args[1])
-  return 1
-end
-
 -- Nobody is answered from this generation any more, and whoever works on it hears that it is gone.
 local function void(generations, generation)
   redis.call('HSET', generations, generation, 'void')
@@ -82,6 +58,45 @@ local function void(generations, generation)
     if name == generation then redis.call('HDEL', generations, field) end
   end
   return gone()
+end
+
+-- Whether a generation is neither void nor removed. One whose counters were lost is void by this very look.
+local function kept(generations, generation, counters)
+  if redis.call('HGET', generations, generation) ~= 'live' then return false end
+  if redis.pcall('HEXISTS', counters, 'before') == 1 then return true end
+  void(generations, generation)
+  return false
+end
+
+-- Unread entries are counted up to here: of a group that is further behind nobody can say what it has missed.
+local MANY = 500
+
+-- How many entries of the stream a generation has still to deal with, and how many it has missed, because they
+-- were trimmed before it had read or applied them; nil if it has no group.
+local function backlog(stream, generation, counters)
+  if redis.call('EXISTS', stream) == 0 then return nil end
+  local added = named(redis.call('XINFO', 'STREAM', stream))['entries-added']
+  local before, taken = unpack(redis.call('HMGET', counters, 'before', 'taken'))
+  for _, flat in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+    local group = named(flat)
+    if group.name == generation then
+      local unread = #redis.call('XRANGE', stream, '(' .. group['last-delivered-id'], '+', 'COUNT', MANY)
+      local left = group.pending + unread
+      return left, unread < MANY and added - before - (taken or 0) - left or 0
+    end
+  end
+end
+
+-- The flip: from now on readers of this code version are answered from this generation. Only one that has
+-- dealt with the whole stream may serve: it is at least as new as whatever served before.
+-- KEYS stream, generations, counters   ARGV generation, fingerprint   -> 1 done, 0 it is behind, or an error GONE
+local function serve(keys, args)
+  if not kept(keys[2], args[1], keys[3]) then return gone() end
+  local left, missed = backlog(keys[1], args[1], keys[3])
+  if not left or missed ~= 0 then return gone() end
+  if left > 0 then return 0 end
+  redis.call('HSET', keys[2], 'serving:' .. args[2], args[1])
+  return 1
 end
 
 -- How many members a key has; -1 if it is of a kind that no projection writes.
@@ -102,19 +117,15 @@ end
 -- its group a generation goes on serving until another is built.
 -- KEYS stream, generations, counters   ARGV generation   -> 1 nothing was, or an error GONE
 local function whole(keys, args)
-  if redis.call('HGET', keys[2], args[1]) ~= 'live' then return gone() end
-  local counters = named(redis.call('HGETALL', keys[3]))
-  if not counters.taken then return void(keys[2], args[1]) end
-  for field in pairs(counters) do
+  if not kept(keys[2], args[1], keys[3]) then return gone() end
+  for _, field in ipairs(redis.call('HKEYS', keys[3])) do
     local key = string.match(field, '^size:(.*)')
     if key and not as_recorded(keys[3], key) then return void(keys[2], args[1]) end
   end
-  local done, added = position(keys[1], args[1])
-  if done and counters.before + counters.taken ~= added then
-    redis.call('XGROUP', 'DESTROY', keys[1], args[1])
-    done = nil
-  end
-  return done == nil and gone() or 1
+  local left, missed = backlog(keys[1], args[1], keys[3])
+  if left and missed == 0 then return 1 end
+  if left then redis.call('XGROUP', 'DESTROY', keys[1], args[1]) end
+  return gone()
 end
 
 -- A verb that projections may use beside Redis commands: member has the index key `new`, and no other.
@@ -216,7 +227,7 @@ end
 -- KEYS stream, generations, parked, counters   ARGV generation, msgpack [[entry id or '', event or false]...]
 -- -> one number for each event, or an error GONE when the generation is void or gone, by now or by this call
 local function apply(keys, args)
-  if redis.call('HGET', keys[2], args[1]) ~= 'live' then return gone() end
+  if not kept(keys[2], args[1], keys[4]) then return gone() end
   local answers, done, watched = {}, {}, {}
   for i, item in ipairs(cmsgpack.unpack(args[2])) do
     local ok, answer = true, DUPLICATE

@@ -100,7 +100,7 @@ class Generations:
 
     async def serve(self, keys: Keys) -> bool:
         """From now on it answers readers; False if it has not read the whole stream yet. Raises Gone."""
-        names = [self._partition.stream, self._partition.generations]
+        names = [self._partition.stream, self._partition.generations, keys.counters]
         flipped = await self._functions.call("serve", names, keys.generation, self._fingerprint)
         return bool(flipped)
 

@@ -9,9 +9,10 @@ import pytest
 from domain.events import OrderCompleted, OrderPlaced, UserCreated, UserRenamed
 from readside import projector as projecting
 from readside.errors import ReadModelRebuilding
+from readside.functions import Gone
 from readside.keys import Keys, Partition
 from readside.projections import emails, orders, users
-from tests.readside.contents import contents
+from tests.readside.contents import contents, eventually
 from tests.readside.stories import order, user_in
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ async def filled(world: World, projector: Projector) -> tuple[Keys, dict[str, An
     keys = await world.serving()
     assert keys is not None
     return keys, await contents(world.redis, keys)
+
+
+async def serving_after(world: World, projector: Projector) -> Keys | None:
+    await world.settle(projector)
+    return await world.serving()
 
 
 async def after(world: World, projector: Projector, old: Keys) -> dict[str, Any]:
@@ -133,6 +139,38 @@ async def test_an_entry_trimmed_after_it_was_read_is_missed_too(world: World) ->
         assert (await world.hash_of(ALICE))["name"] == "Alicia"
 
 
+async def test_a_lost_entry_is_missed_though_there_is_always_more_to_read(world: World) -> None:
+    async with world.projector() as projector:
+        keys, _ = await filled(world, projector)
+        world.commit(ALICE, UserRenamed(name="Alicia"))
+        await world.relay()
+        await world.redis.xtrim(STREAM, maxlen=0, approximate=False)
+        world.commit(BOB, UserRenamed(name="Rob"))
+        await world.relay()
+        with pytest.raises(Gone):
+            await world.generations().check(keys)
+
+
+async def test_entries_that_were_read_and_not_yet_applied_are_not_missed(world: World) -> None:
+    async with world.projector() as projector:
+        keys, _ = await filled(world, projector)
+        world.commit(ALICE, UserRenamed(name="Alicia"), UserRenamed(name="Al"))
+        await world.relay()
+        await world.read_and_die()
+        world.commit(BOB, UserRenamed(name="Rob"))
+        await world.relay()
+        await world.generations().check(keys)
+
+
+async def test_a_group_far_behind_is_not_taken_for_one_that_missed_something(world: World) -> None:
+    async with world.projector() as projector:
+        keys, _ = await filled(world, projector)
+        world.commit(ALICE, *[UserRenamed(name=f"Alice {n}") for n in range(501)])
+        await world.relay()
+        await world.generations().check(keys)
+        assert await serving_after(world, projector) == keys
+
+
 async def test_while_lost_entries_are_searched_the_old_generation_answers(world: World) -> None:
     async with world.projector() as projector:
         old, _ = await filled(world, projector)
@@ -213,7 +251,7 @@ async def test_a_user_made_anew_is_not_shown_half_way(
         assert await world.redis.hget(keys.user(ALICE), "until") is None
 
 
-async def test_keys_of_forgotten_generations_are_swept(world: World) -> None:
+async def test_keys_of_forgotten_generations_are_swept_when_another_is_built(world: World) -> None:
     async with world.projector() as projector:
         old, _ = await filled(world, projector)
         await world.redis.xgroup_create(STREAM, "of somebody else")
@@ -221,13 +259,43 @@ async def test_keys_of_forgotten_generations_are_swept(world: World) -> None:
         await world.settle(projector)
         new = await world.serving()
         assert new is not None
-        assert await world.generations().sweep() >= 0
-        left = [key async for key in world.redis.scan_iter(match=old.of("*"))]
-        assert left == []
-        groups = [group["name"] for group in await world.redis.xinfo_groups(STREAM)]
-        assert sorted(groups) == sorted(["of somebody else", new.generation])
+        expected = sorted(["of somebody else", new.generation])
+
+        async def swept() -> bool:
+            left = [key async for key in world.redis.scan_iter(match=old.of("*"))]
+            groups = [group["name"] for group in await world.redis.xinfo_groups(STREAM)]
+            return not left and sorted(groups) == expected
+
+        await eventually(swept)
         assert await contents(world.redis, new) != {}
-        assert await world.redis.exists(Partition(0).owner("any")) == 0
+
+
+async def test_all_keys_are_looked_at_once_for_each_generation(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projecting, "_RETIRE_EVERY", 0.0)
+    async with world.projector() as projector:
+        generations = projector._generations  # noqa: SLF001
+        retire, sweep = generations.retire, generations.sweep
+        looks: list[str] = []
+
+        async def and_retire(keep: Keys) -> int:
+            looks.append("retire")
+            return await retire(keep)
+
+        async def and_sweep() -> int:
+            looks.append("sweep")
+            return await sweep()
+
+        async def looked_often() -> bool:
+            await projector.run_once()
+            return looks.count("retire") >= 5
+
+        monkeypatch.setattr(generations, "retire", and_retire)
+        monkeypatch.setattr(generations, "sweep", and_sweep)
+        await filled(world, projector)
+        await eventually(looked_often)
+        assert looks.count("sweep") == 1
 
 
 async def test_a_sweep_leaves_what_is_known_alone(world: World) -> None:
