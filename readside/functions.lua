@@ -181,7 +181,8 @@ end
 local function gate(parked, counters, watched, event)
   local user, key, version, _, channel, commands, reason, till = unpack(event)
   if redis.call('HEXISTS', parked, user) == 1 then return PARKED end
-  local have = tonumber(redis.call('HGET', key, 'version') or '0')
+  local found = redis.call('HMGET', key, 'version', 'until')
+  local have, hidden = tonumber(found[1] or '0'), math.max(tonumber(found[2] or '0'), till)
   if version <= have then return DUPLICATE end
   if version > have + 1 then return -1 - have end
   if reason ~= '' then return set_aside(parked, event, reason) end
@@ -194,9 +195,9 @@ local function gate(parked, counters, watched, event)
     end
   end
   redis.call('HSET', key, 'version', version)
-  if till > version then
-    redis.call('HSET', key, 'until', till)
-  elseif till > 0 then
+  if hidden > version then
+    redis.call('HSET', key, 'until', hidden)
+  elseif hidden > 0 then
     redis.call('HDEL', key, 'until')
   end
   redis.call('HINCRBY', counters, 'applied', 1)
@@ -249,11 +250,13 @@ local function apply(keys, args)
   return answers
 end
 
--- A user is to be made anew from its first event. One who is set aside would only be lost: it stays.
--- KEYS user, parked   ARGV user   -> 1 forgotten, 0 it is set aside
+-- A user is to be made anew from its first event: by whoever has all its events in hand, and so not if another
+-- has come meanwhile. One who is set aside will be set aside again, by the same event.
+-- KEYS user, parked   ARGV user, its last version   -> 1 forgotten, 0 it has come further
 local function forget(keys, args)
-  if redis.call('HEXISTS', keys[2], args[1]) == 1 then return 0 end
+  if tonumber(redis.call('HGET', keys[1], 'version') or '0') > tonumber(args[2]) then return 0 end
   redis.call('DEL', keys[1])
+  redis.call('HDEL', keys[2], args[1])
   return 1
 end
 

@@ -68,12 +68,17 @@ class Gate:
         return outcomes
 
     async def mend(self, user_id: UserId) -> None:
-        """Makes a user of whom something was lost anew from the event log."""
-        hash_and_parked = [self.keys.user(user_id), self.keys.parked]
-        await self._functions.call("forget", hash_and_parked, str(user_id))
-        missing = await self._history.history(user_id, 0)
-        await self._replay(missing, publish=True)
-        _log.warning("gate.mended", user_id=str(user_id), events=len(missing))
+        """Makes a user of whom something was lost anew from the event log, once that can be read."""
+        events = await self._history.history(user_id, 0)
+        names = [self.keys.user(user_id), self.keys.parked]
+        last = events[-1].version if events else 0
+        if not events or not await self._functions.call("forget", names, str(user_id), last):
+            return
+        await self._replay(events, publish=True)
+        await self._fill(
+            [Delivery(events[-1])], publish=True
+        )  # a hole in the log parks the user again
+        _log.warning("gate.mended", user_id=str(user_id), events=len(events))
 
     async def pass_over(self, entry: str) -> None:
         """Acknowledges an entry that holds no event."""

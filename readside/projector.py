@@ -148,9 +148,10 @@ class Projector:
             return
         self._mended_at = time.monotonic()
         await self._generations.check(gate.keys)
-        lost: Any = await self._redis.spop(gate.keys.lost, 100)
+        lost: Any = await self._redis.srandmember(gate.keys.lost, 100)
         for user in lost or ():
             await gate.mend(UserId(UUID(user)))
+            await self._redis.srem(gate.keys.lost, user)  # also for who has read it half-way
 
     def _retire(self, gate: Gate) -> None:
         """Now and then, and beside the loop: what serves nobody any more holds back the stream as well."""

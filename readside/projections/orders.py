@@ -78,8 +78,11 @@ async def page(reads: Reads, user_id: UUID, first: int, after: int | None) -> Or
 
 async def count(reads: Reads, user_id: UUID) -> int:
     """How many orders the user has placed. Raises ReadModelError."""
-    [number] = await reads.ask(reads.partition_of(user_id), lambda keys: [_expected(keys, user_id)])
-    return int(number or 0)
+    [known] = await reads.ask(reads.partition_of(user_id), lambda keys: [_known(keys, user_id)])
+    if (number := _number(known)) is None:
+        await reads.report_lost(user_id)
+        raise ReadModelRebuilding
+    return number
 
 
 async def _page(reads: Reads, user_id: UUID, first: int, after: int | None) -> OrderPage | None:
@@ -93,11 +96,11 @@ async def _page(reads: Reads, user_id: UUID, first: int, after: int | None) -> O
         return [
             ("ZREVRANGEBYSCORE", ids, newest, "-inf", "WITHSCORES", *limit),
             ("ZCARD", ids),
-            _expected(keys, user_id),
+            _known(keys, user_id),
         ]
 
-    flat, placed, counted = await reads.ask(partition, ids_and_count)
-    if placed != int(counted or 0):
+    flat, placed, known = await reads.ask(partition, ids_and_count)
+    if placed != _number(known):
         return None
     ids, sequences = flat[::2], flat[1::2]
     if not ids:
@@ -117,9 +120,15 @@ async def _page(reads: Reads, user_id: UUID, first: int, after: int | None) -> O
     return OrderPage(rows=rows, has_next=len(ids) > first)
 
 
-def _expected(keys: Keys, user_id: UUID) -> Command:
-    """How many orders the user's hash knows of: that one cannot be lost unnoticed."""
-    return ("HGET", keys.user(user_id), "orderCount")
+def _known(keys: Keys, user_id: UUID) -> Command:
+    """What the user's hash knows of its orders: that one cannot be lost unnoticed."""
+    return ("HMGET", keys.user(user_id), "version", "orderCount", "until")
+
+
+def _number(known: list[str | None]) -> int | None:
+    """How many orders there must be; None if the user is just not there, or being made anew."""
+    version, number, until = known
+    return int(number or 0) if version is not None and until is None else None
 
 
 def _row(order_id: str, sequence: int, placed: str, closed: str | None) -> OrderRow:
