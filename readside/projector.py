@@ -78,6 +78,7 @@ class Projector:
         self._retired_at = -_RETIRE_EVERY
         self._mended_at = -_MEND_EVERY
         self._retiring: asyncio.Task[None] | None = None
+        self._swept = ""
         self._gate: Gate | None = None
         self._pending = True
         """Whether entries may have been read and not acknowledged: by us before an error, or by others."""
@@ -163,7 +164,9 @@ class Projector:
     async def _retired(self, keep: Keys) -> None:
         with suppress(RedisError, OSError):  # the next look will find what is left
             await self._generations.retire(keep)
-            await self._generations.sweep()
+            if self._swept != keep.generation:  # a look at every key: not more often than it must
+                await self._generations.sweep()
+                self._swept = keep.generation
 
     async def _consume(self, gate: Gate, wait: float = 0.0) -> int:
         """One batch of the stream through the gate."""
