@@ -1,0 +1,62 @@
+"""A Redis that may evict keys is no place for a read model: nobody works with one, once it can be asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from api.composition import Role
+from api.process import run
+from api.settings import Settings
+from api.workers import Fallen
+from tests.faults.proxy import Proxy, proxy
+
+
+@pytest.fixture
+async def evicting(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url) as redis:
+        await redis.config_set("maxmemory-policy", "volatile-lru")
+        try:
+            yield redis
+        finally:
+            await redis.config_set("maxmemory-policy", "noeviction")
+
+
+@pytest.fixture
+async def wire(redis_url: str) -> AsyncIterator[Proxy]:
+    async with proxy(redis_url) as wire:
+        yield wire
+
+
+@pytest.mark.usefixtures("evicting")
+@pytest.mark.parametrize("role", [Role.RELAY, Role.PROJECTOR])
+async def test_a_redis_that_is_away_at_the_start_is_asked_as_soon_as_it_answers(
+    database_url: str, wire: Proxy, role: Role
+) -> None:
+    wire.refuse()
+    settings = Settings(database_url=database_url, redis_url=wire.url)
+    started, stop = asyncio.Event(), asyncio.Event()
+    running = asyncio.create_task(run(settings, frozenset({role}), stop, ready=started.set))
+    async with asyncio.timeout(20):
+        await started.wait()
+        await asyncio.wait([running], timeout=0.2)
+        assert not running.done(), "it is to start without Redis"
+        wire.accept()
+        with pytest.raises(Fallen, match="set maxmemory-policy to noeviction"):
+            await running
+
+
+async def test_a_redis_that_keeps_all_it_has_is_worked_with(database_url: str, wire: Proxy) -> None:
+    settings = Settings(database_url=database_url, redis_url=wire.url)
+    stop = asyncio.Event()
+    running = asyncio.create_task(run(settings, frozenset({Role.RELAY}), stop))
+    async with asyncio.timeout(20):
+        while not wire.asked["INFO memory"]:
+            await asyncio.sleep(0.005)
+        await asyncio.wait([running], timeout=0.1)
+        assert not running.done()
+        stop.set()
+        await running
