@@ -75,9 +75,7 @@ class Gate:
         if not events or not await self._functions.call("forget", names, str(user_id), last):
             return
         await self._replay(events, publish=True)
-        await self._fill(
-            [Delivery(events[-1])], publish=True
-        )  # a hole in the log parks the user again
+        await self._fill([Delivery(events[-1])], publish=True)  # parks whom the log has not whole
         _log.warning("gate.mended", user_id=str(user_id), events=len(events))
 
     async def pass_over(self, entry: str) -> None:
