@@ -26,17 +26,22 @@ LOAD = """
 """
 
 # Everything a command writes, in one statement, so in one round trip and one transaction. `written` comes
-# back empty, and so does everything else, when the user is no longer in the version we decided on ($2).
+# back empty, and so does everything else, when the user is no longer in the version we decided on ($2). It is
+# no INSERT ... ON CONFLICT: where many write one user that now and then reports the user's own address as taken.
 WRITE = """
-    with written as (
-        insert into users as u (id, version, name, email, email_key, created_at, updated_at, erased_at)
-        values ($1, $3, $4, $5, $6, $7, $8, $9)
-        on conflict (id) do update
-            set (version, name, email, email_key, updated_at, erased_at)
-              = (excluded.version, excluded.name, excluded.email, excluded.email_key,
-                 excluded.updated_at, excluded.erased_at)
-            where u.version = $2
+    with created as (
+        insert into users (id, version, name, email, email_key, created_at, updated_at, erased_at)
+        select $1::uuid, $3::integer, $4::text, $5::text, $6::text, $7::timestamptz, $8::timestamptz,
+               $9::timestamptz
+        where $2::integer = 0
         returning id
+    ), changed as (
+        update users
+        set version = $3, name = $4, email = $5, email_key = $6, updated_at = $8, erased_at = $9
+        where id = $1 and version = $2
+        returning id
+    ), written as (
+        select id from created union all select id from changed
     ), ordered as (
         insert into orders (id, user_id, status, total, placed_at, closed_at)
         select o.id, w.id, o.status, o.total, o.placed_at, o.closed_at

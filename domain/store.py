@@ -172,6 +172,8 @@ class Store:
                 return EmailAlreadyRegistered()
             case "commands_pkey":
                 return None  # whoever held the key has just rolled back: try again
+            case "users_pkey":
+                return None  # the very same creation once more: it is read now
             case _:
                 raise violation
 

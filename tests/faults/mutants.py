@@ -222,7 +222,7 @@ def min_version_ignored() -> None:
 
 def no_version_guard() -> None:
     """The write does not ask whether the user is still as it was when the command was decided."""
-    rows.WRITE = _cut(rows.WRITE, "where u.version = $2", "where u.version = $2 or true")
+    rows.WRITE = _cut(rows.WRITE, "where id = $1 and version = $2", "where id = $1 and $2 > 0")
 
 
 def losses_unnoticed() -> None:
