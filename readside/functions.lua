@@ -177,8 +177,9 @@ local function set_aside(parked, event, problem)
 end
 
 -- The version gate, for one event: user, gate key, version, type, channel or '', commands, reason or '', until.
--- A reason says that this event cannot be projected. A user who is made anew is not shown before the version `until`.
-local function gate(parked, counters, watched, event)
+-- A reason says that this event cannot be projected. A user who is made anew is not shown before the version
+-- `until`, and counts as lost: so that it will be made anew again if nobody brings the rest.
+local function gate(parked, counters, lost, watched, event)
   local user, key, version, _, channel, commands, reason, till = unpack(event)
   if redis.call('HEXISTS', parked, user) == 1 then return PARKED end
   local found = redis.call('HMGET', key, 'version', 'until')
@@ -197,8 +198,10 @@ local function gate(parked, counters, watched, event)
   redis.call('HSET', key, 'version', version)
   if hidden > version then
     redis.call('HSET', key, 'until', hidden)
+    redis.call('SADD', lost, user)
   elseif hidden > 0 then
     redis.call('HDEL', key, 'until')
+    redis.call('SREM', lost, user)
   end
   redis.call('HINCRBY', counters, 'applied', 1)
   if channel ~= '' then redis.call('PUBLISH', channel, version) end
@@ -225,14 +228,14 @@ end
 
 -- Events through the gate, in the order given; whatever needs no more attention is acknowledged and trimmed.
 -- An entry that holds no event is false in its place.
--- KEYS stream, generations, parked, counters   ARGV generation, msgpack [[entry id or '', event or false]...]
+-- KEYS stream, generations, parked, counters, lost   ARGV generation, msgpack [[entry id or '', event or false]...]
 -- -> one number for each event, or an error GONE when the generation is void or gone, by now or by this call
 local function apply(keys, args)
   if not kept(keys[2], args[1], keys[4]) then return gone() end
   local answers, done, watched = {}, {}, {}
   for i, item in ipairs(cmsgpack.unpack(args[2])) do
     local ok, answer = true, DUPLICATE
-    if item[2] then ok, answer = pcall(gate, keys[3], keys[4], watched, item[2]) end
+    if item[2] then ok, answer = pcall(gate, keys[3], keys[4], keys[5], watched, item[2]) end
     if answer == LOST then return void(keys[2], args[1]) end
     if not ok then
       -- A key of the gate itself is not what it should be.

@@ -50,7 +50,8 @@ class Gate:
         self._history = history
         self._projections = projections
         partition = keys.partition
-        self._names = [partition.stream, partition.generations, keys.parked, keys.counters]
+        names = [partition.stream, partition.generations, keys.parked, keys.counters, keys.lost]
+        self._names = names
 
     async def deliver(self, deliveries: Sequence[Delivery], *, publish: bool) -> Counter[int]:
         """Applies envelopes in order, fills holes, acknowledges; answers how often which outcome came."""

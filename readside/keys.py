@@ -80,7 +80,7 @@ class Keys(msgspec.Struct, frozen=True):
 
     @property
     def lost(self) -> str:
-        """A set: users of whom a reader found something missing, for the projector to make anew."""
+        """A set: users of whom something is missing, until the projector has made them anew."""
         return self.of("lost")
 
     @property
@@ -90,4 +90,9 @@ class Keys(msgspec.Struct, frozen=True):
 
     @property
     def counters(self) -> str:
+        """A hash that functions.lua keeps, to notice what is lost: also the sizes of shared keys."""
         return self.of("counters")
+
+    def size_of(self, name: str) -> str:
+        """The field of `counters` that says how many members the shared key of this name must have."""
+        return f"size:{self.of(name)}"

@@ -147,12 +147,14 @@ class Projector:
         """Now and then: looks whether anything was lost, and makes users anew whom readers missed."""
         if time.monotonic() < self._mended_at + _MEND_EVERY:
             return
-        self._mended_at = time.monotonic()
-        await self._generations.check(gate.keys)
-        lost: Any = await self._redis.srandmember(gate.keys.lost, 100)
-        for user in lost or ():
-            await gate.mend(UserId(UUID(user)))
-            await self._redis.srem(gate.keys.lost, user)  # also for who has read it half-way
+        try:
+            await self._generations.check(gate.keys)
+            lost: Any = await self._redis.srandmember(gate.keys.lost, 100)
+            for user in lost or ():
+                await gate.mend(UserId(UUID(user)))
+                await self._redis.srem(gate.keys.lost, user)  # also for who has read it half-way
+        finally:  # so that the stream has its turn, however long this took to fail
+            self._mended_at = time.monotonic()
 
     def _retire(self, gate: Gate) -> None:
         """Now and then, and beside the loop: what serves nobody any more holds back the stream as well."""

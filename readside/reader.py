@@ -167,7 +167,9 @@ def _answer(asked: _Asked, replies: Replies) -> None:
         return  # whoever asked has gone away
     for reply in replies:
         if isinstance(reply, Exception):
-            asked.answer.set_exception(reply)
+            # A key of another kind is not what a projection wrote: that one is lost.
+            lost = str(reply).startswith("WRONGTYPE")
+            asked.answer.set_exception(ReadModelRebuilding() if lost else reply)
             return
     asked.answer.set_result(replies)
 

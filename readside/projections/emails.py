@@ -15,9 +15,10 @@ from domain.events import (
     UserRenamed,
     email_key,
 )
+from readside.errors import ReadModelRebuilding
 from readside.keys import Keys
 from readside.projection import Command, Happened
-from readside.reader import Reads
+from readside.reader import Reads, Replies
 
 
 def project(keys: Keys, happened: Happened) -> list[Command]:
@@ -38,9 +39,31 @@ async def find(reads: Reads, key: str) -> UUID | None:
 
     While an address is passing from one user to another two may hold it for a moment: the younger wins.
     """
+    found = await reads.ask_all(lambda keys: [_entries(keys, key)])
+    return _holder(key, found) or await _look_closer(reads, key)
+
+
+async def _look_closer(reads: Reads, key: str) -> UUID | None:
+    """Nobody has it: if the index has lost nothing, and nobody is just being made anew."""
     found = await reads.ask_all(
-        # In ASCII the exclamation mark follows the space.
-        lambda keys: [("ZRANGE", keys.of("emails"), f"[{key} ", f"({key}!", "BYLEX")]
+        lambda keys: [
+            _entries(keys, key),
+            ("EXISTS", keys.lost),
+            ("ZCARD", keys.of("emails")),
+            ("HGET", keys.counters, keys.size_of("emails")),
+        ]
     )
-    holders = (entry.rpartition(" ") for [entries] in found for entry in entries)
+    holder = _holder(key, found)
+    if holder is None and any(lost or size != int(kept or 0) for _, lost, size, kept in found):
+        raise ReadModelRebuilding
+    return holder
+
+
+def _entries(keys: Keys, key: str) -> Command:
+    # In ASCII the exclamation mark follows the space.
+    return ("ZRANGE", keys.of("emails"), f"[{key} ", f"({key}!", "BYLEX")
+
+
+def _holder(key: str, found: list[Replies]) -> UUID | None:
+    holders = (entry.rpartition(" ") for entries, *_ in found for entry in entries)
     return max((UUID(user) for holding, _, user in holders if holding == key), default=None)

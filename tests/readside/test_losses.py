@@ -105,6 +105,23 @@ async def test_nobody_is_answered_from_a_lost_index(world: World, reads: Reads) 
             await emails.find(reads, "bob@example.com")
 
 
+@pytest.mark.parametrize("how", ["lost", "of another kind", "without an entry"])
+async def test_an_address_missing_in_a_lost_index_is_not_said_to_be_nobodys(
+    world: World, reads: Reads, how: str
+) -> None:
+    async with world.projector() as projector, world.projector(1) as other:
+        await world.settle(other)
+        keys, _ = await filled(world, projector)
+        if how == "without an entry":
+            await world.redis.zremrangebyrank(keys.of("emails"), -1, -1)
+        else:
+            await world.redis.delete(keys.of("emails"))
+        if how == "of another kind":
+            await world.redis.set(keys.of("emails"), "what is this")
+        with pytest.raises(ReadModelRebuilding):  # though no projector has looked yet
+            await emails.find(reads, "bob@example.com")
+
+
 async def test_entries_trimmed_before_anybody_read_them_are_found_in_the_log(world: World) -> None:
     async with world.projector() as projector:
         old, _ = await filled(world, projector)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from domain.events import OrderCompleted, OrderPlaced, UserCreated, UserRenamed
+from domain.events import OrderCompleted, OrderPlaced, UserCreated, UserEmailUpdated, UserRenamed
 from readside import projector as projecting
 from readside.errors import ReadModelRebuilding
 from readside.gate import Delivery
-from readside.projections import orders, users
-from tests.readside.contents import contents
+from readside.projections import emails, orders, users
+from tests.readside.contents import contents, eventually
 from tests.readside.stories import order, spoilt, user_in
 
 if TYPE_CHECKING:
@@ -227,3 +229,68 @@ async def test_orders_just_being_placed_are_not_taken_for_lost(
         assert len((await orders.page(reads, ALICE, 10, None)).rows) == 1
         assert len(looks) == 3
         assert await world.redis.exists(keys.lost) == 0
+
+
+async def test_an_address_is_not_said_to_be_nobodys_while_its_user_is_made_anew(
+    world: World, reads: Reads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.projector() as projector, world.projector(1) as other:
+        await world.settle(other)
+        renamed = [UserRenamed(name=f"Alice {n}") for n in range(MANY)]
+        world.commit(ALICE, CREATED, *renamed, UserEmailUpdated(email="alice@example.org"))
+        keys = await serving(world, projector)
+        await world.redis.sadd(keys.lost, str(ALICE))
+        answers: list[object] = []
+
+        async def find() -> None:
+            try:
+                answers.append(await emails.find(reads, "alice@example.org"))
+            except ReadModelRebuilding:
+                answers.append("rebuilding")
+
+        behind_each_call(monkeypatch, projector, find)
+        await world.settle(projector)
+        assert set(answers) == {ALICE, "rebuilding"}
+
+
+async def test_a_user_left_half_way_is_made_anew_though_nobody_asks(world: World) -> None:
+    async with world.projector() as projector:
+        world.commit(ALICE, CREATED, PLACED, COMPLETED)
+        keys = await serving(world, projector)
+        await world.redis.delete(keys.user(ALICE))
+        [first, *_] = await world.log.history(ALICE, 0)
+        await projector._gate_of(keys).deliver([Delivery(first, until=3)], publish=True)  # noqa: SLF001
+        assert await serving(world, projector) == keys
+        await world.settle(projector)
+        assert (await world.hash_of(ALICE))["version"] == "3"
+        assert await world.redis.exists(keys.lost) == 0
+
+
+async def test_events_are_applied_while_a_lost_user_waits_for_a_log_that_is_slow_to_fail(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projecting, "_MEND_EVERY", 0.2)
+    async with world.projector() as projector:
+        world.commit(ALICE, CREATED)
+        keys = await serving(world, projector)
+        await world.redis.sadd(keys.lost, str(ALICE))
+        failures: list[str] = []
+
+        async def silent(*_: Any) -> Any:
+            await asyncio.sleep(0.3)
+            failures.append("once more")
+            raise ConnectionError("the log is away")
+
+        async def failed() -> bool:
+            with suppress(ConnectionError):
+                await projector.run_once()
+            return bool(failures)
+
+        async def applied() -> bool:
+            return await failed() and await world.version_of(ALICE) == 2
+
+        monkeypatch.setattr(world.log, "history", silent)
+        await eventually(failed)
+        world.commit(ALICE, UserRenamed(name="Alicia"))
+        await world.relay()
+        await eventually(applied)
