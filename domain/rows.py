@@ -27,8 +27,8 @@ LOAD = """
 
 # Everything a command writes, in one statement, so in one round trip and one transaction. `written` comes
 # back empty, and so does everything else, when the user is no longer in the version we decided on ($2).
-# An INSERT ... ON CONFLICT would be shorter, but where many write one user it can report the user's own address
-# as taken.
+# An INSERT ... ON CONFLICT would be shorter, but where many write one user it may report the user's own
+# address as taken.
 WRITE = """
     with created as (
         insert into users (id, version, name, email, email_key, created_at, updated_at, erased_at)
