@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import gc
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import msgspec
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
-from domain.cursor import Cursor
 from readside.keys import POINTER, Keys, Partition
 from readside.models import FINGERPRINT
 
@@ -17,14 +20,23 @@ if TYPE_CHECKING:
     from redis.asyncio.client import Pipeline
 
 CHUNK = 2_000
-"""Keys of one pipeline."""
+"""Keys of one pipeline, and rows of one fetch."""
 
-_EVENTS = (
-    "select user_id::text, version, type, data, occurred_at from events order by user_id, version"
-)
+_EVENTS = """
+    select user_id::text, version, type, data, occurred_at, partition, position
+    from events order by user_id, version, position
+"""
+_COMMANDS = "select key, id, user_id, version from commands"
+
+# Two index ranges for each partition, however long the log is. A log restored from a dump holds numbers that
+# this server has not reached yet: those came by a rebuild.
 _NOT_CARRIED = """
-    select count(*) from events
-    where partition = $1 and not pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
+    select p.number as partition,
+           (select count(*) from events e where e.partition = p.number
+            and e.xid >= pg_snapshot_xmax(p.carried) and e.xid < pg_snapshot_xmax(pg_current_snapshot()))
+         + (select count(*) from events e where e.partition = p.number
+            and e.xid = any(array(select pg_snapshot_xip(p.carried)))) as events
+    from unnest($1::smallint[], $2::text[]::pg_snapshot[]) as p (number, carried)
 """
 
 
@@ -35,7 +47,9 @@ class Logged(msgspec.Struct, frozen=True):
     version: int
     type: str
     data: dict[str, Any]
-    at: Any
+    at: datetime
+    partition: int
+    position: int
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +61,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """Rows by id, or by key."""
     partitions: int
     keys: dict[str, Any]
-    """Every key of Tandem in Redis, with its value."""
+    """Every key of Tandem in Redis, with its value; of a stream its length."""
     groups: dict[int, list[dict[str, Any]]]
     """The consumer groups of each partition's stream."""
 
@@ -64,16 +78,37 @@ def fingerprint(partitions: int) -> str:
 
 
 async def gather(database_url: str, redis_url: str, partitions: int) -> Evidence:
-    """Reads all of it. Nobody should be writing meanwhile."""
+    """Reads all of it. Nobody should be writing meanwhile.
+
+    The tables are seen as of one instant all the same: what is unknown may still commit.
+    """
+    with collecting_nothing():
+        return await _gather(database_url, redis_url, partitions)
+
+
+@contextmanager
+def collecting_nothing() -> Iterator[None]:
+    """A million objects are made, and all are kept: looking for garbage among them only takes time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+async def _gather(database_url: str, redis_url: str, partitions: int) -> Evidence:
     connection = await asyncpg.connect(database_url)
     try:
-        events = [
-            Logged(row[0], row[1], row[2], msgspec.json.decode(row[3]), row[4])
-            for row in await connection.fetch(_EVENTS)
-        ]
-        users = await _rows(connection, "users", "id")
-        orders = await _rows(connection, "orders", "id")
-        commands = await _rows(connection, "commands", "key")
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            events = [
+                Logged(row[0], row[1], row[2], msgspec.json.decode(row[3]), *row[4:])
+                async for row in connection.cursor(_EVENTS, prefetch=CHUNK)
+            ]
+            users = await _rows(connection, "select * from users", "id")
+            orders = await _rows(connection, "select * from orders", "id")
+            commands = await _rows(connection, _COMMANDS, "key")
     finally:
         await connection.close()
     async with Redis.from_url(redis_url, decode_responses=True) as redis:
@@ -90,36 +125,34 @@ async def gather(database_url: str, redis_url: str, partitions: int) -> Evidence
     )
 
 
-async def _rows(connection: asyncpg.Connection, table: str, key: str) -> dict[str, dict[str, Any]]:
-    return {str(row[key]): dict(row) for row in await connection.fetch(f"select * from {table}")}
+async def _rows(
+    connection: asyncpg.Connection, statement: str, key: str
+) -> dict[str, dict[str, Any]]:
+    return {str(row[key]): dict(row) async for row in connection.cursor(statement, prefetch=CHUNK)}
 
 
 async def _values(redis: Redis) -> AsyncIterator[tuple[str, Any]]:
-    names = sorted([key async for key in redis.scan_iter(match="tandem:*", count=CHUNK)])
-    for start in range(0, len(names), CHUNK):
-        chunk = names[start : start + CHUNK]
-        types = redis.pipeline(transaction=False)
-        for name in chunk:
-            types.type(name)
-        values = redis.pipeline(transaction=False)
-        for name, kind in zip(chunk, await types.execute(), strict=True):
-            _ask(values, name, kind)
-        for name, value in zip(chunk, await values.execute(), strict=True):
-            yield name, dict(value) if isinstance(value, list) else value
+    for kind, ask in KINDS.items():  # asking each key of which kind it is would take twice as long
+        scan = redis.scan_iter(match="tandem:*", count=CHUNK, _type=kind)
+        names = sorted({key async for key in scan})
+        for start in range(0, len(names), CHUNK):
+            chunk = names[start : start + CHUNK]
+            pipeline = redis.pipeline(transaction=False)
+            for name in chunk:
+                ask(pipeline, name)
+            for name, value in zip(chunk, await pipeline.execute(), strict=True):
+                yield name, dict(value) if isinstance(value, list) else value
 
 
-def _ask(pipeline: Pipeline, name: str, kind: str) -> None:
-    match kind:
-        case "hash":
-            pipeline.hgetall(name)
-        case "zset":
-            pipeline.zrange(name, 0, -1, withscores=True)
-        case "set":
-            pipeline.smembers(name)
-        case "stream":
-            pipeline.xlen(name)
-        case _:
-            pipeline.get(name)
+KINDS: dict[str, Callable[[Pipeline, str], object]] = {
+    "hash": lambda pipeline, name: pipeline.hgetall(name),
+    "zset": lambda pipeline, name: pipeline.zrange(name, 0, -1, withscores=True),
+    "set": lambda pipeline, name: pipeline.smembers(name),
+    "list": lambda pipeline, name: pipeline.llen(name),
+    "stream": lambda pipeline, name: pipeline.xlen(name),
+    "string": lambda pipeline, name: pipeline.get(name),
+}
+"""How a key of each kind is read. No projection writes lists."""
 
 
 async def _groups(redis: Redis, partition: int) -> list[dict[str, Any]]:
@@ -131,41 +164,73 @@ async def _groups(redis: Redis, partition: int) -> list[dict[str, Any]]:
     return [{**group, "unread": group["last-delivered-id"] != last} for group in groups]
 
 
+class Progress(msgspec.Struct, frozen=True):
+    """What Redis says of one partition, read in this order."""
+
+    cursor: str | None
+    generations: dict[str, str]
+    groups: list[dict[str, Any]]
+    last: str
+    """The entry that was added last, whether or not it is still there."""
+
+    def phrase(self, partitions: int) -> str | None:
+        """What is still to be done in Redis."""
+        if self.cursor is None:
+            return "there is no cursor"
+        if msgspec.json.decode(self.cursor)["page"] is not None:
+            return "the relay is within a window"
+        serving = self.generations.get(f"{POINTER}{fingerprint(partitions)}", "")
+        if self.generations.get(serving) != "live":
+            return "nothing serves"
+        mine = [group for group in self.groups if group["name"] == serving]
+        if not mine:
+            return "the serving generation has no group"
+        if mine[0]["last-delivered-id"] != self.last or mine[0]["pending"]:
+            return "entries of the stream are not applied"
+        return None
+
+    def carried(self) -> str:
+        """The snapshot in which everything has been appended, as PostgreSQL writes it.
+
+        No transaction above `top` has been appended: a server that crashed may hand out the numbers between
+        that and the snapshot's end again.
+        """
+        cursor = msgspec.json.decode(self.cursor or "")
+        end = min(cursor["snapshot"]["xmax"], cursor["top"] + 1)
+        running = [xid for xid in cursor["snapshot"]["running"] if xid < end]
+        return f"{min([*running, end])}:{end}:{','.join(map(str, running))}"
+
+
 async def behind(database_url: str, redis_url: str, partitions: int) -> str | None:
     """What is still under way between the log and the read model, in one phrase; None if nothing is.
 
-    Cheap enough to be asked again and again. It looks at cursors and groups only: the checker judges.
+    It looks at cursors and groups only: the checker judges. Redis is asked first, so that what commits
+    meanwhile counts as not carried.
     """
+    async with Redis.from_url(redis_url, decode_responses=True) as redis:
+        found = [await _progress(redis, Partition(number)) for number in range(partitions)]
+    for number, progress in enumerate(found):
+        if phrase := progress.phrase(partitions):
+            return f"partition {number}: {phrase}"
     connection = await asyncpg.connect(database_url)
     try:
-        async with Redis.from_url(redis_url, decode_responses=True) as redis:
-            for partition in range(partitions):
-                if phrase := await _behind(connection, redis, partition, partitions):
-                    return f"partition {partition}: {phrase}"
+        snapshots = [progress.carried() for progress in found]
+        rows = await connection.fetch(_NOT_CARRIED, range(partitions), snapshots)
     finally:
         await connection.close()
+    for number, left in rows:
+        if left:
+            return f"partition {number}: {left} events are not in the stream"
     return None
 
 
-async def _behind(
-    connection: asyncpg.Connection, redis: Redis, partition: int, partitions: int
-) -> str | None:
-    keys = Partition(partition)
-    serving: Any = await redis.hget(keys.generations, f"{POINTER}{fingerprint(partitions)}")
-    if serving is None:
-        return "nothing serves"
-    raw: Any = await redis.get(keys.cursor)
-    if raw is None:
-        return "there is no cursor"
-    cursor = Cursor.decode(raw.encode())
-    if cursor.page is not None:
-        return "the relay is within a window"
-    left = await connection.fetchval(_NOT_CARRIED, partition, str(cursor.snapshot))
-    if left:
-        return f"{left} events are not in the stream"
-    groups = {group["name"]: group for group in await _groups(redis, partition)}
-    if serving not in groups:
-        return "the serving generation has no group"
-    if groups[serving]["unread"] or groups[serving]["pending"]:
-        return "entries of the stream are not applied"
-    return None
+async def _progress(redis: Redis, keys: Partition) -> Progress:
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.get(keys.cursor)
+    pipeline.hgetall(keys.generations)
+    pipeline.xinfo_groups(keys.stream)
+    pipeline.xinfo_stream(keys.stream)
+    cursor, generations, groups, stream = await pipeline.execute(raise_on_error=False)
+    if isinstance(groups, ResponseError) or isinstance(stream, ResponseError):
+        return Progress(cursor, generations, [], "")  # there is no stream
+    return Progress(cursor, generations, groups, stream["last-generated-id"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 from zlib import crc32
@@ -18,6 +19,13 @@ from tests.faults.evidence import Logged
 
 UNKNOWN = None
 """A name or an address that was blanked, and that no command of the history tells us."""
+
+BLANK = ""
+"""What an erasure leaves of a name or an address in the log."""
+
+
+SHARED = ("users", "emails", "email-of", "customers")
+"""Keys of all users of a partition."""
 
 
 class State(msgspec.Struct, frozen=True):
@@ -31,7 +39,12 @@ class State(msgspec.Struct, frozen=True):
     orders: int
     value: int
     """Of the completed orders, in minor units."""
-    erased: bool
+    ended: datetime | None = None
+    """When it was erased."""
+
+    @property
+    def erased(self) -> bool:
+        return self.ended is not None
 
 
 class Placed(msgspec.Struct):
@@ -72,23 +85,27 @@ def fold(events: Iterable[Logged], personal: Personal) -> dict[str, Story]:
             continue
         try:
             story.states.append(_after(story, event, personal))
-        except (KeyError, IndexError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             story.problems.append(
                 f"version {event.version} ({event.type}) makes no sense: {error!r}"
             )
-            story.states.append(msgspec.structs.replace(story.last, version=event.version))
+            if story.states:
+                story.states.append(msgspec.structs.replace(story.last, version=event.version))
     return stories
 
 
 def _after(story: Story, event: Logged, personal: Personal) -> State:
     told = personal.get((event.user, event.version), {})
     data: dict[str, Any] = {
-        field: value or told.get(field, UNKNOWN) for field, value in event.data.items()
+        field: told.get(field, UNKNOWN) if value == BLANK else value
+        for field, value in event.data.items()
     }
     if event.type == "UserCreated":
         if story.states:
             raise ValueError("created twice")
-        return State(1, data["name"], data["email"], event.at, event.at, 0, 0, False)
+        return State(1, data["name"], data["email"], event.at, event.at, 0, 0)
+    if not story.states:
+        raise ValueError("nobody was created")
     before = story.last
     if before.erased:
         raise ValueError("something happened after the erasure")
@@ -99,7 +116,7 @@ def _after(story: Story, event: Logged, personal: Personal) -> State:
         case "UserEmailUpdated":
             changes["email"] = data["email"]
         case "UserErased":
-            changes |= {"erased": True, "name": "", "email": ""}
+            changes |= {"ended": event.at, "name": "", "email": ""}
         case "OrderPlaced":
             story.orders[data["order_id"]] = Placed(
                 event.user, event.version, data["total"], event.at
@@ -124,33 +141,34 @@ def _close(story: Story, order_id: str, status: str, event: Logged) -> Placed:
     return order
 
 
+@lru_cache(maxsize=500_000)
 def partition_of(user: str, partitions: int) -> int:
     return crc32(UUID(user).bytes) % partitions
 
 
-def read_model(stories: dict[str, Story], partition: int, partitions: int) -> dict[str, Any]:
-    """Every key that a generation of the partition must have, without its prefix, and the value."""
-    shared: dict[str, dict[str, Any]] = {"users": {}, "emails": {}, "email-of": {}, "customers": {}}
-    own: dict[str, dict[str, Any]] = {}
+def read_model(stories: dict[str, Story], partitions: int) -> list[dict[str, Any]]:
+    """Of each partition every key that a generation must have, without its prefix, and the value."""
+    found: list[dict[str, Any]] = [{name: {} for name in SHARED} for _ in range(partitions)]
     for user, story in stories.items():
-        if not story.states or partition_of(user, partitions) != partition:
-            continue
-        last = story.last
-        own[f"user:{user}"] = _hash(last)
-        if last.erased:
-            continue
-        assert last.email is not None
-        shared["users"][user] = 0.0
-        shared["emails"][f"{last.email.lower()} {user}"] = 0.0
-        shared["email-of"][user] = last.email.lower()
-        if any(order.status == "COMPLETED" for order in story.orders.values()):
-            shared["customers"][user] = float(last.value)
-        if story.orders:
-            own[f"orders:{user}"] = {
-                id_: float(order.version) for id_, order in story.orders.items()
-            }
-            own[f"order-facts:{user}"] = dict(_facts(story.orders))
-    return own | {name: members for name, members in shared.items() if members}
+        if story.states:
+            _add(found[partition_of(user, partitions)], user, story)
+    return [{name: value for name, value in keys.items() if value} for keys in found]
+
+
+def _add(keys: dict[str, Any], user: str, story: Story) -> None:
+    last = story.last
+    keys[f"user:{user}"] = _hash(last)
+    if last.erased:
+        return
+    address = str(last.email).lower()
+    keys["users"][user] = 0.0
+    keys["emails"][f"{address} {user}"] = 0.0
+    keys["email-of"][user] = address
+    if any(order.status == "COMPLETED" for order in story.orders.values()):
+        keys["customers"][user] = float(last.value)
+    if story.orders:
+        keys[f"orders:{user}"] = {id_: float(order.version) for id_, order in story.orders.items()}
+        keys[f"order-facts:{user}"] = dict(_facts(story.orders))
 
 
 def _hash(last: State) -> dict[str, str]:
