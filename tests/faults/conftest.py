@@ -7,9 +7,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, contextmanager
-from functools import partial
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -45,7 +45,15 @@ def template() -> Iterator[Path]:
 @pytest.fixture
 def make(started: Programs, template: Path) -> Iterator[Make]:
     with _place() as place:
-        yield partial(cluster, place, started, template)
+        numbers = count()
+
+        def made(**options: Any) -> AbstractAsyncContextManager[Cluster]:
+            """Each in a directory of its own: a test may make one after the other."""
+            own = place / str(next(numbers))
+            own.mkdir()
+            return cluster(own, started, template, **options)
+
+        yield made
 
 
 @contextmanager
