@@ -113,11 +113,12 @@ local function as_recorded(counters, key)
   return size(key) == tonumber(redis.call('HGET', counters, 'size:' .. key) or 0)
 end
 
--- Whether nothing was lost: of the shared keys, nor of the stream before this generation had read it. Without
--- its group a generation goes on serving until another is built.
--- KEYS stream, generations, counters   ARGV generation   -> 1 nothing was, or an error GONE
+-- Whether this generation is the one that serves, and nothing was lost: of the shared keys, nor of the stream
+-- before it had been read. Without its group a generation goes on serving until another is built.
+-- KEYS stream, generations, counters   ARGV generation, fingerprint   -> 1 all is well, or an error GONE
 local function whole(keys, args)
   if not kept(keys[2], args[1], keys[3]) then return gone() end
+  if redis.call('HGET', keys[2], 'serving:' .. args[2]) ~= args[1] then return gone() end
   for _, field in ipairs(redis.call('HKEYS', keys[3])) do
     local key = string.match(field, '^size:(.*)')
     if key and not as_recorded(keys[3], key) then return void(keys[2], args[1]) end

@@ -105,9 +105,9 @@ class Generations:
         return bool(flipped)
 
     async def check(self, keys: Keys) -> None:
-        """Raises Gone if a shared key has lost members, or the stream entries that were not read yet."""
+        """Raises Gone if another serves, or if shared keys or entries that were not read yet were lost."""
         names = [self._partition.stream, self._partition.generations, keys.counters]
-        await self._functions.call("whole", names, keys.generation)
+        await self._functions.call("whole", names, keys.generation, self._fingerprint)
 
     async def retire(self, keep: Keys, *, after: float = RETIRE_AFTER) -> int:
         """Removes generations that nobody has read for `after` seconds; answers how many."""

@@ -16,6 +16,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from domain.events import UserId
+from readside.functions import Gone
 from readside.gate import Delivery, Gate
 from readside.generations import Generations
 from readside.history import History
@@ -91,7 +92,10 @@ class Rebuild:
 
     async def _whole(self, keys: Keys, expected: int, seen: int) -> bool:
         """Whether all that was in the log at the start was read, and is applied or set aside."""
-        applied = int(await self._redis.hget(keys.counters, "applied") or 0)
+        counted: Any = await self._redis.hget(keys.counters, "applied")
+        if counted is None:
+            raise Gone  # Redis was emptied meanwhile
+        applied = int(counted)
         parked: Any = await self._redis.hgetall(keys.parked)
         aside = 0
         for user, why in parked.items():

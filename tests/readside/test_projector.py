@@ -139,6 +139,26 @@ async def test_two_projectors_that_take_over_at_once_agree_on_what_is_known(
     assert (await world.hash_of(ALICE))["orderCount"] == "2"
 
 
+async def test_of_two_that_built_at_once_whoever_goes_on_takes_up_what_serves(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def always() -> bool:
+        return True
+
+    monkeypatch.setattr(projecting, "_MEND_EVERY", 0.0)
+    world.commit(ALICE, CREATED)
+    await world.relay()
+    both = [world.projector(), world.projector()]
+    for projector in both:
+        monkeypatch.setattr(projector, "_mine", always)
+    await asyncio.gather(*(projector.run_once() for projector in both))
+    for projector in both:  # one of them has built what does not serve
+        world.commit(ALICE, placed(1))
+        before = await world.version_of(ALICE)
+        await world.settle(projector)
+        assert await world.version_of(ALICE) == before + 1
+
+
 async def test_only_one_works_and_the_other_takes_over_when_it_leaves(world: World) -> None:
     async with world.projector() as second:
         async with world.projector() as first:
