@@ -12,7 +12,7 @@ SEEDS = (1, 2, 3)
 """The budget of each mutant: so many runs."""
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", SEEDS[:2])
 async def test_what_we_ship_runs_the_gauntlet_unharmed(make: Make, seed: int) -> None:
     async with make() as cluster:
         assert await gauntlet(cluster, seed) == []
