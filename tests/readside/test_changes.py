@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import uvloop
 
+from api import drivers
 from domain.events import UserCreated, UserErased, UserRenamed
+from readside.changes import Changes
 from readside.errors import ReadModelBehind, ReadModelRebuilding
 from readside.keys import Partition
 from readside.projections import users
@@ -15,6 +18,7 @@ from tests.readside.contents import eventually
 from tests.readside.stories import user_in
 
 if TYPE_CHECKING:
+    from api.settings import Settings
     from tests.readside.told import Told
 
 ALICE = user_in(0, 0)
@@ -110,6 +114,23 @@ async def test_a_waiting_reader_survives_a_broken_connection(told: Told) -> None
     row = await waiting
     assert row is not None
     assert row.version == 2
+
+
+def test_a_reader_comes_and_goes_while_the_connection_closes(settings: Settings) -> None:
+    """On uvloop, as in production: it refuses to write to such a connection in a way of its own."""
+
+    async def comes_and_goes() -> None:
+        async with drivers.redis_for_changes(settings) as redis, redis.pubsub() as pubsub:
+            changes = Changes(redis, patience=0.01)  # nobody listens, so nobody notices
+            await pubsub.subscribe("any")
+            vars(changes)["_pubsub"] = pubsub
+            writer: Any = pubsub.connection._writer  # type: ignore[union-attr]  # noqa: SLF001
+            writer.transport.abort()
+            await writer.wait_closed()
+            async with changes.of("any") as subscription:
+                assert not subscription.ready.is_set()
+
+    uvloop.run(comes_and_goes())
 
 
 async def test_connections_that_break_all_the_time_delay_a_reader_and_no_more(told: Told) -> None:
