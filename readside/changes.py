@@ -99,7 +99,7 @@ class Changes:
         """Past the driver's PubSub, which would connect anew beside the task that listens."""
         connection = self._pubsub.connection if self._pubsub is not None else None
         if connection is not None and connection.is_connected:
-            # The listening task notices as well, and subscribes anew. uvloop raises RuntimeError when it is closed.
+            # The listening task notices as well, and subscribes anew. Closed in uvloop: RuntimeError.
             with suppress(RedisError, OSError, RuntimeError):
                 await connection.send_command(verb, channel)
 
