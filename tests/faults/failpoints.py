@@ -80,6 +80,7 @@ POINTS: dict[str, Seam] = {
     "projector.read": Seam(Projector, "_read", "after", finds=True),
     "projector.applied": Seam(Gate, "deliver", "after"),
     "rebuild.begun": Seam(Generations, "build", "after"),
+    "rebuild.counted": Seam(EventLog, "count", "after"),
     "rebuild.paged": Seam(Gate, "deliver", "after", _rebuilding),
     "rebuild.caught_up": Seam(Rebuild, "_whole", "before"),
     "rebuild.before_flip": Seam(Generations, "serve", "before"),

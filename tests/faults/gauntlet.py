@@ -14,6 +14,7 @@ from tests.faults.weather import slow_commits
 from tests.faults.workload import Workload
 
 if TYPE_CHECKING:
+    from tests.faults.client import Client
     from tests.faults.cluster import Cluster
 
 RELAYS = ("relay-1", "relay-2")
@@ -54,6 +55,7 @@ async def _links_and_processes(cluster: Cluster, workload: Workload) -> list[Vio
         await cluster.restart("api", "store.committed=kill@40")
         await asyncio.sleep(0.5)
     await _lose_answers(cluster, workload)
+    await _overtake(cluster, workload)
     await _die_with_what_was_read(cluster, workload)
     await settled(cluster)
     found = await tap.close()
@@ -66,14 +68,35 @@ async def _lose_answers(cluster: Cluster, workload: Workload) -> None:
     client = workload.client("alone")
     for number in range(4):
         cluster.to_postgres.cut_at_commit()
-        name = f"Nobody {workload.unique()}"
-        given = {"name": name, "email": f"{name.replace(' ', '')}@example.com"}
-        await client.command("createUser", given)
+        await _create(client, f"Nobody {workload.unique()}")
         if (person := workload.known(number)) is not None:
             cluster.to_postgres.cut_at_commit()
             total = f"{workload.unique()}.00"
             await client.command("placeOrder", {"userId": person.id, "total": total})
     client.close()
+
+
+async def _overtake(cluster: Cluster, workload: Workload) -> None:
+    """A creation stands before its COMMIT while later ones, some in its partition, are committed and sent."""
+    await settled(cluster)
+    slow, fast = workload.client("slow"), workload.client("fast")
+    standing = asyncio.create_task(_create(slow, f"Slow {workload.unique()}"))
+    async with asyncio.timeout(5), cluster.database() as connection:
+        while not await connection.fetchval(_STANDING):
+            await asyncio.sleep(0.01)
+    for _ in range(24):
+        await _create(fast, f"Fast {workload.unique()}")
+    await standing
+    slow.close()
+    fast.close()
+
+
+_STANDING = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'"
+
+
+async def _create(client: Client, name: str) -> None:
+    email = f"{name.replace(' ', '')}@example.com"
+    await client.command("createUser", {"name": name, "email": email})
 
 
 async def _die_with_what_was_read(cluster: Cluster, workload: Workload) -> None:
@@ -82,8 +105,7 @@ async def _die_with_what_was_read(cluster: Cluster, workload: Workload) -> None:
     client = workload.client("last words")
     await cluster.restart("projector-1", "projector.read=kill@1")
     await cluster.restart("projector-2", "projector.read=kill@1")
-    name = f"Last {workload.unique()}"
-    await client.command("createUser", {"name": name, "email": f"{name[5:]}@example.com"})
+    await _create(client, f"Last {workload.unique()}")
     members = [cluster.members[name] for name in PROJECTORS]
     dying = [asyncio.create_task(member.ended()) for member in members]
     async with asyncio.timeout(10):  # the partition is free when the lease of a killed one is over
@@ -109,11 +131,11 @@ async def _repeats(cluster: Cluster, workload: Workload) -> list[Violation]:
 
 
 async def _losses(cluster: Cluster, workload: Workload) -> list[Violation]:
-    """Redis is emptied, and the projectors stand still in the middle of filling it again."""
-    for name in PROJECTORS:
-        await cluster.restart(name, "rebuild.begun=stop@1")
+    """Redis is emptied, and the projectors stand still before and while they fill it again."""
     async with workload.running():
-        for _ in range(2):
+        for step in ("rebuild.begun", "rebuild.counted"):
+            for name in PROJECTORS:
+                await cluster.restart(name, f"{step}=stop@1")
             await asyncio.sleep(0.3)
             async with cluster.redis() as redis:
                 await redis.flushall()

@@ -27,6 +27,7 @@ EMPTIED = {
     "relay.before_begin": "relay-1",
     "relay.begun": "relay-1",
     "rebuild.begun": "projector-1",
+    "rebuild.counted": "projector-1",
     "rebuild.paged": "projector-1",
     "rebuild.caught_up": "projector-1",
     "rebuild.before_flip": "projector-1",

@@ -124,7 +124,7 @@ def test_a_reader_comes_and_goes_while_the_connection_closes(settings: Settings)
             changes = Changes(redis, patience=0.01)  # nobody listens, so nobody notices
             await pubsub.subscribe("any")
             vars(changes)["_pubsub"] = pubsub
-            writer: Any = pubsub.connection._writer  # type: ignore[union-attr]  # noqa: SLF001
+            writer: Any = pubsub.connection._writer  # noqa: SLF001
             writer.transport.abort()
             await writer.wait_closed()
             async with changes.of("any") as subscription:
