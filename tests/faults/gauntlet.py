@@ -6,7 +6,9 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from readside.keys import Partition
 from tests.faults.checker import Violation
+from tests.faults.cluster import PARTITIONS
 from tests.faults.history import History
 from tests.faults.tap import Tap
 from tests.faults.verdict import at_rest, settled, verdict
@@ -69,10 +71,21 @@ async def _lose_answers(cluster: Cluster, workload: Workload) -> None:
     for number in range(4):
         cluster.to_postgres.cut_at_commit()
         await _create(client, f"Nobody {workload.unique()}")
-        if (person := workload.known(number)) is not None:
-            cluster.to_postgres.cut_at_commit()
-            total = f"{workload.unique()}.00"
-            await client.command("placeOrder", {"userId": person.id, "total": total})
+        cluster.to_postgres.cut_at_commit()
+        await _place(client, workload, number)
+    client.close()
+
+
+async def _place(client: Client, workload: Workload, number: int) -> None:
+    if (person := workload.known(number)) is not None:
+        order = {"userId": person.id, "total": f"{workload.unique()}.00"}
+        await client.command("placeOrder", order)
+
+
+async def _order(workload: Workload) -> None:
+    client = workload.client("orders")
+    for number in range(12):
+        await _place(client, workload, number)
     client.close()
 
 
@@ -137,11 +150,12 @@ async def _losses(cluster: Cluster, workload: Workload) -> list[Violation]:
             for name in PROJECTORS:
                 await cluster.restart(name, f"{step}=stop@1")
             await asyncio.sleep(0.3)
-            async with cluster.redis() as redis:
-                await redis.flushall()
+            await _empty(cluster)
             await _stand_still(cluster)
+            await _order(workload)  # for the log and for the stream, whose group is there already
             await asyncio.sleep(0.5)
             cluster.heal()
+            await _look(workload)
         await cluster.postgres.kill()
         await cluster.postgres.start()
         await asyncio.sleep(0.3)
@@ -152,10 +166,32 @@ async def _losses(cluster: Cluster, workload: Workload) -> list[Violation]:
     return (await verdict(cluster, workload)).violations
 
 
+async def _empty(cluster: Cluster) -> None:
+    """Redis; the relays begin their streams before a projector makes a group, or it would be void at once."""
+    for name in PROJECTORS:
+        cluster.members[name].pause()
+    async with asyncio.timeout(10), cluster.redis() as redis:
+        await redis.flushall()
+        cursors = [Partition(partition).cursor for partition in range(PARTITIONS)]
+        while await redis.exists(*cursors) < PARTITIONS:
+            await asyncio.sleep(0.01)
+    for name in PROJECTORS:
+        cluster.members[name].resume()
+
+
+async def _look(workload: Workload) -> None:
+    """At what is filled again, before its sizes are compared and what was wrong with it is made good."""
+    client = workload.client("looks")
+    for _ in range(60):
+        await client.query("users", first=100)
+        await asyncio.sleep(0.02)
+    client.close()
+
+
 async def _stand_still(cluster: Cluster) -> None:
-    """Waits until a projector has come to its failpoint, if it comes there within a second."""
+    """Waits until a projector has come to its failpoint; a mutant may never come there."""
     waits = [asyncio.create_task(cluster.members[name].stands_still()) for name in PROJECTORS]
-    await asyncio.wait(waits, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait(waits, timeout=3.0, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
         wait.cancel()
         with suppress(asyncio.CancelledError):
