@@ -24,6 +24,18 @@ class ReadModelBehind(ReadModelError):
         self.have = have
 
 
+class ChangesForgotten(ReadModelError):
+    """Somebody who watches a user wants changes that are too far back, or has fallen too far behind."""
+
+    code = "CHANGES_FORGOTTEN"
+
+    def __init__(self, after: int) -> None:
+        super().__init__(
+            f"The changes after version {after} are no longer kept;"
+            " watch without afterVersion to go on from the present state."
+        )
+
+
 class ReadModelRebuilding(ReadModelError):
     """There is nothing to answer from yet."""
 

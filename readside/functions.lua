@@ -143,9 +143,19 @@ local function reindex(index, reverse, member, new)
   end
 end
 
+-- Another verb: what these fields of a hash say now goes behind what they said after earlier versions, of which
+-- a list keeps so many.
+local function remember(list, hash, many, version, ...)
+  local row = cjson.encode({version, unpack(redis.call('HMGET', hash, ...))})
+  if redis.call('RPUSH', list, row) > tonumber(many) then redis.call('LTRIM', list, -many, -1) end
+end
+
+local VERBS = {REINDEX = reindex, REMEMBER = remember}
+
 local function run(command)
-  if command[1] == 'REINDEX' then
-    reindex(unpack(command, 2))
+  local verb = VERBS[command[1]]
+  if verb then
+    verb(unpack(command, 2))
   else
     redis.call(unpack(command))
   end

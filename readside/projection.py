@@ -1,6 +1,7 @@
 """What a projection is: a pure function from what happened to Redis commands on the user's own keys.
 
-It cannot read Redis: for what depends on the value before there is REINDEX (see emails.py). And a user may be
+It cannot read Redis: for what depends on the value before there are REINDEX (see emails.py) and REMEMBER (see
+users.py). And a user may be
 projected anew from its first event while old keys are still there, so UserCreated begins from nothing.
 """
 
@@ -11,7 +12,8 @@ import msgspec
 from domain.events import Event
 
 Command = tuple[str, ...]
-"""A Redis command, or ("REINDEX", index, reverse, member, key): see functions.lua."""
+"""A Redis command, or a verb of functions.lua: ("REINDEX", index, reverse, member, key) or ("REMEMBER", list,
+hash, how many, version, *fields of the hash)."""
 
 
 class Happened(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""The user by id: one hash per user."""
+"""The user by id: one hash per user, and a list of what it was after each of its last versions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from domain.events import (
     UserErased,
     UserRenamed,
 )
-from readside.errors import ReadModelBehind, ReadModelRebuilding
+from readside.errors import ChangesForgotten, ReadModelBehind, ReadModelRebuilding
 from readside.keys import Keys
 from readside.projection import Command, Happened
 from readside.reader import Reads, Replies
@@ -34,6 +34,12 @@ FIELDS = (
     "lifetimeValue",
     "until",  # the gate's: this user is being made anew, and not there yet
 )
+
+_CHANGING = ("name", "email", "updatedAt", "orderCount", "lifetimeValue")
+"""What is remembered of each version, behind its number."""
+
+KEPT = 100
+"""Versions of a user that are remembered for whoever watches it."""
 
 _LOST = -1
 """The version of a user of whom something is missing: older than any that is asked for."""
@@ -55,29 +61,31 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def project(keys: Keys, happened: Happened) -> list[Command]:
-    key, at = keys.user(happened.user), happened.at
+    key, recent = keys.user(happened.user), keys.of_user("recent", happened.user)
+    at = happened.at
+    commands: list[Command] = [("HSET", key, "updatedAt", at)]
     match happened.event:
         case UserCreated(name=name, email=email):
+            # Whoever is made anew begins from nothing.
             facts = ("name", name, "email", email, "createdAt", at, "updatedAt", at)
-            return [("DEL", key), ("HSET", key, *facts)]
+            commands = [("DEL", key, recent), ("HSET", key, *facts)]
         case UserEmailUpdated(email=email):
-            return [("HSET", key, "email", email, "updatedAt", at)]
+            commands = [("HSET", key, "email", email, "updatedAt", at)]
         case UserRenamed(name=name):
-            return [("HSET", key, "name", name, "updatedAt", at)]
+            commands = [("HSET", key, "name", name, "updatedAt", at)]
         case OrderPlaced():
-            return [("HSET", key, "updatedAt", at), ("HINCRBY", key, "orderCount", "1")]
+            commands += [("HINCRBY", key, "orderCount", "1")]
         case OrderCompleted(total=total):
-            return [
-                ("HSET", key, "updatedAt", at),
-                ("HINCRBY", key, "lifetimeValue", str(total)),
-            ]
+            commands += [("HINCRBY", key, "lifetimeValue", str(total))]
         case OrderCancelled():
-            return [("HSET", key, "updatedAt", at)]
+            pass
         case UserErased():
             # The gate writes the version anew: a tombstone that says nothing else.
-            return [("DEL", key)]
+            return [("DEL", key, recent)]
         case _:
             assert_never(happened.event)
+    remember = ("REMEMBER", recent, key, str(KEPT), str(happened.version), *_CHANGING)
+    return [*commands, remember]
 
 
 async def fetch(reads: Reads, user_id: UUID, *, min_version: int = 0) -> UserRow | None:
@@ -113,17 +121,63 @@ async def fetch_many(reads: Reads, ids: Sequence[UUID]) -> list[UserRow]:
     return [row for _, row in found if row is not None]
 
 
-async def changes(reads: Reads, user_id: UUID) -> AsyncGenerator[UserRow | None, None]:
-    """The user's present state, then each newer one; None, at last, once the user is erased."""
+async def changes(
+    reads: Reads, user_id: UUID, after: int | None = None
+) -> AsyncGenerator[UserRow | None, None]:
+    """The user's present state, and each later version in order; with `after`, each one behind that version.
+
+    None stands for a user who is not there yet, and, as the end, for one who was erased. Raises
+    ChangesForgotten if the next one in order is no longer kept, and ReadModelError.
+    """
     async with reads.changes(user_id) as changed:
-        version, row = await _read(reads, user_id)
-        yield row
-        while row is not None or version <= 0:
-            await changed.wait(_LOOK_AGAIN)
-            newer, present = await _read(reads, user_id)
-            if newer > version:
-                version, row = newer, present
+        while True:
+            version, row = await _read(reads, user_id)
+            if row is None and version > 0:
+                yield None
+                return
+            if after is None and version != _LOST:
                 yield row
+                after = version
+            elif after is not None and version > after:
+                for row in await _since(reads, user_id, after):
+                    yield row
+                    after = row.version
+            await changed.wait(_LOOK_AGAIN)
+
+
+async def _since(reads: Reads, user_id: UUID, after: int) -> list[UserRow]:
+    """The versions behind `after`, of which there are some; none if the user was erased meanwhile."""
+    recent, *replies = await reads.ask(
+        reads.partition_of(user_id),
+        lambda keys: [
+            ("LRANGE", keys.of_user("recent", user_id), "0", "-1"),
+            ("HMGET", keys.user(user_id), *FIELDS),
+        ],
+    )
+    version, present = _row(user_id, replies)
+    if present is None:
+        return []
+    rows = [_remembered(present, entry) for entry in recent]
+    missed = [row for row in rows if row.version > after]
+    if not missed or missed[0].version != after + 1:
+        if len(rows) >= min(KEPT, version):
+            raise ChangesForgotten(after)
+        await reads.report_lost(user_id)
+        raise ReadModelRebuilding
+    return missed
+
+
+def _remembered(present: UserRow, entry: str) -> UserRow:
+    version, name, email, updated_at, order_count, lifetime_value = msgspec.json.decode(entry)
+    return msgspec.structs.replace(
+        present,
+        version=int(version),
+        name=name,
+        email=email,
+        updated_at=datetime.fromisoformat(updated_at),
+        order_count=int(order_count or 0),
+        lifetime_value=int(lifetime_value or 0),
+    )
 
 
 async def _read(reads: Reads, user_id: UUID) -> tuple[int, UserRow | None]:

@@ -6,7 +6,9 @@ The stores have tests of their own, and the acceptance tests put everything toge
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -54,14 +56,17 @@ class MemoryReads:
 
     def __init__(self) -> None:
         self.hashes: dict[str, dict[str, str]] = {}
+        self.recent: dict[str, list[str]] = defaultdict(list)
         self.ids: list[str] = []
         self.failure: Exception | None = None
         self.listeners: set[Subscription] = set()
 
     def put(self, user_id: UUID, name: str, version: int = 1) -> None:
         at = NOW.isoformat()
-        key = Keys(Partition(0), "g").user(user_id)
-        self.hashes[key] = {
+        keys = Keys(Partition(0), "g")
+        row = [str(version), name, f"{name.lower()}@example.com", at, False, False]
+        self.recent[keys.of_user("recent", user_id)].append(json.dumps(row))
+        self.hashes[keys.user(user_id)] = {
             "version": str(version),
             "name": name,
             "email": f"{name.lower()}@example.com",
@@ -100,6 +105,8 @@ class MemoryReads:
         match verb:
             case "HMGET":
                 return [self.hashes.get(key, {}).get(field) for field in arguments]
+            case "LRANGE":
+                return self.recent[key]
             case "ZRANGE":
                 below = arguments[0].removeprefix("(").replace("+", "~")
                 return [user for user in self.ids if user < below][: int(arguments[-1])]

@@ -22,11 +22,12 @@ COMPLETE = ["event: complete", "data:"]
 
 @asynccontextmanager
 async def streamed(
-    query: str, limits: Limits | None = None
+    query: str, limits: Limits | None = None, versions: range = range(1, 2)
 ) -> AsyncIterator[tuple[Edge, AsyncIterator[str]]]:
     """The lines of the stream that a query gets."""
     async with edge(limits) as made, served(made.app) as address:
-        made.reads.put(ALICE, "Alice")
+        for version in versions:
+            made.reads.put(ALICE, "Alice", version)
         async with (
             httpx.AsyncClient(base_url=f"http://{address}", headers=STREAM) as client,
             client.stream("POST", "/graphql", json={"query": query}) as response,
@@ -66,10 +67,30 @@ async def test_a_subscription_tells_the_present_state_and_then_each_change() -> 
         assert await event(lines) == told(2)
 
 
+def watch_behind(version: int) -> str:
+    return f'subscription {{ userChanged(id: "{ALICE}", afterVersion: {version}) {{ version }} }}'
+
+
+async def test_whoever_comes_back_names_the_last_version_it_was_told() -> None:
+    async with streamed(watch_behind(2), versions=range(1, 5)) as (made, lines):
+        assert [await event(lines) for _ in range(2)] == [told(3), told(4)]
+        made.reads.put(ALICE, "Bob", version=5)
+        assert await event(lines) == told(5)
+
+
+async def test_changes_that_are_no_longer_kept_are_an_error() -> None:
+    async with streamed(watch_behind(2), versions=range(50, 201)) as (_, lines):
+        name, data = await event(lines)
+        assert name == "event: next"
+        assert '"code":"CHANGES_FORGOTTEN"' in data
+        assert await event(lines) == COMPLETE
+
+
 async def test_a_request_that_gets_no_data_is_told_in_the_stream() -> None:
     for query, code in (
         ("{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
         ('subscription { userChanged(id: "x") { id } }', "BAD_USER_INPUT"),
+        (watch_behind(-1), "BAD_USER_INPUT"),
     ):
         async with streamed(query) as (_, lines):
             name, data = await event(lines)

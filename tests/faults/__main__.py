@@ -75,6 +75,7 @@ def _table(report: Report) -> Table:
     table.add_row("faults", f"{report.happened.total()}, of them {report.kills} kills")
     table.add_row("commands", _counted(report.commands))
     table.add_row("queries", _counted(report.reads))
+    table.add_row("changes told", f"{report.changes}")
     table.add_row("rounds judged", f"{len(report.recoveries)}")
     if report.recoveries:
         table.add_row("recovered after", f"{max(report.recoveries):.2f} s at most")

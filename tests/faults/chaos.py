@@ -52,6 +52,8 @@ class Report(msgspec.Struct, kw_only=True):
     commands: Counter[str] = msgspec.field(default_factory=Counter)
     """By outcome."""
     reads: Counter[str] = msgspec.field(default_factory=Counter)
+    changes: int = 0
+    """Versions that watchers were told."""
     """By error code; '' were not answered, 'answered' were."""
     recoveries: list[float] = []
     """Seconds from the end of each round until the read model was the log."""
@@ -138,6 +140,7 @@ async def _tell(report: Report, workload: Workload, tell: Callable[[Report], Non
 
 def _count(report: Report, workload: Workload, judged: Verdict | None) -> None:
     report.commands = Counter(call.outcome for call in workload.history.calls)
+    report.changes = sum(len(watched.told) for watched in workload.history.watches)
     report.reads = Counter(
         "answered" if seen.code is None else seen.code for seen in workload.history.reads
     )

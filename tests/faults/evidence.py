@@ -141,18 +141,24 @@ async def _values(redis: Redis) -> AsyncIterator[tuple[str, Any]]:
             for name in chunk:
                 ask(pipeline, name)
             for name, value in zip(chunk, await pipeline.execute(), strict=True):
-                yield name, dict(value) if isinstance(value, list) else value
+                yield name, READ[kind](value) if kind in READ else value
 
 
 KINDS: dict[str, Callable[[Pipeline, str], object]] = {
     "hash": lambda pipeline, name: pipeline.hgetall(name),
     "zset": lambda pipeline, name: pipeline.zrange(name, 0, -1, withscores=True),
     "set": lambda pipeline, name: pipeline.smembers(name),
-    "list": lambda pipeline, name: pipeline.llen(name),
+    "list": lambda pipeline, name: pipeline.lrange(name, 0, -1),
     "stream": lambda pipeline, name: pipeline.xlen(name),
     "string": lambda pipeline, name: pipeline.get(name),
 }
-"""How a key of each kind is read. No projection writes lists."""
+"""How a key of each kind is read."""
+
+READ: dict[str, Callable[[Any], Any]] = {
+    "zset": dict,
+    "list": lambda entries: [msgspec.json.decode(entry) for entry in entries],
+}
+"""What is made of the replies of some kinds."""
 
 
 async def _groups(redis: Redis, partition: int) -> list[dict[str, Any]]:

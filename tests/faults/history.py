@@ -57,6 +57,15 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """Of the error, if it was answered with one; '' if no answer came."""
 
 
+class Watched(msgspec.Struct, kw_only=True):
+    """What one watcher was told of one user, over as many connections as it took."""
+
+    client: str
+    user: str
+    told: list[tuple[bool, Row]] = []
+    """In order; and whether it began again with the present state there."""
+
+
 class History:
     """What the clients of a run did and saw."""
 
@@ -64,4 +73,5 @@ class History:
         """`lossy`: on purpose, Redis lost writes that it had acknowledged."""
         self.calls: list[Called] = []
         self.reads: list[Seen] = []
+        self.watches: list[Watched] = []
         self.lossy = lossy

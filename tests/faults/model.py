@@ -28,6 +28,10 @@ SHARED = ("users", "emails", "email-of", "customers")
 """Keys of all users of a partition."""
 
 
+REMEMBERED = 100
+"""Versions of a user that are kept for whoever watches it."""
+
+
 class State(msgspec.Struct, frozen=True):
     """A user after one of its events."""
 
@@ -161,6 +165,7 @@ def _add(keys: dict[str, Any], user: str, story: Story) -> None:
     if last.erased:
         return
     address = str(last.email).lower()
+    keys[f"recent:{user}"] = [_remembered(state) for state in story.states[-REMEMBERED:]]
     keys["users"][user] = 0.0
     keys["emails"][f"{address} {user}"] = 0.0
     keys["email-of"][user] = address
@@ -184,6 +189,18 @@ def _hash(last: State) -> dict[str, str]:
         "lifetimeValue": str(last.value) if last.value else None,
     }
     return {field: value for field, value in found.items() if value is not None}
+
+
+def _remembered(state: State) -> list[str | bool]:
+    """What nobody has written yet is false: so Redis says it in JSON."""
+    return [
+        str(state.version),
+        str(state.name),
+        str(state.email),
+        state.updated.isoformat(),
+        str(state.orders) if state.orders else False,
+        str(state.value) if state.value else False,
+    ]
 
 
 def _facts(orders: dict[str, Placed]) -> Iterable[tuple[str, str]]:

@@ -225,6 +225,16 @@ def no_version_guard() -> None:
     rows.WRITE = _cut(rows.WRITE, "where id = $1 and version = $2", "where id = $1 and $2 > 0")
 
 
+def changes_conflated() -> None:
+    """Whoever watches a user is told what it is now, and not what it was in between."""
+    since = _get(users, "_since")
+
+    async def latest(*given: Any) -> Any:
+        return (await since(*given))[-1:]
+
+    _set(users, "_since", latest)
+
+
 def losses_unnoticed() -> None:
     """Nobody looks whether Redis still has what it was given."""
 
@@ -250,6 +260,7 @@ MUTANTS: dict[str, Patch] = {
         answer_from_any_generation,
         min_version_ignored,
         no_version_guard,
+        changes_conflated,
         losses_unnoticed,
     )
 }

@@ -70,6 +70,20 @@ def min_version_obeyed(case: Case) -> Iterator[str]:
                 yield f"{asked(seen)} showed version {row.version}"
 
 
+def watched_in_order(case: Case) -> Iterator[str]:
+    """Whoever watches is told every version once, in order, and as it was; also across its connections."""
+    for watched in case.history.watches:
+        story, before = case.stories.get(watched.user), 0
+        states = story.states if story is not None else []
+        for anew, row in watched.told:
+            if not 1 <= row.version <= len(states) or not _is(row, states[row.version - 1]):
+                yield f"{watched.client} was told {row}, which the log does not have"
+            free = anew or case.history.lossy
+            if not free and row.version != before + 1:
+                yield f"{watched.client} was told {row.version} of {row.id} after version {before}"
+            before = row.version
+
+
 def no_wrong_null(case: Case) -> Iterator[str]:
     """There is no such user: only before it was seen or known to be, and after its erasure was asked for."""
     erased_from = _erasures(case)
@@ -136,5 +150,6 @@ RULES = (
     answers_what_was_asked,
     no_going_back,
     min_version_obeyed,
+    watched_in_order,
     no_wrong_null,
 )

@@ -23,9 +23,17 @@ def read_model_is_the_fold(case: Case) -> Iterator[str]:
             continue
         found = _found(case, keys)
         for name in sorted(wanted.keys() | found.keys()):
-            if wanted.get(name) != found.get(name):
+            if wanted.get(name) != found.get(name) and not _forgotten(name, wanted, found):
                 difference = _difference(wanted.get(name), found.get(name))
                 yield f"partition {partition}, {name}: {difference}"
+
+
+def _forgotten(name: str, wanted: dict[str, Any], found: dict[str, Any]) -> bool:
+    """A list of a user's last versions that was lost is made anew when somebody asks for them, not before."""
+    if not name.startswith("recent:") or name not in wanted:
+        return False
+    left = found.get(name, [])
+    return bool(left == wanted[name][len(wanted[name]) - len(left) :])
 
 
 def _found(case: Case, keys: Keys) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import msgspec
 from readside.keys import POINTER, Keys, Partition
 from tests.faults.checker import Violation, check
 from tests.faults.evidence import Evidence, Logged, fingerprint
-from tests.faults.history import Called, History, Row, Seen
+from tests.faults.history import Called, History, Row, Seen, Watched
 
 ALICE, BOB = "01a209c1-d957-77bb-948a-8ffd6764b693", "01a209c1-e291-722a-b928-28e240c81feb"
 ORDER = "01a209c9-828b-7f7d-bcc1-2ec48fa8bb68"
@@ -83,6 +83,11 @@ class Run:
         """A query for Alice that answers her second name, and no order, unless told otherwise."""
         self.ask(rows=[alice(version, **shown)])
 
+    def watch(self, *versions: int, anew: tuple[int, ...] = ()) -> None:
+        """Somebody was told these versions of Alice, beginning again at some places, from 0."""
+        told = [(place in anew, _told(version)) for place, version in enumerate(versions)]
+        self.history.watches.append(Watched(client="w", user=ALICE, told=told))
+
     def ask(self, **circumstances: Any) -> None:
         """A query for Alice, by the client c, behind all others, unless told otherwise."""
         number = 100 + len(self.history.reads)
@@ -142,6 +147,13 @@ def alice(version: int, **shown: Any) -> Row:
     return Row(**{**known, **shown})
 
 
+def _told(version: int) -> Row:
+    """Alice as she was."""
+    name = "Alice" if version == 1 else "Alice 2"
+    orders, value = int(version > 2), "12.50" if version > 3 else "0.00"
+    return alice(version, name=name, orderCount=orders, lifetimeValue=value)
+
+
 def _user_row(version: int, name: str, email: str) -> dict[str, Any]:
     return {
         "name": name,
@@ -179,9 +191,17 @@ def _keys() -> dict[str, Any]:
         KEYS.of("customers"): {ALICE: 1250.0},
         KEYS.of_user("orders", ALICE): {ORDER: 3.0},
         KEYS.of_user("order-facts", ALICE): facts,
+        KEYS.of_user("recent", ALICE): [_remembered(version) for version in range(1, 5)],
         KEYS.counters: {"applied": "6", f"size:{KEYS.everyone}": "1"},
         PLACE.generations: {KEYS.generation: "live", **pointer},
         PLACE.cursor: "{}",
         PLACE.stream: 0,
         PLACE.owner("f"): "me",
     }
+
+
+def _remembered(version: int) -> list[str | bool]:
+    """A version of Alice, as she was."""
+    name = "Alice" if version == 1 else "Alice 2"
+    orders, value = "1" if version > 2 else False, "1250" if version > 3 else False
+    return [str(version), name, "alice@example.com", at(version).isoformat(), orders, value]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.faults.history import Watched
 from tests.faults.sound_run import ALICE, BOB, Run, alice, at
 
 LATEST = alice(4, orderCount=1, lifetimeValue="12.50")
@@ -45,6 +46,16 @@ def listed(query: str, first: int, times: int) -> Callable[[Run], None]:
     return ask(query=query, arguments={"first": first}, rows=[LATEST] * times)
 
 
+def watch(*versions: int, anew: tuple[int, ...] = ()) -> Callable[[Run], None]:
+    return lambda run: run.watch(*versions, anew=anew)
+
+
+def watch_what_never_was(run: Run) -> None:
+    run.history.watches.append(
+        Watched(client="w", user=ALICE, told=[(True, alice(2)), (False, alice(3))])
+    )
+
+
 BROKEN: list[tuple[str, Callable[[Run], None]]] = [
     ("read-is-a-prefix", latest(orderCount=2)),
     ("read-is-a-prefix", latest(lifetimeValue="12.505")),
@@ -63,6 +74,11 @@ BROKEN: list[tuple[str, Callable[[Run], None]]] = [
     ("answers-what-was-asked", listed("topCustomers", 2, 2)),
     ("no-going-back", see(3, orderCount=1)),
     ("min-version-obeyed", ask(arguments={"id": ALICE, "minVersion": 5}, rows=[LATEST])),
+    ("watched-in-order", watch(1, 2, 4, anew=(0,))),
+    ("watched-in-order", watch(1, 2, 2, anew=(0,))),
+    ("watched-in-order", watch(2, 1, anew=(0,))),
+    ("watched-in-order", watch(4, 5, anew=(0,))),
+    ("watched-in-order", watch_what_never_was),
     ("no-wrong-null", ask()),
     ("no-wrong-null", ask(client="another", arguments={"id": ALICE, "minVersion": 1})),
     ("no-wrong-null", ask(arguments={"id": BOB, "minVersion": 1}, started=1.0, ended=5.5)),
@@ -92,6 +108,9 @@ SOUND = [
     see_the_erased_as_he_was,
     ask(client="another", rows=[alice(3, orderCount=1)]),
     ask(rows=[alice(3, orderCount=1)], started=101.4, ended=101.6),
+    watch(anew=()),
+    watch(2, 3, 4, anew=(0,)),
+    watch(1, 3, 4, 4, anew=(0, 1, 3)),
     find("ALICE@example.com"),
     ask(query="userByEmail", arguments={"email": "bob@example.com"}),
     listed("users", 1, 1),

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tests.faults.client import Client, numbers
+from tests.faults.history import Watched
+from tests.faults.watcher import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,6 +30,10 @@ PATIENCE = 4.0
 
 RETRIES = 40
 """Attempts to learn what became of a command."""
+
+
+WATCHERS = 2
+"""Clients that watch a user each, and another when that one is erased."""
 
 
 class Person(msgspec.Struct):
@@ -57,6 +63,7 @@ class Workload:
         self._known: list[Person] = []
         self._numbers = numbers()
         self._names = itertools.count(1)
+        self._watching: dict[int, Watcher] = {}
 
     def client(self, name: str, *, patience: float = PATIENCE) -> Client:
         """Another client, whose calls count in the same history."""
@@ -67,11 +74,17 @@ class Workload:
         """Every client works inside; on the way out each finishes the step it is in."""
         stop = asyncio.Event()
         tasks = [asyncio.create_task(self._work(number, stop)) for number in range(self._clients)]
+        watching = [asyncio.create_task(self._watch(number)) for number in range(WATCHERS)]
         try:
             yield
         finally:
             stop.set()
+            for task in watching:
+                task.cancel()
             await asyncio.gather(*tasks)
+            await asyncio.wait(watching)
+            for task in watching:
+                assert task.cancelled(), task.exception()
 
     async def read_everyone(self, users: Iterable[str], *, within: float) -> None:
         """Until each of them is answered: whoever reads finds what is lost, and has it mended."""
@@ -98,6 +111,18 @@ class Workload:
                 await agent.step()
         finally:
             agent.client.close()
+
+    async def _watch(self, number: int) -> None:
+        """Goes on, in the next round too, behind the last version it was told."""
+        random = Random(f"{self._seed} watcher {number}")
+        while True:
+            if number in self._watching:
+                await self._watching[number].run()
+            if (person := self.someone(random)) is not None:
+                watched = Watched(client=f"watcher-{number}", user=person.id, told=[])
+                self.history.watches.append(watched)
+                self._watching[number] = Watcher(self._port, watched)
+            await asyncio.sleep(0.05)
 
     def unique(self) -> int:
         return next(self._names)

@@ -9,13 +9,22 @@ import pytest
 import uvloop
 
 from api import drivers
-from domain.events import UserCreated, UserErased, UserRenamed
+from domain.events import (
+    Event,
+    OrderCancelled,
+    OrderCompleted,
+    OrderPlaced,
+    UserCreated,
+    UserEmailUpdated,
+    UserErased,
+    UserRenamed,
+)
 from readside.changes import Changes
-from readside.errors import ReadModelBehind, ReadModelRebuilding
+from readside.errors import ChangesForgotten, ReadModelBehind, ReadModelRebuilding
 from readside.keys import Partition
 from readside.projections import users
 from tests.readside.contents import eventually
-from tests.readside.stories import user_in
+from tests.readside.stories import order, user_in
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -268,6 +277,95 @@ async def test_changes_go_on_after_a_broken_connection(told: Told) -> None:
     assert row is not None
     assert row.version == 2
     await changes.aclose()
+
+
+async def test_no_version_is_skipped_though_many_come_at_once(told: Told) -> None:
+    await told.given(CREATED)
+    changes = users.changes(told.reads, ALICE)
+    await anext(changes)
+    for start in range(0, 60, 20):
+        await told.given(*[UserRenamed(name=str(n)) for n in range(start, start + 20)])
+        rows = [await anext(changes) for _ in range(20)]
+        assert [row and (row.version, row.name) for row in rows] == [
+            (n + 2, str(n)) for n in range(start, start + 20)
+        ]
+    await changes.aclose()
+
+
+async def test_each_version_is_told_as_it_was(told: Told) -> None:
+    placed = order(1), order(2)
+    events: list[Event] = [
+        UserCreated(name='Ünï "quoted" / 👩‍💻', email="alice@example.com"),
+        OrderPlaced(order_id=placed[0], total=1250),
+        OrderPlaced(order_id=placed[1], total=10**13),
+        UserEmailUpdated(email="a@example.org"),
+        OrderCompleted(order_id=placed[1], total=10**13),
+        OrderCancelled(order_id=placed[0]),
+    ]
+    expected = []
+    for event in events:
+        await told.given(event)
+        expected.append(await users.fetch(told.reads, ALICE))
+    changes = users.changes(told.reads, ALICE, 0)
+    assert [await anext(changes) for _ in events] == expected
+    await changes.aclose()
+
+
+async def test_whoever_comes_back_is_told_what_it_has_missed(told: Told) -> None:
+    await told.given(CREATED, *[UserRenamed(name=str(n)) for n in range(2, 30)])
+    changes = users.changes(told.reads, ALICE, 20)
+    rows = [await anext(changes) for _ in range(21, 30)]
+    assert [row and (row.version, row.name) for row in rows] == [(n, str(n)) for n in range(21, 30)]
+    coming = asyncio.ensure_future(anext(changes))
+    await told.given(UserRenamed(name="30"))
+    last = await coming
+    assert last is not None
+    assert last.version == 30
+    await changes.aclose()
+
+
+async def test_what_was_missed_too_long_ago_is_said_to_be_forgotten(told: Told) -> None:
+    await told.given(CREATED, *[UserRenamed(name=str(n)) for n in range(users.KEPT + 10)])
+    with pytest.raises(ChangesForgotten) as forgotten:
+        await anext(users.changes(told.reads, ALICE, 10))
+    assert forgotten.value.code == "CHANGES_FORGOTTEN"
+    oldest = await anext(users.changes(told.reads, ALICE, 11))
+    assert oldest is not None
+    assert oldest.version == 12
+
+
+async def test_another_generation_tells_no_version_twice_and_skips_none(told: Told) -> None:
+    await told.given(CREATED)
+    changes = users.changes(told.reads, ALICE)
+    versions = [await anext(changes)]
+    for _ in range(4):
+        await told.given(UserRenamed(name="before"), UserRenamed(name="and after"))
+        await told.flip(0)
+        await told.given(UserRenamed(name="the flip"))
+        versions += [await anext(changes) for _ in range(3)]
+    assert [row and row.version for row in versions] == list(range(1, 14))
+    await changes.aclose()
+
+
+async def test_changes_that_were_lost_are_reported_so_that_the_user_is_made_anew(
+    told: Told,
+) -> None:
+    await told.given(CREATED, UserRenamed(name="A"), UserRenamed(name="B"))
+    keys = told.keys_of(ALICE)
+    await told.redis.delete(keys.of_user("recent", ALICE))
+    with pytest.raises(ReadModelRebuilding):
+        await anext(users.changes(told.reads, ALICE, 1))
+    assert await told.redis.smembers(keys.lost) == {str(ALICE)}
+    await told.gate_of(ALICE).mend(ALICE)
+    row = await anext(users.changes(told.reads, ALICE, 1))
+    assert row is not None
+    assert (row.version, row.name) == (2, "A")
+
+
+async def test_an_erasure_leaves_nothing_of_what_was_remembered(told: Told) -> None:
+    await told.given(CREATED, UserRenamed(name="A"), UserErased())
+    assert not await told.redis.exists(told.keys_of(ALICE).of_user("recent", ALICE))
+    assert [row async for row in users.changes(told.reads, ALICE, 1)] == [None]
 
 
 async def test_changes_of_an_emptied_redis_end_with_an_error_that_says_so(told: Told) -> None:

@@ -39,10 +39,17 @@ class Told:
         """An empty read model in each partition, which serves."""
         await relay(self.log, RedisStream(self.redis))
         for partition in range(PARTITIONS):
-            keys = await self.generations(partition).build("projector")
-            assert keys is not None
-            assert await self.generations(partition).serve(keys)
-            self._gates[partition] = Gate(Functions(self.redis), self.log, keys, projections)
+            await self.flip(partition, projections)
+
+    async def flip(self, partition: int, projections: Sequence[Project] = PROJECTIONS) -> None:
+        """Another generation with all that was told so far, which serves from now on."""
+        keys = await self.generations(partition).build("projector")
+        assert keys is not None
+        gate = Gate(Functions(self.redis), self.log, keys, projections)
+        async for page in self.log.partition(partition, 1000):
+            await gate.deliver([Delivery(envelope) for envelope in page], publish=False)
+        assert await self.generations(partition).serve(keys)
+        self._gates[partition] = gate
 
     async def given(self, *events: Event, user: UserId | None = None) -> UserId:
         """These events happened to a user, in order, behind whatever happened to that user before."""
