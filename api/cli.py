@@ -16,6 +16,7 @@ from rich.console import Console
 
 from api import logs
 from api.composition import Role
+from api.limits import Limits
 from api.process import listen, run, stop_signals, unless
 from api.schema import sdl
 from api.settings import Settings
@@ -100,7 +101,8 @@ def _settings() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(map(str, first["loc"])).upper()
+        prefix = Limits.model_config["env_prefix"] if error.title == Limits.__name__ else ""
+        name = prefix + ".".join(map(str, first["loc"])).upper()
         raise Refused(f"The setting {name} is wrong: {first['msg']}.") from error
 
 

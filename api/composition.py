@@ -95,7 +95,7 @@ def _context(
         fingerprint=_fingerprint(settings),
         patience=settings.read_timeout,
     )
-    return Context(store=store, reads=reads)
+    return Context(store=store, reads=reads, limits=settings.limits)
 
 
 def _fingerprint(settings: Settings) -> str:

@@ -14,6 +14,9 @@ from readside.errors import ReadModelError
 Formatted = dict[str, Any]
 """An error, or a whole response, on its way out."""
 
+_LONGEST = 300
+"""Characters of a message."""
+
 log = structlog.get_logger("tandem.api")
 
 
@@ -89,12 +92,17 @@ def mask(surprise: BaseException) -> Formatted:
 
 
 def _format(error: GraphQLError, extensions: Formatted) -> Formatted:
-    formatted: Formatted = {"message": error.message}
+    formatted: Formatted = {"message": _brief(error.message)}
     if error.locations:
         formatted["locations"] = [place.formatted for place in error.locations]
     if error.path is not None:
         formatted["path"] = error.path
     return {**formatted, "extensions": extensions}
+
+
+def _brief(message: str) -> str:
+    """Some messages of graphql-core quote a value of the request, however long it is."""
+    return message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…"
 
 
 def _kind(error: BaseException) -> str:

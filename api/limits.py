@@ -1,27 +1,58 @@
-"""How much one caller may ask for: the one place for the limits of the edge."""
+"""How much one caller may ask for: the one place for the limits of the edge, each a setting."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
-    body_bytes: int = 256 * 1024
-    """Of an HTTP body, counted while it arrives, and of a WebSocket message."""
-    source_characters: int = 64 * 1024
-    tokens: int = 2_000
-    comments: int = 200
-    validation_errors: int = 20
-    coercion_errors: int = 20
-    page: int = 100
-    """The most items a list field gives at once."""
-    cached_documents: int = 1_000
-    cached_characters: int = 1024 * 1024
-    """Of source text in the document cache. A parsed document is some 100 times its text."""
-    operations: int = 100
-    """At once, on one WebSocket connection."""
-    init_seconds: float = 10
-    """From the WebSocket handshake to connection_init."""
-    keep_alive_seconds: float = 15
-    """Between the comments that keep a silent event stream open."""
+def _most(default: int, description: str) -> int:
+    found: int = Field(default=default, ge=1, description=description)
+    return found
+
+
+def _seconds(default: float, description: str) -> float:
+    found: float = Field(default=default, gt=0, description=description)
+    return found
+
+
+class Limits(BaseSettings):
+    """A limit's environment variable is its name in capitals behind LIMIT_, such as LIMIT_DEPTH."""
+
+    model_config = SettingsConfigDict(env_prefix="LIMIT_", frozen=True, extra="ignore")
+
+    body_bytes: int = _most(
+        256 * 1024, "Bytes of an HTTP body, counted while it arrives, and of a WebSocket message."
+    )
+    source_characters: int = _most(64 * 1024, "Characters of a document.")
+    tokens: int = _most(2_000, "Tokens of a document.")
+    comments: int = _most(200, "Comments in a document.")
+    depth: int = _most(10, "Fields in one another, in an operation; introspection counts as one.")
+    lists: int = _most(3, "Lists in one another, in an operation.")
+    aliases: int = _most(
+        15, "Aliases in an operation, its fragments counted as often as they are spread."
+    )
+    root_fields: int = _most(10, "Fields at the top of an operation.")
+    selections: int = _most(500, "Fields and fragments that a document spells out.")
+    repeats: int = _most(
+        50,
+        "Fields of a document that stand in their selection set already; comparing them costs the square.",
+    )
+    members: int = _most(
+        200, "Members of the lists and objects that a document spells out; variables may have more."
+    )
+    directives: int = _most(50, "Directives in a document.")
+    directives_of_node: int = _most(4, "Directives in one place.")
+    fragments: int = _most(50, "Fragments that a document defines.")
+    validation_errors: int = _most(20, "Mistakes in a document that are told.")
+    coercion_errors: int = _most(20, "Mistakes in variables that are told.")
+    page: int = _most(100, "Items that a list field gives at once.")
+    cached_documents: int = _most(1_000, "Documents that are remembered parsed and valid.")
+    cached_characters: int = _most(
+        1024 * 1024, "Characters of those documents; a parsed one is some 100 times its text."
+    )
+    operations: int = _most(100, "Operations at once on one WebSocket connection.")
+    init_seconds: float = _seconds(10, "Seconds from the WebSocket handshake to connection_init.")
+    keep_alive_seconds: float = _seconds(
+        15, "Seconds between the comments that keep a silent event stream open."
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from api.limits import Limits
 from api.settings import Settings
 from tests.processes import ROOT
 
@@ -96,8 +97,16 @@ def _name(function: ast.expr) -> str:
 def test_the_readme_lists_every_setting_with_its_default() -> None:
     readme = (ROOT / "README.md").read_text()
     for name, field in Settings.model_fields.items():
+        if name == "limits":
+            continue
         default = "none" if field.default is None else f"`{field.default}`"
         assert f"| `{name.upper()}` | {default} | {field.description} |" in readme
+
+
+def test_the_page_about_the_edge_lists_every_limit_with_its_default() -> None:
+    page = (ROOT / "docs/edge.md").read_text()
+    for name, field in Limits.model_fields.items():
+        assert f"| `LIMIT_{name.upper()}` | {field.default} | {field.description} |" in page
 
 
 @pytest.mark.parametrize(

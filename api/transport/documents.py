@@ -17,6 +17,7 @@ from graphql import (
 )
 
 from api.errors import RequestError, refused
+from api.transport.measure import too_large
 
 if TYPE_CHECKING:
     from api.limits import Limits
@@ -73,11 +74,13 @@ class Documents:
         return known
 
     def _read(self, text: str) -> Prepared | RequestError:
+        if len(text) > self._limits.source_characters:
+            return refused("GRAPHQL_PARSE_FAILED", [_too_long(self._limits.source_characters)])
         try:
             document = self._parse(text)
         except GraphQLError as error:
             return refused("GRAPHQL_PARSE_FAILED", [error])
-        if errors := self._validate(document):
+        if errors := self._wrong(document):
             return refused("GRAPHQL_VALIDATION_FAILED", errors)
         operations = [
             node for node in document.definitions if isinstance(node, OperationDefinitionNode)
@@ -92,8 +95,13 @@ class Documents:
             text,
             max_lexical_tokens=self._limits.tokens,
             max_comments=self._limits.comments,
-            max_source_length=self._limits.source_characters,
         )
+
+    def _wrong(self, document: DocumentNode) -> list[GraphQLError]:
+        try:
+            return too_large(self._schema, document, self._limits) or self._validate(document)
+        except RecursionError:  # fragments in one another are as deep as what they are spread in
+            return [GraphQLError("The document is nested too deeply.")]
 
     def _validate(self, document: DocumentNode) -> list[GraphQLError]:
         errors = self._limits.validation_errors
@@ -110,3 +118,9 @@ class Documents:
         ):
             oldest, _ = self._known.popitem(last=False)
             self._characters -= len(oldest)
+
+
+def _too_long(limit: int) -> GraphQLError:
+    return GraphQLError(
+        f"The document is longer than {limit} characters (LIMIT_SOURCE_CHARACTERS)."
+    )

@@ -95,9 +95,12 @@ def test_a_document_that_cannot_be_executed_says_why(text: str, code: str) -> No
 
 
 def test_many_mistakes_are_not_all_told() -> None:
-    fields = " ".join(f"f{number}" for number in range(500))
+    fields = " ".join(f"f{number}" for number in range(400))
     with pytest.raises(RequestError) as error:
-        documents.Documents(SCHEMA, Limits(validation_errors=20)).prepare(f"{{ {fields} }}")
+        known = documents.Documents(SCHEMA, Limits(validation_errors=20))
+        known.prepare(f"{{ users {{ nodes {{ {fields} }} }} }}")
+            f"{{ users {{ nodes {{ {fields} }} }} }}"
+        )
     assert len(error.value.errors) == 21
 
 
