@@ -26,7 +26,9 @@ def create_app(context: Context, *, lifespan: Lifespan[Starlette] | None = None)
     """The application over these stores. Setting `state.closing` ends the streams that are open."""
     executor = Executor(SCHEMA, context)
     closing = asyncio.Event()
-    over_http = GraphQLOverHTTP(executor, context.limits, graphiql.page, closing)
+    over_http = GraphQLOverHTTP(
+        executor, context.limits, graphiql.page, closing, context.http_profile
+    )
     over_websocket = GraphQLOverWebSocket(executor, context.limits)
     app = Starlette(
         routes=[

@@ -95,7 +95,9 @@ def _context(
         fingerprint=_fingerprint(settings),
         patience=settings.read_timeout,
     )
-    return Context(store=store, reads=reads, limits=settings.limits)
+    return Context(
+        store=store, reads=reads, limits=settings.limits, http_profile=settings.http_profile
+    )
 
 
 def _fingerprint(settings: Settings) -> str:

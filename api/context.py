@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import strawberry
 from graphql import (
@@ -34,6 +34,7 @@ class Context:
     store: Store
     reads: Reads
     limits: Limits = field(default_factory=Limits)
+    http_profile: Literal["compatible", "strict"] = "compatible"
 
 
 class Info(strawberry.Info[Context, None]):

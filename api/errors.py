@@ -23,8 +23,8 @@ log = structlog.get_logger("tandem.api")
 class RequestError(Exception):
     """The request gets no `data`: it is malformed, invalid, or not allowed here.
 
-    `status` is the HTTP status. `well_formed` says that it was a GraphQL request all the same,
-    which application/json answers with 200.
+    `status` is the HTTP status that the draft of August 2026 wants. `well_formed` says that it was
+    a GraphQL request all the same, which application/json answers with 200.
     """
 
     def __init__(
@@ -49,7 +49,8 @@ def bad_request(message: str, status: int = 400) -> RequestError:
 def refused(code: str, errors: list[GraphQLError]) -> RequestError:
     """A GraphQL request that is not carried out: every error gets the code, unless it has one."""
     return RequestError(
-        [_format(error, {"code": code, **(error.extensions or {})}) for error in errors]
+        [_format(error, {"code": code, **(error.extensions or {})}) for error in errors],
+        status=400 if code == "GRAPHQL_PARSE_FAILED" else 422,
     )
 
 

@@ -48,6 +48,10 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "pretty", "json"] = Field(
         default="auto", description="`auto` is pretty on a terminal and JSON elsewhere."
     )
+    http_profile: Literal["compatible", "strict"] = Field(
+        default="compatible",
+        description="`strict` answers graphql-response+json with 422 and 294 too.",
+    )
     database_connections: int = Field(
         default=10, ge=2, le=1000, description="The most connections to PostgreSQL of one process."
     )

@@ -70,7 +70,8 @@ class Documents:
             self.hits += 1
             self._known.move_to_end(text)
         if isinstance(known, RequestError):
-            raise RequestError(known.errors)  # a new one: a raised exception gathers its callers
+            # A new one, because a raised exception gathers its callers.
+            raise RequestError(known.errors, status=known.status)
         return known
 
     def _read(self, text: str) -> Prepared | RequestError:

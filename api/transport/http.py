@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 from starlette.requests import Request as PageRequest
@@ -27,8 +27,12 @@ if TYPE_CHECKING:
 
 Page = Callable[[PageRequest], "Response"]
 Headers = dict[bytes, bytes]
+Profile = Literal["compatible", "strict"]
 
 _ALLOWED = {"GET": QUERIES, "POST": QUERIES | MUTATIONS}
+_COMPATIBLE: Final = {294: 200, 422: 400}
+"""What clients expect that are older than the draft of August 2026, by the status it wants."""
+_STATUSES: Final[dict[Profile, dict[int, int]]] = {"compatible": _COMPATIBLE, "strict": {}}
 _MORE = {
     405: (b"allow", b"POST, GET"),
     413: (b"connection", b"close"),  # the rest of the body would have to be read otherwise
@@ -44,9 +48,15 @@ class GraphQLOverHTTP:
     """Answers GET and POST. A browser that opens the address without a query gets `page`."""
 
     def __init__(
-        self, executor: Executor, limits: Limits, page: Page, closing: asyncio.Event
+        self,
+        executor: Executor,
+        limits: Limits,
+        page: Page,
+        closing: asyncio.Event,
+        profile: Profile = "compatible",
     ) -> None:
-        """`closing` ends the event streams that are open."""
+        """`closing` ends the event streams that are open. `profile` is about graphql-response+json."""
+        self._statuses = _STATUSES[profile]
         self._executor = executor
         self._closing = closing
         self._limits = limits
@@ -66,14 +76,22 @@ class GraphQLOverHTTP:
             response = await self._executor.execute(request, allowed)
         except RequestError as error:
             media = RESPONSE if media == RESPONSE else JSON
-            status = 200 if error.well_formed and media == JSON else error.status
-            await _send(send, status, media, error.response)
+            await _send(send, self._refusal(media, error), media, error.response)
         except Disconnected:
             return None
         except Exception as error:
             await _send(send, 500, media, {"errors": [mask(error)]})
         else:
-            await _send(send, 200, media, response)
+            partial = media == RESPONSE and "errors" in response
+            await _send(send, self._status(294) if partial else 200, media, response)
+
+    def _refusal(self, media: str, error: RequestError) -> int:
+        if media == RESPONSE:
+            return self._status(error.status)
+        return 200 if error.well_formed else _COMPATIBLE.get(error.status, error.status)
+
+    def _status(self, exact: int) -> int:
+        return self._statuses.get(exact, exact)
 
     async def _read(self, scope: Scope, headers: Headers, receive: Receive) -> Request:
         if scope["method"] == "GET":

@@ -34,7 +34,7 @@ def from_query_string(query_string: bytes) -> Request:
     """The request in the URL of a GET; `variables` and `extensions` are JSON there."""
     fields = parameters(query_string)
     if not fields.get("query"):
-        raise bad_request("The parameter query is missing; it holds the GraphQL document.")
+        raise bad_request("The parameter query is missing; it holds the GraphQL document.", 422)
     return Request(
         query=fields["query"],
         operation_name=fields.get("operationName") or None,
@@ -57,7 +57,7 @@ def decode(decoder: msgspec.json.Decoder[T], data: bytes | str, what: str) -> T:
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
-        raise bad_request(f"{what} is not a GraphQL request: {error}.") from error
+        raise bad_request(f"{what} is not a GraphQL request: {error}.", 422) from error
     except (ValueError, RecursionError) as error:  # bad JSON, bad UTF-8, or nested too deeply
         raise bad_request(f"{what} is not JSON in UTF-8 that can be read.") from error
 

@@ -23,6 +23,7 @@ from api.app import create_app
 from api.context import Context
 from api.limits import Limits
 from api.transport.execution import Executor
+from api.transport.http import Profile
 from domain.command import Answer, Command
 from domain.events import UserId
 from domain.refusals import Refusal
@@ -121,11 +122,14 @@ class MemoryReads:
 class Edge:
     """The application, what is behind it, and a client in front of it."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, *, http_profile: Profile = "compatible") -> None:
         self.store = ScriptedStore()
         self.reads = MemoryReads()
         context = Context(
-            store=cast("Store", self.store), reads=cast("Reads", self.reads), limits=limits
+            store=cast("Store", self.store),
+            reads=cast("Reads", self.reads),
+            limits=limits,
+            http_profile=http_profile,
         )
         self.app: Starlette = create_app(context)
         self.executor: Executor = self.app.state.executor
@@ -148,8 +152,10 @@ class Edge:
 
 
 @asynccontextmanager
-async def edge(limits: Limits | None = None) -> AsyncIterator[Edge]:
-    made = Edge(limits or Limits())
+async def edge(
+    limits: Limits | None = None, *, http_profile: Profile = "compatible"
+) -> AsyncIterator[Edge]:
+    made = Edge(limits or Limits(), http_profile=http_profile)
     async with made.client:
         yield made
 
