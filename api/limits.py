@@ -53,6 +53,10 @@ class Limits(BaseSettings):
     )
     operations: int = _most(100, "Operations at once on one WebSocket connection.")
     init_seconds: float = _seconds(10, "Seconds from the WebSocket handshake to connection_init.")
+    ping_seconds: float = _seconds(
+        20,
+        "Seconds between our pings on a WebSocket, and for their answers; without one it is closed.",
+    )
     keep_alive_seconds: float = _seconds(
         15, "Seconds between the comments that keep a silent event stream open."
     )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import uvicorn
 
 from api.composition import Role, compose
+from api.transport.frames import Frames
 from api.workers import Fallen, end
 
 if TYPE_CHECKING:
@@ -131,7 +132,10 @@ async def _serve(
             access_log=False,
             server_header=False,
             date_header=False,
-            ws="wsproto",
+            ws=Frames,
+            ws_max_size=settings.limits.body_bytes,
+            ws_ping_interval=settings.limits.ping_seconds,
+            ws_ping_timeout=settings.limits.ping_seconds,
             timeout_graceful_shutdown=int(settings.shutdown_timeout),
         )
     )

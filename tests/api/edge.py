@@ -23,6 +23,7 @@ from api.app import create_app
 from api.context import Context
 from api.limits import Limits
 from api.transport.execution import Executor
+from api.transport.frames import Frames
 from api.transport.http import Profile
 from domain.command import Answer, Command
 from domain.events import UserId
@@ -171,9 +172,16 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def served(app: Starlette) -> AsyncIterator[str]:
+async def served(app: Starlette, *, ping_seconds: float = 20) -> AsyncIterator[str]:
     """The application behind a real server; the value is its host and port."""
-    config = uvicorn.Config(app, ws="wsproto", lifespan="off", log_level="warning")
+    config = uvicorn.Config(
+        app,
+        ws=Frames,
+        ws_ping_interval=ping_seconds,
+        ws_ping_timeout=ping_seconds,
+        lifespan="off",
+        log_level="warning",
+    )
     server = _Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = asyncio.create_task(server.serve([listener]))

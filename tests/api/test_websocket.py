@@ -192,6 +192,43 @@ async def test_a_malformed_frame_closes_with_4400(frame: str | bytes) -> None:
         assert reason
 
 
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (b"\x81\x02{}", 1002),  # not masked
+        (b"\xf1\x80....", 1002),  # reserved bits
+        (b"\x83\x80....", 1002),  # an opcode that there is not
+        (b"\x80\x80....", 1002),  # goes on with what was not begun
+        (b"\x09\x80....", 1002),  # a ping in parts
+        (b"\x89\xfe\x00\x80...." + b"." * 128, 1002),  # a ping that is too long
+        (b"\x81\x81\0\0\0\0\xff", 1007),  # text that is not UTF-8
+    ],
+)
+async def test_bytes_that_are_no_frame_close_with_the_code_of_rfc_6455(
+    frame: bytes, code: int
+) -> None:
+    async with connected() as (made, socket):
+        made.reads.put(ALICE, "Alice")
+        await subscribe(socket, WATCH)
+        await heard(socket)
+        socket.transport.write(frame)
+        assert (await closed(socket))[0] == code
+
+
+async def test_a_client_that_answers_no_ping_is_closed() -> None:
+    async with edge() as made, served(made.app, ping_seconds=0.1) as address:
+        made.reads.put(ALICE, "Alice")
+        async with connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL]) as socket:
+            await tell(socket, INIT)
+            await heard(socket)
+            await subscribe(socket, WATCH)
+            await heard(socket)
+            socket.transport.pause_reading()  # so it answers nothing, and is still there
+            async with asyncio.timeout(5):
+                while made.reads.listeners:
+                    await asyncio.sleep(0.01)
+
+
 async def test_a_frame_that_is_too_big_closes_with_1009() -> None:
     async with connected(Limits(body_bytes=100)) as (_, socket):
         await socket.send(json.dumps({"type": "ping", "payload": {"a": "a" * 100}}))
