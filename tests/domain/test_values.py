@@ -135,6 +135,27 @@ def test_what_is_no_email_is_refused(text: str) -> None:
         email(text)
 
 
+def test_text_that_is_much_too_long_is_refused_without_being_normalised_or_parsed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    work: list[str] = []
+
+    def parse(text: str, **_: object) -> None:
+        work.append(text)
+
+    def normalise(_: str, text: str) -> str:
+        work.append(text)
+        return text
+
+    monkeypatch.setattr("domain.values.validate_email", parse)
+    monkeypatch.setattr("domain.values.unicodedata.normalize", normalise)
+    marks = "a" + "\u0301\u0316" * 30_000  # 2.7 s to normalise
+    for value, text in ((name, marks), (email, marks), (email, "a@" + "b" * 250_000 + ".com")):
+        with pytest.raises(Invalid, match=r"longer"):
+            value(text)
+    assert work == []
+
+
 @pytest.mark.parametrize(
     ("text", "minor"),
     [
