@@ -47,6 +47,9 @@ class Limits(BaseSettings):
     validation_errors: int = _most(20, "Mistakes in a document that are told.")
     coercion_errors: int = _most(20, "Mistakes in variables that are told.")
     page: int = _most(100, "Items that a list field gives at once.")
+    cost_budget: int = _most(
+        5_000, "Cost of an operation: the objects it may read, and 10 for each command."
+    )
     cached_documents: int = _most(1_000, "Documents that are remembered parsed and valid.")
     cached_characters: int = _most(
         1024 * 1024, "Characters of those documents; a parsed one is some 100 times its text."

@@ -7,6 +7,7 @@ import strawberry
 
 from api import declare
 from api.context import Info
+from api.cost import ListSize
 from api.shapes import User
 from readside.projections import users
 
@@ -27,6 +28,7 @@ class Payload(Generic[E]):
         default_factory=list,
         description="Why the command was refused; empty if it was carried out. Who does not select"
         " this field gets the refusal as a top-level error instead.",
+        directives=[ListSize(assumed_size=5)],
     )
     user_id: strawberry.Private[UUID | None] = None
 

@@ -7,6 +7,7 @@ import strawberry
 
 from api import declare
 from api.context import Info
+from api.cost import CONNECTION, SLICED, Cost
 from api.errors import bad_input
 from api.scalars import EmailAddress
 from api.shapes import User, UserConnection
@@ -36,7 +37,7 @@ class Query:
         return await _user(info, user_id_of(user_id), _at_least(min_version))
 
     @declare.field(
-        description="A user by e-mail address, in any letter case; null if there is none."
+        "A user by e-mail address, in any letter case; null if there is none.", Cost(weight="2")
     )
     async def user_by_email(
         self,
@@ -46,11 +47,11 @@ class Query:
         found = await emails.find(info.context.reads, _email_key(email))
         return None if found is None else await _user(info, found)
 
-    @declare.field(description="All users, newest first.")
+    @declare.field("All users, newest first.", CONNECTION)
     async def users(self, info: Info, first: First = 20, after: After = None) -> UserConnection:
         return await all_users(info, first, after)
 
-    @declare.field(description="The users with the highest lifetime value, highest first.")
+    @declare.field("The users with the highest lifetime value, highest first.", SLICED)
     async def top_customers(self, info: Info, first: First = 10) -> list[User]:
         ids = await customers.top(info.context.reads, page_size(info, first))
         return [User.of(row) for row in await users.fetch_many(info.context.reads, ids)]

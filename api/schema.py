@@ -1,6 +1,8 @@
 """The schema that is served, and its text, which schema.graphql at the repository root holds."""
 
+from copy import copy
 from functools import cache
+from typing import Self
 
 from graphql import (
     GraphQLArgument,
@@ -11,9 +13,9 @@ from graphql import (
     GraphQLSchema,
     Undefined,
     lexicographic_sort_schema,
-    print_schema,
 )
 from strawberry import Schema
+from strawberry.printer import print_schema
 from strawberry.schema.config import StrawberryConfig
 
 from api.context import Info
@@ -30,15 +32,21 @@ class _Declared(Schema):
     def core(self) -> GraphQLSchema:
         return self._schema
 
+    def sorted(self) -> Self:
+        """To be printed only: sorted unions cannot be resolved."""
+        other = copy(self)
+        other._schema = lexicographic_sort_schema(self._schema)  # noqa: SLF001 (a copy of ours)
+        return other
 
-def _build() -> GraphQLSchema:
+
+def _build() -> _Declared:
     config = StrawberryConfig(info_class=Info, scalar_map=SCALARS)
-    core = _Declared(Query, Mutation, Subscription, config=config).core
-    for value in _inputs(core):
+    declared = _Declared(Query, Mutation, Subscription, config=config)
+    for value in _inputs(declared.core):
         # Python's None for "not given" is not a default that clients should be told of.
         if value.default_value is None:
             value.default_value = Undefined
-    return core
+    return declared
 
 
 def _inputs(core: GraphQLSchema) -> list[GraphQLArgument | GraphQLInputField]:
@@ -52,10 +60,11 @@ def _inputs(core: GraphQLSchema) -> list[GraphQLArgument | GraphQLInputField]:
     return inputs
 
 
-SCHEMA = _build()
+_DECLARED = _build()
+SCHEMA = _DECLARED.core
 
 
 @cache
 def sdl() -> str:
     """The schema in the schema definition language, sorted, so that a difference is a change."""
-    return print_schema(lexicographic_sort_schema(SCHEMA)) + "\n"
+    return print_schema(_DECLARED.sorted()) + "\n"

@@ -8,6 +8,7 @@ import strawberry
 
 from api import declare
 from api.context import Info
+from api.cost import READ
 from api.enums import OrderStatus
 from api.scalars import Money
 from api.shapes.page import PageInfo, broken_cursor, cursor, page_info, page_size, place
@@ -50,7 +51,7 @@ class OrderConnection:
     page_info: PageInfo = strawberry.field(description="Where this page lies in the list.")
     user_id: strawberry.Private[UUID]
 
-    @declare.field(description="How many orders the user has.")
+    @declare.field("How many orders the user has.", READ)
     async def total_count(self, info: Info) -> int:
         return await orders.count(info.context.reads, self.user_id)
 

@@ -8,6 +8,7 @@ import strawberry
 
 from api import declare
 from api.context import Info
+from api.cost import CONNECTION, READ
 from api.scalars import EmailAddress, Money
 from api.shapes.order import OrderConnection, orders_of
 from api.shapes.page import (
@@ -39,7 +40,7 @@ class User:
     lifetime_value: Money = strawberry.field(description="The sum of the completed orders.")
     key: strawberry.Private[UUID]
 
-    @declare.field(description="The user's orders, newest first.")
+    @declare.field("The user's orders, newest first.", CONNECTION)
     async def orders(self, info: Info, first: First = 20, after: After = None) -> OrderConnection:
         return await orders_of(info, self.key, first, after)
 
@@ -70,7 +71,7 @@ class UserConnection:
     nodes: list[User] = strawberry.field(description="The users alone.")
     page_info: PageInfo = strawberry.field(description="Where this page lies in the list.")
 
-    @declare.field(description="How many users there are.")
+    @declare.field("How many users there are.", READ)
     async def total_count(self, info: Info) -> int:
         return await directory.count(info.context.reads)
 

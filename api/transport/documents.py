@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from graphql import (
     DocumentNode,
@@ -18,6 +19,8 @@ from graphql import (
 
 from api.errors import RequestError, refused
 from api.transport.measure import too_large
+from api.transport.costs import Costs
+from api.transport.prices import Prices
 
 if TYPE_CHECKING:
     from api.limits import Limits
@@ -29,6 +32,7 @@ class Prepared:
 
     document: DocumentNode
     operations: dict[str | None, OperationType]
+    costs: Costs
 
     def operation(self, name: str | None) -> OperationType:
         """What kind of operation is asked for. Raises OPERATION_RESOLUTION_FAILURE."""
@@ -44,6 +48,12 @@ class Prepared:
             )
             raise refused("OPERATION_RESOLUTION_FAILURE", [GraphQLError(message)]) from None
 
+    def cost(self, name: str | None, variables: Mapping[str, Any]) -> int:
+        """What the operation would cost with these coerced variables; api.cost says how much is what."""
+        if name is None and len(self.operations) == 1:
+            name = next(iter(self.operations))
+        return self.costs.of(name, variables)
+
 
 class Documents:
     """Parses and validates, and remembers what came of it: the least recently used text goes first.
@@ -56,6 +66,7 @@ class Documents:
         self.misses = 0
         self._schema = schema
         self._limits = limits
+        self._prices = Prices(schema, limits.page)
         self._known: OrderedDict[str, Prepared | RequestError] = OrderedDict()
         self._characters = 0
 
@@ -89,6 +100,7 @@ class Documents:
         return Prepared(
             document,
             {node.name.value if node.name else None: node.operation for node in operations},
+            Costs(self._prices, document),
         )
 
     def _parse(self, text: str) -> DocumentNode:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from graphql import (
     ExecutionResult,
+    GraphQLError,
     GraphQLSchema,
     OperationType,
     create_source_event_stream,
@@ -47,7 +48,9 @@ class Executor:
 
     async def execute(self, request: Request, allowed: frozenset[OperationType]) -> Formatted:
         """The response to a query or a mutation. Raises RequestError if it gets no `data`."""
-        return await _finish(self._build(request, allowed))
+        execution, cost = self._build(request, allowed)
+        response = await _finish(execution)
+        return _with_cost(response, cost) if _wants_cost(request) else response
 
     def stream(
         self, request: Request, allowed: frozenset[OperationType]
@@ -56,9 +59,13 @@ class Executor:
 
         Raises RequestError, at once or from the generator, if there is no `data`, or no more.
         """
-        return _results(self._build(request, allowed))
+        execution, cost = self._build(request, allowed)
+        return _results(execution, cost if _wants_cost(request) else None)
 
-    def _build(self, request: Request, allowed: frozenset[OperationType]) -> Execution[None]:
+    def _build(
+        self, request: Request, allowed: frozenset[OperationType]
+    ) -> tuple[Execution[None], int]:
+        """What is to be executed, and what it costs."""
         prepared = self.documents.prepare(request.query)
         kind = prepared.operation(request.operation_name)
         if kind not in allowed:
@@ -74,7 +81,12 @@ class Executor:
         )
         if isinstance(execution, list):
             raise refused("BAD_USER_INPUT", execution)
-        return execution
+        cost = prepared.cost(request.operation_name, execution.variable_values.coerced)
+        if cost > self._context.limits.cost_budget:
+            raise refused(
+                "COST_LIMIT_EXCEEDED", [_too_dear(cost, self._context.limits.cost_budget)]
+            )
+        return execution, cost
 
 
 async def _finish(execution: Execution[None]) -> Formatted:
@@ -82,15 +94,16 @@ async def _finish(execution: Execution[None]) -> Formatted:
     return _response(await result if execution.is_awaitable(result) else result)
 
 
-async def _results(execution: Execution[None]) -> AsyncGenerator[Formatted, None]:
+async def _results(execution: Execution[None], cost: int | None) -> AsyncGenerator[Formatted, None]:
+    """`cost` is told with every response, if the client wants to know it."""
     if execution.operation.operation is not OperationType.SUBSCRIPTION:
-        yield await _finish(execution)
+        yield _with_cost(await _finish(execution), cost)
         return
     source = await _source(execution)
     async with aclosing(map_source_to_response_event(execution, source)) as results:
         try:
             async for result in results:
-                yield _response(result)
+                yield _with_cost(_response(result), cost)
         except Exception as error:
             raise RequestError([describe(located_error(error))]) from error
 
@@ -102,6 +115,22 @@ async def _source(execution: Execution[None]) -> AsyncIterable[object]:
     if isinstance(source, ExecutionResult):
         raise RequestError([describe(error) for error in source.errors or ()])
     return source
+
+
+def _wants_cost(request: Request) -> bool:
+    return request.extensions is not None and request.extensions.get("cost") is True
+
+
+def _with_cost(response: Formatted, cost: int | None) -> Formatted:
+    return response if cost is None else {**response, "extensions": {"cost": cost}}
+
+
+def _too_dear(cost: int, budget: int) -> GraphQLError:
+    return GraphQLError(
+        f"The operation costs {cost}, and one may cost {budget} at most: ask for fewer or shorter"
+        " lists (LIMIT_COST_BUDGET).",
+        extensions={"cost": cost, "budget": budget},
+    )
 
 
 def _response(result: ExecutionResult) -> Formatted:

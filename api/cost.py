@@ -1,0 +1,90 @@
+"""What a field costs, declared beside it and printed in the schema, with the names of the IBM draft.
+
+Who reads a list or carries out a command says so here; transport/costs.py adds it up before execution.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import strawberry
+from graphql import (
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    get_named_type,
+    is_leaf_type,
+)
+from strawberry.schema_directive import Location
+from strawberry.types.field import StrawberryField
+
+_D = TypeVar("_D", bound="Cost | ListSize")
+
+
+@strawberry.schema_directive(
+    locations=[Location.FIELD_DEFINITION],
+    description="What a field costs. Without it: 1 for an object, 0 for a scalar or an enum.",
+)
+class Cost:
+    weight: str = strawberry.directive_field(name="weight")
+
+
+@strawberry.schema_directive(
+    locations=[Location.FIELD_DEFINITION],
+    description="How many items a list is taken to have, before anybody has looked.",
+)
+class ListSize:
+    # In the order of the alphabet, because the schema is printed sorted.
+    assumed_size: int | None = strawberry.directive_field(
+        name="assumedSize", default=strawberry.UNSET
+    )
+    require_one_slicing_argument: bool | None = strawberry.directive_field(
+        name="requireOneSlicingArgument", default=True
+    )
+    sized_fields: list[str] | None = strawberry.directive_field(
+        name="sizedFields", default=strawberry.UNSET
+    )
+    slicing_arguments: list[str] | None = strawberry.directive_field(
+        name="slicingArguments", default=strawberry.UNSET
+    )
+
+
+COMMAND = Cost(weight="10")
+"""A transaction in PostgreSQL."""
+READ = Cost(weight="1")
+"""A scalar that is read for itself."""
+SLICED = ListSize(slicing_arguments=["first"], require_one_slicing_argument=False)
+CONNECTION = ListSize(
+    slicing_arguments=["first"],
+    sized_fields=["edges", "nodes"],
+    require_one_slicing_argument=False,
+)
+
+
+def cost_of(field: GraphQLField) -> int:
+    """The weight of one of what the field returns, without what is selected of it."""
+    declared = _declared(field, Cost)
+    if declared is not None:
+        return int(declared.weight)
+    return 0 if is_leaf_type(get_named_type(field.type)) else 1
+
+
+def list_size_of(field: GraphQLField) -> ListSize | None:
+    """What is declared of the length of the list, or of the lists in the connection."""
+    return _declared(field, ListSize)
+
+
+def priced_fields(schema: GraphQLSchema) -> dict[str, dict[str, GraphQLField]]:
+    """The fields of every type that has some, by the type's name."""
+    return {
+        name: dict(type_.fields)
+        for name, type_ in schema.type_map.items()
+        if isinstance(type_, (GraphQLObjectType, GraphQLInterfaceType))
+    }
+
+
+def _declared(field: GraphQLField, kind: type[_D]) -> _D | None:
+    definition = (field.extensions or {}).get("strawberry-definition")
+    directives = definition.directives if isinstance(definition, StrawberryField) else ()
+    return next((found for found in directives if isinstance(found, kind)), None)

@@ -1,0 +1,166 @@
+"""What an operation costs: added up from its document and its variables, before it is executed.
+
+A field costs its weight and what is selected of it, as often as its list is long. Fields of one name in one
+place are one field, as in execution; of the types of a union the dearest counts.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from graphql import (
+    BooleanValueNode,
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLNamedType,
+    IntValueNode,
+    OperationDefinitionNode,
+    SelectionNode,
+    SelectionSetNode,
+    ValueNode,
+    VariableNode,
+)
+
+from api.transport.prices import Price, Prices
+
+INTROSPECTION = 10
+"""Of __schema or __type, whatever is selected of it: it reads no store."""
+
+Sizes = Mapping[str, int]
+_UNWANTED = {"include": False, "skip": True}
+
+
+class Costs:
+    """The costs of the operations of one document; one that no variable bears on is found once."""
+
+    def __init__(self, prices: Prices, document: DocumentNode) -> None:
+        self.counted = 0
+        """How often an operation was added up, and not remembered."""
+        self._prices = prices
+        self._operations: dict[str | None, OperationDefinitionNode] = {}
+        self._fragments: dict[str, FragmentDefinitionNode] = {}
+        self._fixed: dict[str | None, int] = {}
+        for node in document.definitions:
+            if isinstance(node, OperationDefinitionNode):
+                self._operations[node.name.value if node.name else None] = node
+            elif isinstance(node, FragmentDefinitionNode):
+                self._fragments[node.name.value] = node
+
+    def of(self, name: str | None, variables: Mapping[str, Any]) -> int:
+        """The cost of the operation of this name, with these coerced variables."""
+        known = self._fixed.get(name)
+        if known is not None:
+            return known
+        self.counted += 1
+        node = self._operations[name]
+        root = self._prices.schema.get_root_type(node.operation)
+        if root is None:
+            return 0  # validation has refused it
+        sum_ = _Sum(self._prices, self._fragments, variables)
+        cost = sum_.selected([node.selection_set], root, {})
+        if not sum_.varies:
+            self._fixed[name] = cost
+        return cost
+
+
+class _Sum:
+    def __init__(
+        self,
+        prices: Prices,
+        fragments: Mapping[str, FragmentDefinitionNode],
+        variables: Mapping[str, Any],
+    ) -> None:
+        self.varies = False
+        self._prices = prices
+        self._fragments = fragments
+        self._variables = variables
+
+    def selected(self, sets: list[SelectionSetNode], parent: GraphQLNamedType, sizes: Sizes) -> int:
+        """`sizes`: how long the lists are that the field above has sized."""
+        return max(
+            sum(self._field(nodes, type_, sizes) for nodes in self._collected(sets, type_).values())
+            for type_ in self._prices.possible(parent)
+        )
+
+    def _field(self, nodes: list[FieldNode], parent: GraphQLNamedType, sizes: Sizes) -> int:
+        name = nodes[0].name.value
+        if name.startswith("__"):
+            return 0 if name == "__typename" else INTROSPECTION
+        price = self._prices.of[parent.name][name]
+        sets = [node.selection_set for node in nodes if node.selection_set]
+        size = self._size(nodes[0], price)
+        inner = self.selected(sets, price.returns, dict.fromkeys(price.sized, size)) if sets else 0
+        times = sizes.get(name, size) if price.is_list else 1
+        return times * (price.weight + inner)
+
+    def _size(self, node: FieldNode, price: Price) -> int:
+        if not price.slicing:
+            return price.assumed
+        given = {argument.name.value: argument.value for argument in node.arguments or ()}
+        return max(self._slice(price, name, given.get(name)) for name in price.slicing)
+
+    def _slice(self, price: Price, name: str, given: ValueNode | None) -> int:
+        found = self._value(given)
+        if found is None:
+            found = price.field.args[name].default_value
+        if not isinstance(found, int):
+            return price.assumed
+        return min(max(found, 0), self._prices.longest)
+
+    def _collected(
+        self, sets: list[SelectionSetNode], parent: GraphQLNamedType
+    ) -> dict[str, list[FieldNode]]:
+        """The fields of these sets by the name under which they are answered; not recursive."""
+        found: dict[str, list[FieldNode]] = defaultdict(list)
+        seen: set[str] = set()
+        left: list[SelectionNode] = [node for chosen in sets for node in chosen.selections]
+        while left:
+            node = left.pop()
+            if not self._included(node):
+                continue
+            if isinstance(node, FieldNode):
+                found[(node.alias or node.name).value].append(node)
+            else:
+                left += self._inside(node, parent, seen)
+        return found
+
+    def _inside(
+        self, node: SelectionNode, parent: GraphQLNamedType, seen: set[str]
+    ) -> Iterable[SelectionNode]:
+        """What a fragment selects; nothing if it is of another type, or was looked into before."""
+        fragment: Any = node
+        if isinstance(node, FragmentSpreadNode):
+            if node.name.value in seen:
+                return ()
+            seen.add(node.name.value)
+            fragment = self._fragments[node.name.value]
+        condition = fragment.type_condition
+        if condition and not self._prices.applies(condition.name.value, parent):
+            return ()
+        selections: Iterable[SelectionNode] = fragment.selection_set.selections
+        return selections
+
+    def _included(self, node: SelectionNode) -> bool:
+        return not any(
+            self._value(argument.value) is _UNWANTED[directive.name.value]
+            for directive in node.directives or ()
+            if directive.name.value in _UNWANTED
+            for argument in directive.arguments or ()
+        )
+
+    def _value(self, node: ValueNode | None) -> object:
+        """Of a number or a truth value, or of the variable in its place; None for anything else."""
+        match node:
+            case VariableNode(name=name):
+                self.varies = True
+                return self._variables.get(name.value)
+            case IntValueNode(value=digits):
+                return int(digits)
+            case BooleanValueNode(value=truth):
+                return truth
+            case _:
+                return None

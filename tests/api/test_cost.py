@@ -1,0 +1,161 @@
+"""An operation's cost is known before it is executed, and above the budget it is not executed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from graphql import (
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    get_named_type,
+    get_nullable_type,
+    is_introspection_type,
+    is_leaf_type,
+    is_list_type,
+)
+
+from api.cost import list_size_of
+from api.limits import Limits
+from api.schema import SCHEMA
+from api.transport.documents import Documents, Prepared
+from tests.api.edge import ALICE, edge
+
+CREATE = 'createUser(input: {name: "Alice", email: "alice@example.com"})'
+
+
+def prepared(text: str) -> Prepared:
+    return Documents(SCHEMA, Limits()).prepare(text)
+
+
+def cost(text: str, **variables: Any) -> int:
+    return prepared(text).cost(None, variables)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{ __typename }", 0),
+        ('{ user(id: "a") { id name email } }', 1),
+        ('{ a: user(id: "a") { id } b: user(id: "b") { id } }', 2),
+        ('{ userByEmail(email: "a@example.com") { id } }', 2),
+        ("{ topCustomers { id } }", 10),
+        ("{ topCustomers(first: 3) { id } }", 3),
+        ("{ users(first: 5) { nodes { id } } }", 1 + 5),
+        ("{ users(first: 5) { edges { cursor node { id } } } }", 1 + 5 * 2),
+        ("{ users { nodes { id } pageInfo { endCursor } } }", 1 + 20 + 1),
+        ("{ users(first: 5) { totalCount } }", 1 + 1),
+        ("{ users(first: 5) { nodes { orders(first: 7) { nodes { id } } } } }", 1 + 5 * 9),
+        (f"mutation {{ {CREATE} {{ id }} }}", 10),
+        (f"mutation {{ {CREATE} {{ user {{ id }} errors {{ __typename }} }} }}", 10 + 1 + 5),
+        ('subscription { userChanged(id: "a") { id } }', 1),
+        ("{ __schema { types { name fields { name } } } }", 10),
+    ],
+)
+def test_a_field_costs_its_weight_and_what_is_in_it_as_often_as_its_list_is_long(
+    text: str, expected: int
+) -> None:
+    assert cost(text) == expected
+
+
+def test_the_length_of_a_list_may_be_a_variable_and_its_default() -> None:
+    assert cost("query($n: Int!) { topCustomers(first: $n) { id } }", n=7) == 7
+    absent = "query($n: Int) { user(id: 1) { orders(first: $n) { nodes { id } } } }"
+    assert cost(absent) == 1 + 1 + 20
+
+
+def test_a_page_that_would_be_refused_costs_no_more_than_the_longest() -> None:
+    assert cost("{ topCustomers(first: 2000000000) { id } }") == Limits().page
+    assert cost("{ topCustomers(first: -2000000000) { id } }") == 0
+
+
+def test_what_is_selected_twice_costs_once() -> None:
+    once = "{ users(first: 5) { nodes { id } } }"
+    twice = """{ users(first: 5) { nodes { id } ...Names } users(first: 5) { ...Names ...Names } }
+        fragment Names on UserConnection { nodes { name } ... on UserConnection { nodes { id } } }"""
+    assert cost(twice) == cost(once)
+
+
+def test_what_is_skipped_costs_nothing() -> None:
+    text = """query($yes: Boolean!) {
+        a: user(id: 1) @include(if: $yes) { id } b: user(id: 2) @skip(if: $yes) { id } }"""
+    assert cost(text, yes=True) == cost(text, yes=False) == 1
+    assert cost("{ user(id: 1) @skip(if: true) { id } __typename }") == 0
+    assert cost("{ user(id: 1) @include(if: true) { id } }") == 1
+
+
+def test_of_the_types_of_a_union_the_dearest_counts() -> None:
+    text = f"""mutation {{ {CREATE} {{ errors {{
+        ... on InvalidInput {{ message }} ... on EmailAlreadyRegistered {{ message }} }} }} }}"""
+    assert cost(text) == 10 + 5
+
+
+def test_a_cost_is_found_once_unless_a_variable_bears_on_it() -> None:
+    fixed = prepared("query($id: ID!) { user(id: $id) { id } }")
+    varying = prepared("query($n: Int!) { topCustomers(first: $n) { id } }")
+    for number in (1, 2, 3):
+        fixed.cost(None, {"id": str(number)})
+        varying.cost(None, {"n": number})
+    assert (fixed.costs.counted, varying.costs.counted) == (1, 3)
+
+
+def test_each_operation_of_a_document_has_its_cost() -> None:
+    document = prepared('query A { user(id: "a") { id } } query B { topCustomers { id } }')
+    assert [document.cost(name, {}) for name in ("A", "B", "A")] == [1, 10, 1]
+
+
+def test_every_list_of_objects_says_how_long_it_is() -> None:
+    unsized = {
+        f"{type_.name}.{name}"
+        for type_ in SCHEMA.type_map.values()
+        if isinstance(type_, (GraphQLObjectType, GraphQLInterfaceType))
+        and not is_introspection_type(type_)
+        for name, field in type_.fields.items()
+        if _lists_objects(field) and list_size_of(field) is None
+    }
+    sized_by_the_field_above = {
+        f"{connection}.{name}"
+        for connection in ("UserConnection", "OrderConnection")
+        for name in ("edges", "nodes")
+    }
+    assert unsized == sized_by_the_field_above
+
+
+def _lists_objects(field: GraphQLField) -> bool:
+    listed = is_list_type(get_nullable_type(field.type))
+    return listed and not is_leaf_type(get_named_type(field.type))
+
+
+async def test_an_operation_above_the_budget_is_not_executed() -> None:
+    async with edge(Limits(cost_budget=10)) as made:
+        made.reads.put(ALICE, "Alice")
+        default = await made.error("query($n: Int! = 12) { topCustomers(first: $n) { id } }")
+        assert default["extensions"]["cost"] == 12
+        assert "errors" not in await made.ask("{ topCustomers(first: 10) { id } }")
+        error = await made.error("query($n: Int!) { topCustomers(first: $n) { id } }", n=11)
+        assert error["extensions"] == {"code": "COST_LIMIT_EXCEEDED", "cost": 11, "budget": 10}
+        assert "costs 11" in error["message"]
+        assert "LIMIT_COST_BUDGET" in error["message"]
+        two = f"mutation {{ a: {CREATE} {{ id }} b: {CREATE} {{ id }} }}"
+        assert (await made.error(two))["extensions"]["cost"] == 20
+        assert made.store.commands == []
+
+
+async def test_the_cost_is_told_to_whoever_asks_for_it() -> None:
+    async with edge() as made:
+        query = "{ topCustomers(first: 3) { id } }"
+        asked = await made.post(query, extensions={"cost": True})
+        assert asked.json()["extensions"] == {"cost": 3}
+        assert "extensions" not in (await made.post(query, extensions={"cost": "yes"})).json()
+        assert "extensions" not in await made.ask(query)
+
+
+async def test_the_cost_is_told_in_a_stream_too() -> None:
+    async with edge() as made:
+        answer = await made.post(
+            "{ topCustomers(first: 3) { id } }",
+            extensions={"cost": True},
+            headers={"accept": "text/event-stream"},
+        )
+        assert '"extensions":{"cost":3}' in answer.text
