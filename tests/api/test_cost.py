@@ -8,7 +8,9 @@ import pytest
 from graphql import (
     GraphQLField,
     GraphQLInterfaceType,
+    GraphQLNamedType,
     GraphQLObjectType,
+    build_schema,
     get_named_type,
     get_nullable_type,
     is_introspection_type,
@@ -20,6 +22,7 @@ from api.cost import list_size_of
 from api.limits import Limits
 from api.schema import SCHEMA
 from api.transport.documents import Documents, Prepared
+from api.transport.prices import Prices
 from tests.api.edge import ALICE, edge
 
 CREATE = 'createUser(input: {name: "Alice", email: "alice@example.com"})'
@@ -86,9 +89,28 @@ def test_what_is_skipped_costs_nothing() -> None:
 
 
 def test_of_the_types_of_a_union_the_dearest_counts() -> None:
-    text = f"""mutation {{ {CREATE} {{ errors {{
-        ... on InvalidInput {{ message }} ... on EmailAlreadyRegistered {{ message }} }} }} }}"""
-    assert cost(text) == 10 + 5
+    schema = build_schema("""
+        type Query { pet: Pet } union Pet = Cat | Dog type Toy { name: String }
+        type Cat { mouse: Toy ball: Toy } type Dog { bone: Toy }""")
+    text = "{ pet { ... on Cat { mouse { name } ball { name } } ... on Dog { bone { name } } } }"
+    assert Documents(schema, Limits()).prepare(text).cost(None, {}) == 1 + 2
+
+
+def test_a_fragment_is_looked_into_once_however_often_it_is_spread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[str] = []
+    applies = Prices.applies
+
+    def counted(self: Prices, condition: str, type_: GraphQLNamedType) -> bool:
+        looked.append(condition)
+        return applies(self, condition, type_)
+
+    monkeypatch.setattr(Prices, "applies", counted)
+    spreads = [f"fragment F{n} on User {{ ...F{n + 1} ...F{n + 1} }}" for n in range(10)]
+    document = " ".join(["{ user(id: 1) { ...F0 } }", *spreads, "fragment F10 on User { id }"])
+    assert cost(document) == 1
+    assert len(looked) == 11
 
 
 def test_a_cost_is_found_once_unless_a_variable_bears_on_it() -> None:
