@@ -34,7 +34,7 @@ def create_app(context: Context, *, lifespan: Lifespan[Starlette] | None = None)
         routes=[
             Route("/graphql", over_http),
             WebSocketRoute("/graphql", over_websocket),
-            Route("/schema.graphql", _schema),
+            *([Route("/schema.graphql", _schema)] if context.introspection else []),
             Route("/livez", _livez),
             *graphiql.routes(),
         ],

@@ -20,6 +20,7 @@ from api.limits import Limits
 from api.process import listen, run, stop_signals, unless
 from api.schema import sdl
 from api.settings import Settings
+from api.transport.trusted import BadManifest
 from api.workers import Fallen
 from domain.migrate import MigrationError, check, migrate
 
@@ -91,7 +92,7 @@ def _run(command: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
         settings = _settings()
         logs.configure(settings)
         uvloop.run(command(settings))
-    except (Refused, Fallen, MigrationError) as error:
+    except (Refused, Fallen, MigrationError, BadManifest) as error:
         typer.echo(f"tandem: {error}", err=True)
         sys.exit(1)
 

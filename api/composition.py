@@ -15,6 +15,7 @@ from redis.exceptions import NoPermissionError, RedisError
 from api import drivers
 from api.app import create_app
 from api.context import Context
+from api.transport import trusted
 from api.workers import Bell, Fallen, end, forever
 from domain.log import EventLog
 from domain.relay import Relay
@@ -96,7 +97,12 @@ def _context(
         patience=settings.read_timeout,
     )
     return Context(
-        store=store, reads=reads, limits=settings.limits, http_profile=settings.http_profile
+        store=store,
+        reads=reads,
+        limits=settings.limits,
+        http_profile=settings.http_profile,
+        trusted=trusted.load(settings.trusted_documents, settings.trusted_documents_file),
+        introspection=settings.introspection,
     )
 
 

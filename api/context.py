@@ -19,6 +19,7 @@ from graphql import (
 from graphql.execution import get_directive_values
 
 from api.limits import Limits
+from api.transport.trusted import Trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,9 @@ class Context:
     reads: Reads
     limits: Limits = field(default_factory=Limits)
     http_profile: Literal["compatible", "strict"] = "compatible"
+    trusted: Trusted = field(default_factory=Trusted)
+    introspection: bool = True
+    """Whether clients may ask for the schema."""
 
 
 class Info(strawberry.Info[Context, None]):

@@ -52,6 +52,16 @@ class Settings(BaseSettings):
         default="compatible",
         description="`strict` answers graphql-response+json with 422 and 294 too.",
     )
+    introspection: bool = Field(
+        default=True, description="Whether clients may ask for the schema, /schema.graphql too."
+    )
+    trusted_documents: Literal["off", "allow", "require"] = Field(
+        default="off",
+        description="Documents by their hash: `allow` them beside others, or `require` them.",
+    )
+    trusted_documents_file: Path | None = Field(
+        default=None, description="Their manifest, a JSON object of texts by their SHA-256."
+    )
     database_connections: int = Field(
         default=10, ge=2, le=1000, description="The most connections to PostgreSQL of one process."
     )

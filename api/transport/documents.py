@@ -11,9 +11,11 @@ from graphql import (
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
+    NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OperationType,
     parse,
+    specified_rules,
     validate,
 )
 
@@ -21,6 +23,7 @@ from api.errors import RequestError, refused
 from api.transport.measure import too_large
 from api.transport.costs import Costs
 from api.transport.prices import Prices
+from api.transport.trusted import BadManifest
 
 if TYPE_CHECKING:
     from api.limits import Limits
@@ -61,18 +64,36 @@ class Documents:
     Invalid documents are remembered too, because a client that sends one tends to send it again.
     """
 
-    def __init__(self, schema: GraphQLSchema, limits: Limits) -> None:
+    def __init__(
+        self, schema: GraphQLSchema, limits: Limits, *, introspection: bool = True
+    ) -> None:
         self.hits = 0
         self.misses = 0
         self._schema = schema
         self._limits = limits
         self._prices = Prices(schema, limits.page)
+        self._rules = [
+            *specified_rules,
+            *([] if introspection else [NoSchemaIntrospectionCustomRule]),
+        ]
+        self._kept: dict[str, Prepared] = {}
         self._known: OrderedDict[str, Prepared | RequestError] = OrderedDict()
         self._characters = 0
+
+    def keep(self, trusted: Mapping[str, str]) -> None:
+        """Prepares these texts, by their hashes, once and for good. Raises BadManifest."""
+        for name, text in trusted.items():
+            prepared = self._read(text)
+            if isinstance(prepared, RequestError):
+                raise BadManifest(f"The trusted document {name} cannot be executed: {prepared}")
+            self._kept[text] = prepared
 
     def prepare(self, text: str) -> Prepared:
         """The document of this text. Raises GRAPHQL_PARSE_FAILED or GRAPHQL_VALIDATION_FAILED."""
         known = self._known.get(text)
+        if known is None and text in self._kept:
+            self.hits += 1
+            return self._kept[text]
         if known is None:
             self.misses += 1
             known = self._read(text)
@@ -118,7 +139,9 @@ class Documents:
 
     def _validate(self, document: DocumentNode) -> list[GraphQLError]:
         errors = self._limits.validation_errors
-        return validate(self._schema, document, max_errors=errors, hide_suggestions=True)
+        return validate(
+            self._schema, document, self._rules, max_errors=errors, hide_suggestions=True
+        )
 
     def _remember(self, text: str, known: Prepared | RequestError) -> None:
         if len(text) > self._limits.source_characters:

@@ -42,7 +42,9 @@ class Executor:
     """Executes requests on the schema. `documents` counts how often parsing was saved."""
 
     def __init__(self, schema: GraphQLSchema, context: Context) -> None:
-        self.documents = Documents(schema, context.limits)
+        """Raises BadManifest if a trusted document could not be executed."""
+        self.documents = Documents(schema, context.limits, introspection=context.introspection)
+        self.documents.keep(context.trusted.documents)
         self._schema = schema
         self._context = context
 
@@ -66,7 +68,7 @@ class Executor:
         self, request: Request, allowed: frozenset[OperationType]
     ) -> tuple[Execution[None], int]:
         """What is to be executed, and what it costs."""
-        prepared = self.documents.prepare(request.query)
+        prepared = self.documents.prepare(self._context.trusted.text_of(request))
         kind = prepared.operation(request.operation_name)
         if kind not in allowed:
             raise bad_request(*_NOT_HERE[kind])

@@ -33,6 +33,8 @@ _ALLOWED = {"GET": QUERIES, "POST": QUERIES | MUTATIONS}
 _COMPATIBLE: Final = {294: 200, 422: 400}
 """What clients expect that are older than the draft of August 2026, by the status it wants."""
 _STATUSES: Final[dict[Profile, dict[int, int]]] = {"compatible": _COMPATIBLE, "strict": {}}
+_ASKING = {"query", "documentId", "extensions"}
+"""A browser that opens the address with none of these wants the page."""
 _MORE = {
     405: (b"allow", b"POST, GET"),
     413: (b"connection", b"close"),  # the rest of the body would have to be read otherwise
@@ -126,7 +128,7 @@ def _media(scope: Scope) -> str:
 
 
 def _asks(scope: Scope) -> bool:
-    return "query" in parameters(scope["query_string"])
+    return not _ASKING.isdisjoint(parameters(scope["query_string"]))
 
 
 async def _body(headers: Headers, receive: Receive, limit: int) -> bytes:

@@ -13,12 +13,29 @@ T = TypeVar("T")
 
 
 class Request(msgspec.Struct, frozen=True, rename="camel"):
-    """What the client wants carried out. Absent and null are the same."""
+    """What the client wants carried out: a document, or the hash of a trusted one.
 
-    query: str
+    Absent and null are the same.
+    """
+
+    query: str | None = None
     operation_name: str | None = None
     variables: dict[str, Any] | None = None
     extensions: dict[str, Any] | None = None
+    document_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.query is None and self.document_hash() is None:
+            raise ValueError("it has neither a query nor a documentId")
+
+    def document_hash(self) -> str | None:
+        """Of documentId, or of what Apollo's clients send in its place."""
+        if self.document_id is not None:
+            return self.document_id.removeprefix("sha256:").lower()
+        match self.extensions:
+            case {"persistedQuery": {"sha256Hash": str(hashed)}}:
+                return hashed.lower()
+        return None
 
 
 _body = msgspec.json.Decoder(Request)
@@ -33,14 +50,17 @@ def from_body(body: bytes) -> Request:
 def from_query_string(query_string: bytes) -> Request:
     """The request in the URL of a GET; `variables` and `extensions` are JSON there."""
     fields = parameters(query_string)
-    if not fields.get("query"):
-        raise bad_request("The parameter query is missing; it holds the GraphQL document.", 422)
-    return Request(
-        query=fields["query"],
-        operation_name=fields.get("operationName") or None,
-        variables=_optional(fields, "variables"),
-        extensions=_optional(fields, "extensions"),
-    )
+    try:
+        return Request(
+            query=fields.get("query") or None,
+            operation_name=fields.get("operationName") or None,
+            variables=_optional(fields, "variables"),
+            extensions=_optional(fields, "extensions"),
+            document_id=fields.get("documentId") or None,
+        )
+    except ValueError as error:
+        message = "The parameter query is missing; it holds the GraphQL document."
+        raise bad_request(message, 422) from error
 
 
 def parameters(query_string: bytes) -> dict[str, str]:

@@ -25,6 +25,7 @@ from api.limits import Limits
 from api.transport.execution import Executor
 from api.transport.frames import Frames
 from api.transport.http import Profile
+from api.transport.trusted import Trusted
 from domain.command import Answer, Command
 from domain.events import UserId
 from domain.refusals import Refusal
@@ -123,7 +124,14 @@ class MemoryReads:
 class Edge:
     """The application, what is behind it, and a client in front of it."""
 
-    def __init__(self, limits: Limits, *, http_profile: Profile = "compatible") -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        trusted: Trusted | None = None,
+        *,
+        introspection: bool = True,
+        http_profile: Profile = "compatible",
+    ) -> None:
         self.store = ScriptedStore()
         self.reads = MemoryReads()
         context = Context(
@@ -131,6 +139,8 @@ class Edge:
             reads=cast("Reads", self.reads),
             limits=limits,
             http_profile=http_profile,
+            trusted=trusted or Trusted(),
+            introspection=introspection,
         )
         self.app: Starlette = create_app(context)
         self.executor: Executor = self.app.state.executor
@@ -154,9 +164,15 @@ class Edge:
 
 @asynccontextmanager
 async def edge(
-    limits: Limits | None = None, *, http_profile: Profile = "compatible"
+    limits: Limits | None = None,
+    trusted: Trusted | None = None,
+    *,
+    introspection: bool = True,
+    http_profile: Profile = "compatible",
 ) -> AsyncIterator[Edge]:
-    made = Edge(limits or Limits(), http_profile=http_profile)
+    made = Edge(
+        limits or Limits(), trusted, introspection=introspection, http_profile=http_profile
+    )
     async with made.client:
         yield made
 

@@ -1,0 +1,27 @@
+"""Clients may ask for the schema, unless a setting says that they may not."""
+
+from __future__ import annotations
+
+import pytest
+from graphql import get_introspection_query
+
+from tests.api.edge import edge
+
+
+async def test_the_schema_is_there_by_default() -> None:
+    async with edge() as made:
+        assert "errors" not in await made.ask(get_introspection_query())
+        assert (await made.client.get("/schema.graphql")).status_code == 200
+
+
+@pytest.mark.parametrize("query", [get_introspection_query(), '{ __type(name: "User") { name } }'])
+async def test_without_introspection_the_schema_is_not_told(query: str) -> None:
+    async with edge(introspection=False) as made:
+        errors = (await made.ask(query))["errors"]
+        assert {error["extensions"]["code"] for error in errors} == {"GRAPHQL_VALIDATION_FAILED"}
+        assert (await made.client.get("/schema.graphql")).status_code == 404
+
+
+async def test_without_introspection_a_type_still_has_a_name() -> None:
+    async with edge(introspection=False) as made:
+        assert await made.ask("{ __typename }") == {"data": {"__typename": "Query"}}

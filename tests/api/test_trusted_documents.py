@@ -1,0 +1,157 @@
+"""A document may be named by its hash, and where only those are trusted no other text is executed."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.limits import Limits
+from api.transport import documents
+from api.transport.trusted import BadManifest, Mode, Trusted, load
+from tests.api.edge import Edge, edge
+
+KNOWN = "{ __typename }"
+OTHER = "{ other: __typename }"
+HASH = sha256(KNOWN.encode()).hexdigest()
+UNKNOWN = sha256(OTHER.encode()).hexdigest()
+ANSWER = {"data": {"__typename": "Query"}}
+
+
+def trusted(mode: Mode) -> Trusted:
+    return Trusted(mode=mode, documents={HASH: KNOWN})
+
+
+def apollo(hashed: object) -> dict[str, Any]:
+    return {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": hashed}}}
+
+
+async def answer(made: Edge, request: dict[str, Any]) -> Any:
+    return (await made.client.post("/graphql", json=request)).json()
+
+
+async def code(made: Edge, request: dict[str, Any]) -> str:
+    [error] = (await answer(made, request))["errors"]
+    return str(error["extensions"]["code"])
+
+
+@pytest.mark.parametrize("mode", ["allow", "require"])
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"documentId": HASH},
+        {"documentId": f"sha256:{HASH}"},
+        {"documentId": HASH.upper()},
+        {"documentId": HASH, "query": KNOWN},
+        {"query": None, **apollo(HASH)},
+        {"query": KNOWN},
+    ],
+)
+async def test_a_trusted_document_is_executed_by_its_hash_or_by_its_text(
+    mode: Mode, request_: dict[str, Any]
+) -> None:
+    async with edge(trusted=trusted(mode)) as made:
+        assert await answer(made, request_) == ANSWER
+
+
+@pytest.mark.parametrize(
+    ("mode", "request_", "expected"),
+    [
+        ("off", {"documentId": HASH}, "PERSISTED_QUERY_NOT_SUPPORTED"),
+        ("off", apollo(HASH), "PERSISTED_QUERY_NOT_SUPPORTED"),
+        ("allow", {"documentId": UNKNOWN}, "PERSISTED_QUERY_NOT_FOUND"),
+        ("allow", {"documentId": ""}, "PERSISTED_QUERY_NOT_FOUND"),
+        ("allow", apollo(UNKNOWN), "PERSISTED_QUERY_NOT_FOUND"),
+        ("require", {"documentId": UNKNOWN}, "PERSISTED_QUERY_NOT_FOUND"),
+        ("require", {"query": OTHER}, "QUERY_NOT_IN_SAFELIST"),
+        ("require", {"query": KNOWN + " "}, "QUERY_NOT_IN_SAFELIST"),
+        ("require", {"query": OTHER, "documentId": UNKNOWN}, "QUERY_NOT_IN_SAFELIST"),
+        ("require", {"query": OTHER, "documentId": HASH}, "BAD_REQUEST"),
+        ("allow", {"query": OTHER, **apollo(HASH)}, "BAD_REQUEST"),
+        ("allow", {}, "BAD_REQUEST"),
+        ("allow", {"documentId": 1}, "BAD_REQUEST"),
+        ("allow", apollo(1), "BAD_REQUEST"),
+        ("allow", {"extensions": {"persistedQuery": HASH}}, "BAD_REQUEST"),
+    ],
+)
+async def test_what_is_not_trusted_is_refused_with_a_code(
+    mode: Mode, request_: dict[str, Any], expected: str
+) -> None:
+    async with edge(trusted=trusted(mode)) as made:
+        assert await code(made, request_) == expected
+
+
+@pytest.mark.parametrize("mode", ["off", "allow"])
+async def test_any_text_is_executed_unless_trusted_documents_are_required(mode: Mode) -> None:
+    async with edge(trusted=trusted(mode)) as made:
+        for request in ({"query": OTHER}, {"query": OTHER, "documentId": UNKNOWN}):
+            assert await answer(made, request) == {"data": {"other": "Query"}}
+
+
+async def test_a_trusted_document_may_be_asked_for_in_a_url() -> None:
+    async with edge(trusted=trusted("require")) as made:
+        for parameters in (
+            {"documentId": HASH},
+            {"extensions": json.dumps(apollo(HASH)["extensions"])},
+        ):
+            got = await made.client.get("/graphql", params=parameters)
+            assert got.json() == ANSWER
+
+
+async def test_a_trusted_document_is_parsed_at_the_start_and_never_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with edge(trusted=trusted("require")) as made:
+        monkeypatch.setattr(documents, "parse", None)
+        monkeypatch.setattr(documents, "validate", None)
+        assert await answer(made, {"documentId": HASH}) == ANSWER
+
+
+def manifest(folder: Path, content: str | bytes) -> Path:
+    path = folder / "trusted.json"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_a_manifest_is_texts_by_their_hashes(tmp_path: Path) -> None:
+    path = manifest(tmp_path, json.dumps({HASH: KNOWN}))
+    assert load("require", path) == trusted("require")
+    assert load("off", path) == load("off", None) == Trusted()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (json.dumps({HASH: OTHER}), "another SHA-256"),
+        (json.dumps({HASH.upper(): KNOWN}), "another SHA-256"),
+        (json.dumps([KNOWN]), "not a JSON object"),
+        (json.dumps({HASH: 1}), "not a JSON object"),
+        ("{", "not a JSON object"),
+        (b"\xff", "not a JSON object"),
+        ("[" * 100_000, "not a JSON object"),
+    ],
+)
+def test_a_bad_manifest_is_refused_in_one_sentence(
+    tmp_path: Path, content: str | bytes, why: str
+) -> None:
+    with pytest.raises(BadManifest, match=why):
+        load("require", manifest(tmp_path, content))
+
+
+def test_a_manifest_that_is_not_named_or_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadManifest, match="TRUSTED_DOCUMENTS_FILE is not set"):
+        load("allow", None)
+    with pytest.raises(BadManifest, match="cannot be read"):
+        load("allow", tmp_path / "missing.json")
+    with pytest.raises(BadManifest, match="cannot be read"):
+        load("allow", tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "{ nothing }", "#" * 70_000])
+def test_a_trusted_document_that_could_not_be_executed_refuses_the_start(text: str) -> None:
+    hashed = sha256(text.encode()).hexdigest()
+    with pytest.raises(BadManifest, match=f"The trusted document {hashed} cannot be executed: "):
+        Edge(Limits(), Trusted(mode="allow", documents={hashed: text}))
