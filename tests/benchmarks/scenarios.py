@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.benchmarks.figures import Figure, row
 from tests.benchmarks.rebuild import rebuild
+from tests.benchmarks.refusals import refusals
 from tests.benchmarks.relay_poll import relay_poll
 from tests.benchmarks.start_up import start_up
 from tests.benchmarks.yardstick import yardstick
@@ -69,6 +70,7 @@ async def visible(bench: Bench, service: Service) -> None:
 Scenario = OnService | Alone
 
 SCENARIOS: tuple[Scenario, ...] = (
+    Alone(name="refusals", run=refusals),
     Alone(name="start-up", run=start_up),
     Alone(name="relay-poll", run=relay_poll),
     Alone(name="rebuild", run=rebuild),
