@@ -20,8 +20,8 @@ from graphql import (
 )
 
 from api.errors import RequestError, refused
-from api.transport.measure import too_large
 from api.transport.costs import Costs
+from api.transport.measure import too_large
 from api.transport.prices import Prices
 from api.transport.trusted import BadManifest
 

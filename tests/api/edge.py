@@ -170,9 +170,7 @@ async def edge(
     introspection: bool = True,
     http_profile: Profile = "compatible",
 ) -> AsyncIterator[Edge]:
-    made = Edge(
-        limits or Limits(), trusted, introspection=introspection, http_profile=http_profile
-    )
+    made = Edge(limits or Limits(), trusted, introspection=introspection, http_profile=http_profile)
     async with made.client:
         yield made
 
