@@ -54,6 +54,15 @@ class Limits(BaseSettings):
     cached_characters: int = _most(
         1024 * 1024, "Characters of those documents; a parsed one is some 100 times its text."
     )
+    queries: int = _most(1_000, "Queries that one process executes at once.")
+    mutations: int = _most(
+        1_000, "Mutations that one process executes at once, beside the queries."
+    )
+    subscriptions: int = _most(
+        10_000, "Subscriptions that one process has open, over WebSocket and as event streams."
+    )
+    query_seconds: float = _seconds(15, "Seconds that a query may take.")
+    mutation_seconds: float = _seconds(60, "Seconds that a mutation may take.")
     operations: int = _most(100, "Operations at once on one WebSocket connection.")
     init_seconds: float = _seconds(10, "Seconds from the WebSocket handshake to connection_init.")
     ping_seconds: float = _seconds(

@@ -19,6 +19,7 @@ from graphql import Executor as Execution
 
 from api.errors import Formatted, RequestError, bad_request, describe, refused
 from api.transport.documents import Documents
+from api.transport.room import Seats, for_mutations, for_queries, for_subscriptions
 
 if TYPE_CHECKING:
     from api.context import Context
@@ -47,11 +48,16 @@ class Executor:
         self.documents.keep(context.trusted.documents)
         self._schema = schema
         self._context = context
+        self._rooms = {
+            OperationType.QUERY: for_queries(context.limits),
+            OperationType.MUTATION: for_mutations(context.limits),
+        }
+        self._subscriptions = for_subscriptions(context.limits)
 
     async def execute(self, request: Request, allowed: frozenset[OperationType]) -> Formatted:
         """The response to a query or a mutation. Raises RequestError if it gets no `data`."""
         execution, cost = self._build(request, allowed)
-        response = await _finish(execution)
+        response = await self._finish(execution)
         return _with_cost(response, cost) if _wants_cost(request) else response
 
     def stream(
@@ -62,7 +68,7 @@ class Executor:
         Raises RequestError, at once or from the generator, if there is no `data`, or no more.
         """
         execution, cost = self._build(request, allowed)
-        return _results(execution, cost if _wants_cost(request) else None)
+        return self._results(execution, cost if _wants_cost(request) else None)
 
     def _build(
         self, request: Request, allowed: frozenset[OperationType]
@@ -72,6 +78,7 @@ class Executor:
         kind = prepared.operation(request.operation_name)
         if kind not in allowed:
             raise bad_request(*_NOT_HERE[kind])
+        self._seats(kind).check()
         execution = Execution.build(
             self._schema,
             prepared.document,
@@ -90,22 +97,36 @@ class Executor:
             )
         return execution, cost
 
+    def _seats(self, kind: OperationType) -> Seats:
+        return self._rooms[kind].seats if kind in self._rooms else self._subscriptions
 
-async def _finish(execution: Execution[None]) -> Formatted:
-    result: Any = execution.execute_operation()
-    return _response(await result if execution.is_awaitable(result) else result)
+    async def _finish(self, execution: Execution[None]) -> Formatted:
+        room = self._rooms[execution.operation.operation]
+        room.seats.check()  # once more: a stream may begin later than it was built
+        result: Any = execution.execute_operation()
+        if execution.is_awaitable(result):
+            result = await room.hold(result)
+        return _response(result)
+
+    async def _results(
+        self, execution: Execution[None], cost: int | None
+    ) -> AsyncGenerator[Formatted, None]:
+        """`cost` is told with every response, if the client wants to know it."""
+        if execution.operation.operation is not OperationType.SUBSCRIPTION:
+            yield _with_cost(await self._finish(execution), cost)
+            return
+        with self._subscriptions:
+            async with aclosing(_events(execution)) as responses:
+                async for response in responses:
+                    yield _with_cost(response, cost)
 
 
-async def _results(execution: Execution[None], cost: int | None) -> AsyncGenerator[Formatted, None]:
-    """`cost` is told with every response, if the client wants to know it."""
-    if execution.operation.operation is not OperationType.SUBSCRIPTION:
-        yield _with_cost(await _finish(execution), cost)
-        return
+async def _events(execution: Execution[None]) -> AsyncGenerator[Formatted, None]:
     source = await _source(execution)
     async with aclosing(map_source_to_response_event(execution, source)) as results:
         try:
             async for result in results:
-                yield _with_cost(_response(result), cost)
+                yield _response(result)
         except Exception as error:
             raise RequestError([describe(located_error(error))]) from error
 

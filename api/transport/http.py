@@ -38,6 +38,7 @@ _ASKING = {"query", "documentId", "extensions"}
 _MORE = {
     405: (b"allow", b"POST, GET"),
     413: (b"connection", b"close"),  # the rest of the body would have to be read otherwise
+    503: (b"retry-after", b"1"),
 }
 _encode = msgspec.json.Encoder().encode
 

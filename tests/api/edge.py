@@ -44,9 +44,13 @@ class ScriptedStore:
     def __init__(self) -> None:
         self.commands: list[Command] = []
         self.outcome: Answer | Refusal | Exception = Answer(id=ALICE, user_id=ALICE, version=1)
+        self.answers = asyncio.Event()
+        """Cleared, the store does not answer."""
+        self.answers.set()
 
     async def execute(self, command: Command) -> Answer | Refusal:
         self.commands.append(command)
+        await self.answers.wait()
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
@@ -63,6 +67,8 @@ class MemoryReads:
         self.ids: list[str] = []
         self.failure: Exception | None = None
         self.listeners: set[Subscription] = set()
+        self.unanswered: list[tuple[asyncio.Future[Replies], Replies]] | None = None
+        """A list, and questions wait in it with what they would be answered."""
 
     def put(self, user_id: UUID, name: str, version: int = 1) -> None:
         at = NOW.isoformat()
@@ -94,11 +100,15 @@ class MemoryReads:
 
     def ask(self, partition: int, question: Question) -> asyncio.Future[Replies]:
         answer: asyncio.Future[Replies] = asyncio.get_running_loop().create_future()
-        if self.failure is None:
-            keys = Keys(Partition(partition), "g")
-            answer.set_result([self._reply(*command) for command in question(keys)])
-        else:
+        if self.failure is not None:
             answer.set_exception(self.failure)
+            return answer
+        keys = Keys(Partition(partition), "g")
+        replies = [self._reply(*command) for command in question(keys)]
+        if self.unanswered is None:
+            answer.set_result(replies)
+        else:
+            self.unanswered.append((answer, replies))
         return answer
 
     async def ask_all(self, question: Question) -> list[Replies]:
