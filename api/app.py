@@ -41,6 +41,7 @@ def create_app(context: Context, *, lifespan: Lifespan[Starlette] | None = None)
         lifespan=lifespan,
     )
     app.state.executor = executor
+    app.state.limits = context.limits
     app.state.closing = closing
     return app
 

@@ -65,9 +65,17 @@ class Limits(BaseSettings):
     mutation_seconds: float = _seconds(60, "Seconds that a mutation may take.")
     operations: int = _most(100, "Operations at once on one WebSocket connection.")
     init_seconds: float = _seconds(10, "Seconds from the WebSocket handshake to connection_init.")
+    connections: int = _most(10_000, "Connections of one process, HTTP and WebSocket together.")
+    sockets: int = _most(5_000, "WebSocket connections of one process.")
+    frames: int = _most(1_000, "Frames of one WebSocket connection in a second.")
+    request_seconds: float = _seconds(
+        10, "Seconds for the headers of a request to arrive, and as many for its body."
+    )
+    send_seconds: float = _seconds(
+        10, "Seconds in which a client must take 16 KiB of what waits for it."
+    )
     ping_seconds: float = _seconds(
-        20,
-        "Seconds between our pings on a WebSocket, and for their answers; without one it is closed.",
+        20, "Seconds between pings to a WebSocket client, and for it to answer one."
     )
     keep_alive_seconds: float = _seconds(
         15, "Seconds between the comments that keep a silent event stream open."

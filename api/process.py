@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import uvicorn
 
 from api.composition import Role, compose
-from api.transport.frames import Frames
+from api.transport.server import config
 from api.workers import Fallen, end
 
 if TYPE_CHECKING:
@@ -124,21 +124,8 @@ async def _serve(
     listener: socket.socket,
     ready: Callable[[], None],
 ) -> None:
-    server = _Server(
-        uvicorn.Config(
-            app,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            ws=Frames,
-            ws_max_size=settings.limits.body_bytes,
-            ws_ping_interval=settings.limits.ping_seconds,
-            ws_ping_timeout=settings.limits.ping_seconds,
-            timeout_graceful_shutdown=int(settings.shutdown_timeout),
-        )
-    )
+    grace = int(settings.shutdown_timeout)
+    server = _Server(config(app, timeout_graceful_shutdown=grace))
     serving = asyncio.create_task(server.serve([listener]), name="server")
     try:
         await asyncio.wait(

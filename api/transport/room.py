@@ -129,6 +129,10 @@ def for_subscriptions(limits: Limits) -> Seats:
     return Seats("subscriptions", limits.subscriptions, "LIMIT_SUBSCRIPTIONS")
 
 
+def for_sockets(limits: Limits) -> Seats:
+    return Seats("WebSocket connections", limits.sockets, "LIMIT_SOCKETS")
+
+
 def _late(message: str, seconds: float, setting: str) -> Formatted:
     told = message.format(seconds=seconds, setting=setting)
     return {"message": told, "extensions": {"code": "DEADLINE_EXCEEDED"}}

@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 from api.errors import Formatted, RequestError, mask
 from api.transport.execution import ANY, Executor
 from api.transport.messages import Complete, Init, Message, Ping, Pong, Subscribe, decode
+from api.transport.room import for_sockets
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -39,16 +40,21 @@ class GraphQLOverWebSocket:
     def __init__(self, executor: Executor, limits: Limits) -> None:
         self._executor = executor
         self._limits = limits
+        self._seats = for_sockets(limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         socket = WebSocket(scope, receive, send)
         spoken = PROTOCOL in scope["subprotocols"]
         # Accepted all the same: a browser is told of no code if the handshake fails.
         await socket.accept(PROTOCOL if spoken else None)
-        if spoken:
-            await Connection(socket, self._executor, self._limits).serve()
-        else:
+        if not spoken:
             await socket.close(4406, "Subprotocol not acceptable")
+            return
+        try:
+            with self._seats:
+                await Connection(socket, self._executor, self._limits).serve()
+        except RequestError:  # what is asked on the connection is answered on it
+            await socket.close(1013, "Too many connections")
 
 
 class Connection:

@@ -23,8 +23,8 @@ from api.app import create_app
 from api.context import Context
 from api.limits import Limits
 from api.transport.execution import Executor
-from api.transport.frames import Frames
 from api.transport.http import Profile
+from api.transport.server import config
 from api.transport.trusted import Trusted
 from domain.command import Answer, Command
 from domain.events import UserId
@@ -66,6 +66,7 @@ class MemoryReads:
         self.recent: dict[str, list[str]] = defaultdict(list)
         self.ids: list[str] = []
         self.failure: Exception | None = None
+        self.asked = 0
         self.listeners: set[Subscription] = set()
         self.unanswered: list[tuple[asyncio.Future[Replies], Replies]] | None = None
         """A list, and questions wait in it with what they would be answered."""
@@ -100,6 +101,7 @@ class MemoryReads:
 
     def ask(self, partition: int, question: Question) -> asyncio.Future[Replies]:
         answer: asyncio.Future[Replies] = asyncio.get_running_loop().create_future()
+        self.asked += 1
         if self.failure is not None:
             answer.set_exception(self.failure)
             return answer
@@ -196,17 +198,9 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def served(app: Starlette, *, ping_seconds: float = 20) -> AsyncIterator[str]:
+async def served(app: Starlette) -> AsyncIterator[str]:
     """The application behind a real server; the value is its host and port."""
-    config = uvicorn.Config(
-        app,
-        ws=Frames,
-        ws_ping_interval=ping_seconds,
-        ws_ping_timeout=ping_seconds,
-        lifespan="off",
-        log_level="warning",
-    )
-    server = _Server(config)
+    server = _Server(config(app, log_level="warning"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = asyncio.create_task(server.serve([listener]))
         try:

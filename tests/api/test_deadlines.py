@@ -68,20 +68,18 @@ async def test_whoever_is_late_does_not_make_others_late() -> None:
             assert "errors" in await late
 
 
-async def test_guests_leave_in_the_order_in_which_they_came() -> None:
-    waiting, left = room(0.05), []
+async def test_whoever_came_later_may_stay_longer() -> None:
+    waiting, first_left = room(0.1), asyncio.Event()
 
-    async def stay(number: int) -> None:
-        try:
+    async def first() -> None:
+        with suppress(RequestError):
             await waiting.hold(asyncio.Event().wait())
-        except RequestError:
-            left.append(number)
+        first_left.set()
 
     async with asyncio.TaskGroup() as guests:
-        for number in range(3):
-            guests.create_task(stay(number))
-            await asyncio.sleep(0.01)
-    assert left == [0, 1, 2]
+        guests.create_task(first())
+        await asyncio.sleep(0.05)
+        assert await waiting.hold(first_left.wait())
     assert waiting.seats.taken == 0
 
 

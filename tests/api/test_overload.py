@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from websockets.asyncio.client import connect
+
 from api.limits import Limits
-from tests.api.edge import ALICE, Edge, edge
+from tests.api.edge import ALICE, Edge, edge, served
+from tests.api.test_websocket import (
+    INIT,
+    PROTOCOL,
+    WATCH,
+    closed,
+    connected,
+    heard,
+    subscribe,
+    tell,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -76,3 +88,61 @@ async def test_seats_are_free_again_afterwards() -> None:
         for _ in range(5):
             assert "errors" not in await made.ask(QUERY)
             assert "errors" in await made.ask(f'{{ user(id: "{ALICE}", minVersion: 9) {{ id }} }}')
+
+
+async def test_queries_over_websocket_count_with_those_over_http() -> None:
+    async with connected(Limits(queries=1)) as (made, socket):
+        made.reads.put(ALICE, "Alice")
+        made.reads.unanswered = []
+        await subscribe(socket, QUERY)
+        while not made.reads.unanswered:
+            await asyncio.sleep(0)
+        assert code(await made.ask(QUERY)) == "OVERLOADED"
+        await subscribe(socket, QUERY, id_="2")
+        message = await heard(socket)
+        assert (message["type"], message["id"]) == ("error", "2")
+        assert code({"errors": message["payload"]}) == "OVERLOADED"
+
+
+async def test_a_process_has_room_for_so_many_subscriptions_however_they_come() -> None:
+    async with connected(Limits(subscriptions=1)) as (made, socket):
+        made.reads.put(ALICE, "Alice")
+        await subscribe(socket, WATCH)
+        assert (await heard(socket))["type"] == "next"
+        await subscribe(socket, WATCH, id_="2")
+        assert code({"errors": (await heard(socket))["payload"]}) == "OVERLOADED"
+        stream = await made.post(WATCH, headers={"accept": "text/event-stream"})
+        assert '"code":"OVERLOADED"' in stream.text
+        await tell(socket, {"type": "complete", "id": "1"})
+        await subscribe(socket, WATCH, id_="3")
+        assert (await heard(socket))["type"] == "next"
+
+
+async def test_one_websocket_connection_too_many_closes_with_1013() -> None:
+    async with edge(Limits(sockets=1)) as made, served(made.app) as address:
+        url = f"ws://{address}/graphql"
+        async with (
+            connect(url, subprotocols=[PROTOCOL]) as first,
+            connect(url, subprotocols=[PROTOCOL]) as second,
+        ):
+            assert await closed(second) == (1013, "Too many connections")
+            await tell(first, INIT)
+            assert await heard(first) == {"type": "connection_ack"}
+        async with connect(url, subprotocols=[PROTOCOL]) as third:
+            await tell(third, INIT)
+            assert await heard(third) == {"type": "connection_ack"}
+
+
+async def test_one_connection_too_many_is_closed_and_the_others_go_on() -> None:
+    async with edge(Limits(connections=1)) as made, served(made.app) as address:
+        host, port = address.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        refused, closing = await asyncio.open_connection(host, int(port))
+        with suppress(ConnectionResetError):
+            assert await refused.read() == b""
+        writer.write(b"GET /livez HTTP/1.1\r\nhost: tandem\r\n\r\n")
+        assert b"200 OK" in await reader.readuntil(b"ok\n")
+        for end in (writer, closing):
+            end.close()
+            with suppress(OSError):
+                await end.wait_closed()

@@ -216,7 +216,7 @@ async def test_bytes_that_are_no_frame_close_with_the_code_of_rfc_6455(
 
 
 async def test_a_client_that_answers_no_ping_is_closed() -> None:
-    async with edge() as made, served(made.app, ping_seconds=0.1) as address:
+    async with edge(Limits(ping_seconds=0.1)) as made, served(made.app) as address:
         made.reads.put(ALICE, "Alice")
         async with connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL]) as socket:
             await tell(socket, INIT)

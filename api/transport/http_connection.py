@@ -1,0 +1,139 @@
+"""An HTTP connection that waits so long for a request, and for a response to be read (slowloris).
+
+A request that arrives at once, as nearly all do, arms no timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from api.transport.patience import Patience
+
+if TYPE_CHECKING:
+    from uvicorn._types import Scope
+
+    from api.limits import Limits
+
+_LONGEST_HEADERS = 64 * 1024
+"""Bytes of a request line and its headers."""
+
+_LATE = b'{"errors":[{"message":"The request did not arrive in time (LIMIT_REQUEST_SECONDS).",\
+"extensions":{"code":"BAD_REQUEST"}}]}'
+_LONG = b'{"errors":[{"message":"The headers are longer than 65536 bytes.",\
+"extensions":{"code":"BAD_REQUEST"}}]}'
+
+
+class HTTPConnection(HttpToolsProtocol):
+    """uvicorn's, with a time limit on headers, on bodies and on writing, and a limit on connections."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._limits: Limits = self.config.limits  # type: ignore[attr-defined]
+        self._awaited: Scope | None = None
+        self._awaits_body = False
+        self._header_bytes = 0
+        self._upgraded = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._patience = Patience(transport, self._limits.send_seconds)
+        if len(self.connections) > self._limits.connections:
+            transport.abort()
+        else:
+            self._start_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        self._patience.lose()
+        super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self) -> None:
+        self._upgraded = True
+        self._patience.lose()
+        super().handle_websocket_upgrade()
+
+    # The request
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._upgraded or (self._is_in_body() and not self.cycle.more_body):
+            if self._timer is not None:
+                self._stop_timer()
+        else:
+            self._wait_for_more(len(data))
+
+    def _is_in_body(self) -> bool:
+        """Whether the headers of the newest request are complete."""
+        return self.cycle is not None and self.cycle.scope is self.scope
+
+    def _wait_for_more(self, size: int) -> None:
+        """Once for each request's headers, and for its body, however often more of it arrives."""
+        in_body = self._is_in_body()
+        if self._timer is None or self._awaited is not self.scope or self._awaits_body != in_body:
+            self._awaited, self._awaits_body = self.scope, in_body
+            self._header_bytes = 0  # some of these bytes may be of the request before
+            self._stop_timer()
+            self._start_timer()
+            return
+        self._header_bytes += 0 if in_body else size
+        if self._header_bytes > _LONGEST_HEADERS:
+            self._refuse(b"431 Request Header Fields Too Large", _LONG)
+
+    def _start_timer(self) -> None:
+        self._timer = self.loop.call_later(self._limits.request_seconds, self._not_in_time)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _not_in_time(self) -> None:
+        if self.pipeline or (self._is_answering() and not self._is_in_body()):
+            self._start_timer()  # the request before is still being answered
+        elif self.scope is None:
+            self.transport.close()  # nothing was asked
+        else:
+            self._refuse(b"408 Request Timeout", _LATE)
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _refuse(self, status: bytes, body: bytes) -> None:
+        """Answers, if nothing has been, and closes. Whoever reads the body is told that the client left."""
+        if self.transport.is_closing():
+            return
+        begun = self.cycle.response_started if self._is_in_body() else self._is_answering()
+        if not begun and not self.pipeline:
+            self.transport.write(
+                b"HTTP/1.1 %b\r\ncontent-type: application/json; charset=utf-8\r\n"
+                b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (status, len(body), body)
+            )
+        if self._is_answering():
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.close()
+        self._patience.linger()
+
+    # The response
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._patience.begin(self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._patience.end()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._patience.linger()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._patience.linger()

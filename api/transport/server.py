@@ -1,0 +1,35 @@
+"""How uvicorn serves the application: with protocols that wait for nobody for ever."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from api.transport.http_connection import HTTPConnection
+from api.transport.ws_connection import WebSocketConnection
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+
+def config(app: Starlette, **options: Any) -> uvicorn.Config:
+    """uvicorn's configuration. The protocols find the limits in the state of the application."""
+    limits = app.state.limits
+    made = uvicorn.Config(
+        app,
+        http=HTTPConnection,
+        ws=WebSocketConnection,
+        ws_max_size=limits.body_bytes,
+        ws_per_message_deflate=False,  # a few bytes may decompress to very many
+        ws_ping_interval=limits.ping_seconds,
+        ws_ping_timeout=limits.ping_seconds,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        **options,
+    )
+    made.limits = limits  # type: ignore[attr-defined]
+    return made
