@@ -43,9 +43,13 @@ async def drip(writer: asyncio.StreamWriter, data: bytes) -> None:
 
 
 async def all_of(reader: asyncio.StreamReader) -> bytes:
-    """What is sent until the connection closes."""
-    async with asyncio.timeout(5):
-        return await reader.read()
+    """What is sent until the connection closes; who still sends then is told so by a reset."""
+    found = b""
+    with suppress(ConnectionError):
+        async with asyncio.timeout(5):
+            while part := await reader.read(1 << 16):
+                found += part
+    return found
 
 
 async def one(reader: asyncio.StreamReader) -> bytes:
