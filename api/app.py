@@ -6,10 +6,15 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 
 from api import graphiql
+from api.access.door import Access
+from api.access.headers import SecurityHeaders
+from api.access.origin import PREFLIGHT
 from api.schema import SCHEMA, sdl
 from api.transport.execution import Executor
 from api.transport.http import GraphQLOverHTTP
@@ -22,28 +27,52 @@ if TYPE_CHECKING:
     from api.context import Context
 
 
-def create_app(context: Context, *, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
+def create_app(
+    context: Context,
+    access: Access | None = None,
+    *,
+    lifespan: Lifespan[Starlette] | None = None,
+) -> Starlette:
     """The application over these stores. Setting `state.closing` ends the streams that are open."""
+    access = access or Access()
     executor = Executor(SCHEMA, context)
     closing = asyncio.Event()
+    page = graphiql.page if access.graphiql else None
     over_http = GraphQLOverHTTP(
-        executor, context.limits, graphiql.page, closing, context.http_profile
+        executor, context.limits, access, page, closing, context.http_profile
     )
-    over_websocket = GraphQLOverWebSocket(executor, context.limits)
+    over_websocket = GraphQLOverWebSocket(executor, context.limits, access)
     app = Starlette(
         routes=[
             Route("/graphql", over_http),
             WebSocketRoute("/graphql", over_websocket),
             *([Route("/schema.graphql", _schema)] if context.introspection else []),
             Route("/livez", _livez),
-            *graphiql.routes(),
+            *(graphiql.routes() if access.graphiql else []),
         ],
+        middleware=[Middleware(SecurityHeaders), *_cors(access)],
         lifespan=lifespan,
     )
     app.state.executor = executor
     app.state.limits = context.limits
     app.state.closing = closing
     return app
+
+
+def _cors(access: Access) -> list[Middleware]:
+    """Nothing unless there are origins: then they may ask, and read the answers, without cookies."""
+    if not access.origins:
+        return []
+    headers = ["authorization", "content-type", *sorted(name.decode() for name in PREFLIGHT)]
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=access.origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=headers,
+            expose_headers=["retry-after"],
+        )
+    ]
 
 
 async def _schema(_: Request) -> PlainTextResponse:

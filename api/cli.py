@@ -6,7 +6,7 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
 
 import asyncpg
 import typer
@@ -17,7 +17,7 @@ from rich.console import Console
 from api import logs
 from api.composition import Role
 from api.limits import Limits
-from api.process import listen, run, stop_signals, unless
+from api.process import Exposed, listen, run, stop_signals, unless
 from api.schema import sdl
 from api.settings import Settings
 from api.transport.trusted import BadManifest
@@ -25,6 +25,14 @@ from api.workers import Fallen
 from domain.migrate import MigrationError, check, migrate
 
 ALL = frozenset(Role)
+
+AllowAnonymous = Annotated[
+    bool,
+    typer.Option(
+        "--allow-anonymous",
+        help="Listen beyond this machine although everybody may do everything.",
+    ),
+]
 
 _MUTATION = 'mutation { createUser(input: {name: "Alice", email: "alice@example.com"}) { id } }'
 _QUERY = 'query { user(id: "the id you got") { name email createdAt } }'
@@ -40,21 +48,23 @@ class Refused(Exception):
 
 
 @app.command()
-def up() -> None:
+def up(allow_anonymous: AllowAnonymous = False) -> None:
     """Run everything, with a PostgreSQL and a Valkey of its own. Example: PORT=8080 tandem up"""
-    _run(_up)
+    _run(_up, allow_anonymous=allow_anonymous)
 
 
 @app.command()
-def serve() -> None:
+def serve(allow_anonymous: AllowAnonymous = False) -> None:
     """Run everything on DATABASE_URL and REDIS_URL, after migrating the database."""
-    _run(lambda settings: _serve(settings, ALL, first_migrate=True))
+    _run(
+        lambda settings: _serve(settings, ALL, first_migrate=True), allow_anonymous=allow_anonymous
+    )
 
 
 @app.command()
-def api() -> None:
+def api(allow_anonymous: AllowAnonymous = False) -> None:
     """Run the GraphQL API alone; `tandem relay` and `tandem projector` run elsewhere."""
-    _run(lambda settings: _serve(settings, frozenset({Role.API})))
+    _run(lambda settings: _serve(settings, frozenset({Role.API})), allow_anonymous=allow_anonymous)
 
 
 @app.command()
@@ -86,10 +96,14 @@ def main() -> None:
     app()
 
 
-def _run(command: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
+def _run(
+    command: Callable[[Settings], Coroutine[Any, Any, None]], *, allow_anonymous: bool = False
+) -> None:
     """Runs a command; what a person can mend is one sentence on standard error, and exit status 1."""
     try:
         settings = _settings()
+        if allow_anonymous:
+            settings = settings.model_copy(update={"allow_anonymous": True})
         logs.configure(settings)
         uvloop.run(command(settings))
     except (Refused, Fallen, MigrationError, BadManifest) as error:
@@ -199,6 +213,8 @@ def _external(settings: Settings, *names: str) -> None:
 def _bound(settings: Settings) -> socket.socket:
     try:
         return listen(settings)
+    except Exposed as error:
+        raise Refused(str(error)) from error
     except OSError as error:
         raise Refused(
             f"Port {settings.port} on {settings.host} cannot be used ({error.strerror});"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoPermissionError, RedisError
 
 from api import drivers
+from api.access.door import Access
 from api.app import create_app
 from api.context import Context
 from api.transport import trusted
@@ -77,7 +78,9 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
             remote = RemoteBell(redis)
             stack.push_async_callback(remote.close)
             wake = bell.ring if Role.RELAY in roles else remote.ring
-            service.app = create_app(_context(settings, pool, redis, changes, wake))
+            service.app = create_app(
+                _context(settings, pool, redis, changes, wake), _access(settings)
+            )
         yield service
 
 
@@ -104,6 +107,10 @@ def _context(
         trusted=trusted.load(settings.trusted_documents, settings.trusted_documents_file),
         introspection=settings.introspection,
     )
+
+
+def _access(settings: Settings) -> Access:
+    return Access(origins=settings.allowed_origins or (), graphiql=settings.shows_graphiql)
 
 
 def _fingerprint(settings: Settings) -> str:

@@ -24,16 +24,23 @@ class RequestError(Exception):
     """The request gets no `data`: it is malformed, invalid, or not allowed here.
 
     `status` is the HTTP status that the draft of August 2026 wants. `well_formed` says that it was
-    a GraphQL request all the same, which application/json answers with 200.
+    a GraphQL request all the same, which application/json answers with 200. `header` is one more
+    header of the HTTP response.
     """
 
     def __init__(
-        self, errors: list[Formatted], *, status: int = 400, well_formed: bool = True
+        self,
+        errors: list[Formatted],
+        *,
+        status: int = 400,
+        well_formed: bool = True,
+        header: tuple[bytes, bytes] | None = None,
     ) -> None:
         super().__init__(errors[0]["message"])
         self.errors = errors
         self.status = status
         self.well_formed = well_formed
+        self.header = header
 
     @property
     def response(self) -> Formatted:

@@ -12,6 +12,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvicorn
@@ -44,17 +45,35 @@ class _Server(uvicorn.Server):
         yield
 
 
+class Exposed(Exception):
+    """Everybody who reaches the address could do everything; str() says what to do."""
+
+
 def listen(settings: Settings) -> socket.socket:
-    """The socket to serve on, bound before anything is started. Raises OSError if the port is taken."""
+    """The socket to serve on, bound before anything is started.
+
+    Raises OSError if the port is taken, and Exposed if others reach it and nobody said that they may.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host, settings.port))
-    except OSError:
+        _guard(listener, settings)
+    except (OSError, Exposed):
         listener.close()
         raise
     return listener
+
+
+def _guard(listener: socket.socket, settings: Settings) -> None:
+    """By the address that was bound: a name in HOST may stand for any."""
+    bound = ip_address(listener.getsockname()[0])
+    if not (bound.is_loopback or settings.allow_anonymous):
+        raise Exposed(
+            f"HOST={settings.host} is reached from other machines, and everybody could do everything:"
+            " set AUTH_SECRET or AUTH_JWKS_URL, or say --allow-anonymous (ALLOW_ANONYMOUS=true)."
+        )
 
 
 @contextmanager

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from api.access.settings import AccessSettings
 from api.limits import Limits
 
 _SCHEMES = {
@@ -16,7 +17,7 @@ _SCHEMES = {
 }
 
 
-class Settings(BaseSettings):
+class Settings(AccessSettings):
     """A setting's environment variable is its name in capitals, such as DATABASE_URL."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")

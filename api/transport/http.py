@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 from starlette.requests import Request as PageRequest
 
+from api.access.origin import Headers, check_get
 from api.errors import Formatted, RequestError, bad_request, mask
 from api.transport.execution import MUTATIONS, QUERIES, SUBSCRIPTIONS, Executor
 from api.transport.media import HTML, JSON, RESPONSE, STREAM, is_json, negotiate
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
+    from api.access.door import Access
     from api.limits import Limits
 
 Page = Callable[[PageRequest], "Response"]
-Headers = dict[bytes, bytes]
 Profile = Literal["compatible", "strict"]
 
 _ALLOWED = {"GET": QUERIES, "POST": QUERIES | MUTATIONS}
@@ -48,19 +49,21 @@ class Disconnected(Exception):
 
 
 class GraphQLOverHTTP:
-    """Answers GET and POST. A browser that opens the address without a query gets `page`."""
+    """Answers GET and POST. A browser that opens the address without a query gets `page`, if there is one."""
 
     def __init__(
         self,
         executor: Executor,
         limits: Limits,
-        page: Page,
+        access: Access,
+        page: Page | None,
         closing: asyncio.Event,
         profile: Profile = "compatible",
     ) -> None:
         """`closing` ends the event streams that are open. `profile` is about graphql-response+json."""
         self._statuses = _STATUSES[profile]
         self._executor = executor
+        self._access = access
         self._closing = closing
         self._limits = limits
         self._page = page
@@ -69,8 +72,8 @@ class GraphQLOverHTTP:
         headers: Headers = dict(scope["headers"])
         media = JSON
         try:
-            media = _media(scope)
-            if media == HTML:
+            media = _media(scope, self._page)
+            if media == HTML and self._page is not None:
                 return await self._page(PageRequest(scope, receive))(scope, receive, send)
             request = await self._read(scope, headers, receive)
             allowed = _ALLOWED[scope["method"]]
@@ -79,7 +82,7 @@ class GraphQLOverHTTP:
             response = await self._executor.execute(request, allowed)
         except RequestError as error:
             media = RESPONSE if media == RESPONSE else JSON
-            await _send(send, self._refusal(media, error), media, error.response)
+            await _send(send, self._refusal(media, error), media, error.response, error.header)
         except Disconnected:
             return None
         except Exception as error:
@@ -98,6 +101,7 @@ class GraphQLOverHTTP:
 
     async def _read(self, scope: Scope, headers: Headers, receive: Receive) -> Request:
         if scope["method"] == "GET":
+            check_get(headers, self._access.origins)
             return from_query_string(scope["query_string"])
         if not is_json(headers.get(b"content-type", b"")):
             raise bad_request("The Content-Type must be application/json, in UTF-8.", 415)
@@ -116,12 +120,12 @@ class GraphQLOverHTTP:
         await send_stream(results, receive, send, keep_alive, self._closing)
 
 
-def _media(scope: Scope) -> str:
+def _media(scope: Scope, page: Page | None) -> str:
     """The media type of the response. Raises BAD_REQUEST with 405 or 406."""
     if scope["method"] not in _ALLOWED:
         raise bad_request("GraphQL is asked with GET or POST.", 405)
     accept = b",".join(value for name, value in scope["headers"] if name == b"accept") or b"*/*"
-    opens = scope["method"] == "GET" and not _asks(scope)
+    opens = page is not None and scope["method"] == "GET" and not _asks(scope)
     media = negotiate(accept, (JSON, RESPONSE, STREAM, HTML) if opens else (JSON, RESPONSE, STREAM))
     if media is None:
         raise bad_request(f"Answers come as {JSON}, {RESPONSE} or {STREAM}; accept one.", 406)
@@ -154,13 +158,19 @@ def _too_long(limit: int) -> RequestError:
     return bad_request(f"The body is longer than {limit} bytes.", 413)
 
 
-async def _send(send: Send, status: int, media: str, response: Formatted) -> None:
+async def _send(
+    send: Send,
+    status: int,
+    media: str,
+    response: Formatted,
+    more: tuple[bytes, bytes] | None = None,
+) -> None:
     body = _encode(response)
     headers = [
         (b"content-type", f"{media}; charset=utf-8".encode()),
         (b"content-length", b"%d" % len(body)),
     ]
-    if status in _MORE:
-        headers.append(_MORE[status])
+    if more := more or _MORE.get(status):
+        headers.append(more)
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

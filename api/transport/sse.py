@@ -21,7 +21,7 @@ _START = {
     "status": 200,
     "headers": [
         (b"content-type", b"text/event-stream; charset=utf-8"),
-        (b"cache-control", b"no-cache"),
+        (b"cache-control", b"no-store"),
         (b"x-accel-buffering", b"no"),  # proxies would hold events back until they have many
     ],
 }

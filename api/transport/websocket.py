@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
+from api.access.origin import may_open_socket
 from api.errors import Formatted, RequestError, mask
 from api.transport.execution import ANY, Executor
 from api.transport.messages import Complete, Init, Message, Ping, Pong, Subscribe, decode
@@ -17,6 +18,7 @@ from api.transport.room import for_sockets
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
+    from api.access.door import Access
     from api.limits import Limits
     from api.transport.request import Request
 
@@ -35,18 +37,25 @@ class Violation(Exception):
 
 
 class GraphQLOverWebSocket:
-    """Answers connections that speak graphql-transport-ws, and closes all others with 4406."""
+    """Answers connections that speak graphql-transport-ws, and closes all others with 4406.
 
-    def __init__(self, executor: Executor, limits: Limits) -> None:
+    Those of other sites' pages, to which browsers let everybody connect, are closed with 4403.
+    """
+
+    def __init__(self, executor: Executor, limits: Limits, access: Access) -> None:
         self._executor = executor
         self._limits = limits
         self._seats = for_sockets(limits)
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         socket = WebSocket(scope, receive, send)
         spoken = PROTOCOL in scope["subprotocols"]
         # Accepted all the same: a browser is told of no code if the handshake fails.
         await socket.accept(PROTOCOL if spoken else None)
+        if not may_open_socket(dict(scope["headers"]), self._access.origins):
+            await socket.close(4403, "Forbidden: the page is of another origin")
+            return
         if not spoken:
             await socket.close(4406, "Subprotocol not acceptable")
             return

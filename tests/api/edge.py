@@ -19,6 +19,7 @@ import httpx
 import uvicorn
 from starlette.applications import Starlette
 
+from api.access.door import Access
 from api.app import create_app
 from api.context import Context
 from api.limits import Limits
@@ -141,6 +142,7 @@ class Edge:
         limits: Limits,
         trusted: Trusted | None = None,
         *,
+        access: Access | None = None,
         introspection: bool = True,
         http_profile: Profile = "compatible",
     ) -> None:
@@ -154,7 +156,7 @@ class Edge:
             trusted=trusted or Trusted(),
             introspection=introspection,
         )
-        self.app: Starlette = create_app(context)
+        self.app: Starlette = create_app(context, access)
         self.executor: Executor = self.app.state.executor
         transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=True)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://tandem")
@@ -179,10 +181,17 @@ async def edge(
     limits: Limits | None = None,
     trusted: Trusted | None = None,
     *,
+    access: Access | None = None,
     introspection: bool = True,
     http_profile: Profile = "compatible",
 ) -> AsyncIterator[Edge]:
-    made = Edge(limits or Limits(), trusted, introspection=introspection, http_profile=http_profile)
+    made = Edge(
+        limits or Limits(),
+        trusted,
+        access=access,
+        introspection=introspection,
+        http_profile=http_profile,
+    )
     async with made.client:
         yield made
 
@@ -200,7 +209,13 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def served(app: Starlette) -> AsyncIterator[str]:
     """The application behind a real server; the value is its host and port."""
-    server = _Server(config(app, log_level="warning"))
+    async with served_by(config(app, log_level="warning")) as address:
+        yield address
+
+
+@asynccontextmanager
+async def served_by(config: uvicorn.Config) -> AsyncIterator[str]:
+    server = _Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = asyncio.create_task(server.serve([listener]))
         try:

@@ -1,0 +1,1 @@
+"""Who may come in: tokens and scopes, origins, rates, and what every answer says to browsers."""
