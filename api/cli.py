@@ -118,7 +118,8 @@ def _settings() -> Settings:
         first = error.errors()[0]
         prefix = Limits.model_config["env_prefix"] if error.title == Limits.__name__ else ""
         name = prefix + ".".join(map(str, first["loc"])).upper()
-        raise Refused(f"The setting {name} is wrong: {first['msg']}.") from error
+        wrong = f"The setting {name} is wrong" if name else "The settings do not go together"
+        raise Refused(f"{wrong}: {first['msg']}.") from error
 
 
 async def _up(settings: Settings) -> None:

@@ -14,6 +14,8 @@ from redis.exceptions import NoPermissionError, RedisError
 
 from api import drivers
 from api.access.door import Access
+from api.access.keys import Keys
+from api.access.tokens import Tokens, shared
 from api.app import create_app
 from api.context import Context
 from api.transport import trusted
@@ -79,7 +81,7 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
             stack.push_async_callback(remote.close)
             wake = bell.ring if Role.RELAY in roles else remote.ring
             service.app = create_app(
-                _context(settings, pool, redis, changes, wake), _access(settings)
+                _context(settings, pool, redis, changes, wake), await _access(settings, stack)
             )
         yield service
 
@@ -109,8 +111,29 @@ def _context(
     )
 
 
-def _access(settings: Settings) -> Access:
-    return Access(origins=settings.allowed_origins or (), graphiql=settings.shows_graphiql)
+async def _access(settings: Settings, stack: AsyncExitStack) -> Access:
+    return Access(
+        tokens=await _tokens(settings, stack) if settings.has_auth else None,
+        origins=settings.allowed_origins or (),
+        graphiql=settings.shows_graphiql,
+    )
+
+
+async def _tokens(settings: Settings, stack: AsyncExitStack) -> Tokens:
+    if settings.auth_secret is not None:
+        find = shared(settings.auth_secret.get_secret_value())
+    else:
+        fetch = await stack.enter_async_context(drivers.issuer(settings.auth_jwks_url or ""))
+        keys = Keys(fetch, every=settings.auth_jwks_interval)
+        stack.push_async_callback(keys.close)
+        find = keys.find
+    return Tokens(
+        find,
+        algorithms=settings.algorithms,
+        audience=settings.auth_audience,
+        issuer=settings.auth_issuer,
+        leeway=settings.auth_leeway,
+    )
 
 
 def _fingerprint(settings: Settings) -> str:

@@ -18,6 +18,7 @@ from graphql import (
 )
 from graphql.execution import get_directive_values
 
+from api.access.scopes import EVERYBODY, Caller
 from api.limits import Limits
 from api.transport.trusted import Trusted
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """The service behind the edge: `store` carries out commands, `reads` answers queries."""
+    """The service behind the edge, `store` for commands and `reads` for queries; and who asks it."""
 
     store: Store
     reads: Reads
@@ -39,6 +40,7 @@ class Context:
     trusted: Trusted = field(default_factory=Trusted)
     introspection: bool = True
     """Whether clients may ask for the schema."""
+    caller: Caller = EVERYBODY
 
 
 class Info(strawberry.Info[Context, None]):

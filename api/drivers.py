@@ -15,11 +15,19 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 if TYPE_CHECKING:
+    from api.access.keys import Fetch
     from api.settings import Settings
 
 
 _CLOSING = 3.0
 """Seconds that PostgreSQL has for its goodbye."""
+
+
+_FETCHING = 5.0
+"""Seconds that the issuer of tokens has to tell its keys."""
+
+_MOST_KEYS = 256 * 1024
+"""Bytes of them."""
 
 
 class _Connection(asyncpg.Connection):
@@ -146,3 +154,26 @@ async def _redis(
     finally:
         await redis.aclose()
         await pool.disconnect()
+
+
+@asynccontextmanager
+async def issuer(url: str) -> AsyncIterator[Fetch]:
+    """What fetches the keys that tokens are checked with; it raises whatever keeps it from that."""
+    import httpx  # here, because most processes ask nobody for keys and need not load it
+
+    async def fetch() -> bytes:
+        body = b""
+        headers = {"accept": "application/json", "accept-encoding": "identity"}
+        async with (
+            asyncio.timeout(_FETCHING),
+            client.stream("GET", url, headers=headers) as response,
+        ):
+            response.raise_for_status()  # a redirection too
+            async for part in response.aiter_raw():
+                body += part
+                if len(body) > _MOST_KEYS:
+                    raise ValueError("The key set is too long.")
+        return body
+
+    async with httpx.AsyncClient(follow_redirects=False) as client:
+        yield fetch

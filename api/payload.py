@@ -6,6 +6,7 @@ from uuid import UUID
 import strawberry
 
 from api import declare
+from api.access.scopes import Scope
 from api.context import Info
 from api.cost import ListSize
 from api.shapes import User
@@ -34,7 +35,8 @@ class Payload(Generic[E]):
 
     @declare.field(
         description="The user as the read model has it, at this version or newer. If the read model"
-        " cannot answer, this is null with an error, and the command was carried out all the same."
+        " cannot answer, this is null with an error, and the command was carried out all the same.",
+        scope=Scope.READ,
     )
     async def user(self, info: Info) -> User | None:
         if self.user_id is None or self.version is None:

@@ -6,6 +6,7 @@ from uuid import UUID
 import strawberry
 
 from api import declare
+from api.access.scopes import Scope
 from api.context import Info
 from api.cost import CONNECTION, SLICED, Cost
 from api.errors import bad_input
@@ -30,14 +31,16 @@ MinVersion = Annotated[
 
 @strawberry.type(description="What can be asked. Answered from the read model.")
 class Query:
-    @declare.field(description="A user by id; null if there is none.")
+    @declare.field(description="A user by id; null if there is none.", scope=Scope.READ)
     async def user(
         self, info: Info, user_id: UserIdArgument, min_version: MinVersion = None
     ) -> User | None:
         return await _user(info, user_id_of(user_id), _at_least(min_version))
 
     @declare.field(
-        "A user by e-mail address, in any letter case; null if there is none.", Cost(weight="2")
+        "A user by e-mail address, in any letter case; null if there is none.",
+        Cost(weight="2"),
+        scope=Scope.READ,
     )
     async def user_by_email(
         self,
@@ -47,11 +50,13 @@ class Query:
         found = await emails.find(info.context.reads, _email_key(email))
         return None if found is None else await _user(info, found)
 
-    @declare.field("All users, newest first.", CONNECTION)
+    @declare.field("All users, newest first.", CONNECTION, scope=Scope.READ)
     async def users(self, info: Info, first: First = 20, after: After = None) -> UserConnection:
         return await all_users(info, first, after)
 
-    @declare.field("The users with the highest lifetime value, highest first.", SLICED)
+    @declare.field(
+        "The users with the highest lifetime value, highest first.", SLICED, scope=Scope.READ
+    )
     async def top_customers(self, info: Info, first: First = 10) -> list[User]:
         ids = await customers.top(info.context.reads, page_size(info, first))
         return [User.of(row) for row in await users.fetch_many(info.context.reads, ids)]

@@ -18,6 +18,7 @@ from strawberry import Schema
 from strawberry.printer import print_schema
 from strawberry.schema.config import StrawberryConfig
 
+from api.access.scopes import guard
 from api.context import Info
 from api.mutations import Mutation
 from api.queries import Query
@@ -46,6 +47,10 @@ def _build() -> _Declared:
         # Python's None for "not given" is not a default that clients should be told of.
         if value.default_value is None:
             value.default_value = Undefined
+    for type_ in declared.core.type_map.values():
+        if isinstance(type_, GraphQLObjectType):
+            for field in type_.fields.values():
+                guard(field)
     return declared
 
 

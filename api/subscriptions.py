@@ -8,6 +8,7 @@ from uuid import UUID
 import strawberry
 
 from api import declare
+from api.access.scopes import Scope
 from api.context import Info
 from api.errors import bad_input
 from api.queries import UserIdArgument, user_id_of
@@ -27,7 +28,8 @@ AfterVersion = Annotated[
 class Subscription:
     @declare.subscription(
         description="A user as it is now, and again after each change: every version, in order, once."
-        " It completes when the user is erased."
+        " It completes when the user is erased.",
+        scope=Scope.READ,
     )
     def user_changed(
         self, info: Info, user_id: UserIdArgument, after_version: AfterVersion = None

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode
+
+SHARED = ("HS256", "HS384", "HS512")
+"""Algorithms for a secret that we share with the issuer."""
+
+PUBLIC = ("RS256", "PS256", "ES256", "EdDSA", "RS384", "RS512", "PS384", "PS512", "ES384", "ES512")
+"""Algorithms for keys of which the issuer tells the public half; the first four are in common use."""
+
+_SHORTEST = 32
+"""Bytes of a secret: as many as the hash of HS256 has (RFC 7518, section 3.2)."""
+
+_HERE = {"localhost", "127.0.0.1", "::1"}
 
 
 def _listed(text: object) -> object:
@@ -32,6 +43,72 @@ class AccessSettings(BaseSettings):
         default=None,
         description="Other origins whose pages may ask us (CORS, WebSocket), such as https://app.example.com.",
     )
+
+    auth_secret: SecretStr | None = Field(
+        default=None, description="The secret that tokens are signed with; at least 32 bytes."
+    )
+    auth_jwks_url: str | None = Field(
+        default=None, description="Where the issuer of tokens publishes its keys; https."
+    )
+    auth_audience: str | None = Field(
+        default=None, description="The audience that tokens must be meant for."
+    )
+    auth_issuer: str | None = Field(default=None, description="The issuer tokens must come from.")
+    auth_algorithms: Names = Field(
+        default=None,
+        description="How tokens may be signed; HS256, or RS256 PS256 ES256 EdDSA with AUTH_JWKS_URL.",
+    )
+    auth_leeway: float = Field(
+        default=10.0, ge=0, le=300, description="Seconds by which the issuer's clock may differ."
+    )
+    auth_jwks_interval: float = Field(
+        default=10.0, gt=0, description="Seconds between two fetches of the keys, at least."
+    )
+
+    @field_validator("auth_secret")
+    @classmethod
+    def _is_long(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and len(secret.get_secret_value().encode()) < _SHORTEST:
+            raise ValueError(f"it must have at least {_SHORTEST} bytes")
+        return secret
+
+    @field_validator("auth_jwks_url")
+    @classmethod
+    def _is_safe(cls, url: str | None) -> str | None:
+        if url is not None:
+            parts = urlsplit(url)
+            if parts.scheme != "https" and (parts.scheme, parts.hostname in _HERE) != (
+                "http",
+                True,
+            ):
+                raise ValueError(
+                    "it must start with https://, or who listens could change the keys"
+                )
+        return url
+
+    @model_validator(mode="after")
+    def _make_sense(self) -> Self:
+        if self.auth_secret and self.auth_jwks_url:
+            raise ValueError("set one of AUTH_SECRET and AUTH_JWKS_URL")
+        if not self.has_auth and (self.auth_audience or self.auth_issuer or self.auth_algorithms):
+            raise ValueError("AUTH_* needs AUTH_SECRET or AUTH_JWKS_URL; without, nobody is asked")
+        if self.auth_jwks_url and not self.auth_audience:
+            raise ValueError(
+                "AUTH_JWKS_URL needs AUTH_AUDIENCE; its tokens may be meant for others"
+            )
+        if not set(self.algorithms) <= set(SHARED if self.auth_secret else PUBLIC):
+            kind = "AUTH_SECRET" if self.auth_secret else "AUTH_JWKS_URL"
+            raise ValueError(f"AUTH_ALGORITHMS has one that does not go with {kind}")
+        return self
+
+    @property
+    def has_auth(self) -> bool:
+        return self.auth_secret is not None or self.auth_jwks_url is not None
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """Those that are accepted. Never both kinds: a public key would do as a secret."""
+        return self.auth_algorithms or (SHARED[:1] if self.auth_secret else PUBLIC[:4])
 
     @field_validator("allowed_origins")
     @classmethod

@@ -5,6 +5,7 @@ from typing import Annotated
 import strawberry
 
 from api import declare
+from api.access.scopes import Scope
 from api.context import Info
 from api.mutations.carry_out import AboutOrder, Reading, carry_out
 from api.payload import Payload
@@ -30,7 +31,7 @@ class CompleteOrderPayload(Payload[CompleteOrderError]):
     pass
 
 
-@declare.mutation(description="Completes an open order.")
+@declare.mutation(description="Completes an open order.", scope=Scope.WRITE)
 async def complete_order(
     info: Info,
     given: Annotated[

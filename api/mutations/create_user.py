@@ -5,6 +5,7 @@ from typing import Annotated
 import strawberry
 
 from api import declare
+from api.access.scopes import Scope
 from api.context import Info
 from api.mutations.carry_out import Reading, Repeatable, carry_out
 from api.payload import Payload
@@ -33,7 +34,7 @@ class CreateUserPayload(Payload[CreateUserError]):
     pass
 
 
-@declare.mutation(description="Registers a user.")
+@declare.mutation(description="Registers a user.", scope=Scope.WRITE)
 async def create_user(
     info: Info,
     given: Annotated[

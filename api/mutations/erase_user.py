@@ -5,6 +5,7 @@ from typing import Annotated
 import strawberry
 
 from api import declare
+from api.access.scopes import Scope
 from api.context import Info
 from api.mutations.carry_out import AboutUser, Reading, carry_out
 from api.payload import Payload
@@ -31,7 +32,8 @@ class EraseUserPayload(Payload[EraseUserError]):
 
 
 @declare.mutation(
-    description="Forgets a person for good: name and e-mail address are blanked everywhere."
+    description="Forgets a person for good: name and e-mail address are blanked everywhere.",
+    scope=Scope.ERASE,
 )
 async def erase_user(
     info: Info,

@@ -5,6 +5,7 @@ from typing import Annotated
 import strawberry
 
 from api import declare
+from api.access.scopes import Scope
 from api.context import Info
 from api.mutations.carry_out import AboutUser, Reading, carry_out
 from api.payload import Payload
@@ -32,7 +33,7 @@ class PlaceOrderPayload(Payload[PlaceOrderError]):
     pass
 
 
-@declare.mutation(description="Places an order for a user.")
+@declare.mutation(description="Places an order for a user.", scope=Scope.WRITE)
 async def place_order(
     info: Info,
     given: Annotated[

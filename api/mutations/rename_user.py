@@ -5,6 +5,7 @@ from typing import Annotated
 import strawberry
 
 from api import declare
+from api.access.scopes import Scope
 from api.context import Info
 from api.mutations.carry_out import AboutUser, Reading, carry_out
 from api.payload import Payload
@@ -30,7 +31,7 @@ class RenameUserPayload(Payload[RenameUserError]):
     pass
 
 
-@declare.mutation(description="Gives a user another name.")
+@declare.mutation(description="Gives a user another name.", scope=Scope.WRITE)
 async def rename_user(
     info: Info,
     given: Annotated[

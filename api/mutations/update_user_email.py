@@ -5,6 +5,7 @@ from typing import Annotated
 import strawberry
 
 from api import declare
+from api.access.scopes import Scope
 from api.context import Info
 from api.mutations.carry_out import AboutUser, Reading, carry_out
 from api.payload import Payload
@@ -37,7 +38,7 @@ class UpdateUserEmailPayload(Payload[UpdateUserEmailError]):
     pass
 
 
-@declare.mutation(description="Gives a user another e-mail address.")
+@declare.mutation(description="Gives a user another e-mail address.", scope=Scope.WRITE)
 async def update_user_email(
     info: Info,
     given: Annotated[

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from graphql import (
     DocumentNode,
+    FieldNode,
     GraphQLError,
     GraphQLSchema,
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OperationType,
+    SelectionSetNode,
     parse,
     specified_rules,
     validate,
@@ -36,6 +38,8 @@ class Prepared:
     document: DocumentNode
     operations: dict[str | None, OperationType]
     costs: Costs
+    public: bool
+    """Whether no operation asks for more than the schema, which needs no token."""
 
     def operation(self, name: str | None) -> OperationType:
         """What kind of operation is asked for. Raises OPERATION_RESOLUTION_FAILURE."""
@@ -122,6 +126,7 @@ class Documents:
             document,
             {node.name.value if node.name else None: node.operation for node in operations},
             Costs(self._prices, document),
+            all(_asks_for_the_schema(node.selection_set) for node in operations),
         )
 
     def _parse(self, text: str) -> DocumentNode:
@@ -159,4 +164,12 @@ class Documents:
 def _too_long(limit: int) -> GraphQLError:
     return GraphQLError(
         f"The document is longer than {limit} characters (LIMIT_SOURCE_CHARACTERS)."
+    )
+
+
+def _asks_for_the_schema(chosen: SelectionSetNode) -> bool:
+    """Fragments are not looked into: clients that introspect use none at the top."""
+    return all(
+        isinstance(node, FieldNode) and node.name.value.startswith("__")
+        for node in chosen.selections
     )

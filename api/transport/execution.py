@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from graphql import (
@@ -17,6 +18,9 @@ from graphql import (
 )
 from graphql import Executor as Execution
 
+from api.access.expiry import until
+from api.access.scopes import EVERYBODY, Caller
+from api.access.tokens import expired, no_token
 from api.errors import Formatted, RequestError, bad_request, describe, refused
 from api.transport.documents import Documents
 from api.transport.room import Seats, for_mutations, for_queries, for_subscriptions
@@ -54,35 +58,43 @@ class Executor:
         }
         self._subscriptions = for_subscriptions(context.limits)
 
-    async def execute(self, request: Request, allowed: frozenset[OperationType]) -> Formatted:
+    async def execute(
+        self, request: Request, allowed: frozenset[OperationType], caller: Caller = EVERYBODY
+    ) -> Formatted:
         """The response to a query or a mutation. Raises RequestError if it gets no `data`."""
-        execution, cost = self._build(request, allowed)
+        execution, cost = self._build(request, allowed, caller)
         response = await self._finish(execution)
         return _with_cost(response, cost) if _wants_cost(request) else response
 
     def stream(
-        self, request: Request, allowed: frozenset[OperationType]
+        self, request: Request, allowed: frozenset[OperationType], caller: Caller = EVERYBODY
     ) -> AsyncGenerator[Formatted, None]:
         """The responses to any operation, one by one; of a query or a mutation there is one.
 
         Raises RequestError, at once or from the generator, if there is no `data`, or no more.
         """
-        execution, cost = self._build(request, allowed)
-        return self._results(execution, cost if _wants_cost(request) else None)
+        execution, cost = self._build(request, allowed, caller)
+        results = self._results(execution, cost if _wants_cost(request) else None)
+        left = caller.seconds_left
+        return results if left is None else until(left, results)
 
     def _build(
-        self, request: Request, allowed: frozenset[OperationType]
+        self, request: Request, allowed: frozenset[OperationType], caller: Caller
     ) -> tuple[Execution[None], int]:
         """What is to be executed, and what it costs."""
         prepared = self.documents.prepare(self._context.trusted.text_of(request))
         kind = prepared.operation(request.operation_name)
         if kind not in allowed:
             raise bad_request(*_NOT_HERE[kind])
+        if not (caller.known or prepared.public):
+            raise no_token()
+        if (left := caller.seconds_left) is not None and left <= 0:
+            raise expired()  # it was valid when the connection was opened
         self._seats(kind).check()
         execution = Execution.build(
             self._schema,
             prepared.document,
-            context_value=self._context,
+            context_value=self._context_of(caller),
             raw_variable_values=request.variables,
             operation_name=request.operation_name,
             max_coercion_errors=self._context.limits.coercion_errors,
@@ -119,6 +131,9 @@ class Executor:
             async with aclosing(_events(execution)) as responses:
                 async for response in responses:
                     yield _with_cost(response, cost)
+
+    def _context_of(self, caller: Caller) -> Context:
+        return self._context if caller is EVERYBODY else replace(self._context, caller=caller)
 
 
 async def _events(execution: Execution[None]) -> AsyncGenerator[Formatted, None]:

@@ -6,7 +6,7 @@ An ASGI application and not a Starlette view, because every request of the servi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from api.access.door import Access
+    from api.access.scopes import Caller
     from api.limits import Limits
 
 Page = Callable[[PageRequest], "Response"]
@@ -75,11 +76,16 @@ class GraphQLOverHTTP:
             media = _media(scope, self._page)
             if media == HTML and self._page is not None:
                 return await self._page(PageRequest(scope, receive))(scope, receive, send)
+            if scope["method"] == "GET":
+                check_get(headers, self._access.origins)
+            caller = await self._access.by_header(scope["headers"])
             request = await self._read(scope, headers, receive)
             allowed = _ALLOWED[scope["method"]]
             if media == STREAM:
-                return await self._stream(request, allowed | SUBSCRIPTIONS, receive, send)
-            response = await self._executor.execute(request, allowed)
+                results = self._results(request, allowed | SUBSCRIPTIONS, caller)
+                keep_alive = self._limits.keep_alive_seconds
+                return await send_stream(results, receive, send, keep_alive, self._closing)
+            response = await self._executor.execute(request, allowed, caller)
         except RequestError as error:
             media = RESPONSE if media == RESPONSE else JSON
             await _send(send, self._refusal(media, error), media, error.response, error.header)
@@ -101,23 +107,20 @@ class GraphQLOverHTTP:
 
     async def _read(self, scope: Scope, headers: Headers, receive: Receive) -> Request:
         if scope["method"] == "GET":
-            check_get(headers, self._access.origins)
             return from_query_string(scope["query_string"])
         if not is_json(headers.get(b"content-type", b"")):
             raise bad_request("The Content-Type must be application/json, in UTF-8.", 415)
         return from_body(await _body(headers, receive, self._limits.body_bytes))
 
-    async def _stream(
-        self, request: Request, allowed: frozenset[OperationType], receive: Receive, send: Send
-    ) -> None:
+    def _results(
+        self, request: Request, allowed: frozenset[OperationType], caller: Caller
+    ) -> AsyncGenerator[Formatted, None]:
         try:
-            results = self._executor.stream(request, allowed)
+            return self._executor.stream(request, allowed, caller)
         except RequestError as error:
             if not error.well_formed:
                 raise
-            results = only(error.response)  # an EventSource cannot read the body of another status
-        keep_alive = self._limits.keep_alive_seconds
-        await send_stream(results, receive, send, keep_alive, self._closing)
+            return only(error.response)  # an EventSource cannot read the body of another status
 
 
 def _media(scope: Scope, page: Page | None) -> str:

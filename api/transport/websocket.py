@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from api.access.origin import may_open_socket
+from api.access.scopes import NOBODY
 from api.errors import Formatted, RequestError, mask
 from api.transport.execution import ANY, Executor
 from api.transport.messages import Complete, Init, Message, Ping, Pong, Subscribe, decode
@@ -61,7 +62,7 @@ class GraphQLOverWebSocket:
             return
         try:
             with self._seats:
-                await Connection(socket, self._executor, self._limits).serve()
+                await Connection(socket, self._executor, self._limits, self._access).serve()
         except RequestError:  # what is asked on the connection is answered on it
             await socket.close(1013, "Too many connections")
 
@@ -69,10 +70,14 @@ class GraphQLOverWebSocket:
 class Connection:
     """One connection, and the operations that run on it, each in a task of its own."""
 
-    def __init__(self, socket: WebSocket, executor: Executor, limits: Limits) -> None:
+    def __init__(
+        self, socket: WebSocket, executor: Executor, limits: Limits, access: Access
+    ) -> None:
         self._socket = socket
         self._executor = executor
         self._limits = limits
+        self._access = access
+        self._caller = NOBODY
         self._acknowledged = False
         self._running: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -115,8 +120,8 @@ class Connection:
 
     async def _handle(self, message: Message) -> None:
         match message:
-            case Init():
-                await self._acknowledge()
+            case Init(payload=payload):
+                await self._acknowledge(payload)
             case Ping(payload=payload):
                 await self._send({"type": "pong"} | ({"payload": payload} if payload else {}))
             case Pong():
@@ -127,9 +132,13 @@ class Connection:
                 if task := self._running.pop(id_, None):
                     task.cancel()
 
-    async def _acknowledge(self) -> None:
+    async def _acknowledge(self, payload: dict[str, Any] | None) -> None:
         if self._acknowledged:
             raise Violation(4429, "Too many initialisation requests")
+        try:
+            self._caller = await self._access.by_payload(payload, self._socket.scope["headers"])
+        except RequestError as error:
+            raise Violation(4403, f"Forbidden: {error}") from None
         self._acknowledged = True
         await self._send({"type": "connection_ack"})
 
@@ -150,7 +159,7 @@ class Connection:
         """Sends the results of one operation, and then that it is complete, or its errors."""
         last: Formatted = {"id": id_, "type": "complete"}
         try:
-            async with aclosing(self._executor.stream(request, ANY)) as results:
+            async with aclosing(self._executor.stream(request, ANY, self._caller)) as results:
                 async for result in results:
                     await self._send({"id": id_, "type": "next", "payload": result})
         except RequestError as error:

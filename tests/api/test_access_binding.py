@@ -10,6 +10,7 @@ import pytest
 from api.process import Exposed, listen
 from api.settings import Settings
 from tests.acceptance.test_processes import refused
+from tests.processes import ROOT
 
 
 def bind(host: str, **settings: Any) -> str:
@@ -51,7 +52,7 @@ def test_a_refused_address_is_free_again() -> None:
 async def test_every_command_that_serves_refuses_in_one_sentence(
     tmp_path: Any, database_url: str, redis_url: str
 ) -> None:
-    stores = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    stores = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "PYTHONPATH": str(ROOT)}
     for command in ("up", "serve", "api"):
         said = await refused(command, HOST="0.0.0.0", PORT="0", DATA_DIR=str(tmp_path), **stores)
         assert "--allow-anonymous" in said

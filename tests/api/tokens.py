@@ -1,0 +1,65 @@
+"""Tokens of an issuer of our own, for the tests of who may come in."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import time
+from typing import Any
+
+import jwt
+
+from api.access.door import Access
+from api.access.scopes import Scope
+from api.access.tokens import Tokens, shared
+
+SECRET = "a secret of the tests that is long enough"
+AUDIENCE = "tandem"
+ISSUER = "https://issuer.example.com"
+EVERYTHING = " ".join(Scope)
+
+
+def claims(**changed: Any) -> dict[str, Any]:
+    """Of a token that is in order, but for what is changed; None leaves a claim out."""
+    given = {
+        "sub": "alice@example.com",
+        "aud": AUDIENCE,
+        "iss": ISSUER,
+        "exp": time.time() + 60,
+        "scope": EVERYTHING,
+        **changed,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def signed(
+    key: Any = SECRET, algorithm: str = "HS256", kid: str | None = None, **changed: Any
+) -> str:
+    headers = None if kid is None else {"kid": kid}
+    return jwt.encode(claims(**changed), key, algorithm=algorithm, headers=headers)
+
+
+def raw(header: object, payload: object) -> str:
+    """A token without a signature, as only an attacker writes it."""
+    return f"{_part(json.dumps(header).encode())}.{_part(json.dumps(payload).encode())}."
+
+
+def forged_with(secret: bytes, header: object, payload: object) -> str:
+    """A token that PyJWT would not write, with the signature of HS256."""
+    unsigned = raw(header, payload)[:-1]
+    return f"{unsigned}.{_part(hmac.digest(secret, unsigned.encode(), 'sha256'))}"
+
+
+def _part(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
+def with_tokens(**changed: Any) -> Access:
+    """Access for those with a token of ours only."""
+    given = {"algorithms": ("HS256",), "audience": AUDIENCE, "issuer": ISSUER, **changed}
+    return Access(tokens=Tokens(shared(SECRET), **given))
