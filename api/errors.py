@@ -92,7 +92,7 @@ def mask(surprise: BaseException) -> Formatted:
     Messages stay out of the log too: those of drivers quote values, and values are personal.
     """
     error_id = str(uuid4())
-    log.error("request_failed", error_id=error_id, error=_kind(surprise), stack=_stack(surprise))
+    log.error("request_failed", error_id=error_id, error=kind(surprise), stack=stack(surprise))
     return {
         "message": "Something went wrong on our side; the log has the details under errorId.",
         "extensions": {"code": "INTERNAL", "errorId": error_id},
@@ -113,12 +113,13 @@ def _brief(message: str) -> str:
     return message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…"
 
 
-def _kind(error: BaseException) -> str:
+def kind(error: BaseException) -> str:
+    """The name of an error's class."""
     return f"{type(error).__module__}.{type(error).__qualname__}"
 
 
-def _stack(error: BaseException) -> str:
+def stack(error: BaseException) -> str:
     """The frames and the kinds of an error and of its causes, causes last."""
     frames = "".join(traceback.format_tb(error.__traceback__))
     cause = error.__cause__ or error.__context__
-    return frames if cause is None else f"{frames}caused by {_kind(cause)}\n{_stack(cause)}"
+    return frames if cause is None else f"{frames}caused by {kind(cause)}\n{stack(cause)}"

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 from api.errors import failure
@@ -36,6 +37,13 @@ class Caller:
     subject: str | None = None
     expires: float | None = None
     """Seconds since 1970."""
+
+    @property
+    def mark(self) -> str | None:
+        """Stands for the subject in logs and keys, which hold nothing personal."""
+        if self.subject is None:
+            return None
+        return blake2b(self.subject.encode("utf-8", "replace"), digest_size=8).hexdigest()
 
     @property
     def seconds_left(self) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 from dataclasses import replace
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 from graphql import (
@@ -23,6 +24,7 @@ from api.access.scopes import EVERYBODY, Caller
 from api.access.tokens import expired, no_token
 from api.errors import Formatted, RequestError, bad_request, describe, refused
 from api.transport.documents import Documents
+from api.transport.failures import tell
 from api.transport.room import Seats, for_mutations, for_queries, for_subscriptions
 
 if TYPE_CHECKING:
@@ -62,8 +64,15 @@ class Executor:
         self, request: Request, allowed: frozenset[OperationType], caller: Caller = EVERYBODY
     ) -> Formatted:
         """The response to a query or a mutation. Raises RequestError if it gets no `data`."""
-        execution, cost = self._build(request, allowed, caller)
-        response = await self._finish(execution)
+        began = perf_counter()
+        try:
+            execution, cost = self._build(request, allowed, caller)
+            response = await self._finish(execution)
+        except RequestError as error:
+            tell(error.errors, caller, name=request.operation_name, since=began)
+            raise
+        if "errors" in response:
+            tell(response["errors"], caller, name=request.operation_name, since=began)
         return _with_cost(response, cost) if _wants_cost(request) else response
 
     def stream(
@@ -73,10 +82,16 @@ class Executor:
 
         Raises RequestError, at once or from the generator, if there is no `data`, or no more.
         """
-        execution, cost = self._build(request, allowed, caller)
+        began = perf_counter()
+        try:
+            execution, cost = self._build(request, allowed, caller)
+        except RequestError as error:
+            tell(error.errors, caller, name=request.operation_name, since=began)
+            raise
         results = self._results(execution, cost if _wants_cost(request) else None)
-        left = caller.seconds_left
-        return results if left is None else until(left, results)
+        if (left := caller.seconds_left) is not None:
+            results = until(left, results)
+        return _told(results, request, caller, began)
 
     def _build(
         self, request: Request, allowed: frozenset[OperationType], caller: Caller
@@ -144,6 +159,21 @@ async def _events(execution: Execution[None]) -> AsyncGenerator[Formatted, None]
                 yield _response(result)
         except Exception as error:
             raise RequestError([describe(located_error(error))]) from error
+
+
+async def _told(
+    results: AsyncGenerator[Formatted, None], request: Request, caller: Caller, began: float
+) -> AsyncGenerator[Formatted, None]:
+    """The same results; the log is told of those that failed."""
+    async with aclosing(results):
+        try:
+            async for result in results:
+                if "errors" in result:
+                    tell(result["errors"], caller, name=request.operation_name, since=began)
+                yield result
+        except RequestError as error:
+            tell(error.errors, caller, name=request.operation_name, since=began)
+            raise
 
 
 async def _source(execution: Execution[None]) -> AsyncIterable[object]:

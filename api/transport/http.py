@@ -13,8 +13,10 @@ import msgspec
 from starlette.requests import Request as PageRequest
 
 from api.access.origin import Headers, check_get
+from api.access.scopes import NOBODY, Caller
 from api.errors import Formatted, RequestError, bad_request, mask
 from api.transport.execution import MUTATIONS, QUERIES, SUBSCRIPTIONS, Executor
+from api.transport.failures import tell
 from api.transport.media import HTML, JSON, RESPONSE, STREAM, is_json, negotiate
 from api.transport.request import Request, from_body, from_query_string, parameters
 from api.transport.sse import only, send_stream
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from api.access.door import Access
-    from api.access.scopes import Caller
     from api.limits import Limits
 
 Page = Callable[[PageRequest], "Response"]
@@ -76,10 +77,7 @@ class GraphQLOverHTTP:
             media = _media(scope, self._page)
             if media == HTML and self._page is not None:
                 return await self._page(PageRequest(scope, receive))(scope, receive, send)
-            if scope["method"] == "GET":
-                check_get(headers, self._access.origins)
-            caller = await self._access.by_header(scope["headers"])
-            request = await self._read(scope, headers, receive)
+            request, caller = await self._admit(scope, headers, receive)
             allowed = _ALLOWED[scope["method"]]
             if media == STREAM:
                 results = self._results(request, allowed | SUBSCRIPTIONS, caller)
@@ -104,6 +102,20 @@ class GraphQLOverHTTP:
 
     def _status(self, exact: int) -> int:
         return self._statuses.get(exact, exact)
+
+    async def _admit(
+        self, scope: Scope, headers: Headers, receive: Receive
+    ) -> tuple[Request, Caller]:
+        """What is asked, and who asks. Who may not is told before the body is read."""
+        caller = NOBODY
+        try:
+            if scope["method"] == "GET":
+                check_get(headers, self._access.origins)
+            caller = await self._access.by_header(scope["headers"])
+            return await self._read(scope, headers, receive), caller
+        except RequestError as error:
+            tell(error.errors, caller)
+            raise
 
     async def _read(self, scope: Scope, headers: Headers, receive: Receive) -> Request:
         if scope["method"] == "GET":

@@ -13,6 +13,7 @@ from api.access.origin import may_open_socket
 from api.access.scopes import NOBODY
 from api.errors import Formatted, RequestError, mask
 from api.transport.execution import ANY, Executor
+from api.transport.failures import tell
 from api.transport.messages import Complete, Init, Message, Ping, Pong, Subscribe, decode
 from api.transport.room import for_sockets
 
@@ -138,6 +139,7 @@ class Connection:
         try:
             self._caller = await self._access.by_payload(payload, self._socket.scope["headers"])
         except RequestError as error:
+            tell(error.errors, NOBODY)
             raise Violation(4403, f"Forbidden: {error}") from None
         self._acknowledged = True
         await self._send({"type": "connection_ack"})

@@ -106,7 +106,7 @@ async def test_each_operation_needs_its_scope() -> None:
 
 
 async def test_a_token_that_expires_ends_a_subscription_and_lets_nothing_begin() -> None:
-    token = signed(exp=time.time() + 1)
+    token = signed(exp=int(time.time()) + 2)
     async with opened({"authorization": f"Bearer {token}"}) as (made, socket):
         made.reads.put(ALICE, "Alice")
         await heard(socket)
@@ -121,7 +121,7 @@ async def test_a_token_that_expires_ends_a_subscription_and_lets_nothing_begin()
 async def test_a_token_that_expires_ends_an_event_stream() -> None:
     async with edge(access=with_tokens()) as made, served(made.app) as host:
         made.reads.put(ALICE, "Alice")
-        headers = {"accept": "text/event-stream", **bearer(signed(exp=time.time() + 1))}
+        headers = {"accept": "text/event-stream", **bearer(signed(exp=int(time.time()) + 2))}
         async with asyncio.timeout(5), httpx.AsyncClient() as client:
             body = {"query": WATCH}
             response = await client.post(f"http://{host}/graphql", json=body, headers=headers)
