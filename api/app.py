@@ -35,7 +35,7 @@ def create_app(
 ) -> Starlette:
     """The application over these stores. Setting `state.closing` ends the streams that are open."""
     access = access or Access()
-    executor = Executor(SCHEMA, context)
+    executor = Executor(SCHEMA, context, access.rate)
     closing = asyncio.Event()
     page = graphiql.page if access.graphiql else None
     over_http = GraphQLOverHTTP(

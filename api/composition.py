@@ -15,6 +15,7 @@ from redis.exceptions import NoPermissionError, RedisError
 from api import drivers
 from api.access.door import Access
 from api.access.keys import Keys
+from api.access.rate import Rate
 from api.access.tokens import Tokens, shared
 from api.app import create_app
 from api.context import Context
@@ -116,7 +117,16 @@ async def _access(settings: Settings, stack: AsyncExitStack) -> Access:
         tokens=await _tokens(settings, stack) if settings.has_auth else None,
         origins=settings.allowed_origins or (),
         graphiql=settings.shows_graphiql,
+        rate=await _rate(settings, stack),
     )
+
+
+async def _rate(settings: Settings, stack: AsyncExitStack) -> Rate | None:
+    if settings.rate_limit is None:
+        return None
+    redis = await stack.enter_async_context(drivers.redis_for_rates(settings))
+    burst = settings.rate_burst or 10 * settings.rate_limit
+    return Rate(redis, per_second=settings.rate_limit, burst=burst)
 
 
 async def _tokens(settings: Settings, stack: AsyncExitStack) -> Tokens:

@@ -30,6 +30,10 @@ _MOST_KEYS = 256 * 1024
 """Bytes of them."""
 
 
+_COUNTING = 0.25
+"""Seconds that Redis has to say whether a caller has asked for too much."""
+
+
 class _Connection(asyncpg.Connection):
     """A connection of the pool. Nobody changes its session, so giving it back needs no round trip."""
 
@@ -116,6 +120,13 @@ async def redis_for_streams(settings: Settings) -> AsyncIterator[Redis]:
 async def redis_for_cursors(settings: Settings) -> AsyncIterator[Redis]:
     """For the relay, whose cursors are bytes. No retry."""
     async with _redis(settings, 2, 5.0, 0, decode=False) as redis:
+        yield redis
+
+
+@asynccontextmanager
+async def redis_for_rates(settings: Settings) -> AsyncIterator[Redis]:
+    """Nobody waits long for it, because every request does. No retry, which might count twice."""
+    async with _redis(settings, 4, _COUNTING, 0) as redis:
         yield redis
 
 

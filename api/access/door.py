@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from api.access.rate import Rate, neighbourhood
 from api.access.scopes import EVERYBODY, Caller
 from api.access.tokens import no_token, unauthenticated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from starlette.types import Scope
 
     from api.access.tokens import Tokens
 
@@ -22,24 +25,30 @@ class Access:
     origins: tuple[str, ...] = ()
     """Other origins whose pages may ask."""
     graphiql: bool = True
+    rate: Rate | None = None
 
-    async def by_header(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
+    async def by_header(self, scope: Scope) -> Caller:
         """Who sends an HTTP request; NOBODY if it has no token. Raises UNAUTHENTICATED."""
         if self.tokens is None:
-            return EVERYBODY
-        return await self.tokens.caller(_authorization(headers))
+            return self._from(scope, EVERYBODY)
+        return self._from(scope, await self.tokens.caller(_authorization(scope["headers"])))
 
-    async def by_payload(
-        self, payload: dict[str, Any] | None, headers: Iterable[tuple[bytes, bytes]]
-    ) -> Caller:
+    async def by_payload(self, payload: dict[str, Any] | None, scope: Scope) -> Caller:
         """Who opens a WebSocket: by connection_init, or by the handshake. Raises UNAUTHENTICATED."""
         if self.tokens is None:
-            return EVERYBODY
+            return self._from(scope, EVERYBODY)
         named = {name.lower(): value for name, value in (payload or {}).items()}
-        given = named.get("authorization", _authorization(headers))
+        given = named.get("authorization", _authorization(scope["headers"]))
         if not isinstance(given, str):
             raise no_token()
-        return await self.tokens.caller(given)
+        return self._from(scope, await self.tokens.caller(given))
+
+    def _from(self, scope: Scope, caller: Caller) -> Caller:
+        """The address too, if it is what the rate is counted by."""
+        if self.rate is None or caller.subject is not None:
+            return caller
+        host, _ = scope.get("client") or ("", 0)
+        return replace(caller, address=neighbourhood(host))
 
 
 def _authorization(headers: Iterable[tuple[bytes, bytes]]) -> str | None:

@@ -37,6 +37,8 @@ class Caller:
     subject: str | None = None
     expires: float | None = None
     """Seconds since 1970."""
+    address: str | None = None
+    """Where the request comes from, if anybody wants to know."""
 
     @property
     def mark(self) -> str | None:
@@ -44,6 +46,11 @@ class Caller:
         if self.subject is None:
             return None
         return blake2b(self.subject.encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+    @property
+    def account(self) -> str:
+        """Whose allowance the request spends."""
+        return self.mark or self.address or "unknown"
 
     @property
     def seconds_left(self) -> float | None:

@@ -65,6 +65,15 @@ class AccessSettings(BaseSettings):
         default=10.0, gt=0, description="Seconds between two fetches of the keys, at least."
     )
 
+    rate_limit: float | None = Field(
+        default=None, gt=0, description="Cost per second that one caller may ask for."
+    )
+    rate_burst: float | None = Field(
+        default=None,
+        gt=0,
+        description="Cost that a caller may ask for at once; by default that of ten seconds.",
+    )
+
     @field_validator("auth_secret")
     @classmethod
     def _is_long(cls, secret: SecretStr | None) -> SecretStr | None:

@@ -28,6 +28,7 @@ from api.transport.failures import tell
 from api.transport.room import Seats, for_mutations, for_queries, for_subscriptions
 
 if TYPE_CHECKING:
+    from api.access.rate import Rate
     from api.context import Context
     from api.transport.request import Request
 
@@ -48,12 +49,13 @@ _NOT_HERE = {
 class Executor:
     """Executes requests on the schema. `documents` counts how often parsing was saved."""
 
-    def __init__(self, schema: GraphQLSchema, context: Context) -> None:
+    def __init__(self, schema: GraphQLSchema, context: Context, rate: Rate | None = None) -> None:
         """Raises BadManifest if a trusted document could not be executed."""
         self.documents = Documents(schema, context.limits, introspection=context.introspection)
         self.documents.keep(context.trusted.documents)
         self._schema = schema
         self._context = context
+        self._rate = rate
         self._rooms = {
             OperationType.QUERY: for_queries(context.limits),
             OperationType.MUTATION: for_mutations(context.limits),
@@ -67,6 +69,8 @@ class Executor:
         began = perf_counter()
         try:
             execution, cost = self._build(request, allowed, caller)
+            if self._rate is not None:
+                await self._rate.take(caller.account, max(1, cost))
             response = await self._finish(execution)
         except RequestError as error:
             tell(error.errors, caller, name=request.operation_name, since=began)
@@ -89,6 +93,8 @@ class Executor:
             tell(error.errors, caller, name=request.operation_name, since=began)
             raise
         results = self._results(execution, cost if _wants_cost(request) else None)
+        if self._rate is not None:
+            results = _paid(self._rate, caller, max(1, cost), results)
         if (left := caller.seconds_left) is not None:
             results = until(left, results)
         return _told(results, request, caller, began)
@@ -159,6 +165,15 @@ async def _events(execution: Execution[None]) -> AsyncGenerator[Formatted, None]
                 yield _response(result)
         except Exception as error:
             raise RequestError([describe(located_error(error))]) from error
+
+
+async def _paid(
+    rate: Rate, caller: Caller, cost: int, results: AsyncGenerator[Formatted, None]
+) -> AsyncGenerator[Formatted, None]:
+    async with aclosing(results):
+        await rate.take(caller.account, cost)
+        async for result in results:
+            yield result
 
 
 async def _told(

@@ -21,6 +21,7 @@ OURS: Final = frozenset(
         "READ_MODEL_UNAVAILABLE",
         "WRITE_MODEL_UNAVAILABLE",
         "OVERLOADED",
+        "DEADLINE_EXCEEDED",
     }
 )
 """The codes that say something of the service and not of the request."""

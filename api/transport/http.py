@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 from starlette.requests import Request as PageRequest
 
+from api.access.headers import ALWAYS
 from api.access.origin import Headers, check_get
 from api.access.scopes import NOBODY, Caller
 from api.errors import Formatted, RequestError, bad_request, mask
@@ -111,7 +112,7 @@ class GraphQLOverHTTP:
         try:
             if scope["method"] == "GET":
                 check_get(headers, self._access.origins)
-            caller = await self._access.by_header(scope["headers"])
+            caller = await self._access.by_header(scope)
             return await self._read(scope, headers, receive), caller
         except RequestError as error:
             tell(error.errors, caller)
@@ -187,5 +188,6 @@ async def _send(
     ]
     if more := more or _MORE.get(status):
         headers.append(more)
+    headers += ALWAYS
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -137,7 +137,7 @@ class Connection:
         if self._acknowledged:
             raise Violation(4429, "Too many initialisation requests")
         try:
-            self._caller = await self._access.by_payload(payload, self._socket.scope["headers"])
+            self._caller = await self._access.by_payload(payload, self._socket.scope)
         except RequestError as error:
             tell(error.errors, NOBODY)
             raise Violation(4403, f"Forbidden: {error}") from None
