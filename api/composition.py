@@ -108,7 +108,7 @@ def _context(
         limits=settings.limits,
         http_profile=settings.http_profile,
         trusted=trusted.load(settings.trusted_documents, settings.trusted_documents_file),
-        introspection=settings.introspection,
+        introspection=settings.shows_schema,
     )
 
 

@@ -53,9 +53,6 @@ class Settings(AccessSettings):
         default="compatible",
         description="`strict` answers graphql-response+json with 422 and 294 too.",
     )
-    introspection: bool = Field(
-        default=True, description="Whether clients may ask for the schema, /schema.graphql too."
-    )
     trusted_documents: Literal["off", "allow", "require"] = Field(
         default="off",
         description="Documents by their hash: `allow` them beside others, or `require` them.",

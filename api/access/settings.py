@@ -30,10 +30,14 @@ Names = Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_listed)]
 
 class AccessSettings(BaseSettings):
     tandem_env: Literal["development", "production"] = Field(
-        default="development", description="`production` turns GraphiQL off by default."
+        default="development", description="`production` hides GraphiQL and the schema by default."
     )
     graphiql: bool | None = Field(
         default=None, description="Whether browsers get GraphiQL; by default as TANDEM_ENV says."
+    )
+    introspection: bool | None = Field(
+        default=None,
+        description="Whether the schema is told, /schema.graphql too; by default as TANDEM_ENV says.",
     )
     allow_anonymous: bool = Field(
         default=False,
@@ -129,7 +133,14 @@ class AccessSettings(BaseSettings):
 
     @property
     def shows_graphiql(self) -> bool:
-        return self.tandem_env != "production" if self.graphiql is None else self.graphiql
+        return self._or_as_the_env_says(self.graphiql)
+
+    @property
+    def shows_schema(self) -> bool:
+        return self._or_as_the_env_says(self.introspection)
+
+    def _or_as_the_env_says(self, switch: bool | None) -> bool:
+        return self.tandem_env != "production" if switch is None else switch
 
 
 def _is_origin(text: str) -> bool:

@@ -74,6 +74,7 @@ async def test_without_graphiql_its_address_answers_graphql_alone() -> None:
         assert (await made.client.get("/graphiql/index.js")).status_code == 404
 
 
+@pytest.mark.parametrize("name", ["GRAPHIQL", "INTROSPECTION"])
 @pytest.mark.parametrize(
     ("env", "switch", "shown"),
     [
@@ -83,10 +84,13 @@ async def test_without_graphiql_its_address_answers_graphql_alone() -> None:
         ("development", "false", False),
     ],
 )
-def test_graphiql_is_off_in_production_and_switched_by_itself(
-    monkeypatch: pytest.MonkeyPatch, env: str, switch: str | None, shown: bool
+def test_graphiql_and_introspection_are_off_in_production_and_each_is_switched_by_itself(
+    monkeypatch: pytest.MonkeyPatch, name: str, env: str, switch: str | None, shown: bool
 ) -> None:
     monkeypatch.setenv("TANDEM_ENV", env)
     if switch is not None:
-        monkeypatch.setenv("GRAPHIQL", switch)
-    assert Settings().shows_graphiql is shown
+        monkeypatch.setenv(name, switch)
+    settings = Settings()
+    assert {"GRAPHIQL": settings.shows_graphiql, "INTROSPECTION": settings.shows_schema}[
+        name
+    ] is shown

@@ -132,6 +132,15 @@ async def test_too_much_is_429_with_the_time_to_wait(redis_url: str) -> None:
         assert '"code":"RATE_LIMITED"' in stream.text
 
 
+async def test_an_operation_spends_what_it_costs(redis_url: str) -> None:
+    dear = "{ users(first: 50) { nodes { id } } }"
+    async with counted(redis_url, burst=60) as rate, edge(access=Access(rate=rate)) as made:
+        assert "errors" not in (await made.post(dear)).json()
+        assert "errors" not in (await made.post(HELLO)).json()
+        [error] = (await made.post(dear)).json()["errors"]
+        assert error["extensions"]["code"] == "RATE_LIMITED"
+
+
 async def test_a_command_above_the_rate_is_not_carried_out(redis_url: str) -> None:
     create = 'mutation { createUser(input: {name: "A", email: "a@example.com"}) { id } }'
     async with counted(redis_url, burst=1) as rate, edge(access=Access(rate=rate)) as made:
