@@ -26,7 +26,7 @@ def claims(**changed: Any) -> dict[str, Any]:
         "sub": "alice@example.com",
         "aud": AUDIENCE,
         "iss": ISSUER,
-        "exp": time.time() + 60,
+        "exp": time.time() + 3600,  # for longer than a run: some are signed when tests are collected
         "scope": EVERYTHING,
         **changed,
     }
