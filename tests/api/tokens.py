@@ -26,7 +26,8 @@ def claims(**changed: Any) -> dict[str, Any]:
         "sub": "alice@example.com",
         "aud": AUDIENCE,
         "iss": ISSUER,
-        "exp": time.time() + 3600,  # for longer than a run: some are signed when tests are collected
+        "exp": time.time()
+        + 3600,  # for longer than a run: some are signed when tests are collected
         "scope": EVERYTHING,
         **changed,
     }
