@@ -118,6 +118,7 @@ async def _access(settings: Settings, stack: AsyncExitStack) -> Access:
         origins=settings.allowed_origins or (),
         graphiql=settings.shows_graphiql,
         rate=await _rate(settings, stack),
+        local=settings.local,
     )
 
 

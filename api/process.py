@@ -69,7 +69,7 @@ def listen(settings: Settings) -> socket.socket:
 def _guard(listener: socket.socket, settings: Settings) -> None:
     """By the address that was bound: a name in HOST may stand for any."""
     bound = ip_address(listener.getsockname()[0])
-    if not (bound.is_loopback or settings.has_auth or settings.allow_anonymous):
+    if settings.local and not bound.is_loopback:
         raise Exposed(
             f"HOST={settings.host} is reached from other machines, and everybody could do everything:"
             " set AUTH_SECRET or AUTH_JWKS_URL, or say --allow-anonymous (ALLOW_ANONYMOUS=true)."

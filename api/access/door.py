@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from api.access.origin import check_get, forbidden, may_open_socket, names_this_machine
 from api.access.rate import Rate, neighbourhood
 from api.access.scopes import EVERYBODY, Caller
 from api.access.tokens import no_token, unauthenticated
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Scope
 
+    from api.access.origin import Headers
     from api.access.tokens import Tokens
 
 
@@ -26,6 +28,23 @@ class Access:
     """Other origins whose pages may ask."""
     graphiql: bool = True
     rate: Rate | None = None
+    local: bool = False
+    """Whether only clients that ask for localhost or for an address are answered."""
+
+    def check_page(self, headers: Headers, method: str) -> None:
+        """Raises FORBIDDEN for a request that a page of another site may have caused."""
+        if self.local and not names_this_machine(headers):
+            raise forbidden(
+                "Without tokens we answer to localhost and to addresses alone: ask there, or set"
+                " AUTH_SECRET or AUTH_JWKS_URL, or say --allow-anonymous."
+            )
+        if method == "GET":
+            check_get(headers, self.origins)
+
+    def may_open_socket(self, headers: Headers) -> bool:
+        """Whether a WebSocket is asked for by no page, by one of ours, or by one of an allowed origin."""
+        here = not self.local or names_this_machine(headers)
+        return here and may_open_socket(headers, self.origins)
 
     async def by_header(self, scope: Scope) -> Caller:
         """Who sends an HTTP request; NOBODY if it has no token. Raises UNAUTHENTICATED."""

@@ -6,6 +6,7 @@ Tandem on the developer's own machine, or inside a company's network.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from api.errors import RequestError
@@ -34,7 +35,18 @@ _SIGNS: Final = frozenset({b"origin", b"referer", b"cookie"})
 
 _SAME: Final = frozenset({b"same-origin", b"none"})
 
+_HERE: Final = re.compile(rb"(?:localhost|[0-9.]+|\[[0-9a-f:.]+\])(?::[0-9]+)?", re.IGNORECASE)
+
 Headers = dict[bytes, bytes]
+
+
+def names_this_machine(headers: Headers) -> bool:
+    """Whether the client asked for localhost or for an address.
+
+    A page may come from a name that its owner lets stand for 127.0.0.1 a moment later (DNS rebinding);
+    to the browser we are of the page's own origin then.
+    """
+    return _HERE.fullmatch(headers.get(b"host", b"localhost")) is not None
 
 
 def check_get(headers: Headers, allowed: Collection[str] = ()) -> None:

@@ -119,6 +119,11 @@ class AccessSettings(BaseSettings):
         return self.auth_secret is not None or self.auth_jwks_url is not None
 
     @property
+    def local(self) -> bool:
+        """Whether this machine alone is served, because everybody may do everything."""
+        return not (self.has_auth or self.allow_anonymous)
+
+    @property
     def algorithms(self) -> tuple[str, ...]:
         """Those that are accepted. Never both kinds: a public key would do as a secret."""
         return self.auth_algorithms or (SHARED[:1] if self.auth_secret else PUBLIC[:4])

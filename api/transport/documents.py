@@ -132,6 +132,7 @@ class Documents:
     def _parse(self, text: str) -> DocumentNode:
         return parse(
             text,
+            allow_empty_selection_sets=False,
             max_lexical_tokens=self._limits.tokens,
             max_comments=self._limits.comments,
         )

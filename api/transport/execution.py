@@ -68,9 +68,7 @@ class Executor:
         """The response to a query or a mutation. Raises RequestError if it gets no `data`."""
         began = perf_counter()
         try:
-            execution, cost = self._build(request, allowed, caller)
-            if self._rate is not None:
-                await self._rate.take(caller.account, max(1, cost))
+            execution, cost = await self._admit(request, allowed, caller)
             response = await self._finish(execution)
         except RequestError as error:
             tell(error.errors, caller, name=request.operation_name, since=began)
@@ -90,19 +88,37 @@ class Executor:
         try:
             execution, cost = self._build(request, allowed, caller)
         except RequestError as error:
-            tell(error.errors, caller, name=request.operation_name, since=began)
-            raise
-        results = self._results(execution, cost if _wants_cost(request) else None)
+            if self._rate is None or not error.well_formed:
+                tell(error.errors, caller, name=request.operation_name, since=began)
+                raise
+            results, cost = _refused(error), 1
+        else:
+            results = self._results(execution, cost if _wants_cost(request) else None)
         if self._rate is not None:
             results = _paid(self._rate, caller, max(1, cost), results)
         if (left := caller.seconds_left) is not None:
             results = until(left, results)
         return _told(results, request, caller, began)
 
+    async def _admit(
+        self, request: Request, allowed: frozenset[OperationType], caller: Caller
+    ) -> tuple[Execution[None], int]:
+        """The same as _build, and the caller has paid for it; what is refused costs 1 too."""
+        if self._rate is None:
+            return self._build(request, allowed, caller)
+        cost = 1
+        try:
+            execution, cost = self._build(request, allowed, caller)
+        finally:
+            await self._rate.take(caller.account, max(1, cost))
+        return execution, cost
+
     def _build(
         self, request: Request, allowed: frozenset[OperationType], caller: Caller
     ) -> tuple[Execution[None], int]:
         """What is to be executed, and what it costs."""
+        if not (caller.known or self._context.introspection):
+            raise no_token()  # nothing is public, so nothing needs to be read to know that
         prepared = self.documents.prepare(self._context.trusted.text_of(request))
         kind = prepared.operation(request.operation_name)
         if kind not in allowed:
@@ -165,6 +181,11 @@ async def _events(execution: Execution[None]) -> AsyncGenerator[Formatted, None]
                 yield _response(result)
         except Exception as error:
             raise RequestError([describe(located_error(error))]) from error
+
+
+async def _refused(error: RequestError) -> AsyncGenerator[Formatted, None]:
+    raise error
+    yield {}  # what makes it a generator
 
 
 async def _paid(

@@ -13,7 +13,6 @@ import msgspec
 from starlette.requests import Request as PageRequest
 
 from api.access.headers import ALWAYS
-from api.access.origin import Headers, check_get
 from api.access.scopes import NOBODY, Caller
 from api.errors import Formatted, RequestError, bad_request, mask
 from api.transport.execution import MUTATIONS, QUERIES, SUBSCRIPTIONS, Executor
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from api.access.door import Access
+    from api.access.origin import Headers
     from api.limits import Limits
 
 Page = Callable[[PageRequest], "Response"]
@@ -110,8 +110,7 @@ class GraphQLOverHTTP:
         """What is asked, and who asks. Who may not is told before the body is read."""
         caller = NOBODY
         try:
-            if scope["method"] == "GET":
-                check_get(headers, self._access.origins)
+            self._access.check_page(headers, scope["method"])
             caller = await self._access.by_header(scope)
             return await self._read(scope, headers, receive), caller
         except RequestError as error:

@@ -38,6 +38,8 @@ class Request(msgspec.Struct, frozen=True, rename="camel"):
         return None
 
 
+_BATCH = "Operations come one by one: send each in a request of its own, not in a list (a batch)."
+
 _body = msgspec.json.Decoder(Request)
 _map = msgspec.json.Decoder(dict[str, Any] | None)
 
@@ -77,6 +79,8 @@ def decode(decoder: msgspec.json.Decoder[T], data: bytes | str, what: str) -> T:
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
+        if data[:1] == b"[":
+            raise bad_request(_BATCH, 422) from error
         raise bad_request(f"{what} is not a GraphQL request: {error}.", 422) from error
     except (ValueError, RecursionError) as error:  # bad JSON, bad UTF-8, or nested too deeply
         raise bad_request(f"{what} is not JSON in UTF-8 that can be read.") from error

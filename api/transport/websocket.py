@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
-from api.access.origin import may_open_socket
 from api.access.scopes import NOBODY
 from api.errors import Formatted, RequestError, mask
 from api.transport.execution import ANY, Executor
@@ -55,7 +54,7 @@ class GraphQLOverWebSocket:
         spoken = PROTOCOL in scope["subprotocols"]
         # Accepted all the same: a browser is told of no code if the handshake fails.
         await socket.accept(PROTOCOL if spoken else None)
-        if not may_open_socket(dict(scope["headers"]), self._access.origins):
+        if not self._access.may_open_socket(dict(scope["headers"])):
             await socket.close(4403, "Forbidden: the page is of another origin")
             return
         if not spoken:

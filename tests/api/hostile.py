@@ -55,6 +55,8 @@ _PARSED = {
     "only blanks": " \n\t\ufeff",
     "only a comment": "# a comment",
     "a brace": "{",
+    "an empty selection": "{ }",
+    "an empty selection of a field": "{ users { } }",
     "a brace too many": "{ __typename } }",
     "a NUL": "{ __typename \x00 }",
     "a control character in a string": '{ user(id: "\x07',
@@ -169,7 +171,6 @@ DOCUMENTS: Final = (
         variables={"__proto__": {"admin": True}},
         code=None,
     ),
-    Document(name="an empty selection", query="{ }", code=None),  # the grammar is to allow it
     Document(
         name="a page of none",
         query="{ users(first: 0) { totalCount } }",

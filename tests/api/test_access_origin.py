@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from websockets.asyncio.client import connect
 from websockets.typing import Origin
 
@@ -151,3 +151,51 @@ def test_an_origin_in_the_settings_is_exact(origin: str) -> None:
 def test_origins_are_listed_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLOWED_ORIGINS", f"{APP}, http://localhost:3000")
     assert Settings().allowed_origins == (APP, "http://localhost:3000")
+
+
+HERE = ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "10.1.2.3", "[::1]", "[::1]:8000"]
+ELSEWHERE = [
+    "evil.example.com",
+    "evil.example.com:8000",
+    "127.0.0.1.evil.example.com",
+    "",
+    "[",
+    "localhost.",
+]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"), [*((h, 200) for h in HERE), *((h, 403) for h in ELSEWHERE)]
+)
+async def test_without_tokens_a_name_that_may_be_bound_to_us_anew_is_forbidden(
+    host: str, status: int
+) -> None:
+    async with edge(access=Access(local=True)) as made:
+        for ask in (
+            made.post(HELLO, headers={"host": host}),
+            made.client.get("/graphql", params={"query": HELLO}, headers={"host": host}),
+        ):
+            response = await ask
+            assert response.status_code == status
+            if status == 403:
+                assert response.json()["errors"][0]["extensions"] == {"code": "FORBIDDEN"}
+
+
+@pytest.mark.parametrize(("name", "passes"), [("localhost", True), ("evil.example.com", False)])
+async def test_the_same_holds_for_a_websocket(name: str, passes: bool) -> None:
+    async with edge(access=Access(local=True)) as made, served(made.app) as host:
+        address, port = host.split(":")
+        async with connect(
+            f"ws://{name}:{port}/graphql", host=address, subprotocols=[PROTOCOL]
+        ) as socket:
+            if passes:
+                await tell(socket, INIT)
+                assert await heard(socket) == {"type": "connection_ack"}
+            else:
+                assert (await closed(socket))[0] == 4403
+
+
+def test_only_who_says_so_is_asked_for_by_any_name() -> None:
+    assert Settings().local
+    for settings in (Settings(allow_anonymous=True), Settings(auth_secret=SecretStr("x" * 32))):
+        assert not settings.local

@@ -141,6 +141,14 @@ async def test_an_operation_spends_what_it_costs(redis_url: str) -> None:
         assert error["extensions"]["code"] == "RATE_LIMITED"
 
 
+@pytest.mark.parametrize("accept", [RESPONSE, "text/event-stream"])
+@pytest.mark.parametrize("refused", ["{", "{ nobody }", "query A { __typename } query B { id }"])
+async def test_what_is_refused_spends_too(redis_url: str, refused: str, accept: str) -> None:
+    async with counted(redis_url, burst=2) as rate, edge(access=Access(rate=rate)) as made:
+        told = [(await made.post(refused, headers={"accept": accept})).text for _ in range(3)]
+        assert ["RATE_LIMITED" in text for text in told] == [False, False, True]
+
+
 async def test_a_command_above_the_rate_is_not_carried_out(redis_url: str) -> None:
     create = 'mutation { createUser(input: {name: "A", email: "a@example.com"}) { id } }'
     async with counted(redis_url, burst=1) as rate, edge(access=Access(rate=rate)) as made:

@@ -6,6 +6,7 @@ import pytest
 from graphql import get_introspection_query
 
 from tests.api.edge import edge
+from tests.api.tokens import with_tokens
 
 
 async def test_the_schema_is_there_by_default() -> None:
@@ -25,3 +26,10 @@ async def test_without_introspection_the_schema_is_not_told(query: str) -> None:
 async def test_without_introspection_a_type_still_has_a_name() -> None:
     async with edge(introspection=False) as made:
         assert await made.ask("{ __typename }") == {"data": {"__typename": "Query"}}
+
+
+async def test_where_nothing_is_public_nothing_is_read_without_a_token() -> None:
+    async with edge(introspection=False, access=with_tokens()) as made:
+        for query in ("{", "{ nobody }", "{ __typename }"):
+            assert (await made.error(query))["extensions"]["code"] == "UNAUTHENTICATED"
+        assert made.executor.documents.misses == 0
