@@ -79,7 +79,7 @@ async def running(
         assert service.app is not None
         transport = httpx.ASGITransport(app=service.app)
         try:
-            async with httpx.AsyncClient(transport=transport, base_url="http://tandem") as http:
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
                 client = Client(http)
                 if Role.PROJECTOR in roles:
                     await client.until_built()
