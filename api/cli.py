@@ -14,12 +14,13 @@ import uvloop
 from pydantic import ValidationError
 from rich.console import Console
 
-from api import logs
+from api import logs, spans
 from api.composition import Role
 from api.limits import Limits
 from api.process import Exposed, listen, run, stop_signals, unless
 from api.schema import sdl
 from api.settings import Settings
+from api.spans import NotInstalled
 from api.transport.trusted import BadManifest
 from api.workers import Fallen
 from domain.migrate import MigrationError, check, migrate
@@ -105,8 +106,9 @@ def _run(
         if allow_anonymous:
             settings = settings.model_copy(update={"allow_anonymous": True})
         logs.configure(settings)
+        spans.configure(settings)
         uvloop.run(command(settings))
-    except (Refused, Fallen, MigrationError, BadManifest) as error:
+    except (Refused, Fallen, MigrationError, BadManifest, NotInstalled) as error:
         typer.echo(f"tandem: {error}", err=True)
         sys.exit(1)
 

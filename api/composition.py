@@ -19,6 +19,7 @@ from api.access.rate import Rate
 from api.access.tokens import Tokens, shared
 from api.app import create_app
 from api.context import Context
+from api.follow import follower
 from api.transport import trusted
 from api.workers import Bell, Fallen, end, forever
 from domain.log import EventLog
@@ -160,7 +161,8 @@ def _add_relay(
     changes: Changes,
     bell: Bell,
 ) -> None:
-    relay = Relay(EventLog(pool), RedisStream(redis), range(settings.partitions))
+    told = follower("appended", settings)
+    relay = Relay(EventLog(pool), RedisStream(redis), range(settings.partitions), told=told)
     service.loops["relay"] = lambda: forever("relay", relay.run_once, bell.wait)
     service.loops["wake-ups"] = lambda: _pass_on(changes, bell)
 
@@ -178,6 +180,7 @@ async def _add_projectors(
             partition,
             projections=PROJECTIONS,
             fingerprint=_fingerprint(settings),
+            told=follower("applied", settings),
         )
         service.loops[f"projector-{partition}"] = _projecting(projector, partition)
 

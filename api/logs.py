@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from api.errors import kind, stack
+from api.trace import current
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def configure(settings: Settings) -> None:
-    """Everything goes to standard error, from INFO up; libraries from WARNING up."""
+    """Everything goes to standard error, from LOG_LEVEL up; libraries from WARNING up."""
     pretty = settings.log_format == "pretty" or (
         settings.log_format == "auto" and sys.stderr.isatty()
     )
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        with_trace,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _without_values,
@@ -32,7 +33,7 @@ def configure(settings: Settings) -> None:
     )
     structlog.configure(
         processors=[*shared, *last],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
@@ -48,6 +49,15 @@ def configure(settings: Settings) -> None:
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def with_trace(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Whose line it is: the trace of the request, and the command that it carries out."""
+    if (trace := current()) is not None:
+        event.setdefault("trace", trace.id)
+        if trace.command_id is not None:
+            event.setdefault("command_id", str(trace.command_id))
+    return event
 
 
 def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:

@@ -14,6 +14,7 @@ from api.limits import Limits
 _SCHEMES = {
     "database_url": ("postgresql://", "postgres://"),
     "redis_url": ("redis://", "rediss://", "unix://"),
+    "otel_exporter_otlp_endpoint": ("http://", "https://"),
 }
 
 
@@ -25,7 +26,7 @@ class Settings(AccessSettings):
     database_url: str | None = Field(default=None, description="PostgreSQL; `up` brings its own.")
     redis_url: str | None = Field(default=None, description="Redis or Valkey; `up` brings its own.")
 
-    @field_validator("database_url", "redis_url")
+    @field_validator(*_SCHEMES)
     @classmethod
     def _is_url(cls, url: str | None, info: ValidationInfo) -> str | None:
         schemes = _SCHEMES[str(info.field_name)]
@@ -49,6 +50,15 @@ class Settings(AccessSettings):
     log_format: Literal["auto", "pretty", "json"] = Field(
         default="auto", description="`auto` is pretty on a terminal and JSON elsewhere."
     )
+    log_level: Literal["debug", "info", "warning"] = Field(
+        default="info",
+        description="`debug` tells each step of each command, with its trace and command id.",
+    )
+    otel_exporter_otlp_endpoint: str | None = Field(
+        default=None,
+        description="Where OpenTelemetry's spans go (OTLP over HTTP); needs tandem[otel].",
+    )
+    otel_service_name: str = Field(default="tandem", description="What they call this service.")
     http_profile: Literal["compatible", "strict"] = Field(
         default="compatible",
         description="`strict` answers graphql-response+json with 422 and 294 too.",

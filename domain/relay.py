@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
 import structlog
 
 from domain.cursor import Cursor, Snapshot, Window
+from domain.events import Envelope
 from domain.log import Entry, EventLog
 
 LIMIT = 500
@@ -47,13 +48,29 @@ class Stream(Protocol):
         """Whether each was done; it is not when the cursor was no longer the expected one."""
 
 
+class _Planned(msgspec.Struct, frozen=True):
+    append: Append
+    cursor: Cursor
+    """What append.cursor says."""
+    entries: list[Entry]
+
+
 class Relay:
     """Carries the events of some partitions. One pass at a time."""
 
     def __init__(
-        self, log: EventLog, stream: Stream, partitions: Iterable[int], *, verify_every: float = 0.5
+        self,
+        log: EventLog,
+        stream: Stream,
+        partitions: Iterable[int],
+        *,
+        verify_every: float = 0.5,
+        told: Callable[[Envelope], None] | None = None,
     ) -> None:
-        """`verify_every`: seconds between looks whether Redis still has the cursors we remember."""
+        """`verify_every`: seconds between looks whether Redis still has the cursors we remember.
+
+        `told` is called with each event that has been appended.
+        """
         self._log = log
         self._stream = stream
         self._partitions = tuple(partitions)
@@ -62,6 +79,7 @@ class Relay:
         # a cursor is stored only together with entries.
         self._seen: dict[int, Snapshot] = {}
         self._verify_every = verify_every
+        self._told = told
         self._verified_at = time.monotonic()
 
     async def run_once(self) -> bool:
@@ -155,27 +173,33 @@ class Relay:
 
     def _append(
         self, partition: int, window: Window, entries: list[Entry], closed: bool
-    ) -> tuple[Append, Cursor]:
+    ) -> _Planned:
         raw, cursor = self._cursors[partition]
         after = cursor.advanced(window, closed=closed)
         encoded = [msgspec.json.encode(entry.envelope) for entry in entries]
         append = Append(partition=partition, expected=raw, cursor=after.encode(), entries=encoded)
-        return append, after
+        return _Planned(append, after, entries)
 
-    async def _carry_out(self, planned: list[tuple[Append, Cursor]]) -> bool:
+    async def _carry_out(self, planned: list[_Planned]) -> bool:
         """Whether something is left: a page more, or a comparison that was lost."""
         if not planned:
             return False
-        appends = [append for append, _ in planned]
+        appends = [plan.append for plan in planned]
         # Until the reply is read we do not know what the cursors are: a lost reply means reading them again.
         self._forget(append.partition for append in appends)
         more = False
-        for done, (append, cursor) in zip(await self._stream.append(appends), planned, strict=True):
+        for done, plan in zip(await self._stream.append(appends), planned, strict=True):
             if done:
-                self._cursors[append.partition] = append.cursor, cursor
-                self._seen[append.partition] = cursor.snapshot
-            more |= not done or cursor.page is not None
+                self._cursors[plan.append.partition] = plan.append.cursor, plan.cursor
+                self._seen[plan.append.partition] = plan.cursor.snapshot
+                self._tell(plan.entries)
+            more |= not done or plan.cursor.page is not None
         return more
+
+    def _tell(self, entries: list[Entry]) -> None:
+        if self._told is not None:
+            for entry in entries:
+                self._told(entry.envelope)
 
     async def _server_restarted(self, partitions: list[int], now: Snapshot, era: str) -> None:
         """The snapshots are from before a restart: go on carefully, or start over if the log went back."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import asyncpg
+import structlog
 
 from domain import rows
 from domain.command import Answer, Command, OrderCommand, UserCommand
@@ -44,6 +45,8 @@ AWAY = (
 )
 """What asyncpg raises when PostgreSQL is away, restarting, full, locked, or not the one that takes writes."""
 
+
+_log = structlog.get_logger(__name__)
 
 _RETURNING = 1.0
 """Seconds that PostgreSQL has to end a statement that was given up; then its connection is closed."""
@@ -151,6 +154,12 @@ class Store:
         if await self._fetch(_UNKNOWN, rows.WRITE, *arguments) is None:
             return None
         self._wake(partition_of(user.id, self._partitions))
+        facts = {
+            "command": type(command).__name__,
+            "user_id": str(user.id),
+            "version": answer.version,
+        }
+        _log.debug("command.carried_out", **facts)
         return answer
 
     async def _remember(self, command: Command, answer: Answer, now: datetime) -> Answer:

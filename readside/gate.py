@@ -25,6 +25,7 @@ BATCH = 250
 """The most events of one call, so that a call stops Redis for a few milliseconds at most."""
 
 Project = Callable[[Keys, Happened], list[Command]]
+Told = Callable[[Envelope], None]
 
 _log = structlog.get_logger(__name__)
 _pack = msgspec.msgpack.Encoder().encode
@@ -43,9 +44,16 @@ class Gate:
     """The way into one generation of one partition. Raises Gone when that generation is no longer kept."""
 
     def __init__(
-        self, functions: Functions, history: History, keys: Keys, projections: Sequence[Project]
+        self,
+        functions: Functions,
+        history: History,
+        keys: Keys,
+        projections: Sequence[Project],
+        told: Told | None = None,
     ) -> None:
+        """`told` is called with each event that has been applied, but not while a generation is built."""
         self.keys = keys
+        self._told = told
         self._functions = functions
         self._history = history
         self._projections = projections
@@ -126,13 +134,16 @@ class Gate:
     async def _apply(self, deliveries: Sequence[Delivery], publish: bool) -> list[int]:
         answers = await self._call([self._prepare(delivery, publish) for delivery in deliveries])
         for delivery, answer in zip(deliveries, answers, strict=True):
+            envelope = delivery.envelope
+            if answer == APPLIED and publish and self._told is not None:
+                self._told(envelope)
             if answer == POISON:
-                envelope = delivery.envelope
                 _log.error(
                     "gate.parked",
                     user_id=str(envelope.user_id),
                     version=envelope.version,
                     type=envelope.type,
+                    command_id=envelope.metadata.get("commandId"),
                 )
         return answers
 

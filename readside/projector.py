@@ -28,7 +28,7 @@ from readside.rebuild import Rebuild
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from readside.gate import Project
+    from readside.gate import Project, Told
 
 CONSUMER = "projector"
 COUNT = 500
@@ -62,8 +62,13 @@ class Projector:
         *,
         projections: tuple[Project, ...],
         fingerprint: str,
+        told: Told | None = None,
     ) -> None:
-        """Both clients decode replies; `reader` may wait in a read for as long as `run_once` is told to."""
+        """Both clients decode replies; `reader` may wait in a read for as long as `run_once` is told to.
+
+        `told` is called with each event that has been applied.
+        """
+        self._told = told
         self._redis = redis
         self._reader = reader
         self._history = history
@@ -211,7 +216,7 @@ class Projector:
             return None
 
     def _gate_of(self, keys: Keys) -> Gate:
-        return Gate(self._functions, self._history, keys, self._projections)
+        return Gate(self._functions, self._history, keys, self._projections, self._told)
 
     async def _mine(self) -> bool:
         """Whether the lease is ours; it is only asked for again when a quarter of it is over."""

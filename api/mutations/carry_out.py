@@ -9,8 +9,10 @@ from api.context import Info
 from api.errors import failure
 from api.payload import Payload
 from api.refusals import as_data, as_error
+from api.trace import current
 from domain import values
 from domain.command import Command
+from domain.ids import new_id
 from domain.refusals import InvalidInput, Refusal
 from domain.store import WriteModelUnavailable
 
@@ -72,12 +74,22 @@ async def carry_out(info: Info, read: Reading, command: Command, payload: type[P
     if read.refusals:
         return _refuse(info, read.refusals, payload)
     try:
-        answer = await info.context.store.execute(command)
+        answer = await info.context.store.execute(command, metadata=_circumstances())
     except WriteModelUnavailable as error:
         raise failure("WRITE_MODEL_UNAVAILABLE", str(error)) from error
     if isinstance(answer, Refusal):
         return _refuse(info, [answer], payload)
     return payload(id=strawberry.ID(str(answer.id)), version=answer.version, user_id=answer.user_id)
+
+
+def _circumstances() -> dict[str, str]:
+    """What the events of a command say of where they come from: its id, and the trace of its request."""
+    command_id = new_id()
+    if (trace := current()) is None:
+        return {"commandId": str(command_id)}
+    trace.command_id = command_id
+    trace.note(command_id=str(command_id))
+    return {"commandId": str(command_id), "traceparent": trace.parent}
 
 
 def _refuse(info: Info, refusals: list[Refusal], payload: type[P]) -> P:

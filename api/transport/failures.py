@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from api.trace import current
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -49,8 +51,11 @@ def tell(
     if codes == ["INTERNAL"]:
         return
     paths = [".".join(map(str, error["path"])) for error in errors[:_MOST] if error.get("path")]
+    operation = name if name is not None and _NAME.fullmatch(name) else None
+    if (trace := current()) is not None:
+        trace.note(codes=" ".join(codes), operation=operation)
     fields: dict[str, Any] = {
-        "operation": name if name is not None and _NAME.fullmatch(name) else None,
+        "operation": operation,
         "codes": codes,
         "paths": paths or None,
         "caller": caller.mark,

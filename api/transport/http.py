@@ -15,6 +15,7 @@ from starlette.requests import Request as PageRequest
 from api.access.headers import ALWAYS
 from api.access.scopes import NOBODY, Caller
 from api.errors import Formatted, RequestError, bad_request, mask
+from api.trace import Trace
 from api.transport.execution import MUTATIONS, QUERIES, SUBSCRIPTIONS, Executor
 from api.transport.failures import tell
 from api.transport.media import HTML, JSON, RESPONSE, STREAM, is_json, negotiate
@@ -73,6 +74,10 @@ class GraphQLOverHTTP:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: Headers = dict(scope["headers"])
+        with Trace(headers.get(b"traceparent", b"").decode("latin-1")):
+            await self._answer(scope, headers, receive, send)
+
+    async def _answer(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         media = JSON
         try:
             media = _media(scope, self._page)

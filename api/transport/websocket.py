@@ -11,6 +11,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 
 from api.access.scopes import NOBODY
 from api.errors import Formatted, RequestError, mask
+from api.trace import Trace
 from api.transport.execution import ANY, Executor
 from api.transport.failures import tell
 from api.transport.messages import Complete, Init, Message, Ping, Pong, Subscribe, decode
@@ -160,9 +161,10 @@ class Connection:
         """Sends the results of one operation, and then that it is complete, or its errors."""
         last: Formatted = {"id": id_, "type": "complete"}
         try:
-            async with aclosing(self._executor.stream(request, ANY, self._caller)) as results:
-                async for result in results:
-                    await self._send({"id": id_, "type": "next", "payload": result})
+            with Trace(_traceparent(request)):
+                async with aclosing(self._executor.stream(request, ANY, self._caller)) as results:
+                    async for result in results:
+                        await self._send({"id": id_, "type": "next", "payload": result})
         except RequestError as error:
             last = {"id": id_, "type": "error", "payload": error.errors}
         except Exception as error:
@@ -185,6 +187,12 @@ _OVERLOADED: Formatted = {
     "message": "Too many operations run on this connection; complete one of them first.",
     "extensions": {"code": "OVERLOADED"},
 }
+
+
+def _traceparent(request: Request) -> str | None:
+    """A message has no headers, so clients put it where there is room."""
+    given = (request.extensions or {}).get("traceparent")
+    return given if isinstance(given, str) else None
 
 
 def _understood(text: str) -> Message:

@@ -9,7 +9,7 @@ import asyncio
 import json
 import socket
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -44,13 +44,15 @@ class ScriptedStore:
 
     def __init__(self) -> None:
         self.commands: list[Command] = []
+        self.metadata: list[Mapping[str, str]] = []
         self.outcome: Answer | Refusal | Exception = Answer(id=ALICE, user_id=ALICE, version=1)
         self.answers = asyncio.Event()
         """Cleared, the store does not answer."""
         self.answers.set()
 
-    async def execute(self, command: Command) -> Answer | Refusal:
+    async def execute(self, command: Command, *, metadata: Mapping[str, str]) -> Answer | Refusal:
         self.commands.append(command)
+        self.metadata.append(metadata)
         await self.answers.wait()
         if isinstance(self.outcome, Exception):
             raise self.outcome

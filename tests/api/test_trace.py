@@ -1,0 +1,96 @@
+"""A request's trace: the client's if it has one, in the metadata of events and in every line of the log."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import structlog
+from structlog.testing import LogCapture
+
+from api.logs import with_trace
+from api.trace import Trace, current, id_of
+from domain.store import WriteModelUnavailable
+from tests.api.edge import edge
+from tests.api.test_websocket import connected, heard
+
+ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = f"00-{ID}-00f067aa0ba902b7-01"
+CREATE = 'mutation { createUser(input: {name: "A", email: "a@example.com"}) { id } }'
+
+
+@pytest.mark.parametrize("given", [PARENT, PARENT.replace("00-", "01-", 1) + "-and-more"])
+def test_a_traceparent_tells_its_trace(given: str) -> None:
+    assert id_of(given) == Trace(given).id == ID
+    assert Trace(given).parent == given[:55]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "alice@example.com",
+        PARENT.upper(),
+        PARENT[:-1],
+        f"{PARENT}\n",
+        "ff" + PARENT[2:],
+        PARENT.replace(ID, "0" * 32),
+        PARENT.replace("00f067aa0ba902b7", "0" * 16),
+    ],
+)
+def test_what_is_no_traceparent_is_as_if_it_had_not_come(given: str) -> None:
+    assert id_of(given) is None
+    trace = Trace(given)
+    assert id_of(trace.parent) == trace.id
+    assert trace.id not in {ID, Trace(given).id}
+
+
+def test_outside_a_request_there_is_no_trace() -> None:
+    assert current() is None
+
+
+async def test_events_carry_the_trace_of_the_request_and_the_id_of_their_command() -> None:
+    async with edge() as made:
+        await made.post(CREATE, headers={"traceparent": PARENT})
+        await made.post(CREATE)
+        await made.post(CREATE)
+    given, *own = made.store.metadata
+    assert given["traceparent"] == PARENT
+    assert {id_of(metadata["traceparent"]) for metadata in own}.isdisjoint({ID, None})
+    assert len({metadata["traceparent"] for metadata in made.store.metadata}) == 3
+    assert len({metadata["commandId"] for metadata in made.store.metadata}) == 3
+
+
+async def test_commands_of_one_operation_share_its_trace_and_have_ids_of_their_own() -> None:
+    two = CREATE.replace("createUser", "a: createUser") + CREATE.replace("mutation {", "")
+    async with edge() as made:
+        await made.post(two.replace("} }", "}", 1))
+    one, other = made.store.metadata
+    assert one["traceparent"] == other["traceparent"]
+    assert one["commandId"] != other["commandId"]
+
+
+async def test_a_message_over_websocket_brings_its_trace_in_the_extensions() -> None:
+    async with connected() as (made, socket):
+        for extensions in ({"traceparent": PARENT}, {"traceparent": 1}, None):
+            payload = {"query": CREATE, "extensions": extensions}
+            await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+            assert (await heard(socket))["type"] == "next"
+            assert (await heard(socket))["type"] == "complete"
+    given, *own = [metadata["traceparent"] for metadata in made.store.metadata]
+    assert given == PARENT
+    assert {id_of(traceparent) for traceparent in own}.isdisjoint({ID, None})
+
+
+async def test_the_line_of_a_failed_command_has_its_trace_and_its_id() -> None:
+    lines = LogCapture()
+    before = structlog.get_config()["processors"]
+    structlog.configure(processors=[with_trace, lines])
+    try:
+        async with edge() as made:
+            made.store.outcome = WriteModelUnavailable("away")
+            await made.post(CREATE, headers={"traceparent": PARENT})
+    finally:
+        structlog.configure(processors=before)
+    [line] = lines.entries
+    assert (line["trace"], line["command_id"]) == (ID, made.store.metadata[0]["commandId"])
