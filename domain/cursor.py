@@ -61,7 +61,7 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.encode(self)
 
     @classmethod
-    def decode(cls, data: bytes) -> Cursor:
+    def decode(cls, data: bytes | str) -> Cursor:
         return msgspec.json.decode(data, type=cls)
 
     def advanced(self, window: Window, *, closed: bool) -> Cursor:
@@ -85,3 +85,11 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(
             self, era=era, snapshot=self.snapshot.cut(self.top), page=None
         )
+
+
+def decoded(raw: bytes | str | None) -> Cursor | None:
+    """The cursor, or None if there is none that this code can read: another version may have written it."""
+    try:
+        return None if raw is None else Cursor.decode(raw)
+    except msgspec.MsgspecError:
+        return None

@@ -16,7 +16,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from domain.cursor import Cursor, Snapshot, Window
+from domain.cursor import Cursor, Snapshot, Window, decoded
 from domain.events import Envelope
 from domain.log import Entry, EventLog
 
@@ -114,7 +114,7 @@ class Relay:
             return False
         begun = False
         for partition, raw in zip(unknown, await self._stream.cursors(unknown), strict=True):
-            cursor = _decoded(raw)
+            cursor = decoded(raw)
             if raw is None or cursor is None:
                 await self._begin(partition, raw)
                 begun = True
@@ -223,14 +223,6 @@ class Relay:
         for partition in partitions:
             self._cursors.pop(partition, None)
             self._seen.pop(partition, None)
-
-
-def _decoded(raw: bytes | None) -> Cursor | None:
-    """The cursor, or None if there is none that this code can read: another version may have written it."""
-    try:
-        return None if raw is None else Cursor.decode(raw)
-    except msgspec.MsgspecError:
-        return None
 
 
 def _grown(

@@ -289,6 +289,45 @@ local function release(keys, args)
   return 1
 end
 
+-- The millisecond at which the oldest entry was appended that a generation has still to deal with; nil if none is.
+local function oldest(stream, generation)
+  for _, flat in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+    local group = named(flat)
+    if group.name == generation then
+      local id = group.pending > 0 and redis.call('XPENDING', stream, generation)[2]
+      if not id then
+        local unread = redis.call('XRANGE', stream, '(' .. group['last-delivered-id'], '+', 'COUNT', 1)[1]
+        id = unread and unread[1]
+      end
+      return id and tonumber(string.match(id, '^%d+'))
+    end
+  end
+end
+
+-- How a partition is doing, for whoever watches: it decides nothing, and writes nothing.
+-- KEYS stream, cursor, generations, owner, (of the generation) counters, parked, lost   ARGV generation or ''
+-- -> JSON
+local function standing(keys, args)
+  local stream, generation = keys[1], args[1]
+  local found = {
+    cursor = redis.call('GET', keys[2]) or nil,
+    owner = redis.call('GET', keys[4]) or nil,
+    generations = named(redis.call('HGETALL', keys[3])),
+    entries = redis.call('XLEN', stream),
+    applied = tonumber(redis.call('HGET', keys[5], 'applied') or 0),
+    parked = redis.call('HLEN', keys[6]),
+    lost = redis.call('SCARD', keys[7]),
+  }
+  if redis.call('EXISTS', stream) == 1 then
+    found.behind = backlog(stream, generation, keys[5])
+    local since = oldest(stream, generation)
+    local time = redis.call('TIME')
+    if since then found.lag = math.max(0, time[1] + time[2] / 1000000 - since / 1000) end
+  end
+  return cjson.encode(found)
+end
+
+redis.register_function{function_name='standing_VERSION', callback=standing, flags={'no-writes'}}
 redis.register_function('append_VERSION', append)
 redis.register_function('begin_VERSION', begin)
 redis.register_function('build_VERSION', build)

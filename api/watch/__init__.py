@@ -1,0 +1,1 @@
+"""For the person on call: how the pipeline is doing, whether this process can do its work, and figures."""

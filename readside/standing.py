@@ -1,0 +1,85 @@
+"""How far each partition's read model is: for whoever watches, never for what decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import msgspec
+
+from readside.functions import Call, Functions
+from readside.keys import POINTER, Keys, Partition
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one partition; `standing` in functions.lua writes it."""
+
+    entries: int
+    """In the stream."""
+    cursor: str | None = None
+    """The relay's."""
+    owner: str | None = None
+    """Which projector has the lease."""
+    generations: dict[str, str] = {}
+    """As Partition.generations has them."""
+    generation: str | None = None
+    """The one that readers are answered from. What follows is about this one."""
+    behind: int | None = None
+    """Entries that are not applied, 500 and some at most; None if its group is not there."""
+    lag: float | None = None
+    """Seconds since the oldest of them was appended; None if there is none."""
+    applied: int
+    """Events that it has seen applied."""
+    parked: int
+    """Users who are set aside."""
+    lost: int
+    """Users who are to be made anew."""
+
+    @property
+    def building(self) -> list[str]:
+        """Generations that nobody is answered from: yet, or any more."""
+        serving = {name for field, name in self.generations.items() if field.startswith(POINTER)}
+        return [
+            name
+            for name, state in self.generations.items()
+            if state == "live" and name not in serving
+        ]
+
+
+_standing = msgspec.json.Decoder(Standing)
+
+
+async def standings(redis: Redis, partitions: int, fingerprint: str) -> list[Standing]:
+    """Of each partition, for this version of the read models. `redis` decodes. Raises what redis-py raises.
+
+    Which generation serves is asked for first, so the answer may be about one that has just been replaced.
+    """
+    places = [Partition(number) for number in range(partitions)]
+    first = redis.pipeline(transaction=False)
+    for place in places:
+        first.hget(place.generations, f"{POINTER}{fingerprint}")
+    serving: list[str | None] = await first.execute()
+    calls = [_call(place, name, fingerprint) for place, name in zip(places, serving, strict=True)]
+    replies: list[str] = await Functions(redis).calls(calls)
+    return [
+        msgspec.structs.replace(_standing.decode(reply), generation=name)
+        for reply, name in zip(replies, serving, strict=True)
+    ]
+
+
+async def shown(redis: Redis, users: Sequence[tuple[int, str, UUID]]) -> list[int]:
+    """The versions that readers are shown of these users, given with partition and generation; 0 if none."""
+    asked: Any = redis.pipeline(transaction=False)
+    for partition, generation, user in users:
+        asked.hget(Keys(Partition(partition), generation).user(user), "version")
+    return [int(version or 0) for version in await asked.execute()]
+
+
+def _call(place: Partition, generation: str | None, fingerprint: str) -> Call:
+    keys = Keys(place, generation or "none")
+    names = [place.stream, place.cursor, place.generations, place.owner(fingerprint)]
+    return Call("standing", [*names, keys.counters, keys.parked, keys.lost], [generation or ""])

@@ -1,0 +1,136 @@
+"""One look at the pipeline says how far each part of it is, and which store does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from api import drivers
+from api.composition import Role
+from api.watch.pipeline import PATIENCE, Look, PartitionLook, Pipeline
+from tests.acceptance.service import running
+from tests.faults.evidence import fingerprint
+from tests.faults.proxy import proxy
+from tests.stores import PARTITIONS
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+
+WRITERS = frozenset({Role.API})
+
+
+@asynccontextmanager
+async def pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(drivers.database(settings))
+        redis = await stack.enter_async_context(drivers.redis_for_functions(settings))
+        mark = fingerprint(PARTITIONS)
+        yield Pipeline(pool, redis, partitions=PARTITIONS, fingerprint=mark, fresh=0.0)
+
+
+async def until(pipeline: Pipeline, holds: Callable[[Look], bool]) -> Look:
+    async with asyncio.timeout(10):
+        while not holds(look := await pipeline.look()):
+            pass
+    return look
+
+
+def unpublished(one: PartitionLook) -> int:
+    assert one.backlog is not None
+    assert one.backlog.unpublished is not None
+    return one.backlog.unpublished
+
+
+def behind(one: PartitionLook) -> int:
+    assert one.standing is not None
+    return one.standing.behind or 0
+
+
+async def test_when_everything_has_flowed_nothing_waits(settings: Settings) -> None:
+    async with running(settings) as client, pipeline(settings) as seen:
+        for number in range(12):
+            await client.create_user(email=f"user{number}@example.com")
+        look = await until(seen, lambda look: not any(map(behind, look.partitions)))
+    assert (look.writes, look.reads) == (None, None)
+    for one in look.partitions:
+        assert one.backlog is not None
+        assert one.standing is not None
+        assert (one.backlog.unpublished, one.backlog.oldest) == (0, None)
+        assert one.standing.generation is not None
+        assert one.standing.owner is not None
+        assert (one.standing.lag, one.standing.parked, one.standing.building) == (None, 0, [])
+    assert sum(one.standing.applied for one in look.partitions if one.standing) == 12
+
+
+async def test_what_no_relay_has_carried_waits_in_the_log(settings: Settings) -> None:
+    async with running(settings):
+        pass
+    async with running(settings, WRITERS) as client, pipeline(settings) as seen:
+        for number in range(5):
+            await client.data(_create(number))
+        look = await seen.look()
+    assert sum(map(unpublished, look.partitions)) == 5
+    assert {one.backlog.oldest is not None for one in look.partitions if one.backlog} >= {True}
+    assert sum(map(behind, look.partitions)) == 0
+
+
+async def test_what_no_projector_has_applied_waits_in_the_streams(settings: Settings) -> None:
+    async with running(settings):
+        pass
+    async with (
+        running(settings, WRITERS | {Role.RELAY}) as client,
+        pipeline(settings) as seen,
+    ):
+        for number in range(5):
+            await client.data(_create(number))
+        look = await until(seen, lambda look: sum(map(behind, look.partitions)) == 5)
+    assert sum(map(unpublished, look.partitions)) == 0
+    lags = [one.standing.lag for one in look.partitions if one.standing and behind(one)]
+    assert all(lag is not None and lag < 60 for lag in lags)
+
+
+async def test_without_a_cursor_nobody_says_how_many_wait(settings: Settings) -> None:
+    async with pipeline(settings) as seen:
+        look = await seen.look()
+    for one in look.partitions:
+        assert one.backlog is not None
+        assert one.backlog.unpublished is None
+        assert one.standing is not None
+        assert (one.standing.generation, one.standing.behind) == (None, None)
+
+
+@pytest.mark.parametrize("store", ["database_url", "redis_url"])
+async def test_a_silent_store_is_named_in_time_and_the_other_is_looked_at(
+    settings: Settings, store: str
+) -> None:
+    async with running(settings):
+        pass
+    async with proxy(getattr(settings, store)) as wire:
+        through = settings.model_copy(update={store: wire.url})
+        async with pipeline(through) as seen:
+            wire.blackhole("both")
+            began = time.monotonic()
+            look = await seen.look()
+            assert time.monotonic() - began < 2 * PATIENCE + 1
+            wire.flow()
+    writes, reads = (True, False) if store == "database_url" else (False, True)
+    assert (look.writes is not None, look.reads is not None) == (writes, reads)
+    assert all((one.backlog is None) == writes for one in look.partitions)
+    assert all((one.standing is None) == reads for one in look.partitions)
+
+
+async def test_who_asks_within_a_moment_shares_a_look(settings: Settings) -> None:
+    async with pipeline(settings) as seen:
+        one, other = await asyncio.gather(seen.look(), seen.look())
+    assert one is other
+
+
+def _create(number: int) -> str:
+    return (
+        f'mutation {{ createUser(input: {{name: "A", email: "a{number}@example.com"}}) {{ id }} }}'
+    )
