@@ -43,7 +43,7 @@ async def running(
             stdout=output,
             stderr=output,
             start_new_session=True,
-            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            preexec_fn=_as_from_a_terminal,
         )
     try:
         yield process
@@ -51,9 +51,11 @@ async def running(
         await _stop(process)
 
 
-def _end_with_parent() -> None:
-    """Asks the kernel for a SIGTERM when the test dies, however it dies."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def _as_from_a_terminal() -> None:
+    """Takes Ctrl-C, which shells have their background ignore, and a SIGTERM when the test dies somehow."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 async def _stop(process: Process) -> None:
