@@ -33,6 +33,10 @@ _SIMPLE: Final = frozenset(
 _SIGNS: Final = frozenset({b"origin", b"referer", b"cookie"})
 """What a browser sends, and what other clients have no reason to send. Sec-Fetch-* is one too."""
 
+_OF_NODE: Final = (b"sec-fetch-mode", b"cors")
+"""But for this one, which node's fetch sends alone. What a page asks of another origin in this mode has
+Origin too, whatever the page does about it: the Fetch standard puts it there."""
+
 _SAME: Final = frozenset({b"same-origin", b"none"})
 
 _HERE: Final = re.compile(rb"(?:localhost|[0-9.]+|\[[0-9a-f:.]+\])(?::[0-9]+)?", re.IGNORECASE)
@@ -84,7 +88,7 @@ def _from_here(headers: Headers, allowed: Collection[str]) -> bool:
     if site is not None:
         return site in _SAME
     return _SIGNS.isdisjoint(headers) and not any(
-        name.startswith(b"sec-fetch-") for name in headers
+        header[0].startswith(b"sec-fetch-") and header != _OF_NODE for header in headers.items()
     )
 
 
