@@ -43,7 +43,7 @@ async def running(
             stdout=output,
             stderr=output,
             start_new_session=True,
-            preexec_fn=_as_from_a_terminal,
+            preexec_fn=as_from_a_terminal,
         )
     try:
         yield process
@@ -51,7 +51,7 @@ async def running(
         await _stop(process)
 
 
-def _as_from_a_terminal() -> None:
+def as_from_a_terminal() -> None:
     """Takes Ctrl-C, which shells have their background ignore, and a SIGTERM when the test dies somehow."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.platform == "linux":

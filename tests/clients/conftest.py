@@ -1,0 +1,46 @@
+"""A service as a user starts it, and node with the clients that others wrote."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from tests.acceptance.test_processes import tandem
+from tests.clients.node import Node
+from tests.clients.packages import NotFetched, fetched
+from tests.processes import HOST, free_port
+from tests.stores import PARTITIONS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class Serve(Protocol):
+    def __call__(self, **environment: str) -> AbstractAsyncContextManager[str]:
+        """A process with everything in it, and these settings; the value is its host and port."""
+
+
+@pytest.fixture
+def serve(database_url: str, redis_url: str, tmp_path: Path) -> Serve:
+    @asynccontextmanager
+    async def serve(**environment: str) -> AsyncIterator[str]:
+        stores = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+        settings = {**stores, "PARTITIONS": str(PARTITIONS), **environment}
+        port = free_port()
+        async with tandem(tmp_path, "serve", port=port, **settings):
+            yield f"{HOST}:{port}"
+
+    return serve
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
+    try:
+        node_modules = fetched(Path(sys.prefix))
+    except NotFetched as why:
+        pytest.fail(str(why), pytrace=False)
+    return Node(tmp_path_factory.mktemp("clients"), node_modules)
