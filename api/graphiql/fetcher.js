@@ -1,16 +1,27 @@
 // How an operation reaches the address that served this page: POST for queries and mutations,
 // graphql-transport-ws for subscriptions. The request headers typed into GraphiQL go along: as headers,
 // and as the connection's parameters, since a browser's WebSocket carries no headers of its own.
+import { parse } from "graphql";
 import { createClient } from "graphql-ws";
 
 const endpoint = new URL(location.pathname, location.origin);
 const socket = new URL(endpoint);
 socket.protocol = endpoint.protocol === "https:" ? "wss:" : "ws:";
 
-const isSubscription = (operationName, documentAST) =>
-  documentAST?.definitions.some(
-    ({ operation, name }) => operation === "subscription" && (!operationName || name?.value === operationName),
-  );
+const operationsOf = (query) => {
+  try {
+    return parse(query).definitions.filter(({ operation }) => operation);
+  } catch {
+    return []; // the service says what is wrong with it
+  }
+};
+
+// Read from the text that is sent: for a moment after a change of tabs, GraphiQL's own operation name and
+// document are still those of the tab before.
+const operationOf = ({ query, operationName }) => {
+  const operations = operationsOf(query);
+  return operations.length === 1 ? operations[0] : operations.find(({ name }) => name?.value === operationName);
+};
 
 const post = async (params, headers) => {
   const response = await fetch(endpoint, {
@@ -40,5 +51,8 @@ const subscribe = (params, connectionParams) => ({
   },
 });
 
-export const fetcher = (params, { headers, documentAST } = {}) =>
-  isSubscription(params.operationName, documentAST) ? subscribe(params, headers) : post(params, headers);
+export const fetcher = (params, { headers } = {}) => {
+  const operation = operationOf(params);
+  const request = operation ? { ...params, operationName: operation.name?.value } : params;
+  return operation?.operation === "subscription" ? subscribe(request, headers) : post(request, headers);
+};
