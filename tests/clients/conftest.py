@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -13,10 +14,10 @@ from tests.acceptance.test_processes import tandem
 from tests.clients.node import Node
 from tests.clients.packages import NotFetched, fetched
 from tests.processes import HOST, free_port
-from tests.stores import PARTITIONS
+from tests.stores import PARTITIONS, fast_temp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 
 class Serve(Protocol):
@@ -38,9 +39,11 @@ def serve(database_url: str, redis_url: str, tmp_path: Path) -> Serve:
 
 
 @pytest.fixture(scope="session")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
+def node() -> Iterator[Node]:
     try:
         node_modules = fetched(Path(sys.prefix))
     except NotFetched as why:
         pytest.fail(str(why), pytrace=False)
-    return Node(tmp_path_factory.mktemp("clients"), node_modules)
+    # Not pytest's directory for us: its path is too long for the sockets that browsers make.
+    with tempfile.TemporaryDirectory(prefix="tandem-clients-", dir=fast_temp()) as place:
+        yield Node(Path(place), node_modules)

@@ -15,7 +15,7 @@ from tests.clients.packages import HERE
 from tests.processes import running
 
 NODE = str(Path(executable.ROOT_DIR) / "bin" / "node")
-PATIENCE = 60.0
+PATIENCE = 75.0
 """Seconds for one program. It gives up by itself before that, and says so."""
 
 
