@@ -19,17 +19,21 @@ from api.schema import SCHEMA, sdl
 from api.transport.execution import Executor
 from api.transport.http import GraphQLOverHTTP
 from api.transport.websocket import GraphQLOverWebSocket
+from api.watch.routes import LIVEZ
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Lifespan
 
     from api.context import Context
+    from api.limits import Limits
+    from api.watch.routes import Guard, Watch
 
 
 def create_app(
     context: Context,
     access: Access | None = None,
+    watch: Watch | None = None,
     *,
     lifespan: Lifespan[Starlette] | None = None,
 ) -> Starlette:
@@ -47,7 +51,7 @@ def create_app(
             Route("/graphql", over_http),
             WebSocketRoute("/graphql", over_websocket),
             *([Route("/schema.graphql", _schema)] if context.introspection else []),
-            Route("/livez", _livez),
+            *(watch.routes(_insider(access)) if watch else [LIVEZ]),
             *(graphiql.routes() if access.graphiql else []),
         ],
         middleware=[Middleware(SecurityHeaders), *_cors(access)],
@@ -57,6 +61,21 @@ def create_app(
     app.state.limits = context.limits
     app.state.closing = closing
     return app
+
+
+def health_app(watch: Watch, limits: Limits) -> Starlette:
+    """The application of HEALTH_PORT."""
+    app = Starlette(routes=watch.routes(), middleware=[Middleware(SecurityHeaders)])
+    app.state.limits = limits
+    app.state.closing = asyncio.Event()
+    return app
+
+
+def _insider(access: Access) -> Guard:
+    async def guard(request: Request) -> None:
+        await access.check_insider(request.scope)
+
+    return guard
 
 
 def _cors(access: Access) -> list[Middleware]:
@@ -77,7 +96,3 @@ def _cors(access: Access) -> list[Middleware]:
 
 async def _schema(_: Request) -> PlainTextResponse:
     return PlainTextResponse(sdl())
-
-
-async def _livez(_: Request) -> PlainTextResponse:
-    return PlainTextResponse("ok\n")

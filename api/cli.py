@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Annotated, Any
 
 import asyncpg
@@ -131,7 +131,7 @@ async def _up(settings: Settings) -> None:
         raise Refused(
             "The embedded stores are not installed; install tandem[embedded], or use `tandem serve`."
         ) from error
-    with stop_signals() as stop, _bound(settings) as listener:
+    with stop_signals() as stop, _bound(settings, ALL) as listeners:
         try:
             async with embedded_stores(settings.data_dir) as stores:
                 located = settings.model_copy(
@@ -143,8 +143,8 @@ async def _up(settings: Settings) -> None:
                     located,
                     ALL,
                     stop,
-                    listener=listener,
-                    ready=lambda: _greet(settings, listener),
+                    listeners=listeners,
+                    ready=lambda: _greet(settings, listeners[0]),
                     watch=stores.failed,
                 )
         except EmbeddedError as error:
@@ -159,11 +159,8 @@ async def _serve(
         prepare = _migrated(settings) if first_migrate else _checked(settings)
         if await unless(stop, prepare) is None:
             return
-        if Role.API not in roles:
-            await run(settings, roles, stop)
-            return
-        with _bound(settings) as listener:
-            await run(settings, roles, stop, listener=listener)
+        with _bound(settings, roles) as listeners:
+            await run(settings, roles, stop, listeners=listeners)
 
 
 async def _migrate(settings: Settings) -> None:
@@ -213,15 +210,28 @@ def _external(settings: Settings, *names: str) -> None:
             )
 
 
-def _bound(settings: Settings) -> socket.socket:
+@contextmanager
+def _bound(settings: Settings, roles: frozenset[Role]) -> Iterator[list[socket.socket]]:
+    """A listener for each application that these roles have."""
+    with ExitStack() as stack:
+        found = []
+        if Role.API in roles:
+            found.append(stack.enter_context(_listener(settings, "port")))
+        if settings.health_port is not None:
+            found.append(stack.enter_context(_listener(settings, "health_port", guard=False)))
+        yield found
+
+
+def _listener(settings: Settings, name: str, *, guard: bool = True) -> socket.socket:
+    port = getattr(settings, name)
     try:
-        return listen(settings)
+        return listen(settings, port, guard=guard)
     except Exposed as error:
         raise Refused(str(error)) from error
     except OSError as error:
         raise Refused(
-            f"Port {settings.port} on {settings.host} cannot be used ({error.strerror});"
-            f" stop what uses it, or choose another: PORT={settings.port + 1} tandem up."
+            f"Port {port} on {settings.host} cannot be used ({error.strerror});"
+            f" stop what uses it, or choose another: {name.upper()}={port + 1} tandem up."
         ) from error
 
 

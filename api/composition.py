@@ -17,10 +17,15 @@ from api.access.door import Access
 from api.access.keys import Keys
 from api.access.rate import Rate
 from api.access.tokens import Tokens, shared
-from api.app import create_app
+from api.app import create_app, health_app
 from api.context import Context
 from api.follow import follower
 from api.transport import trusted
+from api.watch.commands import TimedStore
+from api.watch.metrics import Metrics
+from api.watch.pipeline import Pipeline
+from api.watch.pulse import Pulse
+from api.watch.routes import Watch
 from api.workers import Bell, Fallen, end, forever
 from domain.log import EventLog
 from domain.relay import Relay
@@ -54,9 +59,10 @@ class Role(StrEnum):
 
 @dataclass(kw_only=True)
 class Service:
-    """The parts of one process: an application if it has one, and loops that run beside it."""
+    """The parts of one process: applications, and loops that run beside them."""
 
-    app: Starlette | None = None
+    apps: list[Starlette] = field(default_factory=list)
+    """That of the API, if it has one, and that of HEALTH_PORT, if it is set."""
     loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=dict)
 
 
@@ -71,21 +77,34 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
         )
         bell = Bell(POLL)
         service = Service()
+        watch = await _watch(settings, roles, pool, stack)
         service.loops["eviction"] = lambda: _refuse_eviction(settings)
+        service.loops["clock"] = watch.metrics.sample
         if Role.RELAY in roles:
             redis = await stack.enter_async_context(drivers.redis_for_cursors(settings))
-            _add_relay(service, settings, pool, redis, changes, bell)
+            _add_relay(service, settings, pool, redis, changes, bell, watch)
         if Role.PROJECTOR in roles:
-            await _add_projectors(service, settings, pool, stack)
+            await _add_projectors(service, settings, pool, stack, watch)
         if Role.API in roles:
             redis = await stack.enter_async_context(drivers.redis_for_reads(settings))
             remote = RemoteBell(redis)
             stack.push_async_callback(remote.close)
             wake = bell.ring if Role.RELAY in roles else remote.ring
-            service.app = create_app(
-                _context(settings, pool, redis, changes, wake), await _access(settings, stack)
-            )
+            context = _context(settings, pool, redis, changes, wake, watch.metrics)
+            service.apps.append(create_app(context, await _access(settings, stack), watch))
+        if settings.health_port is not None:
+            service.apps.append(health_app(watch, settings.limits))
         yield service
+
+
+async def _watch(
+    settings: Settings, roles: frozenset[Role], pool: asyncpg.Pool, stack: AsyncExitStack
+) -> Watch:
+    redis = await stack.enter_async_context(drivers.redis_for_watching(settings))
+    pipeline = Pipeline(
+        pool, redis, partitions=settings.partitions, fingerprint=_fingerprint(settings)
+    )
+    return Watch(pipeline=pipeline, metrics=Metrics(pool), answers=Role.API in roles)
 
 
 def _context(
@@ -94,6 +113,7 @@ def _context(
     redis: Redis,
     changes: Changes,
     wake: Callable[[int], None],
+    metrics: Metrics,
 ) -> Context:
     store = Store(pool, partitions=settings.partitions, now=lambda: datetime.now(UTC), wake=wake)
     reads = Reads(
@@ -104,12 +124,13 @@ def _context(
         patience=settings.read_timeout,
     )
     return Context(
-        store=store,
+        store=TimedStore(store, metrics.commands),
         reads=reads,
         limits=settings.limits,
         http_profile=settings.http_profile,
         trusted=trusted.load(settings.trusted_documents, settings.trusted_documents_file),
         introspection=settings.shows_schema,
+        measure=metrics.operations.count,
     )
 
 
@@ -160,19 +181,27 @@ def _add_relay(
     redis: Redis,
     changes: Changes,
     bell: Bell,
+    watch: Watch,
 ) -> None:
     told = follower("appended", settings)
     relay = Relay(EventLog(pool), RedisStream(redis), range(settings.partitions), told=told)
-    service.loops["relay"] = lambda: forever("relay", relay.run_once, bell.wait)
+    pulse = watch.pulse(Role.RELAY, "relay")
+    watch.metrics.relay = relay
+    service.loops["relay"] = lambda: forever(pulse, relay.run_once, bell.wait)
     service.loops["wake-ups"] = lambda: _pass_on(changes, bell)
 
 
 async def _add_projectors(
-    service: Service, settings: Settings, pool: asyncpg.Pool, stack: AsyncExitStack
+    service: Service,
+    settings: Settings,
+    pool: asyncpg.Pool,
+    stack: AsyncExitStack,
+    watch: Watch,
 ) -> None:
     redis = await stack.enter_async_context(drivers.redis_for_functions(settings))
     streams = await stack.enter_async_context(drivers.redis_for_streams(settings))
     for partition in range(settings.partitions):
+        pulse = watch.pulse(Role.PROJECTOR, f"projector-{partition}")
         projector = Projector(
             redis,
             streams,
@@ -181,15 +210,17 @@ async def _add_projectors(
             projections=PROJECTIONS,
             fingerprint=_fingerprint(settings),
             told=follower("applied", settings),
+            beat=pulse.beat,
         )
-        service.loops[f"projector-{partition}"] = _projecting(projector, partition)
+        watch.metrics.projectors.append(projector)
+        service.loops[pulse.name] = _projecting(projector, pulse)
 
 
-def _projecting(projector: Projector, partition: int) -> Callable[[], Coroutine[Any, Any, None]]:
+def _projecting(projector: Projector, pulse: Pulse) -> Callable[[], Coroutine[Any, Any, None]]:
     async def run() -> None:
         async with projector:
             await forever(
-                f"projector-{partition}",
+                pulse,
                 lambda: projector.run_once(wait=BLOCK),
                 lambda: asyncio.sleep(0),  # a pass that finds nothing has waited already
             )

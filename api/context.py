@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import strawberry
 from graphql import (
@@ -25,21 +26,39 @@ from api.transport.trusted import Trusted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from domain.store import Store
+    from domain.command import Answer, Command
+    from domain.refusals import Refusal
     from readside.reader import Reads
+
+
+class Commands(Protocol):
+    """The door for writing: the store, or one that also counts."""
+
+    async def execute(
+        self, command: Command, *, metadata: Mapping[str, str] | None = None
+    ) -> Answer | Refusal: ...
+
+
+Measure = Callable[[str, str, float], None]
+
+
+def _nobody(_kind: str, _code: str, _seconds: float) -> None:
+    """Wants to know."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """The service behind the edge, `store` for commands and `reads` for queries; and who asks it."""
 
-    store: Store
+    store: Commands
     reads: Reads
     limits: Limits = field(default_factory=Limits)
     http_profile: Literal["compatible", "strict"] = "compatible"
     trusted: Trusted = field(default_factory=Trusted)
     introspection: bool = True
     """Whether clients may ask for the schema."""
+    measure: Measure = _nobody
+    """Told of every operation: its kind, its code or ok, and the seconds it took."""
     caller: Caller = EVERYBODY
 
 

@@ -131,6 +131,13 @@ async def redis_for_rates(settings: Settings) -> AsyncIterator[Redis]:
 
 
 @asynccontextmanager
+async def redis_for_watching(settings: Settings) -> AsyncIterator[Redis]:
+    """For a look at the pipeline now and then, which has its own time limit. No retry."""
+    async with _redis(settings, 2, None, 0) as redis:
+        yield redis
+
+
+@asynccontextmanager
 async def redis_for_changes(settings: Settings) -> AsyncIterator[Redis]:
     """For listening, which may be silent for ever."""
     async with _redis(settings, 2, None, 0) as redis:

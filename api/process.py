@@ -10,7 +10,7 @@ import asyncio
 import gc
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -49,8 +49,8 @@ class Exposed(Exception):
     """Everybody who reaches the address could do everything; str() says what to do."""
 
 
-def listen(settings: Settings) -> socket.socket:
-    """The socket to serve on, bound before anything is started.
+def listen(settings: Settings, port: int, *, guard: bool = True) -> socket.socket:
+    """A socket to serve on, bound before anything is started.
 
     Raises OSError if the port is taken, and Exposed if others reach it and nobody said that they may.
     """
@@ -58,8 +58,9 @@ def listen(settings: Settings) -> socket.socket:
     listener = socket.socket(family)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((settings.host, settings.port))
-        _guard(listener, settings)
+        listener.bind((settings.host, port))
+        if guard:
+            _guard(listener, settings)
     except (OSError, Exposed):
         listener.close()
         raise
@@ -107,13 +108,14 @@ async def run(
     roles: frozenset[Role],
     stop: asyncio.Event,
     *,
-    listener: socket.socket | None = None,
+    listeners: Sequence[socket.socket] = (),
     ready: Callable[[], None] = lambda: None,
     watch: Callable[[], Awaitable[str]] | None = None,
 ) -> None:
     """Runs these roles until `stop` is set. Raises Fallen.
 
-    `watch` waits for something outside to fail and says what; `ready` is called when requests are answered.
+    `listeners` are one for each application of the service, in their order. `watch` waits for something
+    outside to fail and says what; `ready` is called when requests are answered.
     """
     async with compose(settings, roles) as service:
         loops = service.loops.items()
@@ -121,12 +123,7 @@ async def run(
         if watch is not None:
             watched.append(asyncio.create_task(_watched(watch), name="stores"))
         try:
-            if service.app is None:
-                ready()
-                await _first(stop, watched)
-            else:
-                assert listener is not None
-                await _serve(settings, service.app, stop, watched, listener, ready)
+            await _serve(settings, service.apps, stop, watched, listeners, ready)
         finally:
             await end(watched)
 
@@ -137,29 +134,35 @@ async def _watched(watch: Callable[[], Awaitable[str]]) -> None:
 
 async def _serve(
     settings: Settings,
-    app: Starlette,
+    apps: Sequence[Starlette],
     stop: asyncio.Event,
     watched: list[asyncio.Task[None]],
-    listener: socket.socket,
+    listeners: Sequence[socket.socket],
     ready: Callable[[], None],
 ) -> None:
     grace = int(settings.shutdown_timeout)
-    server = _Server(config(app, timeout_graceful_shutdown=grace))
-    serving = asyncio.create_task(server.serve([listener]), name="server")
+    servers = [_Server(config(app, timeout_graceful_shutdown=grace)) for app in apps]
+    pairs = zip(servers, listeners, strict=True)
+    serving = [asyncio.create_task(one.serve([socket]), name="server") for one, socket in pairs]
     try:
-        await asyncio.wait(
-            [serving, asyncio.create_task(server.begun.wait())], return_when=asyncio.FIRST_COMPLETED
-        )
+        begun = asyncio.create_task(_begun(servers))
+        await asyncio.wait([begun, *serving], return_when=asyncio.FIRST_COMPLETED)
         gc.collect()
         gc.freeze()  # what is there after the start stays: the collector need not look at it again
-        if not serving.done():
+        if not any(task.done() for task in serving):
             ready()
-        await _first(stop, [*watched, serving])
+        await _first(stop, [*watched, *serving])
     finally:
-        app.state.closing.set()
-        server.should_exit = True
+        for app, server in zip(apps, servers, strict=True):
+            app.state.closing.set()
+            server.should_exit = True
         with suppress(asyncio.CancelledError):
-            await serving
+            await asyncio.gather(*serving)
+
+
+async def _begun(servers: Sequence[_Server]) -> None:
+    for server in servers:
+        await server.begun.wait()
 
 
 async def _first(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:

@@ -38,6 +38,12 @@ class Settings(AccessSettings):
     port: int = Field(
         default=8000, ge=0, le=65535, description="The port to listen on; 0 takes a free one."
     )
+    health_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="A port of its own for /livez, /readyz and /metrics; relay and projector have no other.",
+    )
     data_dir: Path = Field(
         default=Path(".data"), description="Where `up` keeps the data of its stores."
     )

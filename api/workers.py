@@ -10,6 +10,7 @@ import asyncpg
 import structlog
 from redis.exceptions import RedisError
 
+from api.watch.pulse import Pulse
 from domain.store import AWAY
 
 WEATHER = (
@@ -37,24 +38,29 @@ class Fallen(Exception):
 
 
 async def forever(
-    name: str, run_once: Callable[[], Awaitable[bool | int]], idle: Callable[[], Awaitable[object]]
+    pulse: Pulse,
+    run_once: Callable[[], Awaitable[bool | int]],
+    idle: Callable[[], Awaitable[object]],
 ) -> None:
     """Runs passes as long as they find work, and waits in `idle` when one found none."""
     pause, tries = 0.0, 0
     while True:
         try:
+            pulse.beat()
             while await run_once():
-                pass
+                pulse.beat()
         except WEATHER as error:
             if not tries % _TELL_EVERY:
                 reason = f"{type(error).__name__}: {error}"[:200]
-                _log.warning("worker.waits", worker=name, reason=reason, tries=tries)
+                _log.warning("worker.waits", worker=pulse.name, reason=reason, tries=tries)
+            pulse.wait_out(type(error).__name__)
             tries += 1
             pause = min(_LONGEST_PAUSE, pause * 2 or 0.05)
             await asyncio.sleep(pause)
         else:
             if pause:
-                _log.info("worker.goes_on", worker=name)
+                _log.info("worker.goes_on", worker=pulse.name)
+                pulse.wait_out(None)
             pause, tries = 0.0, 0
             await idle()
 

@@ -80,6 +80,10 @@ class Relay:
         self._seen: dict[int, Snapshot] = {}
         self._verify_every = verify_every
         self._told = told
+        self.appended = 0
+        """Events, since the start."""
+        self.lost = 0
+        """Comparisons: another relay was faster, or Redis is not what it was."""
         self._verified_at = time.monotonic()
 
     async def run_once(self) -> bool:
@@ -192,11 +196,14 @@ class Relay:
             if done:
                 self._cursors[plan.append.partition] = plan.append.cursor, plan.cursor
                 self._seen[plan.append.partition] = plan.cursor.snapshot
-                self._tell(plan.entries)
+                self._done(plan.entries)
+            else:
+                self.lost += 1
             more |= not done or plan.cursor.page is not None
         return more
 
-    def _tell(self, entries: list[Entry]) -> None:
+    def _done(self, entries: list[Entry]) -> None:
+        self.appended += len(entries)
         if self._told is not None:
             for entry in entries:
                 self._told(entry.envelope)

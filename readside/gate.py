@@ -21,6 +21,9 @@ from readside.projection import Command, Happened
 APPLIED, DUPLICATE, PARKED, POISON = 1, 0, 2, 3
 """What the gate answers for an event; below zero it is a hole, -1 - the version the user has."""
 
+FILLED = 4
+"""An event that was missing, and came from the log: counted beside what it came to."""
+
 BATCH = 250
 """The most events of one call, so that a call stops Redis for a few milliseconds at most."""
 
@@ -114,7 +117,7 @@ class Gate:
             await self._park(early, have + 1)
             return Counter()
         _log.info("gate.hole_filled", user_id=str(early.user_id), events=len(missing))
-        return await self._replay(missing, publish)
+        return await self._replay(missing, publish) + Counter({FILLED: len(missing)})
 
     async def _replay(self, missing: list[Envelope], publish: bool) -> Counter[int]:
         """Events of one user, in as many calls as it takes; nobody is shown the user between two of them."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -26,6 +27,8 @@ from readside.keys import Keys, Partition
 from readside.rebuild import Rebuild
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from redis.asyncio import Redis
 
     from readside.gate import Project, Told
@@ -63,12 +66,16 @@ class Projector:
         projections: tuple[Project, ...],
         fingerprint: str,
         told: Told | None = None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         """Both clients decode replies; `reader` may wait in a read for as long as `run_once` is told to.
 
-        `told` is called with each event that has been applied.
+        `told` is called with each event that has been applied, `beat` for each page of a rebuild.
         """
+        self.outcomes: Counter[int] = Counter()
+        """How many events came to what, since the start: see readside.gate."""
         self._told = told
+        self._beat = beat
         self._redis = redis
         self._reader = reader
         self._history = history
@@ -133,7 +140,7 @@ class Projector:
             return None
         renewing = asyncio.create_task(self._renew())
         try:
-            if await self._rebuild.run_once(keys, CONSUMER, self._mine):
+            if await self._rebuild.run_once(keys, CONSUMER, self._still_mine):
                 self._retired_at = -_RETIRE_EVERY  # what it replaces may be void, or forgotten
                 return keys
         finally:
@@ -182,6 +189,7 @@ class Projector:
             [delivery for entry in found if (delivery := await self._open(gate, *entry))],
             publish=True,
         )
+        self.outcomes += outcomes
         if found:
             _log.debug("projector.batch", partition=self._partition.number, outcomes=dict(outcomes))
         return len(found)
@@ -217,6 +225,11 @@ class Projector:
 
     def _gate_of(self, keys: Keys) -> Gate:
         return Gate(self._functions, self._history, keys, self._projections, self._told)
+
+    async def _still_mine(self) -> bool:
+        """Asked for each page of a rebuild."""
+        self._beat()
+        return await self._mine()
 
     async def _mine(self) -> bool:
         """Whether the lease is ours; it is only asked for again when a quarter of it is over."""

@@ -5,9 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from api.access.origin import check_get, forbidden, may_open_socket, names_this_machine
+from api.access.origin import (
+    check_get,
+    forbidden,
+    is_from_here,
+    may_open_socket,
+    names_this_machine,
+)
 from api.access.rate import Rate, neighbourhood
 from api.access.scopes import EVERYBODY, Caller
+from api.access.scopes import Scope as Allows
 from api.access.tokens import no_token, unauthenticated
 
 if TYPE_CHECKING:
@@ -45,6 +52,18 @@ class Access:
         """Whether a WebSocket is asked for by no page, by one of ours, or by one of an allowed origin."""
         here = not self.local or names_this_machine(headers)
         return here and may_open_socket(headers, self.origins)
+
+    async def check_insider(self, scope: Scope) -> None:
+        """Raises for whoever is neither on this machine nor has a token that may read."""
+        if is_from_here(scope):
+            return
+        if self.tokens is None:
+            raise forbidden("This is told on the machine itself alone; elsewhere, set HEALTH_PORT.")
+        caller = await self.tokens.caller(_authorization(scope["headers"]))
+        if not caller.known:
+            raise no_token()
+        if Allows.READ not in caller.scopes:
+            raise forbidden(f"The token does not allow {Allows.READ}.")
 
     async def by_header(self, scope: Scope) -> Caller:
         """Who sends an HTTP request; NOBODY if it has no token. Raises UNAUTHENTICATED."""

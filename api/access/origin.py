@@ -14,6 +14,8 @@ from api.errors import RequestError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from starlette.types import Scope
+
 PREFLIGHT: Final = frozenset(
     {
         b"graphql-preflight",
@@ -41,6 +43,13 @@ _SAME: Final = frozenset({b"same-origin", b"none"})
 
 _HERE: Final = re.compile(rb"(?:localhost|[0-9.]+|\[[0-9a-f:.]+\])(?::[0-9]+)?", re.IGNORECASE)
 
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
+
+_PROXIED: Final = frozenset(
+    {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via"}
+)
+"""What proxies add."""
+
 Headers = dict[bytes, bytes]
 
 
@@ -51,6 +60,13 @@ def names_this_machine(headers: Headers) -> bool:
     to the browser we are of the page's own origin then.
     """
     return _HERE.fullmatch(headers.get(b"host", b"localhost")) is not None
+
+
+def is_from_here(scope: Scope) -> bool:
+    """Whether a client on this machine asked for this machine, and no proxy asks for somebody else."""
+    headers: Headers = dict(scope["headers"])
+    host, _ = scope.get("client") or ("", 0)
+    return host in _LOOPBACK and names_this_machine(headers) and _PROXIED.isdisjoint(headers)
 
 
 def check_get(headers: Headers, allowed: Collection[str] = ()) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from time import perf_counter
@@ -37,6 +37,9 @@ MUTATIONS: Final = frozenset({OperationType.MUTATION})
 SUBSCRIPTIONS: Final = frozenset({OperationType.SUBSCRIPTION})
 ANY: Final = QUERIES | MUTATIONS | SUBSCRIPTIONS
 
+NOTHING: Final = "none"
+"""The kind of an operation that nobody could tell it from its document."""
+
 _NOT_HERE = {
     OperationType.MUTATION: ("A mutation must be sent with POST.", 405),
     OperationType.SUBSCRIPTION: (
@@ -66,15 +69,15 @@ class Executor:
         self, request: Request, allowed: frozenset[OperationType], caller: Caller = EVERYBODY
     ) -> Formatted:
         """The response to a query or a mutation. Raises RequestError if it gets no `data`."""
-        began = perf_counter()
+        began, kind = perf_counter(), NOTHING
         try:
             execution, cost = await self._admit(request, allowed, caller)
+            kind = execution.operation.operation.value
             response = await self._finish(execution)
         except RequestError as error:
-            tell(error.errors, caller, name=request.operation_name, since=began)
+            self._over(request, caller, kind, began, error.errors)
             raise
-        if "errors" in response:
-            tell(response["errors"], caller, name=request.operation_name, since=began)
+        self._over(request, caller, kind, began, response.get("errors", ()))
         return _with_cost(response, cost) if _wants_cost(request) else response
 
     def stream(
@@ -84,21 +87,57 @@ class Executor:
 
         Raises RequestError, at once or from the generator, if there is no `data`, or no more.
         """
-        began = perf_counter()
+        began, kind = perf_counter(), NOTHING
         try:
             execution, cost = self._build(request, allowed, caller)
         except RequestError as error:
             if self._rate is None or not error.well_formed:
-                tell(error.errors, caller, name=request.operation_name, since=began)
+                self._over(request, caller, kind, began, error.errors)
                 raise
             results, cost = _refused(error), 1
         else:
+            kind = execution.operation.operation.value
             results = self._results(execution, cost if _wants_cost(request) else None)
         if self._rate is not None:
             results = _paid(self._rate, caller, max(1, cost), results)
         if (left := caller.seconds_left) is not None:
             results = until(left, results)
-        return _told(results, request, caller, began)
+        return self._told(results, request, caller, kind, began)
+
+    async def _told(
+        self,
+        results: AsyncGenerator[Formatted, None],
+        request: Request,
+        caller: Caller,
+        kind: str,
+        began: float,
+    ) -> AsyncGenerator[Formatted, None]:
+        """The same results; the operation is over with the last one."""
+        errors: Sequence[Formatted] = ()
+        async with aclosing(results):
+            try:
+                async for result in results:
+                    errors = result.get("errors", ())
+                    yield result
+            except RequestError as error:
+                errors = error.errors
+                raise
+            finally:
+                self._over(request, caller, kind, began, errors)
+
+    def _over(
+        self,
+        request: Request,
+        caller: Caller,
+        kind: str,
+        began: float,
+        errors: Sequence[Formatted],
+    ) -> None:
+        """The log is told of an operation that failed, and whoever measures of each."""
+        if errors:
+            tell(errors, caller, name=request.operation_name, since=began)
+        code = errors[0]["extensions"]["code"] if errors else "ok"
+        self._context.measure(kind, code, perf_counter() - began)
 
     async def _admit(
         self, request: Request, allowed: frozenset[OperationType], caller: Caller
@@ -195,21 +234,6 @@ async def _paid(
         await rate.take(caller.account, cost)
         async for result in results:
             yield result
-
-
-async def _told(
-    results: AsyncGenerator[Formatted, None], request: Request, caller: Caller, began: float
-) -> AsyncGenerator[Formatted, None]:
-    """The same results; the log is told of those that failed."""
-    async with aclosing(results):
-        try:
-            async for result in results:
-                if "errors" in result:
-                    tell(result["errors"], caller, name=request.operation_name, since=began)
-                yield result
-        except RequestError as error:
-            tell(error.errors, caller, name=request.operation_name, since=began)
-            raise
 
 
 async def _source(execution: Execution[None]) -> AsyncIterable[object]:

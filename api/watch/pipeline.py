@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PATIENCE: Final = 1.5
+PATIENCE: Final = 1.0
 """Seconds that each store has to answer."""
 
 

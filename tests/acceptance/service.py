@@ -76,8 +76,7 @@ async def running(
     """The service with these roles, in this event loop, until it is left; its loops must not fall."""
     async with compose(settings, roles) as service:
         tasks = [asyncio.create_task(loop(), name=name) for name, loop in service.loops.items()]
-        assert service.app is not None
-        transport = httpx.ASGITransport(app=service.app)
+        transport = httpx.ASGITransport(app=service.apps[0])
         try:
             async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
                 client = Client(http)

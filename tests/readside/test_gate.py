@@ -9,7 +9,7 @@ import pytest
 
 from domain.events import OrderPlaced, UserCreated, UserEmailUpdated, UserId, UserRenamed
 from readside.functions import Gone
-from readside.gate import APPLIED, BATCH, DUPLICATE, Delivery
+from readside.gate import APPLIED, BATCH, DUPLICATE, FILLED, Delivery
 from readside.keys import Partition
 from readside.projections import users
 from tests.readside.contents import contents
@@ -51,7 +51,7 @@ async def test_a_duplicate_changes_nothing_at_all(told: Told) -> None:
 
 async def test_what_is_missing_is_fetched_from_the_log(told: Told) -> None:
     told.log.commit(STORY)
-    assert await deliver(told, 3) == {APPLIED: 3, DUPLICATE: 1}
+    assert await deliver(told, 3) == {APPLIED: 3, FILLED: 3, DUPLICATE: 1}
     assert await order_count(told) == 2
 
 

@@ -1,0 +1,205 @@
+"""What Prometheus is told of this process: what it did, counted as it did it, and how the pipeline is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from api.watch.pipeline import Look
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from domain.relay import Relay
+    from readside.projector import Projector
+
+T = TypeVar("T")
+
+_QUICK: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Seconds, the bounds of every histogram's buckets."""
+
+_TICK: Final = 0.25
+"""Seconds between two looks at how late the event loop is."""
+
+
+class Timed:
+    """Events of a kind and an outcome: how many, and how long those of a kind took."""
+
+    def __init__(self, registry: CollectorRegistry, what: str, kind: str, outcome: str) -> None:
+        self._total = Counter(
+            f"tandem_{what}s",
+            f"{what.capitalize()}s by {kind} and {outcome}.",
+            [kind, outcome],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            f"tandem_{what}_seconds",
+            f"How long {what}s took.",
+            [kind],
+            buckets=_QUICK,
+            registry=registry,
+        )
+        self._known: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+
+    def count(self, kind: str, outcome: str, seconds: float) -> None:
+        known = self._known.get((kind, outcome))
+        if known is None:  # finding them by their labels takes longer than counting
+            known = self._total.labels(kind, outcome), self._seconds.labels(kind)
+            self._known[kind, outcome] = known
+        known[0].inc()
+        known[1].observe(seconds)
+
+
+class Metrics:
+    """Of one process. The parts that it does not have are not told of."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self.registry = CollectorRegistry()
+        self._pool = pool
+        self.commands = Timed(self.registry, "command", "command", "outcome")
+        self.operations = Timed(self.registry, "operation", "kind", "code")
+        self.relay: Relay | None = None
+        self.projectors: list[Projector] = []
+        self._look: Look | None = None
+        self._late = Histogram(
+            "tandem_event_loop_delay_seconds",
+            "How much later than it should a timer of the event loop goes off.",
+            buckets=_QUICK,
+            registry=self.registry,
+        )
+        self.registry.register(self)
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+
+    async def sample(self) -> None:
+        """Looks at the event loop for ever."""
+        while True:
+            due = time.monotonic() + _TICK
+            await asyncio.sleep(_TICK)
+            self._late.observe(max(0.0, time.monotonic() - due))
+
+    def told(self, look: Look) -> bytes:
+        """In Prometheus's text format, with this look at the pipeline."""
+        self._look = look
+        return generate_latest(self.registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Prometheus asks this of a collector."""
+        if self._look is not None:
+            yield from _of_stores(self._look)
+            yield from _of_partitions(self._look)
+        if self.relay is not None:
+            yield _counter(
+                "relay_appended_events", "Events that this relay has appended.", self.relay.appended
+            )
+            yield _counter(
+                "relay_lost_comparisons",
+                "Appends that another relay was faster with.",
+                self.relay.lost,
+            )
+        if self.projectors:
+            yield _of_projectors(self.projectors)
+        yield _of_pool(self._pool)
+
+    def describe(self) -> list[Metric]:
+        """None in advance: what there is depends on what is looked at."""
+        return []
+
+
+_OUTCOMES: Final = {0: "duplicate", 1: "applied", 2: "parked", 3: "poison", 4: "filled"}
+"""readside.gate's, by their names; a filled one was missing in the stream and came from the log."""
+
+
+def _of_pool(pool: asyncpg.Pool) -> Metric:
+    told = GaugeMetricFamily(
+        "tandem_database_connections", "Of this process's pool.", labels=["state"]
+    )
+    told.add_metric(["idle"], pool.get_idle_size())
+    told.add_metric(["busy"], pool.get_size() - pool.get_idle_size())
+    return told
+
+
+def _of_projectors(projectors: Sequence[Projector]) -> Metric:
+    told = CounterMetricFamily(
+        "tandem_projector_events", "Events by what this process made of them.", labels=["outcome"]
+    )
+    for outcome, name in _OUTCOMES.items():
+        told.add_metric([name], sum(projector.outcomes[outcome] for projector in projectors))
+    return told
+
+
+def _of_stores(look: Look) -> Iterator[Metric]:
+    up = GaugeMetricFamily("tandem_store_up", "Whether a store answers.", labels=["store"])
+    up.add_metric(["postgresql"], look.writes is None)
+    up.add_metric(["redis"], look.reads is None)
+    yield up
+
+
+def _of_partitions(look: Look) -> Iterator[Metric]:
+    logs = [(str(one.number), one.backlog) for one in look.partitions if one.backlog is not None]
+    known = [(number, log) for number, log in logs if log.unpublished is not None]
+    models = [
+        (str(one.number), one.standing) for one in look.partitions if one.standing is not None
+    ]
+    yield _gauge(
+        "relay_unpublished_events",
+        "Events that are not in the stream, 1,000 at most.",
+        [(n, log.unpublished) for n, log in known],
+    )
+    yield _gauge(
+        "relay_unpublished_seconds",
+        "Age of the oldest of them, 0 if there is none.",
+        [(n, log.oldest or 0.0) for n, log in known],
+    )
+    yield _gauge(
+        "stream_entries", "Entries of the stream.", [(n, one.entries) for n, one in models]
+    )
+    yield _gauge(
+        "projector_lag_events",
+        "Entries that are not applied.",
+        [(n, one.behind) for n, one in models],
+    )
+    yield _gauge(
+        "projector_lag_seconds",
+        "Age of the oldest of them, 0 if there is none.",
+        [(n, one.lag or 0.0) for n, one in models],
+    )
+    yield _gauge(
+        "read_model_served",
+        "Whether a generation serves.",
+        [(n, one.generation is not None) for n, one in models],
+    )
+    yield _gauge(
+        "read_model_building",
+        "Generations that do not serve.",
+        [(n, len(one.building)) for n, one in models],
+    )
+    yield _gauge("parked_users", "Users who are set aside.", [(n, one.parked) for n, one in models])
+    yield _gauge(
+        "lost_users", "Users who are to be made anew.", [(n, one.lost) for n, one in models]
+    )
+
+
+def _gauge(name: str, text: str, values: Sequence[tuple[str, float | None]]) -> Metric:
+    """By partition; one whose value is None is left out."""
+    told = GaugeMetricFamily(f"tandem_{name}", text, labels=["partition"])
+    for partition, value in values:
+        if value is not None:
+            told.add_metric([partition], value)
+    return told
+
+
+def _counter(name: str, text: str, value: int) -> Metric:
+    return CounterMetricFamily(f"tandem_{name}", text, value=value)
