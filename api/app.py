@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 
-from api import graphiql
+from api import graphiql, status
 from api.access.door import Access
 from api.access.headers import SecurityHeaders
 from api.access.origin import PREFLIGHT
@@ -51,7 +51,11 @@ def create_app(
             Route("/graphql", over_http),
             WebSocketRoute("/graphql", over_websocket),
             *([Route("/schema.graphql", _schema)] if context.introspection else []),
-            *(watch.routes(_insider(access)) if watch else [LIVEZ]),
+            *(
+                [*watch.routes(_insider(access)), *status.routes(watch, access)]
+                if watch
+                else [LIVEZ]
+            ),
             *(graphiql.routes() if access.graphiql else []),
         ],
         middleware=[Middleware(SecurityHeaders), *_cors(access)],

@@ -13,6 +13,7 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -51,6 +52,8 @@ class Timed:
             buckets=_QUICK,
             registry=registry,
         )
+        self.counted = 0
+        """Of all kinds and outcomes."""
         self._known: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
     def count(self, kind: str, outcome: str, seconds: float) -> None:
@@ -58,6 +61,7 @@ class Timed:
         if known is None:  # finding them by their labels takes longer than counting
             known = self._total.labels(kind, outcome), self._seconds.labels(kind)
             self._known[kind, outcome] = known
+        self.counted += 1
         known[0].inc()
         known[1].observe(seconds)
 
@@ -66,6 +70,7 @@ class Metrics:
     """Of one process. The parts that it does not have are not told of."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._pool = pool
         self.commands = Timed(self.registry, "command", "command", "outcome")

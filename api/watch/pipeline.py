@@ -11,9 +11,10 @@ import asyncpg
 import msgspec
 from redis.exceptions import RedisError
 
-from domain.backlog import Backlog, backlog
+from api.watch.shared import Shared
+from domain.backlog import Backlog, Latest, backlog, latest
 from domain.store import AWAY
-from readside.standing import Standing, standings
+from readside.standing import Standing, shown, standings
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -42,6 +43,14 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     partitions: list[PartitionLook]
 
 
+class Passing(msgspec.Struct, frozen=True):
+    """An event, and how far its user is in the read model."""
+
+    event: Latest
+    shown: int
+    """The version that readers are shown."""
+
+
 class Pipeline:
     """Looks when it is asked to; whoever asks within `fresh` seconds shares a look."""
 
@@ -59,17 +68,25 @@ class Pipeline:
         self._redis = redis
         self._partitions = partitions
         self._fingerprint = fingerprint
-        self._fresh = fresh
-        self._looking: asyncio.Task[Look] | None = None
-        self._begun = -fresh
+        self._look_at_it = Shared(self._look, fresh)
 
     async def look(self) -> Look:
         """Takes twice PATIENCE at most, and raises nothing of the stores."""
-        now = time.monotonic()
-        if self._looking is None or (self._looking.done() and now >= self._begun + self._fresh):
-            self._begun = now
-            self._looking = asyncio.create_task(self._look())
-        return await asyncio.shield(self._looking)
+        return await self._look_at_it.get()
+
+    async def latest(self, count: int) -> list[Passing]:
+        """The last events that happened, newest first; none if a store does not answer."""
+        found, _ = await _answer(latest(self._pool, self._partitions, count))
+        places = {one.number: one.standing for one in (await self.look()).partitions}
+        asked = [
+            (event.partition, standing.generation, event.user_id)
+            for event in found or ()
+            if (standing := places[event.partition]) and standing.generation
+        ]
+        versions, _ = await _answer(shown(self._redis, asked))
+        if found is None or versions is None or len(versions) < len(found):
+            return []
+        return [Passing(event, version) for event, version in zip(found, versions, strict=True)]
 
     async def _look(self) -> Look:
         found, reads = await _answer(standings(self._redis, self._partitions, self._fingerprint))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import tempfile
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -18,6 +20,12 @@ from tests.stores import PARTITIONS, fast_temp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+
+MISSING = (
+    "No page is tried in a browser, because there is no chromium on the PATH:"
+    " install it (Debian: apt install chromium)."
+)
 
 
 class Serve(Protocol):
@@ -47,3 +55,13 @@ def node() -> Iterator[Node]:
     # Not pytest's directory for us: its path is too long for the sockets that browsers make.
     with tempfile.TemporaryDirectory(prefix="tandem-clients-", dir=fast_temp()) as place:
         yield Node(Path(place), node_modules)
+
+
+@pytest.fixture
+def chromium() -> str:
+    """A developer may do without; CI installs it, in .ci/setup/browser.sh."""
+    if found := shutil.which("chromium"):
+        return found
+    if os.environ.get("CI") == "true":
+        pytest.fail(MISSING, pytrace=False)
+    pytest.skip(MISSING)

@@ -1,43 +1,9 @@
 // graphiql.mjs HOST:PORT CHROMIUM [PICTURE]: plays GraphiQL's example tabs as a newcomer does, and tells what was
 // to be seen, and all that the browser asked for or complained of meanwhile. No other host has an address.
-import { chromium } from "playwright-core";
+import { complaints, launch, observe, origins, workers } from "./browser.mjs";
 import "./deadline.mjs";
 
 const [address, executablePath, picture] = process.argv.slice(2);
-const STEP_MS = 20_000;
-const BROWSER = {
-  executablePath,
-  timeout: STEP_MS,
-  chromiumSandbox: false, // it cannot be had by root, and all pages are ours
-  args: [
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--no-first-run",
-    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
-  ],
-};
-
-const origins = new Set();
-const workers = new Set();
-const complaints = [];
-
-process.on("uncaughtException", (failure) => {
-  console.error(failure, complaints);
-  process.exit(1);
-});
-
-const observe = (page) => {
-  page.setDefaultTimeout(STEP_MS);
-  page.on("request", (request) => origins.add(new URL(request.url()).origin));
-  page.on("websocket", (socket) => origins.add(new URL(socket.url()).origin));
-  page.on("worker", (worker) => workers.add(/(\w+)-\w+\.js$/.exec(worker.url())[1]));
-  page.on("requestfailed", (request) => complaints.push(`${request.failure()?.errorText}: ${request.url()}`));
-  page.on("console", (line) => line.type() === "error" && complaints.push(`console: ${line.text()}`));
-  page.on("pageerror", (error) => complaints.push(`page: ${error.stack}`));
-};
 
 const open = async (context) => {
   const page = await context.newPage();
@@ -70,7 +36,7 @@ const shown = async (page, field, version) => {
   return value.jsonValue();
 };
 
-const browser = await chromium.launch(BROWSER);
+const browser = await launch(executablePath);
 const context = await browser.newContext({ viewport: { width: 1400, height: 1000 } });
 context.on("page", observe);
 

@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from typing import TYPE_CHECKING
-
-import pytest
 
 if TYPE_CHECKING:
     from tests.clients.conftest import Serve
     from tests.clients.node import Node
-
-MISSING = (
-    "GraphiQL is not tried in a browser, because there is no chromium on the PATH:"
-    " install it (Debian: apt install chromium)."
-)
-
-
-@pytest.fixture
-def chromium() -> str:
-    """A developer may do without; CI installs it, in .ci/setup/browser.sh."""
-    if found := shutil.which("chromium"):
-        return found
-    if os.environ.get("CI") == "true":
-        pytest.fail(MISSING, pytrace=False)
-    pytest.skip(MISSING)
 
 
 async def test_a_newcomer_plays_the_tabs_and_the_browser_asks_nobody_else_and_complains_of_nothing(

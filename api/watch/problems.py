@@ -1,0 +1,78 @@
+"""What is wrong with the pipeline, by one look at it, and what to do: for people, on a page or a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Literal
+
+import msgspec
+
+from api.watch.pipeline import Look
+
+Part = Literal["writes", "relay", "projector", "reads"]
+"""In the order in which an event passes them."""
+
+SLOW: Final = 1.0
+BAD: Final = 5.0
+"""Seconds that an event may wait at one place before somebody should look."""
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    part: Part
+    grave: bool
+    """Whether something stands still, rather than being slow."""
+    sentence: str
+
+
+def problems(look: Look) -> list[Problem]:
+    """The first of them is where to look first."""
+    found = [*_stores(look), *_relay(look), *_projectors(look), *_set_aside(look)]
+    return sorted(found, key=lambda problem: not problem.grave)
+
+
+def unserved(look: Look) -> list[int]:
+    """The partitions that no query is answered from."""
+    return [
+        one.number for one in look.partitions if one.standing and one.standing.generation is None
+    ]
+
+
+def _stores(look: Look) -> Iterator[Problem]:
+    if look.writes is not None:
+        sentence = f"PostgreSQL does not answer ({look.writes}): commands are refused."
+        yield Problem(part="writes", grave=True, sentence=sentence)
+    if look.reads is not None:
+        sentence = f"Redis does not answer ({look.reads}): queries are refused."
+        yield Problem(part="reads", grave=True, sentence=sentence)
+    if missing := unserved(look):
+        sentence = f"{_named(missing)} not served: see that a relay and a projector run."
+        yield Problem(part="reads", grave=True, sentence=sentence)
+
+
+def _relay(look: Look) -> Iterator[Problem]:
+    logs = [(one.backlog, one.number) for one in look.partitions if one.backlog]
+    waits = [(log.oldest, number) for log, number in logs if log.oldest is not None]
+    if waits and max(waits)[0] > SLOW:
+        seconds, number = max(waits)
+        sentence = f"Partition {number} has waited {seconds:.0f} s for a relay: see that one runs."
+        yield Problem(part="relay", grave=seconds > BAD, sentence=sentence)
+
+
+def _projectors(look: Look) -> Iterator[Problem]:
+    models = [(one.standing, one.number) for one in look.partitions if one.standing]
+    lags = [(model.lag, number) for model, number in models if model.lag is not None]
+    if lags and max(lags)[0] > SLOW:
+        seconds, number = max(lags)
+        sentence = f"Partition {number} is {seconds:.0f} s behind: see that a projector runs."
+        yield Problem(part="projector", grave=seconds > BAD, sentence=sentence)
+
+
+def _set_aside(look: Look) -> Iterator[Problem]:
+    parked = sum(one.standing.parked for one in look.partitions if one.standing)
+    if parked:
+        sentence = f"Users are set aside ({parked}): see `tandem parked list`."
+        yield Problem(part="projector", grave=True, sentence=sentence)
+
+
+def _named(numbers: list[int]) -> str:
+    return f"Partition {numbers[0]} is" if len(numbers) == 1 else f"{len(numbers)} partitions are"
