@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.events import Event, OrderId, UserId
+from domain.events import PERSONAL, Event, OrderId, UserId
 from domain.refusals import OrderNotFound, Refusal, UserNotFound, VersionConflict
 from domain.user import Order, User
 
@@ -40,14 +40,20 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
         """The id of what the command creates or changes."""
         raise NotImplementedError
 
-    def fingerprint(self) -> bytes:
-        """SHA-256 over the command's name and the values the client gave."""
+    def fingerprint(self, secret: UUID | None) -> bytes:
+        """A digest of the values the client gave, and behind it one of those that name a person.
+
+        The second is keyed with the user's secret: once that is erased, nobody can try names on it, and the
+        fingerprint without it, which is what None gives, is all that is still compared.
+        """
         values = msgspec.to_builtins(self)
         for field in (*self.generated, "idempotency_key"):
             del values[field]
-        return hashlib.sha256(
-            msgspec.json.encode([type(self).__name__, values], order="sorted")
-        ).digest()
+        personal = {field: values.pop(field) for field in PERSONAL if field in values}
+        bare = hashlib.sha256(_bytes([type(self).__name__, values])).digest()
+        if secret is None or not personal:
+            return bare
+        return bare + hashlib.blake2b(_bytes(personal), key=secret.bytes, digest_size=32).digest()
 
     def decide(self, user: User) -> Decision:
         """The events that this command causes, or why it is refused. No await, no clock, no I/O."""
@@ -94,3 +100,7 @@ class OrderCommand(Command, frozen=True, kw_only=True):
     def change(self, order: Order) -> Decision:
         """The decision about an order that exists."""
         raise NotImplementedError
+
+
+def _bytes(values: object) -> bytes:
+    return msgspec.json.encode(values, order="sorted")

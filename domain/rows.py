@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import msgspec
 
@@ -18,11 +20,13 @@ if TYPE_CHECKING:
 
 LOAD = """
     select u.*, o.id as order_id, o.status, o.total, o.placed_at, o.closed_at,
-           c.fingerprint, c.id as answer_id, c.user_id as answer_user_id, c.version as answer_version
-    from (select $1::uuid as user_id, $2::uuid as order_id, $3::text as key) as asked
+           c.fingerprint, c.id as answer_id, c.user_id as answer_user_id, c.version as answer_version,
+           a.secret as answer_secret
+    from (select $1::uuid as user_id, $2::uuid as order_id, $3::bytea as key) as asked
     left join orders o on o.id = asked.order_id
     left join users u on u.id = coalesce(asked.user_id, o.user_id)
     left join commands c on c.key = asked.key
+    left join users a on a.id = c.user_id
 """
 
 # Everything a command writes, in one statement, so in one round trip and one transaction. `written` comes
@@ -31,14 +35,15 @@ LOAD = """
 # address as taken.
 WRITE = """
     with created as (
-        insert into users (id, version, name, email, email_key, created_at, updated_at, erased_at)
+        insert into users (id, version, name, email, email_key, created_at, updated_at, erased_at, secret)
         select $1::uuid, $3::integer, $4::text, $5::text, $6::text, $7::timestamptz, $8::timestamptz,
-               $9::timestamptz
+               $9::timestamptz, $25::uuid
         where $2::integer = 0
         returning id
     ), changed as (
         update users
-        set version = $3, name = $4, email = $5, email_key = $6, updated_at = $8, erased_at = $9
+        set version = $3, name = $4, email = $5, email_key = $6, updated_at = $8, erased_at = $9,
+            secret = $25
         where id = $1 and version = $2
         returning id
     ), written as (
@@ -51,7 +56,7 @@ WRITE = """
         on conflict (id) do update set (status, closed_at) = (excluded.status, excluded.closed_at)
     ), remembered as (
         insert into commands (key, fingerprint, id, user_id, version, answered_at)
-        select $15::text, $16::bytea, $17::uuid, w.id, $3, $8 from written w where $15::text is not null
+        select $15::bytea, $16::bytea, $17::uuid, w.id, $3, $8 from written w where $15::bytea is not null
     ), blanked as (
         update events e
         set data = e.data || (select coalesce(jsonb_object_agg(field, ''), '{}')
@@ -73,10 +78,15 @@ REMEMBER = """
 """
 
 
+def unknown(user_id: UserId) -> User:
+    """A user not yet created."""
+    return User(id=user_id, secret=uuid4())
+
+
 def user_in(row: asyncpg.Record, user_id: UserId) -> User:
     """The user and the order of a LOAD; without a row of its own it is a user not yet created."""
     if row["id"] is None:
-        return User(id=user_id)
+        return unknown(user_id)
     return User(
         id=row["id"],
         name=row["name"],
@@ -85,6 +95,7 @@ def user_in(row: asyncpg.Record, user_id: UserId) -> User:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         erased_at=row["erased_at"],
+        secret=row["secret"],
         orders={} if row["order_id"] is None else {row["order_id"]: _order_in(row)},
     )
 
@@ -101,9 +112,12 @@ def _order_in(row: asyncpg.Record) -> Order:
 
 def earlier_in(row: asyncpg.Record, command: Command) -> Answer | Refusal | None:
     """The answer that the command's idempotency key had before, if it had one."""
-    if row["fingerprint"] is None:
+    kept = row["fingerprint"]
+    if kept is None:
         return None
-    if row["fingerprint"] != command.fingerprint():
+    asked = command.fingerprint(row["answer_secret"])
+    # One is shorter once the user is erased, or if it is from before they were keyed.
+    if kept[: len(asked)] != asked[: len(kept)]:
         return IdempotencyKeyReused()
     return Answer(id=row["answer_id"], user_id=row["answer_user_id"], version=row["answer_version"])
 
@@ -121,7 +135,6 @@ def to_write(
     """The arguments of a WRITE: the user's rows as they shall be, and the events that made them so."""
     orders = [order for order in after.orders.values() if before.orders.get(order.id) != order]
     encoded = [encode(event) for event in events]
-    key = command.idempotency_key
     return (
         after.id,
         before.version,
@@ -137,8 +150,8 @@ def to_write(
         [order.total for order in orders],
         [order.placed_at for order in orders],
         [order.closed_at for order in orders],
-        key,
-        command.fingerprint() if key else None,
+        key_digest(command.idempotency_key),
+        command.fingerprint(before.secret) if command.idempotency_key else None,
         command.subject,
         PERSONAL,
         partition_of(after.id, partitions),
@@ -147,9 +160,16 @@ def to_write(
         [tag for tag, _, _ in encoded],
         [schema for _, schema, _ in encoded],
         [data for _, _, data in encoded],
+        after.secret,
     )
 
 
-def to_remember(key: str, command: Command, answer: Answer, now: datetime) -> tuple[object, ...]:
+def to_remember(command: Command, user: User, answer: Answer, now: datetime) -> tuple[object, ...]:
     """The arguments of a REMEMBER."""
-    return key, command.fingerprint(), answer.id, answer.user_id, answer.version, now
+    key, fingerprint = key_digest(command.idempotency_key), command.fingerprint(user.secret)
+    return key, fingerprint, answer.id, answer.user_id, answer.version, now
+
+
+def key_digest(key: str | None) -> bytes | None:
+    """What is kept of an idempotency key: clients make them up of anything, addresses too."""
+    return None if key is None else hashlib.sha256(key.encode()).digest()

@@ -121,7 +121,7 @@ class Store:
         key = command.idempotency_key
         match command:
             case CreateUser(user_id=user_id) if first:
-                return User(id=user_id), None  # the id is new; its key is checked by the index
+                return rows.unknown(user_id), None  # the id is new; its key is checked by the index
             case CreateUser(user_id=user_id) | UserCommand(user_id=user_id):
                 row = await self._read(user_id, None, key)
                 return rows.user_in(row, user_id), rows.earlier_in(row, command)
@@ -141,7 +141,7 @@ class Store:
             after = evolve(after, event, now)
         answer = Answer(id=command.subject, user_id=user.id, version=after.version)
         if not events:
-            return await self._remember(command, answer, now)
+            return await self._remember(command, user, answer, now)
         arguments = rows.to_write(
             command,
             user,
@@ -162,10 +162,12 @@ class Store:
         _log.debug("command.carried_out", **facts)
         return answer
 
-    async def _remember(self, command: Command, answer: Answer, now: datetime) -> Answer:
+    async def _remember(
+        self, command: Command, user: User, answer: Answer, now: datetime
+    ) -> Answer:
         """Nothing had to change; the answer is kept all the same, so that its key is taken."""
-        if key := command.idempotency_key:
-            arguments = rows.to_remember(key, command, answer, now)
+        if command.idempotency_key:
+            arguments = rows.to_remember(command, user, answer, now)
             await self._fetch(_UNKNOWN, rows.REMEMBER, *arguments)
         return answer
 
@@ -189,7 +191,7 @@ class Store:
     async def _read(
         self, user_id: UUID | None, order_id: UUID | None, key: str | None
     ) -> asyncpg.Record:
-        row = await self._fetch(_NOT_WRITTEN, rows.LOAD, user_id, order_id, key)
+        row = await self._fetch(_NOT_WRITTEN, rows.LOAD, user_id, order_id, rows.key_digest(key))
         assert row is not None  # the left joins always give one row
         return row
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Literal, assert_never
+from uuid import UUID
 
 import msgspec
 
@@ -45,6 +46,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime | None = None
     updated_at: datetime | None = None
     erased_at: datetime | None = None
+    secret: UUID | None = None
+    """What the fingerprints of its commands are keyed with; None once erased."""
     orders: dict[OrderId, Order] = {}
 
     @property
@@ -69,7 +72,7 @@ def evolve(user: User, event: Event, at: datetime) -> User:
         case OrderCancelled(order_id=order_id):
             return _close(user, order_id, "CANCELLED", at)
         case UserErased():
-            return msgspec.structs.replace(user, name="", email="", erased_at=at)
+            return msgspec.structs.replace(user, name="", email="", erased_at=at, secret=None)
         case _:
             assert_never(event)
 

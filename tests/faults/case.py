@@ -10,7 +10,7 @@ import msgspec
 
 from tests.faults.evidence import Evidence, Logged
 from tests.faults.history import Called, History, Seen
-from tests.faults.model import BLANK, Personal, fold
+from tests.faults.model import BLANK, Personal, fold, kept
 
 Token = tuple[str, ...]
 """What an event is known by: its type, what it is about, and the value that its command gave."""
@@ -82,7 +82,7 @@ class Case:
     def row(self, attempts: list[Called]) -> dict[str, Any] | None:
         """Where the answer to a key is kept."""
         key = attempts[0].key
-        return None if key is None else self.evidence.commands.get(key)
+        return None if key is None else self.evidence.commands.get(kept(key))
 
     def may_have_effect(self, attempts: list[Called]) -> bool:
         """A key is kept together with the effect, so one that is not kept has had none."""

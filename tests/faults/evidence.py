@@ -26,7 +26,7 @@ _EVENTS = """
     select user_id::text, version, type, data, occurred_at, partition, position
     from events order by user_id, version, position
 """
-_COMMANDS = "select key, id, user_id, version from commands"
+_COMMANDS = "select encode(key, 'hex') as key, id, user_id, version from commands"
 
 # Two index ranges for each partition, however long the log is. A log restored from a dump holds numbers that
 # this server has not reached yet: those came by a rebuild.
@@ -58,7 +58,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     users: dict[str, dict[str, Any]]
     orders: dict[str, dict[str, Any]]
     commands: dict[str, dict[str, Any]]
-    """Rows by id, or by key."""
+    """Rows by id, or by the hexadecimal SHA-256 of the key."""
     partitions: int
     keys: dict[str, Any]
     """Every key of Tandem in Redis, with its value; of a stream its length."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 from zlib import crc32
@@ -30,6 +31,11 @@ SHARED = ("users", "emails", "email-of", "customers")
 
 REMEMBERED = 100
 """Versions of a user that are kept for whoever watches it."""
+
+
+def kept(key: str) -> str:
+    """What the write model keeps of an idempotency key."""
+    return sha256(key.encode()).hexdigest()
 
 
 class State(msgspec.Struct, frozen=True):

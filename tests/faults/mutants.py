@@ -127,7 +127,7 @@ def acknowledge_before_applying() -> None:
 def no_idempotency_row() -> None:
     """What was answered to a key is not remembered."""
     rows.WRITE = _cut(
-        rows.WRITE, "where $15::text is not null", "where $15::text is null and false"
+        rows.WRITE, "where $15::bytea is not null", "where $15::bytea is null and false"
     )
 
 

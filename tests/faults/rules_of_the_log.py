@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.faults.case import Case, Place, Token, asked, token_of, told
 from tests.faults.history import Called
-from tests.faults.model import BLANK, Story, partition_of
+from tests.faults.model import BLANK, Story, kept, partition_of
 
 PERSONAL = ("name", "email")
 
@@ -108,8 +108,8 @@ def nothing_twice(case: Case) -> Iterator[str]:
         if number > may[token]:
             unknown = f"{may[token]} commands of unknown outcome"
             yield f"there are {number} events like {token}, which are blanked, and {unknown}"
-    for key in case.evidence.commands.keys() - case.groups.keys():
-        yield f"the key {key!r} has a row in commands, and nobody sent it"
+    for digest in case.evidence.commands.keys() - set(map(kept, case.groups)):
+        yield f"the key of digest {digest} has a row in commands, and nobody sent it"
 
 
 def _unknown(token: Token) -> Token:

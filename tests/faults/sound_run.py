@@ -11,6 +11,7 @@ from readside.keys import POINTER, Keys, Partition
 from tests.faults.checker import Violation, check
 from tests.faults.evidence import Evidence, Logged, fingerprint
 from tests.faults.history import Called, History, Row, Seen, Watched
+from tests.faults.model import kept
 
 ALICE, BOB = "01a209c1-d957-77bb-948a-8ffd6764b693", "01a209c1-e291-722a-b928-28e240c81feb"
 ORDER = "01a209c9-828b-7f7d-bcc1-2ec48fa8bb68"
@@ -121,7 +122,7 @@ class Run:
             events=self.events,
             users=self.users,
             orders=self.orders,
-            commands=self.commands,
+            commands={kept(key): row for key, row in self.commands.items()},
             partitions=1,
             keys=self.keys,
             groups=self.groups,
