@@ -2,11 +2,17 @@
 -- Everything that must be atomic in Redis. All keys of a call carry the hash tag of one partition.
 -- Names end in a hash of this file, so that two versions of the code can run side by side.
 
+-- What an entry holds that erases a user: until a generation has read it, it knows who that was.
+local ERASES = '"type":"UserErased"'
+
 -- The stream's door: entries and cursor move together, and only from the cursor the relay has read.
--- KEYS stream, cursor   ARGV expected cursor, new cursor, entries...   -> 1 done, 0 the cursor is another
+-- KEYS stream, cursor, erased   ARGV expected cursor, new cursor, entries...   -> 1 done, 0 the cursor is another
 local function append(keys, args)
   if (redis.call('GET', keys[2]) or '') ~= args[1] then return 0 end
-  for i = 3, #args do redis.call('XADD', keys[1], '*', 'e', args[i]) end
+  for i = 3, #args do
+    local id = redis.call('XADD', keys[1], '*', 'e', args[i])
+    if string.find(args[i], ERASES, 1, true) then redis.call('SET', keys[3], id) end
+  end
   redis.call('SET', keys[2], args[2])
   return 1
 end
@@ -33,6 +39,24 @@ local function named(flat)
   local found = {}
   for i = 1, #flat, 2 do found[flat[i]] = flat[i + 1] end
   return found
+end
+
+-- Forget what every group has acknowledged, and nothing else.
+local function trim(stream)
+  local safe
+  for _, group in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+    local info = named(group)
+    local time, number
+    if info.pending > 0 then
+      time, number = string.match(redis.call('XPENDING', stream, info.name)[2], '(%d+)-(%d+)')
+    else
+      time, number = string.match(info['last-delivered-id'], '(%d+)-(%d+)')
+      number = string.format('%.0f', tonumber(number) + 1)
+    end
+    local before = safe and (tonumber(time) < safe[1] or (tonumber(time) == safe[1] and tonumber(number) < safe[2]))
+    if not safe or before then safe = {tonumber(time), tonumber(number), time .. '-' .. number} end
+  end
+  if safe then redis.call('XTRIM', stream, 'MINID', safe[3]) end
 end
 
 -- A new generation, whose group starts behind everything that is in the stream by now.
@@ -124,7 +148,10 @@ local function whole(keys, args)
     if key and not as_recorded(keys[3], key) then return void(keys[2], args[1]) end
   end
   local left, missed = backlog(keys[1], args[1], keys[3])
-  if left and missed == 0 then return 1 end
+  if left and missed == 0 then
+    trim(keys[1]) -- whoever held back the stream may be gone since
+    return 1
+  end
   if left then redis.call('XGROUP', 'DESTROY', keys[1], args[1]) end
   return gone()
 end
@@ -190,13 +217,14 @@ end
 -- The version gate, for one event: user, gate key, version, type, channel or '', commands, reason or '', until.
 -- A reason says that this event cannot be projected. A user who is made anew is not shown before the version
 -- `until`, and counts as lost: so that it will be made anew again if nobody brings the rest.
+-- The `last` event of a user, an erasure, needs none before it: also of whoever is set aside nothing is left.
 local function gate(parked, counters, lost, watched, event)
-  local user, key, version, _, channel, commands, reason, till = unpack(event)
-  if redis.call('HEXISTS', parked, user) == 1 then return PARKED end
+  local user, key, version, _, channel, commands, reason, till, last = unpack(event)
+  if not last and redis.call('HEXISTS', parked, user) == 1 then return PARKED end
   local found = redis.call('HMGET', key, 'version', 'until')
   local have, hidden = tonumber(found[1] or '0'), math.max(tonumber(found[2] or '0'), till)
   if version <= have then return DUPLICATE end
-  if version > have + 1 then return -1 - have end
+  if version > have + 1 and not last then return -1 - have end
   if reason ~= '' then return set_aside(parked, event, reason) end
   for _, command in ipairs(commands) do watch(counters, watched, user, command) end
   for _, command in ipairs(commands) do
@@ -214,27 +242,10 @@ local function gate(parked, counters, lost, watched, event)
     redis.call('HDEL', key, 'until')
     redis.call('SREM', lost, user)
   end
-  redis.call('HINCRBY', counters, 'applied', 1)
+  if last then redis.call('HDEL', parked, user) end
+  redis.call('HINCRBY', counters, 'applied', version - have)
   if channel ~= '' then redis.call('PUBLISH', channel, version) end
   return APPLIED
-end
-
--- Forget what every group has acknowledged, and nothing else.
-local function trim(stream)
-  local safe
-  for _, group in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
-    local info = named(group)
-    local time, number
-    if info.pending > 0 then
-      time, number = string.match(redis.call('XPENDING', stream, info.name)[2], '(%d+)-(%d+)')
-    else
-      time, number = string.match(info['last-delivered-id'], '(%d+)-(%d+)')
-      number = string.format('%.0f', tonumber(number) + 1)
-    end
-    local before = safe and (tonumber(time) < safe[1] or (tonumber(time) == safe[1] and tonumber(number) < safe[2]))
-    if not safe or before then safe = {tonumber(time), tonumber(number), time .. '-' .. number} end
-  end
-  if safe then redis.call('XTRIM', stream, 'MINID', safe[3]) end
 end
 
 -- Events through the gate, in the order given; whatever needs no more attention is acknowledged and trimmed.

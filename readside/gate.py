@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 
-from domain.events import Envelope, UserId
+from domain.events import Envelope, UserErased, UserId
 from readside.functions import Functions
 from readside.history import History
 from readside.keys import Keys
@@ -178,7 +178,8 @@ class Gate:
         user = str(delivery.envelope.user_id)
         kind = delivery.envelope.type
         key = self.keys.user(user)
-        event = (user, key, version, kind, channel, commands, reason, delivery.until)
+        last = kind == UserErased.__name__
+        event = (user, key, version, kind, channel, commands, reason, delivery.until, last)
         return msgspec.Raw(_pack((delivery.entry, event)))
 
     def _commands(self, envelope: Envelope) -> list[Command]:

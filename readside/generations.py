@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 RETIRE_AFTER = 600
 """Seconds without a reader of its group after which a generation is removed, unless told otherwise."""
 
+FORGET_AFTER = 30
+"""The same, for one that has not read that somebody was erased: it still knows who that was."""
+
 
 def fingerprint(modules: Sequence[ModuleType]) -> str:
     """What the projections do, as 12 hexadecimal digits, the same on every Python.
@@ -52,6 +55,12 @@ def _generation_of(key: str, partition: Partition) -> str | None:
     """The generation a key belongs to; None for those that outlive every generation."""
     name, _, rest = key.removeprefix(f"{partition.prefix}:").partition(":")
     return name if rest and name != OWNER else None
+
+
+def _place(entry: str) -> tuple[int, int]:
+    """Where an entry stands in its stream."""
+    time, number = entry.split("-")
+    return int(time), int(number)
 
 
 async def entries(
@@ -112,11 +121,13 @@ class Generations:
     async def retire(self, keep: Keys, *, after: float = RETIRE_AFTER) -> int:
         """Removes generations that nobody has read for `after` seconds; answers how many."""
         fields: Any = await self._redis.hgetall(self._partition.generations)
+        erased: Any = await self._redis.get(self._partition.erased)
         removed = 0
         for name in fields:
             if name.startswith(POINTER) or name == keep.generation:
                 continue
-            if fields[name] == "void" or await self._idle(name) > after:
+            patience = FORGET_AFTER if await self._remembers(name, erased or "0-0") else after
+            if fields[name] == "void" or await self._idle(name) > patience:
                 await self.remove(Keys(self._partition, name))
                 removed += 1
         return removed
@@ -173,6 +184,17 @@ class Generations:
         except ResponseError:  # there is no stream
             return []
         return groups
+
+    async def _remembers(self, name: str, erased: str) -> bool:
+        """Whether a generation has not come to the entry `erased` yet, which took somebody away."""
+        for group in await self._groups():
+            if group["name"] != name:
+                continue
+            if not group["pending"]:
+                return _place(str(group["last-delivered-id"])) < _place(erased)
+            pending: Any = await self._redis.xpending(self._partition.stream, name)
+            return pending["min"] is not None and _place(pending["min"]) <= _place(erased)
+        return False
 
     async def _idle(self, name: str) -> float:
         """Seconds since anybody read for this generation."""

@@ -37,6 +37,11 @@ class Partition(msgspec.Struct, frozen=True):
         return f"{self.prefix}:cursor"
 
     @property
+    def erased(self) -> str:
+        """The last entry of the stream that erased somebody."""
+        return f"{self.prefix}:erased"
+
+    @property
     def generations(self) -> str:
         """A hash: generation -> live or void; serving:<fingerprint> -> the generation readers use."""
         return f"{self.prefix}:generations"

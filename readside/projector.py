@@ -46,7 +46,7 @@ _RELAY_BEGINS = 0.05
 _MEND_EVERY = 1.0
 """Seconds between looks for what was lost."""
 
-_RETIRE_EVERY = 60.0
+_RETIRE_EVERY = 10.0
 """Seconds between looks for generations that nobody reads any more."""
 
 _log = structlog.get_logger(__name__)

@@ -54,5 +54,7 @@ class RedisStream:
 def _call(append: Append) -> Call:
     keys = Partition(append.partition)
     return Call(
-        "append", [keys.stream, keys.cursor], [append.expected, append.cursor, *append.entries]
+        "append",
+        [keys.stream, keys.cursor, keys.erased],
+        [append.expected, append.cursor, *append.entries],
     )

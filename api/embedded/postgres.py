@@ -32,6 +32,7 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
+    "log_error_verbosity": "terse",  # the details of an error quote values, such as an address that is taken
     "jit": "off",
     "max_logical_replication_workers": "0",
 }

@@ -74,7 +74,11 @@ def no_orphans(case: Case) -> Iterator[str]:
     """Every key belongs to a generation that is known, so that it will be removed with it."""
     places = [Partition(number) for number in range(case.evidence.partitions)]
     known = {place.prefix: case.evidence.keys.get(place.generations, {}) for place in places}
-    apart = {key for place in places for key in (place.stream, place.cursor, place.generations)}
+    apart = {
+        key
+        for place in places
+        for key in (place.stream, place.cursor, place.erased, place.generations)
+    }
     for key in case.evidence.keys.keys() - apart:
         tandem, tag, name = [*key.split(":", 3), "", ""][:3]
         if f"{tandem}:{tag}" not in known:
