@@ -35,6 +35,7 @@ from readside.keys import WAKE
 from readside.models import FINGERPRINT, PROJECTIONS
 from readside.projector import Projector
 from readside.reader import Reads
+from readside.share import SAY_EVERY, Share
 from readside.stream import RedisStream
 
 if TYPE_CHECKING:
@@ -200,6 +201,10 @@ async def _add_projectors(
 ) -> None:
     redis = await stack.enter_async_context(drivers.redis_for_functions(settings))
     streams = await stack.enter_async_context(drivers.redis_for_streams(settings))
+    share = Share(redis, _fingerprint(settings), settings.partitions)
+    stack.push_async_callback(share.leave)
+    joined = watch.pulse(Role.PROJECTOR, "share")
+    service.loops["share"] = lambda: forever(joined, share.run_once, _until_the_next_word)
     for partition in range(settings.partitions):
         pulse = watch.pulse(Role.PROJECTOR, f"projector-{partition}")
         projector = Projector(
@@ -211,6 +216,7 @@ async def _add_projectors(
             fingerprint=_fingerprint(settings),
             told=follower("applied", settings),
             beat=pulse.beat,
+            share=share,
         )
         watch.metrics.projectors.append(projector)
         service.loops[pulse.name] = _projecting(projector, pulse)
@@ -226,6 +232,10 @@ def _projecting(projector: Projector, pulse: Pulse) -> Callable[[], Coroutine[An
             )
 
     return run
+
+
+async def _until_the_next_word() -> None:
+    await asyncio.sleep(SAY_EVERY)
 
 
 async def _refuse_eviction(settings: Settings) -> None:

@@ -105,7 +105,7 @@ async def redis_for_reads(settings: Settings) -> AsyncIterator[Redis]:
 @asynccontextmanager
 async def redis_for_functions(settings: Settings) -> AsyncIterator[Redis]:
     """No retry: what a lost reply means is decided by whoever called."""
-    async with _redis(settings, settings.partitions + 2, 5.0, 0) as redis:
+    async with _redis(settings, settings.partitions + 3, 5.0, 0) as redis:
         yield redis
 
 

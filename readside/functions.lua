@@ -339,6 +339,23 @@ local function standing(keys, args)
 end
 
 redis.register_function{function_name='standing_VERSION', callback=standing, flags={'no-writes'}}
+-- Which processes are there, by Redis' own clock. One that the clock was set back from is not there either.
+-- KEYS projectors   ARGV me, milliseconds   -> the names of all
+local function join(keys, args)
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  redis.call('ZREMRANGEBYSCORE', keys[1], '-inf', now)
+  redis.call('ZREMRANGEBYSCORE', keys[1], '(' .. now + args[2], '+inf')
+  redis.call('ZADD', keys[1], now + args[2], args[1])
+  redis.call('PEXPIRE', keys[1], args[2])
+  return redis.call('ZRANGE', keys[1], 0, -1)
+end
+
+-- KEYS projectors   ARGV me
+local function leave(keys, args)
+  return redis.call('ZREM', keys[1], args[1])
+end
+
 redis.register_function('append_VERSION', append)
 redis.register_function('begin_VERSION', begin)
 redis.register_function('build_VERSION', build)
@@ -348,3 +365,5 @@ redis.register_function('apply_VERSION', apply)
 redis.register_function('forget_VERSION', forget)
 redis.register_function('lease_VERSION', lease)
 redis.register_function('release_VERSION', release)
+redis.register_function('join_VERSION', join)
+redis.register_function('leave_VERSION', leave)

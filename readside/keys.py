@@ -10,6 +10,11 @@ WAKE = "tandem:wake"
 """The channel on which a command tells a relay in another process which partition has news."""
 
 
+def projectors(fingerprint: str) -> str:
+    """A sorted set: the processes that project with this code, by when they count no more."""
+    return f"tandem:projectors:{fingerprint}"
+
+
 POINTER = "serving:"
 """How the fields of `generations` begin that say which generation serves; functions.lua knows it too."""
 

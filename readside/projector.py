@@ -25,6 +25,7 @@ from readside.generations import Generations, entries
 from readside.history import History
 from readside.keys import Keys, Partition
 from readside.rebuild import Rebuild
+from readside.share import Share
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,13 +68,16 @@ class Projector:
         fingerprint: str,
         told: Told | None = None,
         beat: Callable[[], None] = lambda: None,
+        share: Share | None = None,
     ) -> None:
         """Both clients decode replies; `reader` may wait in a read for as long as `run_once` is told to.
 
-        `told` is called with each event that has been applied, `beat` for each page of a rebuild.
+        `told` is called with each event that has been applied, `beat` for each page of a rebuild; `share` says
+        whether we may work.
         """
         self.outcomes: Counter[int] = Counter()
         """How many events came to what, since the start: see readside.gate."""
+        self._share = share
         self._told = told
         self._beat = beat
         self._redis = redis
@@ -85,7 +89,7 @@ class Projector:
         self._generations = Generations(redis, self._partition, fingerprint)
         self._rebuild = Rebuild(redis, history, self._generations, self._gate_of, self._consume)
         self._owner = self._partition.owner(fingerprint)
-        self._me = secrets.token_hex(8)
+        self._me = share.me if share is not None else secrets.token_hex(8)
         self._leased_at = -LEASE
         self._retired_at = -_RETIRE_EVERY
         self._mended_at = -_MEND_EVERY
@@ -102,7 +106,7 @@ class Projector:
         if self._retiring is not None:
             self._retiring.cancel()
         with suppress(RedisError, OSError):  # it ends by itself
-            await self._functions.call("release", [self._owner], self._me)
+            await self._give_back()
 
     async def run_once(self, *, wait: float = 0.0) -> int:
         """One batch, or a whole rebuild; answers how many entries it had. Waits `wait` seconds for work."""
@@ -140,7 +144,8 @@ class Projector:
             return None
         renewing = asyncio.create_task(self._renew())
         try:
-            if await self._rebuild.run_once(keys, CONSUMER, self._still_mine):
+            # To the end, though our share may shrink meanwhile: another would have to begin anew.
+            if await self._rebuild.run_once(keys, CONSUMER, self._still_leased):
                 self._retired_at = -_RETIRE_EVERY  # what it replaces may be void, or forgotten
                 return keys
         finally:
@@ -153,7 +158,7 @@ class Projector:
         while True:
             await asyncio.sleep(LEASE / 4)
             with suppress(RedisError, OSError):
-                await self._mine()
+                await self._leased()
 
     async def _mend(self, gate: Gate) -> None:
         """Now and then: looks whether anything was lost, and makes users anew whom readers missed."""
@@ -226,12 +231,30 @@ class Projector:
     def _gate_of(self, keys: Keys) -> Gate:
         return Gate(self._functions, self._history, keys, self._projections, self._told)
 
-    async def _still_mine(self) -> bool:
+    async def _still_leased(self) -> bool:
         """Asked for each page of a rebuild."""
         self._beat()
-        return await self._mine()
+        return await self._leased()
 
     async def _mine(self) -> bool:
+        """Whether we are to work on the partition, and have it; gives back what is above our share."""
+        if self._share is None:
+            return await self._leased()
+        number = self._partition.number
+        if self._share.wants(number) and await self._leased():
+            self._share.took(number)
+            if self._share.wants(number):  # others of this process may have had the room meanwhile
+                return True
+        if self._leased_at > -LEASE:
+            await self._give_back()
+        self._share.lost(number)
+        return False
+
+    async def _give_back(self) -> None:
+        await self._functions.call("release", [self._owner], self._me)
+        self._leased_at = -LEASE
+
+    async def _leased(self) -> bool:
         """Whether the lease is ours; it is only asked for again when a quarter of it is over."""
         if time.monotonic() < self._leased_at + LEASE / 4:
             return True

@@ -105,7 +105,7 @@ async def test_two_projectors_at_once_do_no_harm(
 
     both = [world.projector(), world.projector()]
     for projector in both:
-        monkeypatch.setattr(projector, "_mine", always)
+        monkeypatch.setattr(projector, "_leased", always)
     for number in range(40):
         for user in (ALICE, BOB):
             world.commit(user, CREATED if number == 0 else placed(number))
@@ -132,7 +132,7 @@ async def test_two_projectors_that_take_over_at_once_agree_on_what_is_known(
     await world.relay()
     both = [world.projector(), world.projector()]
     for projector in both:
-        monkeypatch.setattr(projector, "_mine", always)
+        monkeypatch.setattr(projector, "_leased", always)
     await asyncio.gather(*(projector.run_once() for projector in both))
     world.commit(ALICE, placed(2))
     await world.settle(*both)
@@ -150,7 +150,7 @@ async def test_of_two_that_built_at_once_whoever_goes_on_takes_up_what_serves(
     await world.relay()
     both = [world.projector(), world.projector()]
     for projector in both:
-        monkeypatch.setattr(projector, "_mine", always)
+        monkeypatch.setattr(projector, "_leased", always)
     await asyncio.gather(*(projector.run_once() for projector in both))
     for projector in both:  # one of them has built what does not serve
         world.commit(ALICE, placed(1))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from readside.gate import Project
     from readside.keys import Keys
+    from readside.share import Share
 
 
 class World:
@@ -47,6 +48,7 @@ class World:
         *,
         projections: tuple[Project, ...] = PROJECTIONS,
         fingerprint: str = FINGERPRINT,
+        share: Share | None = None,
     ) -> Projector:
         return Projector(
             self.redis,
@@ -55,6 +57,7 @@ class World:
             partition,
             projections=projections,
             fingerprint=fingerprint,
+            share=share,
         )
 
     async def settle(self, *projectors: Projector) -> None:

@@ -1,0 +1,118 @@
+"""Partitions are shared by all projectors of the same code, and none is left when one has gone."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from readside import share as sharing
+from readside.keys import projectors
+from readside.share import Share, fair
+from tests.readside.world import World
+
+
+@pytest.mark.parametrize(
+    ("partitions", "members", "fairly"),
+    [(8, 1, [8]), (8, 3, [3, 3, 2]), (8, 8, [1] * 8), (5, 4, [2, 1, 1, 1]), (2, 3, [1, 1, 0])],
+)
+def test_the_shares_differ_by_one_at_most_and_add_up(
+    partitions: int, members: int, fairly: list[int]
+) -> None:
+    names = [f"member {number}" for number in range(members)]
+    assert [fair(partitions, names, name) for name in names] == fairly
+
+
+def taken(share: Share, *partitions: int) -> list[int]:
+    """Takes what is wanted of these; answers what is kept of them."""
+    for partition in partitions:
+        if share.wants(partition):
+            share.took(partition)
+    return [partition for partition in partitions if share.wants(partition)]
+
+
+async def test_whoever_is_alone_takes_all_before_it_has_heard_of_anybody(world: World) -> None:
+    share = Share(world.redis, "code", 4)
+    assert taken(share, 0, 1, 2, 3) == [0, 1, 2, 3]
+
+
+async def test_what_was_taken_last_is_given_back_when_another_comes(world: World) -> None:
+    first, second = Share(world.redis, "code", 4), Share(world.redis, "code", 4)
+    await first.run_once()
+    assert taken(first, 2, 0, 1, 3) == [2, 0, 1, 3]
+    await second.run_once()
+    await first.run_once()
+    assert [partition for partition in range(4) if first.wants(partition)] == [0, 2]
+    first.lost(1)
+    first.lost(3)
+    assert not first.wants(1)
+    assert taken(second, 1, 3) == [1, 3]
+
+
+async def test_who_left_counts_no_more(world: World) -> None:
+    first, second = Share(world.redis, "code", 4), Share(world.redis, "code", 4)
+    await second.run_once()
+    await second.leave()
+    await first.run_once()
+    assert taken(first, 0, 1, 2, 3) == [0, 1, 2, 3]
+
+
+async def test_who_says_nothing_any_more_counts_no_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "PRESENCE", 0.05)
+    first, second = Share(world.redis, "code", 2), Share(world.redis, "code", 2)
+    await second.run_once()
+    async with asyncio.timeout(5):
+        while True:
+            await first.run_once()
+            if taken(first, 0, 1) == [0, 1]:
+                return
+
+
+async def test_other_code_does_not_count(world: World) -> None:
+    ours, theirs = Share(world.redis, "ours", 2), Share(world.redis, "theirs", 2)
+    await theirs.run_once()
+    await ours.run_once()
+    assert taken(ours, 0, 1) == [0, 1]
+
+
+async def test_a_clock_of_redis_that_was_ahead_leaves_nobody_behind_who_is_not_there(
+    world: World,
+) -> None:
+    await world.redis.zadd(projectors("code"), {"somebody": 9e15})
+    share = Share(world.redis, "code", 2)
+    await share.run_once()
+    assert taken(share, 0, 1) == [0, 1]
+
+
+async def test_leaving_while_redis_is_away_is_no_error(world: World) -> None:
+    share = Share(world.redis, "code", 2)
+    await world.redis.connection_pool.disconnect()
+    world.redis.connection_pool.connection_kwargs["path"] = "/nowhere"
+    await share.leave()
+
+
+async def test_a_projector_gives_back_what_is_above_its_share(world: World) -> None:
+    ours, theirs = Share(world.redis, "code", 2), Share(world.redis, "code", 2)
+    async with (
+        world.projector(0, share=ours) as zero,
+        world.projector(1, share=ours) as one,
+        world.projector(0, share=theirs) as other_zero,
+        world.projector(1, share=theirs) as other_one,
+    ):
+        mine, others = (zero, one), (other_zero, other_one)
+        await world.settle(*mine, *others)
+        assert await owners(world) == 2
+        for share in (theirs, ours, theirs):
+            await share.run_once()
+        await world.settle(*mine)
+        assert await owners(world) == 1
+        await world.settle(*others)
+        assert await owners(world) == 2
+        assert [ours.wants(0), ours.wants(1)] == [not theirs.wants(0), not theirs.wants(1)]
+
+
+async def owners(world: World) -> int:
+    """How many partitions somebody works on."""
+    return len([key async for key in world.redis.scan_iter(match="tandem:*:owner:*")])
