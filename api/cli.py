@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import asyncpg
 import typer
@@ -16,8 +17,17 @@ from rich.console import Console
 
 from api import logs, spans
 from api.composition import Role
+from api.crew import Crew
 from api.limits import Limits
-from api.process import Exposed, listen, run, stop_signals, unless
+from api.process import (
+    Exposed,
+    listen,
+    listen_for_health,
+    listen_together,
+    run,
+    stop_signals,
+    unless,
+)
 from api.schema import sdl
 from api.settings import Settings
 from api.spans import NotInstalled
@@ -26,6 +36,8 @@ from api.workers import Fallen
 from domain.migrate import MigrationError, check, migrate
 
 ALL = frozenset(Role)
+
+T = TypeVar("T")
 
 AllowAnonymous = Annotated[
     bool,
@@ -63,9 +75,23 @@ def serve(allow_anonymous: AllowAnonymous = False) -> None:
 
 
 @app.command()
-def api(allow_anonymous: AllowAnonymous = False) -> None:
-    """Run the GraphQL API alone; `tandem relay` and `tandem projector` run elsewhere."""
-    _run(lambda settings: _serve(settings, frozenset({Role.API})), allow_anonymous=allow_anonymous)
+def api(
+    allow_anonymous: AllowAnonymous = False,
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, help="Processes that serve the one port.")
+    ] = 1,
+) -> None:
+    """Run the GraphQL API alone; `tandem relay` and `tandem projector` run elsewhere.
+
+    Example: tandem api --workers 4
+    """
+    if workers > 1:
+        _begin(lambda settings: _crew(settings, workers), allow_anonymous=allow_anonymous)
+    else:
+        _run(
+            lambda settings: _serve(settings, frozenset({Role.API})),
+            allow_anonymous=allow_anonymous,
+        )
 
 
 @app.command()
@@ -100,14 +126,23 @@ def main() -> None:
 def _run(
     command: Callable[[Settings], Coroutine[Any, Any, None]], *, allow_anonymous: bool = False
 ) -> None:
-    """Runs a command; what a person can mend is one sentence on standard error, and exit status 1."""
+    """Runs a command in an event loop."""
+
+    def act(settings: Settings) -> None:
+        spans.configure(settings)
+        uvloop.run(command(settings))
+
+    _begin(act, allow_anonymous=allow_anonymous)
+
+
+def _begin(act: Callable[[Settings], None], *, allow_anonymous: bool) -> None:
+    """Acts; what a person can mend is one sentence on standard error, and exit status 1."""
     try:
         settings = _settings()
         if allow_anonymous:
             settings = settings.model_copy(update={"allow_anonymous": True})
         logs.configure(settings)
-        spans.configure(settings)
-        uvloop.run(command(settings))
+        act(settings)
     except (Refused, Fallen, MigrationError, BadManifest, NotInstalled) as error:
         typer.echo(f"tandem: {error}", err=True)
         sys.exit(1)
@@ -163,6 +198,25 @@ async def _serve(
             await run(settings, roles, stop, listeners=listeners)
 
 
+def _crew(settings: Settings, workers: int) -> None:
+    """Workers that serve the API; each has its own loop, drivers and limits."""
+    _external(settings, "database_url", "redis_url")
+    asyncio.run(_checked(settings))
+
+    def work(listener: socket.socket, ready: Callable[[], None]) -> None:
+        spans.configure(settings)
+        uvloop.run(_work(settings, listener, ready))
+
+    listeners = _taken(settings, "port", lambda: listen_together(settings, workers))
+    Crew(listeners, work).run()
+
+
+async def _work(settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
+    alone = settings.model_copy(update={"health_port": None})  # a port that workers cannot share
+    with stop_signals() as stop:
+        await run(alone, frozenset({Role.API}), stop, listeners=[listener], ready=ready)
+
+
 async def _migrate(settings: Settings) -> None:
     _external(settings, "database_url")
     for name in await _migrated(settings):
@@ -216,19 +270,24 @@ def _bound(settings: Settings, roles: frozenset[Role]) -> Iterator[list[socket.s
     with ExitStack() as stack:
         found = []
         if Role.API in roles:
-            found.append(stack.enter_context(_listener(settings, "port")))
+            found.append(stack.enter_context(_taken(settings, "port", lambda: listen(settings))))
         if settings.health_port is not None:
-            found.append(stack.enter_context(_listener(settings, "health_port", guard=False)))
+            found.append(
+                stack.enter_context(
+                    _taken(settings, "health_port", lambda: listen_for_health(settings))
+                )
+            )
         yield found
 
 
-def _listener(settings: Settings, name: str, *, guard: bool = True) -> socket.socket:
-    port = getattr(settings, name)
+def _taken(settings: Settings, name: str, listening: Callable[[], T]) -> T:
+    """What listens on the port of this setting."""
     try:
-        return listen(settings, port, guard=guard)
+        return listening()
     except Exposed as error:
         raise Refused(str(error)) from error
     except OSError as error:
+        port = getattr(settings, name)
         raise Refused(
             f"Port {port} on {settings.host} cannot be used ({error.strerror});"
             f" stop what uses it, or choose another: {name.upper()}={port + 1} tandem up."

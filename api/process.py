@@ -49,22 +49,47 @@ class Exposed(Exception):
     """Everybody who reaches the address could do everything; str() says what to do."""
 
 
-def listen(settings: Settings, port: int, *, guard: bool = True) -> socket.socket:
-    """A socket to serve on, bound before anything is started.
+def listen(settings: Settings) -> socket.socket:
+    """The socket to serve on, bound before anything is started.
 
     Raises OSError if the port is taken, and Exposed if others reach it and nobody said that they may.
     """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family)
+    listener = _socket(settings)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((settings.host, port))
-        if guard:
-            _guard(listener, settings)
+        listener.bind((settings.host, settings.port))
+        _guard(listener, settings)
     except (OSError, Exposed):
         listener.close()
         raise
     return listener
+
+
+def listen_for_health(settings: Settings) -> socket.socket:
+    """The socket of HEALTH_PORT, where nobody can do anything, so that it may be reached. Raises OSError."""
+    listener = _socket(settings)
+    try:
+        listener.bind((settings.host, settings.health_port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def listen_together(settings: Settings, workers: int) -> list[socket.socket]:
+    """One socket for each worker, all on the same port. Raises as `listen` does."""
+    with listen(settings) as alone:  # those that share a port would share it with another program's
+        address = alone.getsockname()
+    listeners = [_socket(settings) for _ in range(workers)]
+    for listener in listeners:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind(address)
+    return listeners
+
+
+def _socket(settings: Settings) -> socket.socket:
+    made = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return made
 
 
 def _guard(listener: socket.socket, settings: Settings) -> None:

@@ -72,8 +72,8 @@ class Projector:
     ) -> None:
         """Both clients decode replies; `reader` may wait in a read for as long as `run_once` is told to.
 
-        `told` is called with each event that has been applied, `beat` for each page of a rebuild; `share` says
-        whether we may work.
+        `told` is called with each event that has been applied, `beat` for each page of a rebuild; `share`
+        says whether we may work.
         """
         self.outcomes: Counter[int] = Counter()
         """How many events came to what, since the start: see readside.gate."""

@@ -14,7 +14,7 @@ from tests.processes import ROOT
 
 
 def bind(host: str, **settings: Any) -> str:
-    with listen(Settings(host=host, **settings), 0) as listener:
+    with listen(Settings(host=host, port=0, **settings)) as listener:
         bound: str = listener.getsockname()[0]
     return bound
 
@@ -45,8 +45,8 @@ def test_a_refused_address_is_free_again() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     with pytest.raises(Exposed):
-        listen(Settings(host="0.0.0.0"), port)
-    listen(Settings(host="127.0.0.1"), port).close()
+        listen(Settings(host="0.0.0.0", port=port))
+    listen(Settings(host="127.0.0.1", port=port)).close()
 
 
 async def test_every_command_that_serves_refuses_in_one_sentence(

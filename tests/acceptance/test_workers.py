@@ -1,0 +1,156 @@
+"""`tandem api --workers N`: one port, many processes, and none of them alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from tests.acceptance.test_processes import refused
+from tests.processes import HOST, TANDEM, free_port, running
+from tests.stores import PARTITIONS
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+    from collections.abc import Callable
+
+WORKERS = 3
+CREATE = "mutation($input: CreateUserInput!) { createUser(input: $input) { id version } }"
+
+
+@pytest.fixture
+def urls(database_url: str, redis_url: str) -> dict[str, str]:
+    return {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "PARTITIONS": str(PARTITIONS),
+        "HOST": HOST,
+        "PORT": str(free_port()),
+    }
+
+
+@asynccontextmanager
+async def crew(urls: dict[str, str], place: Path) -> AsyncIterator[Process]:
+    """The parent, once all of its workers listen."""
+    words = ("api", "--workers", str(WORKERS))
+    async with running(TANDEM, *words, env=urls, log=place / "log") as process:
+        await until(lambda: listeners(int(urls["PORT"])) == WORKERS, within=30)
+        yield process
+
+
+async def until(what: Callable[[], bool], within: float = 5.0) -> None:
+    async with asyncio.timeout(within):
+        while not what():
+            await asyncio.sleep(0.02)
+
+
+def workers_of(process: Process) -> list[int]:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(pid) for pid in children.read_text().split()]
+
+
+def listeners(port: int) -> int:
+    """How many sockets listen on the port."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return sum(
+        line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A" for line in lines
+    )
+
+
+def open_files(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def alive(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    return False
+
+
+async def get(urls: dict[str, str]) -> int:
+    """The status of a request on a connection of its own."""
+    async with httpx.AsyncClient() as http:
+        return (await http.get(f"http://{HOST}:{urls['PORT']}/livez")).status_code
+
+
+async def test_connections_are_spread_over_all_workers(
+    urls: dict[str, str], tmp_path: Path
+) -> None:
+    async with crew(urls, tmp_path) as process, AsyncExitStack() as stack:
+        before = {pid: open_files(pid) for pid in workers_of(process)}
+        for _ in range(90):
+            _, writer = await asyncio.open_connection(HOST, int(urls["PORT"]))
+            stack.callback(writer.close)
+        await until(lambda: sum(open_files(pid) - before[pid] for pid in before) >= 90)
+        assert len(before) == WORKERS
+        assert all(open_files(pid) - before[pid] >= 10 for pid in before)
+
+
+async def test_a_worker_that_is_killed_is_replaced_and_no_other_notices(
+    urls: dict[str, str], tmp_path: Path
+) -> None:
+    async with crew(urls, tmp_path) as process:
+        first = workers_of(process)
+        os.kill(first[0], signal.SIGKILL)
+        # Also those that come to the port of the dead one: they wait for its successor.
+        assert set(await asyncio.gather(*[get(urls) for _ in range(60)])) == {200}
+        await until(lambda: len(set(workers_of(process)) - set(first)) == 1)
+        assert set(first[1:]) < set(workers_of(process))
+
+
+async def test_after_kill_9_of_the_parent_no_worker_is_left(
+    urls: dict[str, str], tmp_path: Path
+) -> None:
+    async with crew(urls, tmp_path) as process:
+        workers = workers_of(process)
+        process.kill()
+        await process.wait()
+        await until(lambda: not any(map(alive, workers)))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_whatever_was_let_in_is_answered_before_all_end(
+    urls: dict[str, str], tmp_path: Path, number: signal.Signals
+) -> None:
+    async def create(http: httpx.AsyncClient, who: int) -> int:
+        given = {"name": "Alice", "email": f"{who}@example.com"}
+        body = {"query": CREATE, "variables": {"input": given}}
+        answer = await http.post(f"http://{HOST}:{urls['PORT']}/graphql", json=body)
+        assert "errors" not in answer.json()
+        return answer.status_code
+
+    async with crew(urls, tmp_path) as process, httpx.AsyncClient(timeout=30) as http:
+        asked = [asyncio.create_task(create(http, who)) for who in range(100)]
+        await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        os.killpg(process.pid, number)
+        await asyncio.wait(asked)
+        outcomes = [task.exception() or task.result() for task in asked]
+        assert {one for one in outcomes if not isinstance(one, httpx.ConnectError)} == {200}
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+
+
+async def test_what_a_worker_says_at_its_end_ends_all_in_one_sentence(
+    urls: dict[str, str],
+) -> None:
+    async with Redis.from_url(urls["REDIS_URL"]) as redis:
+        await redis.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            said = await refused("api", "--workers", "3", **urls)
+        finally:
+            await redis.config_set("maxmemory-policy", "noeviction")
+    assert "set maxmemory-policy to noeviction" in said
+
+
+async def test_a_port_that_other_workers_serve_is_taken(
+    urls: dict[str, str], tmp_path: Path
+) -> None:
+    async with crew(urls, tmp_path):
+        assert f"Port {urls['PORT']}" in await refused("api", "--workers", "2", **urls)
