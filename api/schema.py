@@ -11,6 +11,7 @@ from graphql import (
     GraphQLInterfaceType,
     GraphQLObjectType,
     GraphQLSchema,
+    GraphQLType,
     Undefined,
     lexicographic_sort_schema,
 )
@@ -38,6 +39,18 @@ class _Declared(Schema):
         other = copy(self)
         other._schema = lexicographic_sort_schema(self._schema)  # noqa: SLF001 (a copy of ours)
         return other
+
+    def _extend_introspection(self) -> None:
+        """As Strawberry does, whose own isOneOf breaks where a type wraps another (`[User!]`)."""
+        type_ = self.core.type_map["__Type"]
+        assert isinstance(type_, GraphQLObjectType)
+        type_.fields["isOneOf"].resolve = _is_one_of
+
+
+def _is_one_of(type_: GraphQLType, _info: object) -> bool | None:
+    if not isinstance(type_, GraphQLInputObjectType):
+        return None
+    return bool(type_.extensions["strawberry-definition"].is_one_of)
 
 
 def _build() -> _Declared:

@@ -15,6 +15,17 @@ async def test_the_schema_is_there_by_default() -> None:
         assert (await made.client.get("/schema.graphql")).status_code == 200
 
 
+async def test_every_type_says_whether_it_is_one_of_also_those_that_wrap_another() -> None:
+    async with edge() as made:
+        answer = await made.ask(
+            '{ __type(name: "RenameUserInput") { isOneOf inputFields { type { kind isOneOf } } } }'
+        )
+        fields = answer["data"]["__type"].pop("inputFields")
+        assert answer == {"data": {"__type": {"isOneOf": False}}}
+        assert {"type": {"kind": "NON_NULL", "isOneOf": None}} in fields
+        assert {"type": {"kind": "SCALAR", "isOneOf": None}} in fields
+
+
 @pytest.mark.parametrize("query", [get_introspection_query(), '{ __type(name: "User") { name } }'])
 async def test_without_introspection_the_schema_is_not_told(query: str) -> None:
     async with edge(introspection=False) as made:
