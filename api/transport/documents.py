@@ -23,6 +23,7 @@ from graphql import (
 
 from api.errors import RequestError, refused
 from api.transport.costs import Costs
+from api.transport.introspection import Introspection
 from api.transport.measure import too_large
 from api.transport.prices import Prices
 from api.transport.trusted import BadManifest
@@ -76,6 +77,7 @@ class Documents:
         self._schema = schema
         self._limits = limits
         self._prices = Prices(schema, limits.page)
+        self._introspection = Introspection(schema)
         self._rules = [
             *specified_rules,
             *([] if introspection else [NoSchemaIntrospectionCustomRule]),
@@ -139,7 +141,11 @@ class Documents:
 
     def _wrong(self, document: DocumentNode) -> list[GraphQLError]:
         try:
-            return too_large(self._schema, document, self._limits) or self._validate(document)
+            return (
+                too_large(self._schema, document, self._limits)
+                or self._validate(document)
+                or list(self._introspection.errors(document))
+            )
         except RecursionError:  # fragments in one another are as deep as what they are spread in
             return [GraphQLError("The document is nested too deeply.")]
 

@@ -119,6 +119,13 @@ _VALIDATED = {
     "an unknown input": "mutation { createUser(input: {" + _many("x%d: 1", 400) + "}) { id } }",
     "a mutation that is no field": "mutation { dropEverything }",
     "introspection in circles": INTROSPECTION,
+    "introspection multiplied by fragments": "{ __schema { types { ...A } queryType { ...A } } }"
+    "fragment A on __Type { ...C possibleTypes { ...B } fields { type { ...B ofType { ...B } } } }"
+    "fragment B on __Type { ...C ofType { ...C ofType { ...C } } fields { type { ...C ofType { ...C } } } }"
+    "fragment C on __Type { name kind description specifiedByURL isOneOf enumValues { name } }",
+    "introspection multiplied by aliases": "{ __schema { types { "
+    + _many("a%d: fields { type { name fields { name } } }", 15)
+    + " } } }",
     "fields nested beyond the limit": _nested("{ a ", "", "}", 30),
     "inline fragments by the hundred": _nodes("... { id } " * 480),
     "600 aliases": _nodes(_many("a%d: name", 600)),

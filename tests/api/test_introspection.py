@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from graphql import get_introspection_query
+from graphql import OperationDefinitionNode, get_introspection_query, parse, print_ast
 
 from tests.api.edge import edge
 from tests.api.tokens import with_tokens
@@ -13,6 +13,27 @@ async def test_the_schema_is_there_by_default() -> None:
     async with edge() as made:
         assert "errors" not in await made.ask(get_introspection_query())
         assert (await made.client.get("/schema.graphql")).status_code == 200
+
+
+@pytest.mark.parametrize(("times", "answered"), [(2, True), (3, False)])
+async def test_an_operation_may_ask_for_twice_as_much_of_the_schema_as_tools_do(
+    times: int, answered: bool
+) -> None:
+    operation, *fragments = parse(get_introspection_query()).definitions
+    assert isinstance(operation, OperationDefinitionNode)
+    [whole] = map(print_ast, operation.selection_set.selections)
+    asked = " ".join(f"a{number}: {whole}" for number in range(times))
+    async with edge() as made:
+        answer = await made.ask(f"{{ {asked} }} {' '.join(map(print_ast, fragments))}")
+        assert ("data" in answer) is answered
+
+
+async def test_a_type_whose_name_is_a_variable_counts_as_all_of_them() -> None:
+    inner = "fields { name type { name fields { name type { name } } } }"
+    asked = " ".join(f"a{number}: __type(name: $n) {{ {inner} }}" for number in range(9))
+    async with edge() as made:
+        answer = await made.ask(f"query($n: String!) {{ {asked} }}", n="Query")
+        assert "at once" in answer["errors"][0]["message"]
 
 
 async def test_every_type_says_whether_it_is_one_of_also_those_that_wrap_another() -> None:
