@@ -52,6 +52,10 @@ class HTTPConnection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self) -> None:
+        if self._is_answering() or self.pipeline:
+            # Only the WebSocket would learn that its client leaves, and an event stream go on for ever.
+            self._leave()
+            return
         self._upgraded = True
         self._patience.lose()
         super().handle_websocket_upgrade()
@@ -103,7 +107,7 @@ class HTTPConnection(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _refuse(self, status: bytes, body: bytes) -> None:
-        """Answers, if nothing has been, and closes. Whoever reads the body is told that the client left."""
+        """Answers, if nothing has been, and closes."""
         if self.transport.is_closing():
             return
         begun = self.cycle.response_started if self._is_in_body() else self._is_answering()
@@ -112,6 +116,10 @@ class HTTPConnection(HttpToolsProtocol):
                 b"HTTP/1.1 %b\r\ncontent-type: application/json; charset=utf-8\r\n"
                 b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (status, len(body), body)
             )
+        self._leave()
+
+    def _leave(self) -> None:
+        """Closes; whoever answers or reads the body is told that the client left."""
         if self._is_answering():
             self.cycle.disconnected = True
             self.cycle.message_event.set()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import pytest
 
 from api.limits import Limits
-from tests.api.edge import edge, served
-from tests.api.test_slow_requests import Wire
+from tests.api.edge import ALICE, edge, served
+from tests.api.test_slow_requests import Wire, all_of, one, wired
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,15 +27,18 @@ HANDSHAKE = {
 INIT = b'\x81\x9b\0\0\0\0{"type": "connection_init"}'
 
 
+def handshake(changed: dict[bytes, bytes]) -> bytes:
+    headers = [b"%b: %b" % header for header in (HANDSHAKE | changed).items()]
+    return b"\r\n".join([b"GET /graphql HTTP/1.1", *headers, b"", b""])
+
+
 @asynccontextmanager
 async def shaken(address: str, changed: dict[bytes, bytes]) -> AsyncIterator[tuple[bytes, Wire]]:
     """What a handshake is answered, and the connection."""
     host, port = address.split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    headers = (HANDSHAKE | changed).items()
-    lines = [b"GET /graphql HTTP/1.1", *(b"%b: %b" % header for header in headers), b"", b""]
     try:
-        writer.write(b"\r\n".join(lines))
+        writer.write(handshake(changed))
         async with asyncio.timeout(5):
             yield await reader.readuntil(b"\r\n\r\n"), (reader, writer)
     finally:
@@ -76,3 +80,18 @@ async def test_the_page_of_a_host_whose_name_is_not_ascii_is_our_own() -> None:
         writer.write(INIT)
         async with asyncio.timeout(5):
             assert await reader.readuntil(b"}") == b'\x81\x19{"type":"connection_ack"}'
+
+
+async def test_a_handshake_behind_an_open_event_stream_ends_the_stream() -> None:
+    watch = urlencode({"query": f'subscription {{ userChanged(id: "{ALICE}") {{ name }} }}'})
+    async with wired(Limits()) as (made, (reader, writer)):
+        made.reads.put(ALICE, "Alice")
+        writer.write(
+            f"GET /graphql?{watch} HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n".encode()
+        )
+        assert b"Alice" in await one(reader)
+        writer.write(handshake({}))
+        assert b"101" not in await all_of(reader)
+        async with asyncio.timeout(5):
+            while made.reads.listeners:
+                await asyncio.sleep(0.01)
