@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import asyncpg
 import typer
 import uvloop
-from pydantic import ValidationError
 from rich.console import Console
 
-from api import logs, spans
+from api import spans
 from api.composition import Role
 from api.crew import Crew
-from api.limits import Limits
 from api.process import (
     Exposed,
     listen,
@@ -30,10 +27,9 @@ from api.process import (
 )
 from api.schema import sdl
 from api.settings import Settings
-from api.spans import NotInstalled
-from api.transport.trusted import BadManifest
-from api.workers import Fallen
-from domain.migrate import MigrationError, check, migrate
+from api.verbs.asked import Refused, begin, carry_out, external
+from api.verbs.rebuild import rebuild
+from domain.migrate import check, migrate
 
 ALL = frozenset(Role)
 
@@ -56,20 +52,16 @@ _UNREACHABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
 
-class Refused(Exception):
-    """The command cannot run; str() is one sentence that says what to do."""
-
-
 @app.command()
 def up(allow_anonymous: AllowAnonymous = False) -> None:
     """Run everything, with a PostgreSQL and a Valkey of its own. Example: PORT=8080 tandem up"""
-    _run(_up, allow_anonymous=allow_anonymous)
+    carry_out(_up, allow_anonymous=allow_anonymous)
 
 
 @app.command()
 def serve(allow_anonymous: AllowAnonymous = False) -> None:
     """Run everything on DATABASE_URL and REDIS_URL, after migrating the database."""
-    _run(
+    carry_out(
         lambda settings: _serve(settings, ALL, first_migrate=True), allow_anonymous=allow_anonymous
     )
 
@@ -86,9 +78,9 @@ def api(
     Example: tandem api --workers 4
     """
     if workers > 1:
-        _begin(lambda settings: _crew(settings, workers), allow_anonymous=allow_anonymous)
+        begin(lambda settings: _crew(settings, workers), allow_anonymous=allow_anonymous)
     else:
-        _run(
+        carry_out(
             lambda settings: _serve(settings, frozenset({Role.API})),
             allow_anonymous=allow_anonymous,
         )
@@ -97,19 +89,19 @@ def api(
 @app.command()
 def relay() -> None:
     """Run the relay alone: from the event log to the streams."""
-    _run(lambda settings: _serve(settings, frozenset({Role.RELAY})))
+    carry_out(lambda settings: _serve(settings, frozenset({Role.RELAY})))
 
 
 @app.command()
 def projector() -> None:
     """Run the projectors alone: from the streams to the read models."""
-    _run(lambda settings: _serve(settings, frozenset({Role.PROJECTOR})))
+    carry_out(lambda settings: _serve(settings, frozenset({Role.PROJECTOR})))
 
 
 @app.command("migrate")
 def migrate_database() -> None:
     """Apply the migrations that DATABASE_URL does not have yet."""
-    _run(_migrate)
+    carry_out(_migrate)
 
 
 @app.command()
@@ -118,45 +110,12 @@ def schema() -> None:
     typer.echo(sdl(), nl=False)
 
 
+app.command()(rebuild)
+
+
 def main() -> None:
     """The entry point of the console script."""
     app()
-
-
-def _run(
-    command: Callable[[Settings], Coroutine[Any, Any, None]], *, allow_anonymous: bool = False
-) -> None:
-    """Runs a command in an event loop."""
-
-    def act(settings: Settings) -> None:
-        spans.configure(settings)
-        uvloop.run(command(settings))
-
-    _begin(act, allow_anonymous=allow_anonymous)
-
-
-def _begin(act: Callable[[Settings], None], *, allow_anonymous: bool) -> None:
-    """Acts; what a person can mend is one sentence on standard error, and exit status 1."""
-    try:
-        settings = _settings()
-        if allow_anonymous:
-            settings = settings.model_copy(update={"allow_anonymous": True})
-        logs.configure(settings)
-        act(settings)
-    except (Refused, Fallen, MigrationError, BadManifest, NotInstalled) as error:
-        typer.echo(f"tandem: {error}", err=True)
-        sys.exit(1)
-
-
-def _settings() -> Settings:
-    try:
-        return Settings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        prefix = Limits.model_config["env_prefix"] if error.title == Limits.__name__ else ""
-        name = prefix + ".".join(map(str, first["loc"])).upper()
-        wrong = f"The setting {name} is wrong" if name else "The settings do not go together"
-        raise Refused(f"{wrong}: {first['msg']}.") from error
 
 
 async def _up(settings: Settings) -> None:
@@ -189,7 +148,7 @@ async def _up(settings: Settings) -> None:
 async def _serve(
     settings: Settings, roles: frozenset[Role], *, first_migrate: bool = False
 ) -> None:
-    _external(settings, "database_url", "redis_url")
+    external(settings, "database_url", "redis_url")
     with stop_signals() as stop:
         prepare = _migrated(settings) if first_migrate else _checked(settings)
         if await unless(stop, prepare) is None:
@@ -200,7 +159,7 @@ async def _serve(
 
 def _crew(settings: Settings, workers: int) -> None:
     """Workers that serve the API; each has its own loop, drivers and limits."""
-    _external(settings, "database_url", "redis_url")
+    external(settings, "database_url", "redis_url")
     asyncio.run(_checked(settings))
 
     def work(listener: socket.socket, ready: Callable[[], None]) -> None:
@@ -218,7 +177,7 @@ async def _work(settings: Settings, listener: socket.socket, ready: Callable[[],
 
 
 async def _migrate(settings: Settings) -> None:
-    _external(settings, "database_url")
+    external(settings, "database_url")
     for name in await _migrated(settings):
         typer.echo(f"applied {name}")
 
@@ -254,14 +213,6 @@ async def _checked(settings: Settings) -> bool:
         finally:
             await connection.close()
     return True
-
-
-def _external(settings: Settings, *names: str) -> None:
-    for name in names:
-        if getattr(settings, name) is None:
-            raise Refused(
-                f"{name.upper()} is not set; set it, or use `tandem up`, which needs none."
-            )
 
 
 @contextmanager

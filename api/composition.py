@@ -103,7 +103,7 @@ async def _watch(
 ) -> Watch:
     redis = await stack.enter_async_context(drivers.redis_for_watching(settings))
     pipeline = Pipeline(
-        pool, redis, partitions=settings.partitions, fingerprint=_fingerprint(settings)
+        pool, redis, partitions=settings.partitions, fingerprint=fingerprint(settings)
     )
     return Watch(pipeline=pipeline, metrics=Metrics(pool), answers=Role.API in roles)
 
@@ -121,7 +121,7 @@ def _context(
         redis,
         changes,
         partitions=settings.partitions,
-        fingerprint=_fingerprint(settings),
+        fingerprint=fingerprint(settings),
         patience=settings.read_timeout,
     )
     return Context(
@@ -170,7 +170,7 @@ async def _tokens(settings: Settings, stack: AsyncExitStack) -> Tokens:
     )
 
 
-def _fingerprint(settings: Settings) -> str:
+def fingerprint(settings: Settings) -> str:
     """Read models of another number of partitions are other read models, so nobody mixes them up."""
     return f"{FINGERPRINT}-{settings.partitions}"
 
@@ -201,7 +201,7 @@ async def _add_projectors(
 ) -> None:
     redis = await stack.enter_async_context(drivers.redis_for_functions(settings))
     streams = await stack.enter_async_context(drivers.redis_for_streams(settings))
-    share = Share(redis, _fingerprint(settings), settings.partitions)
+    share = Share(redis, fingerprint(settings), settings.partitions)
     stack.push_async_callback(share.leave)
     joined = watch.pulse(Role.PROJECTOR, "share")
     service.loops["share"] = lambda: forever(joined, share.run_once, _until_the_next_word)
@@ -213,7 +213,7 @@ async def _add_projectors(
             EventLog(pool),
             partition,
             projections=PROJECTIONS,
-            fingerprint=_fingerprint(settings),
+            fingerprint=fingerprint(settings),
             told=follower("applied", settings),
             beat=pulse.beat,
             share=share,

@@ -132,20 +132,19 @@ class EventLog:
         rows = await self._pool.fetch(_HISTORY, user_id, after)
         return [_entry(row).envelope for row in rows]
 
-    async def partition(self, partition: int, size: int) -> AsyncIterator[list[Envelope]]:
-        """All events of a partition in pages of `size`, in order of position.
+    async def partition(
+        self, partition: int, size: int, after: int = 0
+    ) -> AsyncIterator[tuple[int, list[Envelope]]]:
+        """All events of a partition in pages of `size`, in order of position, each with that of its last.
 
         Each page has a snapshot of its own, so an event that commits behind the page is not seen: whoever
         needs it as well reads the stream from before the first page on.
         """
-        position = 0
-        while True:
-            rows = await self._pool.fetch(_PARTITION, partition, position, size)
-            if rows:
-                yield [_entry(row).envelope for row in rows]
+        while rows := await self._pool.fetch(_PARTITION, partition, after, size):
+            after = rows[-1]["position"]
+            yield after, [_entry(row).envelope for row in rows]
             if len(rows) < size:
                 return
-            position = rows[-1]["position"]
 
     async def count(self, partition: int) -> int:
         """How many events a partition has."""

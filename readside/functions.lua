@@ -60,13 +60,14 @@ local function trim(stream)
 end
 
 -- A new generation, whose group starts behind everything that is in the stream by now.
--- KEYS stream, cursor, generations, counters   ARGV generation, consumer   -> 1 done, 0 no relay has begun the stream
+-- KEYS stream, cursor, generations, counters   ARGV generation, consumer, fingerprint if by hand, or ''
+-- -> 1 done, 0 no relay has begun the stream
 local function build(keys, args)
   if redis.call('EXISTS', keys[2]) == 0 then return 0 end
   redis.call('XGROUP', 'CREATE', keys[1], args[1], '$', 'MKSTREAM')
   redis.call('XGROUP', 'CREATECONSUMER', keys[1], args[1], args[2])
   local before = named(redis.call('XINFO', 'STREAM', keys[1]))['entries-added']
-  redis.call('HSET', keys[4], 'before', before, 'taken', 0, 'applied', 0)
+  redis.call('HSET', keys[4], 'before', before, 'taken', 0, 'applied', 0, 'by-hand', args[3])
   redis.call('HSET', keys[3], args[1], 'live')
   return 1
 end
@@ -112,14 +113,19 @@ local function backlog(stream, generation, counters)
 end
 
 -- The flip: from now on readers of this code version are answered from this generation. Only one that has
--- dealt with the whole stream may serve: it is at least as new as whatever served before.
+-- dealt with the whole stream may serve: it is at least as new as whatever served before, which is noted, so that
+-- one can go back to it for as long as it is kept.
 -- KEYS stream, generations, counters   ARGV generation, fingerprint   -> 1 done, 0 it is behind, or an error GONE
 local function serve(keys, args)
   if not kept(keys[2], args[1], keys[3]) then return gone() end
   local left, missed = backlog(keys[1], args[1], keys[3])
   if not left or missed ~= 0 then return gone() end
   if left > 0 then return 0 end
-  redis.call('HSET', keys[2], 'serving:' .. args[2], args[1])
+  local before = redis.call('HGET', keys[2], 'serving:' .. args[2])
+  if before ~= args[1] then
+    redis.call('HSET', keys[3], 'instead-of', before or '')
+    redis.call('HSET', keys[2], 'serving:' .. args[2], args[1])
+  end
   return 1
 end
 
@@ -285,6 +291,14 @@ local function forget(keys, args)
   return 1
 end
 
+-- Several questions that are answered as of one moment. One that cannot be answered has its error in its place.
+-- KEYS all that are asked about   ARGV msgpack [[command, arguments...]...]   -> the replies in their order
+local function look(_, args)
+  local replies = {}
+  for i, command in ipairs(cmsgpack.unpack(args[1])) do replies[i] = redis.pcall(unpack(command)) end
+  return replies
+end
+
 -- Who works on a partition. It only spares others the same work; nothing rests on it.
 -- KEYS owner   ARGV me, milliseconds   -> 1 mine, 0 somebody else's
 local function lease(keys, args)
@@ -363,6 +377,7 @@ redis.register_function('serve_VERSION', serve)
 redis.register_function('whole_VERSION', whole)
 redis.register_function('apply_VERSION', apply)
 redis.register_function('forget_VERSION', forget)
+redis.register_function({function_name = 'look_VERSION', callback = look, flags = {'no-writes'}})
 redis.register_function('lease_VERSION', lease)
 redis.register_function('release_VERSION', release)
 redis.register_function('join_VERSION', join)

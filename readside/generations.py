@@ -96,12 +96,42 @@ class Generations:
             return None
         return Keys(self._partition, name)
 
-    async def build(self, consumer: str) -> Keys | None:
-        """A new generation, behind everything in the stream; None if no relay has begun the stream yet."""
+    async def build(self, consumer: str, *, by_hand: bool = False) -> Keys | None:
+        """A new generation, behind everything in the stream; None if no relay has begun the stream yet.
+
+        One made by hand is found again if it is left unfinished; what a projector builds, it builds itself.
+        """
         place, keys = self._partition, Keys(self._partition, new_generation())
         names = [place.stream, place.cursor, place.generations, keys.counters]
-        built = await self._functions.call("build", names, keys.generation, consumer)
+        mark = self._fingerprint if by_hand else ""
+        built = await self._functions.call("build", names, keys.generation, consumer, mark)
         return keys if built else None
+
+    async def unfinished(self) -> list[Keys]:
+        """What somebody began by hand for this version of the code, and has not brought to serve; by age."""
+        return [
+            keys
+            for keys, by_hand, instead_of in await self._known()
+            if by_hand == self._fingerprint and instead_of is None
+        ]
+
+    async def previous(self) -> Keys | None:
+        """The generation that the present one has taken the place of, as long as it is kept."""
+        serving = await self.serving()
+        if serving is None:
+            return None
+        name = await self._redis.hget(serving.counters, "instead-of")
+        return next((keys for keys, *_ in await self._known() if keys.generation == name), None)
+
+    async def _known(self) -> list[tuple[Keys, str | None, str | None]]:
+        """Generations that are not void: made by hand for which code, and instead of which one they serve."""
+        fields: Any = await self._redis.hgetall(self._partition.generations)
+        found = []
+        for name in sorted(name for name, state in fields.items() if state == "live"):
+            keys = Keys(self._partition, name)
+            notes: Any = await self._redis.hmget(keys.counters, "by-hand", "instead-of")
+            found.append((keys, *notes))
+        return found
 
     async def touch(self, keys: Keys, consumer: str) -> None:
         """Says that a generation is still being built; nothing is pending in its group yet. Raises Gone."""

@@ -14,8 +14,10 @@ class History(Protocol):
     async def history(self, user_id: UserId, after: int) -> list[Envelope]:
         """A user's events above the version `after`, in order of version."""
 
-    def partition(self, partition: int, size: int) -> AsyncIterator[list[Envelope]]:
-        """All events of a partition, in pages."""
+    def partition(
+        self, partition: int, size: int, after: int = 0
+    ) -> AsyncIterator[tuple[int, list[Envelope]]]:
+        """All events of a partition behind a position, in pages, each with the position of its last."""
 
     async def count(self, partition: int) -> int:
         """How many events a partition has."""

@@ -24,11 +24,11 @@ from readside.gate import Delivery, Gate
 from readside.generations import Generations, entries
 from readside.history import History
 from readside.keys import Keys, Partition
-from readside.rebuild import Rebuild
+from readside.rebuild import Progress, Rebuild
 from readside.share import Share
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from redis.asyncio import Redis
 
@@ -87,7 +87,7 @@ class Projector:
         self._partition = Partition(partition)
         self._functions = Functions(redis)
         self._generations = Generations(redis, self._partition, fingerprint)
-        self._rebuild = Rebuild(redis, history, self._generations, self._gate_of, self._consume)
+        self._rebuild = Rebuild(redis, history, self._generations, self.gate_of, self._consume)
         self._owner = self._partition.owner(fingerprint)
         self._me = share.me if share is not None else secrets.token_hex(8)
         self._leased_at = -LEASE
@@ -133,7 +133,7 @@ class Projector:
         if keys is None:
             return 0
         self._pending = True
-        self._gate = self._gate_of(keys)
+        self._gate = self.gate_of(keys)
         return 1
 
     async def _build(self, wait: float) -> Keys | None:
@@ -152,6 +152,22 @@ class Projector:
             renewing.cancel()
         await asyncio.sleep(wait)
         return None
+
+    async def rebuild(
+        self,
+        keys: Keys,
+        still_mine: Callable[[], Awaitable[bool]],
+        told: Callable[[Progress], None],
+    ) -> bool:
+        """Fills a generation beside the one that serves, whoever has the lease; see Rebuild.resume."""
+        self._pending = True
+        return await self._rebuild.resume(keys, CONSUMER, still_mine, told)
+
+    async def catch_up(self, keys: Keys) -> None:
+        """Brings a generation up to the end of the stream, whoever has the lease. Raises Gone."""
+        gate, self._pending = self.gate_of(keys), True
+        while await self._consume(gate):
+            pass
 
     async def _renew(self) -> None:
         """Keeps the lease while something takes longer than it lasts, such as counting a long log."""
@@ -228,7 +244,8 @@ class Projector:
             await gate.pass_over(entry)
             return None
 
-    def _gate_of(self, keys: Keys) -> Gate:
+    def gate_of(self, keys: Keys) -> Gate:
+        """The way into a generation of this partition."""
         return Gate(self._functions, self._history, keys, self._projections, self._told)
 
     async def _still_leased(self) -> bool:

@@ -1,7 +1,8 @@
 """A new generation from the event log: the one path for first start, emptied Redis and changed projections.
 
 Its group is made before the log is read. So an event that commits behind our page is in the stream for us,
-and one that is both in the log and in the stream is a duplicate to the gate.
+and one that is both in the log and in the stream is a duplicate to the gate. For the same reason one that was
+interrupted may be resumed for as long as its group is kept: how far it came is noted beside it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,22 @@ PAGE = 1000
 _log = structlog.get_logger(__name__)
 
 
+class Progress(msgspec.Struct, frozen=True):
+    """How far a generation is. What is noted after a page covers the page, so a page may come twice."""
+
+    expected: int
+    """Events of the log when it was begun."""
+    seen: int = 0
+    position: int = 0
+
+    def behind(self, position: int, events: int) -> Progress:
+        return Progress(self.expected, self.seen + events, position)
+
+
+def ignore(_progress: Progress) -> None:
+    """For whoever does not want to be told."""
+
+
 class Rebuild:
     """Builds generations of one partition."""
 
@@ -57,7 +74,7 @@ class Rebuild:
         Raises Gone if the generation was made void on the way. What does not come to serve is removed.
         """
         try:
-            done = await self._build(keys, consumer, still_mine)
+            done = await self.resume(keys, consumer, still_mine)
         except Exception:
             await self._abandon(keys)
             raise
@@ -65,22 +82,32 @@ class Rebuild:
             await self._abandon(keys)
         return done
 
-    async def _build(
-        self, keys: Keys, consumer: str, still_mine: Callable[[], Awaitable[bool]]
+    async def resume(
+        self,
+        keys: Keys,
+        consumer: str,
+        still_mine: Callable[[], Awaitable[bool]],
+        told: Callable[[Progress], None] = ignore,
     ) -> bool:
+        """The same from where the generation was left; what does not come to serve is kept."""
         partition = keys.partition.number
-        expected, seen = await self._history.count(partition), 0
+        progress = await self._begun(keys)
         gate = self._gate_of(keys)
-        async for page in self._history.partition(partition, PAGE):
+        told(progress)
+        pages = self._history.partition(partition, PAGE, progress.position)
+        async for position, page in pages:
             if not await still_mine():
                 return False
             await self._generations.touch(keys, consumer)
             await gate.deliver([Delivery(envelope) for envelope in page], publish=False)
-            seen += len(page)
+            progress = progress.behind(position, len(page))
+            await self._note(keys, progress)
+            told(progress)
         while await self._consume(gate):
             if not await still_mine():
                 return False
-        if not await self._whole(keys, expected, seen):
+        expected = progress.expected
+        if not await self._whole(keys, expected, progress.seen):
             return False
         while not await self._generations.serve(keys):  # more has come meanwhile
             if not await still_mine():
@@ -89,6 +116,20 @@ class Rebuild:
         log = _log.info if expected else _log.debug
         log("rebuild.done", partition=partition, generation=keys.generation, events=expected)
         return True
+
+    async def _begun(self, keys: Keys) -> Progress:
+        """How far it came before; what was committed since it was begun is not expected of it."""
+        names = Progress.__struct_fields__
+        noted: Any = await self._redis.hmget(keys.counters, names)
+        if None not in noted:
+            return Progress(*map(int, noted))
+        progress = Progress(await self._history.count(keys.partition.number))
+        await self._note(keys, progress)
+        return progress
+
+    async def _note(self, keys: Keys, progress: Progress) -> None:
+        noted: dict[Any, Any] = msgspec.structs.asdict(progress)
+        await self._redis.hset(keys.counters, mapping=noted)
 
     async def _whole(self, keys: Keys, expected: int, seen: int) -> bool:
         """Whether all that was in the log at the start was read, and is applied or set aside."""

@@ -38,12 +38,14 @@ class Log:
         found = [e for e in events if e.user_id == user_id and e.version > after]
         return sorted(found, key=lambda e: e.version)
 
-    async def partition(self, partition: int, size: int) -> AsyncIterator[list[Envelope]]:
+    async def partition(
+        self, partition: int, size: int, after: int = 0
+    ) -> AsyncIterator[tuple[int, list[Envelope]]]:
         self._reach()
-        start, size = 0, min(size, 2)
+        start, size = after, min(size, 2)
         while page := self._told(partition)[start : start + size]:
-            yield page
-            start += size
+            start += len(page)
+            yield start, page
             if self.while_paging is not None:
                 await self.while_paging()
 

@@ -80,7 +80,7 @@ async def test_what_happens_while_the_log_is_asked_is_not_taken_back(
     async with world.projector() as projector:
         world.commit(ALICE, CREATED, PLACED)
         keys = await serving(world, projector)
-        gate = projector._gate_of(keys)  # noqa: SLF001
+        gate = projector.gate_of(keys)
         history = world.log.history
         asked: list[str] = []
 
@@ -151,7 +151,7 @@ async def test_whoever_brings_the_last_event_shows_the_user_again(world: World) 
     async with world.projector() as projector:
         world.commit(ALICE, CREATED, PLACED, COMPLETED)
         keys = await serving(world, projector)
-        gate = projector._gate_of(keys)  # noqa: SLF001
+        gate = projector.gate_of(keys)
         await world.redis.delete(keys.user(ALICE))
         first, *rest = await world.log.history(ALICE, 0)
         await gate.deliver([Delivery(first, until=3)], publish=True)
@@ -259,7 +259,7 @@ async def test_a_user_left_half_way_is_made_anew_though_nobody_asks(world: World
         keys = await serving(world, projector)
         await world.redis.delete(keys.user(ALICE))
         [first, *_] = await world.log.history(ALICE, 0)
-        await projector._gate_of(keys).deliver([Delivery(first, until=3)], publish=True)  # noqa: SLF001
+        await projector.gate_of(keys).deliver([Delivery(first, until=3)], publish=True)
         assert await serving(world, projector) == keys
         await world.settle(projector)
         assert (await world.hash_of(ALICE))["version"] == "3"

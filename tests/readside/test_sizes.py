@@ -154,7 +154,7 @@ async def test_a_loss_voids_the_generation_in_the_call_that_meets_it(world: Worl
         world.commit(ALICE, CREATED)
         keys = await serving(world, projector)
         await world.redis.zrem(keys.of("users"), str(ALICE))
-        gate = projector._gate_of(keys)  # noqa: SLF001
+        gate = projector.gate_of(keys)
         [created] = story(BOB, CREATED)
         with pytest.raises(Gone):
             await gate.deliver([Delivery(created)], publish=True)

@@ -46,7 +46,7 @@ class Told:
         keys = await self.generations(partition).build("projector")
         assert keys is not None
         gate = Gate(Functions(self.redis), self.log, keys, projections)
-        async for page in self.log.partition(partition, 1000):
+        async for _, page in self.log.partition(partition, 1000):
             await gate.deliver([Delivery(envelope) for envelope in page], publish=False)
         assert await self.generations(partition).serve(keys)
         self._gates[partition] = gate

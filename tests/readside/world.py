@@ -9,6 +9,7 @@ from readside.generations import Generations
 from readside.keys import Partition
 from readside.models import FINGERPRINT, PROJECTIONS
 from readside.projector import CONSUMER, Projector
+from readside.steering import Steering
 from readside.stream import RedisStream
 from tests.readside.log import Log, relay
 from tests.readside.stories import PARTITIONS, story
@@ -58,6 +59,16 @@ class World:
             projections=projections,
             fingerprint=fingerprint,
             share=share,
+        )
+
+    def steering(self, partition: int = 0, fingerprint: str = FINGERPRINT) -> Steering:
+        return Steering(
+            self.redis,
+            self._streams,
+            self.log,
+            partition,
+            projections=PROJECTIONS,
+            fingerprint=fingerprint,
         )
 
     async def settle(self, *projectors: Projector) -> None:

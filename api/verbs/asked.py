@@ -1,0 +1,83 @@
+"""What all verbs have in common: settings in, and one sentence out if it cannot be done."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import typer
+import uvloop
+from pydantic import ValidationError
+
+from api import logs, spans
+from api.limits import Limits
+from api.settings import Settings
+from api.spans import NotInstalled
+from api.transport.trusted import BadManifest
+from api.workers import Fallen
+from domain.migrate import MigrationError
+from readside.steering import Refused as RefusedBySteering
+
+
+class Refused(Exception):
+    """The command cannot run; str() is one sentence that says what to do."""
+
+
+SENTENCES = (Refused, RefusedBySteering, Fallen, MigrationError, BadManifest, NotInstalled)
+"""What a person can mend: str() says how."""
+
+
+def carry_out(
+    command: Callable[[Settings], Coroutine[Any, Any, int | None]],
+    *,
+    allow_anonymous: bool = False,
+    refused: int = 1,
+) -> None:
+    """Runs a command in an event loop, and ends the process with the status it answers, if it does.
+
+    What a person can mend is one sentence on standard error, and the exit status `refused`.
+    """
+
+    def act(settings: Settings) -> int | None:
+        spans.configure(settings)
+        return uvloop.run(command(settings))
+
+    begin(act, allow_anonymous=allow_anonymous, refused=refused)
+
+
+def begin(
+    act: Callable[[Settings], int | None], *, allow_anonymous: bool = False, refused: int = 1
+) -> None:
+    """The same without an event loop."""
+    try:
+        settings = _settings()
+        if allow_anonymous:
+            settings = settings.model_copy(update={"allow_anonymous": True})
+        logs.configure(settings)
+        status = act(settings)
+    except SENTENCES as error:
+        typer.echo(f"tandem: {error}", err=True)
+        sys.exit(refused)
+    if status:
+        sys.exit(status)
+
+
+def external(settings: Settings, *names: str) -> None:
+    """Raises Refused unless these settings, which have no default, are set."""
+    for name in names:
+        if getattr(settings, name) is None:
+            raise Refused(
+                f"{name.upper()} is not set; set it, or use `tandem up`, which needs none."
+            )
+
+
+def _settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        prefix = Limits.model_config["env_prefix"] if error.title == Limits.__name__ else ""
+        name = prefix + ".".join(map(str, first["loc"])).upper()
+        wrong = f"The setting {name} is wrong" if name else "The settings do not go together"
+        raise Refused(f"{wrong}: {first['msg']}.") from error

@@ -1,0 +1,145 @@
+"""tandem rebuild: the read models anew from the event log, while the old ones go on serving."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from api.process import stop_signals, unless
+from api.verbs.asked import Refused, carry_out
+from api.verbs.progress import bar
+from api.verbs.stores import Stores, opened
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+    from api.settings import Settings
+    from readside.rebuild import Progress
+
+INTERRUPTED = 130
+
+Partitions = Annotated[
+    list[int] | None, typer.Option("--partition", help="Only this one; give it more than once.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def rebuild(
+    partition: Partitions = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what it would read.")
+    ] = False,
+    give_back: Annotated[
+        bool, typer.Option("--return", help="Go back to the read models before the last rebuild.")
+    ] = False,
+    abandon: Annotated[
+        bool, typer.Option("--abandon", help="Remove what an interrupted rebuild left.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Build the read models anew from the event log, while the old ones go on serving.
+
+    One that is interrupted is resumed by the next, for ten minutes.
+
+    The old read models are kept for as long: --return goes back at once.
+
+    Example: tandem rebuild --partition 3 --partition 4
+
+    Exit status: 0 done; 1 a partition cannot be rebuilt, and those before it are; 130 interrupted.
+    """
+
+    async def run(settings: Settings) -> int:
+        if sum([dry_run, give_back, abandon]) > 1:
+            raise Refused("Choose one of --dry-run, --return and --abandon.")
+        with stop_signals() as stop:
+            done = await unless(stop, _asked(settings, partition, asked, as_json=as_json))
+        if done is not None:
+            return done
+        if asked == "rebuild":
+            typer.echo(
+                "tandem: Interrupted; `tandem rebuild` goes on from there, `--abandon` removes it.",
+                err=True,
+            )
+        return INTERRUPTED
+
+    asked = "dry-run" if dry_run else "return" if give_back else "abandon" if abandon else "rebuild"
+    carry_out(run)
+
+
+async def _asked(
+    settings: Settings, chosen: Sequence[int] | None, asked: str, *, as_json: bool
+) -> int:
+    async with opened(settings) as stores:
+        partitions = stores.partitions(chosen)
+        match asked:
+            case "dry-run":
+                rows = [await _would(stores, partition) for partition in partitions]
+            case "return":
+                rows = [await _return(stores, partition) for partition in partitions]
+            case "abandon":
+                rows = [await _abandon(stores, partition) for partition in partitions]
+            case _:
+                with bar(hidden=as_json) as shown:
+                    rows = await _rebuild(stores, partitions, shown)
+    _show(rows, as_json=as_json)
+    return 0
+
+
+async def _would(stores: Stores, partition: int) -> dict[str, Any]:
+    return {"partition": partition, "events": await stores.steering(partition).events()}
+
+
+async def _return(stores: Stores, partition: int) -> dict[str, Any]:
+    flip = await stores.steering(partition).give_back()
+    return {"partition": partition, "before": flip.before, "after": flip.after}
+
+
+async def _abandon(stores: Stores, partition: int) -> dict[str, Any]:
+    return {"partition": partition, "removed": await stores.steering(partition).abandon()}
+
+
+async def _rebuild(stores: Stores, partitions: Sequence[int], shown: Bar) -> list[dict[str, Any]]:
+    """One partition after the other: each is flipped as soon as it is done."""
+    expected = {number: await stores.steering(number).events() for number in partitions}
+    task = shown.add_task("", total=sum(expected.values()))
+    rows, before = [], 0
+    for partition in partitions:
+        rows.append(await _one(stores, partition, shown, task, before))
+        before += expected[partition]
+    return rows
+
+
+async def _one(
+    stores: Stores, partition: int, shown: Bar, task: Any, before: int
+) -> dict[str, Any]:
+    seen: list[int] = []
+
+    def told(progress: Progress) -> None:
+        seen.append(progress.seen)
+        shown.update(task, completed=before + progress.seen, description=f"partition {partition}")
+
+    begun = time.monotonic()
+    flip = await stores.steering(partition).rebuild(told)
+    return {
+        "partition": partition,
+        "events": seen[-1],
+        "resumed_at": seen[0],
+        "seconds": round(time.monotonic() - begun, 3),
+        "before": flip.before,
+        "after": flip.after,
+    }
+
+
+def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"partitions": rows}))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for row in rows:
+        number, *rest = row.items()
+        console.print(f"partition {number[1]}: " + ", ".join(f"{k} {v}" for k, v in rest))

@@ -1,0 +1,107 @@
+"""The stores that a verb works on: those of the settings, or those of a `tandem up` that runs in DATA_DIR."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import asyncpg
+from redis.exceptions import RedisError
+
+from api import drivers
+from api.composition import fingerprint
+from api.verbs.asked import Refused, external
+from api.workers import WEATHER
+from domain.log import EventLog
+from domain.migrate import check
+from readside.models import PROJECTIONS
+from readside.steering import Steering
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from api.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """Both stores, open, and of one kind with the settings."""
+
+    settings: Settings
+    pool: asyncpg.Pool
+    redis: Redis
+    streams: Redis
+
+    @property
+    def log(self) -> EventLog:
+        return EventLog(self.pool)
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.settings)
+
+    def steering(self, partition: int) -> Steering:
+        """What can be done to the read models of a partition."""
+        return Steering(
+            self.redis,
+            self.streams,
+            self.log,
+            partition,
+            projections=PROJECTIONS,
+            fingerprint=self.fingerprint,
+        )
+
+    def partitions(self, chosen: Collection[int] | None) -> list[int]:
+        """Those that were chosen, or all. Raises Refused."""
+        number = self.settings.partitions
+        for partition in chosen or ():
+            if not 0 <= partition < number:
+                raise Refused(
+                    f"There is no partition {partition}; they are numbered 0 to {number - 1}."
+                )
+        return sorted(set(chosen)) if chosen else list(range(number))
+
+
+def located(settings: Settings) -> Settings:
+    """The settings with the addresses of the stores that `tandem up` runs, where none are set."""
+    run = settings.data_dir.absolute() / "run"
+    if settings.database_url or settings.redis_url or not (run / "valkey.sock").exists():
+        return settings
+    from api.embedded.postgres import database_url
+    from api.embedded.valkey import redis_url
+
+    return settings.model_copy(
+        update={"database_url": database_url(run), "redis_url": redis_url(run)}
+    )
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """A store that is away, or goes away, is no traceback."""
+    try:
+        yield
+    except WEATHER as error:
+        redis = isinstance(error, RedisError)
+        store, name = ("Redis", "REDIS_URL") if redis else ("PostgreSQL", "DATABASE_URL")
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise Refused(
+            f"{store} cannot be worked with ({why}); check {name} and try again."
+        ) from error
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Stores]:
+    """Both stores, which must be there, and migrated. Raises Refused and MigrationError."""
+    settings = located(settings)
+    external(settings, "database_url", "redis_url")
+    with one_sentence():
+        async with AsyncExitStack() as stack:
+            pool = await stack.enter_async_context(drivers.database(settings))
+            redis = await stack.enter_async_context(drivers.redis_for_functions(settings))
+            streams = await stack.enter_async_context(drivers.redis_for_streams(settings))
+            async with pool.acquire() as connection:
+                await check(connection, settings.partitions)  # type: ignore[arg-type]
+            await redis.ping()
+            yield Stores(settings=settings, pool=pool, redis=redis, streams=streams)

@@ -1,0 +1,187 @@
+"""What a person asks of one partition, beside the projector that runs: rebuild it, go back, make a user anew.
+
+Nothing here stops anybody: readers are answered from the old generation until the pointer moves, and the
+projector hears within a second that another serves. The lease only keeps two people from the same work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+from redis.exceptions import RedisError
+
+from domain.events import UserId
+from readside.functions import Functions, Gone
+from readside.generations import Generations
+from readside.history import History
+from readside.keys import Keys, Partition
+from readside.projector import CONSUMER, LEASE, Projector
+from readside.rebuild import Progress, ignore
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from readside.gate import Project
+
+_PATIENCE = 1.5 * LEASE
+"""Seconds after which the lease of somebody who was killed is surely over."""
+
+
+class Refused(Exception):
+    """It cannot be done now; str() is one sentence that says what to do."""
+
+
+class Flip(msgspec.Struct, frozen=True, kw_only=True):
+    """From which generation to which a partition has turned."""
+
+    partition: int
+    before: str | None
+    after: str
+
+
+class Steering:
+    """One partition in the hands of a person. Raises what the drivers raise, and Refused."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        streams: Redis,
+        history: History,
+        partition: int,
+        *,
+        projections: tuple[Project, ...],
+        fingerprint: str,
+    ) -> None:
+        """Both clients decode replies."""
+        self._partition = Partition(partition)
+        self._history = history
+        self._functions = Functions(redis)
+        self._generations = Generations(redis, self._partition, fingerprint)
+        self._hands = Projector(
+            redis, streams, history, partition, projections=projections, fingerprint=fingerprint
+        )
+        self._owner = self._partition.owner(f"rebuild-{fingerprint}")
+        self._me = secrets.token_hex(8)
+        self._redis = redis
+
+    async def events(self) -> int:
+        """How many events a rebuild has to read."""
+        return await self._history.count(self._partition.number)
+
+    async def rebuild(self, told: Callable[[Progress], None] = ignore) -> Flip:
+        """A new generation from the log, or the rest of one that was left unfinished, and the flip to it."""
+        async with self._alone():
+            before = await self._generations.serving()
+            for keys in await self._generations.unfinished():
+                if await self._filled(keys, told):
+                    return await self._flipped(before, keys)
+            keys = await self._new()
+            if not await self._filled(keys, told):
+                raise self._not_whole()
+            return await self._flipped(before, keys)
+
+    async def give_back(self) -> Flip:
+        """The generation that served before is brought up to the present and serves again."""
+        async with self._alone():
+            before, keys = await self._generations.serving(), await self._generations.previous()
+            if before is None or keys is None:
+                raise self._nothing_kept()
+            try:
+                await self._hands.catch_up(keys)
+                while not await self._generations.serve(keys):
+                    await self._hands.catch_up(keys)
+            except Gone as gone:
+                raise self._nothing_kept() from gone
+            return await self._flipped(before, keys)
+
+    async def abandon(self) -> int:
+        """Removes what was left unfinished, and answers how many generations that were."""
+        async with self._alone():
+            left = await self._generations.unfinished()
+            for keys in left:
+                await self._generations.remove(keys)
+            return len(left)
+
+    async def mend(self, user_id: UserId) -> None:
+        """Makes a user anew in the generation that serves. Raises Gone if nothing does any more."""
+        keys = await self._generations.serving()
+        if keys is None:
+            raise Gone
+        await self._redis.sadd(keys.lost, str(user_id))  # if we die half-way the projector goes on
+        await self._hands.gate_of(keys).mend(user_id)
+        await self._redis.srem(keys.lost, str(user_id))
+
+    async def _new(self) -> Keys:
+        keys = await self._generations.build(CONSUMER, by_hand=True)
+        if keys is None:
+            raise Refused(
+                f"The stream of partition {self._partition.number} has not been begun;"
+                " start `tandem relay` (or serve) and try again."
+            )
+        return keys
+
+    async def _filled(self, keys: Keys, told: Callable[[Progress], None]) -> bool:
+        """Whether it serves now; what cannot come to serve is removed, what was interrupted is kept."""
+        try:
+            done = await self._hands.rebuild(keys, self._mine, told)
+        except Gone:
+            done = False
+        if not done:
+            await self._generations.remove(keys)
+        return done
+
+    def _not_whole(self) -> Refused:
+        return Refused(
+            f"Partition {self._partition.number} did not come out whole, so what was built is removed and"
+            " the old read model serves on; look at the log and try again."
+        )
+
+    async def _flipped(self, before: Keys | None, after: Keys) -> Flip:
+        """What served until now is kept from now on, however long nobody has read for it."""
+        if before is not None:
+            with suppress(Gone):
+                await self._generations.touch(before, CONSUMER)
+        name = None if before is None else before.generation
+        return Flip(partition=self._partition.number, before=name, after=after.generation)
+
+    def _nothing_kept(self) -> Refused:
+        return Refused(
+            f"No earlier read model of partition {self._partition.number} is kept;"
+            " `tandem rebuild` makes a new one."
+        )
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        await self._take_the_lease()
+        renewing = asyncio.create_task(self._renew())
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            with suppress(RedisError, OSError):  # it ends by itself
+                await self._functions.call("release", [self._owner], self._me)
+
+    async def _take_the_lease(self) -> None:
+        give_up = time.monotonic() + _PATIENCE
+        while not await self._mine():
+            if time.monotonic() > give_up:
+                raise Refused(
+                    f"Somebody else is rebuilding partition {self._partition.number};"
+                    " wait until that is done."
+                )
+            await asyncio.sleep(LEASE / 10)
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(LEASE / 4)
+            with suppress(RedisError, OSError):
+                await self._mine()
+
+    async def _mine(self) -> bool:
+        return bool(await self._functions.call("lease", [self._owner], self._me, int(LEASE * 1000)))

@@ -1,0 +1,117 @@
+"""tandem rebuild, as an operator runs it on a service that is in use."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from tests.acceptance.service import running
+from tests.acceptance.verbs import ask, environment
+from tests.processes import HOST, TANDEM, free_port
+from tests.processes import running as process_running
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from api.settings import Settings
+    from tests.acceptance.service import Client
+
+READ = "query($id: ID!, $v: Int) { user(id: $id, minVersion: $v) { name } }"
+RENAME = "mutation($input: RenameUserInput!) { renameUser(input: $input) { version } }"
+COUNTING = """
+    select count(*) from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock'
+    and query like 'select count(*) from events%'
+"""
+
+
+async def renamed(client: Client, user_id: str, name: str) -> str | None:
+    """What a reader sees who asks for its own write."""
+    done = await client.data(RENAME, input={"userId": user_id, "name": name})
+    version = done["renameUser"]["version"]
+    return (await client.data(READ, id=user_id, v=version))["user"]["name"]  # type: ignore[no-any-return]
+
+
+async def test_a_rebuild_under_a_running_service_flips_every_partition_and_all_goes_on(
+    settings: Settings,
+) -> None:
+    async with running(settings) as client:
+        user_id = await client.create_user()
+        said = await ask(settings, "rebuild", "--json")
+        assert said.status == 0, said.err
+        rows = said.json["partitions"]
+        assert [row["partition"] for row in rows] == list(range(settings.partitions))
+        assert sum(row["events"] for row in rows) == 1
+        assert all(row["before"] != row["after"] for row in rows)
+        assert await renamed(client, user_id, "Alicia") == "Alicia"
+        back = (await ask(settings, "rebuild", "--return", "--json")).json["partitions"]
+        assert [row["after"] for row in back] == [row["before"] for row in rows]
+        assert await renamed(client, user_id, "Al") == "Al"
+
+
+async def test_a_rehearsal_says_what_would_be_read_and_changes_nothing(settings: Settings) -> None:
+    async with running(settings) as client:
+        await client.create_user()
+        said = await ask(settings, "rebuild", "--dry-run", "--json", "--partition", "1")
+        assert said.json == {
+            "partitions": [{"partition": 1, "events": said.json["partitions"][0]["events"]}]
+        }
+        whole = await ask(settings, "rebuild", "--dry-run", "--json")
+        assert sum(row["events"] for row in whole.json["partitions"]) == 1
+        nothing = await ask(settings, "rebuild", "--return")
+        assert nothing.status == 1
+        assert "No earlier read model of partition 0 is kept" in nothing.err
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+async def test_one_that_was_stopped_can_be_abandoned_or_run_again(
+    settings: Settings, tmp_path: Path, how: signal.Signals
+) -> None:
+    async with running(settings) as client:
+        user_id = await client.create_user()
+        lock = await asyncpg.connect(settings.database_url)
+        try:
+            log = tmp_path / "log"
+            async with process_running(
+                TANDEM, "rebuild", env=environment(settings), log=log
+            ) as process:
+                await _until_it_waits_for_the_log(lock)
+                process.send_signal(how)
+                assert await asyncio.wait_for(process.wait(), 20) in {130, -9}
+        finally:
+            await lock.close()
+        if how == signal.SIGINT:
+            assert "goes on from there" in log.read_text()
+        assert (await ask(settings, "rebuild", "--abandon", "--json")).status == 0
+        assert (await ask(settings, "rebuild")).status == 0
+        assert await renamed(client, user_id, "Alicia") == "Alicia"
+
+
+async def _until_it_waits_for_the_log(lock: asyncpg.Connection) -> None:
+    await lock.execute("begin; lock table events in access exclusive mode")
+    async with asyncio.timeout(20):
+        while not await lock.fetchval(COUNTING):
+            await lock.execute(
+                "select pg_stat_clear_snapshot()"
+            )  # or a transaction sees the first for ever
+            await asyncio.sleep(0.02)
+
+
+async def test_what_cannot_be_done_is_one_sentence(settings: Settings) -> None:
+    nowhere = f"postgresql://nobody@{HOST}:{free_port()}/none"
+    silent = f"redis://{HOST}:{free_port()}"
+    for said, what in (
+        (await ask(settings, "rebuild", "--partition", "8"), "numbered 0 to 7"),
+        (await ask(settings, "rebuild", "--return", "--abandon"), "Choose one"),
+        (await ask(settings, "rebuild"), "tandem relay"),
+        (await ask(settings, "rebuild", DATABASE_URL=nowhere), "DATABASE_URL"),
+        (await ask(settings, "rebuild", REDIS_URL=silent), "REDIS_URL"),
+    ):
+        assert said.status == 1
+        assert said.out == ""
+        assert len(said.err.splitlines()) == 1
+        assert what in said.err
