@@ -165,7 +165,7 @@ class Projector:
 
     async def catch_up(self, keys: Keys) -> None:
         """Brings a generation up to the end of the stream, whoever has the lease. Raises Gone."""
-        gate, self._pending = self.gate_of(keys), True
+        gate = self.gate_of(keys)
         while await self._consume(gate):
             pass
 

@@ -93,7 +93,6 @@ class Steering:
             if before is None or keys is None:
                 raise self._nothing_kept()
             try:
-                await self._hands.catch_up(keys)
                 while not await self._generations.serve(keys):
                     await self._hands.catch_up(keys)
             except Gone as gone:

@@ -212,6 +212,15 @@ async def test_an_old_generation_is_kept_from_the_flip_on_however_long_nobody_re
     assert (await world.steering().give_back()).after == old.generation
 
 
+async def test_what_has_served_is_neither_resumed_nor_abandoned(world: World) -> None:
+    await filled(world)
+    first = await world.steering().rebuild()
+    second = await world.steering().rebuild()
+    assert second.before == first.after != second.after
+    assert await world.steering().abandon() == 0
+    assert await world.version_of(ALICE) == 2
+
+
 @pytest.mark.parametrize("why", ["first", "retired", "void"])
 async def test_without_a_generation_that_is_kept_there_is_no_way_back(
     world: World, why: str
