@@ -29,6 +29,7 @@ from api.schema import sdl
 from api.settings import Settings
 from api.verbs.asked import Refused, begin, carry_out, external
 from api.verbs.rebuild import rebuild
+from api.verbs.verify import verify
 from domain.migrate import check, migrate
 
 ALL = frozenset(Role)
@@ -111,6 +112,7 @@ def schema() -> None:
 
 
 app.command()(rebuild)
+app.command()(verify)
 
 
 def main() -> None:

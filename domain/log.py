@@ -32,6 +32,17 @@ _HISTORY = f"""
     select {_EVENT} from events e where user_id = $1 and version > $2 order by version
 """
 
+_HISTORIES = f"""
+    select {_EVENT} from events e where user_id = any($1::uuid[]) order by user_id, version
+"""
+
+_KNOWN = "select distinct user_id from events where user_id = any($1::uuid[])"
+
+_USERS = """
+    select position, user_id from events
+    where partition = $1 and position > $2 and version = 1 order by position limit $3
+"""
+
 _PARTITION = f"""
     select {_EVENT} from events e where partition = $1 and position > $2 order by position limit $3
 """
@@ -130,7 +141,7 @@ class EventLog:
     async def history(self, user_id: UserId, after: int) -> list[Envelope]:
         """A user's events above the version `after`, in order of version."""
         rows = await self._pool.fetch(_HISTORY, user_id, after)
-        return [_entry(row).envelope for row in rows]
+        return [entry_in(row).envelope for row in rows]
 
     async def partition(
         self, partition: int, size: int, after: int = 0
@@ -142,9 +153,30 @@ class EventLog:
         """
         while rows := await self._pool.fetch(_PARTITION, partition, after, size):
             after = rows[-1]["position"]
-            yield after, [_entry(row).envelope for row in rows]
+            yield after, [entry_in(row).envelope for row in rows]
             if len(rows) < size:
                 return
+
+    async def users(self, partition: int, size: int) -> AsyncIterator[list[UserId]]:
+        """The users of a partition in pages of `size`, in order of their creation."""
+        position = 0
+        while rows := await self._pool.fetch(_USERS, partition, position, size):
+            position = rows[-1]["position"]
+            yield [row["user_id"] for row in rows]
+            if len(rows) < size:
+                return
+
+    async def histories(self, users: Collection[UserId]) -> dict[UserId, list[Envelope]]:
+        """All events of these users, in order of version; none of those who have none."""
+        found: dict[UserId, list[Envelope]] = {}
+        for row in await self._pool.fetch(_HISTORIES, list(users)):
+            found.setdefault(row["user_id"], []).append(entry_in(row).envelope)
+        return found
+
+    async def known(self, users: Collection[UserId]) -> set[UserId]:
+        """Which of these users have ever had an event."""
+        rows = await self._pool.fetch(_KNOWN, list(users))
+        return {row["user_id"] for row in rows}
 
     async def count(self, partition: int) -> int:
         """How many events a partition has."""
@@ -175,7 +207,7 @@ class EventLog:
         rows = await self._pool.fetch(
             _SINCE, list(partitions), snapshot.xmax, list(snapshot.running), limit
         )
-        entries = [_entry(row) for row in rows if row["position"] is not None]
+        entries = [entry_in(row) for row in rows if row["position"] is not None]
         return News(now=Snapshot.parse(rows[0]["now"]), era=rows[0]["era"], entries=entries)
 
     async def page(self, partition: int, window: Window, limit: int) -> list[Entry]:
@@ -189,7 +221,7 @@ class EventLog:
             str(window.until),
             limit,
         )
-        return [_entry(row) for row in rows]
+        return [entry_in(row) for row in rows]
 
     async def floor(self, partition: int, since: Snapshot) -> int:
         """A position below which nothing became visible since the snapshot."""
@@ -215,7 +247,8 @@ def _texts(metadata: object) -> dict[str, str]:
     return {key: value for key, value in known if isinstance(value, str)}
 
 
-def _entry(row: asyncpg.Record) -> Entry:
+def entry_in(row: asyncpg.Record) -> Entry:
+    """A row of `events`, of which every column is there."""
     envelope = Envelope(
         user_id=row["user_id"],
         version=row["version"],

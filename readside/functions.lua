@@ -285,7 +285,8 @@ end
 -- has come meanwhile. One who is set aside will be set aside again, by the same event.
 -- KEYS user, parked   ARGV user, its last version   -> 1 forgotten, 0 it has come further
 local function forget(keys, args)
-  if tonumber(redis.call('HGET', keys[1], 'version') or '0') > tonumber(args[2]) then return 0 end
+  local known = redis.call('TYPE', keys[1]).ok == 'hash' and redis.call('HGET', keys[1], 'version')
+  if tonumber(known or '0') > tonumber(args[2]) then return 0 end
   redis.call('DEL', keys[1])
   redis.call('HDEL', keys[2], args[1])
   return 1

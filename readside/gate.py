@@ -160,7 +160,7 @@ class Gate:
         envelope = delivery.envelope
         channel = self.keys.partition.changed(envelope.user_id) if publish else ""
         try:
-            commands = self._commands(envelope)
+            commands = commands_of(self.keys, envelope, self._projections)
             return self._item(delivery, envelope.version, channel, commands, "")
         except Exception as error:  # whatever a projection stumbles over is a poison event
             reason = f"{type(error).__name__}: {error}".encode(errors="backslashreplace").decode()
@@ -182,13 +182,13 @@ class Gate:
         event = (user, key, version, kind, channel, commands, reason, delivery.until, last)
         return msgspec.Raw(_pack((delivery.entry, event)))
 
-    def _commands(self, envelope: Envelope) -> list[Command]:
-        happened = Happened(
-            user=str(envelope.user_id),
-            version=envelope.version,
-            at=envelope.occurred_at.isoformat(),
-            event=envelope.event(),
-        )
-        return [
-            command for project in self._projections for command in project(self.keys, happened)
-        ]
+
+def commands_of(keys: Keys, envelope: Envelope, projections: Sequence[Project]) -> list[Command]:
+    """What an event does to a generation. Raises whatever a projection stumbles over."""
+    happened = Happened(
+        user=str(envelope.user_id),
+        version=envelope.version,
+        at=envelope.occurred_at.isoformat(),
+        event=envelope.event(),
+    )
+    return [command for project in projections for command in project(keys, happened)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Protocol
 
 from domain.events import Envelope, UserId
@@ -21,3 +21,12 @@ class History(Protocol):
 
     async def count(self, partition: int) -> int:
         """How many events a partition has."""
+
+    def users(self, partition: int, size: int) -> AsyncIterator[list[UserId]]:
+        """The users of a partition, in pages."""
+
+    async def histories(self, users: Collection[UserId]) -> dict[UserId, list[Envelope]]:
+        """All events of these users, in order of version; none of those who have none."""
+
+    async def known(self, users: Collection[UserId]) -> set[UserId]:
+        """Which of these users have ever had an event."""

@@ -17,14 +17,25 @@ from api.spans import NotInstalled
 from api.transport.trusted import BadManifest
 from api.workers import Fallen
 from domain.migrate import MigrationError
+from readside.memory import Unknown
 from readside.steering import Refused as RefusedBySteering
+from readside.verify import NotServing
 
 
 class Refused(Exception):
     """The command cannot run; str() is one sentence that says what to do."""
 
 
-SENTENCES = (Refused, RefusedBySteering, Fallen, MigrationError, BadManifest, NotInstalled)
+SENTENCES = (
+    Refused,
+    RefusedBySteering,
+    NotServing,
+    Unknown,
+    Fallen,
+    MigrationError,
+    BadManifest,
+    NotInstalled,
+)
 """What a person can mend: str() says how."""
 
 
@@ -33,10 +44,12 @@ def carry_out(
     *,
     allow_anonymous: bool = False,
     refused: int = 1,
+    quiet: bool = False,
 ) -> None:
     """Runs a command in an event loop, and ends the process with the status it answers, if it does.
 
-    What a person can mend is one sentence on standard error, and the exit status `refused`.
+    What a person can mend is one sentence on standard error, and the exit status `refused`. With `quiet` the
+    log has warnings only: whoever waits at a terminal sees what comes of it.
     """
 
     def act(settings: Settings) -> int | None:
@@ -54,6 +67,8 @@ def begin(
         settings = _settings()
         if allow_anonymous:
             settings = settings.model_copy(update={"allow_anonymous": True})
+        if quiet and settings.log_level == "info":
+            settings = settings.model_copy(update={"log_level": "warning"})
         logs.configure(settings)
         status = act(settings)
     except SENTENCES as error:

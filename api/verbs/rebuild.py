@@ -68,7 +68,7 @@ def rebuild(
         return INTERRUPTED
 
     asked = "dry-run" if dry_run else "return" if give_back else "abandon" if abandon else "rebuild"
-    carry_out(run)
+    carry_out(run, quiet=True)
 
 
 async def _asked(

@@ -18,6 +18,7 @@ from domain.log import EventLog
 from domain.migrate import check
 from readside.models import PROJECTIONS
 from readside.steering import Steering
+from readside.verify import Verify
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -51,6 +52,17 @@ class Stores:
             partition,
             projections=PROJECTIONS,
             fingerprint=self.fingerprint,
+        )
+
+    def verify(self, partition: int, patience: float) -> Verify:
+        """What compares a partition with the log."""
+        return Verify(
+            self.redis,
+            self.log,
+            partition,
+            projections=PROJECTIONS,
+            fingerprint=self.fingerprint,
+            patience=patience,
         )
 
     def partitions(self, chosen: Collection[int] | None) -> list[int]:

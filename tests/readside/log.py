@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -48,6 +48,19 @@ class Log:
             yield start, page
             if self.while_paging is not None:
                 await self.while_paging()
+
+    async def users(self, partition: int, size: int) -> AsyncIterator[list[UserId]]:
+        self._reach()
+        found = [event.user_id for event in self._told(partition) if event.version == 1]
+        for start in range(0, len(found), size):
+            yield found[start : start + size]
+
+    async def histories(self, users: Collection[UserId]) -> dict[UserId, list[Envelope]]:
+        found = {user_id: await self.history(user_id, 0) for user_id in users}
+        return {user_id: events for user_id, events in found.items() if events}
+
+    async def known(self, users: Collection[UserId]) -> set[UserId]:
+        return set(await self.histories(users))
 
     async def count(self, partition: int) -> int:
         self._reach()

@@ -11,6 +11,7 @@ from readside.models import FINGERPRINT, PROJECTIONS
 from readside.projector import CONSUMER, Projector
 from readside.steering import Steering
 from readside.stream import RedisStream
+from readside.verify import Verify
 from tests.readside.log import Log, relay
 from tests.readside.stories import PARTITIONS, story
 
@@ -59,6 +60,16 @@ class World:
             projections=projections,
             fingerprint=fingerprint,
             share=share,
+        )
+
+    def verify(self, partition: int = 0, patience: float = 0.2) -> Verify:
+        return Verify(
+            self.redis,
+            self.log,
+            partition,
+            projections=PROJECTIONS,
+            fingerprint=FINGERPRINT,
+            patience=patience,
         )
 
     def steering(self, partition: int = 0, fingerprint: str = FINGERPRINT) -> Steering:

@@ -1,0 +1,99 @@
+"""tandem verify, as an operator runs it on a service that is in use."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import asyncpg
+from redis.asyncio import Redis
+
+from api.composition import Role
+from api.workers import end
+from tests.acceptance.service import running
+from tests.acceptance.verbs import ask
+from tests.processes import HOST, free_port
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+    from tests.acceptance.service import Client
+
+NO_PROJECTOR = frozenset({Role.API, Role.RELAY})
+RENAME = "mutation($input: RenameUserInput!) { renameUser(input: $input) { version } }"
+
+
+async def _load(client: Client) -> None:
+    """Until it is cancelled: somebody new, who orders, completes and is renamed."""
+    number = 0
+    while True:
+        number += 1
+        user = await client.create_user(f"User {number}", f"user{number}@example.com")
+        await client.complete_order(await client.place_order(user))
+        await client.data(RENAME, input={"userId": user, "name": "Another"})
+
+
+async def test_under_load_there_is_no_false_alarm(settings: Settings) -> None:
+    async with running(settings) as client:
+        load = asyncio.create_task(_load(client))
+        try:
+            for _ in range(2):
+                said = await ask(settings, "verify", "--json")
+                assert (said.status, said.json["differences"]) == (0, []), said
+                assert said.json["users"] > 0
+        finally:
+            await end([load])
+        assert "0 differences" in (await ask(settings, "verify")).out
+
+
+async def test_what_differs_is_told_without_values_and_made_right(settings: Settings) -> None:
+    async with running(settings) as client:
+        alice = await client.create_user("Alice", "alice@example.com")
+        await client.create_user("Bob", "bob@example.com")
+    async with running(settings, NO_PROJECTOR), Redis.from_url(settings.redis_url or "") as redis:
+        [key] = [key async for key in redis.scan_iter(match=f"*:user:{alice}")]
+        await redis.hset(key, "name", "Mallory")
+        [users] = [
+            key async for key in redis.scan_iter(match="*:emails") if await redis.zcard(key)
+        ][:1]
+        await redis.zadd(users, {f"mallory@example.com {alice}": 0})
+        said = await ask(settings, "verify", "--patience", "1")
+        assert said.status == 1
+        for text in (alice, "name", "emails", "differences"):
+            assert text in said.out
+        for secret in ("Mallory", "mallory", "Alice", "alice@"):
+            assert secret not in said.out
+        values = await ask(settings, "verify", "--show-values", "--json", "--user", alice)
+        assert {"should": "Alice", "found": "Mallory"}.items() <= values.json["differences"][
+            0
+        ].items()
+        mended = await ask(settings, "verify", "--repair", "--json", "--patience", "1")
+        assert mended.status == 0, mended
+        assert mended.json["differences"] == []
+        assert mended.json["repaired"]
+        assert (await ask(settings, "verify", "--patience", "1")).status == 0
+
+
+async def test_a_table_that_is_not_the_log_is_told_and_not_repaired(settings: Settings) -> None:
+    async with running(settings) as client:
+        await client.create_user()
+        connection = await asyncpg.connect(settings.database_url)
+        try:
+            await connection.execute("update users set name = 'Mallory'")
+        finally:
+            await connection.close()
+        said = await ask(settings, "verify", "--repair", "--json")
+        assert said.status == 1
+        [one] = said.json["differences"]
+        assert (one["model"], one["key"], one["field"]) == ("write", "users", "name")
+
+
+async def test_where_it_cannot_look_it_says_so_in_one_sentence(settings: Settings) -> None:
+    silent = f"redis://{HOST}:{free_port()}"
+    for said, what in (
+        (await ask(settings, "verify", "--patience", "0"), "Partition 0 has no read model"),
+        (await ask(settings, "verify", REDIS_URL=silent), "REDIS_URL"),
+    ):
+        assert said.status == 2
+        assert said.out == ""
+        assert len(said.err.splitlines()) == 1
+        assert what in said.err
