@@ -28,9 +28,11 @@ from api.process import (
 from api.schema import sdl
 from api.settings import Settings
 from api.verbs.asked import Refused, begin, carry_out, external
+from api.verbs.migrate import UNREACHABLE, migrate_database, migrated
+from api.verbs.parked import parked
 from api.verbs.rebuild import rebuild
 from api.verbs.verify import verify
-from domain.migrate import check, migrate
+from domain.migrate import check
 
 ALL = frozenset(Role)
 
@@ -46,9 +48,6 @@ AllowAnonymous = Annotated[
 
 _MUTATION = 'mutation { createUser(input: {name: "Alice", email: "alice@example.com"}) { id } }'
 _QUERY = 'query { user(id: "the id you got") { name email createdAt } }'
-
-_UNREACHABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""What asyncpg raises when PostgreSQL is away, or goes away in the middle of something."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
@@ -99,20 +98,16 @@ def projector() -> None:
     carry_out(lambda settings: _serve(settings, frozenset({Role.PROJECTOR})))
 
 
-@app.command("migrate")
-def migrate_database() -> None:
-    """Apply the migrations that DATABASE_URL does not have yet."""
-    carry_out(_migrate)
-
-
 @app.command()
 def schema() -> None:
     """Print the GraphQL schema. Example: tandem schema > schema.graphql"""
     typer.echo(sdl(), nl=False)
 
 
+app.command("migrate")(migrate_database)
 app.command()(rebuild)
 app.command()(verify)
+app.add_typer(parked, name="parked")
 
 
 def main() -> None:
@@ -133,7 +128,7 @@ async def _up(settings: Settings) -> None:
                 located = settings.model_copy(
                     update={"database_url": stores.database_url, "redis_url": stores.redis_url}
                 )
-                if await unless(stop, _migrated(located)) is None:
+                if await unless(stop, migrated(located)) is None:
                     return
                 await run(
                     located,
@@ -152,7 +147,7 @@ async def _serve(
 ) -> None:
     external(settings, "database_url", "redis_url")
     with stop_signals() as stop:
-        prepare = _migrated(settings) if first_migrate else _checked(settings)
+        prepare = migrated(settings) if first_migrate else _checked(settings)
         if await unless(stop, prepare) is None:
             return
         with _bound(settings, roles) as listeners:
@@ -178,34 +173,9 @@ async def _work(settings: Settings, listener: socket.socket, ready: Callable[[],
         await run(alone, frozenset({Role.API}), stop, listeners=[listener], ready=ready)
 
 
-async def _migrate(settings: Settings) -> None:
-    external(settings, "database_url")
-    for name in await _migrated(settings):
-        typer.echo(f"applied {name}")
-
-
-async def _migrated(settings: Settings) -> list[str]:
-    try:
-        connection = await asyncpg.connect(settings.database_url, timeout=settings.command_timeout)
-    except _UNREACHABLE as error:
-        raise Refused(
-            f"PostgreSQL cannot be reached ({error or type(error).__name__}); check DATABASE_URL."
-        ) from error
-    try:
-        return await migrate(connection, settings.partitions)
-    except _UNREACHABLE as error:
-        raise Refused(
-            f"PostgreSQL did not carry out the migrations ({error or type(error).__name__});"
-            " what it did carry out is whole: run this again."
-        ) from error
-    finally:
-        with suppress(*_UNREACHABLE):
-            await connection.close()
-
-
 async def _checked(settings: Settings) -> bool:
     """Refuses a database that was made otherwise; one that is away for now is no reason not to start."""
-    with suppress(*_UNREACHABLE):
+    with suppress(*UNREACHABLE):
         try:
             connection = await asyncpg.connect(settings.database_url, timeout=settings.read_timeout)
         except asyncpg.ClientConfigurationError as error:

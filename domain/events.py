@@ -75,7 +75,7 @@ _UPCASTS: dict[str, tuple[Upcast, ...]] = {}
 """Per type, how to read its older schema versions: the n-th function turns version n into n + 1."""
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One event of the log as it travels: who, which version, when, and the event still encoded."""
 
     user_id: UserId
@@ -86,6 +86,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     data: msgspec.Raw
     occurred_at: datetime
     metadata: dict[str, str] = {}
+    skipped: bool = False
+    """Whether somebody has given this event up for the read models. It keeps its place in the order."""
 
     def event(self) -> Event:
         """The event in today's shape. Raises Undecodable: the type or its schema is unknown here."""

@@ -28,12 +28,17 @@ _ERA = """
 
 _NOW = f"select pg_current_snapshot()::text as now, {_ERA}"
 
+# What was given up for the read models: only those who make users anew ask, the relay need not know.
+_WITH_SKIPPED = f"""
+    {_EVENT}, exists (select from skipped s where (s.user_id, s.version) = (e.user_id, e.version)) as skipped
+"""
+
 _HISTORY = f"""
-    select {_EVENT} from events e where user_id = $1 and version > $2 order by version
+    select {_WITH_SKIPPED} from events e where user_id = $1 and version > $2 order by version
 """
 
 _HISTORIES = f"""
-    select {_EVENT} from events e where user_id = any($1::uuid[]) order by user_id, version
+    select {_WITH_SKIPPED} from events e where user_id = any($1::uuid[]) order by user_id, version
 """
 
 _KNOWN = "select distinct user_id from events where user_id = any($1::uuid[])"
@@ -44,7 +49,8 @@ _USERS = """
 """
 
 _PARTITION = f"""
-    select {_EVENT} from events e where partition = $1 and position > $2 order by position limit $3
+    select {_WITH_SKIPPED} from events e
+    where partition = $1 and position > $2 order by position limit $3
 """
 
 # The statement's own snapshot is what `now` says, so whatever it sees is visible in `now`. Every branch is
@@ -257,6 +263,7 @@ def entry_in(row: asyncpg.Record) -> Entry:
         data=msgspec.Raw(row["data"].encode()),
         occurred_at=row["occurred_at"],
         metadata=_texts(msgspec.json.decode(row["metadata"])),
+        skipped=row.get("skipped", False),
     )
     return Entry(
         position=row["position"], partition=row["partition"], xid=row["xid"], envelope=envelope

@@ -55,10 +55,10 @@ async def migrate(
     try:
         await connection.execute(_TABLE)
         applied = await _applied(connection)
-        pending = _pending(migrations(directory), applied)
+        missing = _pending(migrations(directory), applied)
         if applied:
             await _fix_partitions(connection, partitions)  # refuses before anything is changed
-        for migration in pending:
+        for migration in missing:
             async with connection.transaction():
                 await connection.execute(migration.sql)
                 await connection.execute(
@@ -70,13 +70,31 @@ async def migrate(
             await _fix_partitions(connection, partitions)
     finally:
         await connection.execute("select pg_advisory_unlock($1)", _LOCK)
-    return [migration.name for migration in pending]
+    return [migration.name for migration in missing]
 
 
-async def check(connection: asyncpg.Connection, partitions: int) -> None:
-    """Raises MigrationError unless the database is migrated, and made with so many partitions."""
+async def pending(connection: asyncpg.Connection, *, directory: Path = DIRECTORY) -> list[str]:
+    """The names of what `migrate` would apply; changes nothing. Raises MigrationError."""
+    begun = await connection.fetchval("select to_regclass('migrations')") is not None
+    applied = await _applied(connection) if begun else {}
+    return [migration.name for migration in _pending(migrations(directory), applied)]
+
+
+async def check(
+    connection: asyncpg.Connection, partitions: int, *, directory: Path = DIRECTORY
+) -> None:
+    """Raises MigrationError unless all is applied, and the database made with so many partitions.
+
+    What newer code has applied is no reason not to start: so the code can be rolled back.
+    """
     if await connection.fetchval("select to_regclass('topology')") is None:
         raise MigrationError("The database has not been migrated; run `tandem migrate` first.")
+    applied = await _applied(connection)
+    for migration in migrations(directory):
+        if migration.name not in applied:
+            raise MigrationError(
+                f"The database lacks {migration.name}; run `tandem migrate` first."
+            )
     await _fix_partitions(connection, partitions)
 
 

@@ -185,6 +185,8 @@ class Gate:
 
 def commands_of(keys: Keys, envelope: Envelope, projections: Sequence[Project]) -> list[Command]:
     """What an event does to a generation. Raises whatever a projection stumbles over."""
+    if envelope.skipped:
+        return []
     happened = Happened(
         user=str(envelope.user_id),
         version=envelope.version,

@@ -17,7 +17,13 @@ CODE = ("api", "domain", "readside")
 BUILDERS = {"create_pool", "connect", "from_url", "from_pool", "Redis", "BlockingConnectionPool"}
 """What builds a driver."""
 
-MAY_BUILD = {"api/drivers.py", "api/cli.py", "api/embedded/postgres.py", "api/embedded/valkey.py"}
+MAY_BUILD = {
+    "api/drivers.py",
+    "api/cli.py",
+    "api/embedded/postgres.py",
+    "api/embedded/valkey.py",
+    "api/verbs/migrate.py",
+}
 
 
 @pytest.mark.parametrize(

@@ -56,11 +56,15 @@ def carry_out(
         spans.configure(settings)
         return uvloop.run(command(settings))
 
-    begin(act, allow_anonymous=allow_anonymous, refused=refused)
+    begin(act, allow_anonymous=allow_anonymous, refused=refused, quiet=quiet)
 
 
 def begin(
-    act: Callable[[Settings], int | None], *, allow_anonymous: bool = False, refused: int = 1
+    act: Callable[[Settings], int | None],
+    *,
+    allow_anonymous: bool = False,
+    refused: int = 1,
+    quiet: bool = False,
 ) -> None:
     """The same without an event loop."""
     try:

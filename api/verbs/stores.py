@@ -17,6 +17,7 @@ from api.workers import WEATHER
 from domain.log import EventLog
 from domain.migrate import check
 from readside.models import PROJECTIONS
+from readside.parked import Parked
 from readside.steering import Steering
 from readside.verify import Verify
 
@@ -53,6 +54,10 @@ class Stores:
             projections=PROJECTIONS,
             fingerprint=self.fingerprint,
         )
+
+    def parked(self, partition: int) -> Parked:
+        """Who is set aside in a partition."""
+        return Parked(self.redis, partition, self.fingerprint)
 
     def verify(self, partition: int, patience: float) -> Verify:
         """What compares a partition with the log."""

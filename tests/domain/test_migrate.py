@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from domain.migrate import DIRECTORY, MigrationError, migrate, migrations
+from domain.migrate import DIRECTORY, MigrationError, check, migrate, migrations, pending
 
 FIRST = "0001_write_model.sql"
 
@@ -69,6 +69,28 @@ async def test_only_what_is_new_is_applied(
     await migrate(connection, 8, directory=first)
     applied = await migrate(connection, 8, directory=directory)
     assert applied == ["0002_colours.sql", "0003_red.sql"]
+
+
+async def test_what_would_be_applied_is_told_and_nothing_is_done(
+    connection: asyncpg.Connection, first: Path, directory: Path
+) -> None:
+    assert await pending(connection, directory=first) == [FIRST]
+    assert await tables(connection) == set()
+    await migrate(connection, 8, directory=first)
+    assert await pending(connection, directory=directory) == ["0002_colours.sql", "0003_red.sql"]
+    assert "colours" not in await tables(connection)
+    await migrate(connection, 8, directory=directory)
+    assert await pending(connection, directory=directory) == []
+
+
+async def test_a_database_that_lacks_a_migration_is_refused_and_one_that_has_more_is_not(
+    connection: asyncpg.Connection, first: Path, directory: Path
+) -> None:
+    await migrate(connection, 8, directory=first)
+    with pytest.raises(MigrationError, match=r"^The database lacks 0002_colours.sql; .*\.$"):
+        await check(connection, 8, directory=directory)
+    await migrate(connection, 8, directory=directory)
+    await check(connection, 8, directory=first)
 
 
 async def test_those_who_migrate_at_once_take_turns(empty_database_url: str) -> None:

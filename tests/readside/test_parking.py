@@ -147,6 +147,25 @@ async def test_poison_found_while_a_hole_is_filled_parks_the_user(told: Told) ->
     assert (await version(told, ALICE), await version(told, BOB)) == (1, 1)
 
 
+async def test_an_event_that_was_given_up_moves_its_user_on_and_does_nothing_else(
+    told: Told,
+) -> None:
+    bad = spoilt(STORY[1], type="UserPromoted")
+    told.log.commit([STORY[0], bad, STORY[2]])
+    await deliver(told, STORY[0], bad, STORY[2])
+    assert await version(told, ALICE) == 1
+    told.log.committed[0][1] = spoilt(bad, skipped=True)
+    await told.gate_of(ALICE).mend(ALICE)
+    assert await parked(told, ALICE) is None
+    assert await version(told, ALICE) == 3
+    sound = spoilt(STORY[1], skipped=True)
+    told.log.committed[0][1:] = [sound]
+    await told.flip(0)
+    keys = told.keys_of(ALICE)
+    assert await told.redis.hget(keys.user(ALICE), "name") == "Alice"
+    assert await version(told, ALICE) == 2
+
+
 async def test_several_early_events_with_another_hole_among_them_all_get_an_answer(
     told: Told,
 ) -> None:

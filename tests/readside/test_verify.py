@@ -298,17 +298,37 @@ async def test_nothing_that_serves_is_said_to_be_so(world: World) -> None:
 async def test_a_flip_in_the_middle_is_followed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await filled(world)
+    old = await filled(world)
     histories, flips = world.log.histories, [1]
 
     async def and_flip(users: Any) -> Any:
         if flips.pop() if flips else False:
             await world.steering().rebuild()
+            await world.redis.delete(old.user(ALICE), old.user(BOB))
         return await histories(users)
 
     monkeypatch.setattr(world.log, "histories", and_flip)
     assert places(await world.verify().run()) == set()
     assert not flips
+
+
+async def test_a_user_who_changes_between_any_two_looks_is_no_difference(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(world)
+    histories = world.log.histories
+    async with world.projector() as projector:
+
+        async def and_change(users: Any) -> Any:
+            known = await histories(users)
+            world.commit(BOB, UserRenamed(name=f"Bob {len(known[BOB])}"))
+            await world.settle(projector)
+            return known
+
+        await world.settle(projector)
+        monkeypatch.setattr(world.log, "histories", and_change)
+        assert places(await world.verify().of_user(BOB)) == set()
+        assert await world.version_of(BOB) > 1
 
 
 async def test_a_command_that_nobody_can_work_out_is_said_to_be_so() -> None:

@@ -1,0 +1,46 @@
+"""Who is set aside, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from domain.events import UserId
+from readside.compare import Aside
+from readside.generations import Generations
+from readside.keys import Keys, Partition
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+class Parked:
+    """The parked users of one partition, in the generation that serves; nobody if none does."""
+
+    def __init__(self, redis: Redis, partition: int, fingerprint: str) -> None:
+        """`redis` decodes replies."""
+        self._redis = redis
+        self._partition = Partition(partition)
+        self._generations = Generations(redis, self._partition, fingerprint)
+
+    async def all(self) -> list[Aside]:
+        keys = await self._generations.serving()
+        if keys is None:
+            return []
+        found: Any = await self._redis.hgetall(keys.parked)
+        return [self._aside(user, why) for user, why in sorted(found.items())]
+
+    async def of(self, user_id: UserId) -> Aside | None:
+        keys = await self._generations.serving()
+        why: Any = None if keys is None else await self._redis.hget(keys.parked, str(user_id))
+        return None if why is None else self._aside(str(user_id), why)
+
+    async def version(self, user_id: UserId) -> int:
+        """How far the read model has the user; 0 if not at all."""
+        keys: Keys | None = await self._generations.serving()
+        found = None if keys is None else await self._redis.hget(keys.user(user_id), "version")
+        return int(found or 0)
+
+    def _aside(self, user: str, why: str) -> Aside:
+        return Aside(partition=self._partition.number, user=user, **msgspec.json.decode(why))
