@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _LONGEST_HEADERS = 64 * 1024
 """Bytes of a request line and its headers."""
 
+_LAST = 0.5
+"""Seconds for which idle connections stay open when the process ends: for a request that is on its way."""
+
 _LATE = b'{"errors":[{"message":"The request did not arrive in time (LIMIT_REQUEST_SECONDS).",\
 "extensions":{"code":"BAD_REQUEST"}}]}'
 _LONG = b'{"errors":[{"message":"The headers are longer than 65536 bytes.",\
@@ -27,7 +30,10 @@ _LONG = b'{"errors":[{"message":"The headers are longer than 65536 bytes.",\
 
 
 class HTTPConnection(HttpToolsProtocol):
-    """uvicorn's, with a time limit on headers, on bodies and on writing, and a limit on connections."""
+    """uvicorn's, with a time limit on headers, on bodies and on writing, and a limit on connections.
+
+    At the end of the process every connection is told so by `connection: close`, with its last response.
+    """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -36,6 +42,7 @@ class HTTPConnection(HttpToolsProtocol):
         self._awaits_body = False
         self._header_bytes = 0
         self._upgraded = False
+        self._ending = False
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -51,9 +58,22 @@ class HTTPConnection(HttpToolsProtocol):
         self._patience.lose()
         super().connection_lost(exc)
 
+    def shutdown(self) -> None:
+        self._ending = True
+        if self._is_answering():
+            super().shutdown()
+        else:
+            self.loop.call_later(_LAST, super().shutdown)
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self._ending and self.cycle is not None:
+            self.cycle.keep_alive = False
+
     def handle_websocket_upgrade(self) -> None:
-        if self._is_answering() or self.pipeline:
-            # Only the WebSocket would learn that its client leaves, and an event stream go on for ever.
+        if self._ending or self._is_answering() or self.pipeline:
+            # Behind an answer under way only the WebSocket would learn that its client leaves, and an event
+            # stream go on for ever.
             self._leave()
             return
         self._upgraded = True
