@@ -166,7 +166,7 @@ async def test_a_command_that_finds_no_free_connection_in_time_writes_nothing(
 
 
 async def test_a_mistake_of_ours_is_not_hidden_as_an_absence(model: WriteModel) -> None:
-    await model.pool.execute("drop table events")
+    await model.pool.execute("drop table events cascade")
     with pytest.raises(Exception, match=r'relation "events" does not exist'):
         await model.store.execute(create("Alice", "alice@example.com"))
 
