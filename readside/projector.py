@@ -260,7 +260,8 @@ class Projector:
         number = self._partition.number
         if self._share.wants(number) and await self._leased():
             self._share.took(number)
-            if self._share.wants(number):  # others of this process may have had the room meanwhile
+            # While we asked, another projector of this process may have had the room.
+            if self._share.wants(number):
                 return True
         if self._leased_at > -LEASE:
             await self._give_back()

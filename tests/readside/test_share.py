@@ -6,10 +6,14 @@ import asyncio
 
 import pytest
 
+from domain.events import UserCreated, UserRenamed
 from readside import share as sharing
 from readside.keys import projectors
 from readside.share import Share, fair
+from tests.readside.stories import user_in
 from tests.readside.world import World
+
+RENAMED = UserRenamed(name="B")
 
 
 @pytest.mark.parametrize(
@@ -116,3 +120,31 @@ async def test_a_projector_gives_back_what_is_above_its_share(world: World) -> N
 async def owners(world: World) -> int:
     """How many partitions somebody works on."""
     return len([key async for key in world.redis.scan_iter(match="tandem:*:owner:*")])
+
+
+async def test_two_that_ask_at_once_do_not_both_get_the_room_for_one(world: World) -> None:
+    ours, theirs = Share(world.redis, "code", 2), Share(world.redis, "code", 2)
+    await world.relay()
+    await theirs.run_once()
+    await ours.run_once()
+    async with world.projector(0, share=ours) as zero, world.projector(1, share=ours) as one:
+        await asyncio.gather(zero.run_once(), one.run_once())
+        assert await owners(world) == 1
+
+
+async def test_a_rebuild_goes_on_to_its_end_though_the_share_shrinks(world: World) -> None:
+    ours, others = Share(world.redis, "code", 1), [Share(world.redis, "code", 1) for _ in range(9)]
+    world.commit(user_in(0), UserCreated(name="A", email="a@b.example"), *[RENAMED] * 9)
+    async with world.projector(0, share=ours) as projector:
+
+        async def others_come() -> None:
+            while ours.wants(0):
+                for share in [*others, ours]:
+                    await share.run_once()
+                others.append(Share(world.redis, "code", 1))
+
+        world.log.while_paging = others_come
+        await world.settle(projector)
+        assert not ours.wants(0)
+        assert await world.serving() is not None
+        assert await owners(world) == 0
