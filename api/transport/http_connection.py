@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from api.transport.patience import Patience
 
 if TYPE_CHECKING:
-    from uvicorn._types import Scope
+    from uvicorn._types import ASGI3Application, Scope
 
     from api.limits import Limits
 
@@ -43,6 +43,7 @@ class HTTPConnection(HttpToolsProtocol):
         self._header_bytes = 0
         self._upgraded = False
         self._ending = False
+        self._running: RequestResponseCycle | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -56,6 +57,7 @@ class HTTPConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         self._patience.lose()
+        self._tell_of_the_end()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -139,14 +141,26 @@ class HTTPConnection(HttpToolsProtocol):
         self._leave()
 
     def _leave(self) -> None:
-        """Closes; whoever answers or reads the body is told that the client left."""
-        if self._is_answering():
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+        self._tell_of_the_end()
         self.transport.close()
         self._patience.linger()
 
+    def _tell_of_the_end(self) -> None:
+        """Whoever answers or reads the body learns that the client has left.
+
+        That is the cycle of the newest request, and the only one that uvicorn tells; but while requests
+        wait behind one another (pipelining), the one that runs is another.
+        """
+        for cycle in (self._running, self.cycle):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+
     # The response
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -11,7 +11,7 @@ import pytest
 
 from api.limits import Limits
 from tests.api.edge import ALICE, edge, served
-from tests.api.test_slow_requests import Wire, all_of, one, wired
+from tests.api.test_slow_requests import Wire, one, wired
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -82,16 +82,21 @@ async def test_the_page_of_a_host_whose_name_is_not_ascii_is_our_own() -> None:
             assert await reader.readuntil(b"}") == b'\x81\x19{"type":"connection_ack"}'
 
 
-async def test_a_handshake_behind_an_open_event_stream_ends_the_stream() -> None:
+@pytest.mark.parametrize(
+    "behind", [handshake({}), b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"]
+)
+async def test_an_event_stream_ends_with_its_client_whatever_is_asked_behind_it(
+    behind: bytes,
+) -> None:
     watch = urlencode({"query": f'subscription {{ userChanged(id: "{ALICE}") {{ name }} }}'})
-    async with wired(Limits()) as (made, (reader, writer)):
+    headers = "host: localhost\r\naccept: text/event-stream\r\n"
+    async with wired(Limits(keep_alive_seconds=0.02)) as (made, (reader, writer)):
         made.reads.put(ALICE, "Alice")
-        writer.write(
-            f"GET /graphql?{watch} HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n".encode()
-        )
+        writer.write(f"GET /graphql?{watch} HTTP/1.1\r\n{headers}\r\n".encode())
         assert b"Alice" in await one(reader)
-        writer.write(handshake({}))
-        assert b"101" not in await all_of(reader)
+        writer.write(behind)
+        await writer.drain()
+        writer.close()
         async with asyncio.timeout(5):
             while made.reads.listeners:
                 await asyncio.sleep(0.01)
