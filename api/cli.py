@@ -28,9 +28,11 @@ from api.process import (
 from api.schema import sdl
 from api.settings import Settings
 from api.verbs.asked import Refused, begin, carry_out, external
+from api.verbs.doctor import doctor
 from api.verbs.migrate import UNREACHABLE, migrate_database, migrated
 from api.verbs.parked import parked
 from api.verbs.rebuild import rebuild
+from api.verbs.seed import seed
 from api.verbs.verify import verify
 from domain.migrate import check
 
@@ -107,6 +109,8 @@ def schema() -> None:
 app.command("migrate")(migrate_database)
 app.command()(rebuild)
 app.command()(verify)
+app.command()(seed)
+app.command()(doctor)
 app.add_typer(parked, name="parked")
 
 

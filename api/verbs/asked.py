@@ -71,9 +71,8 @@ def begin(
         settings = _settings()
         if allow_anonymous:
             settings = settings.model_copy(update={"allow_anonymous": True})
-        if quiet and settings.log_level == "info":
-            settings = settings.model_copy(update={"log_level": "warning"})
-        logs.configure(settings)
+        hush = {"log_level": "warning"} if quiet and settings.log_level == "info" else {}
+        logs.configure(settings.model_copy(update=hush))
         status = act(settings)
     except SENTENCES as error:
         typer.echo(f"tandem: {error}", err=True)

@@ -109,16 +109,26 @@ def one_sentence() -> Iterator[None]:
 
 
 @asynccontextmanager
+async def write_model(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
+    """PostgreSQL alone, which must be there, and migrated. Raises Refused and MigrationError."""
+    settings = located(settings)
+    external(settings, "database_url")
+    with one_sentence():
+        async with drivers.database(settings) as pool:
+            async with pool.acquire() as connection:
+                await check(connection, settings.partitions)  # type: ignore[arg-type]
+            yield pool
+
+
+@asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Stores]:
     """Both stores, which must be there, and migrated. Raises Refused and MigrationError."""
     settings = located(settings)
     external(settings, "database_url", "redis_url")
     with one_sentence():
         async with AsyncExitStack() as stack:
-            pool = await stack.enter_async_context(drivers.database(settings))
+            pool = await stack.enter_async_context(write_model(settings))
             redis = await stack.enter_async_context(drivers.redis_for_functions(settings))
             streams = await stack.enter_async_context(drivers.redis_for_streams(settings))
-            async with pool.acquire() as connection:
-                await check(connection, settings.partitions)  # type: ignore[arg-type]
             await redis.ping()
             yield Stores(settings=settings, pool=pool, redis=redis, streams=streams)

@@ -1,0 +1,43 @@
+"""What a look came to."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+Level = Literal["ok", "hint", "wrong"]
+
+APART = 2.0
+"""Seconds by which clocks may differ without a word."""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """`says` is what is there, or for a hint or something wrong what to do about it."""
+
+    what: str
+    level: Level
+    says: str
+
+
+def ok(what: str, says: str) -> Finding:
+    return Finding(what, "ok", says)
+
+
+def hint(what: str, says: str) -> Finding:
+    return Finding(what, "hint", says)
+
+
+def wrong(what: str, says: str) -> Finding:
+    return Finding(what, "wrong", says)
+
+
+def clock(what: str, theirs: datetime) -> Finding:
+    """Nothing but the order of "newest first" and what people read depends on clocks."""
+    apart = (datetime.now(UTC) - theirs).total_seconds()
+    if abs(apart) <= APART:
+        return ok(what, f"{apart:+.2f} s to ours")
+    return hint(
+        what, f"It differs by {apart:+.1f} s from ours; let both machines follow one time server."
+    )

@@ -1,0 +1,96 @@
+"""PostgreSQL: its version, whether it takes writes, what we may do there, and how it was migrated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from api.doctor.finding import Finding, clock, hint, ok, wrong
+from domain.migrate import MigrationError, check, pending
+from domain.store import AWAY
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+
+OLDEST = 150000
+
+_WRITES = "has_table_privilege('events', 'INSERT') and has_table_privilege('users', 'UPDATE')"
+_READS = "has_table_privilege('events', 'SELECT') and has_table_privilege('skipped', 'SELECT')"
+
+
+async def look(pool: asyncpg.Pool, settings: Settings) -> list[Finding]:
+    """In the order in which one needs the other; ends at what makes the rest meaningless."""
+    try:
+        async with pool.acquire() as connection:
+            return await _looked(connection, settings)  # type: ignore[arg-type]
+    except (*AWAY, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        why = str(error).partition("\n")[0] or type(error).__name__
+        return [wrong("PostgreSQL", f"It cannot be reached ({why}); check DATABASE_URL.")]
+
+
+async def _looked(connection: asyncpg.Connection, settings: Settings) -> list[Finding]:
+    return [
+        await _version(connection),
+        await _pooled(connection),
+        clock("PostgreSQL's clock", await connection.fetchval("select clock_timestamp()")),
+        await _durable(connection),
+        *await _migrated(connection, settings),
+    ]
+
+
+async def _version(connection: asyncpg.Connection) -> Finding:
+    number = int(await connection.fetchval("show server_version_num"))
+    text = await connection.fetchval("show server_version")
+    if number < OLDEST:
+        return wrong("PostgreSQL", f"Version {text} is too old; use 15 or newer.")
+    return ok("PostgreSQL", str(text))
+
+
+async def _pooled(connection: asyncpg.Connection) -> Finding:
+    """A pooler that gives each transaction another backend is seen by the backend's number."""
+    asked = [await connection.fetchval("select pg_backend_pid()") for _ in range(5)]
+    if len(set(asked)) > 1:
+        return hint(
+            "pooler",
+            "Statements go to different backends: let pgbouncer pool sessions, or set its"
+            " max_prepared_statements, and let `tandem migrate` connect past it.",
+        )
+    return ok("pooler", "none between transactions")
+
+
+async def _durable(connection: asyncpg.Connection) -> Finding:
+    if await connection.fetchval("show synchronous_commit") == "off":
+        return hint(
+            "durability",
+            "synchronous_commit is off: the last commands that were acknowledged are lost in a crash.",
+        )
+    return ok("durability", "a commit is on disk when it is acknowledged")
+
+
+async def _migrated(connection: asyncpg.Connection, settings: Settings) -> list[Finding]:
+    try:
+        if missing := await pending(connection):
+            return [wrong("migrations", f"{', '.join(missing)} missing; run `tandem migrate`.")]
+        allowed = await _permissions(connection)
+        if allowed.level == "wrong":
+            return [ok("migrations", "all applied"), allowed]
+        await check(connection, settings.partitions)
+    except MigrationError as error:
+        return [wrong("migrations", str(error))]
+    return [
+        ok("migrations", "all applied"),
+        ok("partitions", f"{settings.partitions} here and in the database"),
+        allowed,
+    ]
+
+
+async def _permissions(connection: asyncpg.Connection) -> Finding:
+    if not await connection.fetchval(f"select {_READS}"):
+        return wrong("permissions", "This user may not read; grant SELECT on all tables to it.")
+    if not await connection.fetchval(f"select {_WRITES}"):
+        return wrong(
+            "permissions",
+            "This user may not write; grant INSERT and UPDATE on all tables to it.",
+        )
+    return ok("permissions", "reads and writes")

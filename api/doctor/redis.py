@@ -1,0 +1,112 @@
+"""Redis: its version, whether it may forget, what it keeps, what we may do there, and who serves."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import RedisError, ResponseError
+
+from api.composition import fingerprint
+from api.doctor.finding import Finding, clock, hint, ok, wrong
+from readside.functions import VERSION, Functions
+from readside.generations import Generations
+from readside.keys import Partition
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from api.settings import Settings
+
+OLDEST = (7, 2)
+
+
+async def look(redis: Redis, settings: Settings) -> list[Finding]:
+    """Ends at what makes the rest meaningless."""
+    try:
+        info: dict[str, Any] = await redis.info()
+        return [
+            _version(info),
+            _eviction(info),
+            await _persistence(redis, info),
+            clock("Redis's clock", await _time(redis)),
+            *await _functions(redis, settings),
+        ]
+    except (RedisError, OSError) as error:
+        why = str(error) or type(error).__name__
+        return [wrong("Redis", f"It cannot be worked with ({why}); check REDIS_URL.")]
+
+
+def _version(info: dict[str, Any]) -> Finding:
+    name, speaks = info.get("server_name", "redis"), str(info["redis_version"])
+    text = f"{name} {info.get('valkey_version', speaks)}"
+    if tuple(map(int, speaks.split(".")[:2])) < OLDEST:
+        return wrong("Redis", f"{text} is too old; use Redis or Valkey 7.2 or newer.")
+    if info.get("role") != "master":
+        return wrong("Redis", f"{text} is a replica; let REDIS_URL lead to the primary.")
+    return ok("Redis", text)
+
+
+def _eviction(info: dict[str, Any]) -> Finding:
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        return wrong(
+            "eviction",
+            f"maxmemory-policy is {policy}, so keys may vanish; set maxmemory-policy to noeviction.",
+        )
+    return ok("eviction", "none")
+
+
+async def _persistence(redis: Redis, info: dict[str, Any]) -> Finding:
+    if info.get("aof_enabled"):
+        return ok("persistence", "append-only file")
+    if await _snapshots(redis):
+        return ok("persistence", "snapshots; what came since the last one is rebuilt after a crash")
+    return hint(
+        "persistence",
+        "Redis keeps nothing: after its restart the read model is rebuilt, and queries answer"
+        " READ_MODEL_REBUILDING meanwhile; set appendonly yes to spare that.",
+    )
+
+
+async def _snapshots(redis: Redis) -> bool:
+    try:
+        found: Any = await redis.config_get("save")
+    except ResponseError:  # we may not ask
+        return False
+    return bool(found.get("save"))
+
+
+async def _time(redis: Redis) -> datetime:
+    seconds, microseconds = await redis.time()
+    return datetime.fromtimestamp(seconds + microseconds / 1_000_000, UTC)
+
+
+async def _functions(redis: Redis, settings: Settings) -> list[Finding]:
+    try:
+        await Functions(redis).load()
+    except ResponseError as error:
+        return [
+            wrong(
+                "functions",
+                f"FUNCTION LOAD is refused ({error}); allow this user the commands function, fcall"
+                " and all on keys that begin with tandem:.",
+            )
+        ]
+    return [ok("functions", f"tandem_{VERSION} is loaded"), await _serving(redis, settings)]
+
+
+async def _serving(redis: Redis, settings: Settings) -> Finding:
+    number = settings.partitions
+    mine = [
+        Generations(redis, Partition(partition), fingerprint(settings))
+        for partition in range(number)
+    ]
+    serving = sum([await one.serving() is not None for one in mine])
+    if serving < number:
+        return hint(
+            "read model",
+            f"{number - serving} of {number} partitions are not served; they are built as soon as"
+            " `tandem relay` and `tandem projector` (or serve) run.",
+        )
+    return ok("read model", f"all {number} partitions are served")

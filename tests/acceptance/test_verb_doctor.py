@@ -1,0 +1,111 @@
+"""tandem doctor: each thing that can be wrong around a service is told, with what to do about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from api.doctor.here import masked
+from tests.acceptance.service import running
+from tests.acceptance.verbs import ask
+from tests.processes import HOST, free_port
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+    from tests.acceptance.verbs import Said
+
+
+def levels(said: Said) -> dict[str, str]:
+    return {finding["what"]: finding["level"] for finding in said.json["findings"]}
+
+
+def says(said: Said, what: str) -> str:
+    found = {one["what"]: str(one["says"]) for one in said.json["findings"]}
+    assert what in found, said.out
+    return found[what]
+
+
+async def test_where_all_is_well_nothing_is_wrong(settings: Settings) -> None:
+    async with running(settings):
+        said = await ask(settings, "doctor", "--json", AUTH_SECRET="never told " * 5)
+    assert said.status == 0, said
+    found = levels(said)
+    assert set(found.values()) - {"hint"} == {"ok"}
+    assert found["read model"] == found["functions"] == found["permissions"] == "ok"
+    assert "AUTH_SECRET=" in says(said, "settings")
+    assert "never told" not in said.out
+
+
+async def test_what_is_wrong_is_told_with_what_to_do(
+    settings: Settings, empty_database_url: str
+) -> None:
+    empty = settings.model_copy(update={"database_url": empty_database_url})
+    async with Redis.from_url(settings.redis_url or "") as redis:
+        await redis.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            said = await ask(empty, "doctor", "--json")
+        finally:
+            await redis.config_set("maxmemory-policy", "noeviction")
+    assert said.status == 1
+    assert "set maxmemory-policy to noeviction" in says(said, "eviction")
+    assert "tandem migrate" in says(said, "migrations")
+    assert levels(said)["read model"] == "hint"
+    other = settings.model_copy(update={"partitions": 3})
+    assert "set PARTITIONS=8" in says(await ask(other, "doctor", "--json"), "migrations")
+
+
+async def test_a_user_who_may_not_write_or_load_functions_is_noticed(settings: Settings) -> None:
+    connection = await asyncpg.connect(settings.database_url)
+    await connection.execute(
+        "create role reader login; grant select on all tables in schema public to reader"
+    )
+    async with Redis.from_url(settings.redis_url or "") as redis:
+        await redis.acl_setuser(
+            "poor", enabled=True, passwords=["+word"], keys=["*"], commands=["+@all", "-function"]
+        )
+        try:
+            poor = settings.model_copy(
+                update={
+                    "database_url": (settings.database_url or "").replace("tandem@", "reader@"),
+                    "redis_url": (settings.redis_url or "").replace("unix://", "unix://poor:word@"),
+                }
+            )
+            said = await ask(poor, "doctor", "--json")
+        finally:
+            await redis.acl_deluser("poor")
+            await connection.execute("drop owned by reader; drop role reader")
+            await connection.close()
+    assert said.status == 1
+    assert "grant INSERT" in says(said, "permissions")
+    assert "FUNCTION LOAD is refused" in says(said, "functions")
+
+
+async def test_stores_that_are_away_are_two_sentences(settings: Settings) -> None:
+    away = settings.model_copy(
+        update={
+            "database_url": f"postgresql://nobody:secret@{HOST}:{free_port()}/none",
+            "redis_url": f"redis://{HOST}:{free_port()}",
+        }
+    )
+    said = await ask(away, "doctor")
+    assert said.status == 1
+    assert "check DATABASE_URL" in said.out
+    assert "check REDIS_URL" in said.out
+    assert "secret" not in said.out
+    assert said.err == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("postgresql://me:word@host/db", "postgresql://me:***@host/db"),
+        ("redis://:word@host:1", "redis://:***@host:1"),
+        ("postgresql://host/db?password=word&a=b", "postgresql://host/db?password=***&a=b"),
+        ("postgresql://me@host/db", "postgresql://me@host/db"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(address: str, shown: str) -> None:
+    assert masked(address) == shown
