@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from domain.events import UserId
+from readside.agreed import Agreed
 from readside.expected import Difference, Expected, Place
 from readside.gate import Project
 from readside.history import History
@@ -57,15 +58,21 @@ class Comparison:
             for user, extra in users.items()
         }
 
-    async def wrong(self, expected: dict[UserId, Expected]) -> dict[UserId, Verdict]:
-        """Those who do not agree."""
+    async def wrong(
+        self, expected: dict[UserId, Expected], agreed: Agreed | None = None
+    ) -> dict[UserId, Verdict]:
+        """Those who do not agree. What the others have in shared keys is added to `agreed`."""
         if not expected:
             return {}
         found = await self._looks.at({str(user): one for user, one in expected.items()})
         seen = {user: found[str(user)] for user in expected}
         expected = await self._up_to(expected, seen)
         verdicts = {user: self._verdict(one, seen[user]) for user, one in expected.items()}
-        return {user: one for user, one in verdicts.items() if one.differences or one.aside}
+        wrong = {user: one for user, one in verdicts.items() if one.differences or one.aside}
+        if agreed is not None:
+            for user in expected.keys() - wrong.keys():
+                agreed.add(expected[user].shared())
+        return wrong
 
     async def _up_to(
         self, expected: dict[UserId, Expected], seen: dict[UserId, Seen]

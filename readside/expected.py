@@ -83,6 +83,13 @@ class Expected:
             event.type == UserErased.__name__ and event.version > version for event in self._events
         )
 
+    def shared(self) -> Iterable[Place]:
+        """Where this user is to be found in shared keys, among the places that are asked about."""
+        for key, member in self._places:
+            value = self._memory.value(key)
+            if member and value is not None and member in value:
+                yield key, member
+
     def questions(self) -> list[Command]:
         return [_question(place, kind) for place, kind in self._places.items()]
 

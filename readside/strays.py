@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from domain.events import UserId
+from readside.agreed import Agreed
 from readside.compare import Found
 from readside.expected import Difference
 from readside.keys import Keys
@@ -43,17 +44,19 @@ class Strays:
                 batch = {}
         yield batch
 
-    async def members(self) -> AsyncIterator[Found]:
-        """What is in the keys that users share, batch by batch."""
+    async def members(self, agreed: Agreed) -> AsyncIterator[Found]:
+        """What is in the keys that users share, and has not been agreed on before, batch by batch."""
         async for key in self._redis.scan_iter(match=self._keys.of("*"), count=BATCH):
             if _user_in(key) is None and key not in {self._keys.counters, self._keys.lost}:
-                async for batch in self._within(key):
+                async for batch in self._within(key, agreed):
                     yield batch
 
-    async def _within(self, key: str) -> AsyncIterator[Found]:
+    async def _within(self, key: str, agreed: Agreed) -> AsyncIterator[Found]:
         [kind] = await self._looks.ask(("TYPE", key))
         batch: Found = {}
         async for member in self._scanned(key, kind):
+            if (key, member) in agreed:
+                continue
             if (user := _user_in(member)) is None:
                 await self._belongs_to_nobody(key, member)
             else:

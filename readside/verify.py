@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from domain.events import UserId
+from readside.agreed import Agreed
 from readside.compare import Aside, Comparison, Found
 from readside.expected import Difference
 from readside.functions import Functions
@@ -111,10 +112,11 @@ class Verify:
         tide, strays = Tide(self._redis, keys), Strays(self._redis, looks, keys)
         compare = Comparison(keys, looks, self._history, self._projections)
         await tide.mark()
-        usual, doubtful = await self._all_users(keys, compare, findings, told)
+        agreed = Agreed()
+        usual, doubtful = await self._all_users(keys, compare, findings, agreed, told)
         async for batch in strays.keys_of_users():
             _add(doubtful, await self._unusual(keys, batch, usual))
-        await self._all_members(strays, compare, doubtful)
+        await self._all_members(strays, compare, agreed, doubtful)
         deadline = time.monotonic() + self._patience
         await self._settle(compare, doubtful, findings, deadline)
         findings.differences += [*strays.nobodys, *await strays.sizes()]
@@ -129,7 +131,12 @@ class Verify:
         return findings
 
     async def _all_users(
-        self, keys: Keys, compare: Comparison, findings: Findings, told: Told
+        self,
+        keys: Keys,
+        compare: Comparison,
+        findings: Findings,
+        agreed: Agreed,
+        told: Told,
     ) -> tuple[set[str], Found]:
         """The names of the keys that every user's first event writes, and those who do not agree."""
         doubtful: Found = {}
@@ -138,7 +145,7 @@ class Verify:
             expected = await compare.expected({user: {} for user in page})
             for one in filter(lambda one: one.version, expected.values()):
                 usual = one.own if usual is None else usual & one.own
-            doubtful |= {user: {} for user in await compare.wrong(expected)}
+            doubtful |= {user: {} for user in await compare.wrong(expected, agreed)}
             findings.users += len(page)
             told(findings.users)
         return usual or set(), doubtful
@@ -155,9 +162,11 @@ class Verify:
                 found[user] = {(name, ""): "" for name in odd}
         return found
 
-    async def _all_members(self, strays: Strays, compare: Comparison, doubtful: Found) -> None:
+    async def _all_members(
+        self, strays: Strays, compare: Comparison, agreed: Agreed, doubtful: Found
+    ) -> None:
         """Adds those in whose name something is in a shared key that should not be there."""
-        async for found in strays.members():
+        async for found in strays.members(agreed):
             wrong = await compare.wrong(await compare.expected(found))
             _add(doubtful, {user: found[user] for user in wrong})
 
