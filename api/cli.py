@@ -2,235 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from typing import Annotated, TypeVar
-
-import asyncpg
 import typer
-import uvloop
-from rich.console import Console
 
-from api import spans
-from api.composition import Role
-from api.crew import Crew
-from api.process import (
-    Exposed,
-    listen,
-    listen_for_health,
-    listen_together,
-    run,
-    stop_signals,
-    unless,
-)
-from api.schema import sdl
-from api.settings import Settings
-from api.verbs.asked import Refused, begin, carry_out, external
 from api.verbs.doctor import doctor
-from api.verbs.migrate import UNREACHABLE, migrate_database, migrated
+from api.verbs.migrate import migrate_database
 from api.verbs.parked import parked
 from api.verbs.rebuild import rebuild
 from api.verbs.seed import seed
+from api.verbs.serve import api, projector, relay, serve, up
+from api.verbs.status import status
 from api.verbs.verify import verify
-from domain.migrate import check
-
-ALL = frozenset(Role)
-
-T = TypeVar("T")
-
-AllowAnonymous = Annotated[
-    bool,
-    typer.Option(
-        "--allow-anonymous",
-        help="Listen beyond this machine although everybody may do everything.",
-    ),
-]
-
-_MUTATION = 'mutation { createUser(input: {name: "Alice", email: "alice@example.com"}) { id } }'
-_QUERY = 'query { user(id: "the id you got") { name email createdAt } }'
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
-
-@app.command()
-def up(allow_anonymous: AllowAnonymous = False) -> None:
-    """Run everything, with a PostgreSQL and a Valkey of its own. Example: PORT=8080 tandem up"""
-    carry_out(_up, allow_anonymous=allow_anonymous)
-
-
-@app.command()
-def serve(allow_anonymous: AllowAnonymous = False) -> None:
-    """Run everything on DATABASE_URL and REDIS_URL, after migrating the database."""
-    carry_out(
-        lambda settings: _serve(settings, ALL, first_migrate=True), allow_anonymous=allow_anonymous
-    )
-
-
-@app.command()
-def api(
-    allow_anonymous: AllowAnonymous = False,
-    workers: Annotated[
-        int, typer.Option(min=1, max=256, help="Processes that serve the one port.")
-    ] = 1,
-) -> None:
-    """Run the GraphQL API alone; `tandem relay` and `tandem projector` run elsewhere.
-
-    Example: tandem api --workers 4
-    """
-    if workers > 1:
-        begin(lambda settings: _crew(settings, workers), allow_anonymous=allow_anonymous)
-    else:
-        carry_out(
-            lambda settings: _serve(settings, frozenset({Role.API})),
-            allow_anonymous=allow_anonymous,
-        )
-
-
-@app.command()
-def relay() -> None:
-    """Run the relay alone: from the event log to the streams."""
-    carry_out(lambda settings: _serve(settings, frozenset({Role.RELAY})))
-
-
-@app.command()
-def projector() -> None:
-    """Run the projectors alone: from the streams to the read models."""
-    carry_out(lambda settings: _serve(settings, frozenset({Role.PROJECTOR})))
+app.command()(up)
+app.command()(serve)
+app.command()(api)
+app.command()(relay)
+app.command()(projector)
+app.command("migrate")(migrate_database)
+app.command()(status)
+app.command()(doctor)
+app.command()(verify)
+app.command()(rebuild)
+app.command()(seed)
+app.add_typer(parked, name="parked")
 
 
 @app.command()
 def schema() -> None:
     """Print the GraphQL schema. Example: tandem schema > schema.graphql"""
+    from api.schema import sdl  # which nothing else here needs
+
     typer.echo(sdl(), nl=False)
-
-
-app.command("migrate")(migrate_database)
-app.command()(rebuild)
-app.command()(verify)
-app.command()(seed)
-app.command()(doctor)
-app.add_typer(parked, name="parked")
 
 
 def main() -> None:
     """The entry point of the console script."""
     app()
-
-
-async def _up(settings: Settings) -> None:
-    try:
-        from api.embedded import EmbeddedError, embedded_stores
-    except ImportError as error:
-        raise Refused(
-            "The embedded stores are not installed; install tandem[embedded], or use `tandem serve`."
-        ) from error
-    with stop_signals() as stop, _bound(settings, ALL) as listeners:
-        try:
-            async with embedded_stores(settings.data_dir) as stores:
-                located = settings.model_copy(
-                    update={"database_url": stores.database_url, "redis_url": stores.redis_url}
-                )
-                if await unless(stop, migrated(located)) is None:
-                    return
-                await run(
-                    located,
-                    ALL,
-                    stop,
-                    listeners=listeners,
-                    ready=lambda: _greet(settings, listeners[0]),
-                    watch=stores.failed,
-                )
-        except EmbeddedError as error:
-            raise Refused(str(error)) from error
-
-
-async def _serve(
-    settings: Settings, roles: frozenset[Role], *, first_migrate: bool = False
-) -> None:
-    external(settings, "database_url", "redis_url")
-    with stop_signals() as stop:
-        prepare = migrated(settings) if first_migrate else _checked(settings)
-        if await unless(stop, prepare) is None:
-            return
-        with _bound(settings, roles) as listeners:
-            await run(settings, roles, stop, listeners=listeners)
-
-
-def _crew(settings: Settings, workers: int) -> None:
-    """Workers that serve the API; each has its own loop, drivers and limits."""
-    external(settings, "database_url", "redis_url")
-    asyncio.run(_checked(settings))
-
-    def work(listener: socket.socket, ready: Callable[[], None]) -> None:
-        spans.configure(settings)
-        uvloop.run(_work(settings, listener, ready))
-
-    listeners = _taken(settings, "port", lambda: listen_together(settings, workers))
-    Crew(listeners, work).run()
-
-
-async def _work(settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
-    alone = settings.model_copy(update={"health_port": None})  # a port that workers cannot share
-    with stop_signals() as stop:
-        await run(alone, frozenset({Role.API}), stop, listeners=[listener], ready=ready)
-
-
-async def _checked(settings: Settings) -> bool:
-    """Refuses a database that was made otherwise; one that is away for now is no reason not to start."""
-    with suppress(*UNREACHABLE):
-        try:
-            connection = await asyncpg.connect(settings.database_url, timeout=settings.read_timeout)
-        except asyncpg.ClientConfigurationError as error:
-            raise Refused(f"DATABASE_URL cannot be used: {error}.") from error
-        try:
-            await check(connection, settings.partitions)
-        finally:
-            await connection.close()
-    return True
-
-
-@contextmanager
-def _bound(settings: Settings, roles: frozenset[Role]) -> Iterator[list[socket.socket]]:
-    """A listener for each application that these roles have."""
-    with ExitStack() as stack:
-        found = []
-        if Role.API in roles:
-            found.append(stack.enter_context(_taken(settings, "port", lambda: listen(settings))))
-        if settings.health_port is not None:
-            found.append(
-                stack.enter_context(
-                    _taken(settings, "health_port", lambda: listen_for_health(settings))
-                )
-            )
-        yield found
-
-
-def _taken(settings: Settings, name: str, listening: Callable[[], T]) -> T:
-    """What listens on the port of this setting."""
-    try:
-        return listening()
-    except Exposed as error:
-        raise Refused(str(error)) from error
-    except OSError as error:
-        port = getattr(settings, name)
-        raise Refused(
-            f"Port {port} on {settings.host} cannot be used ({error.strerror});"
-            f" stop what uses it, or choose another: {name.upper()}={port + 1} tandem up."
-        ) from error
-
-
-def _greet(settings: Settings, listener: socket.socket) -> None:
-    host, port = listener.getsockname()[:2]
-    data = settings.data_dir.absolute()
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"""
-[bold]Tandem is up.[/]  GraphiQL: [bold cyan]http://{host}:{port}/graphql[/]
-
-  Create a user:  [green]{_MUTATION}[/]
-  and see it:     [green]{_QUERY}[/]
-
-  The data lives in {data}; to wipe it, stop Tandem and run:  rm -rf {data}
-  Ctrl-C stops everything.
-""")

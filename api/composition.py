@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoPermissionError, RedisError
@@ -20,6 +19,7 @@ from api.access.tokens import Tokens, shared
 from api.app import create_app, health_app
 from api.context import Context
 from api.follow import follower
+from api.roles import Role, fingerprint
 from api.transport import trusted
 from api.watch.commands import TimedStore
 from api.watch.metrics import Metrics
@@ -32,7 +32,7 @@ from domain.relay import Relay
 from domain.store import Store
 from readside.changes import Changes
 from readside.keys import WAKE
-from readside.models import FINGERPRINT, PROJECTIONS
+from readside.models import PROJECTIONS
 from readside.projector import Projector
 from readside.reader import Reads
 from readside.share import SAY_EVERY, Share
@@ -50,12 +50,6 @@ POLL = 0.5
 
 BLOCK = 1.0
 """Seconds that a projector waits inside one read of its stream."""
-
-
-class Role(StrEnum):
-    API = "api"
-    RELAY = "relay"
-    PROJECTOR = "projector"
 
 
 @dataclass(kw_only=True)
@@ -168,11 +162,6 @@ async def _tokens(settings: Settings, stack: AsyncExitStack) -> Tokens:
         issuer=settings.auth_issuer,
         leeway=settings.auth_leeway,
     )
-
-
-def fingerprint(settings: Settings) -> str:
-    """Read models of another number of partitions are other read models, so nobody mixes them up."""
-    return f"{FINGERPRINT}-{settings.partitions}"
 
 
 def _add_relay(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import traceback
 from typing import Any
 from uuid import uuid4
 
 import structlog
 from graphql import GraphQLError
 
+from api.stack import kind, stack
 from readside.errors import ReadModelError
 
 Formatted = dict[str, Any]
@@ -111,15 +111,3 @@ def _format(error: GraphQLError, extensions: Formatted) -> Formatted:
 def _brief(message: str) -> str:
     """Some messages of graphql-core quote a value of the request, however long it is."""
     return message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…"
-
-
-def kind(error: BaseException) -> str:
-    """The name of an error's class."""
-    return f"{type(error).__module__}.{type(error).__qualname__}"
-
-
-def stack(error: BaseException) -> str:
-    """The frames and the kinds of an error and of its causes, causes last."""
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    cause = error.__cause__ or error.__context__
-    return frames if cause is None else f"{frames}caused by {kind(cause)}\n{stack(cause)}"

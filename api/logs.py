@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from api.errors import kind, stack
+from api.stack import kind, stack
 from api.trace import current
 
 if TYPE_CHECKING:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import uvicorn
 
-from api.composition import Role, compose
+from api.composition import compose
+from api.roles import Role
 from api.transport.server import config
 from api.workers import Fallen, end
 
@@ -100,32 +100,6 @@ def _guard(listener: socket.socket, settings: Settings) -> None:
             f"HOST={settings.host} is reached from other machines, and everybody could do everything:"
             " set AUTH_SECRET or AUTH_JWKS_URL, or say --allow-anonymous (ALLOW_ANONYMOUS=true)."
         )
-
-
-@contextmanager
-def stop_signals() -> Iterator[asyncio.Event]:
-    """An event that SIGINT and SIGTERM set; more of them change nothing, the end is under way."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield stop
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-
-
-async def unless(stop: asyncio.Event, doing: Coroutine[Any, Any, T]) -> T | None:
-    """What `doing` comes to, or None if `stop` is set before; then it is cancelled."""
-    task = asyncio.create_task(doing)
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if task.done():
-        return task.result()
-    await end([task])
-    return None
 
 
 async def run(

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from api.mendable import Mendable
 from api.trace import Trace
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _SECOND: Final = 1_000_000_000
 _tracer: Any = None
 
 
-class NotInstalled(Exception):
+class NotInstalled(Mendable):
     """Spans are wanted, and what makes them is not there; str() says what to do."""
 
 

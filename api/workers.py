@@ -10,6 +10,7 @@ import asyncpg
 import structlog
 from redis.exceptions import RedisError
 
+from api.mendable import Mendable
 from api.watch.pulse import Pulse
 from domain.store import AWAY
 
@@ -33,7 +34,7 @@ _SWALLOWED = 1.0
 _log = structlog.get_logger(__name__)
 
 
-class Fallen(Exception):
+class Fallen(Mendable):
     """A part of the process has ended by itself; str() is one sentence."""
 
 

@@ -19,7 +19,7 @@ BUILDERS = {"create_pool", "connect", "from_url", "from_pool", "Redis", "Blockin
 
 MAY_BUILD = {
     "api/drivers.py",
-    "api/cli.py",
+    "api/serving.py",
     "api/embedded/postgres.py",
     "api/embedded/valkey.py",
     "api/verbs/migrate.py",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError, ResponseError
 
-from api.composition import fingerprint
 from api.doctor.finding import Finding, clock, hint, ok, wrong
+from api.roles import fingerprint
 from readside.functions import VERSION, Functions
 from readside.generations import Generations
 from readside.keys import Partition

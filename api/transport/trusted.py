@@ -12,6 +12,7 @@ import msgspec
 from graphql import GraphQLError
 
 from api.errors import RequestError, bad_request, refused
+from api.mendable import Mendable
 from api.transport.request import Request
 
 Mode = Literal["off", "allow", "require"]
@@ -19,7 +20,7 @@ Mode = Literal["off", "allow", "require"]
 _manifest = msgspec.json.Decoder(dict[str, str])
 
 
-class BadManifest(Exception):
+class BadManifest(Mendable):
     """The service cannot start with these trusted documents; str() is a sentence that says why."""
 
 

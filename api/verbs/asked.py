@@ -12,29 +12,24 @@ from pydantic import ValidationError
 
 from api import logs, spans
 from api.limits import Limits
+from api.mendable import Mendable
 from api.settings import Settings
-from api.spans import NotInstalled
-from api.transport.trusted import BadManifest
-from api.workers import Fallen
 from domain.migrate import MigrationError
 from readside.memory import Unknown
 from readside.steering import Refused as RefusedBySteering
 from readside.verify import NotServing
 
 
-class Refused(Exception):
+class Refused(Mendable):
     """The command cannot run; str() is one sentence that says what to do."""
 
 
 SENTENCES = (
-    Refused,
+    Mendable,
     RefusedBySteering,
     NotServing,
     Unknown,
-    Fallen,
     MigrationError,
-    BadManifest,
-    NotInstalled,
 )
 """What a person can mend: str() says how."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from api.process import stop_signals, unless
+from api.signals import stop_signals, unless
 from api.verbs.asked import Refused, carry_out
 from api.verbs.progress import bar
 from api.verbs.stores import Stores, opened

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.process import stop_signals, unless
 from api.seeding.plant import Plant
+from api.signals import stop_signals, unless
 from api.verbs.asked import Refused, carry_out
 from api.verbs.progress import bar
 from api.verbs.rebuild import INTERRUPTED, AsJson

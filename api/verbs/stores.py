@@ -11,7 +11,7 @@ import asyncpg
 from redis.exceptions import RedisError
 
 from api import drivers
-from api.composition import fingerprint
+from api.roles import fingerprint
 from api.verbs.asked import Refused, external
 from api.workers import WEATHER
 from domain.log import EventLog

@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 
-from api.composition import Role, compose
+from api.composition import compose
+from api.roles import Role
 from api.settings import Settings
 from api.workers import end
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from api.composition import Role
+from api.roles import Role
 from tests.acceptance.service import running
 from tests.api.tokens import AUDIENCE, SECRET, bearer, signed
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.composition import Role
+from api.roles import Role
 from domain.relay import Relay
 from tests.acceptance.service import Client, running
 from tests.acceptance.test_processes import tandem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redis.asyncio import Redis
 
-from api.composition import Role
+from api.roles import Role
 from api.settings import Settings
 from tests.acceptance.service import REBUILDING, running
 from tests.processes import HOST, free_port

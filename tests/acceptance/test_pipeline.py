@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from api import drivers
-from api.composition import Role
+from api.roles import Role
 from api.watch.pipeline import PATIENCE, Look, PartitionLook, Pipeline
 from tests.acceptance.service import running
 from tests.faults.evidence import fingerprint

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 from redis.asyncio import Redis
 
-from api.composition import Role
+from api.roles import Role
 from api.workers import end
 from tests.acceptance.service import running
 from tests.acceptance.verbs import ask

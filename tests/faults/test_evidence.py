@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from api.composition import Role
+from api.roles import Role
 from api.settings import Settings
 from domain.cursor import Cursor
 from readside.keys import Partition

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from api.composition import Role
 from api.embedded.identity import give
+from api.roles import Role
 from api.settings import Settings
 from tests.acceptance.service import Client, running
 from tests.faults.cluster import PARTITIONS

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from api.composition import Role
 from api.process import run
+from api.roles import Role
 from api.settings import Settings
 from api.workers import Fallen
 from tests.faults.proxy import Proxy, proxy

@@ -1,0 +1,152 @@
+"""What the commands that serve do: bind, prepare the database, and run the parts until a signal.
+
+Imported only by whoever serves, because it brings the schema and every part along.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import asyncpg
+import uvloop
+from rich.console import Console
+
+from api import spans
+from api.crew import Crew
+from api.process import Exposed, listen, listen_for_health, listen_together, run
+from api.roles import ALL, Role
+from api.signals import stop_signals, unless
+from api.verbs.asked import Refused, external
+from api.verbs.migrate import UNREACHABLE, migrated
+from domain.migrate import check
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+
+T = TypeVar("T")
+
+_MUTATION: Final = (
+    'mutation { createUser(input: {name: "Alice", email: "alice@example.com"}) { id } }'
+)
+_QUERY: Final = 'query { user(id: "the id you got") { name email createdAt } }'
+
+
+async def up(settings: Settings) -> None:
+    """Everything, with stores of its own."""
+    try:
+        from api.embedded import EmbeddedError, embedded_stores
+    except ImportError as error:
+        raise Refused(
+            "The embedded stores are not installed; install tandem[embedded], or use `tandem serve`."
+        ) from error
+    with stop_signals() as stop, _bound(settings, ALL) as listeners:
+        try:
+            async with embedded_stores(settings.data_dir) as stores:
+                located = settings.model_copy(
+                    update={"database_url": stores.database_url, "redis_url": stores.redis_url}
+                )
+                if await unless(stop, migrated(located)) is None:
+                    return
+                await run(
+                    located,
+                    ALL,
+                    stop,
+                    listeners=listeners,
+                    ready=lambda: _greet(settings, listeners[0]),
+                    watch=stores.failed,
+                )
+        except EmbeddedError as error:
+            raise Refused(str(error)) from error
+
+
+async def serve(settings: Settings, roles: frozenset[Role], *, first_migrate: bool = False) -> None:
+    """These roles, on the stores of the settings."""
+    external(settings, "database_url", "redis_url")
+    with stop_signals() as stop:
+        prepare = migrated(settings) if first_migrate else _checked(settings)
+        if await unless(stop, prepare) is None:
+            return
+        with _bound(settings, roles) as listeners:
+            await run(settings, roles, stop, listeners=listeners)
+
+
+def crew(settings: Settings, workers: int) -> None:
+    """Workers that serve the API; each has its own loop, drivers and limits."""
+    external(settings, "database_url", "redis_url")
+    asyncio.run(_checked(settings))
+
+    def work(listener: socket.socket, ready: Callable[[], None]) -> None:
+        spans.configure(settings)
+        uvloop.run(_work(settings, listener, ready))
+
+    listeners = _taken(settings, "port", lambda: listen_together(settings, workers))
+    Crew(listeners, work).run()
+
+
+async def _work(settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
+    alone = settings.model_copy(update={"health_port": None})  # a port that workers cannot share
+    with stop_signals() as stop:
+        await run(alone, frozenset({Role.API}), stop, listeners=[listener], ready=ready)
+
+
+async def _checked(settings: Settings) -> bool:
+    """Refuses a database that was made otherwise; one that is away for now is no reason not to start."""
+    with suppress(*UNREACHABLE):
+        try:
+            connection = await asyncpg.connect(settings.database_url, timeout=settings.read_timeout)
+        except asyncpg.ClientConfigurationError as error:
+            raise Refused(f"DATABASE_URL cannot be used: {error}.") from error
+        try:
+            await check(connection, settings.partitions)
+        finally:
+            await connection.close()
+    return True
+
+
+@contextmanager
+def _bound(settings: Settings, roles: frozenset[Role]) -> Iterator[list[socket.socket]]:
+    """A listener for each application that these roles have."""
+    with ExitStack() as stack:
+        found = []
+        if Role.API in roles:
+            found.append(stack.enter_context(_taken(settings, "port", lambda: listen(settings))))
+        if settings.health_port is not None:
+            found.append(
+                stack.enter_context(
+                    _taken(settings, "health_port", lambda: listen_for_health(settings))
+                )
+            )
+        yield found
+
+
+def _taken(settings: Settings, name: str, listening: Callable[[], T]) -> T:
+    """What listens on the port of this setting."""
+    try:
+        return listening()
+    except Exposed as error:
+        raise Refused(str(error)) from error
+    except OSError as error:
+        port = getattr(settings, name)
+        raise Refused(
+            f"Port {port} on {settings.host} cannot be used ({error.strerror});"
+            f" stop what uses it, or choose another: {name.upper()}={port + 1} tandem up."
+        ) from error
+
+
+def _greet(settings: Settings, listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    data = settings.data_dir.absolute()
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"""
+[bold]Tandem is up.[/]  GraphiQL: [bold cyan]http://{host}:{port}/graphql[/]   how it is doing: [cyan]http://{host}:{port}/[/]
+
+  Create a user:  [green]{_MUTATION}[/]
+  and see it:     [green]{_QUERY}[/]
+
+  The data lives in {data}; to wipe it, stop Tandem and run:  rm -rf {data}
+  Ctrl-C stops everything.
+""")
