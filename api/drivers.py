@@ -132,8 +132,8 @@ async def redis_for_rates(settings: Settings) -> AsyncIterator[Redis]:
 
 @asynccontextmanager
 async def redis_for_watching(settings: Settings) -> AsyncIterator[Redis]:
-    """For a look at the pipeline now and then, which has its own time limit. No retry."""
-    async with _redis(settings, 2, None, 0) as redis:
+    """For a look at the pipeline now and then, which waits less than this. No retry."""
+    async with _redis(settings, 2, 5.0, 0) as redis:
         yield redis
 
 

@@ -1,8 +1,9 @@
 """Whether this process can do its work, and which part of it cannot, and why.
 
 A process that answers clients is ready as long as it can carry out commands or answer queries: to take it
-out of service because one store is away would take away what the other one still gives. A loop that is frozen
-makes any process unready, because only a restart helps.
+out of service because one store is away would take away what the other one still gives. A loop that is
+frozen makes any process unready, because only a restart helps; but while a store is away the loops wait for
+it, for as long as the drivers do, and nobody can tell the one from the other.
 """
 
 from __future__ import annotations
@@ -11,10 +12,16 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from api.watch import pulse as pulses
 from api.watch.pipeline import Look, Pipeline
 from api.watch.pulse import Pulse, worst
 
 OK = "ok"
+
+_NO_WRITES = "PostgreSQL does not answer, so commands are refused; they go on when it is back."
+_NO_READS = "Redis does not answer, so queries are refused; they go on when it is back."
+_STANDS = "{} does not answer, so nothing is carried on; it goes on when it is back."
+_LATE = "The loop {} still waits for what it asked before its stores came back {:.0f} seconds ago."
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,28 +33,37 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 async def health(
     pipeline: Pipeline, pulses: Mapping[str, Sequence[Pulse]], *, answers: bool
 ) -> Health:
-    """`pulses` by role; `answers`: whether this process answers clients. Takes 2 seconds at most."""
-    loops = {role: worst(of_role) for role, of_role in pulses.items()}
-    parts = {role: OK if pulse is None else str(pulse.wrong) for role, pulse in loops.items()}
-    frozen = any(pulse is not None and pulse.is_frozen for pulse in loops.values())
+    """`pulses` by role; `answers`: whether this process answers clients. Takes less than 2 seconds."""
+    look = await pipeline.look()
+    loops = {role: _loop(worst(of_role), look, pipeline.sound) for role, of_role in pulses.items()}
+    parts = {role: said for role, (said, _) in loops.items()}
     if not answers:
         return Health(ready=set(parts.values()) <= {OK}, parts=parts)
-    sides = _sides(await pipeline.look())
+    sides = _sides(look)
+    frozen = any(is_frozen for _, is_frozen in loops.values())
     return Health(ready=OK in sides.values() and not frozen, parts=sides | parts)
 
 
+def _loop(pulse: Pulse | None, look: Look, sound: float) -> tuple[str, bool]:
+    """What a role's worst loop says, and whether only a restart helps; `sound` is Pipeline's."""
+    if look.writes is not None:
+        return _STANDS.format("PostgreSQL"), False
+    if look.reads is not None:
+        return _STANDS.format("Redis"), False
+    if pulse is None:
+        return OK, False
+    if pulse.is_frozen and sound <= pulses.FROZEN:
+        return _LATE.format(pulse.name, sound), False
+    return str(pulse.wrong), pulse.is_frozen
+
+
 def _sides(look: Look) -> dict[str, str]:
-    return {
-        "writes": OK
-        if look.writes is None
-        else "PostgreSQL does not answer, so commands are refused; they go on when it is back.",
-        "reads": _reads(look),
-    }
+    return {"writes": OK if look.writes is None else _NO_WRITES, "reads": _reads(look)}
 
 
 def _reads(look: Look) -> str:
     if look.reads is not None:
-        return "Redis does not answer, so queries are refused; they go on when it is back."
+        return _NO_READS
     missing = [
         one.number for one in look.partitions if one.standing and one.standing.generation is None
     ]

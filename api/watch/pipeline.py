@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
+import math
 import time
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING
 
-import asyncpg
 import msgspec
-from redis.exceptions import RedisError
 
+from api.watch.question import Question
 from api.watch.shared import Shared
 from domain.backlog import Backlog, Latest, backlog, latest
-from domain.store import AWAY
 from readside.standing import Standing, shown, standings
 
 if TYPE_CHECKING:
+    import asyncpg
     from redis.asyncio import Redis
-
-T = TypeVar("T")
-
-PATIENCE: Final = 1.0
-"""Seconds that each store has to answer."""
 
 
 class PartitionLook(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +62,11 @@ class Pipeline:
         self._partitions = partitions
         self._fingerprint = fingerprint
         self._look_at_it = Shared(self._look, fresh)
+        self._logs = Question[dict[int, Backlog]]()
+        self._models = Question[list[Standing]]()
+        self._events = Question[list[Latest]]()
+        self._versions = Question[list[int]]()
+        self._sound_since = -math.inf
 
     async def look(self) -> Look:
         """Takes twice PATIENCE at most, and raises nothing of the stores."""
@@ -76,23 +74,32 @@ class Pipeline:
 
     async def latest(self, count: int) -> list[Passing]:
         """The last events that happened, newest first; none if a store does not answer."""
-        found, _ = await _answer(latest(self._pool, self._partitions, count))
+        found, _ = await self._events.answer(lambda: latest(self._pool, self._partitions, count))
         places = {one.number: one.standing for one in (await self.look()).partitions}
         asked = [
             (event.partition, standing.generation, event.user_id)
             for event in found or ()
             if (standing := places[event.partition]) and standing.generation
         ]
-        versions, _ = await _answer(shown(self._redis, asked))
+        versions, _ = await self._versions.answer(lambda: shown(self._redis, asked))
         if found is None or versions is None or len(versions) < len(found):
             return []
         return [Passing(event, version) for event, version in zip(found, versions, strict=True)]
 
+    @property
+    def sound(self) -> float:
+        """Seconds for which both stores have answered whenever they were asked."""
+        return time.monotonic() - self._sound_since
+
     async def _look(self) -> Look:
-        found, reads = await _answer(standings(self._redis, self._partitions, self._fingerprint))
+        found, reads = await self._models.answer(
+            lambda: standings(self._redis, self._partitions, self._fingerprint)
+        )
         numbers = range(self._partitions)
         cursors = {number: found[number].cursor if found else None for number in numbers}
-        logs, writes = await _answer(backlog(self._pool, cursors))
+        logs, writes = await self._logs.answer(lambda: backlog(self._pool, cursors))
+        if writes is not None or reads is not None:
+            self._sound_since = time.monotonic()
         return Look(
             at=time.time(),
             writes=writes,
@@ -106,14 +113,3 @@ class Pipeline:
                 for number in numbers
             ],
         )
-
-
-async def _answer(asked: Awaitable[T]) -> tuple[T | None, str | None]:
-    """The answer, or why there is none: in the words of the driver, so not for clients."""
-    try:
-        async with asyncio.timeout(PATIENCE):
-            return await asked, None
-    except TimeoutError:
-        return None, f"it has not answered for {PATIENCE:g} seconds"
-    except (*AWAY, asyncpg.PostgresError, asyncpg.InterfaceError, RedisError) as error:
-        return None, f"{type(error).__name__}: {error}"[:200]

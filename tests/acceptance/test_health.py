@@ -73,7 +73,7 @@ async def test_a_silent_store_makes_its_part_unready_in_time_and_the_other_goes_
             status, parts = await until(client.http, lambda _, parts: parts[part] != "ok")
             began = time.monotonic()
             await health(client.http)
-            assert time.monotonic() - began < 4
+            assert time.monotonic() - began < 2
             wire.flow()
             assert status == 200
             assert {name for name, said in parts.items() if said != "ok"} == {part}
@@ -141,7 +141,7 @@ async def test_a_role_without_clients_tells_on_a_port_of_its_own_and_needs_its_s
         assert (await http.post("/graphql", json={"query": "{ __typename }"})).status_code == 404
         wire.blackhole("both")
         _, parts = await until(http, lambda status, _: status == 503)
-        assert "waited for its stores" in parts[name]
+        assert "Redis does not answer" in parts[name]
         wire.flow(drop=True)
         await until(http, lambda status, _: status == 200)
         started.send_signal(signal.SIGTERM)

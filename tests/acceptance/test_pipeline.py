@@ -12,7 +12,8 @@ import pytest
 
 from api import drivers
 from api.roles import Role
-from api.watch.pipeline import PATIENCE, Look, PartitionLook, Pipeline
+from api.watch.pipeline import Look, PartitionLook, Pipeline
+from api.watch.question import PATIENCE
 from tests.acceptance.service import running
 from tests.faults.evidence import fingerprint
 from tests.faults.proxy import proxy
