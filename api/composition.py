@@ -77,11 +77,13 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
         service.loops["clock"] = watch.metrics.sample
         if Role.RELAY in roles:
             redis = await stack.enter_async_context(drivers.redis_for_cursors(settings))
+            watch.metrics.clients["cursors"] = redis
             _add_relay(service, settings, pool, redis, changes, bell, watch)
         if Role.PROJECTOR in roles:
             await _add_projectors(service, settings, pool, stack, watch)
         if Role.API in roles:
             redis = await stack.enter_async_context(drivers.redis_for_reads(settings))
+            watch.metrics.clients["reads"] = redis
             remote = RemoteBell(redis)
             stack.push_async_callback(remote.close)
             wake = bell.ring if Role.RELAY in roles else remote.ring
@@ -190,6 +192,7 @@ async def _add_projectors(
 ) -> None:
     redis = await stack.enter_async_context(drivers.redis_for_functions(settings))
     streams = await stack.enter_async_context(drivers.redis_for_streams(settings))
+    watch.metrics.clients |= {"functions": redis, "streams": streams}
     share = Share(redis, fingerprint(settings), settings.partitions)
     stack.push_async_callback(share.leave)
     joined = watch.pulse(Role.PROJECTOR, "share")

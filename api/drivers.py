@@ -41,6 +41,18 @@ class _Connection(asyncpg.Connection):
         return ""
 
 
+class _Connections(BlockingConnectionPool):
+    @property
+    def busy(self) -> int:
+        return len(self._in_use_connections)
+
+
+def busy(redis: Redis) -> int:
+    """Connections of this client on which somebody waits now."""
+    pool = redis.connection_pool
+    return pool.busy if isinstance(pool, _Connections) else 0
+
+
 class _Redis(Redis):
     """A client whose every round trip has one time limit, which is ours.
 
@@ -153,7 +165,7 @@ async def _redis(
     *,
     decode: bool = True,
 ) -> AsyncIterator[Redis]:
-    pool = BlockingConnectionPool.from_url(
+    pool = _Connections.from_url(
         settings.redis_url or "",
         max_connections=connections,
         timeout=settings.read_timeout,

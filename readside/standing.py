@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 
+class Building(msgspec.Struct, frozen=True):
+    """How far a generation is that is built from the log."""
+
+    done: int
+    expected: int
+    """Events of the log when it was begun."""
+
+
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Of one partition; `standing` in functions.lua writes it."""
 
@@ -38,6 +46,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Users who are set aside."""
     lost: int
     """Users who are to be made anew."""
+    progress: Building | None = None
+    """Of the youngest generation that is being built; None if none is."""
 
     @property
     def building(self) -> list[str]:
@@ -65,10 +75,34 @@ async def standings(redis: Redis, partitions: int, fingerprint: str) -> list[Sta
     serving: list[str | None] = await first.execute()
     calls = [_call(place, name, fingerprint) for place, name in zip(places, serving, strict=True)]
     replies: list[str] = await Functions(redis).calls(calls)
-    return [
+    found = [
         msgspec.structs.replace(_standing.decode(reply), generation=name)
         for reply, name in zip(replies, serving, strict=True)
     ]
+    progress = await _progress(redis, list(zip(places, found, strict=True)))
+    return [
+        msgspec.structs.replace(one, progress=each)
+        for one, each in zip(found, progress, strict=True)
+    ]
+
+
+async def _progress(
+    redis: Redis, found: Sequence[tuple[Partition, Standing]]
+) -> list[Building | None]:
+    """Of each partition. Hardly ever there is something to be asked for."""
+    built = [
+        (number, Keys(place, max(one.building)).counters)  # names begin with the time
+        for number, (place, one) in enumerate(found)
+        if one.building
+    ]
+    asked: Any = redis.pipeline(transaction=False)
+    for _, counters in built:
+        asked.hmget(counters, "seen", "expected")  # a rebuild notes them
+    progress: list[Building | None] = [None] * len(found)
+    for (number, _), fields in zip(built, await asked.execute() if built else (), strict=True):
+        if None not in fields and int(fields[0]) < int(fields[1]):  # or else it has served before
+            progress[number] = Building(*map(int, fields))
+    return progress
 
 
 async def shown(redis: Redis, users: Sequence[tuple[int, str, UUID]]) -> list[int]:

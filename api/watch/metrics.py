@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Histogram,
+    Info,
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 
-from api.watch.pipeline import Look
+from api.watch.gauges import of_clients, of_partitions, of_pool, of_stores
+from readside.models import FINGERPRINT
 
 if TYPE_CHECKING:
     import asyncpg
+    from redis.asyncio import Redis
 
+    from api.watch.pipeline import Look
     from domain.relay import Relay
     from readside.projector import Projector
 
@@ -77,6 +82,8 @@ class Metrics:
         self.operations = Timed(self.registry, "operation", "kind", "code")
         self.relay: Relay | None = None
         self.projectors: list[Projector] = []
+        self.clients: dict[str, Redis] = {}
+        """Of Redis, by what they are for."""
         self._look: Look | None = None
         self._late = Histogram(
             "tandem_event_loop_delay_seconds",
@@ -84,6 +91,8 @@ class Metrics:
             buckets=_QUICK,
             registry=self.registry,
         )
+        build = Info("tandem_build", "What runs here.", registry=self.registry)
+        build.info({"version": version("tandem"), "read_models": FINGERPRINT})
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -103,8 +112,8 @@ class Metrics:
     def collect(self) -> Iterator[Metric]:
         """Prometheus asks this of a collector."""
         if self._look is not None:
-            yield from _of_stores(self._look)
-            yield from _of_partitions(self._look)
+            yield from of_stores(self._look)
+            yield from of_partitions(self._look)
         if self.relay is not None:
             yield _counter(
                 "relay_appended_events", "Events that this relay has appended.", self.relay.appended
@@ -116,7 +125,8 @@ class Metrics:
             )
         if self.projectors:
             yield _of_projectors(self.projectors)
-        yield _of_pool(self._pool)
+        yield of_pool(self._pool)
+        yield of_clients(self.clients)
 
     def describe(self) -> list[Metric]:
         """None in advance: what there is depends on what is looked at."""
@@ -127,82 +137,12 @@ _OUTCOMES: Final = {0: "duplicate", 1: "applied", 2: "parked", 3: "poison", 4: "
 """readside.gate's, by their names; a filled one was missing in the stream and came from the log."""
 
 
-def _of_pool(pool: asyncpg.Pool) -> Metric:
-    told = GaugeMetricFamily(
-        "tandem_database_connections", "Of this process's pool.", labels=["state"]
-    )
-    told.add_metric(["idle"], pool.get_idle_size())
-    told.add_metric(["busy"], pool.get_size() - pool.get_idle_size())
-    return told
-
-
 def _of_projectors(projectors: Sequence[Projector]) -> Metric:
     told = CounterMetricFamily(
         "tandem_projector_events", "Events by what this process made of them.", labels=["outcome"]
     )
     for outcome, name in _OUTCOMES.items():
         told.add_metric([name], sum(projector.outcomes[outcome] for projector in projectors))
-    return told
-
-
-def _of_stores(look: Look) -> Iterator[Metric]:
-    up = GaugeMetricFamily("tandem_store_up", "Whether a store answers.", labels=["store"])
-    up.add_metric(["postgresql"], look.writes is None)
-    up.add_metric(["redis"], look.reads is None)
-    yield up
-
-
-def _of_partitions(look: Look) -> Iterator[Metric]:
-    logs = [(str(one.number), one.backlog) for one in look.partitions if one.backlog is not None]
-    known = [(number, log) for number, log in logs if log.unpublished is not None]
-    models = [
-        (str(one.number), one.standing) for one in look.partitions if one.standing is not None
-    ]
-    yield _gauge(
-        "relay_unpublished_events",
-        "Events that are not in the stream, 1,000 at most.",
-        [(n, log.unpublished) for n, log in known],
-    )
-    yield _gauge(
-        "relay_unpublished_seconds",
-        "Age of the oldest of them, 0 if there is none.",
-        [(n, log.oldest or 0.0) for n, log in known],
-    )
-    yield _gauge(
-        "stream_entries", "Entries of the stream.", [(n, one.entries) for n, one in models]
-    )
-    yield _gauge(
-        "projector_lag_events",
-        "Entries that are not applied.",
-        [(n, one.behind) for n, one in models],
-    )
-    yield _gauge(
-        "projector_lag_seconds",
-        "Age of the oldest of them, 0 if there is none.",
-        [(n, one.lag or 0.0) for n, one in models],
-    )
-    yield _gauge(
-        "read_model_served",
-        "Whether a generation serves.",
-        [(n, one.generation is not None) for n, one in models],
-    )
-    yield _gauge(
-        "read_model_building",
-        "Generations that do not serve.",
-        [(n, len(one.building)) for n, one in models],
-    )
-    yield _gauge("parked_users", "Users who are set aside.", [(n, one.parked) for n, one in models])
-    yield _gauge(
-        "lost_users", "Users who are to be made anew.", [(n, one.lost) for n, one in models]
-    )
-
-
-def _gauge(name: str, text: str, values: Sequence[tuple[str, float | None]]) -> Metric:
-    """By partition; one whose value is None is left out."""
-    told = GaugeMetricFamily(f"tandem_{name}", text, labels=["partition"])
-    for partition, value in values:
-        if value is not None:
-            told.add_metric([partition], value)
     return told
 
 

@@ -1,0 +1,105 @@
+"""How things are at the moment, as Prometheus is told: the pools of this process, and the whole pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from api.drivers import busy
+
+if TYPE_CHECKING:
+    import asyncpg
+    from redis.asyncio import Redis
+
+    from api.watch.pipeline import Look
+
+
+def of_pool(pool: asyncpg.Pool) -> Metric:
+    told = GaugeMetricFamily(
+        "tandem_database_connections", "Of this process's pool.", labels=["state"]
+    )
+    told.add_metric(["idle"], pool.get_idle_size())
+    told.add_metric(["busy"], pool.get_size() - pool.get_idle_size())
+    return told
+
+
+def of_clients(clients: Mapping[str, Redis]) -> Metric:
+    told = GaugeMetricFamily(
+        "tandem_redis_connections_busy", "On which somebody waits.", labels=["use"]
+    )
+    for use, client in clients.items():
+        told.add_metric([use], busy(client))
+    return told
+
+
+def of_stores(look: Look) -> Iterator[Metric]:
+    up = GaugeMetricFamily("tandem_store_up", "Whether a store answers.", labels=["store"])
+    up.add_metric(["postgresql"], look.writes is None)
+    up.add_metric(["redis"], look.reads is None)
+    yield up
+
+
+def of_partitions(look: Look) -> Iterator[Metric]:
+    logs = [(str(one.number), one.backlog) for one in look.partitions if one.backlog is not None]
+    known = [(number, log) for number, log in logs if log.unpublished is not None]
+    models = [
+        (str(one.number), one.standing) for one in look.partitions if one.standing is not None
+    ]
+    yield _gauge(
+        "relay_unpublished_events",
+        "Events that are not in the stream, 1,000 at most.",
+        [(n, log.unpublished) for n, log in known],
+    )
+    yield _gauge(
+        "relay_unpublished_seconds",
+        "Age of the oldest of them, 0 if there is none.",
+        [(n, log.oldest or 0.0) for n, log in known],
+    )
+    yield _gauge(
+        "stream_entries", "Entries of the stream.", [(n, one.entries) for n, one in models]
+    )
+    yield _gauge(
+        "projector_lag_events",
+        "Entries that are not applied.",
+        [(n, one.behind) for n, one in models],
+    )
+    yield _gauge(
+        "projector_lag_seconds",
+        "Age of the oldest of them, 0 if there is none.",
+        [(n, one.lag or 0.0) for n, one in models],
+    )
+    yield _gauge(
+        "read_model_served",
+        "Whether a generation serves.",
+        [(n, one.generation is not None) for n, one in models],
+    )
+    yield _gauge(
+        "read_model_building",
+        "Generations that do not serve.",
+        [(n, len(one.building)) for n, one in models],
+    )
+    yield _gauge(
+        "rebuild_events_done",
+        "Events that are in the generation that is being built; 0 if none is.",
+        [(n, one.progress.done if one.progress else 0) for n, one in models],
+    )
+    yield _gauge(
+        "rebuild_events_expected",
+        "Events of the log when it was begun; 0 if none is.",
+        [(n, one.progress.expected if one.progress else 0) for n, one in models],
+    )
+    yield _gauge("parked_users", "Users who are set aside.", [(n, one.parked) for n, one in models])
+    yield _gauge(
+        "lost_users", "Users who are to be made anew.", [(n, one.lost) for n, one in models]
+    )
+
+
+def _gauge(name: str, text: str, values: Sequence[tuple[str, float | None]]) -> Metric:
+    """By partition; one whose value is None is left out."""
+    told = GaugeMetricFamily(f"tandem_{name}", text, labels=["partition"])
+    for partition, value in values:
+        if value is not None:
+            told.add_metric([partition], value)
+    return told
