@@ -1,120 +1,108 @@
-"""tandem status: how the pipeline is doing, partition by partition, and what to do where it is not well."""
+"""tandem status: how far each part of the way from log to read model is, and what is wrong with it."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from api import drivers
 from api.roles import fingerprint
+from api.signals import stop_signals, unless
 from api.verbs.asked import carry_out, external
-from api.verbs.rebuild import AsJson
+from api.verbs.picture import picture
 from api.verbs.stores import located
-from api.watch.pipeline import Look, PartitionLook, Pipeline
-from api.watch.problems import Problem, problems
+from api.watch.pipeline import Look, Pipeline
+from api.watch.problems import problems
+from api.workers import WEATHER
+from domain.migrate import check
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    import asyncpg
 
     from api.settings import Settings
 
-_EVERY = 1.0
-"""Seconds between two looks with --watch."""
+WELL, WRONG, BLIND = 0, 1, 2
+"""Exit statuses."""
 
-CANNOT_LOOK = 2
+EVERY = 1.0
+"""Seconds between two looks."""
 
 
 def status(
-    as_json: AsJson = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Look again each second.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Look again each second, until Ctrl-C.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, a line for a look.")] = False,
 ) -> None:
-    """Show what waits where: events in the log, entries in the streams, users who are set aside.
+    """Say how far each part of the way from the log to the read models is, and what is wrong with it.
 
     Example: tandem status --watch
 
-    Exit status: 0 all is well; 1 something is not, and a sentence says what to do; 2 neither store answers.
+    Exit status, of the last look: 0 all is well; 1 something is wrong; 2 it cannot look.
     """
 
     async def run(settings: Settings) -> int:
-        settings = located(settings)
-        external(settings, "database_url", "redis_url")
-        async with AsyncExitStack() as stack:
-            pool = await stack.enter_async_context(drivers.database(settings))
-            redis = await stack.enter_async_context(drivers.redis_for_watching(settings))
-            named = fingerprint(settings)
-            pipeline = Pipeline(pool, redis, partitions=settings.partitions, fingerprint=named)
-            if watch:
-                await _watched(pipeline)
-            look = await pipeline.look()
-        if as_json:
-            typer.echo(_encoded(look))
-        elif not watch:
-            Console(highlight=False).print(_picture(look))
-        return _exit_status(look)
+        async with _pipeline(located(settings)) as pipeline:
+            if as_json:
+                return await _looks(pipeline, _print_json, watch=watch)
+            if not watch:
+                console = Console(highlight=False)
+                return await _looks(pipeline, lambda look: console.print(picture(look)))
+            with Live(auto_refresh=False, screen=False) as live:
+                show = lambda look: live.update(picture(look), refresh=True)  # noqa: E731
+                return await _looks(pipeline, show, watch=True)
 
-    carry_out(run, refused=CANNOT_LOOK, quiet=True)
+    carry_out(run, refused=BLIND)
 
 
-async def _watched(pipeline: Pipeline) -> None:
-    """Until Ctrl-C."""
-    console = Console(highlight=False)
-    with suppress(asyncio.CancelledError), Live(console=console, auto_refresh=False) as live:
+@asynccontextmanager
+async def _pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
+    """Either store may be away. Raises Refused, and MigrationError if PostgreSQL has other partitions."""
+    external(settings, "database_url", "redis_url")
+    async with (
+        drivers.database(settings) as pool,
+        drivers.redis_for_watching(settings) as redis,
+    ):
+        await _checked(pool, settings.partitions)
+        mark = fingerprint(settings)
+        yield Pipeline(pool, redis, partitions=settings.partitions, fingerprint=mark, fresh=0.0)
+
+
+async def _checked(pool: asyncpg.Pool, partitions: int) -> None:
+    with suppress(*WEATHER):  # the look will say so
+        async with asyncio.timeout(EVERY), pool.acquire() as connection:
+            await check(connection, partitions)  # type: ignore[arg-type]
+
+
+async def _looks(pipeline: Pipeline, show: Callable[[Look], None], *, watch: bool = False) -> int:
+    """Shows one look, or one each second until somebody stops it; answers the exit status of the last."""
+    with stop_signals() as stop:
         while True:
-            live.update(_picture(await pipeline.look()), refresh=True)
-            await asyncio.sleep(_EVERY)
+            look = await unless(stop, pipeline.look())
+            if look is None:
+                return WELL  # stopped before there was anything to tell
+            show(look)
+            found = _status(look)
+            if not watch:
+                return found
+            await unless(stop, asyncio.sleep(EVERY))
+            if stop.is_set():
+                return found
 
 
-def _exit_status(look: Look) -> int:
+def _status(look: Look) -> int:
     if look.writes is not None and look.reads is not None:
-        return CANNOT_LOOK
-    return 1 if problems(look) else 0
+        return BLIND
+    return WRONG if problems(look) else WELL
 
 
-def _encoded(look: Look) -> str:
-    told = {"look": msgspec.to_builtins(look), "problems": msgspec.to_builtins(problems(look))}
-    return msgspec.json.encode(told).decode()
-
-
-def _picture(look: Look) -> RenderableType:
-    table = Table(box=None, header_style="dim")
-    for title in ("partition", "not in stream", "oldest", "entries", "to apply", "lag", "applied"):
-        table.add_column(title, justify="right")
-    table.add_column("parked", justify="right")
-    table.add_column("serves")
-    for one in look.partitions:
-        table.add_row(str(one.number), *_log(one), *_model(one))
-    found = problems(look)
-    lines = [_line(problem) for problem in found] or [Text("Everything flows.", "green")]
-    return Group(table, Text(), *lines)
-
-
-def _log(one: PartitionLook) -> list[str]:
-    if one.backlog is None or one.backlog.unpublished is None:
-        return ["?", "?"]
-    return [str(one.backlog.unpublished), _seconds(one.backlog.oldest)]
-
-
-def _model(one: PartitionLook) -> list[str]:
-    model = one.standing
-    if model is None:
-        return ["?"] * 6
-    behind = "?" if model.behind is None else str(model.behind)
-    serves = "yes" if model.generation else "is built" if model.building else "[red]no[/]"
-    parked = f"[red]{model.parked}[/]" if model.parked else "0"
-    return [str(model.entries), behind, _seconds(model.lag), str(model.applied), parked, serves]
-
-
-def _line(problem: Problem) -> Text:
-    return Text(problem.sentence, "red" if problem.grave else "yellow")
-
-
-def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f} s"
+def _print_json(look: Look) -> None:
+    told = {"status": _status(look), "problems": problems(look), "look": look}
+    typer.echo(msgspec.json.encode(told).decode())

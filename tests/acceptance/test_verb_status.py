@@ -1,55 +1,142 @@
-"""tandem status, as whoever is on call asks it."""
+"""tandem status, as an operator asks it: what flows, what does not, and an exit status for scripts."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import json
+import signal
+import time
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from api.roles import Role
 from tests.acceptance.service import running
-from tests.acceptance.verbs import ask
+from tests.acceptance.verbs import Said, ask, environment
+from tests.faults.proxy import proxy
+from tests.processes import HOST, TANDEM, free_port
+from tests.processes import running as process_running
 from tests.stores import PARTITIONS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from api.settings import Settings
 
+WELL, WRONG, BLIND = 0, 1, 2
+API = frozenset({Role.API})
+CREATE = 'mutation { createUser(input: {name: "A", email: "a@example.com"}) { id } }'
 
-async def test_when_all_is_well_it_says_so_and_a_script_can_read_it(settings: Settings) -> None:
+
+async def until(settings: Settings, status: int) -> Said:
+    async with asyncio.timeout(30):
+        while (said := await ask(settings, "status", "--json")).status != status:
+            pass
+    return said
+
+
+def sentences(said: Said) -> str:
+    return " ".join(problem["sentence"] for problem in said.json["problems"])
+
+
+async def test_when_all_is_well_it_says_so_for_each_partition_and_exits_with_0(
+    settings: Settings,
+) -> None:
     async with running(settings) as client:
         await client.create_user()
-        shown = await ask(settings, "status")
-        told = await ask(settings, "status", "--json")
-    assert (shown.status, told.status) == (0, 0), shown.err + told.err
-    assert "Everything flows." in shown.out
-    assert told.json["problems"] == []
-    partitions = told.json["look"]["partitions"]
+        said = await until(settings, WELL)
+        drawn = await ask(settings, "status", COLUMNS="200")
+    partitions: list[dict[str, Any]] = said.json["look"]["partitions"]
     assert [one["number"] for one in partitions] == list(range(PARTITIONS))
     assert sum(one["standing"]["applied"] for one in partitions) == 1
+    assert (said.json["status"], said.json["problems"]) == (WELL, [])
+    assert drawn.status == WELL
+    assert f"All is well: {PARTITIONS} partitions are served" in drawn.out
+    assert all(one["standing"]["generation"] in drawn.out for one in partitions)
 
 
-async def test_without_projectors_it_says_what_to_do_and_exits_with_1(settings: Settings) -> None:
-    async with running(settings, frozenset({Role.API})):
-        shown = await ask(settings, "status")
-    assert shown.status == 1
-    assert "not served: see that a relay and a projector run." in shown.out
-
-
-@pytest.mark.parametrize(
-    ("away", "status"),
-    [({"redis_url"}, 1), ({"database_url"}, 1), ({"redis_url", "database_url"}, 2)],
-)
-async def test_a_store_that_is_away_is_named_and_the_other_is_looked_at(
-    settings: Settings, away: set[str], status: int
+async def test_what_no_relay_carries_is_wrong_after_a_while_and_the_sentence_says_what_to_do(
+    settings: Settings,
 ) -> None:
     async with running(settings):
         pass
+    async with running(settings, API) as client:
+        await client.data(CREATE)
+        said = await until(settings, WRONG)
+        drawn = await ask(settings, "status", COLUMNS="200")
+    assert "for a relay: see that one runs" in sentences(said)
+    assert sum(one["backlog"]["unpublished"] for one in said.json["look"]["partitions"]) == 1
+    assert drawn.status == WRONG
+    assert "see that one runs" in drawn.out
+
+
+async def test_what_was_never_built_is_wrong(settings: Settings) -> None:
+    said = await ask(settings, "status", "--json")
+    assert said.status == WRONG
+    assert "see that a relay and a projector run" in sentences(said)
+
+
+@pytest.mark.parametrize(
+    ("store", "named"), [("database_url", "PostgreSQL"), ("redis_url", "Redis")]
+)
+async def test_a_store_that_says_nothing_is_named_in_time_and_the_other_is_shown(
+    settings: Settings, store: str, named: str
+) -> None:
+    async with running(settings):
+        pass
+    async with proxy(str(getattr(settings, store))) as wire:
+        wire.blackhole("both")
+        began = time.monotonic()
+        said = await ask(settings.model_copy(update={store: wire.url}), "status", "--json")
+        took = time.monotonic() - began
+        wire.flow(drop=True)
+    assert said.status == WRONG
+    assert f"{named} does not answer" in sentences(said)
+    [one, *_] = said.json["look"]["partitions"]
+    assert (one["backlog"] is None, one["standing"] is None) == (
+        named == "PostgreSQL",
+        named == "Redis",
+    )
+    assert took < 15
+
+
+async def test_it_exits_with_2_if_it_cannot_look(
+    settings: Settings, empty_database_url: str
+) -> None:
     nowhere = {
-        "redis_url": "redis://127.0.0.1:1",
-        "database_url": "postgresql://127.0.0.1:1/tandem",
+        "database_url": f"postgresql://nobody@{HOST}:{free_port()}/none",
+        "redis_url": f"redis://{HOST}:{free_port()}/0",
     }
-    gone = settings.model_copy(update={name: nowhere[name] for name in away})
-    shown = await ask(gone, "status")
-    assert shown.status == status
-    assert ("Redis does not answer" in shown.out) == ("redis_url" in away)
-    assert ("PostgreSQL does not answer" in shown.out) == ("database_url" in away)
+    assert (await ask(settings.model_copy(update=nowhere), "status")).status == BLIND
+    unset = await ask(settings, "status", DATABASE_URL="", REDIS_URL="")
+    assert (unset.status, len(unset.err.splitlines())) == (BLIND, 1)
+    other = await ask(settings, "status", PARTITIONS="3")
+    assert (other.status, f"PARTITIONS={PARTITIONS}" in other.err) == (BLIND, True)
+    empty = settings.model_copy(update={"database_url": empty_database_url})
+    assert "tandem migrate" in (await ask(empty, "status")).err
+
+
+async def test_watching_tells_a_line_each_second_until_ctrl_c(
+    settings: Settings, tmp_path: Path
+) -> None:
+    log = tmp_path / "watched"
+    async with (
+        running(settings),
+        process_running(
+            TANDEM, "status", "--watch", "--json", env=environment(settings), log=log
+        ) as watching,
+    ):
+        async with asyncio.timeout(20):
+            while len(log.read_text().splitlines()) < 3:
+                await asyncio.sleep(0.05)
+        watching.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(watching.wait(), 10) == WELL
+    looks = [json.loads(line)["look"]["at"] for line in log.read_text().splitlines()]
+    assert all(0.9 < after - before < 3 for before, after in pairwise(looks))
+
+
+async def test_the_help_has_an_example_and_the_exit_statuses(settings: Settings) -> None:
+    said = await ask(settings, "status", "--help")
+    assert "Example: tandem status --watch" in said.out
+    assert "Exit status" in said.out
