@@ -1,4 +1,8 @@
-"""Whether the loops of this process still go round: a frozen one is told from one that has nothing to do."""
+"""Whether the loops of this process still go round: a frozen one is told from one that has nothing to do.
+
+Some loops need no pulse. `eviction` asks once, and then waits for ever; without `wake-ups` the relay looks by
+itself every half second; and where `clock` does not go round, nothing does, and nobody answers here either.
+"""
 
 from __future__ import annotations
 

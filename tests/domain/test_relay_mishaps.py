@@ -21,6 +21,7 @@ async def test_a_relay_whose_cursor_was_moved_by_another_reads_it_and_goes_on(
     await write(carrying.model.pool, user_id, 2)
     await settle(second)
     assert carrying.stream.lost == [3]
+    assert [(relay.appended, relay.lost) for relay in (first, second)] == [(1, 0), (1, 1)]
     await carrying.assert_all_is_carried()
 
 

@@ -16,6 +16,7 @@ from tests.readside.log import Log, relay
 from tests.readside.stories import PARTITIONS, story
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from redis.asyncio import Redis
@@ -51,6 +52,7 @@ class World:
         projections: tuple[Project, ...] = PROJECTIONS,
         fingerprint: str = FINGERPRINT,
         share: Share | None = None,
+        beat: Callable[[], None] = lambda: None,
     ) -> Projector:
         return Projector(
             self.redis,
@@ -60,6 +62,7 @@ class World:
             projections=projections,
             fingerprint=fingerprint,
             share=share,
+            beat=beat,
         )
 
     def verify(self, partition: int = 0, patience: float = 0.2) -> Verify:
