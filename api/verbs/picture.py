@@ -73,8 +73,8 @@ def _model(model: Standing | None) -> list[Text]:
         _UNKNOWN if model.behind is None else Text(str(model.behind)),
         _seconds(model.lag),
         Text(str(model.applied)),
-        _none_is_well(model.parked),
-        _none_is_well(model.lost),
+        _none_is_well(model.parked, "bold red"),
+        _none_is_well(model.lost, "yellow"),
         Text(model.generation) if model.generation else Text("nothing", "bold red"),
         Text(", ".join(sorted(model.building)) or "-", "dim"),
         Text(model.owner) if model.owner else Text("nobody", "yellow"),
@@ -88,5 +88,5 @@ def _seconds(seconds: float | None) -> Text:
     return Text(f"{seconds:.1f} s", style)
 
 
-def _none_is_well(count: int) -> Text:
-    return Text(str(count), "bold red" if count else "")
+def _none_is_well(count: int, otherwise: str) -> Text:
+    return Text(str(count), otherwise if count else "")

@@ -39,14 +39,19 @@ def unserved(look: Look) -> list[int]:
 
 def _stores(look: Look) -> Iterator[Problem]:
     if look.writes is not None:
-        sentence = f"PostgreSQL does not answer ({look.writes}): commands are refused."
+        sentence = _away("PostgreSQL", look.writes, "commands", "DATABASE_URL")
         yield Problem(part="writes", grave=True, sentence=sentence)
     if look.reads is not None:
-        sentence = f"Redis does not answer ({look.reads}): queries are refused."
+        sentence = _away("Redis", look.reads, "queries", "REDIS_URL")
         yield Problem(part="reads", grave=True, sentence=sentence)
     if missing := unserved(look):
         sentence = f"{_named(missing)} not served: see that a relay and a projector run."
         yield Problem(part="reads", grave=True, sentence=sentence)
+
+
+def _away(store: str, why: str, refused: str, setting: str) -> str:
+    do = f"see that it runs and that {setting} leads there"
+    return f"{store} does not answer ({why}), so {refused} are refused: {do}."
 
 
 def _relay(look: Look) -> Iterator[Problem]:

@@ -93,6 +93,7 @@ async def test_a_store_that_says_nothing_is_named_in_time_and_the_other_is_shown
         wire.flow(drop=True)
     assert said.status == WRONG
     assert f"{named} does not answer" in sentences(said)
+    assert f"see that it runs and that {store.upper()} leads there" in sentences(said)
     [one, *_] = said.json["look"]["partitions"]
     assert (one["backlog"] is None, one["standing"] is None) == (
         named == "PostgreSQL",

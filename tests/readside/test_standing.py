@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
-from domain.events import UserCreated
-from readside.generations import Generations
-from readside.keys import Partition
+import pytest
+
+from domain.events import UserCreated, UserRenamed
+from readside import rebuild
 from readside.models import FINGERPRINT
-from readside.projector import CONSUMER
 from readside.standing import Building, Standing, standings
 from tests.readside.stories import user_in
 
 if TYPE_CHECKING:
+    from readside.rebuild import Progress
     from tests.readside.world import World
 
 ALICE = user_in(0, 0)
+CREATED = UserCreated(name="Alice", email="alice@example.com")
 
 
 async def standing(world: World) -> Standing:
@@ -23,18 +26,21 @@ async def standing(world: World) -> Standing:
     return first
 
 
-async def test_what_is_built_shows_how_far_it_is_until_it_is_whole(world: World) -> None:
-    world.commit(ALICE, UserCreated(name="Alice", email="alice@example.com"))
-    await world.relay()
-    async with world.projector() as projector:
-        while await projector.run_once():
-            pass
-        assert (await standing(world)).progress is None
-        keys = await Generations(world.redis, Partition(0), FINGERPRINT).build(CONSUMER)
-        assert keys is not None
-        assert (await standing(world)).building == [keys.generation]
-        assert (await standing(world)).progress is None  # nothing is known of it yet
-        await world.redis.hset(keys.counters, mapping={"seen": 3, "expected": 7})
-        assert (await standing(world)).progress == Building(3, 7)
-        await world.redis.hset(keys.counters, "seen", 7)
-        assert (await standing(world)).progress is None
+async def test_what_is_built_shows_how_far_it_is_until_it_serves(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuild, "PAGE", 2)
+    world.commit(ALICE, CREATED, *[UserRenamed(name=f"Alice {n}") for n in range(6)])
+    await world.build()
+    assert (await standing(world)).progress is None
+
+    def stop(progress: Progress) -> None:
+        if progress.seen == 4:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await world.steering().rebuild(stop)
+    assert (await standing(world)).progress == Building(4, 7)
+    flip = await world.steering().rebuild()
+    assert (await standing(world)).building == [flip.before]  # kept for a return
+    assert (await standing(world)).progress is None
