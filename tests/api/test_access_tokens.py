@@ -33,7 +33,7 @@ HOSTILE: dict[str, Callable[[], str]] = {
     "no issuer": lambda: signed(iss=None),
     "never expires": lambda: signed(exp=None),
     "another key": lambda: signed(OTHER),
-    "another algorithm": lambda: signed(SECRET * 2, "HS512"),
+    "another key and algorithm": lambda: signed(SECRET * 2, "HS512"),
     "alg none": lambda: raw({"alg": "none", "typ": "JWT"}, claims()),
     "alg None": lambda: raw({"alg": "None"}, claims()),
     "alg none with HS256's name": lambda: raw({"alg": "HS256"}, claims()),
@@ -95,6 +95,13 @@ async def test_a_token_that_is_not_in_order_is_401(kind: str, accept: str) -> No
         assert (response.status_code, error["extensions"]) == (401, {"code": "UNAUTHENTICATED"})
         assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
         assert "data" not in response.json()
+
+
+async def test_the_right_key_does_not_make_up_for_another_algorithm() -> None:
+    async with edge(access=with_tokens(SECRET * 2)) as made:
+        for algorithm, status in (("HS256", 200), ("HS384", 401), ("HS512", 401)):
+            token = signed(SECRET * 2, algorithm)
+            assert (await ask(made, **bearer(token))).status_code == status
 
 
 @pytest.mark.parametrize("authorization", ["Basic YTpi", "Bearer", "Token abc", ""])

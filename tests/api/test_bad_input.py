@@ -163,6 +163,15 @@ async def test_deep_variables_are_bad_user_input() -> None:
         assert error["extensions"] == {"code": "BAD_USER_INPUT"}
 
 
+async def test_no_suggestion_for_a_variable_tells_of_the_schema() -> None:
+    create = "mutation($input: CreateUserInput!) { createUser(input: $input) { id } }"
+    async with edge() as made:
+        answer = await made.ask(create, input={"nam": "Alice", "email": "alice@example.com"})
+        messages = [error["message"] for error in answer["errors"]]
+        assert any("'nam'" in message for message in messages)
+        assert not any("Did you mean" in message for message in messages)
+
+
 async def test_an_unknown_id_is_nobody() -> None:
     async with edge() as made:
         assert await made.ask(f'{{ user(id: "{ALICE}") {{ id }} }}') == {"data": {"user": None}}

@@ -60,7 +60,7 @@ def bearer(token: str) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
 
 
-def with_tokens(**changed: Any) -> Access:
+def with_tokens(secret: str = SECRET, **changed: Any) -> Access:
     """Access for those with a token of ours only."""
     given = {"algorithms": ("HS256",), "audience": AUDIENCE, "issuer": ISSUER, **changed}
-    return Access(tokens=Tokens(shared(SECRET), **given))
+    return Access(tokens=Tokens(shared(secret), **given))
