@@ -94,7 +94,7 @@ async def test_every_command_line_runs(
     async with AsyncExitStack() as stack:
         started: list[tuple[list[str], Process]] = []
         for number, words in enumerate(lines):
-            env = {**given, "PORT": str(free_port())}
+            env = {**given, "PORT": str(free_port()), "HEALTH_PORT": str(free_port())}
             log = tmp_path / f"{number}.log"
             process = await stack.enter_async_context(running(TANDEM, *words, env=env, log=log))
             if words[0] in STAYS:
