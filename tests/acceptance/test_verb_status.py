@@ -99,7 +99,7 @@ async def test_a_store_that_says_nothing_is_named_in_time_and_the_other_is_shown
         named == "PostgreSQL",
         named == "Redis",
     )
-    assert took < 15
+    assert took < 30  # most of it is the start of a process on a busy machine
 
 
 async def test_it_exits_with_2_if_it_cannot_look(
