@@ -48,8 +48,7 @@ async def forever(
     while True:
         try:
             pulse.beat()
-            while await run_once():
-                pulse.beat()
+            more = await run_once()
         except WEATHER as error:
             if not tries % _TELL_EVERY:
                 reason = f"{type(error).__name__}: {error}"[:200]
@@ -63,7 +62,8 @@ async def forever(
                 _log.info("worker.goes_on", worker=pulse.name)
                 pulse.wait_out(None)
             pause, tries = 0.0, 0
-            await idle()
+            if not more:
+                await idle()
 
 
 async def end(tasks: Collection[asyncio.Task[Any]]) -> None:

@@ -21,7 +21,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 class Rounds:
     """Passes that the test ends one by one, and counts."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, finds_work: bool = False) -> None:
+        self._finds_work = finds_work
         self.begun = asyncio.Semaphore(0)
         self.goes_on = asyncio.Semaphore(0)
         self.raises: Exception | None = None
@@ -31,7 +32,7 @@ class Rounds:
         await self.goes_on.acquire()
         if self.raises is not None:
             raise self.raises
-        return False
+        return self._finds_work
 
 
 async def nothing_to_do() -> None:
@@ -102,3 +103,18 @@ async def test_a_frozen_loop_is_worse_than_one_that_waits() -> None:
     assert worst([sound]) is None
     assert worst([sound, waits]) is waits
     assert worst([waits, hangs, sound]) is hangs
+
+
+async def test_a_loop_that_finds_work_in_every_pass_no_longer_waits_once_one_went_well() -> None:
+    pulse, rounds = Pulse("projector-0"), Rounds(finds_work=True)
+    rounds.raises = RedisError("away")
+    loop = asyncio.create_task(forever(pulse, rounds.run_once, nothing_to_do))
+    await rounds.begun.acquire()
+    rounds.goes_on.release()
+    await rounds.begun.acquire()
+    assert pulse.wrong is not None
+    rounds.raises = None
+    rounds.goes_on.release()
+    await rounds.begun.acquire()
+    assert pulse.wrong is None
+    await end([loop])
