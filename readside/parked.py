@@ -10,13 +10,14 @@ from domain.events import UserId
 from readside.compare import Aside
 from readside.generations import Generations
 from readside.keys import Keys, Partition
+from readside.verify import NotServing
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 
 class Parked:
-    """The parked users of one partition, in the generation that serves; nobody if none does."""
+    """The parked users of one partition, in the generation that serves. Raises NotServing."""
 
     def __init__(self, redis: Redis, partition: int, fingerprint: str) -> None:
         """`redis` decodes replies."""
@@ -25,22 +26,25 @@ class Parked:
         self._generations = Generations(redis, self._partition, fingerprint)
 
     async def all(self) -> list[Aside]:
-        keys = await self._generations.serving()
-        if keys is None:
-            return []
+        keys = await self._serving()
         found: Any = await self._redis.hgetall(keys.parked)
         return [self._aside(user, why) for user, why in sorted(found.items())]
 
     async def of(self, user_id: UserId) -> Aside | None:
-        keys = await self._generations.serving()
-        why: Any = None if keys is None else await self._redis.hget(keys.parked, str(user_id))
+        keys = await self._serving()
+        why: Any = await self._redis.hget(keys.parked, str(user_id))
         return None if why is None else self._aside(str(user_id), why)
 
     async def version(self, user_id: UserId) -> int:
         """How far the read model has the user; 0 if not at all."""
-        keys: Keys | None = await self._generations.serving()
-        found = None if keys is None else await self._redis.hget(keys.user(user_id), "version")
-        return int(found or 0)
+        keys = await self._serving()
+        return int(await self._redis.hget(keys.user(user_id), "version") or 0)
+
+    async def _serving(self) -> Keys:
+        keys = await self._generations.serving()
+        if keys is None:
+            raise NotServing(self._partition.number)
+        return keys
 
     def _aside(self, user: str, why: str) -> Aside:
         return Aside(partition=self._partition.number, user=user, **msgspec.json.decode(why))

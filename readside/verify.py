@@ -43,6 +43,11 @@ Told = Callable[[int], None]
 class NotServing(Exception):
     """There is no read model to be looked at; str() is one sentence."""
 
+    def __init__(self, partition: int) -> None:
+        super().__init__(
+            f"Partition {partition} has no read model that serves; is `tandem projector` running?"
+        )
+
 
 class Findings(msgspec.Struct, kw_only=True):
     """About one partition."""
@@ -92,7 +97,7 @@ class Verify:
             except Turned:
                 continue
             return findings
-        raise NotServing(f"{self._name} is being rebuilt again and again; look at the log.")
+        raise NotServing(self._partition.number)
 
     async def _serving(self) -> Keys:
         generations = Generations(self._redis, self._partition, self._fingerprint)
@@ -102,9 +107,7 @@ class Verify:
             if keys is not None:
                 return keys
             if time.monotonic() > give_up:
-                raise NotServing(
-                    f"{self._name} has no read model that serves; is `tandem projector` running?"
-                )
+                raise NotServing(self._partition.number)
             await asyncio.sleep(POLL)
 
     async def _everything(self, keys: Keys, looks: Looks, told: Told) -> Findings:
@@ -183,10 +186,6 @@ class Verify:
             for verdict in wrong.values():
                 findings.differences += verdict.differences
                 findings.aside += [verdict.aside] if verdict.aside else []
-
-    @property
-    def _name(self) -> str:
-        return f"Partition {self._partition.number}"
 
 
 def _add(doubtful: Found, more: Found) -> None:

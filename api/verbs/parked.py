@@ -15,6 +15,7 @@ from domain.events import Envelope, UserId, partition_of
 from domain.skips import NEEDED, Skips
 from readside.compare import Aside
 from readside.functions import Gone
+from readside.verify import NotServing
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -151,9 +152,7 @@ async def _retried(stores: Stores, user_id: UserId) -> dict[str, Any]:
     try:
         await stores.steering(partition).mend(user_id)
     except Gone as gone:
-        raise Refused(
-            f"Partition {partition} has no read model that serves; is `tandem projector` running?"
-        ) from gone
+        raise NotServing(partition) from gone
     aside = await stores.parked(partition).of(user_id)
     return {
         "user": str(user_id),

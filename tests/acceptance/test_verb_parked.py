@@ -100,6 +100,9 @@ async def test_a_dropped_event_is_gone_for_the_user_and_for_every_later_rebuild(
 async def test_what_cannot_be_dropped_or_retried_is_one_sentence(
     impatient: Settings, log: asyncpg.Connection
 ) -> None:
+    nobody_at_work = await ask(impatient, "parked", "list")
+    assert nobody_at_work.status == 1
+    assert "no read model that serves" in nobody_at_work.err
     async with running(impatient) as client:
         user = await client.create_user()
         await client.data(READ, id=user, v=1)
