@@ -115,12 +115,9 @@ class Generations:
             if by_hand == self._fingerprint and instead_of is None
         ]
 
-    async def previous(self) -> Keys | None:
-        """The generation that the present one has taken the place of, as long as it is kept."""
-        serving = await self.serving()
-        if serving is None:
-            return None
-        name = await self._redis.hget(serving.counters, "instead-of")
+    async def before(self, keys: Keys) -> Keys | None:
+        """The generation that this one has taken the place of, as long as that is kept."""
+        name = await self._redis.hget(keys.counters, "instead-of")
         return next((keys for keys, *_ in await self._known() if keys.generation == name), None)
 
     async def _known(self) -> list[tuple[Keys, str | None, str | None]]:

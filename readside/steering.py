@@ -89,8 +89,9 @@ class Steering:
     async def give_back(self) -> Flip:
         """The generation that served before is brought up to the present and serves again."""
         async with self._alone():
-            before, keys = await self._generations.serving(), await self._generations.previous()
-            if before is None or keys is None:
+            before = await self._generations.serving()
+            keys = None if before is None else await self._generations.before(before)
+            if keys is None:
                 raise self._nothing_kept()
             try:
                 while not await self._generations.serve(keys):
@@ -142,10 +143,13 @@ class Steering:
         )
 
     async def _flipped(self, before: Keys | None, after: Keys) -> Flip:
-        """What served until now is kept from now on, however long nobody has read for it."""
+        """What served until now is kept from now on, however long nobody has read for it; no other is."""
         if before is not None:
             with suppress(Gone):
                 await self._generations.touch(before, CONSUMER)
+            older = await self._generations.before(before)
+            if older is not None and older != after:
+                await self._generations.remove(older)
         name = None if before is None else before.generation
         return Flip(partition=self._partition.number, before=name, after=after.generation)
 

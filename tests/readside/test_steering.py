@@ -189,6 +189,16 @@ async def test_the_way_back_is_up_to_the_present(world: World) -> None:
         assert (await world.hash_of(ALICE))["name"] == "Al"
 
 
+async def test_only_the_last_generation_is_kept_however_often_somebody_rebuilds(
+    world: World,
+) -> None:
+    await filled(world)
+    flips = [await world.steering().rebuild() for _ in range(3)]
+    assert await groups(world) == {flips[-1].before, flips[-1].after}
+    await world.steering().give_back()
+    assert await groups(world) == {flips[-1].before, flips[-1].after}
+
+
 async def test_whoever_went_back_can_go_forth_again(world: World) -> None:
     await filled(world)
     new = (await world.steering().rebuild()).after
