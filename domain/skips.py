@@ -27,5 +27,5 @@ class Skips:
         self._pool = pool
 
     async def add(self, user_id: UserId, version: int, reason: str) -> None:
-        """The event must be in the log. For ever: whatever is built from now on goes without it."""
+        """For ever: whatever is built from the log from now on goes without this event."""
         await self._pool.execute(_SKIP, user_id, version, reason)

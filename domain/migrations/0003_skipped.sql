@@ -5,6 +5,5 @@ create table skipped (
     version integer not null,
     reason text not null,
     at timestamptz not null default now(),
-    constraint skipped_pkey primary key (user_id, version),
-    constraint skipped_event foreign key (user_id, version) references events (user_id, version)
+    constraint skipped_pkey primary key (user_id, version)
 );
