@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WORKERS = 3
+ESTABLISHED, LISTENING = "01", "0A"
 CREATE = "mutation($input: CreateUserInput!) { createUser(input: $input) { id version } }"
 
 
@@ -57,16 +58,24 @@ def workers_of(process: Process) -> list[int]:
     return [int(pid) for pid in children.read_text().split()]
 
 
+def sockets(port: int, state: str) -> set[str]:
+    """The inodes of the sockets on our side of the port that are in this state."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {line[9] for line in lines if line[1].endswith(f":{port:04X}") and line[3] == state}
+
+
 def listeners(port: int) -> int:
     """How many sockets listen on the port."""
-    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    return sum(
-        line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A" for line in lines
-    )
+    return len(sockets(port, LISTENING))
 
 
-def open_files(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+def connections(pid: int, port: int) -> int:
+    """How many connections to the port a process has accepted."""
+    ours = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # closed while we looked
+            ours.add(str(link.readlink()))
+    return sum(f"socket:[{inode}]" in ours for inode in sockets(port, ESTABLISHED))
 
 
 def alive(pid: int) -> bool:
@@ -85,13 +94,13 @@ async def test_connections_are_spread_over_all_workers(
     urls: dict[str, str], tmp_path: Path
 ) -> None:
     async with crew(urls, tmp_path) as process, AsyncExitStack() as stack:
-        before = {pid: open_files(pid) for pid in workers_of(process)}
+        workers, port = workers_of(process), int(urls["PORT"])
         for _ in range(90):
-            _, writer = await asyncio.open_connection(HOST, int(urls["PORT"]))
+            _, writer = await asyncio.open_connection(HOST, port)
             stack.callback(writer.close)
-        await until(lambda: sum(open_files(pid) - before[pid] for pid in before) >= 90)
-        assert len(before) == WORKERS
-        assert all(open_files(pid) - before[pid] >= 10 for pid in before)
+        await until(lambda: sum(connections(pid, port) for pid in workers) == 90)
+        assert len(workers) == WORKERS
+        assert all(connections(pid, port) >= 10 for pid in workers)
 
 
 async def test_a_worker_that_is_killed_is_replaced_and_no_other_notices(

@@ -52,19 +52,24 @@ async def test_a_projector_that_stood_still_is_overtaken_and_does_no_harm(make: 
         before = await _owners(cluster)
         cluster.start("projector-2")
         async with asyncio.timeout(15):
-            while (after := await _owners(cluster)) & before or len(after) < PARTITIONS:
+            while await _owners(cluster) & before or await _owned(cluster) < PARTITIONS:
                 await asyncio.sleep(0.02)
         cluster.members["projector-1"].resume()
         await acknowledged(workload, 50)
 
 
 async def _owners(cluster: Cluster) -> set[str]:
-    """Who has the leases: each projector of a partition has a name of its own."""
-    found = set()
+    """Who has the leases; each process has one name."""
     async with cluster.redis() as redis:
-        async for key in redis.scan_iter(match=f"tandem:*:{OWNER}:*"):
-            found.add(str(await redis.get(key)))
-    return found
+        return {
+            str(await redis.get(key)) async for key in redis.scan_iter(match=f"tandem:*:{OWNER}:*")
+        }
+
+
+async def _owned(cluster: Cluster) -> int:
+    """How many partitions somebody has."""
+    async with cluster.redis() as redis:
+        return len([key async for key in redis.scan_iter(match=f"tandem:*:{OWNER}:*")])
 
 
 async def test_the_reply_to_an_apply_is_lost_again_and_again(make: Make) -> None:
