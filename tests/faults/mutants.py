@@ -188,14 +188,14 @@ def trim_by_length() -> None:
 
 def flip_before_filling() -> None:
     """A new generation serves from its first moment, and is filled while it serves."""
-    build = _get(Rebuild, "_build")
+    build = _get(Rebuild, "resume")
 
     async def flipped(self: Rebuild, keys: Keys, *rest: Any) -> Any:
         pointer = f"{POINTER}{_get(_get(self, '_generations'), '_fingerprint')}"
         await _get(self, "_redis").hset(keys.partition.generations, pointer, keys.generation)
         return await build(self, keys, *rest)
 
-    _set(Rebuild, "_build", flipped)
+    _set(Rebuild, "resume", flipped)
 
 
 def answer_from_any_generation() -> None:
