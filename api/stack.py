@@ -1,4 +1,4 @@
-"""An error for the log: its kind and its frames, and none of the values that its message may quote."""
+"""An error for the log: its kind and where it was raised; no path, and no value its message may quote."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ def kind(error: BaseException) -> str:
 
 
 def stack(error: BaseException) -> str:
-    """The frames and the kinds of an error and of its causes, causes last."""
-    frames = "".join(traceback.format_tb(error.__traceback__))
+    """The functions that the error and its causes came through, innermost and causes last."""
+    places = " > ".join(
+        f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}:{line}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    )
     cause = error.__cause__ or error.__context__
-    return frames if cause is None else f"{frames}caused by {kind(cause)}\n{stack(cause)}"
+    return places if cause is None else f"{places}; caused by {kind(cause)} in {stack(cause)}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from api.access.headers import ALWAYS
 from api.transport.patience import Patience
 
 if TYPE_CHECKING:
@@ -23,10 +24,24 @@ _LONGEST_HEADERS = 64 * 1024
 _LAST = 0.5
 """Seconds for which idle connections stay open when the process ends: for a request that is on its way."""
 
-_LATE = b'{"errors":[{"message":"The request did not arrive in time (LIMIT_REQUEST_SECONDS).",\
-"extensions":{"code":"BAD_REQUEST"}}]}'
-_LONG = b'{"errors":[{"message":"The headers are longer than 65536 bytes.",\
-"extensions":{"code":"BAD_REQUEST"}}]}'
+
+def _answer(status: bytes, message: bytes) -> bytes:
+    """What is said before there is an application to say it."""
+    body = b'{"errors":[{"message":"%b","extensions":{"code":"BAD_REQUEST"}}]}' % message
+    own = [
+        (b"content-type", b"application/json; charset=utf-8"),
+        (b"content-length", b"%d" % len(body)),
+        (b"connection", b"close"),
+    ]
+    headers = b"".join(b"%b: %b\r\n" % header for header in (*own, *ALWAYS))
+    return b"HTTP/1.1 %b\r\n%b\r\n%b" % (status, headers, body)
+
+
+_LATE = _answer(
+    b"408 Request Timeout", b"The request did not arrive in time (LIMIT_REQUEST_SECONDS)."
+)
+_LONG = _answer(b"431 Request Header Fields Too Large", b"The headers are longer than 65536 bytes.")
+_GARBLED = _answer(b"400 Bad Request", b"This is no HTTP request that can be read.")
 
 
 class HTTPConnection(HttpToolsProtocol):
@@ -107,7 +122,7 @@ class HTTPConnection(HttpToolsProtocol):
             return
         self._header_bytes += 0 if in_body else size
         if self._header_bytes > _LONGEST_HEADERS:
-            self._refuse(b"431 Request Header Fields Too Large", _LONG)
+            self._refuse(_LONG)
 
     def _start_timer(self) -> None:
         self._timer = self.loop.call_later(self._limits.request_seconds, self._not_in_time)
@@ -123,21 +138,21 @@ class HTTPConnection(HttpToolsProtocol):
         elif self.scope is None:
             self.transport.close()  # nothing was asked
         else:
-            self._refuse(b"408 Request Timeout", _LATE)
+            self._refuse(_LATE)
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _refuse(self, status: bytes, body: bytes) -> None:
+    def send_400_response(self, _: str) -> None:
+        self._refuse(_GARBLED)
+
+    def _refuse(self, answer: bytes) -> None:
         """Answers, if nothing has been, and closes."""
         if self.transport.is_closing():
             return
         begun = self.cycle.response_started if self._is_in_body() else self._is_answering()
         if not begun and not self.pipeline:
-            self.transport.write(
-                b"HTTP/1.1 %b\r\ncontent-type: application/json; charset=utf-8\r\n"
-                b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (status, len(body), body)
-            )
+            self.transport.write(answer)
         self._leave()
 
     def _leave(self) -> None:

@@ -20,7 +20,7 @@ async def test_a_surprise_is_masked_and_logged_once_under_its_id() -> None:
         assert error["path"] == ["createUser"]
         assert logged["event"] == "request_failed"
         assert logged["error"] == "builtins.RuntimeError"
-        assert "in execute" in logged["stack"]
+        assert "tests.api.edge.ScriptedStore.execute:" in logged["stack"]
 
 
 async def test_nothing_secret_is_told_or_logged() -> None:

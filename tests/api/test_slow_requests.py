@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+import pytest
+
+from api.access.headers import ALWAYS
 from api.limits import Limits
 from tests.api.edge import ALICE, Edge, edge, served
 
@@ -141,3 +145,17 @@ async def test_headers_without_end_are_answered_with_431() -> None:
         await asyncio.sleep(0.05)
         writer.write(b"a" * (64 * 1024 + 1))
         assert (await all_of(reader)).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize("asked", [b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\nno colon\r\n\r\n"])
+async def test_what_is_no_http_is_answered_with_400_and_the_headers_that_every_answer_has(
+    asked: bytes,
+) -> None:
+    async with wired(Limits()) as (_, (reader, writer)):
+        writer.write(asked)
+        found = await all_of(reader)
+    head, _, body = found.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(body)["errors"][0]["extensions"] == {"code": "BAD_REQUEST"}
+    for name, value in ALWAYS:
+        assert name + b": " + value in head
