@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import uvicorn
 
 from api.composition import compose
+from api.mendable import Mendable
 from api.roles import Role
 from api.transport.server import config
 from api.workers import Fallen, end
@@ -45,7 +46,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-class Exposed(Exception):
+class Exposed(Mendable):
     """Everybody who reaches the address could do everything; str() says what to do."""
 
 

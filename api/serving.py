@@ -17,7 +17,7 @@ from rich.console import Console
 
 from api import spans
 from api.crew import Crew
-from api.process import Exposed, listen, listen_for_health, listen_together, run
+from api.process import listen, listen_for_health, listen_together, run
 from api.roles import ALL, Role
 from api.signals import stop_signals, unless
 from api.verbs.asked import Refused, external
@@ -127,8 +127,6 @@ def _taken(settings: Settings, name: str, listening: Callable[[], T]) -> T:
     """What listens on the port of this setting."""
     try:
         return listening()
-    except Exposed as error:
-        raise Refused(str(error)) from error
     except OSError as error:
         port = getattr(settings, name)
         raise Refused(

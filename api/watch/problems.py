@@ -57,19 +57,23 @@ def _away(store: str, why: str, refused: str, setting: str) -> str:
 def _relay(look: Look) -> Iterator[Problem]:
     logs = [(one.backlog, one.number) for one in look.partitions if one.backlog]
     waits = [(log.oldest, number) for log, number in logs if log.oldest is not None]
-    if waits and max(waits)[0] > SLOW:
-        seconds, number = max(waits)
-        sentence = f"Partition {number} has waited {seconds:.0f} s for a relay: see that one runs."
-        yield Problem(part="relay", grave=seconds > BAD, sentence=sentence)
+    says = "Partition {number} has waited {seconds:.0f} s for a relay: see that one runs."
+    return _longest("relay", waits, says)
 
 
 def _projectors(look: Look) -> Iterator[Problem]:
     models = [(one.standing, one.number) for one in look.partitions if one.standing]
     lags = [(model.lag, number) for model, number in models if model.lag is not None]
-    if lags and max(lags)[0] > SLOW:
-        seconds, number = max(lags)
-        sentence = f"Partition {number} is {seconds:.0f} s behind: see that a projector runs."
-        yield Problem(part="projector", grave=seconds > BAD, sentence=sentence)
+    says = "Partition {number} is {seconds:.0f} s behind: see that a projector runs."
+    return _longest("projector", lags, says)
+
+
+def _longest(part: Part, waits: list[tuple[float, int]], says: str) -> Iterator[Problem]:
+    """The partition that waits longest, if that is too long."""
+    seconds, number = max(waits, default=(0.0, 0))
+    if seconds > SLOW:
+        sentence = says.format(number=number, seconds=seconds)
+        yield Problem(part=part, grave=seconds > BAD, sentence=sentence)
 
 
 def _set_aside(look: Look) -> Iterator[Problem]:
