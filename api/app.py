@@ -15,7 +15,7 @@ from api import graphiql, status
 from api.access.door import Access
 from api.access.headers import SecurityHeaders
 from api.access.origin import PREFLIGHT
-from api.schema import SCHEMA, sdl
+from api.schema import CONVERTER, SCHEMA, sdl
 from api.transport.execution import Executor
 from api.transport.http import GraphQLOverHTTP
 from api.transport.websocket import GraphQLOverWebSocket
@@ -39,7 +39,7 @@ def create_app(
 ) -> Starlette:
     """The application over these stores. Setting `state.closing` ends the streams that are open."""
     access = access or Access()
-    executor = Executor(SCHEMA, context, access.rate)
+    executor = Executor(SCHEMA, CONVERTER, context, access.rate)
     closing = asyncio.Event()
     page = graphiql.page if access.graphiql else None
     over_http = GraphQLOverHTTP(

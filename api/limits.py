@@ -54,6 +54,11 @@ class Limits(BaseSettings):
     cached_characters: int = _most(
         1024 * 1024, "Characters of those documents; a parsed one is some 100 times its text."
     )
+    plans: int = _most(1_000, "Operations that are kept compiled.")
+    plan_characters: int = _most(
+        4 * 1024 * 1024,
+        "Characters of what they were compiled from; a plan is some 5 times as large.",
+    )
     queries: int = _most(1_000, "Queries that one process executes at once.")
     mutations: int = _most(
         1_000, "Mutations that one process executes at once, beside the queries."

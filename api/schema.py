@@ -80,6 +80,8 @@ def _inputs(core: GraphQLSchema) -> list[GraphQLArgument | GraphQLInputField]:
 
 _DECLARED = _build()
 SCHEMA = _DECLARED.core
+CONVERTER = _DECLARED.schema_converter
+"""Between Strawberry's types and graphql-core's."""
 
 
 @cache

@@ -7,7 +7,7 @@ place are one field, as in execution; of the types of a union the dearest counts
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from graphql import (
@@ -18,6 +18,8 @@ from graphql import (
     FragmentSpreadNode,
     GraphQLNamedType,
     IntValueNode,
+    NamedTypeNode,
+    NonNullTypeNode,
     OperationDefinitionNode,
     SelectionNode,
     SelectionSetNode,
@@ -25,6 +27,7 @@ from graphql import (
     VariableNode,
 )
 
+from api.plan.plan import Values
 from api.transport.prices import Price, Prices
 
 INTROSPECTION = 10
@@ -34,37 +37,56 @@ Sizes = Mapping[str, int]
 _UNWANTED = {"include": False, "skip": True}
 
 
+_REMEMBERED = 100
+"""Costs of one document."""
+
+
 class Costs:
-    """The costs of the operations of one document; one that no variable bears on is found once."""
+    """The costs of the operations of one document; what the same numbers and truth values cost is known."""
 
     def __init__(self, prices: Prices, document: DocumentNode) -> None:
         self.counted = 0
-        """How often an operation was added up, and not remembered."""
+        """How often an operation was added up."""
         self._prices = prices
         self._operations: dict[str | None, OperationDefinitionNode] = {}
         self._fragments: dict[str, FragmentDefinitionNode] = {}
-        self._fixed: dict[str | None, int] = {}
+        self._bearing: dict[str | None, list[str]] = {}
+        self._known: dict[tuple[object, ...], int] = {}
         for node in document.definitions:
             if isinstance(node, OperationDefinitionNode):
                 self._operations[node.name.value if node.name else None] = node
             elif isinstance(node, FragmentDefinitionNode):
                 self._fragments[node.name.value] = node
 
-    def of(self, name: str | None, variables: Mapping[str, Any]) -> int:
+    def of(self, name: str | None, variables: Values) -> int:
         """The cost of the operation of this name, with these coerced variables."""
-        known = self._fixed.get(name)
-        if known is not None:
-            return known
-        self.counted += 1
-        node = self._operations[name]
+        if name not in self._bearing:
+            self._bearing[name] = list(_bearing(self._operations[name]))
+        key = (name, *[variables.get(each) for each in self._bearing[name]])
+        known = self._known.get(key)
+        if known is None:
+            self.counted += 1
+            known = self._sum(self._operations[name], variables)
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[key] = known
+        return known
+
+    def _sum(self, node: OperationDefinitionNode, variables: Values) -> int:
         root = self._prices.schema.get_root_type(node.operation)
         if root is None:
             return 0  # validation has refused it
-        sum_ = _Sum(self._prices, self._fragments, variables)
-        cost = sum_.selected([node.selection_set], root, {})
-        if not sum_.varies:
-            self._fixed[name] = cost
-        return cost
+        return _Sum(self._prices, self._fragments, variables).selected(
+            [node.selection_set], root, {}
+        )
+
+
+def _bearing(node: OperationDefinitionNode) -> Iterator[str]:
+    """The variables that may decide how long a list is, or whether a field is asked for."""
+    for defined in node.variable_definitions or ():
+        type_ = defined.type.type if isinstance(defined.type, NonNullTypeNode) else defined.type
+        if isinstance(type_, NamedTypeNode) and type_.name.value in ("Int", "Boolean"):
+            yield defined.variable.name.value
 
 
 class _Sum:
@@ -72,9 +94,8 @@ class _Sum:
         self,
         prices: Prices,
         fragments: Mapping[str, FragmentDefinitionNode],
-        variables: Mapping[str, Any],
+        variables: Values,
     ) -> None:
-        self.varies = False
         self._prices = prices
         self._fragments = fragments
         self._variables = variables
@@ -156,7 +177,6 @@ class _Sum:
         """Of a number or a truth value, or of the variable in its place; None for anything else."""
         match node:
             case VariableNode(name=name):
-                self.varies = True
                 return self._variables.get(name.value)
             case IntValueNode(value=digits):
                 return int(digits)

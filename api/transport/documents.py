@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from graphql import (
     DocumentNode,
@@ -22,6 +22,8 @@ from graphql import (
 )
 
 from api.errors import RequestError, refused
+from api.plan.plan import Values
+from api.plan.plans import Operations
 from api.transport.costs import Costs
 from api.transport.introspection import Introspection
 from api.transport.measure import too_large
@@ -38,6 +40,7 @@ class Prepared:
 
     document: DocumentNode
     operations: dict[str | None, OperationType]
+    plannable: Operations
     costs: Costs
     public: bool
     """Whether no operation asks for more than the schema, which needs no token."""
@@ -56,7 +59,7 @@ class Prepared:
             )
             raise refused("OPERATION_RESOLUTION_FAILURE", [GraphQLError(message)]) from None
 
-    def cost(self, name: str | None, variables: Mapping[str, Any]) -> int:
+    def cost(self, name: str | None, variables: Values) -> int:
         """What the operation would cost with these coerced variables; api.cost says how much is what."""
         if name is None and len(self.operations) == 1:
             name = next(iter(self.operations))
@@ -127,6 +130,7 @@ class Documents:
         return Prepared(
             document,
             {node.name.value if node.name else None: node.operation for node in operations},
+            Operations(document),
             Costs(self._prices, document),
             all(_asks_for_the_schema(node.selection_set) for node in operations),
         )

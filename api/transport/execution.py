@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -23,13 +24,19 @@ from api.access.expiry import until
 from api.access.scopes import EVERYBODY, Caller
 from api.access.tokens import expired, no_token
 from api.errors import Formatted, RequestError, bad_request, describe, refused
-from api.transport.documents import Documents
+from api.plan.plan import Run
+from api.plan.plans import Planned, Plans
+from api.plan.replay import replaying
+from api.transport.documents import Documents, Prepared
 from api.transport.failures import tell
 from api.transport.room import Seats, for_mutations, for_queries, for_subscriptions
 
 if TYPE_CHECKING:
+    from strawberry.schema.schema_converter import GraphQLCoreConverter
+
     from api.access.rate import Rate
     from api.context import Context
+    from api.plan.replay import Middleware
     from api.transport.request import Request
 
 QUERIES: Final = frozenset({OperationType.QUERY})
@@ -49,13 +56,39 @@ _NOT_HERE = {
 }
 
 
+class _Job:
+    """An operation that was let in: it goes by a plan, or graphql-core executes it."""
+
+    __slots__ = ("context", "cost", "execution", "kind", "planned", "prepared", "request")
+
+    def __init__(
+        self, kind: OperationType, request: Request, prepared: Prepared, context: Context
+    ) -> None:
+        self.kind = kind
+        self.request = request
+        self.prepared = prepared
+        self.context = context
+        self.cost = 0
+        self.planned: Planned | None = None
+        self.execution: Execution[None] | None = None
+
+
 class Executor:
     """Executes requests on the schema. `documents` counts how often parsing was saved."""
 
-    def __init__(self, schema: GraphQLSchema, context: Context, rate: Rate | None = None) -> None:
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        converter: GraphQLCoreConverter,
+        context: Context,
+        rate: Rate | None = None,
+    ) -> None:
         """Raises BadManifest if a trusted document could not be executed."""
         self.documents = Documents(schema, context.limits, introspection=context.introspection)
         self.documents.keep(context.trusted.documents)
+        self.ways: Counter[str] = Counter()
+        """How many operations went by a plan, by graphql-core, or by both because something was wrong."""
+        self._plans = Plans(schema, converter, context.limits)
         self._schema = schema
         self._context = context
         self._rate = rate
@@ -71,14 +104,14 @@ class Executor:
         """The response to a query or a mutation. Raises RequestError if it gets no `data`."""
         began, kind = perf_counter(), NOTHING
         try:
-            execution, cost = await self._admit(request, allowed, caller)
-            kind = execution.operation.operation.value
-            response = await self._finish(execution)
+            job = await self._admit(request, allowed, caller)
+            kind = job.kind.value
+            response = await self._finish(job)
         except RequestError as error:
             self._over(request, caller, kind, began, error.errors)
             raise
         self._over(request, caller, kind, began, response.get("errors", ()))
-        return _with_cost(response, cost) if _wants_cost(request) else response
+        return _with_cost(response, job.cost) if _wants_cost(request) else response
 
     def stream(
         self, request: Request, allowed: frozenset[OperationType], caller: Caller = EVERYBODY
@@ -89,15 +122,15 @@ class Executor:
         """
         began, kind = perf_counter(), NOTHING
         try:
-            execution, cost = self._build(request, allowed, caller)
+            job = self._build(request, allowed, caller)
         except RequestError as error:
             if self._rate is None or not error.well_formed:
                 self._over(request, caller, kind, began, error.errors)
                 raise
             results, cost = _refused(error), 1
         else:
-            kind = execution.operation.operation.value
-            results = self._results(execution, cost if _wants_cost(request) else None)
+            kind, cost = job.kind.value, job.cost
+            results = self._results(job, cost if _wants_cost(request) else None)
         if self._rate is not None:
             results = _paid(self._rate, caller, max(1, cost), results)
         if (left := caller.seconds_left) is not None:
@@ -141,20 +174,19 @@ class Executor:
 
     async def _admit(
         self, request: Request, allowed: frozenset[OperationType], caller: Caller
-    ) -> tuple[Execution[None], int]:
+    ) -> _Job:
         """The same as _build, and the caller has paid for it; what is refused costs 1 too."""
         if self._rate is None:
             return self._build(request, allowed, caller)
         cost = 1
         try:
-            execution, cost = self._build(request, allowed, caller)
+            job = self._build(request, allowed, caller)
+            cost = job.cost
         finally:
             await self._rate.take(caller.account, max(1, cost))
-        return execution, cost
+        return job
 
-    def _build(
-        self, request: Request, allowed: frozenset[OperationType], caller: Caller
-    ) -> tuple[Execution[None], int]:
+    def _build(self, request: Request, allowed: frozenset[OperationType], caller: Caller) -> _Job:
         """What is to be executed, and what it costs."""
         if not (caller.known or self._context.introspection):
             raise no_token()  # nothing is public, so nothing needs to be read to know that
@@ -167,44 +199,68 @@ class Executor:
         if (left := caller.seconds_left) is not None and left <= 0:
             raise expired()  # it was valid when the connection was opened
         self._seats(kind).check()
+        job = _Job(kind, request, prepared, self._context_of(caller))
+        job.planned = self._plans.find(
+            prepared.plannable, request.operation_name, request.variables or {}
+        )
+        if job.planned is not None and job.planned.plan.scopes <= caller.scopes:
+            variables = job.planned.values
+        else:
+            job.planned, job.execution = None, self._execution(job)
+            variables = job.execution.variable_values.coerced
+        job.cost = prepared.cost(request.operation_name, variables)
+        if job.cost > self._context.limits.cost_budget:
+            raise refused(
+                "COST_LIMIT_EXCEEDED", [_too_dear(job.cost, self._context.limits.cost_budget)]
+            )
+        return job
+
+    def _execution(self, job: _Job, *middleware: Middleware) -> Execution[None]:
+        """graphql-core's. Raises BAD_USER_INPUT."""
         execution = Execution.build(
             self._schema,
-            prepared.document,
-            context_value=self._context_of(caller),
-            raw_variable_values=request.variables,
-            operation_name=request.operation_name,
+            job.prepared.document,
+            context_value=job.context,
+            raw_variable_values=job.request.variables,
+            operation_name=job.request.operation_name,
+            middleware=middleware or None,
             max_coercion_errors=self._context.limits.coercion_errors,
             hide_suggestions=True,
         )
         if isinstance(execution, list):
             raise refused("BAD_USER_INPUT", execution)
-        cost = prepared.cost(request.operation_name, execution.variable_values.coerced)
-        if cost > self._context.limits.cost_budget:
-            raise refused(
-                "COST_LIMIT_EXCEEDED", [_too_dear(cost, self._context.limits.cost_budget)]
-            )
-        return execution, cost
+        return execution
 
     def _seats(self, kind: OperationType) -> Seats:
         return self._rooms[kind].seats if kind in self._rooms else self._subscriptions
 
-    async def _finish(self, execution: Execution[None]) -> Formatted:
-        room = self._rooms[execution.operation.operation]
-        room.seats.check()  # once more: a stream may begin later than it was built
-        result: Any = execution.execute_operation()
-        if execution.is_awaitable(result):
-            result = await room.hold(result)
-        return _response(result)
+    async def _finish(self, job: _Job) -> Formatted:
+        """The response. Stays in the room as long as it takes."""
+        return await self._rooms[job.kind].hold(self._carry_out(job))
 
-    async def _results(
-        self, execution: Execution[None], cost: int | None
-    ) -> AsyncGenerator[Formatted, None]:
+    async def _carry_out(self, job: _Job) -> Formatted:
+        if job.planned is not None:
+            run = Run(job.context, job.planned.values)
+            data = await job.planned.plan.answer(run)
+            if data is not None:
+                self.ways["plan"] += 1
+                return {"data": data}
+            self.ways["replay"] += 1
+            job.execution = self._execution(job, replaying(run.outcomes))
+        else:
+            self.ways["core"] += 1
+        assert job.execution is not None
+        result: Any = job.execution.execute_operation()
+        return _response(await result if job.execution.is_awaitable(result) else result)
+
+    async def _results(self, job: _Job, cost: int | None) -> AsyncGenerator[Formatted, None]:
         """`cost` is told with every response, if the client wants to know it."""
-        if execution.operation.operation is not OperationType.SUBSCRIPTION:
-            yield _with_cost(await self._finish(execution), cost)
+        if job.kind is not OperationType.SUBSCRIPTION:
+            yield _with_cost(await self._finish(job), cost)
             return
+        assert job.execution is not None
         with self._subscriptions:
-            async with aclosing(_events(execution)) as responses:
+            async with aclosing(_events(job.execution)) as responses:
                 async for response in responses:
                     yield _with_cost(response, cost)
 

@@ -1,0 +1,13 @@
+"""Operations compiled: what a document asks for, made once into Python, and then only called.
+
+graphql-core finds out anew for every request which fields were asked for, of which type each is and how it is
+resolved; that is most of what a read costs. A plan holds the outcome: the resolvers to call, and functions
+that put the answer together. It covers what goes well. Whatever does not, graphql-core tells, out of what the
+resolvers have answered already, so that every error is its own and nothing is asked or carried out twice.
+
+    plans.py    finds the plan of a request     compile.py  makes one, out of these:
+    plan.py     carries it out                  source.py   functions, as Python text
+    replay.py   when something is wrong         resolve.py  calls of resolvers
+                                                values.py   variables and arguments
+                                                leaves.py   scalars and enums
+"""
