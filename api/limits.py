@@ -57,7 +57,7 @@ class Limits(BaseSettings):
     plans: int = _most(1_000, "Operations that are kept compiled.")
     plan_characters: int = _most(
         4 * 1024 * 1024,
-        "Characters of what they were compiled from; a plan is some 5 times as large.",
+        "Characters of what they were compiled from; a plan is some 10 times as large.",
     )
     queries: int = _most(1_000, "Queries that one process executes at once.")
     mutations: int = _most(
