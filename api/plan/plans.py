@@ -46,10 +46,10 @@ class Planned:
 class Operations:
     """The operations of one document."""
 
-    def __init__(self, document: DocumentNode, places: Places | None = None) -> None:
+    def __init__(self, document: DocumentNode, places: Places) -> None:
         """`places` are those of the literals that vary between the requests."""
         self.document = document
-        self.places = places or {}
+        self.places = places
         self.asked: dict[str | None, Operation | None] = {}
         """None stands for once."""
 

@@ -116,9 +116,7 @@ def _of_variable(name: str, type_: GraphQLInputType, default: Any, *, required: 
 def _of_literal(type_: GraphQLInputType, node: ValueNode, places: Places) -> Read:
     nullable: Any = get_nullable_type(type_)
     if node.loc is not None and node.loc.start in places:
-        place = places[node.loc.start]
-        # An id may be written as a number.
-        return (lambda values: str(values[place])) if nullable is GraphQLID else _at(place)
+        return _at(places[node.loc.start])
     if isinstance(node, ObjectValueNode) and isinstance(nullable, GraphQLInputObjectType):
         return _of_object(nullable, node, places)
     if isinstance(node, (ListValueNode, ObjectValueNode)) and _varies(node, places):

@@ -29,6 +29,7 @@ from graphql import (
 
 from api.plan.plan import Values
 from api.transport.prices import Price, Prices
+from api.transport.shape import Shape
 
 INTROSPECTION = 10
 """Of __schema or __type, whatever is selected of it: it reads no store."""
@@ -44,13 +45,16 @@ _REMEMBERED = 100
 class Costs:
     """The costs of the operations of one document; what the same numbers and truth values cost is known."""
 
-    def __init__(self, prices: Prices, document: DocumentNode) -> None:
+    def __init__(self, prices: Prices, document: DocumentNode, shape: Shape | None = None) -> None:
+        """`shape`: of the literals that vary; what is given for them comes with the variables."""
         self.counted = 0
         """How often an operation was added up."""
         self._prices = prices
+        self._places = shape.places if shape else {}
+        self._numbers = list(shape.numbers) if shape else []
         self._operations: dict[str | None, OperationDefinitionNode] = {}
         self._fragments: dict[str, FragmentDefinitionNode] = {}
-        self._bearing: dict[str | None, list[str]] = {}
+        self._bearing: dict[str | None, list[str | int]] = {}
         self._known: dict[tuple[object, ...], int] = {}
         for node in document.definitions:
             if isinstance(node, OperationDefinitionNode):
@@ -58,27 +62,26 @@ class Costs:
             elif isinstance(node, FragmentDefinitionNode):
                 self._fragments[node.name.value] = node
 
-    def of(self, name: str | None, variables: Values) -> int:
-        """The cost of the operation of this name, with these coerced variables."""
+    def of(self, name: str | None, values: Values) -> int:
+        """The cost of the operation of this name, with these coerced variables and literals."""
         if name not in self._bearing:
-            self._bearing[name] = list(_bearing(self._operations[name]))
-        key = (name, *[variables.get(each) for each in self._bearing[name]])
+            self._bearing[name] = [*_bearing(self._operations[name]), *self._numbers]
+        key = (name, *[values.get(each) for each in self._bearing[name]])
         known = self._known.get(key)
         if known is None:
             self.counted += 1
-            known = self._sum(self._operations[name], variables)
+            known = self._sum(self._operations[name], values)
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             self._known[key] = known
         return known
 
-    def _sum(self, node: OperationDefinitionNode, variables: Values) -> int:
+    def _sum(self, node: OperationDefinitionNode, values: Values) -> int:
         root = self._prices.schema.get_root_type(node.operation)
         if root is None:
             return 0  # validation has refused it
-        return _Sum(self._prices, self._fragments, variables).selected(
-            [node.selection_set], root, {}
-        )
+        sum_ = _Sum(self._prices, self._fragments, values, self._places)
+        return sum_.selected([node.selection_set], root, {})
 
 
 def _bearing(node: OperationDefinitionNode) -> Iterator[str]:
@@ -94,11 +97,13 @@ class _Sum:
         self,
         prices: Prices,
         fragments: Mapping[str, FragmentDefinitionNode],
-        variables: Values,
+        values: Values,
+        places: Mapping[int, int],
     ) -> None:
         self._prices = prices
         self._fragments = fragments
-        self._variables = variables
+        self._values = values
+        self._places = places
 
     def selected(self, sets: list[SelectionSetNode], parent: GraphQLNamedType, sizes: Sizes) -> int:
         """`sizes`: how long the lists are that the field above has sized."""
@@ -177,7 +182,9 @@ class _Sum:
         """Of a number or a truth value, or of the variable in its place; None for anything else."""
         match node:
             case VariableNode(name=name):
-                return self._variables.get(name.value)
+                return self._values.get(name.value)
+            case IntValueNode(loc=loc) if loc is not None and loc.start in self._places:
+                return self._values[self._places[loc.start]]
             case IntValueNode(value=digits):
                 return int(digits)
             case BooleanValueNode(value=truth):

@@ -1,10 +1,10 @@
-"""From the text of a request to a document that is parsed and valid, once for each text."""
+"""From the text of a request to a document that is parsed and valid, once for each text, or for its shape."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from graphql import (
@@ -28,22 +28,26 @@ from api.transport.costs import Costs
 from api.transport.introspection import Introspection
 from api.transport.measure import too_large
 from api.transport.prices import Prices
+from api.transport.shape import Literals, Shape, shape_of, taken_apart
 from api.transport.trusted import BadManifest
 
 if TYPE_CHECKING:
     from api.limits import Limits
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """A document ready to be executed, and its operations by name."""
+    """A text ready to be executed; what texts of one shape share is the same in each."""
 
-    document: DocumentNode
+    read: Callable[[], DocumentNode]
+    """The document of just this text, with the places of what is in it."""
     operations: dict[str | None, OperationType]
     plannable: Operations
     costs: Costs
     public: bool
     """Whether no operation asks for more than the schema, which needs no token."""
+    shape: Shape | None = None
+    literals: Literals = ()
 
     def operation(self, name: str | None) -> OperationType:
         """What kind of operation is asked for. Raises OPERATION_RESOLUTION_FAILURE."""
@@ -61,9 +65,10 @@ class Prepared:
 
     def cost(self, name: str | None, variables: Values) -> int:
         """What the operation would cost with these coerced variables; api.cost says how much is what."""
+        values = {**variables, **dict(enumerate(self.literals))} if self.literals else variables
         if name is None and len(self.operations) == 1:
             name = next(iter(self.operations))
-        return self.costs.of(name, variables)
+        return self.costs.of(name, values)
 
 
 class Documents:
@@ -87,6 +92,8 @@ class Documents:
         ]
         self._kept: dict[str, Prepared] = {}
         self._known: OrderedDict[str, Prepared | RequestError] = OrderedDict()
+        self._shapes: dict[str, str] = {}
+        """The text that is known of each shape."""
         self._characters = 0
 
     def keep(self, trusted: Mapping[str, str]) -> None:
@@ -103,6 +110,9 @@ class Documents:
         if known is None and text in self._kept:
             self.hits += 1
             return self._kept[text]
+        if known is None and (alike := self._alike(text)) is not None:
+            self.hits += 1
+            return alike
         if known is None:
             self.misses += 1
             known = self._read(text)
@@ -114,6 +124,20 @@ class Documents:
             # A new one, because a raised exception gathers its callers.
             raise RequestError(known.errors, status=known.status)
         return known
+
+    def _alike(self, text: str) -> Prepared | None:
+        """A text that was not seen before, if one was that differs in literals alone."""
+        if len(text) > self._limits.source_characters or (apart := taken_apart(text)) is None:
+            return None
+        key, literals = apart
+        known = self._known.get(first := self._shapes.get(key, ""))
+        if not isinstance(known, Prepared) or known.shape is None:
+            return None
+        fitted = known.shape.fitted(literals)
+        if fitted is None:
+            return None
+        self._known.move_to_end(first)
+        return replace(known, literals=fitted, read=lambda: self._parse(text))
 
     def _read(self, text: str) -> Prepared | RequestError:
         if len(text) > self._limits.source_characters:
@@ -127,12 +151,17 @@ class Documents:
         operations = [
             node for node in document.definitions if isinstance(node, OperationDefinitionNode)
         ]
+        shape, literals = shape_of(self._schema, document, text) or (None, ())
         return Prepared(
-            document,
-            {node.name.value if node.name else None: node.operation for node in operations},
-            Operations(document),
-            Costs(self._prices, document),
-            all(_asks_for_the_schema(node.selection_set) for node in operations),
+            read=lambda: document,
+            operations={
+                node.name.value if node.name else None: node.operation for node in operations
+            },
+            plannable=Operations(document, shape.places if shape else {}),
+            costs=Costs(self._prices, document, shape),
+            public=all(_asks_for_the_schema(node.selection_set) for node in operations),
+            shape=shape,
+            literals=literals,
         )
 
     def _parse(self, text: str) -> DocumentNode:
@@ -164,12 +193,20 @@ class Documents:
             return  # refused by its length alone, which costs nothing to find out again
         self._known[text] = known
         self._characters += len(text)
+        if isinstance(known, Prepared) and known.shape is not None:
+            self._shapes[known.shape.key] = text
         while (
             len(self._known) > self._limits.cached_documents
             or self._characters > self._limits.cached_characters
         ):
-            oldest, _ = self._known.popitem(last=False)
-            self._characters -= len(oldest)
+            self._forget_the_oldest()
+
+    def _forget_the_oldest(self) -> None:
+        text, known = self._known.popitem(last=False)
+        self._characters -= len(text)
+        shape = known.shape if isinstance(known, Prepared) else None
+        if shape is not None and self._shapes.get(shape.key) == text:
+            del self._shapes[shape.key]
 
 
 def _too_long(limit: int) -> GraphQLError:

@@ -201,7 +201,7 @@ class Executor:
         self._seats(kind).check()
         job = _Job(kind, request, prepared, self._context_of(caller))
         job.planned = self._plans.find(
-            prepared.plannable, request.operation_name, request.variables or {}
+            prepared.plannable, request.operation_name, request.variables or {}, prepared.literals
         )
         if job.planned is not None and job.planned.plan.scopes <= caller.scopes:
             variables = job.planned.values
@@ -219,7 +219,7 @@ class Executor:
         """graphql-core's. Raises BAD_USER_INPUT."""
         execution = Execution.build(
             self._schema,
-            job.prepared.document,
+            job.prepared.read(),
             context_value=job.context,
             raw_variable_values=job.request.variables,
             operation_name=job.request.operation_name,
