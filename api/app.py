@@ -18,6 +18,7 @@ from api.access.origin import PREFLIGHT
 from api.schema import CONVERTER, SCHEMA, sdl
 from api.transport.execution import Executor
 from api.transport.http import GraphQLOverHTTP
+from api.transport.shortcut import Shortcut
 from api.transport.websocket import GraphQLOverWebSocket
 from api.watch.routes import LIVEZ
 
@@ -46,7 +47,9 @@ def create_app(
         executor, context.limits, access, page, closing, context.http_profile
     )
     over_websocket = GraphQLOverWebSocket(executor, context.limits, access)
-    app = Starlette(
+    app = Shortcut(
+        "/graphql",
+        over_http,
         routes=[
             Route("/graphql", over_http),
             WebSocketRoute("/graphql", over_websocket),

@@ -88,7 +88,9 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
             stack.push_async_callback(remote.close)
             wake = bell.ring if Role.RELAY in roles else remote.ring
             context = _context(settings, pool, redis, changes, wake, watch.metrics)
-            service.apps.append(create_app(context, await _access(settings, stack), watch))
+            app = create_app(context, await _access(settings, stack), watch)
+            watch.metrics.ways = app.state.executor.ways
+            service.apps.append(app)
         if settings.health_port is not None:
             service.apps.append(health_app(watch, settings.limits))
         yield service

@@ -86,7 +86,7 @@ class Executor:
         """Raises BadManifest if a trusted document could not be executed."""
         self.documents = Documents(schema, context.limits, introspection=context.introspection)
         self.documents.keep(context.trusted.documents)
-        self.ways: Counter[str] = Counter()
+        self.ways = Counter(plan=0, core=0, replay=0)
         """How many operations went by a plan, by graphql-core, or by both because something was wrong."""
         self._plans = Plans(schema, converter, context.limits)
         self._schema = schema

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -82,6 +82,8 @@ class Metrics:
         self.operations = Timed(self.registry, "operation", "kind", "code")
         self.relay: Relay | None = None
         self.projectors: list[Projector] = []
+        self.ways: Mapping[str, int] = {}
+        """Operations by how they were executed."""
         self.clients: dict[str, Redis] = {}
         """Of Redis, by what they are for."""
         self._look: Look | None = None
@@ -125,6 +127,8 @@ class Metrics:
             )
         if self.projectors:
             yield _of_projectors(self.projectors)
+        if self.ways:
+            yield _of_ways(self.ways)
         yield of_pool(self._pool)
         yield of_clients(self.clients)
 
@@ -143,6 +147,17 @@ def _of_projectors(projectors: Sequence[Projector]) -> Metric:
     )
     for outcome, name in _OUTCOMES.items():
         told.add_metric([name], sum(projector.outcomes[outcome] for projector in projectors))
+    return told
+
+
+def _of_ways(ways: Mapping[str, int]) -> Metric:
+    told = CounterMetricFamily(
+        "tandem_executions",
+        "Operations that went by a plan, by graphql-core, or by both because something was wrong.",
+        labels=["way"],
+    )
+    for way, number in ways.items():
+        told.add_metric([way], number)
     return told
 
 
