@@ -12,13 +12,10 @@ from graphql import (
     FieldNode,
     GraphQLError,
     GraphQLSchema,
-    NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
     parse,
-    specified_rules,
-    validate,
 )
 
 from api.errors import RequestError, refused
@@ -30,6 +27,7 @@ from api.transport.measure import too_large
 from api.transport.prices import Prices
 from api.transport.shape import Literals, Shape, shape_of, taken_apart
 from api.transport.trusted import BadManifest
+from api.transport.validation import Validation
 
 if TYPE_CHECKING:
     from api.limits import Limits
@@ -86,10 +84,9 @@ class Documents:
         self._limits = limits
         self._prices = Prices(schema, limits.page)
         self._introspection = Introspection(schema)
-        self._rules = [
-            *specified_rules,
-            *([] if introspection else [NoSchemaIntrospectionCustomRule]),
-        ]
+        self._validation = Validation(
+            schema, introspection=introspection, errors=limits.validation_errors
+        )
         self._kept: dict[str, Prepared] = {}
         self._known: OrderedDict[str, Prepared | RequestError] = OrderedDict()
         self._shapes: dict[str, str] = {}
@@ -176,17 +173,11 @@ class Documents:
         try:
             return (
                 too_large(self._schema, document, self._limits)
-                or self._validate(document)
+                or self._validation.errors(document)
                 or list(self._introspection.errors(document))
             )
         except RecursionError:  # fragments in one another are as deep as what they are spread in
             return [GraphQLError("The document is nested too deeply.")]
-
-    def _validate(self, document: DocumentNode) -> list[GraphQLError]:
-        errors = self._limits.validation_errors
-        return validate(
-            self._schema, document, self._rules, max_errors=errors, hide_suggestions=True
-        )
 
     def _remember(self, text: str, known: Prepared | RequestError) -> None:
         if len(text) > self._limits.source_characters:

@@ -7,7 +7,7 @@ import pytest
 from api.errors import RequestError
 from api.limits import Limits
 from api.schema import SCHEMA
-from api.transport import documents
+from api.transport import documents, validation
 from tests.api.edge import edge
 
 USER = "query($id: ID!) { user(id: $id) { name } }"
@@ -18,22 +18,22 @@ async def test_the_second_request_of_the_same_text_neither_parses_nor_validates(
 ) -> None:
     work: list[str] = []
 
-    def counted(name: str) -> None:
-        real = getattr(documents, name)
+    def counted(of: object, name: str) -> None:
+        real = getattr(of, name)
 
         def count(*arguments: object, **options: object) -> object:
             work.append(name)
             return real(*arguments, **options)
 
-        monkeypatch.setattr(documents, name, count)
+        monkeypatch.setattr(of, name, count)
 
-    counted("parse")
-    counted("validate")
+    counted(documents, "parse")
+    counted(validation.Validation, "errors")
     async with edge() as made:
         for user in ("a", "b", "c"):
             await made.ask(USER, id=user)
         known = made.executor.documents
-        assert (work, known.misses, known.hits) == (["parse", "validate"], 1, 2)
+        assert (work, known.misses, known.hits) == (["parse", "errors"], 1, 2)
 
 
 def test_an_invalid_text_is_found_invalid_once() -> None:
