@@ -7,8 +7,7 @@ measured by graphql-core, which limits how often introspection may go round in c
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from graphql import (
     DocumentNode,
@@ -38,8 +37,7 @@ if TYPE_CHECKING:
 _INTROSPECTION = ("__schema", "__type")
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(NamedTuple):
     """Of a selection set with all it selects."""
 
     depth: int = 0
