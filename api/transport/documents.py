@@ -162,12 +162,14 @@ class Documents:
         )
 
     def _parse(self, text: str) -> DocumentNode:
-        return parse(
+        document = parse(
             text,
             allow_empty_selection_sets=False,
             max_lexical_tokens=self._limits.tokens,
             max_comments=self._limits.comments,
         )
+        _unchain(document)
+        return document
 
     def _wrong(self, document: DocumentNode) -> list[GraphQLError]:
         try:
@@ -198,6 +200,15 @@ class Documents:
         shape = known.shape if isinstance(known, Prepared) else None
         if shape is not None and self._shapes.get(shape.key) == text:
             del self._shapes[shape.key]
+
+
+def _unchain(document: DocumentNode) -> None:
+    """Its tokens refer to one another in circles, so that only the collector could free them."""
+    token = document.loc and document.loc.start_token
+    while token:
+        following = token.next
+        token.prev = token.next = None
+        token = following
 
 
 def _too_long(limit: int) -> GraphQLError:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
+from graphql import Token
 
 from api.errors import RequestError
 from api.limits import Limits
@@ -61,6 +66,30 @@ def test_the_least_recently_used_text_is_forgotten_first() -> None:
     assert known.misses == 3
     known.prepare("{ b: __typename }")
     assert known.misses == 4
+
+
+def test_a_text_that_is_forgotten_is_freed_at_once() -> None:
+    known = documents.Documents(SCHEMA, Limits(cached_documents=1))
+    known.prepare("{ __typename }")
+    with uncollected():
+        before = tokens()
+        for number in range(20):
+            known.prepare(f"{{ a{number}: __typename }}")
+        assert tokens() < before + 10
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def tokens() -> int:
+    return sum(isinstance(each, Token) for each in gc.get_objects())
 
 
 def test_long_texts_cannot_fill_the_memory() -> None:
