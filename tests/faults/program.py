@@ -17,6 +17,7 @@ from typing import NoReturn
 
 import msgspec
 
+import api.serving  # noqa: F401 - a verb imports it only when it serves: else each of them would, for a second
 from api import cli
 from tests.faults import failpoints, mutants
 
