@@ -11,6 +11,9 @@ from tests.faults.mutants import MUTANTS
 SEEDS = (1, 2, 3)
 """The budget of each mutant: so many runs."""
 
+RUN = 120
+"""Seconds that one run may take, as any other test."""
+
 
 @pytest.mark.parametrize("seed", SEEDS[:2])
 async def test_what_we_ship_runs_the_gauntlet_unharmed(make: Make, seed: int) -> None:
@@ -18,6 +21,7 @@ async def test_what_we_ship_runs_the_gauntlet_unharmed(make: Make, seed: int) ->
         assert await gauntlet(cluster, seed) == []
 
 
+@pytest.mark.timeout(RUN * len(SEEDS))
 @pytest.mark.parametrize("mutant", MUTANTS)
 async def test_a_mutant_is_caught(make: Make, mutant: str) -> None:
     for seed in SEEDS:
