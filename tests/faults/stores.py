@@ -182,7 +182,7 @@ async def postgres(
     place: Path, *settings: str, template: Path | None = None
 ) -> AsyncIterator[Postgres]:
     """A running PostgreSQL below `place`, stopped on the way out. `template` is a data directory to copy."""
-    store = Postgres(place, await choose_identity(place.parent), *settings)
+    store = Postgres(place, await _identity(place.parent), *settings)
     if template is not None:
         shutil.copytree(template, store.data)
         give(store.data, store.identity.owner)
@@ -194,9 +194,20 @@ async def postgres(
 async def valkey(place: Path, *settings: str, appendonly: bool = True) -> AsyncIterator[Valkey]:
     """A running Valkey below `place`, stopped on the way out."""
     async with _run(
-        Valkey(place, await choose_identity(place.parent), *settings, appendonly=appendonly)
+        Valkey(place, await _identity(place.parent), *settings, appendonly=appendonly)
     ) as store:
         yield store
+
+
+_identities: dict[int, Identity] = {}
+
+
+async def _identity(place: Path) -> Identity:
+    """The one that this process has found for directories of the same owner: to find one takes processes."""
+    owner = place.stat().st_uid
+    if owner not in _identities:
+        _identities[owner] = await choose_identity(place)
+    return _identities[owner]
 
 
 @asynccontextmanager
