@@ -15,20 +15,18 @@ import uvloop
 
 from tests.benchmarks import closed_loop, cpu, open_loop
 from tests.benchmarks.plan import CpuUsed, Plan, Seen, Tally
-from tests.benchmarks.wire import connections
 
 
 async def drive(plan: Plan) -> Seen:
     tally = Tally()
-    async with connections(plan.url, plan.connections) as opened:
-        is_open = plan.workload == "visible"
-        load = open_loop.mutations if is_open else closed_loop.questions_without_end
-        async with asyncio.TaskGroup() as group:
-            loading = group.create_task(load(plan, opened, tally))
-            seconds, used = await _measure(plan, tally)
-            if is_open:
-                await loading  # every mutation that was sent is followed to its end
-            loading.cancel()
+    is_open = plan.workload == "visible"
+    load = open_loop.mutations if is_open else closed_loop.questions_without_end
+    async with asyncio.TaskGroup() as group:
+        loading = group.create_task(load(plan, tally))
+        seconds, used = await _measure(plan, tally)
+        if is_open:
+            await loading  # every mutation that was sent is followed to its end
+        loading.cancel()
     return Seen(
         seconds=seconds,
         latencies=tally.latencies,

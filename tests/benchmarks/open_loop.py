@@ -13,7 +13,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from tests.benchmarks import questions
-from tests.benchmarks.wire import AnswerError, Connection
+from tests.benchmarks.wire import AnswerError, Connection, connections
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +24,13 @@ SEED = 20
 GIVE_UP_AFTER = 10.0  # seconds for one user to become visible
 
 
-async def mutations(plan: Plan, opened: list[Connection], tally: Tally) -> None:
+async def mutations(plan: Plan, tally: Tally) -> None:
     """Sends the plan's mutations and follows each until a query shows what it created."""
+    async with connections(plan.url, plan.connections) as opened:
+        await _mutations(plan, opened, tally)
+
+
+async def _mutations(plan: Plan, opened: list[Connection], tally: Tally) -> None:
     free: asyncio.Queue[Connection] = asyncio.Queue()
     for connection in opened:
         free.put_nowait(connection)

@@ -6,7 +6,9 @@ from typing import Literal
 
 import msgspec
 
-Workload = Literal["create_user", "user_by_id", "users_page", "visible"]
+Workload = Literal[
+    "create_user", "user_by_id", "users_page", "visible", "fifty_texts", "literals", "new_texts"
+]
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +20,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     warm_up: float
     rate: float = 0.0
+    round: int = 0  # so that what was new in one round is not asked for again in the next
+    checked: bool = True  # whether the answers have what was asked for
     ids: list[str] = []
     cursors: list[str | None] = []
     service: list[int] = []  # pids whose CPU is the service's

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
@@ -75,6 +76,11 @@ _one_page = msgspec.json.Decoder(Answer[OnePage])
 
 def body(query: str, **variables: object) -> bytes:
     return msgspec.json.encode({"query": query, "variables": variables})
+
+
+def cursor(user_id: str) -> str:
+    """The cursor behind this user in the list of all."""
+    return base64.urlsafe_b64encode(user_id.encode()).decode().rstrip("=")
 
 
 def _data(decoder: msgspec.json.Decoder[Answer[Data]], answered: bytes) -> Data:

@@ -20,16 +20,21 @@ class AnswerError(Exception):
     """The service answered, but not what the scenario asked for."""
 
 
+def head(host: str) -> bytes:
+    """What stands before a body, with a place for its length."""
+    return (
+        f"POST {GRAPHQL} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n"
+        "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    ).encode()
+
+
 class Connection(asyncio.Protocol):
     """One request at a time; `answered_at` is its last byte's moment on the perf_counter clock."""
 
     def __init__(self, host: str) -> None:
         self.answered_at = 0.0
         self.closed = False
-        self._head = (
-            f"POST {GRAPHQL} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n"
-            "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-        ).encode()
+        self._head = head(host)
         self._parser = HttpResponseParser(self)
         self._transport: asyncio.Transport
         self._waiting: asyncio.Future[bytes] | None = None
