@@ -1,4 +1,4 @@
-"""The npm packages of package-lock.json, fetched once and kept beside the rest of the environment.
+"""The npm packages of a package-lock.json, fetched once and kept beside the rest of the environment.
 
 Their directory is named after what is locked, so another lock file is another directory, and one that is
 there is whole: it gets its name last.
@@ -27,23 +27,23 @@ class NotFetched(Exception):
     """npm could not fetch the packages."""
 
 
-def fetched(environment: Path) -> Path:
+def fetched(environment: Path, locked: Path = HERE) -> Path:
     """The node_modules in an environment. Who comes first fetches them, and the others wait for that."""
-    stamp = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in LOCKED)).hexdigest()
-    place = environment / f"clients-{stamp[:16]}"
-    with (environment / "clients.lock").open("w") as lock:
+    stamp = hashlib.sha256(b"".join((locked / name).read_bytes() for name in LOCKED)).hexdigest()
+    place = environment / f"{locked.name}-{stamp[:16]}"
+    with (environment / f"{locked.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not place.exists():
-            for old in environment.glob("clients-*"):
+            for old in environment.glob(f"{locked.name}-*"):
                 shutil.rmtree(old)
-            _fetch(environment / "clients-unfinished").rename(place)
+            _fetch(environment / f"{locked.name}-unfinished", locked).rename(place)
     return place / "node_modules"
 
 
-def _fetch(place: Path) -> Path:
+def _fetch(place: Path, locked: Path) -> Path:
     place.mkdir()
     for name in LOCKED:
-        shutil.copyfile(HERE / name, place / name)
+        shutil.copyfile(locked / name, place / name)
     try:
         done = executable.npm(
             (*NPM_CI, "--fetch-timeout=20000"),
@@ -63,6 +63,6 @@ def _fetch(place: Path) -> Path:
 
 def _failure(why: str) -> NotFetched:
     return NotFetched(
-        "These tests need packages of the npm registry, as the building of GraphiQL does, and npm"
+        "This needs packages of the npm registry, as the building of GraphiQL does, and npm"
         f" could not fetch them ({why})."
     )
