@@ -16,65 +16,90 @@ from tests.benchmarks import machine, report
 from tests.benchmarks.answering import ProcessError
 from tests.benchmarks.bench import Bench, Options
 from tests.benchmarks.figures import Found
+from tests.benchmarks.peers import publish as page
+from tests.benchmarks.peers.asked import ASKED, Asked
+from tests.benchmarks.peers.rounds import beside_peers
 from tests.benchmarks.scenarios import SCENARIOS, Alone, OnService, Scenario
 from tests.benchmarks.services import Service, tandem_serve
 from tests.benchmarks.wire import AnswerError
+from tests.clients.packages import NotFetched
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-NAMES = ", ".join(scenario.name for scenario in SCENARIOS)
+ALL_PEERS = "peers"
+NAMES = (*(scenario.name for scenario in (*SCENARIOS, *ASKED)), ALL_PEERS)
+LISTED = ", ".join(NAMES)
 
 
 def main(
     *,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long each measurement lasts.")] = 10,
     connections: Annotated[int, typer.Option(min=1, help="Keep-alive connections.")] = 32,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each side of the yardstick.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each peer.")] = 3,
     rate: Annotated[float, typer.Option(min=0.1, help="Mutations a second in `visible`.")] = 100,
-    only: Annotated[list[str] | None, typer.Option(help=f"One of: {NAMES}. Repeatable.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help=f"One of: {LISTED}. Repeatable.")] = None,
+    against: Annotated[
+        list[str] | None, typer.Option(help="Only peers named so, such as mercurius. Repeatable.")
+    ] = None,
     url: Annotated[str | None, typer.Option(help="Drive this running service instead.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write everything to this file too.")] = None,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Put the peers into docs/performance.md and .svg.")
+    ] = False,
 ) -> None:
     """Measures Tandem as its clients see it. Keep the machine quiet while it runs."""
-    if unknown := set(only or ()) - {scenario.name for scenario in SCENARIOS}:
+    if unknown := set(only or ()) - set(NAMES):
         named = ", ".join(sorted(unknown))
-        raise typer.BadParameter(f"{named}: there is only {NAMES}.", param_hint="--only")
+        raise typer.BadParameter(f"{named}: there is only {LISTED}.", param_hint="--only")
     options = Options(
         seconds=seconds,
         connections=connections,
         rounds=rounds,
         rate=rate,
         warm_up=max(0.2, min(2.0, seconds / 4)),
+        against=tuple(against or ()),
     )
     chosen = [scenario for scenario in SCENARIOS if not only or scenario.name in only]
+    beside = [asked for asked in ASKED if not only or {asked.name, ALL_PEERS} & set(only)]
+    if publish and (len(beside) < len(ASKED) or against):
+        raise typer.BadParameter("only a run with all peers is published.", param_hint="--publish")
     found = Found(configuration={**machine.configuration(), "options": asdict(options)})
-    stopped = _measured(chosen, Bench(options=options, found=found), url)
+    stopped = _measured(chosen, beside, Bench(options=options, found=found), url)
     report.show(found, report.console())
     if json is not None:
         report.write_json(found, json)
+    if publish and not (stopped or found.failed):
+        page.publish(found, f'make bench ARGS="{" ".join(sys.argv[1:])}"')
     if stopped or found.failed:  # the figures of a service that answers wrongly are worth nothing
         sys.exit(stopped or 1)
 
 
-def _measured(chosen: Sequence[Scenario], bench: Bench, url: str | None) -> str | None:
+def _measured(
+    chosen: Sequence[Scenario], beside: Sequence[Asked], bench: Bench, url: str | None
+) -> str | None:
     """Runs the scenarios; when they cannot go on, says why: what was found until then remains."""
     try:
-        asyncio.run(_run(chosen, bench, url))
-    except (ProcessError, AnswerError, EmbeddedError, OSError) as failed:
+        asyncio.run(_run(chosen, beside, bench, url))
+    except (ProcessError, AnswerError, EmbeddedError, NotFetched, OSError) as failed:
         return f"The benchmark stopped. {failed}"
     except asyncio.CancelledError:
         return "The benchmark was told to stop."
     return None
 
 
-async def _run(chosen: Sequence[Scenario], bench: Bench, url: str | None) -> None:
+async def _run(
+    chosen: Sequence[Scenario], beside: Sequence[Asked], bench: Bench, url: str | None
+) -> None:
     _stop_cleanly_on_sigterm()
     with bench.working():
         if url is not None:
             await _on_running_service(bench, chosen, Service(url=url))
+            bench.found.notes += ["Left out, it needs its own cluster: the peers."] * bool(beside)
         else:
             await _on_own_service(bench, chosen)
+            if beside:
+                await beside_peers(bench, beside)
 
 
 def _stop_cleanly_on_sigterm() -> None:

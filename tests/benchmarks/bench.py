@@ -42,6 +42,8 @@ class Options:
     rounds: int
     rate: float
     warm_up: float
+    against: tuple[str, ...] = ()
+    """How the names of the peers begin that are wanted; empty for all."""
 
 
 def _display() -> Progress:
@@ -79,7 +81,7 @@ class Bench:
     async def measure(
         self, title: str, workload: Workload, service: Service, *, rate: float = 0.0
     ) -> Seen:
-        """Runs one measurement in a load generator process and shows how far it is."""
+        """Runs one measurement of the users that were seeded."""
         plan = Plan(
             workload=workload,
             url=service.url,
@@ -92,6 +94,10 @@ class Bench:
             service=list(service.pids),
             stores=list(service.store_pids),
         )
+        return await self.generate(title, plan)
+
+    async def generate(self, title: str, plan: Plan) -> Seen:
+        """Carries a plan out in a process of its own and shows how far it is."""
         async with self.step(title, plan.warm_up + plan.seconds):
             return await _generate(plan)
 

@@ -10,6 +10,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tests.benchmarks.peers.compared import Question
     from tests.benchmarks.plan import Seen
 
 
@@ -57,6 +58,7 @@ class Found(msgspec.Struct, kw_only=True):
     configuration: dict[str, Any]
     rows: list[Row] = []
     figures: list[Figure] = []
+    questions: list[Question] = []
     notes: list[str] = []
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -30,6 +30,9 @@ PARTITIONS = 8
 EACH = 8
 """Events of a user."""
 
+Life = Callable[[int], Iterator[Event]]
+"""What happens to the user of that number."""
+
 _COLUMNS = ("partition", "user_id", "version", "type", "schema", "data", "metadata", "occurred_at")
 _CHUNK = 5_000
 """Users that are written at a time."""
@@ -48,22 +51,27 @@ async def migrated(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 async def write(connection: asyncpg.Connection, events: int) -> None:
     """Appends so many events, eight of each user, in the order in which they would have come."""
-    for start in range(0, events // EACH, _CHUNK):
-        users = range(start, min(start + _CHUNK, events // EACH))
-        records = [record for number in users for record in _records(new_id(), number)]
+    await write_users(connection, events // EACH, _life)
+
+
+async def write_users(connection: asyncpg.Connection, users: int, life: Life) -> None:
+    """Appends the lives of so many users."""
+    for start in range(0, users, _CHUNK):
+        numbers = range(start, min(start + _CHUNK, users))
+        records = [record for number in numbers for record in _records(new_id(), life(number))]
         await connection.copy_records_to_table("events", records=records, columns=_COLUMNS)
     await connection.execute("vacuum analyze events")
 
 
 async def write_one(connection: asyncpg.Connection) -> None:
     """One event, in a transaction of its own."""
-    record = next(_records(new_id(), 0))
+    record = next(_records(new_id(), _life(0)))
     await connection.copy_records_to_table("events", records=[record], columns=_COLUMNS)
 
 
-def _records(user_id: UUID, number: int) -> Iterator[tuple[object, ...]]:
+def _records(user_id: UUID, life: Iterator[Event]) -> Iterator[tuple[object, ...]]:
     partition, now = partition_of(user_id, PARTITIONS), datetime.now(UTC)
-    for version, event in enumerate(_life(number), start=1):
+    for version, event in enumerate(life, start=1):
         tag, schema, data = encode(event)
         yield partition, user_id, version, tag, schema, data, "{}", now
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+from redis.asyncio import Redis
 
-from tests.benchmarks import stock
 from tests.processes import ROOT
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def configuration() -> dict[str, Any]:
         "cpu": _cpu_model(),
         "cores": _cores(),
         "load average at the start": ", ".join(f"{load:.2f}" for load in os.getloadavg()),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: version_of(name) for name in PACKAGES},
     }
 
 
@@ -48,7 +48,7 @@ async def store_settings(stores: Stores) -> dict[str, Any]:
         )
     finally:
         await connection.close()
-    async with stock.connect(stores.redis_url) as redis:
+    async with Redis.from_url(stores.redis_url, decode_responses=True) as redis:
         server, settings = await redis.info("server"), await redis.config_get(*VALKEY_SETTINGS)
     named = {"version": server.get("valkey_version", server["redis_version"])}
     return {"postgresql": {r["name"]: r["value"] for r in rows}, "valkey": named | settings}
@@ -67,7 +67,7 @@ def _git(*arguments: str) -> str:
     return asked.stdout.decode().strip()
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:

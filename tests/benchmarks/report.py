@@ -9,6 +9,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from tests.benchmarks.peers.table import HEADINGS, rows
+from tests.benchmarks.peers.table import LEGEND as LEGEND_OF_PEERS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -31,6 +34,8 @@ def write_json(found: Found, file: Path) -> None:
 def show(found: Found, console: Console) -> None:
     if found.rows:
         console.print(_rows(found))
+    if found.questions:
+        console.print(_peers(found))
     if found.figures:
         console.print(_figures(found))
     console.print(_configuration(found))
@@ -67,6 +72,18 @@ def _cells(row: Row) -> list[str]:
 
 def _number(value: float | None, shape: str) -> str:
     return "" if value is None else shape.format(value)
+
+
+def _peers(found: Found) -> Table:
+    table = Table(
+        box=box.SIMPLE, title="Beside its peers", title_justify="left", caption=LEGEND_OF_PEERS
+    )
+    table.add_column("")
+    for heading in HEADINGS[1:]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows(found.questions):
+        table.add_row(*row)
+    return table
 
 
 def _figures(found: Found) -> Table:

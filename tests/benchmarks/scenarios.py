@@ -10,7 +10,6 @@ from tests.benchmarks.rebuild import rebuild
 from tests.benchmarks.refusals import refusals
 from tests.benchmarks.relay_poll import relay_poll
 from tests.benchmarks.start_up import start_up
-from tests.benchmarks.yardstick import yardstick
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -77,6 +76,5 @@ SCENARIOS: tuple[Scenario, ...] = (
     OnService(name="user-by-id", run=user_by_id),
     OnService(name="users-page", run=users_page),
     OnService(name="visible", run=visible),
-    OnService(name="yardstick", run=yardstick, own_only=True),
     OnService(name="create-user", run=create_user),  # last: it leaves many thousand users behind
 )

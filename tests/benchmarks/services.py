@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -57,16 +56,3 @@ async def tandem_serve(directory: Path) -> AsyncIterator[Service]:
         async with running(TANDEM, "serve", env=env, log=log) as process:
             await answering(url, process, asked=A_QUERY, log=log)
             yield Service(url=url, pids=(process.pid,), store_pids=store_pids, stores=stores)
-
-
-@asynccontextmanager
-async def stock(beside: Service, redis_url: str, directory: Path) -> AsyncIterator[Service]:
-    """The yardstick under uvicorn, with the loop, the parser and the stores that Tandem has."""
-    port, log = free_port(), directory / "stock.log"
-    url = f"http://{HOST}:{port}"
-    command = [sys.executable, "-m", "uvicorn", "--factory", "tests.benchmarks.stock:create_app"]
-    flags = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
-    where = ["--host", HOST, "--port", str(port)]
-    async with running(*command, *flags, *where, env={"REDIS_URL": redis_url}, log=log) as process:
-        await answering(url, process, asked="{ __typename }", log=log)
-        yield Service(url=url, pids=(process.pid,), store_pids=beside.store_pids)

@@ -1,0 +1,54 @@
+// Reads the hashes and sorted sets of Tandem's read model. Commands of one turn of the loop share a pipeline.
+import { crc32 } from "node:zlib";
+import Redis from "ioredis";
+
+const FIELDS = ["version", "name", "email", "createdAt", "updatedAt", "orderCount", "lifetimeValue"];
+
+const money = (minor) => `${Math.floor(minor / 100)}.${String(minor % 100).padStart(2, "0")}`;
+const moment = (at) => `${at.slice(0, 23)}Z`; // the stored ones are UTC, in microseconds
+
+const shape = (id, [version, name, email, createdAt, updatedAt, orderCount, lifetimeValue]) => ({
+  id,
+  name,
+  email,
+  createdAt: moment(createdAt),
+  updatedAt: moment(updatedAt),
+  version: Number(version),
+  orderCount: Number(orderCount ?? 0),
+  lifetimeValue: money(Number(lifetimeValue ?? 0)),
+});
+
+const cursor = (id) => Buffer.from(id).toString("base64url");
+const place = (after) => Buffer.from(after, "base64url").toString();
+
+// `prefixes`: of each partition's keys in the generation that serves.
+export const readModel = (path, prefixes) => {
+  const redis = new Redis({ path, enableAutoPipelining: true });
+  const partition = (id) => crc32(Buffer.from(id.replaceAll("-", ""), "hex")) % prefixes.length;
+
+  const user = async (id) => {
+    const found = await redis.hmget(`${prefixes[partition(id)]}:user:${id}`, ...FIELDS);
+    return found[1] === null ? null : shape(id, found);
+  };
+
+  const users = async (first, after) => {
+    const newest = after ? `(${place(after)}` : "+";
+    const found = await Promise.all(
+      prefixes.map((prefix) =>
+        redis.zrange(`${prefix}:users`, newest, "-", "BYLEX", "REV", "LIMIT", 0, first + 1),
+      ),
+    );
+    const ids = found.flat().sort().reverse();
+    const nodes = await Promise.all(ids.slice(0, first).map(user));
+    const edges = nodes.map((node) => ({ cursor: cursor(node.id), node }));
+    const pageInfo = {
+      hasNextPage: ids.length > first,
+      hasPreviousPage: Boolean(after),
+      startCursor: edges[0]?.cursor ?? null,
+      endCursor: edges.at(-1)?.cursor ?? null,
+    };
+    return { nodes, edges, pageInfo };
+  };
+
+  return { user, users };
+};

@@ -1,0 +1,64 @@
+// What Tandem's schema says of what is measured, and the resolvers that both node peers share.
+export const typeDefs = `
+  scalar DateTime
+  scalar EmailAddress
+  scalar Money
+
+  type Query {
+    user(id: ID!, minVersion: Int): User
+    users(first: Int! = 20, after: String): UserConnection!
+  }
+
+  type User {
+    id: ID!
+    name: String!
+    email: EmailAddress!
+    createdAt: DateTime!
+    updatedAt: DateTime!
+    version: Int!
+    orderCount: Int!
+    lifetimeValue: Money!
+  }
+
+  type UserConnection {
+    edges: [UserEdge!]!
+    nodes: [User!]!
+    pageInfo: PageInfo!
+  }
+
+  type UserEdge {
+    cursor: String!
+    node: User!
+  }
+
+  type PageInfo {
+    hasNextPage: Boolean!
+    hasPreviousPage: Boolean!
+    startCursor: String
+    endCursor: String
+  }
+
+  type Mutation {
+    createUser(input: CreateUserInput!): CreateUserPayload
+  }
+
+  input CreateUserInput {
+    name: String!
+    email: EmailAddress!
+  }
+
+  type CreateUserPayload {
+    id: ID
+    version: Int
+  }
+`;
+
+export const resolvers = (reading, writing) => ({
+  Query: {
+    user: (_, { id }) => reading.user(id),
+    users: (_, { first, after }) => reading.users(first, after),
+  },
+  Mutation: {
+    createUser: (_, { input }) => writing.createUser(input),
+  },
+});

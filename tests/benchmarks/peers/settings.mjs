@@ -1,0 +1,9 @@
+// What both node peers are told by their environment: the stores that Tandem has, and where to listen.
+import { readModel } from "./reading.mjs";
+import { writeModel } from "./writing.mjs";
+
+const { HOST, PORT, REDIS_SOCKET, PREFIXES, DATABASE_URL, WRITE } = process.env;
+
+export const address = { host: HOST, port: Number(PORT) };
+export const reading = readModel(REDIS_SOCKET, JSON.parse(PREFIXES));
+export const writing = writeModel(DATABASE_URL, { steps: WRITE === "steps" });
