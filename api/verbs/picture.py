@@ -1,10 +1,15 @@
-"""A look at the pipeline as a table for a terminal: a row for each partition, and what is wrong below it."""
+"""A look at the pipeline as a table for a terminal: a row for each partition, and what is wrong below it.
+
+It is as wide as it need be where there is room. Where there is not, names are cut first, because their ends
+tell them apart, and then heads are broken and the length of the stream is left out: `--json` has it all.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
-from rich.console import Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -12,35 +17,72 @@ from api.watch.problems import BAD, SLOW, problems
 from domain.backlog import MOST
 
 if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+
     from api.watch.pipeline import Look, PartitionLook
     from domain.backlog import Backlog
     from readside.standing import Standing
 
 _UNKNOWN = Text("?", style="dim")
+_NONE = Text("-", style="dim")
 
-_COLUMNS = (
-    "partition",
-    "to publish",
-    "waits",
-    "in stream",
-    "to apply",
-    "waits",
-    "applied",
-    "parked",
-    "lost",
-    "serves",
-    "builds",
-    "projector",
-)
+_END_OF_A_NAME = 5
+
+Named = Callable[[str], str]
+"""How a name is written."""
 
 
-def picture(look: Look) -> RenderableType:
-    table = Table(*_COLUMNS, box=None, pad_edge=False, header_style="dim")
-    for column in table.columns[:9]:
-        column.justify = "right"
-    for one in look.partitions:
-        table.add_row(*_row(one))
-    return Group(table, Text(), *_verdict(look))
+class _Column(NamedTuple):
+    head: str
+    cell: Callable[[PartitionLook, Named], Text]
+    is_name: bool = False
+    spare: bool = False
+    """Whether it is left out first."""
+
+    @property
+    def narrow_head(self) -> str:
+        return self.head.replace("partition", "parti- tion").replace(" ", "\n")
+
+
+class Picture:
+    """Draws itself as wide as whoever prints it allows."""
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = (self._table(whole), self._table(ending))
+        fits = (
+            table
+            for table in wide
+            if Measurement.get(console, options.update(width=1000), table).maximum
+            <= options.max_width
+        )
+        yield next(fits, None) or self._table(ending, narrow=True)
+        yield Text()
+        yield from _verdict(self._look)
+
+    def _table(self, named: Named, *, narrow: bool = False) -> Table:
+        table = Table(
+            box=None, pad_edge=False, header_style="dim", padding=(0, 0 if narrow else 1, 0, 1)
+        )
+        shown = [column for column in _COLUMNS if not (narrow and column.spare)]
+        for column in shown:
+            head = column.narrow_head if narrow else column.head
+            justify = "left" if column.is_name else "right"
+            table.add_column(head, justify=justify, vertical="bottom", no_wrap=True)  # type: ignore[arg-type]
+        for one in self._look.partitions:
+            table.add_row(*(column.cell(one, named) for column in shown))
+        return table
+
+
+def whole(name: str) -> str:
+    return name
+
+
+def ending(name: str) -> str:
+    """What tells a generation or a projector from its like; the log has the whole name."""
+    return f"…{name[-_END_OF_A_NAME:]}"
 
 
 def _verdict(look: Look) -> list[Text]:
@@ -54,39 +96,70 @@ def _verdict(look: Look) -> list[Text]:
     ]
 
 
-def _row(one: PartitionLook) -> list[Text]:
-    return [Text(str(one.number)), *_log(one.backlog), *_model(one.standing)]
+def _of_log(tell: Callable[[Backlog], Text]) -> Callable[[PartitionLook, Named], Text]:
+    def cell(one: PartitionLook, _: Named) -> Text:
+        log = one.backlog
+        return _UNKNOWN if log is None or log.unpublished is None else tell(log)
+
+    return cell
 
 
-def _log(backlog: Backlog | None) -> list[Text]:
-    if backlog is None or backlog.unpublished is None:
-        return [_UNKNOWN] * 2
-    more = "+" if backlog.unpublished >= MOST else ""
-    return [Text(f"{backlog.unpublished}{more}"), _seconds(backlog.oldest)]
+def _of_model(tell: Callable[[Standing, Named], Text]) -> Callable[[PartitionLook, Named], Text]:
+    return lambda one, named: _UNKNOWN if one.standing is None else tell(one.standing, named)
 
 
-def _model(model: Standing | None) -> list[Text]:
-    if model is None:
-        return [_UNKNOWN] * (len(_COLUMNS) - 3)
-    return [
-        Text(str(model.entries)),
-        _UNKNOWN if model.behind is None else Text(str(model.behind)),
-        _seconds(model.lag),
-        Text(str(model.applied)),
-        _none_is_well(model.parked, "bold red"),
-        _none_is_well(model.lost, "yellow"),
-        Text(model.generation) if model.generation else Text("nothing", "bold red"),
-        Text(", ".join(sorted(model.building)) or "-", "dim"),
-        Text(model.owner) if model.owner else Text("nobody", "yellow"),
-    ]
+def _unpublished(log: Backlog) -> Text:
+    count = log.unpublished or 0
+    return Text(f"{count}{'+' if count >= MOST else ''}")
 
 
-def _seconds(seconds: float | None) -> Text:
+def _behind(model: Standing, _: Named) -> Text:
+    return _UNKNOWN if model.behind is None else Text(str(model.behind))
+
+
+def _serves(model: Standing, named: Named) -> Text:
+    if model.generation is None:
+        return Text("nobody", "bold red")
+    return Text(named(model.generation))
+
+
+def _beside(model: Standing, named: Named) -> Text:
+    """How far the one is that is being built, or the names of what is kept."""
+    if model.progress is not None:
+        return Text(f"{model.progress.done / model.progress.expected:.0%}", "yellow")
+    return Text("\n".join(map(named, sorted(model.building))), "dim") if model.building else _NONE
+
+
+def _owner(model: Standing, named: Named) -> Text:
+    return Text(named(model.owner)) if model.owner else Text("nobody", "yellow")
+
+
+def _waits(seconds: float | None) -> Text:
+    """In 6 characters."""
     if seconds is None:
-        return Text("-", style="dim")
+        return _NONE
     style = "bold red" if seconds > BAD else "yellow" if seconds > SLOW else ""
-    return Text(f"{seconds:.1f} s", style)
+    if seconds < 99.95:
+        return Text(f"{seconds:.1f} s", style)
+    minutes = seconds / 60
+    return Text(f"{minutes:.0f} min" if minutes < 99.5 else f"{minutes / 60:.0f} h", style)
 
 
 def _none_is_well(count: int, otherwise: str) -> Text:
     return Text(str(count), otherwise if count else "")
+
+
+_COLUMNS = (
+    _Column("partition", lambda one, _: Text(str(one.number))),
+    _Column("to publish", _of_log(_unpublished)),
+    _Column("waits", _of_log(lambda log: _waits(log.oldest))),
+    _Column("in stream", _of_model(lambda model, _: Text(str(model.entries))), spare=True),
+    _Column("to apply", _of_model(_behind)),
+    _Column("waits", _of_model(lambda model, _: _waits(model.lag))),
+    _Column("applied", _of_model(lambda model, _: Text(str(model.applied)))),
+    _Column("parked", _of_model(lambda model, _: _none_is_well(model.parked, "bold red"))),
+    _Column("lost", _of_model(lambda model, _: _none_is_well(model.lost, "yellow"))),
+    _Column("serves", _of_model(_serves), is_name=True),
+    _Column("beside", _of_model(_beside), is_name=True),
+    _Column("projector", _of_model(_owner), is_name=True),
+)

@@ -16,7 +16,7 @@ from api import drivers
 from api.roles import fingerprint
 from api.signals import stop_signals, unless
 from api.verbs.asked import carry_out, external
-from api.verbs.picture import picture
+from api.verbs.picture import Picture
 from api.verbs.stores import located
 from api.watch.pipeline import Look, Pipeline
 from api.watch.problems import problems
@@ -54,9 +54,9 @@ def status(
                 return await _looks(pipeline, _print_json, watch=watch)
             if not watch:
                 console = Console(highlight=False)
-                return await _looks(pipeline, lambda look: console.print(picture(look)))
+                return await _looks(pipeline, lambda look: console.print(Picture(look)))
             with Live(auto_refresh=False, screen=False) as live:
-                show = lambda look: live.update(picture(look), refresh=True)  # noqa: E731
+                show = lambda look: live.update(Picture(look), refresh=True)  # noqa: E731
                 return await _looks(pipeline, show, watch=True)
 
     carry_out(run, refused=BLIND)

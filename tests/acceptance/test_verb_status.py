@@ -56,6 +56,24 @@ async def test_when_all_is_well_it_says_so_for_each_partition_and_exits_with_0(
     assert all(one["standing"]["generation"] in drawn.out for one in partitions)
 
 
+@pytest.mark.parametrize("columns", [80, 120])
+async def test_on_a_usual_terminal_no_head_and_no_figure_is_cut(
+    settings: Settings, columns: int
+) -> None:
+    async with running(settings) as client:
+        await client.create_user()
+        said = await until(settings, WELL)
+        drawn = await ask(settings, "status", COLUMNS=str(columns))
+    heads = drawn.out[: drawn.out.index("All is well")]
+    assert max(map(len, drawn.out.splitlines())) <= columns
+    for word in ("publish", "apply", "waits", "applied", "parked", "serves", "beside", "projector"):
+        assert word in heads
+    for one in said.json["look"]["partitions"]:
+        [row] = [line for line in heads.splitlines() if line.split()[:1] == [str(one["number"])]]
+        assert f"…{one['standing']['generation'][-5:]}" in row
+        assert f"…{one['standing']['owner'][-5:]}" in row
+
+
 async def test_what_no_relay_carries_is_wrong_after_a_while_and_the_sentence_says_what_to_do(
     settings: Settings,
 ) -> None:
