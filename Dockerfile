@@ -17,6 +17,7 @@ RUN useradd --system --uid 10001 --no-create-home tandem
 COPY --from=build /opt/tandem /opt/tandem
 ENV PATH=/opt/tandem/bin:$PATH HOST=0.0.0.0 PORT=8000 LOG_FORMAT=json TANDEM_ENV=production
 USER 10001
+# With HEALTH_PORT=9000 also 9000, and one more for each further worker.
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["tandem"]

@@ -65,11 +65,11 @@ def listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def listen_for_health(settings: Settings) -> socket.socket:
-    """The socket of HEALTH_PORT, where nobody can do anything, so that it may be reached. Raises OSError."""
+def listen_for_health(settings: Settings, port: int) -> socket.socket:
+    """The socket of a health port: nobody can do anything there, so it may be reached. Raises OSError."""
     listener = _socket(settings)
     try:
-        listener.bind((settings.host, settings.health_port))
+        listener.bind((settings.host, port))
     except OSError:
         listener.close()
         raise

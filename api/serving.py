@@ -9,6 +9,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import asyncpg
@@ -16,7 +17,7 @@ import uvloop
 from rich.console import Console
 
 from api import spans
-from api.crew import Crew
+from api.crew import Crew, Sockets
 from api.process import listen, listen_for_health, listen_together, run
 from api.roles import ALL, Role
 from api.signals import stop_signals, unless
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from api.settings import Settings
 
 T = TypeVar("T")
+
+LAST_PORT: Final = 65_535
 
 _MUTATION: Final = (
     'mutation { createUser(input: {name: "Alice", email: "alice@example.com"}) { id } }'
@@ -79,18 +82,37 @@ def crew(settings: Settings, workers: int) -> None:
     external(settings, "database_url", "redis_url")
     asyncio.run(_checked(settings))
 
-    def work(listener: socket.socket, ready: Callable[[], None]) -> None:
+    def work(sockets: Sockets, ready: Callable[[], None]) -> None:
         spans.configure(settings)
-        uvloop.run(_work(settings, listener, ready))
+        uvloop.run(_work(settings, sockets, ready))
 
-    listeners = _taken(settings, "port", lambda: listen_together(settings, workers))
-    Crew(listeners, work).run()
+    api = _taken(settings, "port", settings.port, lambda: listen_together(settings, workers))
+    health = _listen_for_health(settings, workers, beside=settings.port)
+    Crew(list(zip(api, health, strict=True) if health else zip(api, strict=True)), work).run()
 
 
-async def _work(settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
-    alone = settings.model_copy(update={"health_port": None})  # a port that workers cannot share
+async def _work(settings: Settings, sockets: Sockets, ready: Callable[[], None]) -> None:
     with stop_signals() as stop:
-        await run(alone, frozenset({Role.API}), stop, listeners=[listener], ready=ready)
+        await run(settings, frozenset({Role.API}), stop, listeners=sockets, ready=ready)
+
+
+def _listen_for_health(
+    settings: Settings, workers: int = 1, *, beside: int | None
+) -> list[socket.socket]:
+    """One for each worker, on ports in a row; none without HEALTH_PORT. `beside` is the port of the API."""
+    first = settings.health_port
+    if first is None:
+        return []
+    ports = range(first, first + workers) if first else [first] * workers
+    if first and (beside in ports or ports[-1] > LAST_PORT):
+        raise Refused(
+            f"HEALTH_PORT={first} is the first of {workers} in a row, one for each worker: choose it so that"
+            f" none is PORT={settings.port}, and none above {LAST_PORT}."
+        )
+    return [
+        _taken(settings, "health_port", port, partial(listen_for_health, settings, port))
+        for port in ports
+    ]
 
 
 async def _checked(settings: Settings) -> bool:
@@ -113,25 +135,21 @@ def _bound(settings: Settings, roles: frozenset[Role]) -> Iterator[list[socket.s
     with ExitStack() as stack:
         found = []
         if Role.API in roles:
-            found.append(stack.enter_context(_taken(settings, "port", lambda: listen(settings))))
-        if settings.health_port is not None:
-            found.append(
-                stack.enter_context(
-                    _taken(settings, "health_port", lambda: listen_for_health(settings))
-                )
-            )
+            api = _taken(settings, "port", settings.port, lambda: listen(settings))
+            found.append(stack.enter_context(api))
+        beside = settings.port if Role.API in roles else None
+        found += map(stack.enter_context, _listen_for_health(settings, beside=beside))
         yield found
 
 
-def _taken(settings: Settings, name: str, listening: Callable[[], T]) -> T:
-    """What listens on the port of this setting."""
+def _taken(settings: Settings, name: str, port: int, listening: Callable[[], T]) -> T:
+    """What listens on this port, for which the setting is to blame."""
     try:
         return listening()
     except OSError as error:
-        port = getattr(settings, name)
         raise Refused(
             f"Port {port} on {settings.host} cannot be used ({error.strerror});"
-            f" stop what uses it, or choose another: {name.upper()}={port + 1} tandem up."
+            f" stop what uses it, or choose another, such as {name.upper()}={port + 1}."
         ) from error
 
 

@@ -42,7 +42,7 @@ class Settings(AccessSettings):
         default=None,
         ge=0,
         le=65535,
-        description="A port of its own for /livez, /readyz and /metrics; relay and projector have no other.",
+        description="A port for /livez, /readyz and /metrics alone; each worker has one, counted from it.",
     )
     data_dir: Path = Field(
         default=Path(".data"), description="Where `up` keeps the data of its stores."

@@ -16,7 +16,7 @@ import yaml  # type: ignore[import-untyped]
 
 from api.limits import Limits
 from api.settings import Settings
-from tests.processes import ROOT, TANDEM, free_port, running
+from tests.processes import ROOT, TANDEM, free_port, free_ports, running
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -26,6 +26,7 @@ SETTINGS = {name.upper() for name in Settings.model_fields} | {
     f"LIMIT_{name.upper()}" for name in Limits.model_fields
 }
 OF_OTHERS = {"PATH", "PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"}
+WORKERS = 2
 STAYS = {"api", "relay", "projector", "serve"}
 """Verbs that run until they are told to end."""
 
@@ -94,12 +95,12 @@ async def test_every_command_line_runs(
     async with AsyncExitStack() as stack:
         started: list[tuple[list[str], Process]] = []
         for number, words in enumerate(lines):
-            env = {**given, "PORT": str(free_port()), "HEALTH_PORT": str(free_port())}
+            env = {**given, "PORT": str(free_port()), "HEALTH_PORT": str(free_ports(WORKERS))}
             log = tmp_path / f"{number}.log"
             process = await stack.enter_async_context(running(TANDEM, *words, env=env, log=log))
             if words[0] in STAYS:
                 started.append((words, process))
-                await healthy(words[0], env)
+                await healthy(words, env)
             else:
                 assert await asyncio.wait_for(process.wait(), 30) == 0, log.read_text()
         for words, process in started:
@@ -108,17 +109,24 @@ async def test_every_command_line_runs(
             assert await asyncio.wait_for(process.wait(), 20) == 0, words
 
 
-async def healthy(role: str, env: dict[str, str]) -> None:
-    """Returns when the health check of the role says so."""
-    kind, python, *words = OURS.get(role, OURS["api"])["healthcheck"]["test"]
+async def healthy(words: list[str], env: dict[str, str]) -> None:
+    """Returns when its health check says so; what is not in compose.yaml is one process, as a relay is."""
+    checks = {tuple(made["command"]): made.get("healthcheck") for made in OURS.values()}
+    kind, python, *check = (checks.get(tuple(words)) or checks["relay",])["test"]
     assert (kind, python) == ("CMD", "python")
     async with asyncio.timeout(30):
         while True:
-            check = await asyncio.create_subprocess_exec(
-                sys.executable, *words, env=env, stderr=asyncio.subprocess.DEVNULL
+            asked = await asyncio.create_subprocess_exec(
+                sys.executable, *check, env=env, stderr=asyncio.subprocess.DEVNULL
             )
-            if await check.wait() == 0:
+            if await asked.wait() == 0:
                 return
+
+
+def test_the_health_of_each_worker_is_looked_at() -> None:
+    words, check = OURS["api"]["command"], OURS["api"]["healthcheck"]["test"][-1]
+    assert words == ["api", "--workers", str(WORKERS)]
+    assert f"range({WORKERS})" in check
 
 
 @pytest.mark.parametrize("service", OURS)

@@ -6,13 +6,20 @@ import platform
 import re
 from typing import TYPE_CHECKING
 
-from api.doctor.finding import Finding, ok
+from api.doctor.finding import Finding, hint, ok
 from api.limits import Limits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydantic_settings import BaseSettings
 
     from api.settings import Settings
+
+LAST_PORT = 65_535
+
+MANY = 64
+"""Workers on one machine that nobody has more of."""
 
 _PASSWORD = re.compile(r"(://[^:@/]*):[^@/]+@")
 _IN_QUERY = re.compile(r"(password=)[^&]*", re.IGNORECASE)
@@ -24,7 +31,21 @@ def look(settings: Settings) -> list[Finding]:
     return [
         ok("Python", platform.python_version()),
         ok("settings", ", ".join(changed) if changed else "all as by default"),
+        *_health(settings),
     ]
+
+
+def _health(settings: Settings) -> Iterator[Finding]:
+    """Each worker of the API takes a port from HEALTH_PORT on, so PORT is better not among the next."""
+    first = settings.health_port
+    if not first:
+        return
+    room = settings.port - first if settings.port >= first else LAST_PORT + 1 - first
+    says = f"room for {room} workers from {first} on"
+    if room >= MANY:
+        yield ok("HEALTH_PORT", says)
+    else:
+        yield hint("HEALTH_PORT", f"There is {says}: choose another if the API shall have more.")
 
 
 def _changed(settings: BaseSettings) -> list[str]:

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from api.doctor import here
 from api.doctor.here import masked
 from tests.acceptance.service import running
 from tests.acceptance.verbs import ask
@@ -26,6 +27,19 @@ def says(said: Said, what: str) -> str:
     found = {one["what"]: str(one["says"]) for one in said.json["findings"]}
     assert what in found, said.out
     return found[what]
+
+
+@pytest.mark.parametrize(
+    ("health_port", "port", "level", "room"),
+    [(9000, 8000, "ok", 56_536), (7998, 8000, "hint", 2), (8000, 8000, "hint", 0)],
+)
+def test_it_tells_for_how_many_workers_there_are_health_ports(
+    settings: Settings, health_port: int, port: int, level: str, room: int
+) -> None:
+    asked = settings.model_copy(update={"health_port": health_port, "port": port})
+    [found] = [finding for finding in here.look(asked) if finding.what == "HEALTH_PORT"]
+    assert found.level == level
+    assert f"room for {room} workers" in found.says
 
 
 async def test_where_all_is_well_nothing_is_wrong(settings: Settings) -> None:

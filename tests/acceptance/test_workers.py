@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.acceptance.test_processes import refused
-from tests.processes import HOST, TANDEM, free_port, running
+from tests.processes import HOST, TANDEM, free_port, free_ports, running
 from tests.stores import PARTITIONS
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def urls(database_url: str, redis_url: str) -> dict[str, str]:
         "PARTITIONS": str(PARTITIONS),
         "HOST": HOST,
         "PORT": str(free_port()),
+        "HEALTH_PORT": str(free_ports(WORKERS)),
     }
 
 
@@ -44,6 +46,7 @@ async def crew(urls: dict[str, str], place: Path) -> AsyncIterator[Process]:
     words = ("api", "--workers", str(WORKERS))
     async with running(TANDEM, *words, env=urls, log=place / "log") as process:
         await until(lambda: listeners(int(urls["PORT"])) == WORKERS, within=30)
+        await until(lambda: all(map(listeners, health_ports(urls))))
         yield process
 
 
@@ -71,11 +74,16 @@ def listeners(port: int) -> int:
 
 def connections(pid: int, port: int) -> int:
     """How many connections to the port a process has accepted."""
+    return len(held(pid) & sockets(port, ESTABLISHED))
+
+
+def held(pid: int) -> set[str]:
+    """The inodes of a process' sockets."""
     ours = set()
     for link in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(OSError):  # closed while we looked
-            ours.add(str(link.readlink()))
-    return sum(f"socket:[{inode}]" in ours for inode in sockets(port, ESTABLISHED))
+            ours.add(str(link.readlink()).removeprefix("socket:[").removesuffix("]"))
+    return ours
 
 
 def alive(pid: int) -> bool:
@@ -84,10 +92,24 @@ def alive(pid: int) -> bool:
     return False
 
 
-async def get(urls: dict[str, str]) -> int:
+async def get(port: int, path: str = "livez") -> int:
     """The status of a request on a connection of its own."""
     async with httpx.AsyncClient() as http:
-        return (await http.get(f"http://{HOST}:{urls['PORT']}/livez")).status_code
+        return (await http.get(f"http://{HOST}:{port}/{path}")).status_code
+
+
+def health_ports(urls: dict[str, str]) -> list[int]:
+    first = int(urls["HEALTH_PORT"])
+    return list(range(first, first + WORKERS))
+
+
+def of_health(process: Process, urls: dict[str, str]) -> list[int]:
+    """Which worker has the health port of each number; it must be one worker alone."""
+    listening = [sockets(port, LISTENING) for port in health_ports(urls)]
+    workers = {pid: held(pid) for pid in workers_of(process)}
+    found = [[pid for pid, holds in workers.items() if holds & one] for one in listening]
+    assert [len(pids) for pids in found] == [1] * WORKERS
+    return [pid for [pid] in found]
 
 
 async def test_connections_are_spread_over_all_workers(
@@ -110,9 +132,53 @@ async def test_a_worker_that_is_killed_is_replaced_and_no_other_notices(
         first = workers_of(process)
         os.kill(first[0], signal.SIGKILL)
         # Also those that come to the port of the dead one: they wait for its successor.
-        assert set(await asyncio.gather(*[get(urls) for _ in range(60)])) == {200}
+        assert set(await asyncio.gather(*[get(int(urls["PORT"])) for _ in range(60)])) == {200}
         await until(lambda: len(set(workers_of(process)) - set(first)) == 1)
         assert set(first[1:]) < set(workers_of(process))
+
+
+async def test_each_worker_tells_how_it_is_on_a_port_of_its_own(
+    urls: dict[str, str], tmp_path: Path
+) -> None:
+    async with crew(urls, tmp_path) as process, httpx.AsyncClient() as http:
+        assert sorted(of_health(process, urls)) == sorted(workers_of(process))
+        for port in health_ports(urls):
+            assert await get(port, "readyz") in {200, 503}
+            told = (await http.get(f"http://{HOST}:{port}/metrics")).text
+            assert "tandem_operations_total" in told
+            assert await get(port, "graphql") == 404
+
+
+async def test_the_successor_of_a_worker_has_its_health_port(
+    urls: dict[str, str], tmp_path: Path
+) -> None:
+    async with crew(urls, tmp_path) as process:
+        before = of_health(process, urls)
+        os.kill(before[1], signal.SIGKILL)
+        assert await get(health_ports(urls)[1]) == 200  # it waits for the successor
+        after = of_health(process, urls)
+        assert (after[0], after[2]) == (before[0], before[2])
+        assert after[1] != before[1]
+
+
+async def test_a_health_port_of_a_worker_that_is_taken_is_named(urls: dict[str, str]) -> None:
+    last = health_ports(urls)[-1]
+    with socket.create_server((HOST, last)):
+        said = await refused("api", "--workers", str(WORKERS), **urls)
+    assert f"Port {last} on {HOST} cannot be used" in said
+    assert f"HEALTH_PORT={last + 1}" in said
+
+
+@pytest.mark.parametrize(
+    ("first", "port", "of_what"), [(7999, 8000, "PORT"), (65_534, 8000, "65535")]
+)
+async def test_health_ports_must_leave_room_for_all_workers(
+    urls: dict[str, str], first: int, port: int, of_what: str
+) -> None:
+    ports = {"HEALTH_PORT": str(first), "PORT": str(port)}
+    said = await refused("api", "--workers", str(WORKERS), **(urls | ports))
+    assert f"HEALTH_PORT={first}" in said
+    assert of_what in said
 
 
 async def test_after_kill_9_of_the_parent_no_worker_is_left(
