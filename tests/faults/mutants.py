@@ -20,13 +20,17 @@ from domain.events import OrderId, UserId
 from domain.ids import new_id
 from domain.log import EventLog, News
 from domain.store import Store, WriteModelUnavailable
-from readside import functions
 from readside.generations import Generations
 from readside.keys import POINTER, Keys
 from readside.projections import users
 from readside.projector import Projector
 from readside.reader import Reads
 from readside.rebuild import Rebuild
+from tests.faults import mutants_of_erasure, mutants_of_sharing
+from tests.faults.scalpel import cut as _cut
+from tests.faults.scalpel import get as _get
+from tests.faults.scalpel import lua as _lua
+from tests.faults.scalpel import put as _set
 
 Patch = Callable[[], None]
 
@@ -34,26 +38,7 @@ Patch = Callable[[], None]
 def apply(name: str) -> None:
     """Takes the mechanism out of this process; '' takes out none."""
     if name:
-        MUTANTS[name]()
-
-
-def _cut(text: str, part: str, instead: str = "") -> str:
-    """A mutant whose place in the code has moved must not pass for one that is caught."""
-    assert text.count(part) == 1, f"{part!r} is not there exactly once"
-    return text.replace(part, instead)
-
-
-def _get(owner: object, name: str) -> Any:
-    return getattr(owner, name)
-
-
-def _set(owner: object, name: str, value: object) -> None:
-    """Private or not: a mutant is not bound by the rules of the house."""
-    setattr(owner, name, value)
-
-
-def _lua(part: str, instead: str = "") -> None:
-    _set(functions, "_SOURCE", _cut(_get(functions, "_SOURCE"), part, instead))
+        (MUTANTS | mutants_of_erasure.MUTANTS | mutants_of_sharing.MUTANTS)[name]()
 
 
 def cursor_by_last_position() -> None:

@@ -169,6 +169,14 @@ def erased_is_forgotten(case: Case) -> Iterator[str]:
                 )
 
 
+def erased_secret_is_gone(case: Case) -> Iterator[str]:
+    """Without it nobody can try names on what is kept of the commands of whoever is erased."""
+    for user, story in case.stories.items():
+        row = case.evidence.users.get(user)
+        if row is not None and story.states and (row["secret"] is None) != story.last.erased:
+            yield f"user {user}: its secret is {row['secret']}, erased at {row['erased_at']}"
+
+
 def tables_are_the_fold(case: Case) -> Iterator[str]:
     for user in case.stories.keys() | case.evidence.users.keys():
         yield from _user_row(case.stories.get(user), case.evidence.users.get(user), user)
@@ -214,6 +222,7 @@ RULES = (
     same_answer,
     versions_without_hole,
     erased_is_forgotten,
+    erased_secret_is_gone,
     tables_are_the_fold,
     every_failure_typed,
 )

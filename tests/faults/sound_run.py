@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -53,7 +54,7 @@ class Run:
         self.see(4, orderCount=1, lifetimeValue="12.50")
         self.users = {
             ALICE: _user_row(4, "Alice 2", "alice@example.com"),
-            BOB: {**_user_row(2, "", ""), "email_key": None, "erased_at": at(2)},
+            BOB: {**_user_row(2, "", ""), "email_key": None, "erased_at": at(2), "secret": None},
         }
         order = {"user_id": ALICE, "total": 1250, "status": "COMPLETED"}
         self.orders = {ORDER: {**order, "placed_at": at(3), "closed_at": at(4)}}
@@ -164,6 +165,7 @@ def _user_row(version: int, name: str, email: str) -> dict[str, Any]:
         "created_at": at(1),
         "updated_at": at(version),
         "erased_at": None,
+        "secret": UUID(int=1),
     }
 
 

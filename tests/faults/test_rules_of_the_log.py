@@ -156,6 +156,8 @@ BROKEN: list[tuple[str, Callable[[Run], None]]] = [
     ("versions-without-hole", write_in_another_order),
     ("erased-is-forgotten", remember_the_erased),
     ("erased-is-forgotten", blank_somebody_else),
+    ("erased-secret-is-gone", lambda run: run.users[BOB].update({"secret": "left"})),
+    ("erased-secret-is-gone", change_user("secret", None)),
     ("tables-are-the-fold", change_user("name", "Alice")),
     ("tables-are-the-fold", change_user("email_key", None)),
     ("tables-are-the-fold", change_user("updated_at", at(9))),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tests.faults import mutants_of_erasure, mutants_of_sharing
 from tests.faults.conftest import Make
+from tests.faults.erasing import erasing
 from tests.faults.gauntlet import gauntlet
 from tests.faults.mutants import MUTANTS
+from tests.faults.sharing import sharing
 
 SEEDS = (1, 2, 3)
 """The budget of each mutant: so many runs."""
@@ -29,3 +32,25 @@ async def test_a_mutant_is_caught(make: Make, mutant: str) -> None:
             if await gauntlet(cluster, seed):
                 return
     pytest.fail(f"{mutant} survived: {MUTANTS[mutant].__doc__}")
+
+
+async def test_of_whom_we_erase_nothing_is_left(make: Make) -> None:
+    async with make() as cluster:
+        assert await erasing(cluster, SEEDS[0]) == []
+
+
+@pytest.mark.parametrize("mutant", mutants_of_erasure.MUTANTS)
+async def test_a_mutant_of_erasure_is_caught(make: Make, mutant: str) -> None:
+    async with make(MUTANT=mutant) as cluster:
+        assert await erasing(cluster, SEEDS[0]), "it survived"
+
+
+async def test_our_projectors_share_evenly_and_lose_nothing(make: Make) -> None:
+    async with make() as cluster:
+        assert await sharing(cluster, SEEDS[0]) == []
+
+
+@pytest.mark.parametrize("mutant", mutants_of_sharing.MUTANTS)
+async def test_a_mutant_of_sharing_is_caught(make: Make, mutant: str) -> None:
+    async with make(MUTANT=mutant) as cluster:
+        assert await sharing(cluster, SEEDS[0]), "it survived"
