@@ -89,7 +89,7 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
             wake = bell.ring if Role.RELAY in roles else remote.ring
             context = _context(settings, pool, redis, changes, wake, watch.metrics)
             app = create_app(context, await _access(settings, stack), watch)
-            watch.metrics.ways = app.state.executor.ways
+            watch.metrics.ways = app.state.executor.admission.ways
             service.apps.append(app)
         if settings.health_port is not None:
             service.apps.append(health_app(watch, settings.limits))

@@ -13,7 +13,6 @@ from graphql import (
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
-    OperationType,
     SelectionSetNode,
     parse,
 )
@@ -23,6 +22,7 @@ from api.plan.plan import Values
 from api.plan.plans import Operations
 from api.transport.costs import Costs
 from api.transport.introspection import Introspection
+from api.transport.kinds import Kind
 from api.transport.measure import too_large
 from api.transport.prices import Prices
 from api.transport.shape import Literals, Shape, shape_of, taken_apart
@@ -39,7 +39,7 @@ class Prepared:
 
     read: Callable[[], DocumentNode]
     """The document of just this text, with the places of what is in it."""
-    operations: dict[str | None, OperationType]
+    operations: dict[str | None, Kind]
     plannable: Operations
     costs: Costs
     public: bool
@@ -47,7 +47,7 @@ class Prepared:
     shape: Shape | None = None
     literals: Literals = ()
 
-    def operation(self, name: str | None) -> OperationType:
+    def operation(self, name: str | None) -> Kind:
         """What kind of operation is asked for. Raises OPERATION_RESOLUTION_FAILURE."""
         if name is None and len(self.operations) == 1:
             return next(iter(self.operations.values()))
@@ -152,7 +152,7 @@ class Documents:
         return Prepared(
             read=lambda: document,
             operations={
-                node.name.value if node.name else None: node.operation for node in operations
+                node.name.value if node.name else None: node.operation.value for node in operations
             },
             plannable=Operations(document, shape.places if shape else {}),
             costs=Costs(self._prices, document, shape),

@@ -16,20 +16,21 @@ from api.access.headers import ALWAYS
 from api.access.scopes import NOBODY, Caller
 from api.errors import Formatted, RequestError, bad_request, mask
 from api.trace import Trace
-from api.transport.execution import MUTATIONS, QUERIES, SUBSCRIPTIONS, Executor
+from api.transport.execution import Executor
 from api.transport.failures import tell
+from api.transport.kinds import MUTATIONS, QUERIES, SUBSCRIPTIONS
 from api.transport.media import HTML, JSON, RESPONSE, STREAM, is_json, negotiate
 from api.transport.request import Request, from_body, from_query_string, parameters
 from api.transport.sse import only, send_stream
 
 if TYPE_CHECKING:
-    from graphql import OperationType
     from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
     from api.access.door import Access
     from api.access.origin import Headers
     from api.limits import Limits
+    from api.transport.kinds import Kinds
 
 Page = Callable[[PageRequest], "Response"]
 Profile = Literal["compatible", "strict"]
@@ -44,6 +45,9 @@ _MORE = {
     405: (b"allow", b"POST, GET"),
     413: (b"connection", b"close"),  # the rest of the body would have to be read otherwise
     503: (b"retry-after", b"1"),
+}
+_TYPES: Final = {
+    media: (b"content-type", f"{media}; charset=utf-8".encode()) for media in (JSON, RESPONSE)
 }
 _encode = msgspec.json.Encoder().encode
 
@@ -130,7 +134,7 @@ class GraphQLOverHTTP:
         return from_body(await _body(headers, receive, self._limits.body_bytes))
 
     def _results(
-        self, request: Request, allowed: frozenset[OperationType], caller: Caller
+        self, request: Request, allowed: Kinds, caller: Caller
     ) -> AsyncGenerator[Formatted, None]:
         try:
             return self._executor.stream(request, allowed, caller)
@@ -186,10 +190,7 @@ async def _send(
     more: tuple[bytes, bytes] | None = None,
 ) -> None:
     body = _encode(response)
-    headers = [
-        (b"content-type", f"{media}; charset=utf-8".encode()),
-        (b"content-length", b"%d" % len(body)),
-    ]
+    headers = [_TYPES[media], (b"content-length", b"%d" % len(body))]
     if more := more or _MORE.get(status):
         headers.append(more)
     headers += ALWAYS

@@ -12,8 +12,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 from api.access.scopes import NOBODY
 from api.errors import Formatted, RequestError, mask
 from api.trace import Trace
-from api.transport.execution import ANY, Executor
+from api.transport.execution import Executor
 from api.transport.failures import tell
+from api.transport.kinds import ANY
 from api.transport.messages import Complete, Init, Message, Ping, Pong, Subscribe, decode
 from api.transport.room import for_sockets
 

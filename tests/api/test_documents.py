@@ -37,7 +37,7 @@ async def test_the_second_request_of_the_same_text_neither_parses_nor_validates(
     async with edge() as made:
         for user in ("a", "b", "c"):
             await made.ask(USER, id=user)
-        known = made.executor.documents
+        known = made.executor.admission.documents
         assert (work, known.misses, known.hits) == (["parse", "errors"], 1, 2)
 
 

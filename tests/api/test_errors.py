@@ -47,7 +47,7 @@ async def test_a_surprise_of_a_query_is_masked_too() -> None:
 
 async def test_a_surprise_of_the_edge_itself_is_a_500_that_says_nothing() -> None:
     async with edge() as made:
-        del made.executor.documents
+        del made.executor.admission.documents
         with capture_logs() as logs:
             response = await made.post("{ __typename }")
         assert response.status_code == 500

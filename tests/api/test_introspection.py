@@ -64,4 +64,4 @@ async def test_where_nothing_is_public_nothing_is_read_without_a_token() -> None
     async with edge(introspection=False, access=with_tokens()) as made:
         for query in ("{", "{ nobody }", "{ __typename }"):
             assert (await made.error(query))["extensions"]["code"] == "UNAUTHENTICATED"
-        assert made.executor.documents.misses == 0
+        assert made.executor.admission.documents.misses == 0

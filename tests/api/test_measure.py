@@ -14,7 +14,7 @@ from api.errors import RequestError
 from api.limits import Limits
 from api.schema import SCHEMA
 from api.transport.documents import Documents
-from api.transport.execution import MUTATIONS, QUERIES
+from api.transport.kinds import MUTATIONS, QUERIES
 from api.transport.request import from_body
 from domain import values
 from tests.api.edge import edge
@@ -234,7 +234,7 @@ VARIABLES: dict[str, tuple[str, Any]] = {
 async def test_whatever_variables_are_sent_the_work_is_bounded(query: str, value: Any) -> None:
     body = json.dumps({"query": query, "variables": {"value": value}}).encode()
     async with edge() as made:
-        made.executor.documents.prepare(query)
+        made.executor.admission.documents.prepare(query)
         with counted() as calls, suppress(RequestError):
             await made.executor.execute(from_body(body), QUERIES | MUTATIONS)
     assert 0 < calls.number < MOST_CALLS

@@ -88,7 +88,7 @@ async def test_each_text_is_answered_with_its_own_literals() -> None:
             for user, name in ((ALICE, "Alice"), ("019b0c9e-7d4e-7bbb-8a51-0a6f3c1d2e40", None)):
                 answer = await made.ask('{ user(id: "ID") { name } }'.replace("ID", str(user)))
                 assert (answer["data"]["user"] or {}).get("name") == name
-        assert made.executor.ways["plan"] == 3
+        assert made.executor.admission.ways["plan"] == 3
 
 
 async def test_an_error_is_told_where_it_is_in_just_this_text() -> None:
@@ -99,7 +99,7 @@ async def test_an_error_is_told_where_it_is_in_just_this_text() -> None:
             answer = await made.ask(text.replace("ID", user))
             columns.append(sorted(error["locations"][0]["column"] for error in answer["errors"]))
         assert columns == [[3, 26], [3, 27], [3, 31]]
-        assert made.executor.ways["replay"] == 2
+        assert made.executor.admission.ways["replay"] == 2
 
 
 async def test_a_text_of_a_known_shape_pays_for_its_own_literals() -> None:

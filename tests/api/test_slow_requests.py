@@ -85,7 +85,7 @@ async def test_a_body_that_drips_is_answered_with_408_and_nothing_is_executed() 
         found = await dripping(wire, b" ")
         assert found.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
         assert found.count(b"HTTP/1.1") == 1
-        assert made.executor.documents.misses == 0
+        assert made.executor.admission.documents.misses == 0
 
 
 async def test_a_body_that_drips_behind_its_answer_closes_the_connection() -> None:

@@ -1,0 +1,120 @@
+"""Whether an operation is let in: it must be valid, belong here, be allowed to its caller, and be affordable.
+
+All transports ask here, and it does not matter how the operation is executed then.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from graphql import Executor, GraphQLError, GraphQLSchema
+
+from api.access.scopes import EVERYBODY, Caller
+from api.access.tokens import expired, no_token
+from api.errors import RequestError, bad_request, refused
+from api.plan.plans import Plans
+from api.transport.documents import Documents, Prepared
+from api.transport.job import Execution, Job
+from api.transport.room import Room, Seats, for_mutations, for_queries, for_subscriptions
+
+if TYPE_CHECKING:
+    from strawberry.schema.schema_converter import GraphQLCoreConverter
+
+    from api.context import Context
+    from api.plan.replay import Middleware
+    from api.transport.kinds import Kind, Kinds
+    from api.transport.request import Request
+
+_NOT_HERE: Final[dict[Kind, tuple[str, int]]] = {
+    "mutation": ("A mutation must be sent with POST.", 405),
+    "subscription": (
+        "A subscription needs a stream: accept text/event-stream, or use a WebSocket.",
+        400,
+    ),
+}
+
+
+class Admission:
+    """Lets operations in. `documents` counts how often parsing was saved."""
+
+    def __init__(
+        self, schema: GraphQLSchema, converter: GraphQLCoreConverter, context: Context
+    ) -> None:
+        """Raises BadManifest if a trusted document could not be executed."""
+        self.documents = Documents(schema, context.limits, introspection=context.introspection)
+        self.documents.keep(context.trusted.documents)
+        self.ways = Counter(plan=0, core=0, replay=0)
+        """How many operations went by a plan, by graphql-core, or by both because something was wrong."""
+        self.rooms: dict[Kind, Room] = {
+            "query": for_queries(context.limits),
+            "mutation": for_mutations(context.limits),
+        }
+        self.subscriptions = for_subscriptions(context.limits)
+        self._plans = Plans(schema, converter, context.limits)
+        self._schema = schema
+        self._context = context
+        self._limits = context.limits
+
+    def admit(self, request: Request, allowed: Kinds, caller: Caller) -> Job:
+        """What is to be executed. Raises RequestError."""
+        if not (caller.known or self._context.introspection):
+            raise no_token()  # nothing is public, so nothing needs to be read to know that
+        prepared = self.documents.prepare(self._context.trusted.text_of(request))
+        kind = prepared.operation(request.operation_name)
+        if kind not in allowed:
+            raise bad_request(*_NOT_HERE[kind])
+        if not (caller.known or prepared.public):
+            raise no_token()
+        if (left := caller.seconds_left) is not None and left <= 0:
+            raise expired()  # it was valid when the connection was opened
+        self._seats(kind).check()
+        return self._job(request, prepared, kind, caller)
+
+    def _job(self, request: Request, prepared: Prepared, kind: Kind, caller: Caller) -> Job:
+        context = self._context if caller is EVERYBODY else replace(self._context, caller=caller)
+        build = partial(self._execution, request, prepared, context)
+        job = Job(kind, context, build, self.ways)
+        name, given = request.operation_name, request.variables or {}
+        planned = self._plans.find(prepared.plannable, name, given, prepared.literals)
+        values: Any
+        if planned is not None and planned.plan.scopes <= caller.scopes:
+            job.by_plan(planned)
+            values = planned.values
+        else:
+            values = job.by_core().variable_values.coerced
+        job.cost = prepared.cost(name, values)
+        if job.cost > self._limits.cost_budget:
+            raise _too_dear(job.cost, self._limits.cost_budget)
+        return job
+
+    def _execution(
+        self, request: Request, prepared: Prepared, context: Context, *middleware: Middleware
+    ) -> Execution:
+        execution = Executor.build(
+            self._schema,
+            prepared.read(),
+            context_value=context,
+            raw_variable_values=request.variables,
+            operation_name=request.operation_name,
+            middleware=middleware or None,
+            max_coercion_errors=self._limits.coercion_errors,
+            hide_suggestions=True,
+        )
+        if isinstance(execution, list):
+            raise refused("BAD_USER_INPUT", execution)
+        return execution
+
+    def _seats(self, kind: Kind) -> Seats:
+        return self.subscriptions if kind == "subscription" else self.rooms[kind].seats
+
+
+def _too_dear(cost: int, budget: int) -> RequestError:
+    error = GraphQLError(
+        f"The operation costs {cost}, and one may cost {budget} at most: ask for fewer or shorter"
+        " lists (LIMIT_COST_BUDGET).",
+        extensions={"cost": cost, "budget": budget},
+    )
+    return refused("COST_LIMIT_EXCEEDED", [error])

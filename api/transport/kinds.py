@@ -1,0 +1,15 @@
+"""The kinds of operations, by the words they begin with."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+Kind = Literal["query", "mutation", "subscription"]
+"""Plain text, because graphql-core's enum takes longer to look up than an operation takes to be let in."""
+
+Kinds = frozenset[Kind]
+
+QUERIES: Final[Kinds] = frozenset({"query"})
+MUTATIONS: Final[Kinds] = frozenset({"mutation"})
+SUBSCRIPTIONS: Final[Kinds] = frozenset({"subscription"})
+ANY: Final = QUERIES | MUTATIONS | SUBSCRIPTIONS
