@@ -18,7 +18,7 @@ const shape = (id, [version, name, email, createdAt, updatedAt, orderCount, life
   lifetimeValue: money(Number(lifetimeValue ?? 0)),
 });
 
-const cursor = (id) => Buffer.from(id).toString("base64url");
+export const cursor = (id) => Buffer.from(id).toString("base64url");
 const place = (after) => Buffer.from(after, "base64url").toString();
 
 // `prefixes`: of each partition's keys in the generation that serves.
@@ -31,23 +31,28 @@ export const readModel = (path, prefixes) => {
     return found[1] === null ? null : shape(id, found);
   };
 
+  // A pipeline of its own took a tenth less CPU than leaving these to the automatic one.
+  const all = async (commands) => {
+    const replies = await redis.pipeline(commands).exec();
+    return replies.map(([failed, reply]) => {
+      if (failed) throw failed;
+      return reply;
+    });
+  };
+
+  const many = async (ids) => {
+    const found = await all(ids.map((id) => ["hmget", `${prefixes[partition(id)]}:user:${id}`, ...FIELDS]));
+    return found.map((fields, number) => shape(ids[number], fields));
+  };
+
   const users = async (first, after) => {
     const newest = after ? `(${place(after)}` : "+";
-    const found = await Promise.all(
-      prefixes.map((prefix) =>
-        redis.zrange(`${prefix}:users`, newest, "-", "BYLEX", "REV", "LIMIT", 0, first + 1),
-      ),
+    const found = await all(
+      prefixes.map((prefix) => ["zrange", `${prefix}:users`, newest, "-", "BYLEX", "REV", "LIMIT", 0, first + 1]),
     );
     const ids = found.flat().sort().reverse();
-    const nodes = await Promise.all(ids.slice(0, first).map(user));
-    const edges = nodes.map((node) => ({ cursor: cursor(node.id), node }));
-    const pageInfo = {
-      hasNextPage: ids.length > first,
-      hasPreviousPage: Boolean(after),
-      startCursor: edges[0]?.cursor ?? null,
-      endCursor: edges.at(-1)?.cursor ?? null,
-    };
-    return { nodes, edges, pageInfo };
+    const nodes = await many(ids.slice(0, first));
+    return { nodes, hasNextPage: ids.length > first, hasPreviousPage: Boolean(after) };
   };
 
   return { user, users };

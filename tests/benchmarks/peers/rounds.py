@@ -68,11 +68,15 @@ class Course:
 
     async def _rounds(self, asked: Asked, servers: Sequence[Server]) -> dict[str, list[Seen]]:
         rounds: dict[str, list[Seen]] = {server.peer.name: [] for server in servers}
-        for number in range(1, self.bench.options.rounds + 1):
+        for number in range(self.bench.options.rounds + 1):
             for server in servers:
-                title = f"{asked.title}, round {number}: {server.peer.name}"
+                which = f"round {number}" if number else "warming up"
+                title = f"{asked.title}, {which}: {server.peer.name}"
                 seen = await self.bench.generate(title, self._plan(asked, server, number))
-                rounds[server.peer.name].append(seen)
+                if (
+                    number
+                ):  # what compiles as it runs has not compiled in the round before the first
+                    rounds[server.peer.name].append(seen)
         return rounds
 
     def _wanted(self, peer: Peer) -> bool:

@@ -1,4 +1,6 @@
 // What Tandem's schema says of what is measured, and the resolvers that both node peers share.
+import { cursor } from "./reading.mjs";
+
 export const typeDefs = `
   scalar DateTime
   scalar EmailAddress
@@ -57,6 +59,15 @@ export const resolvers = (reading, writing) => ({
   Query: {
     user: (_, { id }) => reading.user(id),
     users: (_, { first, after }) => reading.users(first, after),
+  },
+  UserConnection: {
+    edges: ({ nodes }) => nodes.map((node) => ({ cursor: cursor(node.id), node })),
+    pageInfo: ({ nodes, hasNextPage, hasPreviousPage }) => ({
+      hasNextPage,
+      hasPreviousPage,
+      startCursor: nodes.length ? cursor(nodes[0].id) : null,
+      endCursor: nodes.length ? cursor(nodes.at(-1).id) : null,
+    }),
   },
   Mutation: {
     createUser: (_, { input }) => writing.createUser(input),
