@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tests.benchmarks.peers.compared import Compared, Question
 
-WIDTH, NAMES, BARS = 760, 190, 470
+WIDTH, NAMES, BARS = 780, 210, 460
 """Pixels: of all, of the column of names, of the longest bar."""
 
 ROW, GROUP = 20, 38
