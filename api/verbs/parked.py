@@ -72,7 +72,7 @@ def show(user: Who, as_json: AsJson = False) -> None:
             typer.echo(json.dumps({**row, "waiting": behind}))
             return
         for name, value in row.items():
-            typer.echo(f"{name:<10}{value}")
+            typer.echo(f"{name:<10}{'unknown' if value is None else value}")
         typer.echo(f"{'waiting':<10}{len(behind)} events")
         for one in behind:
             typer.echo(f"{'':<10}version {one['version']}  {one['type']}  {one['at']}")

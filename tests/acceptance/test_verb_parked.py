@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from redis.asyncio import Redis
 
+from domain.events import UserId, partition_of
+from readside.keys import Partition
 from tests.acceptance.service import running
 from tests.acceptance.verbs import ask
+from tests.stores import PARTITIONS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,6 +48,25 @@ async def poisoned(client: Client, log: asyncpg.Connection, settings: Settings) 
 @pytest.fixture
 def impatient(settings: Settings) -> Settings:
     return settings.model_copy(update={"read_timeout": 1.0})
+
+
+async def test_what_is_not_in_the_log_cannot_be_dropped_and_is_no_more_after_a_retry(
+    impatient: Settings,
+) -> None:
+    async with running(impatient) as client:
+        user = await client.create_user()
+        await client.data(READ, id=user, v=1)
+        place = Partition(partition_of(UserId(UUID(user)), PARTITIONS))
+        foreign = f'"user_id": "{user}", "version": 2, "type": "Foreign", "schema": 1, "data": {{}}'
+        async with Redis.from_url(str(impatient.redis_url)) as redis:
+            at = '"occurred_at": "2026-03-01T12:00:00+00:00"'
+            await redis.xadd(place.stream, {"e": f"{{{foreign}, {at}}}"})
+        while "unknown" not in (shown := await ask(impatient, "parked", "show", user)).out:
+            assert shown.status == 1  # not yet parked
+        dropped = await ask(impatient, "parked", "drop", user, "--reason", "foreign")
+        assert (dropped.status, "not in the event log" in dropped.err) == (1, True)
+        assert (await ask(impatient, "parked", "retry", user)).status == 0
+        assert (await client.data(READ, id=user, v=1))["user"]["version"] == 1
 
 
 async def test_who_is_parked_is_listed_and_shown_with_what_waits(
