@@ -9,6 +9,7 @@ from tests.benchmarks.figures import Figure, row
 from tests.benchmarks.rebuild import rebuild
 from tests.benchmarks.refusals import refusals
 from tests.benchmarks.relay_poll import relay_poll
+from tests.benchmarks.rolling_restart import rolling_restart
 from tests.benchmarks.start_up import start_up
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Alone(name="start-up", run=start_up),
     Alone(name="relay-poll", run=relay_poll),
     Alone(name="rebuild", run=rebuild),
+    Alone(name="rolling-restart", run=rolling_restart),
     OnService(name="user-by-id", run=user_by_id),
     OnService(name="users-page", run=users_page),
     OnService(name="visible", run=visible),

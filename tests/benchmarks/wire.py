@@ -78,15 +78,20 @@ class Connection(asyncio.Protocol):
 @asynccontextmanager
 async def connections(url: str, count: int) -> AsyncIterator[list[Connection]]:
     """`count` open connections to the service at `url`, closed on the way out."""
-    loop, at = asyncio.get_running_loop(), urlsplit(url)
     opened: list[Connection] = []
     try:
         for _ in range(count):
-            _, connection = await loop.create_connection(
-                lambda: Connection(at.netloc), at.hostname or "", at.port or 80
-            )
+            connection = await connected(url)
             opened.append(connection)
         yield opened
     finally:
         for connection in opened:
             connection.close()
+
+
+async def connected(url: str) -> Connection:
+    at = urlsplit(url)
+    _, connection = await asyncio.get_running_loop().create_connection(
+        lambda: Connection(at.netloc), at.hostname or "", at.port or 80
+    )
+    return connection
