@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from api.settings import Settings
+    from readside.link import Link
 
 POLL = 0.5
 """Seconds after which the relay looks for events by itself."""
@@ -82,18 +83,26 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
         if Role.PROJECTOR in roles:
             await _add_projectors(service, settings, pool, stack, watch)
         if Role.API in roles:
-            redis = await stack.enter_async_context(drivers.redis_for_reads(settings))
-            watch.metrics.clients["reads"] = redis
-            remote = RemoteBell(redis)
-            stack.push_async_callback(remote.close)
-            wake = bell.ring if Role.RELAY in roles else remote.ring
-            context = _context(settings, pool, redis, changes, wake, watch.metrics)
+            link = await stack.enter_async_context(drivers.link_for_reads(settings))
+            watch.metrics.link = link
+            wake = bell.ring if Role.RELAY in roles else await _remote_bell(settings, stack, watch)
+            context = _context(settings, pool, link, changes, wake, watch.metrics)
             app = create_app(context, await _access(settings, stack), watch)
             watch.metrics.ways = app.state.executor.admission.ways
             service.apps.append(app)
         if settings.health_port is not None:
             service.apps.append(health_app(watch, settings.limits))
         yield service
+
+
+async def _remote_bell(
+    settings: Settings, stack: AsyncExitStack, watch: Watch
+) -> Callable[[int], None]:
+    redis = await stack.enter_async_context(drivers.redis_for_wake_ups(settings))
+    watch.metrics.clients["wake-ups"] = redis
+    remote = RemoteBell(redis)
+    stack.push_async_callback(remote.close)
+    return remote.ring
 
 
 async def _watch(
@@ -109,14 +118,14 @@ async def _watch(
 def _context(
     settings: Settings,
     pool: asyncpg.Pool,
-    redis: Redis,
+    link: Link,
     changes: Changes,
     wake: Callable[[int], None],
     metrics: Metrics,
 ) -> Context:
     store = Store(pool, partitions=settings.partitions, now=lambda: datetime.now(UTC), wake=wake)
     reads = Reads(
-        redis,
+        link,
         changes,
         partitions=settings.partitions,
         fingerprint=fingerprint(settings),

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+
+from readside.link import Link
+from readside.wire import Server
 
 if TYPE_CHECKING:
     from api.access.keys import Fetch
@@ -107,10 +110,36 @@ async def database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
             pool.terminate()
 
 
+def link_for_reads(settings: Settings) -> Link:
+    """To be entered with `async with`; connects when somebody reads."""
+    return Link(
+        _server(settings.redis_url or ""),
+        patience=settings.read_timeout,
+        most=settings.limits.reads,
+    )
+
+
+def _server(url: str) -> Server:
+    """Where this URL leads, as redis-py means it: it reads the URL, and makes the TLS context."""
+    pool: Any = ConnectionPool.from_url(url, protocol=2)
+    told = pool.make_connection()  # which connects to nothing yet
+    tls = getattr(told, "ssl_context", None)
+    return Server(
+        host=getattr(told, "host", ""),
+        port=int(getattr(told, "port", 0)),
+        path=getattr(told, "path", ""),
+        tls=None if tls is None else tls.get(),
+        username=told.username,
+        password=told.password,
+        database=int(told.db),
+        name=told.client_name or "tandem-reads",
+    )
+
+
 @asynccontextmanager
-async def redis_for_reads(settings: Settings) -> AsyncIterator[Redis]:
-    """Short answers; one retry, because a read may be asked twice."""
-    async with _redis(settings, settings.redis_connections, settings.read_timeout, 1) as redis:
+async def redis_for_wake_ups(settings: Settings) -> AsyncIterator[Redis]:
+    """To say that there is news. No retry: whoever is to hear it looks by himself too."""
+    async with _redis(settings, 1, settings.read_timeout, 0) as redis:
         yield redis
 
 

@@ -63,6 +63,9 @@ class Limits(BaseSettings):
     mutations: int = _most(
         1_000, "Mutations that one process executes at once, beside the queries."
     )
+    reads: int = _most(
+        20_000, "Commands to Redis that the queries of one process have under way at once."
+    )
     subscriptions: int = _most(
         10_000, "Subscriptions that one process has open, over WebSocket and as event streams."
     )

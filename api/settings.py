@@ -79,12 +79,6 @@ class Settings(AccessSettings):
     database_connections: int = Field(
         default=10, ge=2, le=1000, description="The most connections to PostgreSQL of one process."
     )
-    redis_connections: int = Field(
-        default=16,
-        ge=2,
-        le=1000,
-        description="The most connections to Redis for reads of one process.",
-    )
     command_timeout: float = Field(
         default=10.0, gt=0, description="Seconds after which a statement of a command is given up."
     )

@@ -52,3 +52,14 @@ class ReadModelUnavailable(ReadModelError):
 
     def __init__(self) -> None:
         super().__init__("The read model cannot be reached; ask again in a moment.")
+
+
+class ReadModelOverloaded(ReadModelError):
+    """Redis has not answered as many commands as may be under way."""
+
+    code = "OVERLOADED"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The read model is asked for more than it can answer; try again in a moment."
+        )

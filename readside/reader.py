@@ -1,42 +1,78 @@
-"""The connection of queries to the read model.
+"""The questions of queries to the read model.
 
-Questions that are asked in the same turn of the event loop travel in one pipeline. Behind the questions to a
-partition goes one more: which generation serves it. Only if that is the generation we asked are the replies
-answers; so an emptied, half-built or replaced read model can never pass for "there is no such user".
+Behind the commands to a partition goes one more: which generation serves it. Only if that is the generation
+we asked are the replies answers; so an emptied, half-built or replaced read model can never pass for "there
+is no such user".
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, islice
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
-from redis.exceptions import RedisError
+from hiredis import ReplyError
 
 from domain.events import partition_of
 from readside.changes import Changes, Subscription
 from readside.errors import ReadModelRebuilding, ReadModelUnavailable
 from readside.keys import POINTER, Keys, Partition
+from readside.line import Replies
+from readside.packing import pack
+from readside.projection import Command
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from redis.asyncio import Redis
+    from readside.link import Link
 
-Replies = list[Any]
-Question = Callable[[Keys], Sequence[tuple[str, ...]]]
-"""Given the keys of the serving generation, the commands to ask. Called again if that changes meanwhile."""
+Question = Callable[[Keys], Sequence[Command | bytes]]
+"""Given the keys of the serving generation, the commands to ask; called again if that changes meanwhile.
+
+Bytes are a command that is packed already."""
 
 _ATTEMPTS = 3
 
 
-class _Asked(msgspec.Struct):
-    question: Question
-    answer: asyncio.Future[Replies]
-    attempts: int = 0
+_NOT_NOW = (
+    "LOADING",
+    "MASTERDOWN",
+    "NOAUTH",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "BUSY",
+    "READONLY",
+    "OOM",
+    "MISCONF",
+)
+"""How errors of Redis begin that say something of Redis, and nothing of what it was asked."""
+
+
+class Place(msgspec.Struct):
+    """A partition. `keys` are those of the generation that served it last; `pointer` asks which one does."""
+
+    number: int
+    pointer: bytes
+    keys: Keys | None = None
+
+    def commands(self, question: Question) -> list[bytes]:
+        """The question, with the pointer behind it; the pointer alone as long as no generation is known."""
+        asked = question(self.keys) if self.keys else ()
+        packed = [one if isinstance(one, bytes) else pack(one) for one in asked]
+        return [*packed, self.pointer]
+
+    def hear(self, keys: Keys | None, serving: str | Exception | None) -> bool:
+        """Whether the generation that was asked is the one that serves. Raises ReadModelError."""
+        if keys is not None and serving == keys.generation:
+            return True
+        if isinstance(serving, Exception):
+            raise ReadModelUnavailable
+        self.keys = None if serving is None else Keys(Partition(self.number), serving)
+        if self.keys is None:
+            raise ReadModelRebuilding
+        return False
 
 
 class Reads:
@@ -44,137 +80,89 @@ class Reads:
 
     def __init__(
         self,
-        redis: Redis,
+        link: Link,
         changes: Changes,
         *,
         partitions: int,
         fingerprint: str,
         patience: float = 2.0,
     ) -> None:
-        """`redis` decodes replies to str; `patience`: seconds a read waits for the version it wants."""
+        """`patience`: seconds a read waits for the version it wants."""
         self.patience = patience
-        self._redis = redis
+        self.partitions = range(partitions)
+        self._link = link
         self._changes = changes
-        self._partitions = partitions
-        self._pointer = f"{POINTER}{fingerprint}"
-        self._serving: dict[int, str] = {}
-        self._asked: dict[int, list[_Asked]] = {}
-        self._flights: set[asyncio.Task[None]] = set()
+        self._places = [
+            Place(
+                number,
+                pack(("HGET", Partition(number).generations, f"{POINTER}{fingerprint}")),
+            )
+            for number in self.partitions
+        ]
 
     def partition_of(self, user_id: UUID) -> int:
-        return partition_of(user_id, self._partitions)
+        return partition_of(user_id, len(self.partitions))
 
     def changes(self, user_id: UUID) -> AbstractAsyncContextManager[Subscription]:
         """Tells of each new version of a user, from now on."""
         return self._changes.of(Partition(self.partition_of(user_id)).changed(user_id))
 
-    def ask(self, partition: int, question: Question) -> asyncio.Future[Replies]:
+    async def ask(self, partition: int, question: Question) -> Replies:
         """The replies to a question to one partition."""
-        asked = _Asked(question, asyncio.get_running_loop().create_future())
-        self._enqueue(partition, asked)
-        return asked.answer
+        place = self._places[partition]
+        for _ in range(_ATTEMPTS):
+            keys = place.keys
+            replies = await self._link.ask(place.commands(question))
+            if place.hear(keys, replies.pop()):
+                return _sound(replies)
+        raise ReadModelUnavailable
+
+    async def ask_each(self, questions: Mapping[int, Question]) -> dict[int, Replies]:
+        """The replies to a question to each of these partitions, by partition: all travel together."""
+        answers: dict[int, Replies] = {}
+        for _ in range(_ATTEMPTS):
+            questions = await self._ask_once(questions, answers)
+            if not questions:
+                return answers
+        raise ReadModelUnavailable
+
+    async def _ask_once(
+        self, questions: Mapping[int, Question], answers: dict[int, Replies]
+    ) -> dict[int, Question]:
+        """Adds to the answers; returns the questions that met another generation than they were meant for."""
+        places = [self._places[number] for number in questions]
+        asked_of = [place.keys for place in places]
+        packed = [place.commands(questions[place.number]) for place in places]
+        replies = iter(await self._link.ask(list(chain.from_iterable(packed))))
+        again = {}
+        for place, keys, commands in zip(places, asked_of, packed, strict=True):
+            answer = list(islice(replies, len(commands)))
+            if place.hear(keys, answer.pop()):
+                answers[place.number] = _sound(answer)
+            else:
+                again[place.number] = questions[place.number]
+        return again
 
     async def ask_all(self, question: Question) -> list[Replies]:
         """The replies of every partition to the same question."""
-        return await asyncio.gather(*(self.ask(p, question) for p in range(self._partitions)))
+        answers = await self.ask_each(dict.fromkeys(self.partitions, question))
+        return [answers[number] for number in self.partitions]
 
     async def report_lost(self, user_id: UUID) -> None:
         """Something of this user is missing: a projector will make the user anew."""
         await self.ask(self.partition_of(user_id), lambda keys: [("SADD", keys.lost, str(user_id))])
 
-    def _enqueue(self, partition: int, asked: _Asked) -> None:
-        if not self._asked:
-            asyncio.get_running_loop().call_soon(self._take_off)
-        self._asked.setdefault(partition, []).append(asked)
 
-    def _take_off(self) -> None:
-        asked, self._asked = self._asked, {}
-        flight = asyncio.create_task(self._fly(asked))
-        self._flights.add(flight)
-        flight.add_done_callback(self._flights.discard)
-
-    async def _fly(self, asked: dict[int, list[_Asked]]) -> None:
-        generations = {partition: self._serving.get(partition) for partition in asked}
-        try:
-            replies, sizes = await self._carry(asked, generations)
-        except (RedisError, OSError):
-            for questions in asked.values():
-                _refuse(questions, ReadModelUnavailable())
-        except Exception as error:  # a question that cannot be put: nobody else is to suffer for it
-            await self._fly_alone(asked, error)
-        else:
-            for partition, questions in asked.items():
-                answers = [[next(replies) for _ in range(size)] for size in sizes[partition]]
-                self._land(partition, questions, answers, generations[partition], next(replies))
-
-    async def _carry(
-        self, asked: dict[int, list[_Asked]], generations: dict[int, str | None]
-    ) -> tuple[Iterator[Any], dict[int, list[int]]]:
-        """The replies to all questions in one pipeline, and how many replies belong to each question."""
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.response_callbacks = {}  # replies as Redis sends them: each fetch knows what it asked
-        sizes: dict[int, list[int]] = defaultdict(list)
-        for partition, questions in asked.items():
-            if generation := generations[partition]:
-                keys = Keys(Partition(partition), generation)
-                for question in questions:
-                    commands = question.question(keys)
-                    sizes[partition].append(len(commands))
-                    for command in commands:
-                        pipeline.execute_command(*command)
-            pipeline.hget(Partition(partition).generations, self._pointer)
-        return iter(await pipeline.execute(raise_on_error=False)), sizes
-
-    async def _fly_alone(self, asked: dict[int, list[_Asked]], error: Exception) -> None:
-        questions = [(partition, one) for partition, many in asked.items() for one in many]
-        if len(questions) == 1:
-            _refuse([questions[0][1]], error)
-            return
-        for partition, question in questions:
-            await self._fly({partition: [question]})
-
-    def _land(
-        self,
-        partition: int,
-        questions: list[_Asked],
-        answers: list[Replies],
-        asked_of: str | None,
-        serving: object,
-    ) -> None:
-        if isinstance(serving, Exception):
-            _refuse(questions, ReadModelUnavailable())
-        elif serving is None:
-            self._serving.pop(partition, None)
-            _refuse(questions, ReadModelRebuilding())
-        elif serving == asked_of:
-            for asked, answer in zip(questions, answers, strict=True):
-                _answer(asked, answer)
-        else:
-            self._serving[partition] = str(serving)
-            for asked in questions:
-                self._ask_again(partition, asked)
-
-    def _ask_again(self, partition: int, asked: _Asked) -> None:
-        asked.attempts += 1
-        if asked.attempts < _ATTEMPTS:
-            self._enqueue(partition, asked)
-        else:
-            _refuse([asked], ReadModelUnavailable())
-
-
-def _answer(asked: _Asked, replies: Replies) -> None:
-    if asked.answer.done():
-        return  # whoever asked has gone away
+def _sound(replies: Replies) -> Replies:
+    """The replies, unless one is an error."""
     for reply in replies:
-        if isinstance(reply, Exception):
-            # A key of another kind is not what a projection wrote: that one is lost.
-            lost = str(reply).startswith("WRONGTYPE")
-            asked.answer.set_exception(ReadModelRebuilding() if lost else reply)
-            return
-    asked.answer.set_result(replies)
+        if isinstance(reply, ReplyError):
+            raise _meaning(reply)
+    return replies
 
 
-def _refuse(questions: list[_Asked], error: Exception) -> None:
-    for asked in questions:
-        if not asked.answer.done():
-            asked.answer.set_exception(error)
+def _meaning(error: ReplyError) -> Exception:
+    if str(error).startswith(_NOT_NOW):
+        return ReadModelUnavailable()
+    # A key of another kind is not what a projection wrote: that one is lost.
+    return ReadModelRebuilding() if str(error).startswith("WRONGTYPE") else error

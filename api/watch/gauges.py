@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from api.drivers import busy
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from api.watch.pipeline import Look
+    from readside.link import Link
 
 
 def of_pool(pool: asyncpg.Pool) -> Metric:
@@ -25,13 +26,34 @@ def of_pool(pool: asyncpg.Pool) -> Metric:
     return told
 
 
-def of_clients(clients: Mapping[str, Redis]) -> Metric:
+def of_clients(clients: Mapping[str, Redis], link: Link | None) -> Metric:
     told = GaugeMetricFamily(
         "tandem_redis_connections_busy", "On which somebody waits.", labels=["use"]
     )
     for use, client in clients.items():
         told.add_metric([use], busy(client))
+    if link is not None:
+        told.add_metric(["reads"], link.in_flight > 0)
     return told
+
+
+def of_link(link: Link) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "tandem_reads_in_flight",
+        "Commands of queries that Redis has not answered yet.",
+        value=link.in_flight,
+    )
+    yield CounterMetricFamily(
+        "tandem_reads_reconnects",
+        "How often their connection was made anew.",
+        value=max(0, link.connects - 1),
+    )
+    refused = CounterMetricFamily(
+        "tandem_reads_refused", "Questions of queries without an answer.", labels=["code"]
+    )
+    refused.add_metric(["OVERLOADED"], link.overloaded)
+    refused.add_metric(["READ_MODEL_UNAVAILABLE"], link.unanswered)
+    yield refused
 
 
 def of_stores(look: Look) -> Iterator[Metric]:

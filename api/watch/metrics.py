@@ -20,7 +20,7 @@ from prometheus_client import (
 )
 from prometheus_client.core import CounterMetricFamily, Metric
 
-from api.watch.gauges import of_clients, of_partitions, of_pool, of_stores
+from api.watch.gauges import of_clients, of_link, of_partitions, of_pool, of_stores
 from readside.models import FINGERPRINT
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from api.watch.pipeline import Look
     from domain.relay import Relay
+    from readside.link import Link
     from readside.projector import Projector
 
 T = TypeVar("T")
@@ -86,6 +87,8 @@ class Metrics:
         """Operations by how they were executed."""
         self.clients: dict[str, Redis] = {}
         """Of Redis, by what they are for."""
+        self.link: Link | None = None
+        """On which queries are answered."""
         self._look: Look | None = None
         self._late = Histogram(
             "tandem_event_loop_delay_seconds",
@@ -130,7 +133,9 @@ class Metrics:
         if self.ways:
             yield _of_ways(self.ways)
         yield of_pool(self._pool)
-        yield of_clients(self.clients)
+        yield of_clients(self.clients, self.link)
+        if self.link is not None:
+            yield from of_link(self.link)
 
     def describe(self) -> list[Metric]:
         """None in advance: what there is depends on what is looked at."""

@@ -17,8 +17,9 @@ from domain.events import (
 )
 from readside.errors import ReadModelRebuilding
 from readside.keys import Keys
+from readside.line import Replies
 from readside.projection import Command, Happened
-from readside.reader import Reads, Replies
+from readside.reader import Reads
 
 
 def project(keys: Keys, happened: Happened) -> list[Command]:

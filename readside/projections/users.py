@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import Future, gather, get_running_loop
+from asyncio import gather, get_running_loop
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import assert_never
@@ -21,8 +21,9 @@ from domain.events import (
 )
 from readside.errors import ChangesForgotten, ReadModelBehind, ReadModelRebuilding
 from readside.keys import Keys
+from readside.line import Replies
 from readside.projection import Command, Happened
-from readside.reader import Reads, Replies
+from readside.reader import Reads
 
 FIELDS = (
     "version",
@@ -200,9 +201,9 @@ async def _look_closer(reads: Reads, user_id: UUID) -> tuple[int, UserRow | None
     return _LOST, None
 
 
-def _ask(reads: Reads, user_id: UUID) -> Future[Replies]:
+async def _ask(reads: Reads, user_id: UUID) -> Replies:
     partition = reads.partition_of(user_id)
-    return reads.ask(partition, lambda keys: [("HMGET", keys.user(user_id), *FIELDS)])
+    return await reads.ask(partition, lambda keys: [("HMGET", keys.user(user_id), *FIELDS)])
 
 
 def _row(user_id: UUID, replies: Replies) -> tuple[int, UserRow | None]:

@@ -33,7 +33,8 @@ from domain.refusals import Refusal
 from domain.store import Store
 from readside.changes import Subscription
 from readside.keys import Keys, Partition
-from readside.reader import Question, Reads, Replies
+from readside.line import Replies
+from readside.reader import Question, Reads
 
 ALICE = UserId(UUID("019b0c9e-7d4e-7bbb-8a51-0a6f3c1d2e4f"))
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)

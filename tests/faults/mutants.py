@@ -24,7 +24,7 @@ from readside.generations import Generations
 from readside.keys import POINTER, Keys
 from readside.projections import users
 from readside.projector import Projector
-from readside.reader import Reads
+from readside.reader import Place, Reads
 from readside.rebuild import Rebuild
 from tests.faults import mutants_of_erasure, mutants_of_sharing
 from tests.faults.scalpel import cut as _cut
@@ -185,14 +185,12 @@ def flip_before_filling() -> None:
 
 def answer_from_any_generation() -> None:
     """A query does not look again which generation serves."""
-    land = _get(Reads, "_land")
+    hear = _get(Place, "hear")
 
-    def landed(
-        self: Reads, partition: int, questions: Any, answers: Any, of: str | None, serving: object
-    ) -> None:
-        land(self, partition, questions, answers, of, of or serving)
+    def heard(self: Place, keys: Keys | None, serving: Any) -> bool:
+        return bool(hear(self, keys, keys.generation if keys else serving))
 
-    _set(Reads, "_land", landed)
+    _set(Place, "hear", heard)
 
 
 def min_version_ignored() -> None:

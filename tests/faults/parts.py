@@ -95,7 +95,7 @@ async def parts(settings: Settings, straight: Settings) -> AsyncIterator[Parts]:
         cursors = await enter(drivers.redis_for_cursors(settings))
         functions = await enter(drivers.redis_for_functions(settings))
         streams = await enter(drivers.redis_for_streams(settings))
-        reading = await enter(drivers.redis_for_reads(settings))
+        reading = await enter(drivers.link_for_reads(settings))
         listening = await enter(drivers.redis_for_changes(settings))
         changes = await enter(Changes(listening, patience=settings.read_timeout))
         log, ours = EventLog(pool), fingerprint(PARTITIONS)

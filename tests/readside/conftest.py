@@ -47,8 +47,8 @@ async def changes(settings: Settings) -> AsyncIterator[Changes]:
 
 @pytest.fixture
 async def reads(settings: Settings, changes: Changes) -> AsyncIterator[Reads]:
-    async with drivers.redis_for_reads(settings) as redis:
-        yield Reads(redis, changes, partitions=PARTITIONS, fingerprint=FINGERPRINT)
+    async with drivers.link_for_reads(settings) as link:
+        yield Reads(link, changes, partitions=PARTITIONS, fingerprint=FINGERPRINT)
 
 
 @pytest.fixture

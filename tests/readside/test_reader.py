@@ -71,12 +71,13 @@ async def test_while_one_partition_is_missing_lists_are_rebuilding_and_others_an
 
 
 async def test_readers_of_other_code_are_not_answered_from_ours(
-    told: Told, changes: Changes
+    told: Told, settings: Settings, changes: Changes
 ) -> None:
     await told.given(CREATED)
-    others = Reads(told.redis, changes, partitions=PARTITIONS, fingerprint="other")
-    with pytest.raises(ReadModelRebuilding):
-        await users.fetch(others, ALICE)
+    async with drivers.link_for_reads(settings) as link:
+        others = Reads(link, changes, partitions=PARTITIONS, fingerprint="other")
+        with pytest.raises(ReadModelRebuilding):
+            await users.fetch(others, ALICE)
 
 
 async def test_after_a_flip_the_answer_comes_from_the_new_generation(
@@ -133,7 +134,7 @@ async def test_questions_of_one_turn_share_one_pipeline(told: Told, settings: Se
     await asyncio.gather(
         *(fetch(told.reads) for fetch in FETCHES.values())
     )  # learns the generations
-    async with drivers.redis_for_reads(settings) as looking:
+    async with drivers.redis_for_watching(settings) as looking:
         await looking.ping()
         before = await _reads_processed(looking)
         await asyncio.gather(*(users.fetch(told.reads, user) for user in [ALICE, BOB] * 10))
@@ -147,7 +148,7 @@ async def test_questions_of_one_turn_go_in_one_pipeline_each_turn(
 ) -> None:
     await told.given(CREATED)
     await users.fetch(told.reads, ALICE)
-    async with drivers.redis_for_reads(settings) as looking:
+    async with drivers.redis_for_watching(settings) as looking:
         await looking.ping()
         before = await _reads_processed(looking)
         for _ in range(5):
@@ -187,8 +188,8 @@ async def test_without_redis_every_answer_is_unavailable(
     tmp_path: Path, changes: Changes, fetch: str
 ) -> None:
     nowhere = Settings(redis_url=f"unix://{tmp_path}/nowhere", partitions=PARTITIONS)
-    async with drivers.redis_for_reads(nowhere) as redis, asyncio.timeout(1):
-        reads = Reads(redis, changes, partitions=PARTITIONS, fingerprint=FINGERPRINT)
+    async with drivers.link_for_reads(nowhere) as link, asyncio.timeout(1):
+        reads = Reads(link, changes, partitions=PARTITIONS, fingerprint=FINGERPRINT)
         with pytest.raises(ReadModelUnavailable):
             await FETCHES[fetch](reads)
 
@@ -212,8 +213,8 @@ async def test_when_redis_says_nothing_the_answer_is_unavailable_in_time(
     silent: str, changes: Changes
 ) -> None:
     settings = Settings(redis_url=silent, partitions=PARTITIONS, read_timeout=0.2)
-    async with drivers.redis_for_reads(settings) as redis:
-        reads = Reads(redis, changes, partitions=PARTITIONS, fingerprint=FINGERPRINT)
+    async with drivers.link_for_reads(settings) as link:
+        reads = Reads(link, changes, partitions=PARTITIONS, fingerprint=FINGERPRINT)
         async with asyncio.timeout(2 * 0.2 + 0.3):  # it may ask once more
             with pytest.raises(ReadModelUnavailable):
                 await users.fetch(reads, ALICE)

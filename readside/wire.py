@@ -1,0 +1,126 @@
+"""One connection to Redis for the questions of a whole process, and the replies in their order.
+
+It exists because of what redis-py costs a read: 117 us of CPU a command, 35 in a pipeline, for pools, retries
+and timers that a read does not need. Where Redis is, and who we are there, is told by redis-py's own reading
+of the URL; see api/drivers.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import cast
+
+import hiredis
+import msgspec
+
+from readside.line import Asked, Line, Replies
+from readside.packing import pack
+from readside.projection import Command
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """Where Redis is, a socket's `path` or a `host`, and who we are there."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    tls: ssl.SSLContext | None = None
+    username: str | None = None
+    password: str | None = None
+    database: int = 0
+    name: str = "tandem-reads"
+    """What CLIENT LIST calls us."""
+
+
+class Wire(asyncio.Protocol):
+    """A connection. Redis answers in order, so the next reply is to the oldest question in line."""
+
+    def __init__(self, moved: Callable[[], None], lost: Callable[[Wire], None]) -> None:
+        """`moved`: called when something may be sent again; `lost`: when the connection has ended."""
+        self.line = Line()
+        self.lost = lost
+        self.full = False
+        """Whether nothing more should be sent at present."""
+        self.gone = asyncio.Event()
+        self._moved = moved
+        self._parser = hiredis.Reader(encoding="utf-8", errors="replace")
+        self._replies: Replies = []  # to the oldest question, as far as they have come
+        self._transport: asyncio.Transport | None = None
+
+    def send(self, packed: bytes) -> None:
+        assert self._transport is not None
+        self._transport.write(packed)
+
+    def abort(self) -> None:
+        """Ends at once; `lost` is called a turn later."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        gets, line, replies = self._parser.gets, self.line, self._replies
+        try:
+            self._parser.feed(data)
+            while (reply := gets()) is not False:
+                replies.append(reply)
+                if len(replies) == line.asked[0].size:
+                    line.answer(replies)
+                    replies = self._replies = []
+        except (hiredis.ProtocolError, IndexError):  # no reply, or one that nobody asked for
+            self.abort()
+
+    def pause_writing(self) -> None:
+        self.full = True
+
+    def resume_writing(self) -> None:
+        self.full = False
+        self._moved()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self.gone.set()
+        self.lost(self)
+
+
+async def dial(server: Server, moved: Callable[[], None], lost: Callable[[Wire], None]) -> Wire:
+    """A connection on which Redis knows us. Raises OSError, and hiredis.ReplyError if it will not."""
+    loop = asyncio.get_running_loop()
+    greeted: asyncio.Future[Replies] = loop.create_future()
+    hello = Asked(*_greeting(server), greeted, until=0.0)
+    wire = Wire(moved, lambda _: hello.refuse(ConnectionResetError()))
+    wire.line.add(hello)
+    if server.path:
+        await loop.create_unix_connection(lambda: wire, server.path)
+    else:
+        await loop.create_connection(lambda: wire, server.host, server.port, ssl=server.tls)
+    try:
+        wire.send(hello.packed)
+        for reply in await greeted:
+            if isinstance(reply, hiredis.ReplyError) and not str(reply).startswith("NOPERM"):
+                raise reply
+        if wire.gone.is_set():
+            raise ConnectionResetError
+    except BaseException:
+        wire.abort()
+        raise
+    wire.lost = lost
+    return wire
+
+
+def _greeting(server: Server) -> tuple[bytes, int]:
+    """AUTH and SELECT as redis-py says them, and our name, packed; and how many commands that is.
+
+    Some users may not say their name or choose a database: questions will tell what they may not ask.
+    """
+    commands: list[Command] = []
+    if server.username:
+        commands.append(("AUTH", server.username, server.password or ""))
+    elif server.password:
+        commands.append(("AUTH", server.password))
+    commands.append(("CLIENT", "SETNAME", server.name))
+    if server.database:
+        commands.append(("SELECT", str(server.database)))
+    return b"".join(map(pack, commands)), len(commands)
