@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.benchmarks.figures import Figure, row
+from tests.benchmarks.reads import reads
 from tests.benchmarks.rebuild import rebuild
 from tests.benchmarks.refusals import refusals
 from tests.benchmarks.relay_poll import relay_poll
@@ -73,6 +74,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Alone(name="refusals", run=refusals),
     Alone(name="start-up", run=start_up),
     Alone(name="relay-poll", run=relay_poll),
+    Alone(name="reads", run=reads),
     Alone(name="rebuild", run=rebuild),
     Alone(name="rolling-restart", run=rolling_restart),
     OnService(name="user-by-id", run=user_by_id),
