@@ -58,8 +58,8 @@ class Query:
         "The users with the highest lifetime value, highest first.", SLICED, scope=Scope.READ
     )
     async def top_customers(self, info: Info, first: First = 10) -> list[User]:
-        ids = await customers.top(info.context.reads, page_size(info, first))
-        return [User.of(row) for row in await users.fetch_many(info.context.reads, ids)]
+        found = await customers.top(info.context.reads, page_size(info, first))
+        return [User.of(row) for row in await users.fetch_many(info.context.reads, found)]
 
 
 def user_id_of(text: str) -> UUID:

@@ -74,6 +74,8 @@ class Link:
 
         Raises ReadModelOverloaded at once; the future ends in ReadModelUnavailable.
         """
+        if not commands:  # no reply would ever end it, and all would wait behind it
+            raise ValueError("A question has at least one command.")
         if self._line.commands + len(commands) > self._most:
             self.overloaded += 1
             raise ReadModelOverloaded

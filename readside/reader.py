@@ -8,7 +8,6 @@ is no such user".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain, islice
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -57,11 +56,12 @@ class Place(msgspec.Struct):
     pointer: bytes
     keys: Keys | None = None
 
-    def commands(self, question: Question) -> list[bytes]:
-        """The question, with the pointer behind it; the pointer alone as long as no generation is known."""
-        asked = question(self.keys) if self.keys else ()
-        packed = [one if isinstance(one, bytes) else pack(one) for one in asked]
-        return [*packed, self.pointer]
+    def add(self, question: Question, commands: list[bytes]) -> None:
+        """The question, and the pointer behind it; the pointer alone as long as no generation is known."""
+        if self.keys is not None:
+            asked = question(self.keys)
+            commands += [one if isinstance(one, bytes) else pack(one) for one in asked]
+        commands.append(self.pointer)
 
     def hear(self, keys: Keys | None, serving: str | Exception | None) -> bool:
         """Whether the generation that was asked is the one that serves. Raises ReadModelError."""
@@ -112,7 +112,9 @@ class Reads:
         place = self._places[partition]
         for _ in range(_ATTEMPTS):
             keys = place.keys
-            replies = await self._link.ask(place.commands(question))
+            commands: list[bytes] = []
+            place.add(question, commands)
+            replies = await self._link.ask(commands)
             if place.hear(keys, replies.pop()):
                 return _sound(replies)
         raise ReadModelUnavailable
@@ -121,24 +123,28 @@ class Reads:
         """The replies to a question to each of these partitions, by partition: all travel together."""
         answers: dict[int, Replies] = {}
         for _ in range(_ATTEMPTS):
-            questions = await self._ask_once(questions, answers)
             if not questions:
-                return answers
-        raise ReadModelUnavailable
+                break
+            questions = await self._ask_once(questions, answers)
+        if questions:
+            raise ReadModelUnavailable
+        return answers
 
     async def _ask_once(
         self, questions: Mapping[int, Question], answers: dict[int, Replies]
     ) -> dict[int, Question]:
         """Adds to the answers; returns the questions that met another generation than they were meant for."""
-        places = [self._places[number] for number in questions]
-        asked_of = [place.keys for place in places]
-        packed = [place.commands(questions[place.number]) for place in places]
-        replies = iter(await self._link.ask(list(chain.from_iterable(packed))))
+        commands: list[bytes] = []
+        asked: list[tuple[Place, Keys | None, int, int]] = []
+        for number, question in questions.items():
+            place, start = self._places[number], len(commands)
+            place.add(question, commands)
+            asked.append((place, place.keys, start, len(commands) - 1))
+        replies = await self._link.ask(commands)
         again = {}
-        for place, keys, commands in zip(places, asked_of, packed, strict=True):
-            answer = list(islice(replies, len(commands)))
-            if place.hear(keys, answer.pop()):
-                answers[place.number] = _sound(answer)
+        for place, keys, start, end in asked:
+            if place.hear(keys, replies[end]):
+                answers[place.number] = _sound(replies[start:end])
             else:
                 again[place.number] = questions[place.number]
         return again
@@ -148,9 +154,9 @@ class Reads:
         answers = await self.ask_each(dict.fromkeys(self.partitions, question))
         return [answers[number] for number in self.partitions]
 
-    async def report_lost(self, user_id: UUID) -> None:
+    async def report_lost(self, partition: int, user: str) -> None:
         """Something of this user is missing: a projector will make the user anew."""
-        await self.ask(self.partition_of(user_id), lambda keys: [("SADD", keys.lost, str(user_id))])
+        await self.ask(partition, lambda keys: [("SADD", keys.lost, user)])
 
 
 def _sound(replies: Replies) -> Replies:

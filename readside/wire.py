@@ -19,6 +19,9 @@ from readside.line import Asked, Line, Replies
 from readside.packing import pack
 from readside.projection import Command
 
+_PIECE = 16 * 1024
+"""Bytes for the parser at a time: it moves what is left after each few replies."""
+
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
     """Where Redis is, a socket's `path` or a `host`, and who we are there."""
@@ -62,16 +65,24 @@ class Wire(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        gets, line, replies = self._parser.gets, self.line, self._replies
         try:
-            self._parser.feed(data)
-            while (reply := gets()) is not False:
-                replies.append(reply)
-                if len(replies) == line.asked[0].size:
-                    line.answer(replies)
-                    replies = self._replies = []
+            for start in range(0, len(data), _PIECE):
+                self._parser.feed(data, start, min(_PIECE, len(data) - start))
+                self._read()
         except (hiredis.ProtocolError, IndexError):  # no reply, or one that nobody asked for
             self.abort()
+
+    def _read(self) -> None:
+        gets, line, replies = self._parser.gets, self.line, self._replies
+        wanted = line.asked[0].size if line.asked else 0
+        while (reply := gets()) is not False:
+            replies.append(reply)
+            if len(replies) == wanted:
+                line.answer(replies)
+                replies = self._replies = []
+                wanted = line.asked[0].size if line.asked else 0
+            elif not wanted:
+                raise IndexError
 
     def pause_writing(self) -> None:
         self.full = True

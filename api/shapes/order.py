@@ -30,7 +30,7 @@ class Order:
     @classmethod
     def of(cls, row: OrderRow) -> Self:
         return cls(
-            id=strawberry.ID(str(row.id)),
+            id=strawberry.ID(row.id),
             status=OrderStatus(row.status),
             total=Money(format_money(row.total)),
             placed_at=row.placed_at,

@@ -38,16 +38,15 @@ class User:
     )
     order_count: int = strawberry.field(description="How many orders the user has placed.")
     lifetime_value: Money = strawberry.field(description="The sum of the completed orders.")
-    key: strawberry.Private[UUID]
 
     @declare.field("The user's orders, newest first.", CONNECTION)
     async def orders(self, info: Info, first: First = 20, after: After = None) -> OrderConnection:
-        return await orders_of(info, self.key, first, after)
+        return await orders_of(info, UUID(self.id), first, after)
 
     @classmethod
     def of(cls, row: UserRow) -> Self:
         return cls(
-            id=strawberry.ID(str(row.id)),
+            id=strawberry.ID(row.id),
             name=row.name,
             email=EmailAddress(row.email),
             created_at=row.created_at,
@@ -55,7 +54,6 @@ class User:
             version=row.version,
             order_count=row.order_count,
             lifetime_value=Money(format_money(row.lifetime_value)),
-            key=row.id,
         )
 
 
@@ -80,14 +78,12 @@ async def all_users(info: Info, first: int, after: str | None) -> UserConnection
     """A page of all users; the users themselves are read only if they are asked for."""
     size, seen = page_size(info, first), None if after is None else _id(after)
     page = await directory.page(info.context.reads, first=size, after=seen)
-    wanted = page.ids if info.selects("edges", "nodes") else []
+    wanted = page.ids if info.selects("edges", "nodes") else {}
     nodes = [User.of(row) for row in await users.fetch_many(info.context.reads, wanted)]
     return UserConnection(
         edges=[UserEdge(cursor=cursor(node.id), node=node) for node in nodes],
         nodes=nodes,
-        page_info=page_info(
-            [cursor(str(id_)) for id_ in page.ids], more=page.has_next, after=after
-        ),
+        page_info=page_info([cursor(user) for user in page.ids], more=page.has_next, after=after),
     )
 
 

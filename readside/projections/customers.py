@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import assert_never
-from uuid import UUID
 
 from domain.events import (
     OrderCancelled,
@@ -32,20 +31,21 @@ def project(keys: Keys, happened: Happened) -> list[Command]:
             assert_never(happened.event)
 
 
-async def top(reads: Reads, first: int) -> list[UUID]:
-    """The `first` customers of the highest lifetime value, none who has completed no order.
+async def top(reads: Reads, first: int) -> dict[str, int]:
+    """The ids of the `first` customers of the highest lifetime value, each with its partition.
 
-    Of two with the same value the younger comes first. Raises ReadModelError.
+    None who has completed no order; of two with the same value the younger comes first.
+    Raises ReadModelError.
     """
     found = await reads.ask_all(
         lambda keys: [("ZREVRANGE", keys.of("customers"), "0", str(first - 1), "WITHSCORES")]
     )
     ranked = sorted(
         (
-            (int(float(score)), user)
-            for [flat] in found
+            (int(float(score)), user, number)
+            for number, [flat] in enumerate(found)
             for user, score in zip(flat[::2], flat[1::2], strict=True)
         ),
         reverse=True,
     )
-    return [UUID(user) for _, user in ranked[:first]]
+    return {user: number for _, user, number in ranked[:first]}

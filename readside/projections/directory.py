@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import assert_never
 from uuid import UUID
 
@@ -17,12 +18,14 @@ from domain.events import (
     UserRenamed,
 )
 from readside.keys import Keys
+from readside.packing import Form
 from readside.projection import Command, Happened
 from readside.reader import Reads
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    ids: list[UUID]
+    ids: dict[str, int]
+    """Newest first, each with its partition."""
     has_next: bool
 
 
@@ -41,14 +44,34 @@ def project(keys: Keys, happened: Happened) -> list[Command]:
 
 
 async def page(reads: Reads, first: int, after: UUID | None) -> Page:
-    """The `first` newest users, or those that come behind the user `after`. Raises ReadModelError."""
-    newest = "+" if after is None else f"({after}"
-    limit = ("LIMIT", "0", str(first + 1))
-    found = await reads.ask_all(
-        lambda keys: [("ZRANGE", keys.everyone, newest, "-", "BYLEX", "REV", *limit)]
+    """The `first` newest users, or those that come behind the user `after`. Raises ReadModelError.
+
+    Each partition is asked for twice its share. One of which the page takes all that it told may have more.
+    """
+    newest, enough = "+" if after is None else f"({after}", first + 1
+    some = min(enough, 2 * first // len(reads.partitions) + 4)
+    lists = await _newest(reads, reads.partitions, newest, some)
+    cut = {number for number, ids in lists.items() if len(ids) == some < enough}
+    while True:
+        where = {user: number for number, ids in lists.items() for user in ids}
+        ids = sorted(where, reverse=True)[:enough]
+        used_up = [number for number in cut if lists[number][-1] >= ids[-1]]
+        if not used_up:
+            break
+        lists |= await _newest(reads, used_up, newest, enough)
+        cut.difference_update(used_up)
+    return Page(ids={user: where[user] for user in ids[:first]}, has_next=len(ids) > first)
+
+
+async def _newest(
+    reads: Reads, partitions: Iterable[int], newest: str, most: int
+) -> dict[int, list[str]]:
+    """Ids, by partition."""
+    listed = Form("ZRANGE", newest, "-", "BYLEX", "REV", "LIMIT", "0", str(most))
+    answers = await reads.ask_each(
+        dict.fromkeys(partitions, lambda keys: [listed.of(keys.everyone)])
     )
-    ids = sorted((user for [users] in found for user in users), reverse=True)
-    return Page(ids=[UUID(user) for user in ids[:first]], has_next=len(ids) > first)
+    return {number: ids for number, [ids] in answers.items()}
 
 
 async def count(reads: Reads) -> int:

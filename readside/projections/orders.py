@@ -25,7 +25,7 @@ from readside.reader import Reads
 
 
 class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
-    id: UUID
+    id: str
     status: str
     """OPEN, COMPLETED or CANCELLED."""
     total: int
@@ -71,7 +71,7 @@ async def page(reads: Reads, user_id: UUID, first: int, after: int | None) -> Or
     """The `first` newest orders of a user, or those behind the sequence `after`. Raises ReadModelError."""
     found = await _page(reads, user_id, first, after) or await _page(reads, user_id, first, after)
     if found is None:
-        await reads.report_lost(user_id)
+        await reads.report_lost(reads.partition_of(user_id), str(user_id))
         raise ReadModelRebuilding
     return found
 
@@ -80,7 +80,7 @@ async def count(reads: Reads, user_id: UUID) -> int:
     """How many orders the user has placed. Raises ReadModelError."""
     [known] = await reads.ask(reads.partition_of(user_id), lambda keys: [_known(keys, user_id)])
     if (number := _number(known)) is None:
-        await reads.report_lost(user_id)
+        await reads.report_lost(reads.partition_of(user_id), str(user_id))
         raise ReadModelRebuilding
     return number
 
@@ -135,7 +135,7 @@ def _row(order_id: str, sequence: int, placed: str, closed: str | None) -> Order
     total, placed_at = placed.split(" ")
     status, closed_at = closed.split(" ") if closed else ("OPEN", "")
     return OrderRow(
-        id=UUID(order_id),
+        id=order_id,
         status=status,
         total=int(total),
         placed_at=datetime.fromisoformat(placed_at),

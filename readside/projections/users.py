@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from asyncio import gather, get_running_loop
-from collections.abc import AsyncGenerator, Sequence
+from asyncio import get_running_loop
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
 from typing import assert_never
 from uuid import UUID
@@ -22,8 +23,9 @@ from domain.events import (
 from readside.errors import ChangesForgotten, ReadModelBehind, ReadModelRebuilding
 from readside.keys import Keys
 from readside.line import Replies
+from readside.packing import Form
 from readside.projection import Command, Happened
-from readside.reader import Reads
+from readside.reader import Question, Reads
 
 FIELDS = (
     "version",
@@ -35,6 +37,8 @@ FIELDS = (
     "lifetimeValue",
     "until",  # the gate's: this user is being made anew, and not there yet
 )
+
+_ROW = Form("HMGET", *FIELDS)
 
 _CHANGING = ("name", "email", "updatedAt", "orderCount", "lifetimeValue")
 """What is remembered of each version, behind its number."""
@@ -50,7 +54,7 @@ _LOOK_AGAIN = 5.0
 
 
 class UserRow(msgspec.Struct, frozen=True, kw_only=True):
-    id: UUID
+    id: str
     version: int
     name: str
     email: str
@@ -94,17 +98,18 @@ async def fetch(reads: Reads, user_id: UUID, *, min_version: int = 0) -> UserRow
 
     Waits for that version up to the reader's patience, then raises ReadModelBehind. Raises ReadModelError.
     """
-    version, row = await _read(reads, user_id)
+    partition, user = reads.partition_of(user_id), str(user_id)
+    version, row = await _read(reads, partition, user)
     if version >= min_version:
         return row
     now = get_running_loop().time
     deadline = now() + reads.patience
     async with reads.changes(user_id) as changes:
-        version, row = await _read(reads, user_id)
+        version, row = await _read(reads, partition, user)
         while version < min_version:
             await changes.wait(deadline - now())
             overdue = now() >= deadline
-            version, row = await _read(reads, user_id)
+            version, row = await _read(reads, partition, user)
             if version < min_version and overdue:
                 raise (
                     ReadModelRebuilding
@@ -114,12 +119,18 @@ async def fetch(reads: Reads, user_id: UUID, *, min_version: int = 0) -> UserRow
     return row
 
 
-async def fetch_many(reads: Reads, ids: Sequence[UUID]) -> list[UserRow]:
-    """The users with these ids in their order; those who do not exist are left out. Raises ReadModelError."""
-    found = await gather(*[_read(reads, user_id) for user_id in ids])
-    if any(version == _LOST for version, _ in found):
+async def fetch_many(reads: Reads, found: Mapping[str, int]) -> list[UserRow]:
+    """The users with these ids, each with its partition, in this order; those who do not exist are left out.
+
+    Raises ReadModelError.
+    """
+    seen = await _read_many(reads, found)
+    for user, (version, _) in seen.items():
+        if version <= 0:
+            seen[user] = await _look_closer(reads, found[user], user)
+    if any(version == _LOST for version, _ in seen.values()):
         raise ReadModelRebuilding  # rather than a list in which somebody is missing
-    return [row for _, row in found if row is not None]
+    return [row for user in found if (row := seen[user][1]) is not None]
 
 
 async def changes(
@@ -130,9 +141,10 @@ async def changes(
     None stands for a user who is not there yet, and, as the end, for one who was erased. Raises
     ChangesForgotten if the next one in order is no longer kept, and ReadModelError.
     """
+    partition, user = reads.partition_of(user_id), str(user_id)
     async with reads.changes(user_id) as changed:
         while True:
-            version, row = await _read(reads, user_id)
+            version, row = await _read(reads, partition, user)
             if row is None and version > 0:
                 yield None
                 return
@@ -140,22 +152,22 @@ async def changes(
                 yield row
                 after = version
             elif after is not None and version > after:
-                for row in await _since(reads, user_id, after):
+                for row in await _since(reads, partition, user, after):
                     yield row
                     after = row.version
             await changed.wait(_LOOK_AGAIN)
 
 
-async def _since(reads: Reads, user_id: UUID, after: int) -> list[UserRow]:
+async def _since(reads: Reads, partition: int, user: str, after: int) -> list[UserRow]:
     """The versions behind `after`, of which there are some; none if the user was erased meanwhile."""
-    recent, *replies = await reads.ask(
-        reads.partition_of(user_id),
+    recent, fields = await reads.ask(
+        partition,
         lambda keys: [
-            ("LRANGE", keys.of_user("recent", user_id), "0", "-1"),
-            ("HMGET", keys.user(user_id), *FIELDS),
+            ("LRANGE", keys.of_user("recent", user), "0", "-1"),
+            _ROW.of(keys.user(user)),
         ],
     )
-    version, present = _row(user_id, replies)
+    version, present = _row(user, fields)
     if present is None:
         return []
     rows = [_remembered(present, entry) for entry in recent]
@@ -163,7 +175,7 @@ async def _since(reads: Reads, user_id: UUID, after: int) -> list[UserRow]:
     if not missed or missed[0].version != after + 1:
         if len(rows) >= min(KEPT, version):
             raise ChangesForgotten(after)
-        await reads.report_lost(user_id)
+        await reads.report_lost(partition, user)
         raise ReadModelRebuilding
     return missed
 
@@ -181,40 +193,55 @@ def _remembered(present: UserRow, entry: str) -> UserRow:
     )
 
 
-async def _read(reads: Reads, user_id: UUID) -> tuple[int, UserRow | None]:
-    """The user's version and the user; 0 and None if there never was one, _LOST and None if it was lost."""
-    version, row = _row(user_id, await _ask(reads, user_id))
-    return (version, row) if version > 0 else await _look_closer(reads, user_id)
+Seen = tuple[int, UserRow | None]
+"""A user's version and the user; 0 and None if there never was one, _LOST and None if it was lost."""
 
 
-async def _look_closer(reads: Reads, user_id: UUID) -> tuple[int, UserRow | None]:
+async def _read(reads: Reads, partition: int, user: str) -> Seen:
+    [fields] = await reads.ask(partition, lambda keys: [_ROW.of(keys.user(user))])
+    seen = _row(user, fields)
+    return seen if seen[0] > 0 else await _look_closer(reads, partition, user)
+
+
+async def _read_many(reads: Reads, found: Mapping[str, int]) -> dict[str, Seen]:
+    """At first sight: nobody has looked closer yet at those who are not there."""
+    together: defaultdict[int, list[str]] = defaultdict(list)
+    for user, partition in found.items():
+        together[partition].append(user)
+    answers = await reads.ask_each({number: _rows(ids) for number, ids in together.items()})
+    return {
+        user: _row(user, fields)
+        for number, ids in together.items()
+        for user, fields in zip(ids, answers[number], strict=True)
+    }
+
+
+def _rows(ids: list[str]) -> Question:
+    return lambda keys: [_ROW.of(keys.user(user)) for user in ids]
+
+
+async def _look_closer(reads: Reads, partition: int, user: str) -> Seen:
     """Whoever is listed has a hash. If Redis has lost it, the projector is asked to make it anew."""
-    user, partition = str(user_id), reads.partition_of(user_id)
-    listed, *replies = await reads.ask(
+    listed, fields = await reads.ask(
         partition,  # listed first: what is listed and then not there was not just being created
-        lambda keys: [("ZSCORE", keys.everyone, user), ("HMGET", keys.user(user), *FIELDS)],
+        lambda keys: [("ZSCORE", keys.everyone, user), _ROW.of(keys.user(user))],
     )
-    version, row = _row(user_id, replies)
+    version, row = _row(user, fields)
     if version > 0 or (listed is None and version == 0):
         return version, row
-    await reads.report_lost(user_id)
+    await reads.report_lost(partition, user)
     return _LOST, None
 
 
-async def _ask(reads: Reads, user_id: UUID) -> Replies:
-    partition = reads.partition_of(user_id)
-    return await reads.ask(partition, lambda keys: [("HMGET", keys.user(user_id), *FIELDS)])
-
-
-def _row(user_id: UUID, replies: Replies) -> tuple[int, UserRow | None]:
+def _row(user: str, fields: Replies) -> Seen:
     """The version of the user, 0 if there never was one, and the user unless there is none to be shown."""
-    version, name, email, created_at, updated_at, order_count, lifetime_value, until = replies[0]
+    version, name, email, created_at, updated_at, order_count, lifetime_value, until = fields
     if until is not None:
         return _LOST, None
     if name is None:
         return int(version or 0), None
     return int(version), UserRow(
-        id=user_id,
+        id=user,
         version=int(version),
         name=name,
         email=email,

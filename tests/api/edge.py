@@ -17,6 +17,7 @@ from uuid import UUID
 
 import httpx
 import uvicorn
+from hiredis import Reader
 from starlette.applications import Starlette
 
 from api.access.door import Access
@@ -64,6 +65,7 @@ class MemoryReads:
     """Answers what the fetches of users ask Redis, from dictionaries; or fails with `failure`."""
 
     patience = 0.01
+    partitions = range(1)
 
     def __init__(self) -> None:
         self.hashes: dict[str, dict[str, str]] = {}
@@ -110,12 +112,15 @@ class MemoryReads:
             answer.set_exception(self.failure)
             return answer
         keys = Keys(Partition(partition), "g")
-        replies = [self._reply(*command) for command in question(keys)]
+        replies = [self._reply(*_words(command)) for command in question(keys)]
         if self.unanswered is None:
             answer.set_result(replies)
         else:
             self.unanswered.append((answer, replies))
         return answer
+
+    async def ask_each(self, questions: dict[int, Question]) -> dict[int, Replies]:
+        return {number: await self.ask(number, asked) for number, asked in questions.items()}
 
     async def ask_all(self, question: Question) -> list[Replies]:
         return [await self.ask(0, question)]
@@ -135,6 +140,16 @@ class MemoryReads:
                 return len(self.ids) if key.endswith(":users") else 0
             case _:
                 return [] if verb.startswith("Z") else None
+
+
+def _words(command: tuple[str, ...] | bytes) -> list[str]:
+    """Of a command that may be packed."""
+    if not isinstance(command, bytes):
+        return list(command)
+    reader = Reader(encoding="utf-8")
+    reader.feed(command)
+    words: list[str] = reader.gets()
+    return words
 
 
 class Edge:

@@ -20,6 +20,11 @@ def user_in(partition: int, number: int = 0) -> UserId:
     return UserId(mine[number])
 
 
+def located(*users: UUID) -> dict[str, int]:
+    """Users as lists tell them: by their ids, each with its partition."""
+    return {str(user): partition_of(user, PARTITIONS) for user in users}
+
+
 def order(number: int) -> OrderId:
     return OrderId(UUID(int=(7 << 76) | (2 << 62) | number))
 

@@ -130,6 +130,12 @@ async def test_replies_that_arrive_in_many_pieces_are_put_together(
         assert replies == [text, "short"]
 
 
+async def test_a_question_of_nothing_holds_nobody_up(link: Link) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        link.ask([])
+    assert await echo(link, "a") == ["a"]
+
+
 async def test_more_than_the_sockets_hold_is_sent_as_they_empty(link: Link) -> None:
     texts = [chr(97 + number % 26) * 1_000_000 for number in range(30)]
     asked = [echo(link, text) for text in texts]

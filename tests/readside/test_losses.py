@@ -13,7 +13,7 @@ from readside.functions import Gone
 from readside.keys import Keys, Partition
 from readside.projections import emails, orders, users
 from tests.readside.contents import contents, eventually
-from tests.readside.stories import order, user_in
+from tests.readside.stories import located, order, user_in
 
 if TYPE_CHECKING:
     from readside.projector import Projector
@@ -234,9 +234,12 @@ async def test_a_list_with_a_lost_user_is_rebuilding_and_not_shorter(
         keys, _ = await filled(world, projector)
         await world.redis.delete(keys.user(BOB))
         with pytest.raises(ReadModelRebuilding):
-            await users.fetch_many(reads, [ALICE, BOB])
+            await users.fetch_many(reads, located(ALICE, BOB))
         await world.settle(projector)
-        assert [row.id for row in await users.fetch_many(reads, [ALICE, BOB])] == [ALICE, BOB]
+        assert [row.id for row in await users.fetch_many(reads, located(ALICE, BOB))] == [
+            str(ALICE),
+            str(BOB),
+        ]
 
 
 async def test_a_user_made_anew_is_not_shown_half_way(

@@ -14,7 +14,7 @@ from readside.errors import ReadModelRebuilding
 from readside.gate import Delivery
 from readside.projections import emails, orders, users
 from tests.readside.contents import contents, eventually
-from tests.readside.stories import order, spoilt, user_in
+from tests.readside.stories import located, order, spoilt, user_in
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -139,7 +139,7 @@ async def test_who_is_asked_for_while_made_anew_is_not_made_anew_again(
             if await world.redis.hexists(keys.user(ALICE), "until"):
                 mended.append("half-way")
                 with pytest.raises(ReadModelRebuilding):
-                    await users.fetch_many(reads, [ALICE])
+                    await users.fetch_many(reads, located(ALICE))
 
         behind_each_call(monkeypatch, projector, ask)
         await world.settle(projector)
@@ -173,7 +173,7 @@ async def test_a_user_who_is_set_aside_comes_back_as_far_as_it_was(
         before = await contents(world.redis, keys)
         await world.redis.delete(keys.user(ALICE), keys.of_user("orders", ALICE))
         with pytest.raises(ReadModelRebuilding):
-            await users.fetch_many(reads, [ALICE])
+            await users.fetch_many(reads, located(ALICE))
         assert await serving(world, projector) == keys
         after = await contents(world.redis, keys)
         assert {**after, "counters": {}} == {**before, "counters": {}}

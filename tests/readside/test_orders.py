@@ -33,7 +33,7 @@ async def test_a_placed_order_is_open_and_sits_at_the_version_of_its_user(told: 
     page = await orders.page(told.reads, alice, 10, None)
     assert page.rows == [
         OrderRow(
-            id=order(1),
+            id=str(order(1)),
             status="OPEN",
             total=100,
             placed_at=minute(2),
@@ -91,8 +91,10 @@ async def test_users_do_not_see_each_others_orders(told: Told) -> None:
     bob = await told.given(
         UserCreated(name="Bob", email="b@example.com"), placed(2), user=user_in(0, 1)
     )
-    assert [row.id for row in (await orders.page(told.reads, alice, 9, None)).rows] == [order(1)]
-    assert [row.id for row in (await orders.page(told.reads, bob, 9, None)).rows] == [order(2)]
+    assert [row.id for row in (await orders.page(told.reads, alice, 9, None)).rows] == [
+        str(order(1))
+    ]
+    assert [row.id for row in (await orders.page(told.reads, bob, 9, None)).rows] == [str(order(2))]
 
 
 async def test_the_orders_of_an_erased_user_are_gone(told: Told) -> None:

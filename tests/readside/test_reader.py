@@ -16,7 +16,7 @@ from readside.keys import Keys, Partition
 from readside.models import FINGERPRINT
 from readside.projections import customers, directory, emails, orders, users
 from readside.reader import Reads
-from tests.readside.stories import PARTITIONS, user_in
+from tests.readside.stories import PARTITIONS, located, user_in
 from tests.readside.world import World
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ CREATED = UserCreated(name="Alice", email="alice@example.com")
 FETCHES: dict[str, Callable[[Reads], Awaitable[Any]]] = {
     "user": lambda reads: users.fetch(reads, ALICE),
     "user-in-version": lambda reads: users.fetch(reads, ALICE, min_version=1),
-    "users": lambda reads: users.fetch_many(reads, [ALICE, BOB]),
+    "users": lambda reads: users.fetch_many(reads, located(ALICE, BOB)),
     "by-email": lambda reads: emails.find(reads, "alice@example.com"),
     "page": lambda reads: directory.page(reads, 10, None),
     "count": directory.count,

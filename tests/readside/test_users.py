@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from domain.events import (
     OrderCancelled,
     OrderCompleted,
@@ -13,7 +15,7 @@ from domain.events import (
 )
 from readside.projections import users
 from readside.projections.users import UserRow
-from tests.readside.stories import minute, order, user_in
+from tests.readside.stories import located, minute, order, user_in
 from tests.readside.told import Told
 
 ALICE = UserCreated(name="Alice", email="alice@example.com")
@@ -22,7 +24,7 @@ ALICE = UserCreated(name="Alice", email="alice@example.com")
 async def test_a_created_user_is_known_with_all_there_is_to_know(told: Told) -> None:
     alice = await told.given(ALICE)
     assert await users.fetch(told.reads, alice) == UserRow(
-        id=alice,
+        id=str(alice),
         version=1,
         name="Alice",
         email="alice@example.com",
@@ -86,9 +88,14 @@ async def test_of_an_erased_user_only_the_version_is_kept(told: Told) -> None:
     assert await told.redis.hgetall(told.keys_of(alice).user(alice)) == {"version": "3"}
 
 
+async def test_of_nobody_nobody_is_read(told: Told) -> None:
+    async with asyncio.timeout(1):
+        assert await users.fetch_many(told.reads, {}) == []
+
+
 async def test_many_users_come_in_the_order_asked_for_without_those_who_are_not(told: Told) -> None:
     first, second, third = user_in(0, 1), user_in(1, 1), user_in(0, 2)
     await told.given(ALICE, user=first)
     await told.given(UserCreated(name="Bob", email="bob@example.com"), user=second)
-    rows = await users.fetch_many(told.reads, [second, third, first])
-    assert [row.id for row in rows] == [second, first]
+    rows = await users.fetch_many(told.reads, located(second, third, first))
+    assert [row.id for row in rows] == [str(second), str(first)]
