@@ -109,8 +109,11 @@ async def dial(server: Server, moved: Callable[[], None], lost: Callable[[Wire],
         await loop.create_connection(lambda: wire, server.host, server.port, ssl=server.tls)
     try:
         wire.send(hello.packed)
-        for reply in await greeted:
-            if isinstance(reply, hiredis.ReplyError) and not str(reply).startswith("NOPERM"):
+        *needed, named = await greeted
+        if str(named).startswith("NOPERM"):
+            named = "OK"  # some users may not say their name, and may read all the same
+        for reply in [*needed, named]:
+            if isinstance(reply, hiredis.ReplyError):
                 raise reply
         if wire.gone.is_set():
             raise ConnectionResetError
@@ -122,16 +125,13 @@ async def dial(server: Server, moved: Callable[[], None], lost: Callable[[Wire],
 
 
 def _greeting(server: Server) -> tuple[bytes, int]:
-    """AUTH and SELECT as redis-py says them, and our name, packed; and how many commands that is.
-
-    Some users may not say their name or choose a database: questions will tell what they may not ask.
-    """
+    """AUTH and SELECT as redis-py says them, and our name, packed; and how many commands that is."""
     commands: list[Command] = []
     if server.username:
         commands.append(("AUTH", server.username, server.password or ""))
     elif server.password:
         commands.append(("AUTH", server.password))
-    commands.append(("CLIENT", "SETNAME", server.name))
     if server.database:
         commands.append(("SELECT", str(server.database)))
+    commands.append(("CLIENT", "SETNAME", server.name))
     return b"".join(map(pack, commands)), len(commands)
