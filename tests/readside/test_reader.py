@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from api import drivers
+from api.limits import Limits
 from api.settings import Settings
 from domain.events import UserCreated, UserRenamed
 from readside.changes import Changes
-from readside.errors import ReadModelError, ReadModelRebuilding, ReadModelUnavailable
+from readside.errors import (
+    ReadModelError,
+    ReadModelOverloaded,
+    ReadModelRebuilding,
+    ReadModelUnavailable,
+)
 from readside.keys import Keys, Partition
 from readside.models import FINGERPRINT
 from readside.projections import customers, directory, emails, orders, users
@@ -220,6 +226,47 @@ async def test_when_redis_says_nothing_the_answer_is_unavailable_in_time(
                 await users.fetch(reads, ALICE)
 
 
+@pytest.mark.parametrize("fetch", FETCHES)
+async def test_a_replica_that_has_lost_its_master_is_unavailable(told: Told, fetch: str) -> None:
+    await told.given(CREATED)
+    await told.redis.config_set("replica-serve-stale-data", "no")
+    await told.redis.replicaof("127.0.0.1", "1")  # where nobody is: MASTERDOWN
+    try:
+        with pytest.raises(ReadModelUnavailable):
+            await FETCHES[fetch](told.reads)
+    finally:
+        await told.redis.replicaof("NO", "ONE")
+        await told.redis.config_set("replica-serve-stale-data", "yes")
+    await FETCHES[fetch](told.reads)
+
+
+async def test_a_list_is_right_when_one_of_its_partitions_has_another_generation(
+    told: Told,
+) -> None:
+    await told.given(CREATED)
+    await told.given(UserCreated(name="Bob", email="b@example.com"), user=BOB)
+    for flipped in (0, 1, 0):
+        before = await directory.page(told.reads, 10, None)
+        await told.redis.delete(*await told.redis.keys(f"{told.gates[flipped].keys.prefix}:user*"))
+        await told.flip(flipped)
+        assert await directory.page(told.reads, 10, None) == before
+        rows = await users.fetch_many(told.reads, located(ALICE, BOB))
+        assert [row.name for row in rows] == ["Alice", "Bob"]
+
+
+async def test_more_commands_than_there_is_room_for_are_overload_and_what_fits_is_answered(
+    told: Told, settings: Settings, changes: Changes
+) -> None:
+    await told.given(CREATED)
+    narrow = settings.model_copy(update={"limits": Limits(reads=4)})
+    async with drivers.link_for_reads(narrow) as link:
+        reads = Reads(link, changes, partitions=PARTITIONS, fingerprint=FINGERPRINT)
+        assert await users.fetch(reads, ALICE) is not None
+        asked = [users.fetch(reads, ALICE) for _ in range(5)]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(one) for one in found] == [users.UserRow] * 2 + [ReadModelOverloaded] * 3
+
+
 async def test_reads_go_on_when_their_connections_were_cut(told: Told) -> None:
     await told.given(CREATED)
     await users.fetch(told.reads, ALICE)
@@ -228,8 +275,13 @@ async def test_reads_go_on_when_their_connections_were_cut(told: Told) -> None:
 
 
 def test_every_error_has_a_code_and_a_sentence_for_the_client() -> None:
-    errors: list[ReadModelError] = [ReadModelRebuilding(), ReadModelUnavailable()]
-    assert [error.code for error in errors] == ["READ_MODEL_REBUILDING", "READ_MODEL_UNAVAILABLE"]
+    errors: list[ReadModelError] = [
+        ReadModelRebuilding(),
+        ReadModelUnavailable(),
+        ReadModelOverloaded(),
+    ]
+    codes = ["READ_MODEL_REBUILDING", "READ_MODEL_UNAVAILABLE", "OVERLOADED"]
+    assert [error.code for error in errors] == codes
     assert all(str(error).endswith(".") for error in errors)
 
 

@@ -33,7 +33,7 @@ class Told:
         self.reads = reads
         self.log = Log()
         self._versions: dict[UserId, int] = {}
-        self._gates: dict[int, Gate] = {}
+        self.gates: dict[int, Gate] = {}
 
     async def begin(self, projections: Sequence[Project] = PROJECTIONS) -> None:
         """An empty read model in each partition, which serves."""
@@ -49,7 +49,7 @@ class Told:
         async for _, page in self.log.partition(partition, 1000):
             await gate.deliver([Delivery(envelope) for envelope in page], publish=False)
         assert await self.generations(partition).serve(keys)
-        self._gates[partition] = gate
+        self.gates[partition] = gate
 
     async def given(self, *events: Event, user: UserId | None = None) -> UserId:
         """These events happened to a user, in order, behind whatever happened to that user before."""
@@ -67,7 +67,7 @@ class Told:
         return Generations(self.redis, Partition(partition), FINGERPRINT)
 
     def gate_of(self, user_id: UserId) -> Gate:
-        return self._gates[partition_of(user_id, PARTITIONS)]
+        return self.gates[partition_of(user_id, PARTITIONS)]
 
     def keys_of(self, user_id: UserId) -> Keys:
         return self.gate_of(user_id).keys
