@@ -19,6 +19,7 @@ from graphql import (
     OperationType,
     get_named_type,
     is_abstract_type,
+    is_interface_type,
     is_leaf_type,
     is_list_type,
 )
@@ -98,7 +99,7 @@ class _Compiler:
     def _object(self, type_: GraphQLObjectType, details: FieldDetailsList) -> tuple[str, bool]:
         """The function for what is selected of an object, and whether it adds calls."""
         fields = self._execution.collect_subfields(type_, details).grouped_field_set
-        origin = self._source.name(type_.name, _definition(type_.extensions).origin)
+        origin = self._source.name(type_.name, _class_of(type_))
         return self._selected(type_, fields, f"if type(it) is not {origin}: raise Irregular")
 
     def _selected(
@@ -207,9 +208,10 @@ class _Compiler:
         self, type_: Any, details: FieldDetailsList, value: str, path: str
     ) -> tuple[str, bool]:
         """The function is found by the class of the value."""
+        if is_interface_type(type_) and _definition(type_.extensions).resolve_type is not None:
+            raise Unplannable
         made = {
-            _definition(object_.extensions).origin: self._object(object_, details)
-            for object_ in self._possible(type_)
+            _class_of(object_): self._object(object_, details) for object_ in self._possible(type_)
         }
         adds = any(adds for _, adds in made.values())
         by_class = {
@@ -235,6 +237,14 @@ class _Compiler:
 
 def _called(function: str, value: str, path: str, *, adds: bool) -> str:
     return f"{function}({value}, run, {path}, waiting)" if adds else f"{function}({value})"
+
+
+def _class_of(type_: GraphQLObjectType) -> Any:
+    """The class of all its values. Raises Unplannable if the type has a way of its own to know them."""
+    definition = _definition(type_.extensions)
+    if definition.is_type_of is not None:
+        raise Unplannable
+    return definition.origin
 
 
 def _definition(extensions: dict[str, Any]) -> Any:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from datetime import datetime
+from inspect import isawaitable
+from typing import Any, Final
 
 from graphql import GraphQLEnumType, GraphQLLeafType, Undefined
 
 from api.plan.plan import Irregular
+
+_PLAIN: Final = frozenset({str, int, float, bool, datetime})
 
 
 def completer(type_: GraphQLLeafType) -> Callable[[Any], Any]:
@@ -17,9 +21,16 @@ def completer(type_: GraphQLLeafType) -> Callable[[Any], Any]:
         return names.__getitem__
 
     def complete(value: Any) -> Any:
+        if type(value) not in _PLAIN and _stands_for_another(value):
+            raise Irregular
         found = type_.coerce_output_value(value)
         if found is None or found is Undefined:
             raise Irregular
         return found
 
     return complete
+
+
+def _stands_for_another(value: Any) -> bool:
+    """Whether graphql-core would not give the value to its type: scalars make a text of nearly anything."""
+    return isinstance(value, Exception) or value is Undefined or isawaitable(value)

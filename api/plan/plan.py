@@ -80,6 +80,9 @@ class Call:
         except Exception as error:
             outcome = error
         run.outcomes[path] = outcome
+        if isinstance(outcome, Exception):  # raised or returned: String would make a text of it
+            run.irregular = True
+            return
         waiting: list[Waiting] = []
         try:
             into[self.key] = self.complete(outcome, run, path, waiting)

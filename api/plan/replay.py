@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ def replaying(outcomes: Mapping[Path, Any]) -> Middleware:
             return resolve(source, info, **arguments)
         if isinstance(outcome, Exception):
             raise outcome
-        return outcome
+        return _later(outcome) if isawaitable(outcome) else outcome
 
     return replay
+
+
+async def _later(outcome: Any) -> Any:
+    """An awaitable that a resolver has answered is not awaited, when it was awaited for that."""
+    return outcome

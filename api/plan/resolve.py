@@ -14,6 +14,7 @@ from graphql import (
     is_leaf_type,
 )
 from strawberry.types.arguments import convert_argument
+from strawberry.types.base import StrawberryMaybe
 
 from api.plan.plan import Asked, Values
 from api.plan.values import Places, Read, Unplannable, argument
@@ -65,7 +66,9 @@ def _arguments(
     for declared in definition.arguments:
         name = converter.config.name_converter.from_argument(declared)
         read = argument(field.args[name], given.get(name), places)
-        if not is_leaf_type(get_nullable_type(field.args[name].type)):
+        if isinstance(declared.type, StrawberryMaybe) or not is_leaf_type(
+            get_nullable_type(field.args[name].type)
+        ):
             read = partial(_converted, read, declared.type, converter)
         reads.append((declared.python_name, read))
     return reads

@@ -33,6 +33,7 @@ from graphql import (
     type_from_ast,
     visit,
 )
+from graphql.execution.values import input_is_nested_too_deeply
 from graphql.utilities.coerce_input_value import coerce_default_value
 
 from api.plan.plan import Irregular, Values
@@ -124,6 +125,8 @@ def _of_literal(type_: GraphQLInputType, node: ValueNode, places: Places) -> Rea
     value = coerce_input_literal(node, type_)
     if value is Undefined:
         raise Unplannable
+    if isinstance(value, (list, dict)):  # a resolver may change what it is given
+        return lambda _: coerce_input_literal(node, type_)
     return lambda _: value
 
 
@@ -174,6 +177,8 @@ def _coercer(type_: GraphQLInputType) -> Coerce:
 
 def _by_core(type_: GraphQLInputType) -> Coerce:
     def coerce(value: Any) -> Any:
+        if input_is_nested_too_deeply(value, type_):
+            raise Irregular
         coerced = coerce_input_value(value, type_)
         if coerced is Undefined:
             raise Irregular
