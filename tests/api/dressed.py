@@ -6,7 +6,7 @@ further operations are added here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -48,6 +48,8 @@ SCALARS = {
     "Money": TEXTS.map(nodes.String),
     "Shy": TEXTS.map(nodes.String),
 }
+Scalars = Mapping[str, st.SearchStrategy[Any]]
+
 WRONG: st.SearchStrategy[Any] = st.sampled_from(
     [None, 0, 1, True, 3.0, 3.5, 2**31, -(2**31), 2**80, "x", "RED", [], [None], [[1]], {}]
 ) | st.builds(lambda value: {"name": "x", "size": value}, st.sampled_from([3.0, None, "1", True]))
@@ -63,12 +65,12 @@ class Asked:
     variables: dict[str, Any]
 
 
-def queries_of(schema: GraphQLSchema) -> st.SearchStrategy[Asked]:
-    return _dressed(schema, queries(schema, custom_scalars=SCALARS, codec="ascii"))
+def queries_of(schema: GraphQLSchema, scalars: Scalars = SCALARS) -> st.SearchStrategy[Asked]:
+    return _dressed(schema, queries(schema, custom_scalars=scalars, codec="ascii"))
 
 
-def mutations_of(schema: GraphQLSchema) -> st.SearchStrategy[Asked]:
-    return _dressed(schema, mutations(schema, custom_scalars=SCALARS, codec="ascii"))
+def mutations_of(schema: GraphQLSchema, scalars: Scalars = SCALARS) -> st.SearchStrategy[Asked]:
+    return _dressed(schema, mutations(schema, custom_scalars=scalars, codec="ascii"))
 
 
 def _dressed(schema: GraphQLSchema, made: st.SearchStrategy[Any]) -> st.SearchStrategy[Asked]:

@@ -1,0 +1,110 @@
+"""The same as test_plans_agree.py, over the schema that is served: of users, and of commands and refusals."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis_graphql import nodes
+
+from api.context import Context
+from api.errors import RequestError
+from api.schema import CONVERTER, SCHEMA
+from api.shapes.page import cursor
+from api.transport.execution import ANY, Executor
+from api.transport.request import Request
+from domain import refusals
+from domain.store import WriteModelUnavailable
+from readside.errors import ReadModelRebuilding, ReadModelUnavailable
+from tests.api.dressed import SCALARS, Asked, mutations_of, queries_of
+from tests.api.edge import ALICE, MemoryReads, ScriptedStore
+from tests.api.test_plans_agree import (
+    ROOMY,
+    SETTINGS,
+    NoPlans,
+    Told,
+    encoded,
+    errors_of,
+    nulls_of,
+)
+
+KNOWN = {
+    **SCALARS,
+    "ID": st.sampled_from([*[str(ALICE)] * 7, "x"]).map(nodes.String),
+    "Int": st.sampled_from([1, 2, 3, 3, 2, 1, 2, 0]).map(nodes.Int),
+    "String": st.sampled_from([cursor("1"), cursor(str(ALICE))]).map(nodes.String),
+    "EmailAddress": st.sampled_from([*["alice@example.com"] * 5, "x"]).map(nodes.String),
+    "Money": st.sampled_from(["1.50", "x"]).map(nodes.String),
+}
+OUTCOMES = st.sampled_from(
+    [
+        None,
+        None,
+        refusals.UserNotFound(message="none such"),
+        WriteModelUnavailable("away"),
+        RuntimeError("a surprise"),
+    ]
+)
+FAILURES = st.sampled_from([*[None] * 8, ReadModelUnavailable(), ReadModelRebuilding()])
+
+
+class CoreAlone(Executor):
+    """graphql-core executes everything."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(SCHEMA, CONVERTER, context)
+        self._plans = NoPlans(SCHEMA, CONVERTER, context.limits)
+
+
+async def told(
+    make: Callable[[Context], Executor], asked: Asked, outcome: Any, failure: Any
+) -> Any:
+    """The answer to the second of two requests, and which way it went."""
+    store, reads = ScriptedStore(), MemoryReads()
+    reads.patience = 0
+    reads.put(ALICE, "Alice", 3)
+    reads.failure = failure
+    store.outcome = outcome or store.outcome
+    executor = make(Context(store=cast("Any", store), reads=cast("Any", reads), limits=ROOMY))
+    request = Request(query=asked.text, operation_name=asked.name, variables=asked.variables)
+    for _ in range(2):
+        executor.ways.clear()
+        store.commands.clear()
+        try:
+            response = await executor.execute(request, ANY)
+        except RequestError as error:
+            response = {"data": error.status, "errors": error.errors}
+    order = [type(command).__name__ for command in store.commands]
+    data = response["data"]
+    data = data if isinstance(data, int) else encoded(data)
+    found = Told(data, list(response.get("errors", [])), Counter(order), order)
+    return found, next(iter(executor.ways), "refused")
+
+
+@pytest.mark.parametrize("asking", [queries_of, mutations_of], ids=["query", "mutation"])
+def test_a_plan_and_graphql_core_agree_on_what_is_served(
+    asking: Callable[..., st.SearchStrategy[Asked]],
+) -> None:
+    ways: Counter[str] = Counter()
+
+    @SETTINGS
+    @given(asking(SCHEMA, KNOWN), OUTCOMES, FAILURES)
+    def agree(asked: Asked, outcome: Any, failure: Any) -> None:
+        alone, _ = asyncio.run(told(CoreAlone, asked, outcome, failure))
+        planned = lambda context: Executor(SCHEMA, CONVERTER, context)  # noqa: E731
+        again, way = asyncio.run(told(planned, asked, outcome, failure))
+        ways[way] += 1
+        assert again.data == alone.data
+        assert nulls_of(again) == nulls_of(alone)
+        assert again.order == alone.order
+        if len(alone.errors) < 2:
+            assert len(errors_of(again)) == len(alone.errors)
+
+    agree()
+    assert ways["plan"] + ways["replay"] > ways.total() / 2
+    assert ways["plan"] > ways.total() / 8
