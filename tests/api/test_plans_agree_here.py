@@ -16,7 +16,8 @@ from api.context import Context
 from api.errors import RequestError
 from api.schema import CONVERTER, SCHEMA
 from api.shapes.page import cursor
-from api.transport.execution import ANY, Executor
+from api.transport.execution import Executor
+from api.transport.kinds import ANY
 from api.transport.request import Request
 from domain import refusals
 from domain.store import WriteModelUnavailable
@@ -58,7 +59,9 @@ class CoreAlone(Executor):
 
     def __init__(self, context: Context) -> None:
         super().__init__(SCHEMA, CONVERTER, context)
-        self._plans = NoPlans(SCHEMA, CONVERTER, context.limits)
+        self.admission._plans = NoPlans(  # noqa: SLF001 (there is no other way to be without them)
+            SCHEMA, CONVERTER, context.limits
+        )
 
 
 async def told(
@@ -73,7 +76,7 @@ async def told(
     executor = make(Context(store=cast("Any", store), reads=cast("Any", reads), limits=ROOMY))
     request = Request(query=asked.text, operation_name=asked.name, variables=asked.variables)
     for _ in range(2):
-        executor.ways.clear()
+        executor.admission.ways.clear()
         store.commands.clear()
         try:
             response = await executor.execute(request, ANY)
@@ -83,7 +86,7 @@ async def told(
     data = response["data"]
     data = data if isinstance(data, int) else encoded(data)
     found = Told(data, list(response.get("errors", [])), Counter(order), order)
-    return found, next(iter(executor.ways), "refused")
+    return found, next(iter(executor.admission.ways), "refused")
 
 
 @pytest.mark.parametrize("asking", [queries_of, mutations_of], ids=["query", "mutation"])
