@@ -44,6 +44,9 @@ LEASE = 2.0
 _RELAY_BEGINS = 0.05
 """Seconds between looks whether a relay has begun the stream that there is not yet."""
 
+_FREE_AGAIN = 0.1
+"""Seconds between looks whether a partition that another has, or that is above our share, may be ours now."""
+
 _MEND_EVERY = 1.0
 """Seconds between looks for what was lost."""
 
@@ -112,7 +115,7 @@ class Projector:
         """One batch, or a whole rebuild; answers how many entries it had. Waits `wait` seconds for work."""
         if not await self._mine():
             self._gate = None
-            await asyncio.sleep(wait)
+            await asyncio.sleep(min(wait, _FREE_AGAIN))
             return 0
         try:
             if self._gate is None:
