@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from api.access.headers import ALWAYS
 from api.transport.patience import Patience
+from api.transport.straight import Straight
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application, Scope
@@ -57,7 +58,8 @@ class HTTPConnection(HttpToolsProtocol):
         self._awaits_body = False
         self._header_bytes = 0
         self._upgraded = False
-        self._ending = False
+        self.ending = False
+        self._straight = Straight(self, self.config.heads)  # type: ignore[attr-defined]
         self._running: RequestResponseCycle | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -76,19 +78,25 @@ class HTTPConnection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        self._ending = True
+        self.ending = True
         if self._is_answering():
-            super().shutdown()
+            self._shut()
         else:
-            self.loop.call_later(_LAST, super().shutdown)
+            self.loop.call_later(_LAST, self._shut)
+
+    def _shut(self) -> None:
+        if (
+            self._straight.running is None
+        ):  # which closes the connection by itself, once it is answered
+            super().shutdown()
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        if self._ending and self.cycle is not None:
+        if self.ending and self.cycle is not None:
             self.cycle.keep_alive = False
 
     def handle_websocket_upgrade(self) -> None:
-        if self._ending or self._is_answering() or self.pipeline:
+        if self.ending or self._is_answering() or self.pipeline:
             # Behind an answer under way only the WebSocket would learn that its client leaves, and an event
             # stream go on for ever.
             self._leave()
@@ -100,7 +108,13 @@ class HTTPConnection(HttpToolsProtocol):
     # The request
 
     def data_received(self, data: bytes) -> None:
+        if self._straight.takes(data):
+            self._stop_timer()
+            return
+        begins = self._straight.may_learn(data)
         super().data_received(data)
+        if begins:
+            self._straight.learn(data)
         if self._upgraded or (self._is_in_body() and not self.cycle.more_body):
             if self._timer is not None:
                 self._stop_timer()
@@ -141,6 +155,8 @@ class HTTPConnection(HttpToolsProtocol):
             self._refuse(_LATE)
 
     def _is_answering(self) -> bool:
+        if self._straight.running is not None:
+            return True
         return self.cycle is not None and not self.cycle.response_complete
 
     def send_400_response(self, _: str) -> None:
@@ -192,5 +208,7 @@ class HTTPConnection(HttpToolsProtocol):
             self._patience.linger()
 
     def timeout_keep_alive_handler(self) -> None:
+        if self._straight.running is not None:
+            return  # it is set again once that is answered
         super().timeout_keep_alive_handler()
         self._patience.linger()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from api.transport.http_connection import HTTPConnection
+from api.transport.straight import Heads
 from api.transport.ws_connection import WebSocketConnection
 
 if TYPE_CHECKING:
@@ -32,4 +33,5 @@ def config(app: Starlette, **options: Any) -> uvicorn.Config:
         **options,
     )
     made.limits = limits  # type: ignore[attr-defined]
+    made.heads = Heads()  # type: ignore[attr-defined]
     return made

@@ -214,10 +214,11 @@ async def edge(
         yield made
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self.address: tuple[str, int] = ("", 0)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -233,12 +234,19 @@ async def served(app: Starlette) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def served_by(config: uvicorn.Config) -> AsyncIterator[str]:
-    server = _Server(config)
+    async with running(config) as server:
+        yield "{}:{}".format(*server.address)
+
+
+@asynccontextmanager
+async def running(config: uvicorn.Config) -> AsyncIterator[Server]:
+    server = Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        server.address = listener.getsockname()
         serving = asyncio.create_task(server.serve([listener]))
         try:
             await server.listening.wait()
-            yield "{}:{}".format(*listener.getsockname())
+            yield server
         finally:
             server.should_exit = True
             with suppress(asyncio.CancelledError):
