@@ -50,6 +50,7 @@ def create_app(
     app = Shortcut(
         "/graphql",
         over_http,
+        pages=bool(access.origins),
         routes=[
             Route("/graphql", over_http),
             WebSocketRoute("/graphql", over_websocket),

@@ -12,7 +12,8 @@ Money = NewType("Money", str)
 
 
 def _date_time(value: datetime) -> str:
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    there = value if value.tzinfo is UTC else value.astimezone(UTC)
+    return there.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def _text(value: object) -> str:

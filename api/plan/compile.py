@@ -7,15 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from graphql import (
     Executor,
-    GraphQLBoolean,
     GraphQLField,
-    GraphQLID,
-    GraphQLInt,
     GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLOutputType,
-    GraphQLString,
     OperationType,
     get_named_type,
     is_abstract_type,
@@ -27,7 +23,7 @@ from graphql.execution.collect_fields import collect_fields
 from strawberry.types.field import StrawberryField
 
 from api.access.scopes import Scope
-from api.plan.leaves import completer
+from api.plan.leaves import completer, fitting
 from api.plan.plan import Call, Complete, Plan
 from api.plan.resolve import resolver
 from api.plan.source import ALONE, WITH_CALLS, Source, attribute
@@ -36,14 +32,6 @@ from api.plan.values import Places, Unplannable
 if TYPE_CHECKING:
     from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet
     from strawberry.schema.schema_converter import GraphQLCoreConverter
-
-_FITS: Final[dict[object, str]] = {
-    GraphQLString: "type({}) is str",
-    GraphQLID: "type({}) is str",
-    GraphQLBoolean: "type({}) is bool",
-    GraphQLInt: "type({}) is int and -0x80000000 <= {} <= 0x7fffffff",
-}
-"""When a value is what the client is answered."""
 
 _DEFINITION: Final = "strawberry-definition"
 
@@ -224,7 +212,7 @@ class _Compiler:
 
     def _leaf(self, type_: Any, value: str) -> str:
         """The simple types are checked right there; everything else is for the type to complete."""
-        complete, fits = self._source.name(type_.name, completer(type_)), _FITS.get(type_)
+        complete, fits = self._source.name(type_.name, completer(type_)), fitting(type_)
         if fits is None:
             return f"{complete}({value})"
         it = self._temporary()

@@ -7,11 +7,35 @@ from datetime import datetime
 from inspect import isawaitable
 from typing import Any, Final
 
-from graphql import GraphQLEnumType, GraphQLLeafType, Undefined
+from graphql import (
+    GraphQLBoolean,
+    GraphQLEnumType,
+    GraphQLID,
+    GraphQLInt,
+    GraphQLLeafType,
+    GraphQLScalarType,
+    GraphQLString,
+    Undefined,
+)
+from strawberry.types.scalar import identity
 
 from api.plan.plan import Irregular
 
+_FITS: Final[dict[object, str]] = {
+    GraphQLString: "type({}) is str",
+    GraphQLID: "type({}) is str",
+    GraphQLBoolean: "type({}) is bool",
+    GraphQLInt: "type({}) is int and -0x80000000 <= {} <= 0x7fffffff",
+}
+
 _PLAIN: Final = frozenset({str, int, float, bool, datetime})
+
+
+def fitting(type_: GraphQLLeafType) -> str | None:
+    """The expression, for a value and its name, that is true if the value is what the client is answered."""
+    if isinstance(type_, GraphQLScalarType) and type_.coerce_output_value is identity:
+        return _FITS[GraphQLString]
+    return _FITS.get(type_)
 
 
 def completer(type_: GraphQLLeafType) -> Callable[[Any], Any]:

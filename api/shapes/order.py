@@ -61,11 +61,12 @@ async def orders_of(info: Info, user_id: UUID, first: int, after: str | None) ->
     size, seen = page_size(info, first), None if after is None else _sequence(after)
     page = await orders.page(info.context.reads, user_id, size, seen)
     nodes = [Order.of(row) for row in page.rows]
-    cursors = [cursor(str(row.sequence)) for row in page.rows]
+    places = [str(row.sequence) for row in page.rows]
+    edges = zip(places, nodes, strict=True) if info.selects("edges") else ()
     return OrderConnection(
-        edges=[OrderEdge(cursor=at, node=node) for at, node in zip(cursors, nodes, strict=True)],
+        edges=[OrderEdge(cursor=cursor(at), node=node) for at, node in edges],
         nodes=nodes,
-        page_info=page_info(cursors, more=page.has_next, after=after),
+        page_info=page_info(places, more=page.has_next, after=after),
         user_id=user_id,
     )
 

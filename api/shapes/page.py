@@ -23,12 +23,13 @@ class PageInfo:
     end_cursor: str | None = strawberry.field(description="The cursor of the page's last item.")
 
 
-def page_info(cursors: list[str], *, more: bool, after: str | None) -> PageInfo:
+def page_info(places: list[str], *, more: bool, after: str | None) -> PageInfo:
+    """`places` are those of the items of a page, which cursors are made of."""
     return PageInfo(
         has_next_page=more,
         has_previous_page=after is not None,
-        start_cursor=cursors[0] if cursors else None,
-        end_cursor=cursors[-1] if cursors else None,
+        start_cursor=cursor(places[0]) if places else None,
+        end_cursor=cursor(places[-1]) if places else None,
     )
 
 

@@ -80,10 +80,11 @@ async def all_users(info: Info, first: int, after: str | None) -> UserConnection
     page = await directory.page(info.context.reads, first=size, after=seen)
     wanted = page.ids if info.selects("edges", "nodes") else {}
     nodes = [User.of(row) for row in await users.fetch_many(info.context.reads, wanted)]
+    edges = nodes if info.selects("edges") else []
     return UserConnection(
-        edges=[UserEdge(cursor=cursor(node.id), node=node) for node in nodes],
+        edges=[UserEdge(cursor=cursor(node.id), node=node) for node in edges],
         nodes=nodes,
-        page_info=page_info([cursor(user) for user in page.ids], more=page.has_next, after=after),
+        page_info=page_info(list(page.ids), more=page.has_next, after=after),
     )
 
 

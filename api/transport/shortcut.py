@@ -1,7 +1,8 @@
 """An application that answers a POST to GraphQL at once, past the routing and the middleware around it.
 
 These cost such a request more than the answer does, and would change nothing about it: GraphQL's answers have
-the security headers by themselves, and only a page of another origin needs what the middleware adds to them.
+the security headers by themselves, and only pages of other origins need what the middleware adds, if they may
+ask at all.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
 
 
 class Shortcut(Starlette):
-    """Starlette's application, but for a POST to `path` by anybody who is no page."""
+    """Starlette's application, but for a POST to `path`; with `pages`, one that a page sends goes through it."""
 
-    def __init__(self, path: str, endpoint: ASGIApp, **options: Any) -> None:
+    def __init__(self, path: str, endpoint: ASGIApp, *, pages: bool, **options: Any) -> None:
         super().__init__(**options)
         self._path = path
         self._endpoint = endpoint
+        self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._is_plain(scope):
@@ -34,5 +36,5 @@ class Shortcut(Starlette):
             and scope["method"] == "POST"
             and scope["path"] == self._path
             and not scope.get("root_path")
-            and all(name != b"origin" for name, _ in scope["headers"])
+            and not (self._pages and any(name == b"origin" for name, _ in scope["headers"]))
         )

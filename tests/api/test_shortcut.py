@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import httpx
-import pytest
 
+from api.access.door import Access
 from tests.api.edge import edge
 
 ASK = {"query": "{ __typename }"}
 
 
-@pytest.mark.parametrize("origin", ["http://127.0.0.1", "https://elsewhere.example"])
-async def test_the_answer_is_the_same_with_and_without_the_shortcut(origin: str) -> None:
-    async with edge() as made:
+async def test_the_answer_is_the_same_with_and_without_the_shortcut() -> None:
+    async with edge(access=Access(origins=("https://here.example",))) as made:
         straight = await made.client.post("/graphql", json=ASK)
-        around = await made.client.post("/graphql", json=ASK, headers={"origin": origin})
+        headers = {"origin": "https://here.example"}
+        around = await made.client.post("/graphql", json=ASK, headers=headers)
     assert straight.status_code == around.status_code == 200
     assert straight.content == around.content
-    assert straight.headers == around.headers
+    assert "access-control-allow-origin" in around.headers
+    assert straight.headers.items() <= around.headers.items()
 
 
 async def test_other_paths_and_methods_go_the_usual_way() -> None:
