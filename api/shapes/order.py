@@ -1,6 +1,5 @@
 """An order as queries answer it, and the list of a user's orders."""
 
-from datetime import datetime
 from typing import Self
 from uuid import UUID
 
@@ -10,7 +9,7 @@ from api import declare
 from api.context import Info
 from api.cost import READ
 from api.enums import OrderStatus
-from api.scalars import Money
+from api.scalars import DateTime, Money
 from api.shapes.page import PageInfo, broken_cursor, cursor, page_info, page_size, place
 from domain.values import format_money
 from readside.projections import orders
@@ -22,8 +21,8 @@ class Order:
     id: strawberry.ID = strawberry.field(description="The order's id, a UUID.")
     status: OrderStatus = strawberry.field(description="How far the order has come.")
     total: Money = strawberry.field(description="What the order costs.")
-    placed_at: datetime = strawberry.field(description="When the order was placed.")
-    completed_at: datetime | None = strawberry.field(
+    placed_at: DateTime = strawberry.field(description="When the order was placed.")
+    completed_at: DateTime | None = strawberry.field(
         description="When it was completed, if it was."
     )
 
@@ -33,8 +32,8 @@ class Order:
             id=strawberry.ID(row.id),
             status=OrderStatus(row.status),
             total=Money(format_money(row.total)),
-            placed_at=row.placed_at,
-            completed_at=row.completed_at,
+            placed_at=DateTime(row.placed_at),
+            completed_at=None if row.completed_at is None else DateTime(row.completed_at),
         )
 
 

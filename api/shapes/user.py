@@ -1,6 +1,5 @@
 """A user as queries answer it, and the list of all users."""
 
-from datetime import datetime
 from typing import Self
 from uuid import UUID
 
@@ -9,7 +8,7 @@ import strawberry
 from api import declare
 from api.context import Info
 from api.cost import CONNECTION, READ
-from api.scalars import EmailAddress, Money
+from api.scalars import DateTime, EmailAddress, Money
 from api.shapes.order import OrderConnection, orders_of
 from api.shapes.page import (
     After,
@@ -31,8 +30,8 @@ class User:
     id: strawberry.ID = strawberry.field(description="The user's id, a UUID.")
     name: str = strawberry.field(description="What the user is called.")
     email: EmailAddress = strawberry.field(description="Where mail reaches the user.")
-    created_at: datetime = strawberry.field(description="When the user was registered.")
-    updated_at: datetime = strawberry.field(description="When the user was last changed.")
+    created_at: DateTime = strawberry.field(description="When the user was registered.")
+    updated_at: DateTime = strawberry.field(description="When the user was last changed.")
     version: int = strawberry.field(
         description="Grows by one with every change of the user or of its orders."
     )
@@ -49,8 +48,8 @@ class User:
             id=strawberry.ID(row.id),
             name=row.name,
             email=EmailAddress(row.email),
-            created_at=row.created_at,
-            updated_at=row.updated_at,
+            created_at=DateTime(row.created_at),
+            updated_at=DateTime(row.updated_at),
             version=row.version,
             order_count=row.order_count,
             lifetime_value=Money(format_money(row.lifetime_value)),

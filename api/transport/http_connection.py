@@ -59,6 +59,7 @@ class HTTPConnection(HttpToolsProtocol):
         self._header_bytes = 0
         self._upgraded = False
         self.ending = False
+        self._rests_since = 0.0
         self._straight = Straight(self, self.config.heads)  # type: ignore[attr-defined]
         self._running: RequestResponseCycle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -207,8 +208,26 @@ class HTTPConnection(HttpToolsProtocol):
         if self.transport.is_closing():
             self._patience.linger()
 
+    def rest(self) -> None:
+        """After a straight answer. The timer of an idle connection goes on: it looks at the time itself."""
+        self.server_state.total_requests += 1
+        self._rests_since = self.loop.time()
+        self.flow.resume_reading()
+        if self.timeout_keep_alive_task is None and not self.transport.is_closing():
+            self._keep_alive(self.timeout_keep_alive)
+
+    def _keep_alive(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            seconds, self.timeout_keep_alive_handler
+        )
+
     def timeout_keep_alive_handler(self) -> None:
         if self._straight.running is not None:
-            return  # it is set again once that is answered
+            self._keep_alive(self.timeout_keep_alive)
+            return
+        left = self._rests_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._keep_alive(left)
+            return
         super().timeout_keep_alive_handler()
         self._patience.linger()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Shortcut(Starlette):
-    """Starlette's application, but for a POST to `path`; with `pages`, one that a page sends goes through it."""
+    """Starlette's, but for a POST to `path`; with `pages`, those that pages send go through it too."""
 
     def __init__(self, path: str, endpoint: ASGIApp, *, pages: bool, **options: Any) -> None:
         super().__init__(**options)

@@ -17,6 +17,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from uvicorn._types import ASGI3Application
+
     from api.transport.http_connection import HTTPConnection
 
 END: Final = b"\r\n\r\n"
@@ -31,6 +33,7 @@ _LONGEST: Final = 4_096
 """Bytes of a head that is remembered: with a token and cookies there may be much in it."""
 
 _NOT_PLAIN: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
+_FORWARDED: Final = b"x-forwarded-"
 _STREAM: Final = b"text/event-stream"
 
 
@@ -41,6 +44,8 @@ class Head(NamedTuple):
     """Bytes."""
     scope: Any
     """But for the client, which is that of the connection."""
+    is_forwarded: bool
+    """Whether a proxy says for whom it asks."""
 
 
 class Heads:
@@ -60,7 +65,8 @@ class Heads:
     def keep(self, head: bytes, body: int, scope: Any) -> None:
         """Remembers a head that was just read, and had a body of this length behind it, if it is plain."""
         if len(head) <= _LONGEST and _is_plain(scope, body):
-            self._known[head] = Head(body, dict(scope))
+            forwarded = any(name.startswith(_FORWARDED) for name, _ in scope["headers"])
+            self._known[head] = Head(body, dict(scope), forwarded)
             if len(self._known) > _MOST:
                 self._known.popitem(last=False)
 
@@ -128,13 +134,15 @@ class Straight:
         self._heads.taken += 1
         self.running = Exchange(body, self._write)
         scope = {**head.scope, "client": connection.client, "server": connection.server}
-        task = connection.loop.create_task(self._exchange(scope, self.running))
+        # uvicorn wraps the application in what reads the headers of proxies, and does nothing else.
+        app: Any = connection.app if head.is_forwarded else connection.config.app
+        task = connection.loop.create_task(self._exchange(app, scope, self.running))
         connection.tasks.add(task)
         task.add_done_callback(connection.tasks.discard)
 
-    async def _exchange(self, scope: Any, exchange: Exchange) -> None:
+    async def _exchange(self, app: ASGI3Application, scope: Any, exchange: Exchange) -> None:
         try:
-            await self._connection.app(scope, exchange.receive, exchange.send)
+            await app(scope, exchange.receive, exchange.send)
         finally:
             self.running = None
             self._end(exchange)
@@ -150,7 +158,7 @@ class Straight:
         connection = self._connection
         if connection.ending or not exchange.complete:
             connection.transport.close()
-        connection.on_response_complete()
+        connection.rest()
         if self._later and not connection.transport.is_closing():
             data, self._later = self._later, b""
             connection.data_received(data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import assert_never
 from uuid import UUID
 
@@ -20,6 +19,7 @@ from domain.events import (
 )
 from readside.errors import ReadModelRebuilding
 from readside.keys import Keys
+from readside.moments import moment
 from readside.projection import Command, Happened
 from readside.reader import Reads
 
@@ -30,8 +30,8 @@ class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
     """OPEN, COMPLETED or CANCELLED."""
     total: int
     """Minor units."""
-    placed_at: datetime
-    completed_at: datetime | None
+    placed_at: str
+    completed_at: str | None
     sequence: int
     """The user's version at placement: a user's orders are sorted by it."""
 
@@ -138,7 +138,7 @@ def _row(order_id: str, sequence: int, placed: str, closed: str | None) -> Order
         id=order_id,
         status=status,
         total=int(total),
-        placed_at=datetime.fromisoformat(placed_at),
-        completed_at=datetime.fromisoformat(closed_at) if status == "COMPLETED" else None,
+        placed_at=moment(placed_at),
+        completed_at=moment(closed_at) if status == "COMPLETED" else None,
         sequence=sequence,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from asyncio import get_running_loop
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping
-from datetime import datetime
 from typing import assert_never
 from uuid import UUID
 
@@ -23,6 +22,7 @@ from domain.events import (
 from readside.errors import ChangesForgotten, ReadModelBehind, ReadModelRebuilding
 from readside.keys import Keys
 from readside.line import Replies
+from readside.moments import moment
 from readside.packing import Form
 from readside.projection import Command, Happened
 from readside.reader import Question, Reads
@@ -58,8 +58,8 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     name: str
     email: str
-    created_at: datetime
-    updated_at: datetime
+    created_at: str
+    updated_at: str
     order_count: int
     lifetime_value: int
     """Minor units."""
@@ -187,7 +187,7 @@ def _remembered(present: UserRow, entry: str) -> UserRow:
         version=int(version),
         name=name,
         email=email,
-        updated_at=datetime.fromisoformat(updated_at),
+        updated_at=moment(updated_at),
         order_count=int(order_count or 0),
         lifetime_value=int(lifetime_value or 0),
     )
@@ -245,8 +245,8 @@ def _row(user: str, fields: Replies) -> Seen:
         version=int(version),
         name=name,
         email=email,
-        created_at=datetime.fromisoformat(created_at),
-        updated_at=datetime.fromisoformat(updated_at),
+        created_at=moment(created_at),
+        updated_at=moment(updated_at),
         order_count=int(order_count or 0),
         lifetime_value=int(lifetime_value or 0),
     )

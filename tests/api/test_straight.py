@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -204,6 +205,40 @@ async def test_half_a_head_behind_a_straight_request_is_waited_for_no_longer_tha
             writer.write(request() + request()[:40])
             assert b"Alice" in await one(reader)
             assert (await one(reader)).startswith(b"HTTP/1.1 408")
+
+
+class Recorder:
+    """An application that answers with nothing, and keeps whom it was asked by."""
+
+    def __init__(self) -> None:
+        self.state = SimpleNamespace(limits=Limits())
+        self.clients: list[Any] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.clients.append(scope["client"])
+        await receive()
+        headers = [(b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.mark.parametrize(
+    ("headers", "client"), [((), None), (("x-forwarded-for: 192.0.2.7",), ("192.0.2.7", 0))]
+)
+async def test_a_client_is_who_it_was_the_first_time(headers: Sequence[str], client: Any) -> None:
+    app = Recorder()
+    configured = config(cast("Any", app), log_level="warning")
+    async with running(configured) as server:
+        for _ in range(2):
+            reader, writer = await asyncio.open_connection(*server.address)
+            address = writer.get_extra_info("sockname")
+            for _ in range(2):
+                writer.write(request(USER, *headers))
+                await one(reader)
+            writer.close()
+            await writer.wait_closed()
+            assert app.clients[-2:] == [client or address] * 2
+    assert configured.heads.taken == 3  # type: ignore[attr-defined]
 
 
 def test_only_so_many_heads_are_remembered() -> None:

@@ -34,6 +34,11 @@ def minute(version: int) -> datetime:
     return NOON + timedelta(minutes=version)
 
 
+def moment_of(version: int) -> str:
+    """The same, as read models tell it."""
+    return f"{minute(version):%Y-%m-%dT%H:%M:%S}.000Z"
+
+
 def envelope(user_id: UserId, version: int, event: Event) -> Envelope:
     kind, schema, data = encode(event)
     return Envelope(

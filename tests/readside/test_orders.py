@@ -13,7 +13,7 @@ from domain.events import (
 )
 from readside.projections import orders
 from readside.projections.orders import OrderRow
-from tests.readside.stories import minute, order, user_in
+from tests.readside.stories import moment_of, order, user_in
 from tests.readside.told import Told
 
 ALICE = UserCreated(name="Alice", email="alice@example.com")
@@ -36,7 +36,7 @@ async def test_a_placed_order_is_open_and_sits_at_the_version_of_its_user(told: 
             id=str(order(1)),
             status="OPEN",
             total=100,
-            placed_at=minute(2),
+            placed_at=moment_of(2),
             completed_at=None,
             sequence=2,
         )
@@ -47,7 +47,11 @@ async def test_a_placed_order_is_open_and_sits_at_the_version_of_its_user(told: 
 async def test_a_completed_order_says_when(told: Told) -> None:
     alice = await told.given(ALICE, placed(1), OrderCompleted(order_id=order(1), total=100))
     [row] = (await orders.page(told.reads, alice, 10, None)).rows
-    assert (row.status, row.placed_at, row.completed_at) == ("COMPLETED", minute(2), minute(3))
+    assert (row.status, row.placed_at, row.completed_at) == (
+        "COMPLETED",
+        moment_of(2),
+        moment_of(3),
+    )
 
 
 async def test_a_cancelled_order_was_never_completed(told: Told) -> None:

@@ -15,7 +15,7 @@ from domain.events import (
 )
 from readside.projections import users
 from readside.projections.users import UserRow
-from tests.readside.stories import located, minute, order, user_in
+from tests.readside.stories import located, moment_of, order, user_in
 from tests.readside.told import Told
 
 ALICE = UserCreated(name="Alice", email="alice@example.com")
@@ -28,8 +28,8 @@ async def test_a_created_user_is_known_with_all_there_is_to_know(told: Told) -> 
         version=1,
         name="Alice",
         email="alice@example.com",
-        created_at=minute(1),
-        updated_at=minute(1),
+        created_at=moment_of(1),
+        updated_at=moment_of(1),
         order_count=0,
         lifetime_value=0,
     )
@@ -44,14 +44,14 @@ async def test_a_renamed_user_has_the_new_name_and_keeps_the_address(told: Told)
     row = await users.fetch(told.reads, alice)
     assert row is not None
     assert (row.name, row.email, row.version) == ("Alicia", "alice@example.com", 2)
-    assert (row.created_at, row.updated_at) == (minute(1), minute(2))
+    assert (row.created_at, row.updated_at) == (moment_of(1), moment_of(2))
 
 
 async def test_a_user_with_a_new_address_keeps_the_name(told: Told) -> None:
     alice = await told.given(ALICE, UserEmailUpdated(email="a@example.com"))
     row = await users.fetch(told.reads, alice)
     assert row is not None
-    assert (row.name, row.email, row.updated_at) == ("Alice", "a@example.com", minute(2))
+    assert (row.name, row.email, row.updated_at) == ("Alice", "a@example.com", moment_of(2))
 
 
 async def test_names_keep_every_letter_they_have(told: Told) -> None:
@@ -74,7 +74,7 @@ async def test_every_order_counts_and_only_completed_ones_are_worth_something(to
     row = await users.fetch(told.reads, alice)
     assert row is not None
     assert (row.order_count, row.lifetime_value) == (3, 1251)
-    assert (row.version, row.updated_at) == (7, minute(7))
+    assert (row.version, row.updated_at) == (7, moment_of(7))
 
 
 async def test_an_erased_user_is_none_in_every_version(told: Told) -> None:
