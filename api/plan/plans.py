@@ -137,7 +137,11 @@ class Plans:
             if isinstance(execution, list):
                 return None
             return compiled(execution, self._converter, operations.places)
-        except (Unplannable, GraphQLError):
+        except (
+            Unplannable,
+            GraphQLError,
+            RecursionError,
+        ):  # what can be read may be too deep for us
             return None
 
     def _remember(self, key: _Key, plan: Plan | None) -> None:

@@ -21,20 +21,21 @@ ALONE: Final = "it"
 WITH_CALLS: Final = "it, run, path, waiting"
 """What a function is given: `it` is the value, the rest is for the calls that it adds."""
 
-_MOST_LINES: Final = 1_000
-"""Of one plan."""
+_MOST_CHARACTERS: Final = 20_000
+"""Of one plan. Python takes about half a microsecond for each, and meanwhile nobody else is answered."""
 
 
 class Source:
     """Gathers the functions, and the names that they use."""
 
     def __init__(self) -> None:
-        self._lines: list[str] = []
+        self._functions: list[str] = []
+        self._characters = 0
         self._names: dict[str, Any] = {"Irregular": Irregular, "listed": listed}
 
     @property
     def text(self) -> str:
-        return "\n".join(self._lines)
+        return "\n".join(self._functions)
 
     def name(self, meaning: str, value: Any) -> str:
         """A name for a value that the text uses; `meaning` is for readers."""
@@ -45,11 +46,12 @@ class Source:
     def function(self, meaning: str, parameters: str, *body: str) -> str:
         """Adds a function, and tells its name. Raises Unplannable if the plan grows too large."""
         name = self.name(meaning, None)
-        lines = [f"def {name}({parameters}):", *(f"    {line}" for line in body), ""]
-        self._lines += lines
-        if len(self._lines) > _MOST_LINES:
+        text = "\n".join([f"def {name}({parameters}):", *(f"    {line}" for line in body), ""])
+        self._functions.append(text)
+        self._characters += len(text)
+        if self._characters > _MOST_CHARACTERS:
             raise Unplannable
-        exec("\n".join(lines), self._names)  # noqa: S102 (what is in it, we wrote)
+        exec(text, self._names)  # noqa: S102 (what is in it, we wrote)
         return name
 
     def __getitem__(self, name: str) -> Any:
