@@ -26,6 +26,7 @@ from api.transport.trusted import Trusted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from api.plan.plan import Asked
     from domain.command import Answer, Command
     from domain.refusals import Refusal
     from readside.reader import Reads
@@ -62,8 +63,8 @@ class Context:
     caller: Caller = EVERYBODY
 
 
-class Info(strawberry.Info[Context, None]):
-    """Strawberry's Info, and a question that resolvers ask of it."""
+class StrawberryInfo(strawberry.Info[Context, None]):
+    """What resolvers are given by graphql-core: Strawberry's Info, and a question that they ask of it."""
 
     def selects(self, *names: str) -> bool:
         """Whether the client selected one of these fields of what this resolver returns.
@@ -73,6 +74,13 @@ class Info(strawberry.Info[Context, None]):
         info = self._raw_info
         sets = (node.selection_set for node in info.field_nodes)
         return any(field in names for chosen in sets for field in _fields(info, chosen, set()))
+
+
+# What resolvers say they are given: the type checker holds them to what a plan gives them, which is less.
+if TYPE_CHECKING:
+    Info = Asked
+else:
+    Info = StrawberryInfo
 
 
 def _fields(

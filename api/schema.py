@@ -20,7 +20,7 @@ from strawberry.printer import print_schema
 from strawberry.schema.config import StrawberryConfig
 
 from api.access.scopes import guard
-from api.context import Info
+from api.context import StrawberryInfo
 from api.mutations import Mutation
 from api.queries import Query
 from api.scalars import SCALARS
@@ -54,7 +54,7 @@ def _is_one_of(type_: GraphQLType, _info: object) -> bool | None:
 
 
 def _build() -> _Declared:
-    config = StrawberryConfig(info_class=Info, scalar_map=SCALARS)
+    config = StrawberryConfig(info_class=StrawberryInfo, scalar_map=SCALARS)
     declared = _Declared(Query, Mutation, Subscription, config=config)
     for value in _inputs(declared.core):
         # Python's None for "not given" is not a default that clients should be told of.

@@ -39,7 +39,7 @@ class Run:
 
 
 class Asked:
-    """What a resolver is given as its `info`."""
+    """What a resolver is given as its `info`, and all that it may use of it: see Info in api/context.py."""
 
     __slots__ = ("_selected", "context")
 

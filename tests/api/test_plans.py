@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from api.limits import Limits
+from api.plan.plan import Asked
 from domain.store import WriteModelUnavailable
 from readside.errors import ReadModelUnavailable
 from tests.api.edge import ALICE, edge
 from tests.api.test_leaks import websocket
 from tests.api.tokens import bearer, signed, with_tokens
+
+if TYPE_CHECKING:
+    from api.context import Context, Info
 
 QUERY = f'{{ user(id: "{ALICE}") {{ name }} }}'
 TWO = (
@@ -165,3 +170,11 @@ async def test_a_query_over_a_websocket_goes_by_a_plan() -> None:
             assert (await client.heard())["payload"] == {"data": {"user": {"name": "Alice"}}}
             assert (await client.heard())["type"] == "complete"
         assert +made.executor.admission.ways == {"core": 1, "plan": 1}
+
+
+def test_a_resolver_that_uses_more_of_info_than_a_plan_gives_is_told_by_the_type_checker() -> None:
+    def resolver(info: Info) -> object:
+        return info.field_name  # type: ignore[attr-defined] # mypy tells if there is nothing to ignore
+
+    with pytest.raises(AttributeError):
+        resolver(Asked(cast("Context", None), frozenset()))

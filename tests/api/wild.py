@@ -28,7 +28,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from api import declare
 from api.access.scopes import Scope, guard
-from api.context import Info
+from api.context import Info, StrawberryInfo
 from api.cost import SLICED
 from api.errors import failure
 from api.scalars import SCALARS, EmailAddress, Money
@@ -229,7 +229,7 @@ class Mutation:
 
 def _schema() -> strawberry.Schema:
     shy = strawberry.scalar(name="Shy", serialize=_shy)
-    config = StrawberryConfig(info_class=Info, scalar_map={**SCALARS, Shy: shy})
+    config = StrawberryConfig(info_class=StrawberryInfo, scalar_map={**SCALARS, Shy: shy})
     made = strawberry.Schema(Query, Mutation, config=config)
     for type_ in made._schema.type_map.values():  # noqa: SLF001 (as api/schema.py does)
         for each in getattr(type_, "fields", {}).values():
