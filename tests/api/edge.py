@@ -62,7 +62,7 @@ class ScriptedStore:
 
 
 class MemoryReads:
-    """Answers what the fetches of users ask Redis, from dictionaries; or fails with `failure`."""
+    """Answers what the fetches of users and orders ask Redis, from dictionaries; or fails with `failure`."""
 
     patience = 0.01
     partitions = range(1)
@@ -71,6 +71,8 @@ class MemoryReads:
         self.hashes: dict[str, dict[str, str]] = {}
         self.recent: dict[str, list[str]] = defaultdict(list)
         self.ids: list[str] = []
+        self.orders: dict[str, list[str]] = defaultdict(list)
+        """Ids by the key of their user's; an order's sequence is its place there, from 1."""
         self.failure: Exception | None = None
         self.asked = 0
         self.listeners: set[Subscription] = set()
@@ -88,10 +90,23 @@ class MemoryReads:
             "email": f"{name.lower()}@example.com",
             "createdAt": at,
             "updatedAt": at,
+            "orderCount": str(len(self.orders[keys.of_user("orders", user_id)])),
         }
         self.ids = sorted({*self.ids, str(user_id)}, reverse=True)
         for listener in self.listeners:
             listener.notify()
+
+    def put_order(self, user_id: UUID, status: str, total: int) -> None:
+        """An order of a user who is there; the status is OPEN, COMPLETED or CANCELLED."""
+        keys = Keys(Partition(0), "g")
+        placed = self.orders[keys.of_user("orders", user_id)]
+        order = f"{str(user_id)[:-4]}{len(placed):04}"
+        placed.append(order)
+        facts = self.hashes.setdefault(keys.of_user("order-facts", user_id), {})
+        facts[f"{order}:placed"] = f"{total} {NOW.isoformat()}"
+        if status != "OPEN":
+            facts[f"{order}:closed"] = f"{status} {NOW.isoformat()}"
+        self.hashes[keys.user(user_id)]["orderCount"] = str(len(placed))
 
     def partition_of(self, _: UUID) -> int:
         return 0
@@ -125,19 +140,33 @@ class MemoryReads:
     async def ask_all(self, question: Question) -> list[Replies]:
         return [await self.ask(0, question)]
 
+    def _email_of(self, user: str) -> str:
+        return self.hashes[Keys(Partition(0), "g").user(user)]["email"]
+
     def _reply(self, verb: str, key: str, *arguments: str) -> Any:
         match verb:
             case "HMGET":
                 return [self.hashes.get(key, {}).get(field) for field in arguments]
             case "LRANGE":
                 return self.recent[key]
+            case "ZRANGE" if key.endswith(":emails"):
+                address = arguments[0].removeprefix("[")
+                return [
+                    f"{address}{user}" for user in self.ids if self._email_of(user) == address[:-1]
+                ]
             case "ZRANGE":
                 below = arguments[0].removeprefix("(").replace("+", "~")
                 return [user for user in self.ids if user < below][: int(arguments[-1])]
             case "ZSCORE":
                 return "0" if arguments[0] in self.ids else None
+            case "ZREVRANGEBYSCORE":
+                placed, newest = self.orders[key], arguments[0]
+                before = len(placed) if newest == "+inf" else int(newest.removeprefix("(")) - 1
+                numbered = list(enumerate(placed, 1))[: max(0, before)][::-1]
+                page = numbered[: int(arguments[-1])]
+                return [each for number, order in page for each in (order, str(number))]
             case "ZCARD":
-                return len(self.ids) if key.endswith(":users") else 0
+                return len(self.ids if key.endswith(":users") else self.orders[key])
             case _:
                 return [] if verb.startswith("Z") else None
 
