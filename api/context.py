@@ -26,7 +26,6 @@ from api.transport.trusted import Trusted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from api.plan.plan import Asked
     from domain.command import Answer, Command
     from domain.refusals import Refusal
     from readside.reader import Reads
@@ -63,8 +62,22 @@ class Context:
     caller: Caller = EVERYBODY
 
 
+class Asked:
+    """What a resolver is given by a plan, and all that it may use of its `info`."""
+
+    __slots__ = ("_selected", "context")
+
+    def __init__(self, context: Context, selected: frozenset[str]) -> None:
+        self.context = context
+        self._selected = selected
+
+    def selects(self, *names: str) -> bool:
+        """Whether the client selected one of these fields of what this resolver returns."""
+        return not self._selected.isdisjoint(names)
+
+
 class StrawberryInfo(strawberry.Info[Context, None]):
-    """What resolvers are given by graphql-core: Strawberry's Info, and a question that they ask of it."""
+    """What a resolver is given by graphql-core: Strawberry's Info, and a question that it asks of it."""
 
     def selects(self, *names: str) -> bool:
         """Whether the client selected one of these fields of what this resolver returns.

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
+from api.context import Asked
+
 if TYPE_CHECKING:
     from api.access.scopes import Scope
     from api.context import Context
@@ -36,20 +38,6 @@ class Run:
         self.outcomes: dict[Path, Any] = {}
         """What each resolver that was called has answered, or the exception it raised."""
         self.irregular = False
-
-
-class Asked:
-    """What a resolver is given as its `info`, and all that it may use of it: see Info in api/context.py."""
-
-    __slots__ = ("_selected", "context")
-
-    def __init__(self, context: Context, selected: frozenset[str]) -> None:
-        self.context = context
-        self._selected = selected
-
-    def selects(self, *names: str) -> bool:
-        """Whether the client selected one of these fields of what this resolver returns."""
-        return not self._selected.isdisjoint(names)
 
 
 Waiting = tuple["Call", Answer, Any, Path]

@@ -16,7 +16,8 @@ from graphql import (
 from strawberry.types.arguments import convert_argument
 from strawberry.types.base import StrawberryMaybe
 
-from api.plan.plan import Asked, Values
+from api.context import Asked
+from api.plan.plan import Values
 from api.plan.values import Places, Read, Unplannable, argument
 
 if TYPE_CHECKING:

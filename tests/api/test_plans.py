@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from api.context import Asked
 from api.limits import Limits
-from api.plan.plan import Asked
 from domain.store import WriteModelUnavailable
 from readside.errors import ReadModelUnavailable
 from tests.api.edge import ALICE, edge
