@@ -26,13 +26,15 @@ from api.watch.metrics import Metrics
 from api.watch.pipeline import Pipeline
 from api.watch.pulse import Pulse
 from api.watch.routes import Watch
-from api.workers import Bell, Fallen, end, forever
+from api.workers import Bell, Fallen, forever
 from domain.log import EventLog
 from domain.relay import Relay
 from domain.store import Store
 from readside.changes import Changes
+from readside.errors import ReadModelError
 from readside.keys import WAKE
 from readside.models import PROJECTIONS
+from readside.packing import pack
 from readside.projector import Projector
 from readside.reader import Reads
 from readside.share import SAY_EVERY, Share
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 
 POLL = 0.5
 """Seconds after which the relay looks for events by itself."""
+
+_RING = pack(("PUBLISH", WAKE, ""))
 
 BLOCK = 1.0
 """Seconds that a projector waits inside one read of its stream."""
@@ -85,7 +89,7 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
         if Role.API in roles:
             link = await stack.enter_async_context(drivers.link_for_reads(settings))
             watch.metrics.link = link
-            wake = bell.ring if Role.RELAY in roles else await _remote_bell(settings, stack, watch)
+            wake = bell.ring if Role.RELAY in roles else RemoteBell(link).ring
             context = _context(settings, pool, link, changes, wake, watch.metrics)
             app = create_app(context, await _access(settings, stack), watch)
             watch.metrics.ways = app.state.executor.admission.ways
@@ -93,16 +97,6 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
         if settings.health_port is not None:
             service.apps.append(health_app(watch, settings.limits))
         yield service
-
-
-async def _remote_bell(
-    settings: Settings, stack: AsyncExitStack, watch: Watch
-) -> Callable[[int], None]:
-    redis = await stack.enter_async_context(drivers.redis_for_wake_ups(settings))
-    watch.metrics.clients["wake-ups"] = redis
-    remote = RemoteBell(redis)
-    stack.push_async_callback(remote.close)
-    return remote.ring
 
 
 async def _watch(
@@ -278,23 +272,22 @@ async def _pass_on(changes: Changes, bell: Bell) -> None:
 class RemoteBell:
     """Wakes the relays of other processes, at most once per round trip. They look by themselves anyway."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._ringing: asyncio.Task[None] | None = None
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._ringing: asyncio.Future[list[Any]] | None = None
         self._again = False
 
     def ring(self, _partition: int) -> None:
-        self._again = True
-        if self._ringing is None or self._ringing.done():
-            self._ringing = asyncio.create_task(self._ring())
-
-    async def close(self) -> None:
-        """Ends what is under way, which would take up a connection behind the back of its closing pool."""
         if self._ringing is not None:
-            await end([self._ringing])
+            self._again = True
+            return
+        with suppress(ReadModelError):
+            self._ringing = self._link.ask([_RING])
+            self._ringing.add_done_callback(self._rung)
 
-    async def _ring(self) -> None:
-        while self._again:
+    def _rung(self, rung: asyncio.Future[list[Any]]) -> None:
+        rung.exception()  # whatever kept it from being heard
+        self._ringing = None
+        if self._again:
             self._again = False
-            with suppress(RedisError, OSError):
-                await self._redis.publish(WAKE, "")
+            self.ring(0)

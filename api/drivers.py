@@ -137,13 +137,6 @@ def _server(url: str) -> Server:
 
 
 @asynccontextmanager
-async def redis_for_wake_ups(settings: Settings) -> AsyncIterator[Redis]:
-    """To say that there is news. No retry: whoever is to hear it looks by himself too."""
-    async with _redis(settings, 1, settings.read_timeout, 0) as redis:
-        yield redis
-
-
-@asynccontextmanager
 async def redis_for_functions(settings: Settings) -> AsyncIterator[Redis]:
     """No retry: what a lost reply means is decided by whoever called."""
     async with _redis(settings, settings.partitions + 3, 5.0, 0) as redis:
