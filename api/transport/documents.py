@@ -62,11 +62,17 @@ class Prepared:
             raise refused("OPERATION_RESOLUTION_FAILURE", [GraphQLError(message)]) from None
 
     def cost(self, name: str | None, variables: Values) -> int:
-        """What the operation would cost with these coerced variables; api.cost says how much is what."""
+        """What the operation would cost with these coerced variables; api.cost says how much is what.
+
+        Raises GRAPHQL_VALIDATION_FAILED.
+        """
         values = {**variables, **dict(enumerate(self.literals))} if self.literals else variables
         if name is None and len(self.operations) == 1:
             name = next(iter(self.operations))
-        return self.costs.of(name, values)
+        try:
+            return self.costs.of(name, values)
+        except RecursionError:
+            raise refused("GRAPHQL_VALIDATION_FAILED", [_too_deep()]) from None
 
 
 class Documents:
@@ -179,7 +185,7 @@ class Documents:
                 or list(self._introspection.errors(document))
             )
         except RecursionError:  # fragments in one another are as deep as what they are spread in
-            return [GraphQLError("The document is nested too deeply.")]
+            return [_too_deep()]
 
     def _remember(self, text: str, known: Prepared | RequestError) -> None:
         if len(text) > self._limits.source_characters:
@@ -209,6 +215,10 @@ def _unchain(document: DocumentNode) -> None:
         following = token.next
         token.prev = token.next = None
         token = following
+
+
+def _too_deep() -> GraphQLError:
+    return GraphQLError("The document is nested too deeply.")
 
 
 def _too_long(limit: int) -> GraphQLError:
