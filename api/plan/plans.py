@@ -127,6 +127,7 @@ class Plans:
     def _compiled(
         self, operations: Operations, name: str | None, variables: Mapping[str, Any]
     ) -> Plan | None:
+        """None if it has none: some that can be read are too deep to be compiled."""
         try:
             execution = Executor.build(
                 self._schema,
@@ -137,11 +138,7 @@ class Plans:
             if isinstance(execution, list):
                 return None
             return compiled(execution, self._converter, operations.places)
-        except (
-            Unplannable,
-            GraphQLError,
-            RecursionError,
-        ):  # what can be read may be too deep for us
+        except (Unplannable, GraphQLError, RecursionError):
             return None
 
     def _remember(self, key: _Key, plan: Plan | None) -> None:
