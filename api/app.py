@@ -15,8 +15,8 @@ from api import graphiql, status
 from api.access.door import Access
 from api.access.headers import SecurityHeaders
 from api.access.origin import PREFLIGHT
+from api.operations.execution import Executor
 from api.schema import CONVERTER, SCHEMA, sdl
-from api.transport.execution import Executor
 from api.transport.http import GraphQLOverHTTP
 from api.transport.shortcut import Shortcut
 from api.transport.websocket import GraphQLOverWebSocket

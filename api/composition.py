@@ -18,9 +18,9 @@ from api.access.rate import Rate
 from api.access.tokens import Tokens, shared
 from api.app import create_app, health_app
 from api.context import Context
+from api.documents import trusted
 from api.follow import follower
 from api.roles import Role, fingerprint
-from api.transport import trusted
 from api.watch.commands import TimedStore
 from api.watch.metrics import Metrics
 from api.watch.pipeline import Pipeline

@@ -20,8 +20,8 @@ from graphql import (
 from graphql.execution import get_directive_values
 
 from api.access.scopes import EVERYBODY, Caller
+from api.documents.trusted import Trusted
 from api.limits import Limits
-from api.transport.trusted import Trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

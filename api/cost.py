@@ -1,6 +1,6 @@
 """What a field costs, declared beside it and printed in the schema, with the names of the IBM draft.
 
-Who reads a list or carries out a command says so here; transport/costs.py adds it up before execution.
+Who reads a list or carries out a command says so here; documents/costs.py adds it up before execution.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, TypeVar
 import uvicorn
 
 from api.composition import compose
+from api.connections.server import config
 from api.mendable import Mendable
 from api.roles import Role
-from api.transport.server import config
 from api.workers import Fallen, end
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.responses import PlainTextResponse
 
 from api.errors import Formatted, RequestError
-from api.transport.room import Seats
+from api.operations.room import Seats
 from api.transport.sse import send_stream
 from api.watch.problems import problems
 from api.watch.shared import Shared

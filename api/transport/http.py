@@ -14,13 +14,13 @@ from starlette.requests import Request as PageRequest
 
 from api.access.headers import ALWAYS
 from api.access.scopes import NOBODY, Caller
+from api.documents.kinds import MUTATIONS, QUERIES, SUBSCRIPTIONS
+from api.documents.request import Request, from_body, from_query_string, parameters
 from api.errors import Formatted, RequestError, bad_request, mask
+from api.operations.execution import Executor
+from api.operations.failures import tell
 from api.trace import Trace
-from api.transport.execution import Executor
-from api.transport.failures import tell
-from api.transport.kinds import MUTATIONS, QUERIES, SUBSCRIPTIONS
 from api.transport.media import HTML, JSON, RESPONSE, STREAM, is_json, negotiate
-from api.transport.request import Request, from_body, from_query_string, parameters
 from api.transport.sse import only, send_stream
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from api.access.door import Access
     from api.access.origin import Headers
+    from api.documents.kinds import Kinds
     from api.limits import Limits
-    from api.transport.kinds import Kinds
 
 Page = Callable[[PageRequest], "Response"]
 Profile = Literal["compatible", "strict"]

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from api.transport.request import Request
+from api.documents.request import Request
 
 OperationId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 

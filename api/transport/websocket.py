@@ -10,20 +10,20 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from api.access.scopes import NOBODY
+from api.documents.kinds import ANY
 from api.errors import Formatted, RequestError, mask
+from api.operations.execution import Executor
+from api.operations.failures import tell
+from api.operations.room import for_sockets
 from api.trace import Trace
-from api.transport.execution import Executor
-from api.transport.failures import tell
-from api.transport.kinds import ANY
 from api.transport.messages import Complete, Init, Message, Ping, Pong, Subscribe, decode
-from api.transport.room import for_sockets
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from api.access.door import Access
+    from api.documents.request import Request
     from api.limits import Limits
-    from api.transport.request import Request
 
 PROTOCOL = "graphql-transport-ws"
 

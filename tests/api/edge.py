@@ -22,12 +22,12 @@ from starlette.applications import Starlette
 
 from api.access.door import Access
 from api.app import create_app
+from api.connections.server import config
 from api.context import Context
+from api.documents.trusted import Trusted
 from api.limits import Limits
-from api.transport.execution import Executor
+from api.operations.execution import Executor
 from api.transport.http import Profile
-from api.transport.server import config
-from api.transport.trusted import Trusted
 from domain.command import Answer, Command
 from domain.events import UserId
 from domain.refusals import Refusal

@@ -8,8 +8,8 @@ import pytest
 from api import graphiql
 from api.access.door import Access
 from api.access.headers import ALWAYS
+from api.connections.server import config
 from api.settings import Settings
-from api.transport.server import config
 from tests.api.edge import edge, served_by
 
 PAGE = {"accept": "text/html,*/*;q=0.1"}

@@ -19,10 +19,10 @@ from graphql import (
 )
 
 from api.cost import list_size_of
+from api.documents.documents import Documents, Prepared
+from api.documents.prices import Prices
 from api.limits import Limits
 from api.schema import SCHEMA
-from api.transport.documents import Documents, Prepared
-from api.transport.prices import Prices
 from tests.api.edge import ALICE, edge
 
 CREATE = 'createUser(input: {name: "Alice", email: "alice@example.com"})'

@@ -9,7 +9,7 @@ import pytest
 
 from api.errors import RequestError
 from api.limits import Limits
-from api.transport.room import Room, Seats
+from api.operations.room import Room, Seats
 from tests.api.edge import ALICE, edge
 
 QUERY = f'{{ user(id: "{ALICE}") {{ name }} }}'

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 import pytest
 from graphql import Token
 
+from api.documents import documents
 from api.errors import RequestError
 from api.limits import Limits
 from api.schema import SCHEMA
-from api.transport import documents, validation
+from api.validity import validation
 from tests.api.edge import edge
 
 USER = "query($id: ID!) { user(id: $id) { name } }"

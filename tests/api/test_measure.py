@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from api.documents.documents import Documents
+from api.documents.kinds import MUTATIONS, QUERIES
+from api.documents.request import from_body
 from api.errors import RequestError
 from api.limits import Limits
 from api.schema import SCHEMA
-from api.transport.documents import Documents
-from api.transport.kinds import MUTATIONS, QUERIES
-from api.transport.request import from_body
 from domain import values
 from tests.api.edge import edge
 from tests.api.hostile import DOCUMENTS

@@ -7,11 +7,11 @@ from typing import Any, cast
 import pytest
 
 from api.context import Context
+from api.documents.kinds import ANY
+from api.documents.request import Request
 from api.errors import RequestError
 from api.limits import Limits
-from api.transport.execution import Executor
-from api.transport.kinds import ANY
-from api.transport.request import Request
+from api.operations.execution import Executor
 from tests.api import wild
 from tests.api.edge import ALICE, edge
 

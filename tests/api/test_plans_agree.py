@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from api.access.scopes import EVERYBODY, Caller, Scope
 from api.context import Context
+from api.documents.kinds import ANY
+from api.documents.request import Request
 from api.errors import RequestError
 from api.limits import Limits
+from api.operations.execution import Executor
 from api.plan.plans import Planned, Plans
-from api.transport.execution import Executor
-from api.transport.kinds import ANY
-from api.transport.request import Request
 from tests.api import wild
 from tests.api.dressed import Asked, mutations_of, queries_of
 

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from hypothesis_graphql import nodes
 
 from api.context import Context
+from api.documents.kinds import ANY
+from api.documents.request import Request
 from api.errors import RequestError
+from api.operations.execution import Executor
 from api.schema import CONVERTER, SCHEMA
 from api.shapes.page import cursor
-from api.transport.execution import Executor
-from api.transport.kinds import ANY
-from api.transport.request import Request
 from domain import refusals
 from domain.store import WriteModelUnavailable
 from readside.errors import ReadModelRebuilding, ReadModelUnavailable

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from api.documents.documents import Documents
+from api.documents.shape import taken_apart
 from api.errors import RequestError
 from api.limits import Limits
 from api.schema import SCHEMA
-from api.transport.documents import Documents
-from api.transport.shape import taken_apart
 from tests.api.edge import ALICE, edge
 
 USER = '{ user(id: "%s", minVersion: 1) { orders(first: %s) { totalCount } } }'

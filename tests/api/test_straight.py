@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.connections.server import config
+from api.connections.straight import Heads
 from api.limits import Limits
-from api.transport.server import config
-from api.transport.straight import Heads
 from tests.api.edge import ALICE, Edge, Server, edge, running
 
 if TYPE_CHECKING:
-    from api.transport.http_connection import HTTPConnection
+    from api.connections.http import HTTPConnection
 
 USER = "query($id: ID!) { user(id: $id) { name } }"
 CREATE = 'mutation { createUser(input: {name: "A", email: "a@b.example"}) { id } }'

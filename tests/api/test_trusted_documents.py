@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from api.documents import documents
+from api.documents.trusted import BadManifest, Mode, Trusted, load
 from api.limits import Limits
-from api.transport import documents, validation
-from api.transport.trusted import BadManifest, Mode, Trusted, load
+from api.validity import validation
 from tests.api.edge import Edge, edge
 
 KNOWN = "{ __typename }"

@@ -19,8 +19,8 @@ from hypothesis_graphql import from_schema, nodes
 
 from api.limits import Limits
 from api.schema import SCHEMA
-from api.transport.plain import Plain
-from api.transport.validation import Validation
+from api.validity.plain import Plain
+from api.validity.validation import Validation
 from tests.api.hostile import DOCUMENTS
 from tests.api.zoo import RIGHT, UNUSUAL, WRONG, ZOO
 

@@ -6,11 +6,11 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
+from api.documents.documents import Documents
+from api.documents.request import from_body
 from api.errors import RequestError
 from api.limits import Limits
 from api.schema import SCHEMA
-from api.transport.documents import Documents
-from api.transport.request import from_body
 from domain import values
 from tests.benchmarks.figures import Figure
 

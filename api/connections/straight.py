@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from uvicorn._types import ASGI3Application
 
-    from api.transport.http_connection import HTTPConnection
+    from api.connections.http import HTTPConnection
 
 END: Final = b"\r\n\r\n"
 """Of a head."""

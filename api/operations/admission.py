@@ -14,19 +14,19 @@ from graphql import Executor, GraphQLError, GraphQLSchema
 
 from api.access.scopes import EVERYBODY, Caller
 from api.access.tokens import expired, no_token
+from api.documents.documents import Documents, Prepared
 from api.errors import RequestError, bad_request, refused
+from api.operations.job import Execution, Job
+from api.operations.room import Room, Seats, for_mutations, for_queries, for_subscriptions
 from api.plan.plans import Plans
-from api.transport.documents import Documents, Prepared
-from api.transport.job import Execution, Job
-from api.transport.room import Room, Seats, for_mutations, for_queries, for_subscriptions
 
 if TYPE_CHECKING:
     from strawberry.schema.schema_converter import GraphQLCoreConverter
 
     from api.context import Context
+    from api.documents.kinds import Kind, Kinds
+    from api.documents.request import Request
     from api.plan.replay import Middleware
-    from api.transport.kinds import Kind, Kinds
-    from api.transport.request import Request
 
 _NOT_HERE: Final[dict[Kind, tuple[str, int]]] = {
     "mutation": ("A mutation must be sent with POST.", 405),

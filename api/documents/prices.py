@@ -1,4 +1,4 @@
-"""What each field of the schema costs, looked up once, for transport/costs.py to add up."""
+"""What each field of the schema costs, looked up once, for documents/costs.py to add up."""
 
 from __future__ import annotations
 

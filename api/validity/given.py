@@ -23,8 +23,8 @@ from graphql import (
 )
 from graphql.validation.rules.variables_in_allowed_position import allowed_variable_usage
 
-from api.transport.known import KnownArguments, Place, place_of
-from api.transport.sure import Unsure, different, found, sure
+from api.validity.known import KnownArguments, Place, place_of
+from api.validity.sure import Unsure, different, found, sure
 
 
 class Given:

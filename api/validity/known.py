@@ -1,4 +1,4 @@
-"""What may be selected and given in a schema, looked up once, for transport/plain.py to compare with."""
+"""What may be selected and given in a schema, looked up once, for validity/plain.py to compare with."""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from api.transport.http_connection import HTTPConnection
-from api.transport.straight import Heads
-from api.transport.ws_connection import WebSocketConnection
+from api.connections.http import HTTPConnection
+from api.connections.straight import Heads
+from api.connections.websocket import WebSocketConnection
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette

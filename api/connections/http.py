@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from api.access.headers import ALWAYS
-from api.transport.patience import Patience
-from api.transport.straight import Straight
+from api.connections.patience import Patience
+from api.connections.straight import Straight
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application, Scope

@@ -11,7 +11,7 @@ from graphql import (
     validate,
 )
 
-from api.transport.plain import Plain
+from api.validity.plain import Plain
 
 
 class Validation:

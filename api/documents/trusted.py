@@ -11,9 +11,9 @@ from typing import Literal
 import msgspec
 from graphql import GraphQLError
 
+from api.documents.request import Request
 from api.errors import RequestError, bad_request, refused
 from api.mendable import Mendable
-from api.transport.request import Request
 
 Mode = Literal["off", "allow", "require"]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 from api.access.expiry import until
 from api.access.scopes import EVERYBODY, Caller
 from api.errors import Formatted, RequestError
-from api.transport.admission import Admission
-from api.transport.failures import tell
+from api.operations.admission import Admission
+from api.operations.failures import tell
 
 if TYPE_CHECKING:
     from graphql import GraphQLSchema
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from api.access.rate import Rate
     from api.context import Context
-    from api.transport.job import Job
-    from api.transport.kinds import Kinds
-    from api.transport.request import Request
+    from api.documents.kinds import Kinds
+    from api.documents.request import Request
+    from api.operations.job import Job
 
 NOTHING: Final = "none"
 """The kind of an operation that nobody could tell it from its document."""

@@ -27,9 +27,9 @@ from graphql import (
     VariableNode,
 )
 
+from api.documents.prices import Price, Prices
+from api.documents.shape import Shape
 from api.plan.plan import Values
-from api.transport.prices import Price, Prices
-from api.transport.shape import Shape
 
 INTROSPECTION = 10
 """Of __schema or __type, whatever is selected of it: it reads no store."""

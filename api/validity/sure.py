@@ -1,4 +1,4 @@
-"""How transport/plain.py and its helpers stop at the first thing that graphql-core must look at."""
+"""How validity/plain.py and its helpers stop at the first thing that graphql-core must look at."""
 
 from __future__ import annotations
 

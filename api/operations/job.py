@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from api.context import Context
+    from api.documents.kinds import Kind
     from api.plan.plans import Planned
-    from api.transport.kinds import Kind
 
 Execution = Executor[None]
 """graphql-core's, of one operation."""

@@ -25,10 +25,10 @@ from graphql import (
     do_types_overlap,
 )
 
-from api.transport.given import Given
-from api.transport.known import Known, KnownField
-from api.transport.merging import Answered, Merging
-from api.transport.sure import Unsure, different, found, sure
+from api.validity.given import Given
+from api.validity.known import Known, KnownField
+from api.validity.merging import Answered, Merging
+from api.validity.sure import Unsure, different, found, sure
 
 _SETS = 100
 """Selection sets of a document: there are as many levels at most, and graphql-core refuses 200."""

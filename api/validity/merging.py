@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 from graphql import ArgumentNode, FieldNode, print_ast
 
-from api.transport.known import KnownField
-from api.transport.sure import sure
+from api.validity.known import KnownField
+from api.validity.sure import sure
 
 Answered: TypeAlias = dict[str, list[tuple[KnownField, FieldNode]]]
 """The fields of a selection set and its fragments, by the names under which they are answered."""

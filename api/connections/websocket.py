@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from wsproto.connection import ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
-from api.transport.frames import Frames
-from api.transport.patience import Patience
+from api.connections.frames import Frames
+from api.connections.patience import Patience
 
 if TYPE_CHECKING:
     from api.limits import Limits

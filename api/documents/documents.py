@@ -17,17 +17,17 @@ from graphql import (
     parse,
 )
 
+from api.documents.costs import Costs
+from api.documents.introspection import Introspection
+from api.documents.kinds import Kind
+from api.documents.measure import too_large
+from api.documents.prices import Prices
+from api.documents.shape import Literals, Shape, shape_of, taken_apart
+from api.documents.trusted import BadManifest
 from api.errors import RequestError, refused
 from api.plan.plan import Values
 from api.plan.plans import Operations
-from api.transport.costs import Costs
-from api.transport.introspection import Introspection
-from api.transport.kinds import Kind
-from api.transport.measure import too_large
-from api.transport.prices import Prices
-from api.transport.shape import Literals, Shape, shape_of, taken_apart
-from api.transport.trusted import BadManifest
-from api.transport.validation import Validation
+from api.validity.validation import Validation
 
 if TYPE_CHECKING:
     from api.limits import Limits
