@@ -74,9 +74,8 @@ class Call:
         waiting: list[Waiting] = []
         try:
             into[self.key] = self.complete(outcome, run, path, waiting)
-        except (
-            Exception
-        ):  # no value of its type, or null where that may not be: graphql-core will say it
+        except Exception:
+            # No value of its type, or null where that may not be: graphql-core will say it.
             run.irregular = True
             return
         if waiting:
