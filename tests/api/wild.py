@@ -227,10 +227,17 @@ class Mutation:
         return cast("str | None", _now(self, info, "say", words=words))
 
 
+class _Schema(strawberry.Schema):
+    """Leaves the types of introspection alone, which all schemas of a process share: see api/schema.py."""
+
+    def _extend_introspection(self) -> None:
+        pass
+
+
 def _schema() -> strawberry.Schema:
     shy = strawberry.scalar(name="Shy", serialize=_shy)
     config = StrawberryConfig(info_class=StrawberryInfo, scalar_map={**SCALARS, Shy: shy})
-    made = strawberry.Schema(Query, Mutation, config=config)
+    made = _Schema(Query, Mutation, config=config)
     for type_ in made._schema.type_map.values():  # noqa: SLF001 (as api/schema.py does)
         for each in getattr(type_, "fields", {}).values():
             if hasattr(each, "resolve"):
