@@ -86,9 +86,8 @@ class HTTPConnection(HttpToolsProtocol):
             self.loop.call_later(_LAST, self._shut)
 
     def _shut(self) -> None:
-        if (
-            self._straight.running is None
-        ):  # which closes the connection by itself, once it is answered
+        """A straight request closes the connection by itself, once it is answered."""
+        if self._straight.running is None:
             super().shutdown()
 
     def on_headers_complete(self) -> None:
@@ -112,7 +111,7 @@ class HTTPConnection(HttpToolsProtocol):
         if self._straight.takes(data):
             self._stop_timer()
             return
-        begins = self._straight.may_learn(data)
+        begins = self._straight.begins(data)
         super().data_received(data)
         if begins:
             self._straight.learn(data)

@@ -9,10 +9,11 @@ uvicorn.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from api.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from api.connections.http import HTTPConnection
 
 END: Final = b"\r\n\r\n"
-"""Of a head."""
+"""Stands behind a head."""
 
 _BEGINNING: Final = b"POST /graphql HTTP/1.1\r\n"
 
@@ -30,7 +31,7 @@ _MOST: Final = 1_000
 """Heads that are remembered in one process."""
 
 _LONGEST: Final = 4_096
-"""Bytes of a head that is remembered: with a token and cookies there may be much in it."""
+"""Bytes of a head that is remembered and of what stands behind it: a token and cookies may be much."""
 
 _NOT_PLAIN: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 _FORWARDED: Final = b"x-forwarded-"
@@ -54,21 +55,16 @@ class Heads:
     def __init__(self) -> None:
         self.taken = 0
         """Requests that went straight."""
-        self._known: OrderedDict[bytes, Head] = OrderedDict()
+        self._known: Recent[bytes, Head] = Recent(_MOST)
 
     def find(self, head: bytes) -> Head | None:
-        known = self._known.get(head)
-        if known is not None:
-            self._known.move_to_end(head)
-        return known
+        return self._known.get(head)
 
     def keep(self, head: bytes, body: int, scope: Any) -> None:
         """Remembers a head that was just read, and had a body of this length behind it, if it is plain."""
-        if len(head) <= _LONGEST and _is_plain(scope, body):
+        if len(head) + len(END) <= _LONGEST and _is_plain(scope, body):
             forwarded = any(name.startswith(_FORWARDED) for name, _ in scope["headers"])
-            self._known[head] = Head(body, dict(scope), forwarded)
-            if len(self._known) > _MOST:
-                self._known.popitem(last=False)
+            self._known.keep(head, Head(body, dict(scope), forwarded))
 
 
 def _is_plain(scope: Any, body: int) -> bool:
@@ -100,23 +96,26 @@ class Straight:
             self._later += data
             self._connection.flow.pause_reading()
             return True
-        end = data.find(END) + len(END)
-        known = self._heads.find(data[:end]) if end >= len(END) and self._is_between() else None
-        if known is None or len(data) - end != known.body:
+        if not self.begins(data):
             return False
-        self._begin(known, data[end:])
+        head, end, body = data.partition(END)
+        known = self._heads.find(head)
+        if known is None or not end or len(body) != known.body:
+            return False
+        self._begin(known, body)
         return True
 
     def learn(self, data: bytes) -> None:
         """Remembers the head of a request that uvicorn has just read, if nothing else was in these bytes."""
-        cycle, end = self._connection.cycle, data.find(END) + len(END)
+        cycle = self._connection.cycle
         if cycle is None or cycle.more_body or cycle.scope is not self._connection.scope:
             return
-        if end >= len(END):
-            self._heads.keep(data[:end], len(data) - end, cycle.scope)
+        head, end, body = data.partition(END)
+        if end:
+            self._heads.keep(head, len(body), cycle.scope)
 
-    def may_learn(self, data: bytes) -> bool:
-        """Whether a request begins with these bytes, and not before them."""
+    def begins(self, data: bytes) -> bool:
+        """Whether a request to GraphQL begins with these bytes, and not before them."""
         return data.startswith(_BEGINNING) and self._is_between()
 
     def _is_between(self) -> bool:

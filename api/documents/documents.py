@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -22,11 +21,12 @@ from api.documents.introspection import Introspection
 from api.documents.kinds import Kind
 from api.documents.measure import too_large
 from api.documents.prices import Prices
-from api.documents.shape import Literals, Shape, shape_of, taken_apart
+from api.documents.shape import Apart, Literals, Shape, shape_of, taken_apart
 from api.documents.trusted import BadManifest
 from api.errors import RequestError, refused
 from api.plan.plan import Values
 from api.plan.plans import Operations
+from api.recent import Recent
 from api.validity.validation import Validation
 
 if TYPE_CHECKING:
@@ -94,10 +94,11 @@ class Documents:
             schema, introspection=introspection, errors=limits.validation_errors
         )
         self._kept: dict[str, Prepared] = {}
-        self._known: OrderedDict[str, Prepared | RequestError] = OrderedDict()
+        self._known: Recent[str, Prepared | RequestError] = Recent(
+            limits.cached_documents, limits.cached_characters
+        )
         self._shapes: dict[str, str] = {}
         """The text that is known of each shape."""
-        self._characters = 0
 
     def keep(self, trusted: Mapping[str, str]) -> None:
         """Prepares these texts, by their hashes, once and for good. Raises BadManifest."""
@@ -113,36 +114,33 @@ class Documents:
         if known is None and text in self._kept:
             self.hits += 1
             return self._kept[text]
-        if known is None and (alike := self._alike(text)) is not None:
+        if known is not None:
             self.hits += 1
-            return alike
-        if known is None:
-            self.misses += 1
-            known = self._read(text)
-            self._remember(text, known)
         else:
-            self.hits += 1
-            self._known.move_to_end(text)
+            apart = taken_apart(text) if len(text) <= self._limits.source_characters else None
+            if apart is not None and (alike := self._alike(text, apart)) is not None:
+                self.hits += 1
+                return alike
+            self.misses += 1
+            known = self._read(text, apart)
+            self._remember(text, known)
         if isinstance(known, RequestError):
             # A new one, because a raised exception gathers its callers.
             raise RequestError(known.errors, status=known.status)
         return known
 
-    def _alike(self, text: str) -> Prepared | None:
+    def _alike(self, text: str, apart: Apart) -> Prepared | None:
         """A text that was not seen before, if one was that differs in literals alone."""
-        if len(text) > self._limits.source_characters or (apart := taken_apart(text)) is None:
-            return None
         key, literals = apart
-        known = self._known.get(first := self._shapes.get(key, ""))
+        known = self._known.get(self._shapes.get(key, ""))
         if not isinstance(known, Prepared) or known.shape is None:
             return None
         fitted = known.shape.fitted(literals)
         if fitted is None:
             return None
-        self._known.move_to_end(first)
         return replace(known, literals=fitted, read=lambda: self._parse(text))
 
-    def _read(self, text: str) -> Prepared | RequestError:
+    def _read(self, text: str, apart: Apart | None = None) -> Prepared | RequestError:
         if len(text) > self._limits.source_characters:
             return refused("GRAPHQL_PARSE_FAILED", [_too_long(self._limits.source_characters)])
         try:
@@ -154,7 +152,7 @@ class Documents:
         operations = [
             node for node in document.definitions if isinstance(node, OperationDefinitionNode)
         ]
-        shape, literals = shape_of(self._schema, document, text) or (None, ())
+        shape, literals = shape_of(self._schema, document, text, apart) or (None, ())
         return Prepared(
             read=lambda: document,
             operations={
@@ -190,22 +188,16 @@ class Documents:
     def _remember(self, text: str, known: Prepared | RequestError) -> None:
         if len(text) > self._limits.source_characters:
             return  # refused by its length alone, which costs nothing to find out again
-        self._known[text] = known
-        self._characters += len(text)
         if isinstance(known, Prepared) and known.shape is not None:
             self._shapes[known.shape.key] = text
-        while (
-            len(self._known) > self._limits.cached_documents
-            or self._characters > self._limits.cached_characters
-        ):
-            self._forget_the_oldest()
+        for forgotten in self._known.keep(text, known, len(text)):
+            self._forget_shape(forgotten)
 
-    def _forget_the_oldest(self) -> None:
-        text, known = self._known.popitem(last=False)
-        self._characters -= len(text)
-        shape = known.shape if isinstance(known, Prepared) else None
-        if shape is not None and self._shapes.get(shape.key) == text:
-            del self._shapes[shape.key]
+    def _forget_shape(self, forgotten: Prepared | RequestError) -> None:
+        """Unless a text that is still known has it too."""
+        shape = forgotten.shape if isinstance(forgotten, Prepared) else None
+        if shape is not None and self._shapes.get(shape.key, "") not in self._known:
+            self._shapes.pop(shape.key, None)
 
 
 def _unchain(document: DocumentNode) -> None:

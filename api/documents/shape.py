@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from graphql import (
+    GRAPHQL_MAX_INT,
+    GRAPHQL_MIN_INT,
     ArgumentNode,
     DocumentNode,
     FieldNode,
@@ -37,6 +39,9 @@ from graphql import (
 
 Literals = Sequence[Any]
 """In the order of the text: strings without their quotes, and whole numbers."""
+
+Apart = tuple[str, Literals]
+"""The key of a shape, and what stands in its places."""
 
 _LITERAL: Final = re.compile(
     r'("(?!"")[^"\\\x00-\x1f\ud800-\udfff]*"|(?<![\w.$-])(?:0|-?[1-9][0-9]{0,9})(?![\w.]))',
@@ -70,7 +75,7 @@ class Shape:
         return None if Undefined in fitted else fitted
 
 
-def taken_apart(text: str) -> tuple[str, Literals] | None:
+def taken_apart(text: str) -> Apart | None:
     """The key of the shape, and the literals; None if there are none, or it is not clear which they are."""
     if any(mark in text for mark in _UNCLEAR):
         return None
@@ -87,10 +92,12 @@ def taken_apart(text: str) -> tuple[str, Literals] | None:
 
 
 def shape_of(
-    schema: GraphQLSchema, document: DocumentNode, text: str
+    schema: GraphQLSchema, document: DocumentNode, text: str, apart: Apart | None
 ) -> tuple[Shape, Literals] | None:
-    """The shape of a valid document, and its literals; None if those may not simply be others."""
-    apart = taken_apart(text)
+    """The shape of a valid document, and its literals; None if those may not simply be others.
+
+    `apart` is the text taken apart.
+    """
     if apart is None or len(document.definitions) != 1:
         return None
     [operation] = document.definitions
@@ -158,5 +165,5 @@ def _fitted(type_: GraphQLScalarType, literal: Any) -> Any:
     if type_ is GraphQLID:
         return str(literal)
     if type_ is GraphQLInt:
-        return literal if -0x80000000 <= literal <= 0x7FFFFFFF else Undefined
+        return literal if GRAPHQL_MIN_INT <= literal <= GRAPHQL_MAX_INT else Undefined
     return coerce_input_literal(StringValueNode(value=literal, block=False), type_)

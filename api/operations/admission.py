@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from graphql import Executor, GraphQLError, GraphQLSchema
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from api.context import Context
     from api.documents.kinds import Kind, Kinds
     from api.documents.request import Request
+    from api.plan.plan import Values
+    from api.plan.plans import Planned
     from api.plan.replay import Middleware
 
 _NOT_HERE: Final[dict[Kind, tuple[str, int]]] = {
@@ -75,20 +77,22 @@ class Admission:
 
     def _job(self, request: Request, prepared: Prepared, kind: Kind, caller: Caller) -> Job:
         context = self._context if caller is EVERYBODY else replace(self._context, caller=caller)
-        build = partial(self._execution, request, prepared, context)
-        job = Job(kind, context, build, self.ways)
+        execute = partial(self._execution, request, prepared, context)
         name, given = request.operation_name, request.variables or {}
+        going: Planned | Execution
         planned = self._plans.find(prepared.plannable, name, given, prepared.literals)
-        values: Any
+        values: Values
         if planned is not None and planned.plan.scopes <= caller.scopes:
-            job.by_plan(planned)
-            values = planned.values
+            going, values = planned, planned.values
         else:
-            values = job.by_core().variable_values.coerced
-        job.cost = prepared.cost(name, values)
-        if job.cost > self._limits.cost_budget:
-            raise _too_dear(job.cost, self._limits.cost_budget)
-        return job
+            going = execute()
+            values = going.variable_values.coerced
+        cost = prepared.cost(name, values)
+        if cost > self._limits.cost_budget:
+            raise _too_dear(cost, self._limits.cost_budget)
+        return Job(
+            kind=kind, cost=cost, context=context, going=going, execute=execute, ways=self.ways
+        )
 
     def _execution(
         self, request: Request, prepared: Prepared, context: Context, *middleware: Middleware

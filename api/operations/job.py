@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from graphql import (
@@ -17,74 +18,60 @@ from graphql import (
 
 from api.errors import Formatted, RequestError, describe
 from api.plan.plan import Run
-from api.plan.replay import replaying
+from api.plan.plans import Planned
+from api.plan.replay import Middleware, replaying
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from api.context import Context
     from api.documents.kinds import Kind
-    from api.plan.plans import Planned
 
 Execution = Executor[None]
 """graphql-core's, of one operation."""
 
 
+@dataclass(kw_only=True, slots=True)
 class Job:
-    """Goes by a plan, or `build` gives what graphql-core executes, with the middleware that it is given."""
+    """Goes by a plan, or is executed by graphql-core."""
 
-    __slots__ = ("_build", "_context", "_execution", "_planned", "_ways", "cost", "kind")
-
-    def __init__(
-        self,
-        kind: Kind,
-        context: Context,
-        build: Callable[..., Execution],
-        ways: Counter[str],
-    ) -> None:
-        """`ways` counts how the answer comes about."""
-        self.kind = kind
-        self.cost = 0
-        self._context = context
-        self._build = build
-        self._ways = ways
-        self._planned: Planned | None = None
-        self._execution: Execution | None = None
-
-    def by_plan(self, planned: Planned) -> None:
-        self._planned = planned
-
-    def by_core(self) -> Execution:
-        """Raises BAD_USER_INPUT."""
-        self._execution = self._build()
-        return self._execution
+    kind: Kind
+    cost: int
+    context: Context
+    going: Planned | Execution
+    execute: Callable[[Middleware], Execution]
+    """Gives what graphql-core executes with this middleware."""
+    ways: Counter[str]
+    """How often an answer came about in each way."""
 
     async def response(self) -> Formatted:
         """That of a query or a mutation."""
-        if self._planned is not None:
-            run = Run(self._context, self._planned.values)
-            data = await self._planned.plan.answer(run)
-            if data is not None:
-                self._ways["plan"] += 1
-                return {"data": data}
-            self._ways["replay"] += 1
-            self._execution = self._build(replaying(run.outcomes))
-        else:
-            self._ways["core"] += 1
-        assert self._execution is not None
-        result: Any = self._execution.execute_operation()
-        return _response(await result if self._execution.is_awaitable(result) else result)
+        if not isinstance(self.going, Planned):
+            self.ways["core"] += 1
+            return await _executed(self.going)
+        run = Run(self.context, self.going.values)
+        data = await self.going.plan.answer(run)
+        if data is not None:
+            self.ways["plan"] += 1
+            return {"data": data}
+        self.ways["replay"] += 1
+        return await _executed(self.execute(replaying(run.outcomes)))
 
     async def events(self) -> AsyncGenerator[Formatted, None]:
         """Those of a subscription. Raises RequestError."""
-        assert self._execution is not None
-        source = await _source(self._execution)
-        async with aclosing(map_source_to_response_event(self._execution, source)) as results:
+        assert not isinstance(self.going, Planned)  # no subscription has a plan
+        source = await _source(self.going)
+        async with aclosing(map_source_to_response_event(self.going, source)) as results:
             try:
                 async for result in results:
                     yield _response(result)
             except Exception as error:
                 raise RequestError([describe(located_error(error))]) from error
+
+
+async def _executed(execution: Execution) -> Formatted:
+    result: Any = execution.execute_operation()
+    return _response(await result if execution.is_awaitable(result) else result)
 
 
 async def _source(execution: Execution) -> AsyncIterable[object]:

@@ -8,6 +8,8 @@ from inspect import isawaitable
 from typing import Any, Final
 
 from graphql import (
+    GRAPHQL_MAX_INT,
+    GRAPHQL_MIN_INT,
     GraphQLBoolean,
     GraphQLEnumType,
     GraphQLID,
@@ -25,7 +27,7 @@ _FITS: Final[dict[object, str]] = {
     GraphQLString: "type({}) is str",
     GraphQLID: "type({}) is str",
     GraphQLBoolean: "type({}) is bool",
-    GraphQLInt: "type({}) is int and -0x80000000 <= {} <= 0x7fffffff",
+    GraphQLInt: f"type({{}}) is int and {GRAPHQL_MIN_INT} <= {{}} <= {GRAPHQL_MAX_INT}",
 }
 
 _PLAIN: Final = frozenset({str, int, float, bool, datetime})

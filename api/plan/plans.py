@@ -5,7 +5,6 @@ An operation that is asked for once is not worth a plan, which costs about as mu
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +23,7 @@ from graphql import (
 from api.plan.compile import compiled
 from api.plan.plan import Irregular, Plan, Values
 from api.plan.values import Places, Unplannable, Variables
+from api.recent import Recent
 
 if TYPE_CHECKING:
     from graphql import GraphQLSchema
@@ -79,9 +79,7 @@ class Plans:
     ) -> None:
         self._schema = schema
         self._converter = converter
-        self._limits = limits
-        self._known: OrderedDict[_Key, Plan | None] = OrderedDict()
-        self._characters = 0
+        self._known: Recent[_Key, tuple[Plan | None]] = Recent(limits.plans, limits.plan_characters)
 
     def find(
         self,
@@ -105,23 +103,23 @@ class Plans:
 
     def _operation(self, operations: Operations, name: str | None) -> Operation | None:
         known = operations.asked.get(name)
-        if known is None and name in operations.asked:
-            known = Operation(self._schema, operations.document, name)
-        operations.asked[name] = known
+        if known is None:
+            if name in operations.asked:
+                known = Operation(self._schema, operations.document, name)
+            operations.asked[name] = known
         return known
 
     def _plan(
         self, operations: Operations, name: str | None, variables: Mapping[str, Any], key: _Key
     ) -> Plan | None:
-        if key in self._known:
-            self._known.move_to_end(key)
-            return self._known[key]
+        if (known := self._known.get(key)) is not None:
+            return known[0]
         operation, variant = key
         if variant not in operation.variants and len(operation.variants) >= _VARIANTS:
             return None
         operation.variants.add(variant)
         plan = self._compiled(operations, name, variables)
-        self._remember(key, plan)
+        self._known.keep(key, (plan,), 0 if plan is None else len(plan.source))
         return plan
 
     def _compiled(
@@ -141,15 +139,6 @@ class Plans:
         except (Unplannable, GraphQLError, RecursionError):
             return None
 
-    def _remember(self, key: _Key, plan: Plan | None) -> None:
-        self._known[key] = plan
-        self._characters += _size(plan)
-        while (
-            len(self._known) > self._limits.plans or self._characters > self._limits.plan_characters
-        ):
-            _, oldest = self._known.popitem(last=False)
-            self._characters -= _size(oldest)
-
 
 class _Switches(Visitor):
     """The variables in the directives of a document."""
@@ -162,7 +151,3 @@ class _Switches(Visitor):
         for argument in node.arguments or ():
             if isinstance(argument.value, VariableNode):
                 self.names[argument.value.name.value] = None
-
-
-def _size(plan: Plan | None) -> int:
-    return 0 if plan is None else len(plan.source)

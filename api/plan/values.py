@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from graphql import (
+    GRAPHQL_MAX_INT,
+    GRAPHQL_MIN_INT,
     GraphQLArgument,
     GraphQLBoolean,
     GraphQLID,
@@ -45,9 +47,6 @@ Places = Mapping[int, int]
 """Of the literals that vary: where each begins in the document -> its place among Values."""
 
 Coerce = Callable[[Any], Any]
-
-_LARGEST: Final = 2**31 - 1
-"""GraphQL's integers have 32 bits."""
 
 
 class Unplannable(Exception):
@@ -187,27 +186,24 @@ def _by_core(type_: GraphQLInputType) -> Coerce:
     return coerce
 
 
-def _text(value: Any) -> Any:
-    if type(value) is str:
-        return value
-    raise Irregular
+def _exactly(kind: type) -> Coerce:
+    def coerce(value: Any) -> Any:
+        if type(value) is kind:
+            return value
+        raise Irregular
+
+    return coerce
 
 
 def _whole(value: Any) -> Any:
-    if type(value) is int and -_LARGEST <= value <= _LARGEST:
-        return value
-    raise Irregular
-
-
-def _truth(value: Any) -> Any:
-    if type(value) is bool:
+    if type(value) is int and GRAPHQL_MIN_INT <= value <= GRAPHQL_MAX_INT:
         return value
     raise Irregular
 
 
 _SIMPLE: Final[dict[object, Coerce]] = {
-    GraphQLString: _text,
-    GraphQLID: _text,
+    GraphQLString: _exactly(str),
+    GraphQLID: _exactly(str),
     GraphQLInt: _whole,
-    GraphQLBoolean: _truth,
+    GraphQLBoolean: _exactly(bool),
 }
