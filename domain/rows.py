@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
+from itertools import count
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -29,48 +31,90 @@ LOAD = """
     left join users a on a.id = c.user_id
 """
 
-# Everything a command writes, in one statement, so in one round trip and one transaction. `written` comes
-# back empty, and so does everything else, when the user is no longer in the version we decided on ($2).
-# An INSERT ... ON CONFLICT would be shorter, but where many write one user it may report the user's own
+_USER = [
+    "id",
+    "version",
+    "name",
+    "email",
+    "email_key",
+    "created_at",
+    "updated_at",
+    "erased_at",
+    "secret",
+]
+"""The columns of a user, in the order of the first parameters of a write."""
+
+_GIVEN = [f"${number}" for number in range(1, len(_USER) + 1)]
+
+_CREATED = f"insert into users ({', '.join(_USER)}) values ({', '.join(_GIVEN)})"
+
+# An INSERT ... ON CONFLICT would do for both, but where many write one user it may report the user's own
 # address as taken.
-WRITE = """
-    with created as (
-        insert into users (id, version, name, email, email_key, created_at, updated_at, erased_at, secret)
-        select $1::uuid, $3::integer, $4::text, $5::text, $6::text, $7::timestamptz, $8::timestamptz,
-               $9::timestamptz, $25::uuid
-        where $2::integer = 0
-        returning id
-    ), changed as (
-        update users
-        set version = $3, name = $4, email = $5, email_key = $6, updated_at = $8, erased_at = $9,
-            secret = $25
-        where id = $1 and version = $2
-        returning id
-    ), written as (
-        select id from created union all select id from changed
-    ), ordered as (
-        insert into orders (id, user_id, status, total, placed_at, closed_at)
-        select o.id, w.id, o.status, o.total, o.placed_at, o.closed_at
-        from written w, unnest($10::uuid[], $11::text[], $12::bigint[], $13::timestamptz[],
-                               $14::timestamptz[]) as o (id, status, total, placed_at, closed_at)
-        on conflict (id) do update set (status, closed_at) = (excluded.status, excluded.closed_at)
-    ), remembered as (
-        insert into commands (key, fingerprint, id, user_id, version, answered_at)
-        select $15::bytea, $16::bytea, $17::uuid, w.id, $3, $8 from written w where $15::bytea is not null
-    ), blanked as (
-        update events e
-        set data = e.data || (select coalesce(jsonb_object_agg(field, ''), '{}')
-                              from jsonb_object_keys(e.data) as field where field = any($18::text[]))
-        from written w where $9::timestamptz is not null and e.user_id = w.id
-    ), logged as (
-        insert into events (partition, user_id, version, type, schema, data, metadata, occurred_at)
-        select $19::smallint, w.id, e.version, e.type, e.schema, e.data::jsonb, $20::text::jsonb, $8
-        from written w, unnest($21::int[], $22::text[], $23::smallint[], $24::text[])
-             as e (version, type, schema, data)
-        order by e.version
-    )
-    select id from written
+_CHANGED = f"""
+    update users set ({", ".join(_USER[1:])}) = ({", ".join(_GIVEN[1:])})
+    where id = $1 and version = ${len(_USER) + 1}
 """
+
+_ORDER = ("uuid", "text", "bigint", "timestamptz", "timestamptz")
+
+_ORDERED = """, ordered as (
+    insert into orders (id, user_id, status, total, placed_at, closed_at)
+    select o.id, w.id, o.status, o.total, o.placed_at, o.closed_at
+    from written w, (values {}) as o (id, status, total, placed_at, closed_at)
+    on conflict (id) do update set (status, closed_at) = (excluded.status, excluded.closed_at)
+)"""
+
+_ANSWER = ("bytea", "bytea", "uuid")
+
+_REMEMBERED = """, remembered as (
+    insert into commands (key, fingerprint, id, user_id, version, answered_at)
+    select c.key, c.fingerprint, c.id, w.id, w.version, w.updated_at
+    from written w, (values {}) as c (key, fingerprint, id)
+)"""
+
+_BLANKED = f""", blanked as (
+    update events e
+    set data = e.data || (select coalesce(jsonb_object_agg(field, ''), '{{}}')
+                          from jsonb_object_keys(e.data) as field where field in {PERSONAL})
+    from written w where e.user_id = w.id
+)"""
+
+_EVENT = ("smallint", "integer", "text", "smallint", "jsonb", "jsonb")
+
+_LOGGED = """
+    insert into events (partition, user_id, version, type, schema, data, metadata, occurred_at)
+    select e.partition, w.id, e.version, e.type, e.schema, e.data, e.metadata, w.updated_at
+    from written w, (values {}) as e (partition, version, type, schema, data, metadata)
+    order by e.version
+    returning version
+"""
+
+
+@cache
+def write(creates: bool, orders: int, keyed: bool, erases: bool, events: int) -> str:
+    """All that a command writes, in one statement, so in one round trip and one transaction.
+
+    It has the parts that this command needs, and parameters in the order of `to_write`. Nothing is written,
+    and no row comes back, when the user is no longer in the version that was decided on.
+    """
+    numbers = count(len(_USER) + 1 if creates else len(_USER) + 2)
+
+    def given(rows: int, row: Sequence[str]) -> str:
+        return ", ".join(
+            "(" + ", ".join(f"${next(numbers)}::{type_}" for type_ in row) + ")"
+            for _ in range(rows)
+        )
+
+    return "".join(
+        (
+            f"with written as ({_CREATED if creates else _CHANGED} returning id, version, updated_at)",
+            _ORDERED.format(given(orders, _ORDER)) if orders else "",
+            _REMEMBERED.format(given(1, _ANSWER)) if keyed else "",
+            _BLANKED if erases else "",
+            _LOGGED.format(given(events, _EVENT)),
+        )
+    )
+
 
 REMEMBER = """
     insert into commands (key, fingerprint, id, user_id, version, answered_at)
@@ -131,37 +175,35 @@ def to_write(
     metadata: Mapping[str, str],
     partitions: int,
     now: datetime,
-) -> tuple[object, ...]:
-    """The arguments of a WRITE: the user's rows as they shall be, and the events that made them so."""
-    orders = [order for order in after.orders.values() if before.orders.get(order.id) != order]
-    encoded = [encode(event) for event in events]
-    return (
+) -> tuple[str, list[object]]:
+    """A `write` and its arguments: the user's rows as they shall be, and the events that made them so."""
+    creates, erases = not before.version, after.erased_at is not None
+    arguments: list[object] = [
         after.id,
-        before.version,
         after.version,
         after.name,
         after.email,
-        None if after.erased_at else email_key(after.email),
+        None if erases else email_key(after.email),
         after.created_at,
         now,
         after.erased_at,
-        [order.id for order in orders],
-        [order.status for order in orders],
-        [order.total for order in orders],
-        [order.placed_at for order in orders],
-        [order.closed_at for order in orders],
-        key_digest(command.idempotency_key),
-        command.fingerprint(before.secret) if command.idempotency_key else None,
-        command.subject,
-        PERSONAL,
+        after.secret,
+    ]
+    if not creates:
+        arguments.append(before.version)
+    orders = [order for order in after.orders.values() if before.orders.get(order.id) != order]
+    for order in orders:
+        arguments += (order.id, order.status, order.total, order.placed_at, order.closed_at)
+    key = key_digest(command.idempotency_key)
+    if key is not None:
+        arguments += (key, command.fingerprint(before.secret), command.subject)
+    partition, circumstances = (
         partition_of(after.id, partitions),
         msgspec.json.encode(metadata).decode(),
-        [before.version + number for number in range(1, len(events) + 1)],
-        [tag for tag, _, _ in encoded],
-        [schema for _, schema, _ in encoded],
-        [data for _, _, data in encoded],
-        after.secret,
     )
+    for version, event in enumerate(events, before.version + 1):
+        arguments += (partition, version, *encode(event), circumstances)
+    return write(creates, len(orders), key is not None, erases, len(events)), arguments
 
 
 def to_remember(command: Command, user: User, answer: Answer, now: datetime) -> tuple[object, ...]:

@@ -142,7 +142,7 @@ class Store:
         answer = Answer(id=command.subject, user_id=user.id, version=after.version)
         if not events:
             return await self._remember(command, user, answer, now)
-        arguments = rows.to_write(
+        statement, arguments = rows.to_write(
             command,
             user,
             after,
@@ -151,7 +151,7 @@ class Store:
             partitions=self._partitions,
             now=now,
         )
-        if await self._fetch(_UNKNOWN, rows.WRITE, *arguments) is None:
+        if await self._fetch(_UNKNOWN, statement, *arguments) is None:
             return None
         self._wake(partition_of(user.id, self._partitions))
         facts = {

@@ -141,7 +141,7 @@ async def test_a_command_whose_answer_was_lost_is_answered_when_it_is_sent_again
     model: WriteModel, wire: Proxy
 ) -> None:
     async with model_on(wire.url) as cut:
-        await cut.user("Warm", "warm@example.com")
+        await cut.ask(create("Warm", "warm@example.com", key="warm"))
         wire.blackhole("answers")
         lost = asyncio.create_task(cut.ask(create("Alice", "alice@example.com", key="k")))
         async with asyncio.timeout(30):

@@ -5,13 +5,13 @@ MUTANT=name applies one to a process. Each is what a plausible simpler implement
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from domain import rows
 from domain.command import Command
 from domain.commands.create_user import CreateUser
 from domain.commands.place_order import PlaceOrder
@@ -27,10 +27,10 @@ from readside.projector import Projector
 from readside.reader import Place, Reads
 from readside.rebuild import Rebuild
 from tests.faults import mutants_of_erasure, mutants_of_sharing
-from tests.faults.scalpel import cut as _cut
 from tests.faults.scalpel import get as _get
 from tests.faults.scalpel import lua as _lua
 from tests.faults.scalpel import put as _set
+from tests.faults.scalpel import write as _write
 
 Patch = Callable[[], None]
 
@@ -111,32 +111,30 @@ def acknowledge_before_applying() -> None:
 
 def no_idempotency_row() -> None:
     """What was answered to a key is not remembered."""
-    rows.WRITE = _cut(
-        rows.WRITE, "where $15::bytea is not null", "where $15::bytea is null and false"
-    )
+    _write("_REMEMBERED", "as c (key, fingerprint, id)", "as c (key, fingerprint, id) where false")
 
 
-_EVENTS = """
-    insert into events (partition, user_id, version, type, schema, data, metadata, occurred_at)
-    select $1::smallint, $2::uuid, e.version, e.type, e.schema, e.data::jsonb, $3::text::jsonb,
-           $4::timestamptz
-    from unnest($5::int[], $6::text[], $7::smallint[], $8::text[]) as e (version, type, schema, data)
+_EVENT = """
+    insert into events (user_id, occurred_at, partition, version, type, schema, data, metadata)
+    values ($1, $2, $3, $4, $5, $6, $7, $8)
 """
 
 
 def events_before_rows() -> None:
-    """The events are written in a transaction of their own, before the rows."""
-    whole, fetch = rows.WRITE, _get(Store, "_fetch")
-    start = whole.index("insert into events")
-    only_rows = whole[:start] + whole[whole.index("select $19") :]
+    """The events are written in transactions of their own, before the rows."""
+    fetch = _get(Store, "_fetch")
 
-    async def in_two(self: Store, when_away: str, statement: str, *given: Any) -> Any:
-        if statement is not whole:
+    async def apart(self: Store, when_away: str, statement: str, *given: Any) -> Any:
+        rest, logged, _ = statement.partition("insert into events")
+        if not logged:
             return await fetch(self, when_away, statement, *given)
-        await fetch(self, when_away, _EVENTS, given[18], given[0], given[19], given[7], *given[20:])
-        return await fetch(self, when_away, only_rows, *given)
+        of_rows = len(set(re.findall(r"\$[0-9]+", rest)))
+        for first in range(of_rows, len(given), 6):
+            event = given[first : first + 6]
+            await fetch(self, when_away, _EVENT, given[0], given[6], *event)
+        return await fetch(self, when_away, f"{rest} select id from written", *given[:of_rows])
 
-    _set(Store, "_fetch", in_two)
+    _set(Store, "_fetch", apart)
 
 
 def naive_retry() -> None:
@@ -205,7 +203,7 @@ def min_version_ignored() -> None:
 
 def no_version_guard() -> None:
     """The write does not ask whether the user is still as it was when the command was decided."""
-    rows.WRITE = _cut(rows.WRITE, "where id = $1 and version = $2", "where id = $1 and $2 > 0")
+    _write("_CHANGED", "and version = $10", "and $10::integer > 0")
 
 
 def changes_conflated() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from domain import rows
 from readside import functions
 
 
@@ -24,3 +25,9 @@ def put(owner: object, name: str, value: object) -> None:
 
 def lua(part: str, instead: str = "") -> None:
     put(functions, "_SOURCE", cut(get(functions, "_SOURCE"), part, instead))
+
+
+def write(name: str, part: str, instead: str) -> None:
+    """In a part of the statement that writes what a command does."""
+    put(rows, name, cut(get(rows, name), part, instead))
+    rows.write.cache_clear()

@@ -87,7 +87,9 @@ async def test_a_statement_that_is_being_prepared_is_not_yet_the_one_that_is_mea
 async def test_round_trips_are_counted_by_what_they_run(wire: Proxy, wired: WriteModel) -> None:
     user_id = await wired.user()
     await wired.ask(RenameUser(user_id=user_id, name="Zoë"))
-    assert wire.asked == {rows.WRITE: 2, rows.LOAD: 1}
+    created = rows.write(creates=True, orders=0, keyed=False, erases=False, events=1)
+    changed = rows.write(creates=False, orders=0, keyed=False, erases=False, events=1)
+    assert wire.asked == {created: 1, rows.LOAD: 1, changed: 1}
 
 
 async def test_a_held_answer_lets_a_test_stand_between_commit_and_answer(
@@ -167,7 +169,7 @@ async def test_a_write_cut_at_any_byte_is_carried_out_only_if_it_was_whole(
     while True:
         await wired.user("Warm", f"warm{len(carried_out)}@example.com")
         before = await events(past)
-        lost = wire.cut_after(13 * len(carried_out), "requests")
+        lost = wire.cut_after(11 * len(carried_out), "requests")
         command = create("Alice", "alice@example.com")
         try:
             await wired.ask(command)
