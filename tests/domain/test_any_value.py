@@ -7,7 +7,8 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from email_validator import EmailNotValidError, validate_email
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain.values import (
@@ -44,6 +45,29 @@ def test_an_email_that_was_normalised_stays_as_it_is(text: str) -> None:
     except Invalid:
         return  # hypothesis knows quoted names and reserved domains, which mail cannot be sent to
     assert email(value.address) == value
+
+
+NEARLY_PLAIN = st.from_regex(
+    r"[a-bA.+]{1,70}@([A-Za-z0-9-]{1,70}\.){0,4}(com|xn--a|test|info)", fullmatch=True
+)
+LONG = st.from_regex(r"[a-z0-9.]{1,66}@[a-z]{1,60}\.([a-z]{60}\.){2,3}com", fullmatch=True)
+
+
+@given(NEARLY_PLAIN | LONG)
+@example("info@example.com")
+@example("Info@example.com")
+@example("a" * 64 + "@example.com")
+@example("a" * 65 + "@example.com")
+@example("a" * 64 + "@" + "b." * 93 + "com")
+@example("a" * 64 + "@" + "b." * 94 + "com")
+def test_a_plain_email_is_what_it_is_to_the_library(text: str) -> None:
+    try:
+        address = validate_email(text, check_deliverability=False, strict=True).normalized
+    except EmailNotValidError:
+        with pytest.raises(Invalid):
+            email(text)
+    else:
+        assert email(text) == Email(address, address.lower())
 
 
 @given(ANY_TEXT)
