@@ -5,9 +5,10 @@ resolved; that is most of what a read costs. A plan holds the outcome: the resol
 that put the answer together. It covers what goes well. Whatever does not, graphql-core tells, out of what the
 resolvers have answered already, so that every error is its own and nothing is asked or carried out twice.
 
-    plans.py    finds the plan of a request     compile.py  makes one, out of these:
-    plan.py     carries it out                  source.py   functions, as Python text
-    replay.py   when something is wrong         resolve.py  calls of resolvers
-                                                values.py   variables and arguments
-                                                leaves.py   scalars and enums
+    plans.py      finds the plan of a request     compile.py  makes one, out of these:
+    variables.py  coerces what comes with it      source.py   functions, as Python text
+    plan.py       carries it out                  resolve.py  calls of resolvers
+    replay.py     when something is wrong         values.py   their arguments
+                                                  inputs.py   input objects among these
+                                                  leaves.py   scalars and enums
 """

@@ -22,7 +22,8 @@ from graphql import (
 
 from api.plan.compile import compiled
 from api.plan.plan import Irregular, Plan, Values
-from api.plan.values import Places, Unplannable, Variables
+from api.plan.values import Places, Unplannable
+from api.plan.variables import Variables
 from api.recent import Recent
 
 if TYPE_CHECKING:

@@ -6,17 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from graphql import (
-    FieldNode,
-    GraphQLField,
-    Undefined,
-    get_nullable_type,
-    is_leaf_type,
-)
-from strawberry.types.arguments import convert_argument
-from strawberry.types.base import StrawberryMaybe
+from graphql import FieldNode, GraphQLField, Undefined
 
 from api.context import Asked
+from api.plan.inputs import Convert, conversion
 from api.plan.plan import Values
 from api.plan.values import Places, Read, Unplannable, argument
 
@@ -67,17 +60,13 @@ def _arguments(
     for declared in definition.arguments:
         name = converter.config.name_converter.from_argument(declared)
         read = argument(field.args[name], given.get(name), places)
-        if isinstance(declared.type, StrawberryMaybe) or not is_leaf_type(
-            get_nullable_type(field.args[name].type)
-        ):
-            read = partial(_converted, read, declared.type, converter)
+        convert = conversion(declared.type, field.args[name].type, converter)
+        if convert is not None:
+            read = partial(_converted, read, convert)
         reads.append((declared.python_name, read))
     return reads
 
 
-def _converted(read: Read, type_: Any, converter: GraphQLCoreConverter, values: Values) -> Any:
-    """The argument as Strawberry gives it to a resolver: an input object as one of its class."""
+def _converted(read: Read, convert: Convert, values: Values) -> Any:
     value = read(values)
-    if value is Undefined:
-        return value
-    return convert_argument(value, type_, converter.scalar_registry, converter.config)
+    return value if value is Undefined else convert(value)

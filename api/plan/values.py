@@ -1,41 +1,26 @@
-"""What goes into a resolver: the variables of a request, and the arguments of a field out of them.
-
-Both are read as graphql-core reads them, only that which types and defaults there are is looked up once. What
-is not simply of its type is Irregular: graphql-core decides what it means, and tells what is wrong with it.
-"""
+"""The arguments of a field, out of variables and literals, read as graphql-core reads them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from graphql import (
-    GRAPHQL_MAX_INT,
-    GRAPHQL_MIN_INT,
     GraphQLArgument,
-    GraphQLBoolean,
-    GraphQLID,
     GraphQLInputField,
     GraphQLInputObjectType,
     GraphQLInputType,
-    GraphQLInt,
-    GraphQLSchema,
-    GraphQLString,
     ListValueNode,
     ObjectValueNode,
-    OperationDefinitionNode,
     Undefined,
     ValueNode,
     VariableNode,
     Visitor,
     coerce_input_literal,
-    coerce_input_value,
     get_nullable_type,
     is_non_null_type,
-    type_from_ast,
     visit,
 )
-from graphql.execution.values import input_is_nested_too_deeply
 from graphql.utilities.coerce_input_value import coerce_default_value
 
 from api.plan.plan import Irregular, Values
@@ -46,40 +31,9 @@ Read = Callable[[Values], Any]
 Places = Mapping[int, int]
 """Of the literals that vary: where each begins in the document -> its place among Values."""
 
-Coerce = Callable[[Any], Any]
-
 
 class Unplannable(Exception):
     """A plan does not cover what the operation asks for."""
-
-
-class Variables:
-    """The variables that an operation defines."""
-
-    def __init__(self, schema: GraphQLSchema, operation: OperationDefinitionNode) -> None:
-        self._defined: list[tuple[str, Coerce, Any, bool]] = []
-        for node in operation.variable_definitions or ():
-            type_: Any = type_from_ast(schema, node.type)
-            default = (
-                Undefined
-                if node.default_value is None
-                else coerce_input_literal(node.default_value, type_)
-            )
-            required = is_non_null_type(type_) and default is Undefined
-            self._defined.append((node.variable.name.value, _coercer(type_), default, required))
-
-    def coerced(self, given: Mapping[str, Any]) -> dict[Any, Any]:
-        """The variables for one request. Raises Irregular."""
-        values: dict[Any, Any] = {}
-        for name, coerce, default, required in self._defined:
-            value = given.get(name, Undefined)
-            if value is not Undefined:
-                values[name] = coerce(value)
-            elif required:
-                raise Irregular
-            elif default is not Undefined:
-                values[name] = default
-        return values
 
 
 def argument(
@@ -164,46 +118,3 @@ class _Varying(Visitor):
     def enter(self, node: Any, *_: Any) -> None:
         here = node.loc is not None and node.loc.start in self._places
         self.any = self.any or here or isinstance(node, VariableNode)
-
-
-def _coercer(type_: GraphQLInputType) -> Coerce:
-    """What makes a value of the request one of this type, or raises Irregular."""
-    simple = _SIMPLE.get(get_nullable_type(type_), _by_core(type_))
-    if is_non_null_type(type_):
-        return simple
-    return lambda value: None if value is None else simple(value)
-
-
-def _by_core(type_: GraphQLInputType) -> Coerce:
-    def coerce(value: Any) -> Any:
-        if input_is_nested_too_deeply(value, type_):
-            raise Irregular
-        coerced = coerce_input_value(value, type_)
-        if coerced is Undefined:
-            raise Irregular
-        return coerced
-
-    return coerce
-
-
-def _exactly(kind: type) -> Coerce:
-    def coerce(value: Any) -> Any:
-        if type(value) is kind:
-            return value
-        raise Irregular
-
-    return coerce
-
-
-def _whole(value: Any) -> Any:
-    if type(value) is int and GRAPHQL_MIN_INT <= value <= GRAPHQL_MAX_INT:
-        return value
-    raise Irregular
-
-
-_SIMPLE: Final[dict[object, Coerce]] = {
-    GraphQLString: _exactly(str),
-    GraphQLID: _exactly(str),
-    GraphQLInt: _whole,
-    GraphQLBoolean: _exactly(bool),
-}

@@ -128,6 +128,24 @@ class Inner:
 
 
 @strawberry.input
+class Mark:
+    label: str
+    address: EmailAddress | None
+    colour: Colour | None = Colour.GREEN
+    size_of: int | None = strawberry.UNSET
+    place: float = 0.5
+
+
+@strawberry.input
+class Marks:
+    """Of values and objects alone."""
+
+    one: Mark
+    other_one: Mark | None = None
+    like: "Marks | None" = None
+
+
+@strawberry.input
 class Wish:
     name: str
     size: int | None = 7
@@ -202,6 +220,14 @@ class Query:
     @declare.field("Must be there.")
     async def sure(self, info: Info, at: datetime | None = None) -> Thing:
         return cast("Thing", await _later(self, info, "sure", at=at))
+
+    @declare.field("A mark.")
+    async def marked(self, info: Info, mark: Mark, other: Mark | None = None) -> str | None:
+        return cast("str | None", await _later(self, info, "marked", mark=mark, other=other))
+
+    @declare.field("How many marks.")
+    async def many(self, info: Info, marks: Marks) -> int:
+        return cast("int", await _later(self, info, "many", marks=marks))
 
     @declare.field("A word.")
     async def word(self, info: Info, words: list[str | None] | None = None) -> str | None:
