@@ -147,7 +147,7 @@ class Store:
             user,
             after,
             events,
-            metadata={"command": type(command).__name__, "commandId": str(new_id()), **metadata},
+            metadata=_named(command, metadata),
             partitions=self._partitions,
             now=now,
         )
@@ -221,6 +221,14 @@ class Store:
                 TimeoutError
             ):  # a statement that was given up may not end; its connection does
                 await self._pool.release(connection, timeout=_RETURNING)
+
+
+def _named(command: Command, metadata: Mapping[str, str]) -> dict[str, str]:
+    """What is kept beside an event: which command it is of, in words and by an id."""
+    named = {"command": type(command).__name__, **metadata}
+    if "commandId" not in named:
+        named["commandId"] = str(new_id())
+    return named
 
 
 def _is_lost(connection: PoolConnectionProxy) -> bool:
