@@ -197,7 +197,7 @@ end
 -- Raised when a shared key is not as it was left.
 local LOST = {}
 
--- The shared keys that a command is about to change are looked at, once in a call.
+-- The shared keys that a command is about to change are looked at, once in a call: then they are in `watched`.
 local function watch(counters, watched, user, command)
   for i = 2, command[1] == 'REINDEX' and 3 or 2 do
     local key = command[i]
@@ -212,7 +212,8 @@ end
 local APPLIED, DUPLICATE, PARKED, POISON = 1, 0, 2, 3
 
 -- The user is shown as it was before this event.
-local function set_aside(parked, event, problem)
+local function set_aside(parked, call, event, problem)
+  call.any_aside = true
   local user, key, version, kind = unpack(event)
   local reason = type(problem) == 'table' and problem.err or tostring(problem)
   redis.call('HSET', parked, user, cjson.encode({version = version, type = kind, reason = reason}))
@@ -224,20 +225,20 @@ end
 -- A reason says that this event cannot be projected. A user who is made anew is not shown before the version
 -- `until`, and counts as lost: so that it will be made anew again if nobody brings the rest.
 -- The `last` event of a user, an erasure, needs none before it: also of whoever is set aside nothing is left.
-local function gate(parked, counters, lost, watched, event)
+local function gate(parked, counters, lost, call, event)
   local user, key, version, _, channel, commands, reason, till, last = unpack(event)
-  if not last and redis.call('HEXISTS', parked, user) == 1 then return PARKED end
+  if call.any_aside and not last and redis.call('HEXISTS', parked, user) == 1 then return PARKED end
   local found = redis.call('HMGET', key, 'version', 'until')
   local have, hidden = tonumber(found[1] or '0'), math.max(tonumber(found[2] or '0'), till)
   if version <= have then return DUPLICATE end
   if version > have + 1 and not last then return -1 - have end
-  if reason ~= '' then return set_aside(parked, event, reason) end
-  for _, command in ipairs(commands) do watch(counters, watched, user, command) end
+  if reason ~= '' then return set_aside(parked, call, event, reason) end
+  for _, command in ipairs(commands) do watch(counters, call.watched, user, command) end
   for _, command in ipairs(commands) do
     local ok, problem = pcall(run, command)
     if not ok then
       -- What ran before the failing command stays, so the user is set aside at once, in this very call.
-      return set_aside(parked, event, problem)
+      return set_aside(parked, call, event, problem)
     end
   end
   redis.call('HSET', key, 'version', version)
@@ -249,7 +250,7 @@ local function gate(parked, counters, lost, watched, event)
     redis.call('SREM', lost, user)
   end
   if last then redis.call('HDEL', parked, user) end
-  redis.call('HINCRBY', counters, 'applied', version - have)
+  call.applied = call.applied + version - have
   if channel ~= '' then redis.call('PUBLISH', channel, version) end
   return APPLIED
 end
@@ -260,19 +261,22 @@ end
 -- -> one number for each event, or an error GONE when the generation is void or gone, by now or by this call
 local function apply(keys, args)
   if not kept(keys[2], args[1], keys[4]) then return gone() end
-  local answers, done, watched = {}, {}, {}
+  local answers, done = {}, {}
+  -- What is the same for all events of a call is asked, and told, once.
+  local call = {any_aside = redis.call('HLEN', keys[3]) > 0, watched = {}, applied = 0}
   for i, item in ipairs(cmsgpack.unpack(args[2])) do
     local ok, answer = true, DUPLICATE
-    if item[2] then ok, answer = pcall(gate, keys[3], keys[4], keys[5], watched, item[2]) end
+    if item[2] then ok, answer = pcall(gate, keys[3], keys[4], keys[5], call, item[2]) end
     if answer == LOST then return void(keys[2], args[1]) end
     if not ok then
       -- A key of the gate itself is not what it should be.
-      answer = set_aside(keys[3], item[2], answer)
+      answer = set_aside(keys[3], call, item[2], answer)
     end
     answers[i] = answer
     if answers[i] >= 0 and item[1] ~= '' then done[#done + 1] = item[1] end
   end
-  for key in pairs(watched) do redis.call('HSET', keys[4], 'size:' .. key, size(key)) end
+  if call.applied > 0 then redis.call('HINCRBY', keys[4], 'applied', call.applied) end
+  for key in pairs(call.watched) do redis.call('HSET', keys[4], 'size:' .. key, size(key)) end
   local taken = #done > 0 and redis.call('XACK', keys[1], args[1], unpack(done)) or 0
   if taken > 0 then
     redis.call('HINCRBY', keys[4], 'taken', taken)

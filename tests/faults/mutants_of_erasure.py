@@ -108,8 +108,8 @@ def erased_stays_parked() -> None:
 def erasure_waits_with_the_parked() -> None:
     """The erasure queues behind what cannot be applied, as any event."""
     lua(
-        "if not last and redis.call('HEXISTS', parked, user) == 1",
-        "if redis.call('HEXISTS', parked, user) == 1",
+        "if call.any_aside and not last and redis.call('HEXISTS', parked, user) == 1",
+        "if call.any_aside and redis.call('HEXISTS', parked, user) == 1",
     )
 
 
