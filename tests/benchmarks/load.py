@@ -14,12 +14,12 @@ import msgspec
 import uvloop
 
 from tests.benchmarks import closed_loop, cpu, open_loop
-from tests.benchmarks.plan import CpuUsed, Plan, Seen, Tally
+from tests.benchmarks.plan import OPEN, CpuUsed, Plan, Seen, Tally
 
 
 async def drive(plan: Plan) -> Seen:
     tally = Tally()
-    is_open = plan.workload == "visible"
+    is_open = plan.workload in OPEN
     load = open_loop.mutations if is_open else closed_loop.questions_without_end
     async with asyncio.TaskGroup() as group:
         loading = group.create_task(load(plan, tally))

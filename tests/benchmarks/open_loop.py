@@ -34,11 +34,13 @@ async def _mutations(plan: Plan, opened: list[Connection], tally: Tally) -> None
     free: asyncio.Queue[Connection] = asyncio.Queue()
     for connection in opened:
         free.put_nowait(connection)
+    wait = plan.workload == "waited_for"
     loop, run, number = asyncio.get_running_loop(), uuid.uuid4().hex[:12], itertools.count()
     async with asyncio.TaskGroup() as group:
 
         def start(due: float) -> None:
-            group.create_task(_follow(f"bench-{run}-{next(number)}", due, free, tally))
+            name = f"bench-{run}-{next(number)}"
+            group.create_task(_follow(name, due, free, tally, wait=wait))
 
         def start_from_thread(due: float) -> None:
             loop.call_soon_threadsafe(start, due)
@@ -62,13 +64,15 @@ def _call_when_due(moments: list[float], call: Callable[[float], object]) -> Non
         call(due)
 
 
-async def _follow(name: str, due: float, free: asyncio.Queue[Connection], tally: Tally) -> None:
+async def _follow(
+    name: str, due: float, free: asyncio.Queue[Connection], tally: Tally, *, wait: bool
+) -> None:
     measured, late = tally.measuring, time.perf_counter() - due
     connection = await free.get()  # the one idle longest, so that none is closed for idleness
     try:
         user_id = await questions.create_user(connection, name)
         answered = connection.answered_at
-        polls = await _until_visible(connection, user_id, answered)
+        polls = await _until_visible(connection, user_id, answered, wait=wait)
     except AnswerError as wrong:
         tally.fail(str(wrong))
     else:
@@ -81,10 +85,12 @@ async def _follow(name: str, due: float, free: asyncio.Queue[Connection], tally:
         free.put_nowait(connection)
 
 
-async def _until_visible(connection: Connection, user_id: str, answered: float) -> int:
+async def _until_visible(
+    connection: Connection, user_id: str, answered: float, *, wait: bool
+) -> int:
     """Asks again and again, at once, until the user is there; answers how often it asked."""
     asked = 1
-    while await questions.find_user(connection, user_id) is None:
+    while await questions.find_user(connection, user_id, wait=wait) is None:
         if connection.answered_at - answered > GIVE_UP_AFTER:
             raise AnswerError(f"user {user_id} was not visible after {GIVE_UP_AFTER:g} s")
         asked += 1

@@ -7,8 +7,18 @@ from typing import Literal
 import msgspec
 
 Workload = Literal[
-    "create_user", "user_by_id", "users_page", "visible", "fifty_texts", "literals", "new_texts"
+    "create_user",
+    "user_by_id",
+    "users_page",
+    "fifty_texts",
+    "literals",
+    "new_texts",
+    "visible",
+    "waited_for",
 ]
+
+OPEN = ("visible", "waited_for")
+"""Those of the open loop: it follows each mutation by asking again and again, or once with minVersion."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

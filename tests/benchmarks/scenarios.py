@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.benchmarks.figures import Figure, row
+from tests.benchmarks.figures import rate as rate_of
 from tests.benchmarks.reads import reads
 from tests.benchmarks.rebuild import rebuild
 from tests.benchmarks.refusals import refusals
 from tests.benchmarks.relay_poll import relay_poll
 from tests.benchmarks.rolling_restart import rolling_restart
+from tests.benchmarks.size import size
 from tests.benchmarks.start_up import start_up
 
 if TYPE_CHECKING:
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 
     from tests.benchmarks.bench import Bench
     from tests.benchmarks.services import Service
+
+
+SHARE = 0.7
+"""Of what the service can take, in `busy`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +74,20 @@ async def visible(bench: Bench, service: Service) -> None:
     )
 
 
+async def busy(bench: Bench, service: Service) -> None:
+    """The same at a share of what the service can take, each user waited for with minVersion."""
+    most = await bench.measure("createUser, as many as it can", "create_user", service)
+    await bench.seed(service)  # whose users are visible only when all before them are
+    rate = SHARE * rate_of(most)
+    title = f"createUser, {rate:.0f}/s arriving: {SHARE:.0%} of what it can"
+    seen = await bench.measure(title, "waited_for", service, rate=rate)
+    bench.found.rows += [
+        row(f"{title}: answered", [seen]),
+        row("  from answered to visible, waited for", [seen], "visible", cpu=False),
+        row("  generator's lateness", [seen], "generator late", cpu=False),
+    ]
+
+
 Scenario = OnService | Alone
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -76,9 +96,11 @@ SCENARIOS: tuple[Scenario, ...] = (
     Alone(name="relay-poll", run=relay_poll),
     Alone(name="reads", run=reads),
     Alone(name="rebuild", run=rebuild),
+    Alone(name="size", run=size),
     Alone(name="rolling-restart", run=rolling_restart),
     OnService(name="user-by-id", run=user_by_id),
     OnService(name="users-page", run=users_page),
     OnService(name="visible", run=visible),
-    OnService(name="create-user", run=create_user),  # last: it leaves many thousand users behind
+    OnService(name="create-user", run=create_user),  # it leaves many thousand users behind
+    OnService(name="busy", run=busy),
 )

@@ -62,7 +62,7 @@ def bodies(plan: Plan) -> Iterator[Body]:
             return _literals(plan)
         case "create_user":
             return _create_user()
-        case "visible":
+        case "visible" | "waited_for":
             raise ValueError("nothing that a closed loop asks")
 
 
