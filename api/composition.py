@@ -70,6 +70,8 @@ class Service:
 async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[Service]:
     """The parts for these roles. Leaving it closes what they use, last opened first."""
     async with AsyncExitStack() as stack:
+        # Commands have connections of their own: many that wait for a row must not keep events waiting.
+        commands = await stack.enter_async_context(drivers.database(settings))
         pool = await stack.enter_async_context(drivers.database(settings))
         listening = await stack.enter_async_context(drivers.redis_for_changes(settings))
         changes = await stack.enter_async_context(
@@ -77,7 +79,8 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
         )
         bell = Bell(POLL)
         service = Service()
-        watch = await _watch(settings, roles, pool, stack)
+        metrics = Metrics(commands if Role.API in roles else pool)
+        watch = await _watch(settings, roles, pool, stack, metrics)
         service.loops["eviction"] = lambda: _refuse_eviction(settings)
         service.loops["clock"] = watch.metrics.sample
         if Role.RELAY in roles:
@@ -90,7 +93,7 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
             link = await stack.enter_async_context(drivers.link_for_reads(settings))
             watch.metrics.link = link
             wake = bell.ring if Role.RELAY in roles else RemoteBell(link).ring
-            context = _context(settings, pool, link, changes, wake, watch.metrics)
+            context = _context(settings, commands, link, changes, wake, watch.metrics)
             app = create_app(context, await _access(settings, stack), watch)
             watch.metrics.ways = app.state.executor.admission.ways
             service.apps.append(app)
@@ -100,13 +103,17 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
 
 
 async def _watch(
-    settings: Settings, roles: frozenset[Role], pool: asyncpg.Pool, stack: AsyncExitStack
+    settings: Settings,
+    roles: frozenset[Role],
+    pool: asyncpg.Pool,
+    stack: AsyncExitStack,
+    metrics: Metrics,
 ) -> Watch:
     redis = await stack.enter_async_context(drivers.redis_for_watching(settings))
     pipeline = Pipeline(
         pool, redis, partitions=settings.partitions, fingerprint=fingerprint(settings)
     )
-    return Watch(pipeline=pipeline, metrics=Metrics(pool), answers=Role.API in roles)
+    return Watch(pipeline=pipeline, metrics=metrics, answers=Role.API in roles)
 
 
 def _context(

@@ -77,7 +77,10 @@ class Settings(AccessSettings):
         default=None, description="Their manifest, a JSON object of texts by their SHA-256."
     )
     database_connections: int = Field(
-        default=10, ge=2, le=1000, description="The most connections to PostgreSQL of one process."
+        default=10,
+        ge=2,
+        le=1000,
+        description="Connections to PostgreSQL: the most for commands, and for all else.",
     )
     command_timeout: float = Field(
         default=10.0, gt=0, description="Seconds after which a statement of a command is given up."
