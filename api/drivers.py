@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
-from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
-from redis.asyncio.client import Pipeline
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from api.clients import Client, Connections, Links
 from readside.link import Link
 from readside.wire import Server
 
@@ -33,6 +33,9 @@ _MOST_KEYS = 256 * 1024
 """Bytes of them."""
 
 
+_CALLING = 5.0
+"""Seconds that a call of a function may take."""
+
 _COUNTING = 0.25
 """Seconds that Redis has to say whether a caller has asked for too much."""
 
@@ -42,44 +45,6 @@ class _Connection(asyncpg.Connection):
 
     def get_reset_query(self) -> str:
         return ""
-
-
-class _Connections(BlockingConnectionPool):
-    @property
-    def busy(self) -> int:
-        return len(self._in_use_connections)
-
-
-def busy(redis: Redis) -> int:
-    """Connections of this client on which somebody waits now."""
-    pool = redis.connection_pool
-    return pool.busy if isinstance(pool, _Connections) else 0
-
-
-class _Redis(Redis):
-    """A client whose every round trip has one time limit, which is ours.
-
-    The driver's own arms a timer for each reply, and on Python 3.11 may swallow a cancellation.
-    """
-
-    limit: float | None = None
-
-    async def execute_command(self, *words: Any, **options: Any) -> Any:
-        async with asyncio.timeout(self.limit):
-            return await super().execute_command(*words, **options)  # type: ignore[no-untyped-call]
-
-    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
-        pipeline = _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
-        pipeline.limit = self.limit
-        return pipeline
-
-
-class _Pipeline(Pipeline):
-    limit: float | None = None
-
-    async def execute(self, raise_on_error: bool = True) -> list[Any]:
-        async with asyncio.timeout(self.limit):
-            return await super().execute(raise_on_error)
 
 
 @asynccontextmanager
@@ -113,13 +78,13 @@ async def database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
 def link_for_reads(settings: Settings) -> Link:
     """To be entered with `async with`; connects when somebody reads."""
     return Link(
-        _server(settings.redis_url or ""),
+        _server(settings.redis_url or "", "tandem-reads"),
         patience=settings.read_timeout,
         most=settings.limits.reads,
     )
 
 
-def _server(url: str) -> Server:
+def _server(url: str, name: str) -> Server:
     """Where this URL leads, as redis-py means it: it reads the URL, and makes the TLS context."""
     pool: Any = ConnectionPool.from_url(url, protocol=2)
     told = pool.make_connection()  # which connects to nothing yet
@@ -132,14 +97,14 @@ def _server(url: str) -> Server:
         username=told.username,
         password=told.password,
         database=int(told.db),
-        name=told.client_name or "tandem-reads",
+        name=told.client_name or name,
     )
 
 
 @asynccontextmanager
 async def redis_for_functions(settings: Settings) -> AsyncIterator[Redis]:
     """No retry: what a lost reply means is decided by whoever called."""
-    async with _redis(settings, settings.partitions + 3, 5.0, 0) as redis:
+    async with _calling(settings, settings.partitions + 3) as redis:
         yield redis
 
 
@@ -153,7 +118,7 @@ async def redis_for_streams(settings: Settings) -> AsyncIterator[Redis]:
 @asynccontextmanager
 async def redis_for_cursors(settings: Settings) -> AsyncIterator[Redis]:
     """For the relay, whose cursors are bytes. No retry."""
-    async with _redis(settings, 2, 5.0, 0, decode=False) as redis:
+    async with _calling(settings, 2, decode=False) as redis:
         yield redis
 
 
@@ -179,6 +144,18 @@ async def redis_for_changes(settings: Settings) -> AsyncIterator[Redis]:
 
 
 @asynccontextmanager
+async def _calling(
+    settings: Settings, connections: int, *, decode: bool = True
+) -> AsyncIterator[Client]:
+    """A client that calls functions on links, and does all else on connections."""
+    server = _server(settings.redis_url or "", "tandem-functions")
+    links = Links(lambda: Link(server, patience=_CALLING, most=settings.limits.reads, again=False))
+    async with links, _redis(settings, connections, _CALLING, 0, decode=decode) as redis:
+        redis.links = links
+        yield redis
+
+
+@asynccontextmanager
 async def _redis(
     settings: Settings,
     connections: int,
@@ -186,8 +163,8 @@ async def _redis(
     retries: int,
     *,
     decode: bool = True,
-) -> AsyncIterator[Redis]:
-    pool = _Connections.from_url(
+) -> AsyncIterator[Client]:
+    pool = Connections.from_url(
         settings.redis_url or "",
         max_connections=connections,
         timeout=settings.read_timeout,
@@ -199,7 +176,7 @@ async def _redis(
         encoding_errors="replace",
         health_check_interval=0,
     )
-    redis = _Redis(connection_pool=pool)
+    redis = Client(connection_pool=pool)
     redis.limit = patience
     try:
         yield redis

@@ -2,7 +2,8 @@
 
 What is asked in one turn of the event loop is one write. A question has a deadline; when the oldest one is
 late the connection is given up, because replies come in order and whatever is behind is late too. What was on
-its way then is asked once more: a read may be. It exists because a pool of redis-py's connections costs ten
+its way then is asked once more: a read may be. Functions are called on links of their own, where nothing is
+repeated. It exists because a pool of redis-py's connections costs ten
 times as much (see readside/wire.py).
 """
 
@@ -30,8 +31,10 @@ _log = structlog.get_logger(__name__)
 class Link:
     """`async with` it. It connects when somebody asks: a Redis that is away does not stop the start."""
 
-    def __init__(self, server: Server, *, patience: float, most: int) -> None:
-        """`patience`: seconds that a question waits; `most`: commands of all questions at once."""
+    def __init__(self, server: Server, *, patience: float, most: int, again: bool = True) -> None:
+        """`patience`: seconds that a question waits; `most`: commands of all questions at once; `again`:
+        whether what was on its way when a connection broke is asked once more.
+        """
         self.connects = 0
         self.overloaded = 0
         """Questions that were one too many."""
@@ -40,6 +43,7 @@ class Link:
         self._server = server
         self._patience = patience
         self._most = most
+        self._again = again
         self._line = Line()
         self._unsent: list[bytes] = []  # the last questions in line
         self._is_flushing = False
@@ -132,7 +136,8 @@ class Link:
             not self._failures
         ):  # an error of Redis begins with a word for its kind, such as WRONGPASS
             why = str(error).split(" ")[0] if isinstance(error, ReplyError) else None
-            _log.warning("reads.no_connection", error=type(error).__name__, why=why)
+            name = self._server.name
+            _log.warning("link.no_connection", link=name, error=type(error).__name__, why=why)
         pause = _PAUSES[min(self._failures, len(_PAUSES) - 1)]
         self._failures += 1
         self._closed_until = asyncio.get_running_loop().time() + pause
@@ -149,7 +154,7 @@ class Link:
         asked, self._line = self._line.asked, Line()
         sent = len(asked) - len(self._unsent)
         for number, one in enumerate(asked):
-            if number < sent and one.again:
+            if number < sent and (one.again or not self._again):
                 self._refuse(one)
             elif not one.answer.done():
                 one.again = one.again or number < sent

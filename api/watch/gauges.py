@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from api.drivers import busy
+from api.clients import busy
 
 if TYPE_CHECKING:
     import asyncpg

@@ -266,7 +266,7 @@ async def test_where_nobody_is_it_says_so_at_once_and_tries_again(
         with capture_logs() as logs:
             for _ in range(5):
                 assert kinds(await outcomes(echo(link, "a"))) == {ReadModelUnavailable}
-        assert [line["event"] for line in logs] == ["reads.no_connection"]
+        assert [line["event"] for line in logs] == ["link.no_connection"]
         wire.accept()
         async with asyncio.timeout(10):
             while kinds(await outcomes(echo(link, "a"))) == {ReadModelUnavailable}:
