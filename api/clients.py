@@ -1,10 +1,9 @@
-"""Clients of Redis: redis-py, with one time limit for a round trip, and functions called on a link."""
+"""Clients of Redis: redis-py, with one time limit for a round trip, and links for what is asked often."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from hiredis import ReplyError
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
 
 _TAG = re.compile(r"{(.+?)}")
 
+_ON_LINKS = {"FCALL", "XREADGROUP"}
+"""What is asked for every few events."""
+
 
 class Connections(BlockingConnectionPool):
     @property
@@ -32,34 +34,28 @@ class Connections(BlockingConnectionPool):
         return len(self._in_use_connections)
 
 
-def busy(redis: Redis) -> int:
-    """Connections of this client on which somebody waits now."""
-    pool = redis.connection_pool
-    return pool.busy if isinstance(pool, Connections) else 0
-
-
 class Links:
-    """A link for each partition, so that none waits for the replies of another. Leaving it closes them."""
+    """A link for each partition, so that none waits for the replies of another."""
 
     def __init__(self, made: Callable[[], Link]) -> None:
         self._made = made
         self._links: dict[str, Link] = {}
 
+    @property
+    def busy(self) -> int:
+        return sum(link.in_flight > 0 for link in self._links.values())
+
     def of(self, words: Command) -> Link:
-        """By the hash tag of the first key; what has no key travels with what has no tag."""
-        tag = _TAG.search(words[3]) if len(words) > 3 else None
-        name = tag[1] if tag else ""
+        """By the hash tag of the first key, if it has one."""
+        tags = (_TAG.search(word) for word in words if isinstance(word, str))
+        name = next((tag[1] for tag in tags if tag), "")
         if name not in self._links:
             self._links[name] = self._made()
         return self._links[name]
 
-    async def __aenter__(self) -> Links:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        async with AsyncExitStack() as stack:
-            for link in self._links.values():
-                await stack.enter_async_context(link)
+    async def close(self) -> None:
+        for link in self._links.values():
+            await link.close()
 
 
 class Client(Redis):
@@ -70,11 +66,13 @@ class Client(Redis):
 
     limit: float | None = None
     links: Links | None = None
-    """On which single calls of functions travel, because that takes a quarter of the CPU."""
+    """On which what is asked often travels, because that takes a quarter of the CPU."""
 
     async def execute_command(self, *words: Any, **options: Any) -> Any:
-        if self.links is not None and words[0] == "FCALL":
-            return await _called(self.links.of(words), words)
+        if self.links is not None and words[0] in _ON_LINKS:
+            reply = await _asked(self.links.of(words), words)
+            meant = self.response_callbacks.get(words[0])
+            return meant(reply) if meant else reply
         async with asyncio.timeout(self.limit):
             return await super().execute_command(*words, **options)  # type: ignore[no-untyped-call]
 
@@ -82,6 +80,13 @@ class Client(Redis):
         pipeline = _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
         pipeline.limit = self.limit
         return pipeline
+
+
+def busy(redis: Redis) -> int:
+    """Connections and links of this client on which somebody waits now."""
+    pool = redis.connection_pool
+    on_links = redis.links.busy if isinstance(redis, Client) and redis.links else 0
+    return on_links + (pool.busy if isinstance(pool, Connections) else 0)
 
 
 class _Pipeline(Pipeline):
@@ -92,7 +97,7 @@ class _Pipeline(Pipeline):
             return await super().execute(raise_on_error)
 
 
-async def _called(link: Link, words: Command) -> Any:
+async def _asked(link: Link, words: Command) -> Any:
     """The reply. Raises what redis-py would."""
     try:
         [reply] = await link.ask([pack(words)])

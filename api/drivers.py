@@ -33,8 +33,11 @@ _MOST_KEYS = 256 * 1024
 """Bytes of them."""
 
 
-_CALLING = 5.0
-"""Seconds that a call of a function may take."""
+_PATIENCE = 5.0
+"""Seconds that Redis has for what the relay and the projectors ask."""
+
+_MOST = 1000
+"""Commands that they may have under way on a link: more than they ever have."""
 
 _COUNTING = 0.25
 """Seconds that Redis has to say whether a caller has asked for too much."""
@@ -104,21 +107,21 @@ def _server(url: str, name: str) -> Server:
 @asynccontextmanager
 async def redis_for_functions(settings: Settings) -> AsyncIterator[Redis]:
     """No retry: what a lost reply means is decided by whoever called."""
-    async with _calling(settings, settings.partitions + 3) as redis:
+    async with _linked(settings, settings.partitions + 3, "tandem-functions") as redis:
         yield redis
 
 
 @asynccontextmanager
 async def redis_for_streams(settings: Settings) -> AsyncIterator[Redis]:
-    """One connection per partition, that may wait in a read for longer than it blocks."""
-    async with _redis(settings, settings.partitions, 5.0, 0) as redis:
+    """A link for each partition, that may wait in a read for longer than it blocks."""
+    async with _linked(settings, settings.partitions, "tandem-streams") as redis:
         yield redis
 
 
 @asynccontextmanager
 async def redis_for_cursors(settings: Settings) -> AsyncIterator[Redis]:
     """For the relay, whose cursors are bytes. No retry."""
-    async with _calling(settings, 2, decode=False) as redis:
+    async with _linked(settings, 2, "tandem-cursors", decode=False) as redis:
         yield redis
 
 
@@ -144,15 +147,18 @@ async def redis_for_changes(settings: Settings) -> AsyncIterator[Redis]:
 
 
 @asynccontextmanager
-async def _calling(
-    settings: Settings, connections: int, *, decode: bool = True
+async def _linked(
+    settings: Settings, connections: int, name: str, *, decode: bool = True
 ) -> AsyncIterator[Client]:
-    """A client that calls functions on links, and does all else on connections."""
-    server = _server(settings.redis_url or "", "tandem-functions")
-    links = Links(lambda: Link(server, patience=_CALLING, most=settings.limits.reads, again=False))
-    async with links, _redis(settings, connections, _CALLING, 0, decode=decode) as redis:
+    """A client that asks what it asks often on links of this name, and all else on connections. No retry."""
+    server = _server(settings.redis_url or "", name)
+    links = Links(lambda: Link(server, patience=_PATIENCE, most=_MOST, again=False))
+    async with _redis(settings, connections, _PATIENCE, 0, decode=decode) as redis:
         redis.links = links
-        yield redis
+        try:
+            yield redis
+        finally:
+            await links.close()
 
 
 @asynccontextmanager

@@ -2,9 +2,8 @@
 
 What is asked in one turn of the event loop is one write. A question has a deadline; when the oldest one is
 late the connection is given up, because replies come in order and whatever is behind is late too. What was on
-its way then is asked once more: a read may be. Functions are called on links of their own, where nothing is
-repeated. It exists because a pool of redis-py's connections costs ten
-times as much (see readside/wire.py).
+its way then is asked once more: a read may be. It exists because a pool of redis-py's connections costs ten
+times as much (see readside/wire.py). Relays and projectors have links of their own, which repeat nothing.
 """
 
 from __future__ import annotations
@@ -62,6 +61,10 @@ class Link:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Whoever still waits is refused, and so is whoever comes."""
         self._closed_until = float("inf")
         if self._connecting is not None:
             self._connecting.cancel()

@@ -1,4 +1,4 @@
-"""Functions are called on a link: cheaply, with the errors of redis-py, and never a second time."""
+"""What is asked often travels on links: cheaply, with the errors of redis-py, and never a second time."""
 
 from __future__ import annotations
 
