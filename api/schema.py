@@ -19,7 +19,7 @@ from strawberry import Schema
 from strawberry.printer import print_schema
 from strawberry.schema.config import StrawberryConfig
 
-from api.access.scopes import guard
+from api.access.guard import guard
 from api.context import StrawberryInfo
 from api.mutations import Mutation
 from api.queries import Query

@@ -1,22 +1,12 @@
-"""Who asks, what that allows, and the check of it at each field that says so."""
+"""Who asks, and what that allows."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final
-
-from api.errors import failure
-
-if TYPE_CHECKING:
-    from graphql import GraphQLField
-
-    from api.context import Context
-
-Resolver = Callable[..., Any]
+from typing import Final
 
 
 class Scope(StrEnum):
@@ -63,23 +53,3 @@ EVERYBODY: Final = Caller(scopes=frozenset(Scope))
 
 NOBODY: Final = Caller(known=False)
 """The caller of a request without a token where tokens are asked for."""
-
-
-def guard(field: GraphQLField) -> None:
-    """Puts the check in front of the field's resolver, if the field says that it needs a scope."""
-    declared = (field.extensions or {}).get("strawberry-definition")
-    scope = declared.metadata.get(Scope) if declared is not None else None
-    if scope is not None and field.subscribe is not None:
-        field.subscribe = _guarded(field.subscribe, scope)
-    elif scope is not None and field.resolve is not None:
-        field.resolve = _guarded(field.resolve, scope)
-
-
-def _guarded(resolve: Resolver, scope: Scope) -> Resolver:
-    def guarded(source: Any, info: Any, **arguments: Any) -> Any:
-        context: Context = info.context
-        if scope not in context.caller.scopes:
-            raise failure("FORBIDDEN", f"{info.field_name} needs a token with the scope {scope}.")
-        return resolve(source, info, **arguments)
-
-    return guarded

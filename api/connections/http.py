@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from api.access.headers import ALWAYS
 from api.connections.patience import Patience
-from api.connections.straight import Straight
+from api.connections.straight import Connection, Straight
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application, Scope
@@ -45,7 +45,7 @@ _LONG = _answer(b"431 Request Header Fields Too Large", b"The headers are longer
 _GARBLED = _answer(b"400 Bad Request", b"This is no HTTP request that can be read.")
 
 
-class HTTPConnection(HttpToolsProtocol):
+class HTTPConnection(Connection):
     """uvicorn's, with a time limit on headers, on bodies and on writing, and a limit on connections.
 
     At the end of the process every connection is told so by `connection: close`, with its last response.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.recent import Recent
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from uvicorn._types import ASGI3Application
-
-    from api.connections.http import HTTPConnection
 
 END: Final = b"\r\n\r\n"
 """Stands behind a head."""
@@ -81,10 +79,21 @@ def _is_plain(scope: Any, body: int) -> bool:
     )
 
 
+class Connection(HttpToolsProtocol):
+    """uvicorn's, and what a straight request needs to know of it besides."""
+
+    ending: bool
+    """Whether the process takes its leave."""
+
+    def rest(self) -> None:
+        """A straight request has been answered."""
+        raise NotImplementedError
+
+
 class Straight:
     """The requests of one connection that go this way, one at a time."""
 
-    def __init__(self, connection: HTTPConnection, heads: Heads) -> None:
+    def __init__(self, connection: Connection, heads: Heads) -> None:
         self.running: Exchange | None = None
         self._connection = connection
         self._heads = heads

@@ -27,7 +27,8 @@ from graphql import (
 from strawberry.schema.config import StrawberryConfig
 
 from api import declare
-from api.access.scopes import Scope, guard
+from api.access.guard import guard
+from api.access.scopes import Scope
 from api.context import Info, StrawberryInfo
 from api.cost import SLICED
 from api.errors import failure
