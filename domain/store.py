@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -19,6 +18,7 @@ import structlog
 from domain import rows
 from domain.command import Answer, Command, OrderCommand, UserCommand
 from domain.commands.create_user import CreateUser
+from domain.connections import Connections
 from domain.events import Event, UserId, partition_of
 from domain.ids import new_id
 from domain.refusals import EmailAlreadyRegistered, Refusal
@@ -48,9 +48,6 @@ AWAY = (
 
 _log = structlog.get_logger(__name__)
 
-_RETURNING = 1.0
-"""Seconds that PostgreSQL has to end a statement that was given up; then its connection is closed."""
-
 
 class WriteModelUnavailable(Exception):
     """PostgreSQL did not answer in time; str() says to a client what that means for its command."""
@@ -76,7 +73,7 @@ class Store:
         patience: float = 5.0,
     ) -> None:
         """`patience`: seconds to wait for a free connection, and to repeat what PostgreSQL rolls back."""
-        self._pool = pool
+        self._connections = Connections(pool)
         self._patience = patience
         self._partitions = partitions
         self._now = now
@@ -200,11 +197,13 @@ class Store:
     ) -> asyncpg.Record | None:
         try:
             async with asyncio.timeout(self._patience):
-                connection = await self._pool.acquire()
+                connection = await self._connections.take()
         except (*AWAY, asyncpg.InterfaceError) as error:
             raise WriteModelUnavailable(_NOT_WRITTEN) from error
+        sound = False
         try:
-            return await connection.fetchrow(statement, *arguments)
+            row = await connection.fetchrow(statement, *arguments)
+            sound = True
         except asyncpg.InterfaceError as error:
             # A killed backend surfaces as this, but so does a mistake in our own call.
             if not _is_lost(connection):
@@ -217,10 +216,8 @@ class Store:
         except AWAY as error:
             raise WriteModelUnavailable(when_away) from error
         finally:
-            with suppress(
-                TimeoutError
-            ):  # a statement that was given up may not end; its connection does
-                await self._pool.release(connection, timeout=_RETURNING)
+            await self._connections.give(connection, sound=sound)
+        return row
 
 
 def _named(command: Command, metadata: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,128 @@
+"""Connections of commands are passed on: in order, to nobody who has gone, and none that may be broken."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from api import drivers
+from api.settings import Settings
+from domain.connections import Connections
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import asyncpg
+
+TWO = 2
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
+    settings = Settings(database_url=database_url, database_connections=TWO)
+    async with drivers.database(settings) as pool:
+        yield pool
+
+
+@pytest.fixture
+def connections(pool: asyncpg.Pool) -> Connections:
+    return Connections(pool)
+
+
+async def queue(connections: Connections, count: int) -> list[asyncio.Task[Any]]:
+    """So many who wait, in order."""
+    waiting = [asyncio.create_task(connections.take()) for _ in range(count)]
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in waiting)
+    return waiting
+
+
+async def test_whoever_waits_longest_gets_the_connection_of_whoever_is_done(
+    connections: Connections, pool: asyncpg.Pool
+) -> None:
+    first, second = [await connections.take() for _ in range(TWO)]
+    waiting = await queue(connections, 3)
+    await connections.give(second, sound=True)
+    assert await waiting[0] is second
+    await connections.give(first, sound=True)
+    assert await waiting[1] is first
+    await connections.give(first, sound=True)
+    assert await waiting[2] is first
+    for connection in (first, second):
+        await connections.give(connection, sound=True)
+    assert pool.get_idle_size() == TWO
+
+
+async def test_one_that_may_be_broken_goes_to_the_pool_and_another_is_taken(
+    connections: Connections, pool: asyncpg.Pool
+) -> None:
+    first, second = [await connections.take() for _ in range(TWO)]
+    waiting = await queue(connections, 1)
+    first.terminate()
+    await connections.give(first, sound=False)
+    third = await waiting[0]
+    assert third is not first
+    assert await third.fetchval("select 1") == 1
+    for connection in (second, third):
+        await connections.give(connection, sound=True)
+    assert pool.get_idle_size() == TWO
+
+
+@pytest.mark.parametrize("sound", [True, False])
+async def test_who_leaves_in_the_moment_of_being_told_keeps_nothing(
+    connections: Connections, pool: asyncpg.Pool, *, sound: bool
+) -> None:
+    first, second = [await connections.take() for _ in range(TWO)]
+    leaving, staying = await queue(connections, 2)
+    await connections.give(first, sound=sound)
+    leaving.cancel()
+    assert await staying
+    await connections.give(second, sound=True)
+    await connections.give(staying.result(), sound=True)
+    assert leaving.cancelled()
+    assert pool.get_idle_size() == TWO
+    assert [await connections.take() for _ in range(TWO)]
+
+
+async def test_who_has_left_is_passed_over(connections: Connections, pool: asyncpg.Pool) -> None:
+    first, second = [await connections.take() for _ in range(TWO)]
+    left, staying = await queue(connections, 2)
+    left.cancel()
+    await connections.give(first, sound=True)
+    assert await staying is first
+    for connection in (first, second):
+        await connections.give(connection, sound=True)
+    assert pool.get_idle_size() == TWO
+
+
+async def test_a_connection_that_cannot_be_had_is_nobodys(
+    connections: Connections, pool: asyncpg.Pool
+) -> None:
+    async with pool.acquire(), pool.acquire():
+        for _ in range(TWO + 1):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await connections.take()
+    assert [await connections.take() for _ in range(TWO)]
+
+
+async def test_however_many_come_and_go_and_leave_none_is_lost(
+    connections: Connections, pool: asyncpg.Pool
+) -> None:
+    async def one(number: int) -> None:
+        connection = await connections.take()
+        try:
+            await connection.fetchval("select pg_sleep(0.001)")
+        finally:
+            await connections.give(connection, sound=number % 7 > 0)
+
+    tasks = [asyncio.create_task(one(number)) for number in range(300)]
+    for number, task in enumerate(tasks):
+        if number % 5 == 0:
+            await asyncio.sleep(0.001)
+            task.cancel()
+    await asyncio.wait(tasks)
+    assert pool.get_size() <= TWO
+    assert [await connections.take() for _ in range(TWO)]
