@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVar
 
+import structlog
 import uvicorn
 
 from api.composition import compose
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from api.settings import Settings
 
 T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
 
 
 class _Server(uvicorn.Server):
@@ -174,4 +177,7 @@ async def _first(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Fallen):
             raise error
-        raise Fallen(f"The {task.get_name()} loop ended, so the process ends too.") from error
+        _log.error("loop.fell", loop=task.get_name(), exc_info=error)
+        raise Fallen(
+            f"The {task.get_name()} loop ended, so the process ends too; the log says why."
+        ) from error

@@ -9,7 +9,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -206,6 +206,24 @@ async def test_a_redis_that_may_evict_is_one_sentence(
     assert "set maxmemory-policy to noeviction" in said
 
 
+async def test_a_loop_that_falls_ends_its_process_and_the_log_says_why(
+    place: Path, database_url: str, redis_url: str
+) -> None:
+    env = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "LOG_FORMAT": "json"}
+    log, port = place / "log", str(free_port())
+    async with running(TANDEM, "relay", env={**env, "HEALTH_PORT": port}, log=log) as process:
+        async with httpx.AsyncClient(base_url=f"http://{HOST}:{port}") as http:
+            await _ready(http)
+        connection = await asyncpg.connect(database_url)
+        await connection.execute("alter table events rename to away")
+        await connection.close()
+        assert await asyncio.wait_for(process.wait(), 20) == 1
+    *_, fell, said = log.read_text().splitlines()
+    assert json.loads(fell)["loop"] == "relay"
+    assert json.loads(fell)["error"].endswith("UndefinedTableError")
+    assert said == "tandem: The relay loop ended, so the process ends too; the log says why."
+
+
 async def test_a_start_that_waits_can_be_stopped(place: Path, database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     try:
@@ -232,6 +250,15 @@ async def test_an_open_event_stream_is_ended_when_the_service_stops(place: Path)
             process.send_signal(signal.SIGTERM)
             assert [line async for line in events][-1:] == [""]
         assert await asyncio.wait_for(process.wait(), 5) == 0
+
+
+async def _ready(http: httpx.AsyncClient) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            with suppress(httpx.TransportError):
+                if (await http.get("/readyz")).status_code == 200:
+                    return
+            await asyncio.sleep(0.05)
 
 
 async def _migrated(urls: dict[str, str]) -> None:
