@@ -51,6 +51,7 @@ async def migrate(
     connection: asyncpg.Connection, partitions: int, *, directory: Path = DIRECTORY
 ) -> list[str]:
     """Applies what is missing and answers its names. Raises MigrationError and applies nothing then."""
+    await connection.execute("set statement_timeout = 0")  # whatever the role has: some take long
     await connection.execute("select pg_advisory_lock($1)", _LOCK)
     try:
         await connection.execute(_TABLE)

@@ -55,6 +55,14 @@ async def test_all_migrations_are_applied_in_order(
     assert await connection.fetchval("select name from colours") == "red"
 
 
+async def test_a_migration_may_take_longer_than_the_statements_of_its_role(
+    connection: asyncpg.Connection, directory: Path
+) -> None:
+    (directory / "0004_slow.sql").write_text("select pg_sleep(0.2);")
+    await connection.execute("set statement_timeout = '150ms'")
+    assert "0004_slow.sql" in await migrate(connection, 8, directory=directory)
+
+
 async def test_migrating_again_applies_nothing(
     connection: asyncpg.Connection, directory: Path
 ) -> None:
