@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from api.doctor import pooler
 from api.doctor.finding import Finding, clock, hint, ok, wrong
 from domain.migrate import MigrationError, check, pending
 from domain.store import AWAY
@@ -22,17 +23,22 @@ _READS = "has_table_privilege('events', 'SELECT') and has_table_privilege('skipp
 async def look(pool: asyncpg.Pool, settings: Settings) -> list[Finding]:
     """In the order in which one needs the other; ends at what makes the rest meaningless."""
     try:
-        async with pool.acquire() as connection:
-            return await _looked(connection, settings)  # type: ignore[arg-type]
+        async with pool.acquire() as one, pool.acquire() as other:
+            return await _looked(one, other, settings)  # type: ignore[arg-type]
+    except pooler.MISFITS as error:
+        return [wrong("pooler", pooler.remedy(error))]
     except (*AWAY, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         why = str(error).partition("\n")[0] or type(error).__name__
         return [wrong("PostgreSQL", f"It cannot be reached ({why}); check DATABASE_URL.")]
 
 
-async def _looked(connection: asyncpg.Connection, settings: Settings) -> list[Finding]:
+async def _looked(
+    connection: asyncpg.Connection, other: asyncpg.Connection, settings: Settings
+) -> list[Finding]:
     return [
         await _version(connection),
-        await _pooled(connection),
+        await pooler.between(connection, other),
+        await pooler.session(connection),
         clock("PostgreSQL's clock", await connection.fetchval("select clock_timestamp()")),
         await _durable(connection),
         *await _migrated(connection, settings),
@@ -45,18 +51,6 @@ async def _version(connection: asyncpg.Connection) -> Finding:
     if number < OLDEST:
         return wrong("PostgreSQL", f"Version {text} is too old; use 15 or newer.")
     return ok("PostgreSQL", str(text))
-
-
-async def _pooled(connection: asyncpg.Connection) -> Finding:
-    """A pooler that gives each transaction another backend is seen by the backend's number."""
-    asked = [await connection.fetchval("select pg_backend_pid()") for _ in range(5)]
-    if len(set(asked)) > 1:
-        return hint(
-            "pooler",
-            "Statements go to different backends: let pgbouncer pool sessions, or set its"
-            " max_prepared_statements, and let `tandem migrate` connect past it.",
-        )
-    return ok("pooler", "none between transactions")
 
 
 async def _durable(connection: asyncpg.Connection) -> Finding:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import asyncpg
 import typer
 
+from api.doctor import pooler
 from api.verbs.asked import Refused, carry_out, external
 from api.verbs.rebuild import AsJson
 from api.verbs.stores import located
@@ -60,6 +61,8 @@ async def migrated(settings: Settings) -> list[str]:
     async with _connected(settings) as connection:
         try:
             return await migrate(connection, settings.partitions)
+        except pooler.MISFITS:
+            raise
         except UNREACHABLE as error:
             raise Refused(
                 f"PostgreSQL did not carry out the migrations ({error or type(error).__name__});"
@@ -77,6 +80,8 @@ async def _connected(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
         ) from error
     try:
         yield connection
+    except pooler.MISFITS as error:
+        raise Refused(pooler.remedy(error)) from error
     finally:
         with suppress(*UNREACHABLE):
             await connection.close()

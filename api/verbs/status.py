@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 
 from api import drivers
+from api.doctor import pooler
 from api.roles import fingerprint
 from api.signals import stop_signals, unless
 from api.verbs.asked import carry_out, external
@@ -76,7 +77,7 @@ async def _pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
 
 
 async def _checked(pool: asyncpg.Pool, partitions: int) -> None:
-    with suppress(*WEATHER):  # the look will say so
+    with suppress(*WEATHER, *pooler.MISFITS):  # the look will say so
         async with asyncio.timeout(EVERY), pool.acquire() as connection:
             await check(connection, partitions)  # type: ignore[arg-type]
 

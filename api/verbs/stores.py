@@ -11,6 +11,7 @@ import asyncpg
 from redis.exceptions import RedisError
 
 from api import drivers
+from api.doctor import pooler
 from api.roles import fingerprint
 from api.verbs.asked import Refused, external
 from api.workers import WEATHER
@@ -99,6 +100,8 @@ def one_sentence() -> Iterator[None]:
     """A store that is away, or goes away, is no traceback."""
     try:
         yield
+    except pooler.MISFITS as error:
+        raise Refused(pooler.remedy(error)) from error
     except WEATHER as error:
         redis = isinstance(error, RedisError)
         store, name = ("Redis", "REDIS_URL") if redis else ("PostgreSQL", "DATABASE_URL")

@@ -40,7 +40,8 @@ class Question(Generic[T]):
         try:
             return self._asked.result(), None
         except Exception as error:  # whatever it is: who watches is told, and never falls over it
-            return None, f"{type(error).__name__}: {error}"[:200]
+            said = str(error).partition("\n")[0]
+            return None, f"{type(error).__name__}: {said}"[:200]
 
 
 def _heard(asked: asyncio.Task[Any]) -> None:

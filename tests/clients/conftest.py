@@ -59,7 +59,7 @@ def node() -> Iterator[Node]:
 
 @pytest.fixture
 def chromium() -> str:
-    """A developer may do without; CI installs it, in .ci/setup/browser.sh."""
+    """A developer may do without; CI installs it, in .ci/setup/programs.sh."""
     if found := shutil.which("chromium"):
         return found
     if os.environ.get("CI") == "true":
