@@ -105,17 +105,20 @@ async def _applied(connection: asyncpg.Connection) -> dict[str, str]:
 
 
 def _pending(known: list[Migration], applied: dict[str, str]) -> list[Migration]:
-    missing = applied.keys() - {migration.name for migration in known}
-    if missing:
-        raise MigrationError(
-            f"The database has {min(missing)}, which this code does not know; deploy the newer code."
-        )
+    """What newer code has applied behind all of ours is no reason for anything: code can be rolled back."""
     for migration in known:
         if applied.get(migration.name, migration.checksum) != migration.checksum:
             raise MigrationError(
                 f"{migration.name} was changed after it was applied; restore it and add a new migration."
             )
-    return [migration for migration in known if migration.name not in applied]
+    missing = [migration for migration in known if migration.name not in applied]
+    unknown = applied.keys() - {migration.name for migration in known}
+    if missing and unknown:
+        raise MigrationError(
+            f"The database has {min(unknown)}, which this code does not know, and lacks {missing[0].name};"
+            " deploy the code that it was migrated with."
+        )
+    return missing
 
 
 async def _fix_partitions(connection: asyncpg.Connection, partitions: int) -> None:

@@ -99,6 +99,9 @@ async def test_a_database_that_lacks_a_migration_is_refused_and_one_that_has_mor
         await check(connection, 8, directory=directory)
     await migrate(connection, 8, directory=directory)
     await check(connection, 8, directory=first)
+    assert await migrate(connection, 8, directory=first) == []
+    assert await pending(connection, directory=first) == []
+    assert await connection.fetchval("select name from colours") == "red"
 
 
 async def test_those_who_migrate_at_once_take_turns(empty_database_url: str) -> None:
