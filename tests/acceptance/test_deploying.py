@@ -1,0 +1,93 @@
+"""A deploy with other projections, in processes beside a service that runs, and its roll-back."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from tests.acceptance.service import Client, running
+from tests.acceptance.test_health import figures
+from tests.acceptance.verbs import ask, environment
+from tests.processes import HOST, ROOT, TANDEM, free_port
+from tests.processes import running as process_running
+from tests.stores import PARTITIONS, fast_temp
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+
+READ = "query($id: ID!, $v: Int) { user(id: $id, minVersion: $v) { name version } }"
+RENAME = "mutation($input: RenameUserInput!) { renameUser(input: $input) { version } }"
+SERVED = {f"tandem_read_model_served {partition}" for partition in range(PARTITIONS)}
+
+
+@pytest.fixture
+def newer() -> Iterator[dict[str, str]]:
+    """What makes a process run newer code: ours, but that a user's name is kept under another one."""
+    with TemporaryDirectory(prefix="tandem-newer-", dir=fast_temp()) as place:
+        for package in ("api", "domain", "readside"):
+            ignored = shutil.ignore_patterns("node_modules")
+            shutil.copytree(ROOT / package, Path(place) / package, ignore=ignored)
+        users = Path(place, "readside/projections/users.py")
+        users.write_text(users.read_text().replace('"name"', '"fullName"'))
+        yield {"PYTHONPATH": place}
+
+
+@asynccontextmanager
+async def role(
+    name: str, settings: Settings, newer: dict[str, str], log: Path
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A process of the newer code, and whoever asks at its health port (the API's own, if it has one)."""
+    port = str(free_port())
+    ports = {"PORT": port} if name == "api" else {"HEALTH_PORT": port}
+    env = environment(settings, **newer, **ports)
+    async with (
+        process_running(TANDEM, name, env=env, log=log),
+        httpx.AsyncClient(base_url=f"http://{HOST}:{port}") as http,
+    ):
+        yield http
+
+
+async def serving(http: httpx.AsyncClient) -> None:
+    """Waits until each partition is served, by the code of this process."""
+    async with asyncio.timeout(30):
+        while True:
+            with suppress(httpx.TransportError):
+                told = figures((await http.get("/metrics")).text)
+                if all(told.get(name) == 1 for name in SERVED):
+                    return
+            await asyncio.sleep(0.05)
+
+
+async def renamed(client: Client, user_id: str, name: str) -> None:
+    """Writes, and reads what was written."""
+    done = await client.data(RENAME, input={"userId": user_id, "name": name})
+    version = done["renameUser"]["version"]
+    read = await client.data(READ, id=user_id, v=version)
+    assert read == {"user": {"name": name, "version": version}}
+
+
+async def test_it_builds_its_own_read_model_and_a_roll_back_finds_the_old_one_that_served_all_the_time(
+    settings: Settings, newer: dict[str, str], tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    async with running(settings) as old:
+        user_id = await old.create_user()
+        before = await ask(settings, "status", **newer)
+        assert (before.status, "8 partitions are not served" in before.out) == (1, True)
+        async with role("projector", settings, newer, log) as http:
+            await serving(http)
+            assert (await ask(settings, "verify", **newer)).status == 0
+            async with role("api", settings, newer, log) as http:
+                await serving(http)
+                await renamed(Client(http), user_id, "Alicia")
+                await renamed(old, user_id, "Al")
+        await renamed(old, user_id, "Alice")
+        assert (await ask(settings, "verify")).status == 0
