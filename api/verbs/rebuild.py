@@ -109,19 +109,22 @@ async def _rebuild(stores: Stores, partitions: Sequence[int], shown: Bar) -> lis
     task = shown.add_task("", total=sum(expected.values()))
     rows, before = [], 0
     for partition in partitions:
-        rows.append(await _one(stores, partition, shown, task, before))
-        before += expected[partition]
+        upto = before + expected[partition]
+        rows.append(await _one(stores, partition, shown, task, before, upto))
+        before = upto
     return rows
 
 
 async def _one(
-    stores: Stores, partition: int, shown: Bar, task: Any, before: int
+    stores: Stores, partition: int, shown: Bar, task: Any, before: int, upto: int
 ) -> dict[str, Any]:
+    """The bar goes on from `before` to `upto`, and not beyond: what has come since is not in its total."""
     seen: list[int] = []
 
     def told(progress: Progress) -> None:
         seen.append(progress.seen)
-        shown.update(task, completed=before + progress.seen, description=f"partition {partition}")
+        done = min(before + progress.seen, upto)
+        shown.update(task, completed=done, description=f"partition {partition}")
 
     begun = time.monotonic()
     flip = await stores.steering(partition).rebuild(told)
