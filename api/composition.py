@@ -19,10 +19,11 @@ from api.access.tokens import Tokens, shared
 from api.app import create_app, health_app
 from api.context import Context
 from api.documents import trusted
+from api.documents.kinds import COUNTED
 from api.follow import follower
 from api.roles import Role, fingerprint
 from api.watch.commands import TimedStore
-from api.watch.metrics import Metrics
+from api.watch.metrics import ALARMING, Metrics
 from api.watch.pipeline import Pipeline
 from api.watch.pulse import Pulse
 from api.watch.routes import Watch
@@ -95,6 +96,7 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
             wake = bell.ring if Role.RELAY in roles else RemoteBell(link).ring
             context = _context(settings, commands, link, changes, wake, watch.metrics)
             app = create_app(context, await _access(settings, stack), watch)
+            watch.metrics.operations.expect(COUNTED, ALARMING)
             watch.metrics.ways = app.state.executor.admission.ways
             service.apps.append(app)
         if settings.health_port is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 Kind = Literal["query", "mutation", "subscription"]
 """Plain text, because graphql-core's enum takes longer to look up than an operation takes to be let in."""
@@ -13,3 +13,8 @@ QUERIES: Final[Kinds] = frozenset({"query"})
 MUTATIONS: Final[Kinds] = frozenset({"mutation"})
 SUBSCRIPTIONS: Final[Kinds] = frozenset({"subscription"})
 ANY: Final = QUERIES | MUTATIONS | SUBSCRIPTIONS
+
+NOTHING: Final = "none"
+"""What is counted as the kind of an operation that nobody could tell it from its document."""
+
+COUNTED: Final[tuple[str, ...]] = (*get_args(Kind), NOTHING)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from api.access.expiry import until
 from api.access.scopes import EVERYBODY, Caller
+from api.documents.kinds import NOTHING
 from api.errors import Formatted, RequestError
 from api.operations.admission import Admission
 from api.operations.failures import tell
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from api.documents.kinds import Kinds
     from api.documents.request import Request
     from api.operations.job import Job
-
-NOTHING: Final = "none"
-"""The kind of an operation that nobody could tell it from its document."""
 
 
 class Executor:

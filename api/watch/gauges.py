@@ -23,6 +23,7 @@ def of_pool(pool: asyncpg.Pool) -> Metric:
     )
     told.add_metric(["idle"], pool.get_idle_size())
     told.add_metric(["busy"], pool.get_size() - pool.get_idle_size())
+    told.add_metric(["unopened"], pool.get_max_size() - pool.get_size())
     return told
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
+from itertools import product
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from prometheus_client import (
@@ -37,6 +38,15 @@ T = TypeVar("T")
 _QUICK: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds, the bounds of every histogram's buckets."""
 
+ALARMING: Final = (
+    "INTERNAL",
+    "OVERLOADED",
+    "DEADLINE_EXCEEDED",
+    "WRITE_MODEL_UNAVAILABLE",
+    "READ_MODEL_UNAVAILABLE",
+)
+"""Codes of operations that docs/operations.md has an alarm for."""
+
 _TICK: Final = 0.25
 """Seconds between two looks at how late the event loop is."""
 
@@ -61,6 +71,11 @@ class Timed:
         self.counted = 0
         """Of all kinds and outcomes."""
         self._known: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+
+    def expect(self, kinds: Iterable[str], outcomes: Iterable[str]) -> None:
+        """Tells 0 until there is one: Prometheus sees no increase in a counter that is born at 1."""
+        for kind, outcome in product(kinds, outcomes):
+            self._total.labels(kind, outcome)
 
     def count(self, kind: str, outcome: str, seconds: float) -> None:
         known = self._known.get((kind, outcome))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis.asyncio import Redis
 
+from api.watch.metrics import ALARMING
 from readside.keys import Partition
 from tests.acceptance.service import running
 from tests.acceptance.test_health import figures
@@ -40,6 +42,21 @@ async def test_what_runs_here_is_told(client: Client) -> None:
     [build] = [line for line in text.splitlines() if line.startswith("tandem_build_info{")]
     assert 'version="' in build
     assert 'read_models="' in build
+
+
+async def test_codes_with_an_alarm_are_told_before_there_is_one(client: Client) -> None:
+    told = figures((await client.http.get("/metrics")).text)
+    for code, kind in product(ALARMING, ("query", "mutation", "subscription", "none")):
+        assert told[f"tandem_operations_total {code} {kind}"] == 0
+
+
+async def test_connections_that_may_still_be_opened_are_told(settings: Settings) -> None:
+    few = settings.model_copy(update={"database_connections": 3})
+    async with running(few) as client:
+        await client.create_user()
+        told = figures((await client.http.get("/metrics")).text)
+    states = ("busy", "idle", "unopened")
+    assert sum(told[f"tandem_database_connections {state}"] for state in states) == 3
 
 
 @pytest.mark.parametrize("noted", [{"seen": 3, "expected": 7}, {}])
