@@ -36,7 +36,7 @@ def remedy(error: BaseException) -> str:
         )
     return (
         "A pooler gives each transaction another backend, which does not have our prepared statements"
-        f" ({said}); let pgbouncer have pool_mode = session."
+        f" ({said}); let pgbouncer have pool_mode = session, or max_prepared_statements (from 1.21 on)."
     )
 
 
@@ -56,8 +56,8 @@ async def between(one: asyncpg.Connection, other: asyncpg.Connection) -> Finding
         return ok("pooler", "none between transactions")
     return hint(
         "pooler",
-        "A pooler gives each transaction another backend, and carries our prepared statements there;"
-        " let pgbouncer have pool_mode = session, or let `tandem migrate` connect past it.",
+        "A pooler gives each transaction another backend, and carries our prepared statements there; let"
+        " `tandem migrate` connect past it, and run the roles apart rather than `tandem serve`.",
     )
 
 
