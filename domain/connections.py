@@ -26,14 +26,14 @@ class Connections:
         self._pool = pool
         self._taken = 0
         self._waiting: deque[asyncio.Future[PoolConnectionProxy | None]] = deque()
-        """Those who found all taken. One who is told None may take one from the pool."""
+        """Those who found all taken. One who is told None takes another from the pool, in the same place."""
 
     async def take(self) -> PoolConnectionProxy:
         """One that is free, in the order of asking. Raises what asyncpg does when there is none to be had."""
-        while self._taken >= self._pool.get_max_size():
-            if (passed_on := await self._turn()) is not None:
-                return passed_on
-        self._taken += 1
+        if self._taken < self._pool.get_max_size():
+            self._taken += 1
+        elif (passed_on := await self._turn()) is not None:
+            return passed_on
         try:
             return await self._pool.acquire()
         except BaseException:
@@ -67,13 +67,14 @@ class Connections:
 
     async def _leave(self, told: PoolConnectionProxy | None) -> None:
         if told is None:
-            self._tell(None)
+            self._one_less()
         else:
             await self.give(told, sound=True)
 
     def _one_less(self) -> None:
-        self._taken -= 1
-        self._tell(None)
+        """Whoever waits longest has the place at once: who comes before he has woken must not take it."""
+        if not self._tell(None):
+            self._taken -= 1
 
     def _tell(self, what: PoolConnectionProxy | None) -> bool:
         """Whether anybody was still waiting."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import asyncpg
+    from asyncpg.pool import PoolConnectionProxy
 
 TWO = 2
 
@@ -68,6 +69,26 @@ async def test_one_that_may_be_broken_goes_to_the_pool_and_another_is_taken(
     for connection in (second, third):
         await connections.give(connection, sound=True)
     assert pool.get_idle_size() == TWO
+
+
+async def test_whoever_asks_again_after_a_refusal_does_not_overtake_who_waits(
+    connections: Connections,
+) -> None:
+    """As a command does whose e-mail address is taken: it looks which rule it was."""
+    first, second = [await connections.take() for _ in range(TWO)]
+    [waiting] = await queue(connections, 1)
+
+    async def refused() -> PoolConnectionProxy:
+        await connections.give(first, sound=False)
+        return await connections.take()
+
+    asking = asyncio.create_task(refused())
+    await asyncio.wait([waiting, asking], return_when=asyncio.FIRST_COMPLETED)
+    assert waiting.done()
+    assert not asking.done()
+    await connections.give(waiting.result(), sound=True)
+    for connection in (second, await asking):
+        await connections.give(connection, sound=True)
 
 
 @pytest.mark.parametrize("sound", [True, False])
