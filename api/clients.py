@@ -70,7 +70,13 @@ class Client(Redis):
 
     async def execute_command(self, *words: Any, **options: Any) -> Any:
         if self.links is not None and words[0] in _ON_LINKS:
-            reply = await _asked(self.links.of(words), words)
+            link = self.links.of(words)
+            try:
+                reply = await _asked(link, words)
+            except asyncio.CancelledError:
+                if b"BLOCK" in words:
+                    link.hang_up()  # or Redis would give what comes next to nobody
+                raise
             meant = self.response_callbacks.get(words[0])
             return meant(reply) if meant else reply
         async with asyncio.timeout(self.limit):

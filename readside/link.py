@@ -76,6 +76,11 @@ class Link:
             self._give_up(wire)
             await wire.gone.wait()
 
+    def hang_up(self) -> None:
+        """Ends the connection, and so whatever Redis waits for on it; whoever asks next has another."""
+        if self._wire is not None:
+            self._give_up(self._wire)
+
     def ask(self, commands: Sequence[bytes]) -> asyncio.Future[Replies]:
         """The replies to these packed commands, at least one; errors are among them as values.
 

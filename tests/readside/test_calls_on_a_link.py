@@ -25,6 +25,10 @@ async def names(redis: Redis) -> list[str]:
     return sorted(client["name"] for client in await redis.client_list())
 
 
+async def waiting(redis: Redis) -> bool:
+    return any("b" in client["flags"] for client in await redis.client_list())
+
+
 async def test_all_calls_to_a_partition_share_one_connection(redis: Redis) -> None:
     functions = Functions(redis)
     await functions.load()
@@ -61,6 +65,23 @@ async def test_a_call_whose_reply_is_lost_is_not_made_again(
         assert lost.fired.is_set()
         assert sum(n for asked, n in wire.asked.items() if asked.startswith("FCALL lease_")) == 1
         assert await functions.call(*LEASE) == 1
+
+
+async def test_redis_gives_nothing_to_a_reader_that_has_gone(redis: Redis, streams: Redis) -> None:
+    await redis.xgroup_create("tandem:{3}:stream", "group", mkstream=True)
+
+    async def read(block: int) -> object:
+        return await streams.xreadgroup("group", "one", {"tandem:{3}:stream": ">"}, block=block)
+
+    gone = asyncio.create_task(read(4_000))
+    async with asyncio.timeout(2):
+        while not await waiting(redis):
+            await asyncio.sleep(0.01)
+        gone.cancel()
+        while await waiting(redis):
+            await asyncio.sleep(0.01)
+    await redis.xadd("tandem:{3}:stream", {"a": "b"})
+    assert await read(1)
 
 
 async def test_a_redis_that_goes_away_is_found_again(settings: Settings, redis: Redis) -> None:
