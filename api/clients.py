@@ -108,7 +108,8 @@ async def _asked(link: Link, words: Command) -> Any:
     try:
         [reply] = await link.ask([pack(words)])
     except ReadModelError as error:
-        raise Disconnected("Redis does not answer.") from error
+        why = f" ({link.trouble})" if link.trouble else ""
+        raise Disconnected(f"Redis does not answer{why}.") from error
     if isinstance(reply, ReplyError):
         raise DefaultParser.parse_error(str(reply))  # type: ignore[no-untyped-call]
     return reply

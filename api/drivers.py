@@ -114,13 +114,13 @@ async def redis_for_functions(settings: Settings) -> AsyncIterator[Redis]:
 @asynccontextmanager
 async def redis_for_streams(settings: Settings) -> AsyncIterator[Redis]:
     """A link for each partition, that may wait in a read for longer than it blocks."""
-    async with _linked(settings, settings.partitions, "tandem-streams") as redis:
+    async with _linked(settings, 2, "tandem-streams") as redis:
         yield redis
 
 
 @asynccontextmanager
 async def redis_for_cursors(settings: Settings) -> AsyncIterator[Redis]:
-    """For the relay, whose cursors are bytes. No retry."""
+    """For the relay, which reads its cursors as bytes. No retry."""
     async with _linked(settings, 2, "tandem-cursors", decode=False) as redis:
         yield redis
 

@@ -59,9 +59,8 @@ class Connections:
         try:
             return await turn
         except asyncio.CancelledError:
-            if (
-                not turn.cancelled()
-            ):  # it came in the very moment in which nobody wanted it any more
+            if not turn.cancelled():
+                # It came in the very moment in which nobody wanted it any more.
                 await self._leave(turn.result())
             raise
 

@@ -213,7 +213,7 @@ local APPLIED, DUPLICATE, PARKED, POISON = 1, 0, 2, 3
 
 -- The user is shown as it was before this event.
 local function set_aside(parked, call, event, problem)
-  call.any_aside = true
+  call.any_aside = true -- so that this call asks of whoever comes next
   local user, key, version, kind = unpack(event)
   local reason = type(problem) == 'table' and problem.err or tostring(problem)
   redis.call('HSET', parked, user, cjson.encode({version = version, type = kind, reason = reason}))

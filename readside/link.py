@@ -1,9 +1,10 @@
-"""The read link: all questions of a process to Redis, on one connection that is made anew when it breaks.
+"""A link: many questions to Redis on one connection, which is made anew when it breaks.
 
 What is asked in one turn of the event loop is one write. A question has a deadline; when the oldest one is
 late the connection is given up, because replies come in order and whatever is behind is late too. What was on
 its way then is asked once more: a read may be. It exists because a pool of redis-py's connections costs ten
-times as much (see readside/wire.py). Relays and projectors have links of their own, which repeat nothing.
+times as much (see readside/wire.py). All queries of a process share one; relays and projectors have links of
+their own, which repeat nothing.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class Link:
         """Questions that were one too many."""
         self.unanswered = 0
         """Questions that Redis has not answered, or not in time."""
+        self.trouble = ""
+        """Why nobody could be connected, since we were."""
         self._server = server
         self._patience = patience
         self._most = most
@@ -120,7 +123,7 @@ class Link:
 
     def _connect(self) -> None:
         if self._connecting is None and self._line.asked:
-            self._connecting = asyncio.create_task(self._redial(), name="read-link")
+            self._connecting = asyncio.create_task(self._redial(), name=self._server.name)
 
     async def _redial(self) -> None:
         try:
@@ -135,14 +138,14 @@ class Link:
 
     def _go_on(self, wire: Wire) -> None:
         wire.line, self._wire = self._line, wire
-        self._failures = 0
+        self._failures, self.trouble = 0, ""
         self.connects += 1
         self._flush()
 
     def _fail(self, error: Exception) -> None:
-        if (
-            not self._failures
-        ):  # an error of Redis begins with a word for its kind, such as WRONGPASS
+        self.trouble = str(error) or type(error).__name__
+        if not self._failures:
+            # An error of Redis begins with a word for its kind, such as WRONGPASS.
             why = str(error).split(" ")[0] if isinstance(error, ReplyError) else None
             name = self._server.name
             _log.warning("link.no_connection", link=name, error=type(error).__name__, why=why)

@@ -50,6 +50,15 @@ async def test_what_redis_says_is_an_error_as_redis_py_has_it(redis: Redis) -> N
         await redis.config_set("maxmemory", 0)
 
 
+async def test_why_nobody_is_let_in_is_told(settings: Settings) -> None:
+    wrong = str(settings.redis_url).replace("//", "//:wrong@", 1)
+    async with drivers.redis_for_functions(
+        settings.model_copy(update={"redis_url": wrong})
+    ) as stranger:
+        with pytest.raises(Disconnected, match="AUTH"):
+            await Functions(stranger).call(*LEASE)
+
+
 async def test_a_call_whose_reply_is_lost_is_not_made_again(
     settings: Settings, redis: Redis
 ) -> None:

@@ -302,7 +302,7 @@ async def test_leaving_it_refuses_what_is_under_way_and_leaves_no_task_behind(wi
     wire.heal()
     await asyncio.sleep(0)
     ours = {task.get_name() for task in asyncio.all_tasks() - before}
-    assert "read-link" not in ours
+    assert "tandem-reads" not in ours
 
 
 async def test_leaving_it_while_it_connects(wire: Proxy) -> None:
@@ -312,4 +312,4 @@ async def test_leaving_it_while_it_connects(wire: Proxy) -> None:
         await asyncio.wait([asked], timeout=0.05)
     assert kinds(await outcomes(asked)) == {ReadModelUnavailable}
     wire.heal()
-    assert "read-link" not in {task.get_name() for task in asyncio.all_tasks()}
+    assert "tandem-reads" not in {task.get_name() for task in asyncio.all_tasks()}
