@@ -75,7 +75,7 @@ async def visible(bench: Bench, service: Service) -> None:
 
 
 async def busy(bench: Bench, service: Service) -> None:
-    """The same at a share of what the service can take, each user waited for with minVersion."""
+    """The same at a share of what the service can take, one user in ten waited for with minVersion."""
     most = await bench.measure("createUser, as many as it can", "create_user", service)
     await bench.seed(service)  # whose users are visible only when all before them are
     rate = SHARE * rate_of(most)

@@ -140,7 +140,7 @@ async def test_what_a_client_said_before_it_left_is_still_heard(
         writer.close()
         await writer.wait_closed()
     await until_none_is_left(to_redis)
-    assert await past.get("n") == b"100"
+    await until_it_is(past, b"100")
 
 
 async def test_when_the_server_ends_a_connection_so_does_the_proxy(
@@ -243,7 +243,7 @@ async def test_from_a_black_hole_a_request_arrives_late_though_its_client_has_go
     assert await past.get("n") is None
     to_redis.flow()
     await until_none_is_left(to_redis)
-    assert await past.get("n") == b"1"
+    await until_it_is(past, b"1")  # Redis takes up what was sent whenever it likes
 
 
 async def test_a_black_hole_may_swallow_answers_alone(
