@@ -1,4 +1,4 @@
-"""The drivers, each with the time limits and retries that fit what it is used for. Nobody else builds one."""
+"""The drivers, each with the time limits that fit what it is used for. Nobody else builds one."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _MOST_KEYS = 256 * 1024
 
 
 _PATIENCE = 5.0
-"""Seconds that Redis has for what the relay and the projectors ask."""
+"""Seconds that Redis has for what relays, projectors and whoever watches ask."""
 
 _MOST = 1000
-"""Commands that they may have under way on a link: more than they ever have."""
+"""Commands that may be under way on one of their links: more than ever are."""
 
 _COUNTING = 0.25
 """Seconds that Redis has to say whether a caller has asked for too much."""
@@ -128,21 +128,21 @@ async def redis_for_cursors(settings: Settings) -> AsyncIterator[Redis]:
 @asynccontextmanager
 async def redis_for_rates(settings: Settings) -> AsyncIterator[Redis]:
     """Nobody waits long for it, because every request does. No retry, which might count twice."""
-    async with _redis(settings, 4, _COUNTING, 0) as redis:
+    async with _redis(settings, 4, _COUNTING) as redis:
         yield redis
 
 
 @asynccontextmanager
 async def redis_for_watching(settings: Settings) -> AsyncIterator[Redis]:
     """For a look at the pipeline now and then, which waits less than this. No retry."""
-    async with _redis(settings, 2, 5.0, 0) as redis:
+    async with _redis(settings, 2, _PATIENCE) as redis:
         yield redis
 
 
 @asynccontextmanager
 async def redis_for_changes(settings: Settings) -> AsyncIterator[Redis]:
     """For listening, which may be silent for ever."""
-    async with _redis(settings, 2, None, 0) as redis:
+    async with _redis(settings, 2, None) as redis:
         yield redis
 
 
@@ -153,7 +153,7 @@ async def _linked(
     """A client that asks what it asks often on links of this name, and all else on connections. No retry."""
     server = _server(settings.redis_url or "", name)
     links = Links(lambda: Link(server, patience=_PATIENCE, most=_MOST, again=False))
-    async with _redis(settings, connections, _PATIENCE, 0, decode=decode) as redis:
+    async with _redis(settings, connections, _PATIENCE, decode=decode) as redis:
         redis.links = links
         try:
             yield redis
@@ -166,7 +166,6 @@ async def _redis(
     settings: Settings,
     connections: int,
     patience: float | None,
-    retries: int,
     *,
     decode: bool = True,
 ) -> AsyncIterator[Client]:
@@ -176,7 +175,7 @@ async def _redis(
         timeout=settings.read_timeout,
         socket_timeout=None,
         socket_connect_timeout=settings.read_timeout,
-        retry=Retry(NoBackoff(), retries),
+        retry=Retry(NoBackoff(), 0),
         protocol=2,
         decode_responses=decode,
         encoding_errors="replace",

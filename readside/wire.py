@@ -1,4 +1,4 @@
-"""One connection to Redis for the questions of a whole process, and the replies in their order.
+"""One connection to Redis for many questions, and the replies in their order.
 
 It exists because of what redis-py costs a read: 117 us of CPU a command, 35 in a pipeline, for pools, retries
 and timers that a read does not need. Where Redis is, and who we are there, is told by redis-py's own reading
@@ -33,7 +33,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     username: str | None = None
     password: str | None = None
     database: int = 0
-    name: str = "tandem-reads"
+    name: str
     """What CLIENT LIST calls us."""
 
 
