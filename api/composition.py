@@ -89,7 +89,7 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
             watch.metrics.clients["cursors"] = redis
             _add_relay(service, settings, pool, redis, changes, bell, watch)
         if Role.PROJECTOR in roles:
-            await _add_projectors(service, settings, pool, stack, watch)
+            await _add_projectors(service, settings, pool, stack, changes, watch)
         if Role.API in roles:
             link = await stack.enter_async_context(drivers.link_for_reads(settings))
             watch.metrics.link = link
@@ -202,6 +202,7 @@ async def _add_projectors(
     settings: Settings,
     pool: asyncpg.Pool,
     stack: AsyncExitStack,
+    changes: Changes,
     watch: Watch,
 ) -> None:
     redis = await stack.enter_async_context(drivers.redis_for_functions(settings))
@@ -210,7 +211,7 @@ async def _add_projectors(
     share = Share(redis, fingerprint(settings), settings.partitions)
     stack.push_async_callback(share.leave)
     joined = watch.pulse(Role.PROJECTOR, "share")
-    service.loops["share"] = lambda: forever(joined, share.run_once, _until_the_next_word)
+    service.loops["share"] = lambda: _share(share, changes, joined)
     for partition in range(settings.partitions):
         pulse = watch.pulse(Role.PROJECTOR, f"projector-{partition}")
         projector = Projector(
@@ -240,8 +241,9 @@ def _projecting(projector: Projector, pulse: Pulse) -> Callable[[], Coroutine[An
     return run
 
 
-async def _until_the_next_word() -> None:
-    await asyncio.sleep(SAY_EVERY)
+async def _share(share: Share, changes: Changes, pulse: Pulse) -> None:
+    async with changes.of(share.channel) as words:
+        await forever(pulse, share.run_once, lambda: words.wait(SAY_EVERY))
 
 
 async def _refuse_eviction(settings: Settings) -> None:

@@ -313,9 +313,13 @@ local function lease(keys, args)
   return 1
 end
 
--- KEYS owner   ARGV me
+-- Whoever waits for the partition is told at once.
+-- KEYS owner   ARGV me, the channel of the projectors
 local function release(keys, args)
-  if redis.call('GET', keys[1]) == args[1] then redis.call('DEL', keys[1]) end
+  if redis.call('GET', keys[1]) == args[1] then
+    redis.call('DEL', keys[1])
+    redis.call('PUBLISH', args[2], '')
+  end
   return 1
 end
 
@@ -359,19 +363,21 @@ end
 
 redis.register_function{function_name='standing_VERSION', callback=standing, flags={'no-writes'}}
 -- Which processes are there, by Redis' own clock. One that the clock was set back from is not there either.
+-- The others are told, on the channel of that name, when one comes or goes.
 -- KEYS projectors   ARGV me, milliseconds   -> the names of all
 local function join(keys, args)
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   redis.call('ZREMRANGEBYSCORE', keys[1], '-inf', now)
   redis.call('ZREMRANGEBYSCORE', keys[1], '(' .. now + args[2], '+inf')
-  redis.call('ZADD', keys[1], now + args[2], args[1])
+  if redis.call('ZADD', keys[1], now + args[2], args[1]) == 1 then redis.call('PUBLISH', keys[1], '') end
   redis.call('PEXPIRE', keys[1], args[2])
   return redis.call('ZRANGE', keys[1], 0, -1)
 end
 
 -- KEYS projectors   ARGV me
 local function leave(keys, args)
+  redis.call('PUBLISH', keys[1], '')
   return redis.call('ZREM', keys[1], args[1])
 end
 

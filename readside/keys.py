@@ -11,7 +11,10 @@ WAKE = "tandem:wake"
 
 
 def projectors(fingerprint: str) -> str:
-    """A sorted set: the processes that project with this code, by when they count no more."""
+    """A sorted set: the processes that project with this code, by when they count no more.
+
+    Also the channel on which they hear that one came or went, or gave a partition back.
+    """
     return f"tandem:projectors:{fingerprint}"
 
 

@@ -23,7 +23,7 @@ from readside.functions import Functions, Gone
 from readside.gate import Delivery, Gate
 from readside.generations import Generations, entries
 from readside.history import History
-from readside.keys import Keys, Partition
+from readside.keys import Keys, Partition, projectors
 from readside.rebuild import Progress, Rebuild
 from readside.share import Share
 
@@ -45,7 +45,7 @@ _RELAY_BEGINS = 0.05
 """Seconds between looks whether a relay has begun the stream that there is not yet."""
 
 _FREE_AGAIN = 0.1
-"""Seconds between looks whether a partition that another has, or that is above our share, may be ours now."""
+"""Seconds between looks whether a partition that another has may be ours now, when nobody says so."""
 
 _MEND_EVERY = 1.0
 """Seconds between looks for what was lost."""
@@ -92,6 +92,7 @@ class Projector:
         self._generations = Generations(redis, self._partition, fingerprint)
         self._rebuild = Rebuild(redis, history, self._generations, self.gate_of, self._consume)
         self._owner = self._partition.owner(fingerprint)
+        self._others = projectors(fingerprint)
         self._me = share.me if share is not None else secrets.token_hex(8)
         self._leased_at = -LEASE
         self._retired_at = -_RETIRE_EVERY
@@ -113,9 +114,12 @@ class Projector:
 
     async def run_once(self, *, wait: float = 0.0) -> int:
         """One batch, or a whole rebuild; answers how many entries it had. Waits `wait` seconds for work."""
+        word = self._share.word if self._share is not None else asyncio.Event()
         if not await self._mine():
             self._gate = None
-            await asyncio.sleep(min(wait, _FREE_AGAIN))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(wait, _FREE_AGAIN)):
+                    await word.wait()
             return 0
         try:
             if self._gate is None:
@@ -272,7 +276,7 @@ class Projector:
         return False
 
     async def _give_back(self) -> None:
-        await self._functions.call("release", [self._owner], self._me)
+        await self._functions.call("release", [self._owner], self._me, self._others)
         self._leased_at = -LEASE
 
     async def _leased(self) -> bool:

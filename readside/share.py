@@ -7,6 +7,7 @@ many partitions to keep; these add up to all there are, so that nobody takes wha
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Collection
 from contextlib import suppress
@@ -46,6 +47,13 @@ class Share:
         self.me = secrets.token_hex(8)  # also what the leases of this process say
         self._most = partitions  # until we have heard of others, so that nobody waits for that
         self._held: list[int] = []
+        self.word = asyncio.Event()
+        """Set when we next hear anew who is there: partitions may be free then."""
+
+    @property
+    def channel(self) -> str:
+        """What is said there is a reason to run."""
+        return self._key
 
     async def run_once(self) -> bool:
         """Says that we are there, and hears who else is."""
@@ -54,6 +62,8 @@ class Share:
         if most != self._most:
             _log.info("share.changed", projectors=len(members), partitions=most)
         self._most = most
+        self.word.set()
+        self.word = asyncio.Event()
         return False
 
     async def leave(self) -> None:

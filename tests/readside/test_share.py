@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
+from redis.asyncio import Redis
 
 from domain.events import UserCreated, UserRenamed
+from readside import projector as projecting
 from readside import share as sharing
+from readside.changes import Changes, Subscription
 from readside.keys import projectors
+from readside.projector import Projector
 from readside.share import Share, fair
 from tests.readside.stories import user_in
 from tests.readside.world import World
@@ -130,6 +136,73 @@ async def test_two_that_ask_at_once_do_not_both_get_the_room_for_one(world: Worl
     async with world.projector(0, share=ours) as zero, world.projector(1, share=ours) as one:
         await asyncio.gather(zero.run_once(), one.run_once())
         assert await owners(world) == 1
+
+
+@asynccontextmanager
+async def hearing(share: Share, redis_url: str) -> AsyncIterator[None]:
+    """It says that it is there once, and again only when it hears something."""
+
+    async def run(words: Subscription) -> None:
+        while True:
+            await share.run_once()
+            await words.wait(None)
+
+    async with (
+        Redis.from_url(redis_url, decode_responses=True) as redis,
+        Changes(redis) as changes,
+        changes.of(share.channel) as words,
+    ):
+        running = asyncio.create_task(run(words))
+        try:
+            yield
+        finally:
+            running.cancel()
+
+
+def two_for_one(world: World) -> tuple[Share, Share]:
+    """That of the only partition there is, and one that has none as long as the first is there."""
+    one, two = Share(world.redis, "code", 1), Share(world.redis, "code", 1)
+    return (one, two) if one.me < two.me else (two, one)
+
+
+async def taken_up(projector: Projector) -> None:
+    """Until it works on its partition; what it waits for is only told, never found out."""
+    async with asyncio.timeout(10):
+        while not await projector.run_once(wait=60.0):
+            pass
+
+
+async def test_who_waits_for_a_partition_hears_when_another_leaves(
+    world: World, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projecting, "_FREE_AGAIN", 60.0)
+    first, second = two_for_one(world)
+    await first.run_once()
+    async with hearing(second, redis_url), world.projector(0, share=second) as waiting:
+        async with world.projector(0, share=first) as working:
+            await world.settle(working)
+            taking = asyncio.create_task(taken_up(waiting))
+            await asyncio.sleep(0)
+        await first.leave()
+        await taking
+
+
+async def test_who_comes_hears_when_another_gives_a_partition_back(
+    world: World, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projecting, "_FREE_AGAIN", 60.0)
+    first, second = two_for_one(world)
+    async with (
+        hearing(second, redis_url),
+        world.projector(0, share=second) as working,
+        world.projector(0, share=first) as coming,
+    ):
+        await world.settle(working)
+        async with hearing(first, redis_url):
+            taking = asyncio.create_task(taken_up(coming))
+            while not taking.done():
+                await working.run_once()
+            await taking
 
 
 async def test_a_rebuild_goes_on_to_its_end_though_the_share_shrinks(world: World) -> None:
