@@ -66,6 +66,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.executor = executor
+    app.state.at_once = app.at_once
     app.state.limits = context.limits
     app.state.closing = closing
     return app

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from api.access.tokens import Tokens
 
 
+Client = tuple[str, int] | None
+"""The address that a request comes from, as ASGI tells it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Access:
     """Without any of it everybody may do everything, from pages of our own origin."""
@@ -59,37 +63,41 @@ class Access:
             return
         if self.tokens is None:
             raise forbidden("This is told on the machine itself alone; elsewhere, set HEALTH_PORT.")
-        caller = await self.tokens.caller(_authorization(scope["headers"]))
+        caller = await self.tokens.caller(authorization(scope["headers"]))
         if not caller.known:
             raise no_token()
         if Allows.READ not in caller.scopes:
             raise forbidden(f"The token does not allow {Allows.READ}.")
 
-    async def by_header(self, scope: Scope) -> Caller:
-        """Who sends an HTTP request; NOBODY if it has no token. Raises UNAUTHENTICATED."""
+    async def caller(self, token: str | None, client: Client) -> Caller:
+        """Who sends an HTTP request; NOBODY if it has no token. Raises UNAUTHENTICATED.
+
+        `token` is what `authorization` found.
+        """
         if self.tokens is None:
-            return self._from(scope, EVERYBODY)
-        return self._from(scope, await self.tokens.caller(_authorization(scope["headers"])))
+            return self._from(client, EVERYBODY)
+        return self._from(client, await self.tokens.caller(token))
 
     async def by_payload(self, payload: dict[str, Any] | None, scope: Scope) -> Caller:
         """Who opens a WebSocket: by connection_init, or by the handshake. Raises UNAUTHENTICATED."""
         if self.tokens is None:
-            return self._from(scope, EVERYBODY)
+            return self._from(scope.get("client"), EVERYBODY)
         named = {name.lower(): value for name, value in (payload or {}).items()}
-        given = named.get("authorization", _authorization(scope["headers"]))
+        given = named.get("authorization", authorization(scope["headers"]))
         if not isinstance(given, str):
             raise no_token()
-        return self._from(scope, await self.tokens.caller(given))
+        return self._from(scope.get("client"), await self.tokens.caller(given))
 
-    def _from(self, scope: Scope, caller: Caller) -> Caller:
+    def _from(self, client: Client, caller: Caller) -> Caller:
         """The address too, if it is what the rate is counted by."""
         if self.rate is None or caller.subject is not None:
             return caller
-        host, _ = scope.get("client") or ("", 0)
+        host, _ = client or ("", 0)
         return replace(caller, address=neighbourhood(host))
 
 
-def _authorization(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+def authorization(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """What the header of this name says. Raises UNAUTHENTICATED if there are two."""
     given = [value for name, value in headers if name == b"authorization"]
     if len(given) > 1:
         raise unauthenticated("The header Authorization must come once.")

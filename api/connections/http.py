@@ -60,7 +60,7 @@ class HTTPConnection(Connection):
         self._upgraded = False
         self.ending = False
         self._rests_since = 0.0
-        self._straight = Straight(self, self.config.heads)  # type: ignore[attr-defined]
+        self._straight = Straight(self, self.config.heads, self.config.proxies)  # type: ignore[attr-defined]
         self._running: RequestResponseCycle | None = None
         self._timer: asyncio.TimerHandle | None = None
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from api.connections.http import HTTPConnection
-from api.connections.straight import Heads
+from api.connections.straight import Heads, Proxies
 from api.connections.websocket import WebSocketConnection
 
 if TYPE_CHECKING:
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def config(app: Starlette, **options: Any) -> uvicorn.Config:
-    """uvicorn's configuration. The protocols find the limits in the state of the application."""
+    """uvicorn's configuration. The protocols find in the state of the application its limits, and what of it
+    answers bodies at once, if anything does.
+    """
     limits = app.state.limits
     made = uvicorn.Config(
         app,
@@ -33,5 +35,10 @@ def config(app: Starlette, **options: Any) -> uvicorn.Config:
         **options,
     )
     made.limits = limits  # type: ignore[attr-defined]
-    made.heads = Heads()  # type: ignore[attr-defined]
+    made.heads = Heads(getattr(app.state, "at_once", _never))  # type: ignore[attr-defined]
+    made.proxies = Proxies(made)  # type: ignore[attr-defined]
     return made
+
+
+def _never(_: Any) -> None:
+    """Answers nothing at once."""

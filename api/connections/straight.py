@@ -1,24 +1,29 @@
 """The shortest way of a POST to GraphQL: from the bytes that came to the bytes that go, with nothing between.
 
 A client that keeps its connection sends the same head, byte for byte, before each body of one length. A head
-that was read once, and found to be plain, need not be read again; so the second time there is no parsing of
-HTTP, and none of what uvicorn prepares for requests that come in pieces. What answers is the same
-application, by the same interface. The first request of each head, and all that is not plain, goes through
-uvicorn.
+that was read once, and found to be plain, need not be read again: what it means is remembered, and only the
+body is new. So the second time there is no parsing of HTTP, and none of what uvicorn and ASGI prepare for
+requests that come in pieces. The first request of each head, and all that is not plain, goes through uvicorn,
+and is answered by the same functions in the end.
 """
 
 from __future__ import annotations
 
+from asyncio import Task
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from uvicorn._types import ASGI3Application
+    from uvicorn import Config
+
+    from api.access.door import Client
+    from api.transport.http import AtOnce
 
 END: Final = b"\r\n\r\n"
 """Stands behind a head."""
@@ -41,18 +46,19 @@ class Head(NamedTuple):
 
     body: int
     """Bytes."""
-    scope: Any
-    """But for the client, which is that of the connection."""
-    is_forwarded: bool
-    """Whether a proxy says for whom it asks."""
+    answer: AtOnce
+    headers: Any = None
+    """If a proxy says in them for whom it asks."""
 
 
 class Heads:
     """The heads that are known to be plain; the least recently used is forgotten first."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: Callable[[Any], AtOnce | None]) -> None:
+        """`at_once` is given the scope of a head: what answers the bodies behind it."""
         self.taken = 0
         """Requests that went straight."""
+        self._at_once = at_once
         self._known: Recent[bytes, Head] = Recent(_MOST)
 
     def find(self, head: bytes) -> Head | None:
@@ -60,9 +66,34 @@ class Heads:
 
     def keep(self, head: bytes, body: int, scope: Any) -> None:
         """Remembers a head that was just read, and had a body of this length behind it, if it is plain."""
-        if len(head) + len(END) <= _LONGEST and _is_plain(scope, body):
-            forwarded = any(name.startswith(_FORWARDED) for name, _ in scope["headers"])
-            self._known.keep(head, Head(body, dict(scope), forwarded))
+        if len(head) + len(END) > _LONGEST or not _is_plain(scope, body):
+            return
+        if (answer := self._at_once(scope)) is not None:
+            headers = scope["headers"]
+            forwarded = any(name.startswith(_FORWARDED) for name, _ in headers)
+            self._known.keep(head, Head(body, answer, headers if forwarded else None))
+
+
+class Proxies:
+    """Those that are trusted to say for whom they ask."""
+
+    def __init__(self, config: Config) -> None:
+        self._read = (
+            ProxyHeadersMiddleware(_nothing, trusted_hosts=config.forwarded_allow_ips)
+            if config.proxy_headers
+            else _nothing
+        )
+
+    async def client(self, client: Client, headers: Any) -> Client:
+        """Whom uvicorn takes for the client."""
+        scope: Any = {"type": "http", "client": client, "headers": headers}
+        await self._read(scope, _nothing, _nothing)
+        found: Client = scope["client"]
+        return found
+
+
+async def _nothing(*_: Any) -> Any:
+    """For whoever wants an application behind it."""
 
 
 def _is_plain(scope: Any, body: int) -> bool:
@@ -93,10 +124,11 @@ class Connection(HttpToolsProtocol):
 class Straight:
     """The requests of one connection that go this way, one at a time."""
 
-    def __init__(self, connection: Connection, heads: Heads) -> None:
-        self.running: Exchange | None = None
+    def __init__(self, connection: Connection, heads: Heads, proxies: Proxies) -> None:
+        self.running: Task[None] | None = None
         self._connection = connection
         self._heads = heads
+        self._proxies = proxies
         self._later = b""
 
     def takes(self, data: bytes) -> bool:
@@ -140,60 +172,30 @@ class Straight:
     def _begin(self, head: Head, body: bytes) -> None:
         connection = self._connection
         self._heads.taken += 1
-        self.running = Exchange(body, self._write)
-        scope = {**head.scope, "client": connection.client, "server": connection.server}
-        # uvicorn wraps the application in what reads the headers of proxies, and does nothing else.
-        app: Any = connection.app if head.is_forwarded else connection.config.app
-        task = connection.loop.create_task(self._exchange(app, scope, self.running))
-        connection.tasks.add(task)
-        task.add_done_callback(connection.tasks.discard)
+        self.running = connection.loop.create_task(self._answer(head, body))
+        connection.tasks.add(self.running)
 
-    async def _exchange(self, app: ASGI3Application, scope: Any, exchange: Exchange) -> None:
+    async def _answer(self, head: Head, body: bytes) -> None:
+        connection, task, complete = self._connection, self.running, False
+        client = connection.client
         try:
-            await app(scope, exchange.receive, exchange.send)
+            if head.headers is not None:
+                client = await self._proxies.client(client, head.headers)
+            reply = await head.answer(client, body)
+            if not connection.transport.is_closing():
+                connection.transport.write(reply.written(closes=connection.ending))
+            complete = True
         finally:
             self.running = None
-            self._end(exchange)
+            connection.tasks.discard(task)
+            self._end(complete=complete)
 
-    def _write(self, head: bytes, body: bytes) -> None:
-        connection = self._connection
-        last = b"connection: close\r\n" if connection.ending else b""
-        if not connection.transport.is_closing():
-            connection.transport.write(b"%b%b\r\n%b" % (head, last, body))
-
-    def _end(self, exchange: Exchange) -> None:
+    def _end(self, *, complete: bool) -> None:
         """What came behind the request is next."""
         connection = self._connection
-        if connection.ending or not exchange.complete:
+        if connection.ending or not complete:
             connection.transport.close()
         connection.rest()
         if self._later and not connection.transport.is_closing():
             data, self._later = self._later, b""
             connection.data_received(data)
-
-
-class Exchange:
-    """One request whose body has come, and its answer: what an application is given for both."""
-
-    __slots__ = ("_body", "_head", "_write", "complete")
-
-    def __init__(self, body: bytes, write: Callable[[bytes, bytes], None]) -> None:
-        self.complete = False
-        """Whether the answer is."""
-        self._body: bytes | None = body
-        self._write = write
-        self._head = b""
-
-    async def receive(self) -> Any:
-        body, self._body = self._body, None
-        if body is None:
-            return {"type": "http.disconnect"}  # nobody who answers at once waits for it
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(self, message: Any) -> None:
-        if message["type"] == "http.response.start":
-            lines = [b"%b: %b\r\n" % header for header in message["headers"]]
-            self._head = STATUS_LINE[message["status"]] + b"".join(lines)
-        else:
-            self.complete = True
-            self._write(self._head, message["body"])

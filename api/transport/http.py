@@ -6,13 +6,13 @@ An ASGI application and not a Starlette view, because every request of the servi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
-import msgspec
 from starlette.requests import Request as PageRequest
 
-from api.access.headers import ALWAYS
+from api.access.door import Client, authorization
 from api.access.scopes import NOBODY, Caller
 from api.documents.kinds import MUTATIONS, QUERIES, SUBSCRIPTIONS
 from api.documents.request import Request, from_body, from_query_string, parameters
@@ -21,6 +21,7 @@ from api.operations.execution import Executor
 from api.operations.failures import tell
 from api.trace import Trace
 from api.transport.media import HTML, JSON, RESPONSE, STREAM, is_json, negotiate
+from api.transport.reply import TYPES, Reply
 from api.transport.sse import only, send_stream
 
 if TYPE_CHECKING:
@@ -35,21 +36,15 @@ if TYPE_CHECKING:
 Page = Callable[[PageRequest], "Response"]
 Profile = Literal["compatible", "strict"]
 
+AtOnce = Callable[[Client, bytes], Awaitable[Reply]]
+"""Given who sends it, what answers a body."""
+
 _ALLOWED = {"GET": QUERIES, "POST": QUERIES | MUTATIONS}
 _COMPATIBLE: Final = {294: 200, 422: 400}
 """What clients expect that are older than the draft of August 2026, by the status it wants."""
 _STATUSES: Final[dict[Profile, dict[int, int]]] = {"compatible": _COMPATIBLE, "strict": {}}
 _ASKING = {"query", "documentId", "extensions"}
 """A browser that opens the address with none of these wants the page."""
-_MORE = {
-    405: (b"allow", b"POST, GET"),
-    413: (b"connection", b"close"),  # the rest of the body would have to be read otherwise
-    503: (b"retry-after", b"1"),
-}
-_TYPES: Final = {
-    media: (b"content-type", f"{media}; charset=utf-8".encode()) for media in (JSON, RESPONSE)
-}
-_encode = msgspec.json.Encoder().encode
 
 
 class Disconnected(Exception):
@@ -78,32 +73,75 @@ class GraphQLOverHTTP:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: Headers = dict(scope["headers"])
-        with Trace(headers.get(b"traceparent", b"").decode("latin-1")):
+        with Trace(_trace(headers)):
             await self._answer(scope, headers, receive, send)
+
+    def at_once(self, scope: Scope) -> AtOnce | None:
+        """What answers the bodies behind this head; None if there is more to such a request than its body."""
+        headers: Headers = dict(scope["headers"])
+        try:
+            media = _media(scope, self._page)
+            self._access.check_page(headers, scope["method"])
+            token = authorization(scope["headers"])
+        except RequestError:
+            return None
+        length = _declared(headers)
+        if media not in TYPES or not _is_json(headers) or length > self._limits.body_bytes:
+            return None
+        return partial(self._reply, media, token, _trace(headers))
+
+    async def _reply(
+        self, media: str, token: str | None, trace: str, client: Client, body: bytes
+    ) -> Reply:
+        with Trace(trace):
+            try:
+                request, caller = await self._admit_body(token, client, body)
+                return await self._executed(media, request, "POST", caller)
+            except Exception as error:
+                return self._instead(media, error)
+
+    async def _admit_body(
+        self, token: str | None, client: Client, body: bytes
+    ) -> tuple[Request, Caller]:
+        caller = NOBODY
+        try:
+            caller = await self._access.caller(token, client)
+            return from_body(body), caller
+        except RequestError as error:
+            tell(error.errors, caller)
+            raise
 
     async def _answer(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         media = JSON
         try:
             media = _media(scope, self._page)
             if media == HTML and self._page is not None:
-                return await self._page(PageRequest(scope, receive))(scope, receive, send)
+                await self._page(PageRequest(scope, receive))(scope, receive, send)
+                return
             request, caller = await self._admit(scope, headers, receive)
-            allowed = _ALLOWED[scope["method"]]
             if media == STREAM:
-                results = self._results(request, allowed | SUBSCRIPTIONS, caller)
+                results = self._results(request, _ALLOWED[scope["method"]] | SUBSCRIPTIONS, caller)
                 keep_alive = self._limits.keep_alive_seconds
-                return await send_stream(results, receive, send, keep_alive, self._closing)
-            response = await self._executor.execute(request, allowed, caller)
-        except RequestError as error:
-            media = RESPONSE if media == RESPONSE else JSON
-            await _send(send, self._refusal(media, error), media, error.response, error.header)
+                await send_stream(results, receive, send, keep_alive, self._closing)
+                return
+            reply = await self._executed(media, request, scope["method"], caller)
         except Disconnected:
-            return None
+            return
         except Exception as error:
-            await _send(send, 500, media, {"errors": [mask(error)]})
-        else:
-            partial = media == RESPONSE and "errors" in response
-            await _send(send, self._status(294) if partial else 200, media, response)
+            reply = self._instead(media, error)
+        await reply.send(send)
+
+    async def _executed(self, media: str, request: Request, method: str, caller: Caller) -> Reply:
+        response = await self._executor.execute(request, _ALLOWED[method], caller)
+        in_part = media == RESPONSE and "errors" in response
+        return Reply.of(self._status(294) if in_part else 200, media, response)
+
+    def _instead(self, media: str, error: Exception) -> Reply:
+        """What is answered in place of a response."""
+        media = RESPONSE if media == RESPONSE else JSON
+        if not isinstance(error, RequestError):
+            return Reply.of(500, media, {"errors": [mask(error)]})
+        return Reply.of(self._refusal(media, error), media, error.response, error.header)
 
     def _refusal(self, media: str, error: RequestError) -> int:
         if media == RESPONSE:
@@ -120,7 +158,7 @@ class GraphQLOverHTTP:
         caller = NOBODY
         try:
             self._access.check_page(headers, scope["method"])
-            caller = await self._access.by_header(scope)
+            caller = await self._access.caller(authorization(scope["headers"]), scope.get("client"))
             return await self._read(scope, headers, receive), caller
         except RequestError as error:
             tell(error.errors, caller)
@@ -129,7 +167,7 @@ class GraphQLOverHTTP:
     async def _read(self, scope: Scope, headers: Headers, receive: Receive) -> Request:
         if scope["method"] == "GET":
             return from_query_string(scope["query_string"])
-        if not is_json(headers.get(b"content-type", b"")):
+        if not _is_json(headers):
             raise bad_request("The Content-Type must be application/json, in UTF-8.", 415)
         return from_body(await _body(headers, receive, self._limits.body_bytes))
 
@@ -163,8 +201,7 @@ def _asks(scope: Scope) -> bool:
 async def _body(headers: Headers, receive: Receive, limit: int) -> bytes:
     """The whole body. It is counted while it arrives, because its declared length may be a lie."""
     body = b""
-    declared = headers.get(b"content-length", b"")
-    if declared.isdigit() and int(declared[:20]) > limit:
+    if _declared(headers) > limit:
         raise _too_long(limit)
     while True:
         message = await receive()
@@ -178,21 +215,19 @@ async def _body(headers: Headers, receive: Receive, limit: int) -> bytes:
             return body
 
 
+def _declared(headers: Headers) -> int:
+    """The length that the body is said to have; 0 if none is."""
+    declared = headers.get(b"content-length", b"")
+    return int(declared[:20]) if declared.isdigit() else 0
+
+
+def _is_json(headers: Headers) -> bool:
+    return is_json(headers.get(b"content-type", b""))
+
+
+def _trace(headers: Headers) -> str:
+    return headers.get(b"traceparent", b"").decode("latin-1")
+
+
 def _too_long(limit: int) -> RequestError:
     return bad_request(f"The body is longer than {limit} bytes.", 413)
-
-
-async def _send(
-    send: Send,
-    status: int,
-    media: str,
-    response: Formatted,
-    more: tuple[bytes, bytes] | None = None,
-) -> None:
-    body = _encode(response)
-    headers = [_TYPES[media], (b"content-length", b"%d" % len(body))]
-    if more := more or _MORE.get(status):
-        headers.append(more)
-    headers += ALWAYS
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Any
 from starlette.applications import Starlette
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import Receive, Scope, Send
+
+    from api.transport.http import AtOnce, GraphQLOverHTTP
 
 
 class Shortcut(Starlette):
     """Starlette's, but for a POST to `path`; with `pages`, those that pages send go through it too."""
 
-    def __init__(self, path: str, endpoint: ASGIApp, *, pages: bool, **options: Any) -> None:
+    def __init__(
+        self, path: str, endpoint: GraphQLOverHTTP, *, pages: bool, **options: Any
+    ) -> None:
         super().__init__(**options)
         self._path = path
         self._endpoint = endpoint
@@ -29,6 +33,10 @@ class Shortcut(Starlette):
             await self._endpoint(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
+
+    def at_once(self, scope: Scope) -> AtOnce | None:
+        """What answers the bodies behind a head, if there is no more to it than that."""
+        return self._endpoint.at_once(scope) if self._is_plain(scope) else None
 
     def _is_plain(self, scope: Scope) -> bool:
         return (

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from api.connections.server import config
 from api.connections.straight import Heads
 from api.limits import Limits
+from api.transport.media import JSON
+from api.transport.reply import Reply
 from tests.api.edge import ALICE, Edge, Server, edge, running
 
 if TYPE_CHECKING:
@@ -211,15 +213,16 @@ class Recorder:
     """An application that answers with nothing, and keeps whom it was asked by."""
 
     def __init__(self) -> None:
-        self.state = SimpleNamespace(limits=Limits())
+        self.state = SimpleNamespace(limits=Limits(), at_once=lambda _: self.answer)
         self.clients: list[Any] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        self.clients.append(scope["client"])
-        await receive()
-        headers = [(b"content-length", b"0")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
+        message = await receive()
+        await (await self.answer(scope["client"], message["body"])).send(send)
+
+    async def answer(self, client: Any, _: bytes) -> Reply:
+        self.clients.append(client)
+        return Reply(200, JSON, b"")
 
 
 @pytest.mark.parametrize(
@@ -242,7 +245,7 @@ async def test_a_client_is_who_it_was_the_first_time(headers: Sequence[str], cli
 
 
 def test_only_so_many_heads_are_remembered() -> None:
-    heads = Heads()
+    heads = Heads(lambda _: Recorder().answer)
     for number in range(1_500):
         headers = [(b"x", b"%d" % number), (b"content-length", b"2")]
         heads.keep(b"%d" % number, 2, {"method": "POST", "http_version": "1.1", "headers": headers})
