@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SETTINGS = {name.upper() for name in Settings.model_fields} | {
     f"LIMIT_{name.upper()}" for name in Limits.model_fields
 }
-OF_OTHERS = {"PATH", "PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"}
+OF_OTHERS = {"PATH", "PGPASSWORD", "PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"}
 WORKERS = 2
 STAYS = {"api", "relay", "projector", "serve"}
 """Verbs that run until they are told to end."""
@@ -84,6 +84,17 @@ def test_whoever_is_waited_for_has_a_health_check_or_ends() -> None:
             assert ("healthcheck" in services[name]) == healthy
     assert {"api", "relay", "projector", "postgres", "valkey", "migrate"} == set(services)
     assert all("healthcheck" in service for name, service in services.items() if name != "migrate")
+
+
+def test_any_password_will_do_because_none_is_part_of_a_url() -> None:
+    urls = [
+        value
+        for service in OURS.values()
+        for value in service["environment"].values()
+        if "://" in value
+    ]
+    assert urls
+    assert not [url for url in urls if "$" in url]
 
 
 async def test_every_command_line_runs(
