@@ -97,6 +97,11 @@ def test_any_password_will_do_because_none_is_part_of_a_url() -> None:
     assert not [url for url in urls if "$" in url]
 
 
+def test_a_unit_is_started_again_for_as_long_as_it_takes_its_stores_to_come() -> None:
+    before, _, _ = UNIT.partition("[Service]")
+    assert "StartLimitIntervalSec=0" in before.splitlines()
+
+
 async def test_every_command_line_runs(
     empty_database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
