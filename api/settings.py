@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
@@ -16,6 +18,10 @@ _SCHEMES = {
     "redis_url": ("redis://", "rediss://", "unix://"),
     "otel_exporter_otlp_endpoint": ("http://", "https://"),
 }
+
+_HOST = re.compile(r"(\[[^]]*\]|[^]:[]*)(:(?P<port>\d{0,5}))?", re.ASCII)
+
+_LAST_PORT = 65_535
 
 
 class Settings(AccessSettings):
@@ -32,6 +38,11 @@ class Settings(AccessSettings):
         schemes = _SCHEMES[str(info.field_name)]
         if url is not None and not url.startswith(schemes):
             raise ValueError(f"it must start with {' or '.join(schemes)}")
+        if url is not None and not _readable(url):
+            # Quotes nothing: what was taken for a port may be a part of the password.
+            raise ValueError(
+                "its host or its port cannot be read; a slash in a password is written %2F, and so on"
+            )
         return url
 
     host: str = Field(default="127.0.0.1", description="The address to listen on.")
@@ -94,3 +105,13 @@ class Settings(AccessSettings):
         default=10.0, gt=0, description="Seconds that requests under way have to finish at the end."
     )
     limits: Limits = Field(default_factory=Limits, description="The limits of the edge.")
+
+
+def _readable(url: str) -> bool:
+    """Whether its hosts are some; drivers raise ValueError of all sorts if they are not."""
+    try:
+        _, _, hosts = urlsplit(url).netloc.rpartition("@")
+    except ValueError:
+        return False
+    found = [_HOST.fullmatch(host) for host in hosts.split(",")]
+    return all(host and int(host["port"] or 0) <= _LAST_PORT for host in found)
