@@ -7,7 +7,7 @@ is no such user".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -20,17 +20,14 @@ from readside.errors import ReadModelRebuilding, ReadModelUnavailable
 from readside.keys import POINTER, Keys, Partition
 from readside.line import Replies
 from readside.packing import pack
-from readside.projection import Command
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from readside.link import Link
 
-Question = Callable[[Keys], Sequence[Command | bytes]]
-"""Given the keys of the serving generation, the commands to ask; called again if that changes meanwhile.
-
-Bytes are a command that is packed already."""
+Question = Callable[[Keys], list[bytes]]
+"""Given the keys of the serving generation, the commands to ask, packed; called again if that changes."""
 
 _ATTEMPTS = 3
 
@@ -59,8 +56,7 @@ class Place(msgspec.Struct):
     def add(self, question: Question, commands: list[bytes]) -> None:
         """The question, and the pointer behind it; the pointer alone as long as no generation is known."""
         if self.keys is not None:
-            asked = question(self.keys)
-            commands += [one if isinstance(one, bytes) else pack(one) for one in asked]
+            commands += question(self.keys)
         commands.append(self.pointer)
 
     def hear(self, keys: Keys | None, serving: str | Exception | None) -> bool:
@@ -135,18 +131,19 @@ class Reads:
     ) -> dict[int, Question]:
         """Adds to the answers; returns the questions that met another generation than they were meant for."""
         commands: list[bytes] = []
-        asked: list[tuple[Place, Keys | None, int, int]] = []
+        asked: list[tuple[int, Keys | None, int]] = []
         for number, question in questions.items():
-            place, start = self._places[number], len(commands)
+            place = self._places[number]
             place.add(question, commands)
-            asked.append((place, place.keys, start, len(commands) - 1))
+            asked.append((number, place.keys, len(commands) - 1))
         replies = await self._link.ask(commands)
-        again = {}
-        for place, keys, start, end in asked:
-            if place.hear(keys, replies[end]):
-                answers[place.number] = _sound(replies[start:end])
+        start, again = 0, {}
+        for number, keys, end in asked:
+            if self._places[number].hear(keys, replies[end]):
+                answers[number] = _sound(replies[start:end])
             else:
-                again[place.number] = questions[place.number]
+                again[number] = questions[number]
+            start = end + 1
         return again
 
     async def ask_all(self, question: Question) -> list[Replies]:
@@ -156,14 +153,13 @@ class Reads:
 
     async def report_lost(self, partition: int, user: str) -> None:
         """Something of this user is missing: a projector will make the user anew."""
-        await self.ask(partition, lambda keys: [("SADD", keys.lost, user)])
+        await self.ask(partition, lambda keys: [pack(("SADD", keys.lost, user))])
 
 
 def _sound(replies: Replies) -> Replies:
     """The replies, unless one is an error."""
-    for reply in replies:
-        if isinstance(reply, ReplyError):
-            raise _meaning(reply)
+    if ReplyError in map(type, replies):
+        raise _meaning(next(reply for reply in replies if isinstance(reply, ReplyError)))
     return replies
 
 

@@ -46,7 +46,11 @@ class Executor:
         """The response to a query or a mutation. Raises RequestError if it gets no `data`."""
         began, kind = perf_counter(), NOTHING
         try:
-            job = await self._admit(request, allowed, caller)
+            job = (
+                self.admission.admit(request, allowed, caller)
+                if self._rate is None
+                else await self._admit_paid(self._rate, request, allowed, caller)
+            )
             kind = job.kind
             response = await self._finish(job)
         except RequestError as error:
@@ -114,16 +118,16 @@ class Executor:
         code = errors[0]["extensions"]["code"] if errors else "ok"
         self._context.measure(kind, code, perf_counter() - began)
 
-    async def _admit(self, request: Request, allowed: Kinds, caller: Caller) -> Job:
+    async def _admit_paid(
+        self, rate: Rate, request: Request, allowed: Kinds, caller: Caller
+    ) -> Job:
         """Lets the operation in, and the caller has paid for it; what is refused costs 1 too."""
-        if self._rate is None:
-            return self.admission.admit(request, allowed, caller)
         cost = 1
         try:
             job = self.admission.admit(request, allowed, caller)
             cost = job.cost
         finally:
-            await self._rate.take(caller.account, max(1, cost))
+            await rate.take(caller.account, max(1, cost))
         return job
 
     async def _finish(self, job: Job) -> Formatted:

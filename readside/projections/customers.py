@@ -14,6 +14,7 @@ from domain.events import (
     UserRenamed,
 )
 from readside.keys import Keys
+from readside.packing import pack
 from readside.projection import Command, Happened
 from readside.reader import Reads
 
@@ -38,7 +39,7 @@ async def top(reads: Reads, first: int) -> dict[str, int]:
     Raises ReadModelError.
     """
     found = await reads.ask_all(
-        lambda keys: [("ZREVRANGE", keys.of("customers"), "0", str(first - 1), "WITHSCORES")]
+        lambda keys: [pack(("ZREVRANGE", keys.of("customers"), "0", str(first - 1), "WITHSCORES"))]
     )
     ranked = sorted(
         (

@@ -22,6 +22,8 @@ from readside.packing import Form
 from readside.projection import Command, Happened
 from readside.reader import Reads
 
+_COUNT = Form("ZCARD")
+
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     ids: dict[str, int]
@@ -76,4 +78,4 @@ async def _newest(
 
 async def count(reads: Reads) -> int:
     """How many users there are. Raises ReadModelError."""
-    return sum(number for [number] in await reads.ask_all(lambda keys: [("ZCARD", keys.everyone)]))
+    return sum(number for [number] in await reads.ask_all(lambda keys: [_COUNT.of(keys.everyone)]))

@@ -18,6 +18,7 @@ from domain.events import (
 from readside.errors import ReadModelRebuilding
 from readside.keys import Keys
 from readside.line import Replies
+from readside.packing import pack
 from readside.projection import Command, Happened
 from readside.reader import Reads
 
@@ -40,7 +41,7 @@ async def find(reads: Reads, key: str) -> UUID | None:
 
     While an address is passing from one user to another two may hold it for a moment: the younger wins.
     """
-    found = await reads.ask_all(lambda keys: [_entries(keys, key)])
+    found = await reads.ask_all(lambda keys: [pack(_entries(keys, key))])
     return _holder(key, found) or await _look_closer(reads, key)
 
 
@@ -48,10 +49,10 @@ async def _look_closer(reads: Reads, key: str) -> UUID | None:
     """Nobody has it: if the index has lost nothing, and nobody is just being made anew."""
     found = await reads.ask_all(
         lambda keys: [
-            _entries(keys, key),
-            ("EXISTS", keys.lost),
-            ("ZCARD", keys.of("emails")),
-            ("HGET", keys.counters, keys.size_of("emails")),
+            pack(_entries(keys, key)),
+            pack(("EXISTS", keys.lost)),
+            pack(("ZCARD", keys.of("emails"))),
+            pack(("HGET", keys.counters, keys.size_of("emails"))),
         ]
     )
     holder = _holder(key, found)

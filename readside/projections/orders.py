@@ -20,8 +20,11 @@ from domain.events import (
 from readside.errors import ReadModelRebuilding
 from readside.keys import Keys
 from readside.moments import moment
+from readside.packing import Form, pack
 from readside.projection import Command, Happened
 from readside.reader import Reads
+
+_KNOWN = Form("HMGET", "version", "orderCount", "until")
 
 
 class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,11 +94,11 @@ async def _page(reads: Reads, user_id: UUID, first: int, after: int | None) -> O
     newest = "+inf" if after is None else f"({after}"
     limit = ("LIMIT", "0", str(first + 1))
 
-    def ids_and_count(keys: Keys) -> list[Command]:
+    def ids_and_count(keys: Keys) -> list[bytes]:
         ids = keys.of_user("orders", user_id)
         return [
-            ("ZREVRANGEBYSCORE", ids, newest, "-inf", "WITHSCORES", *limit),
-            ("ZCARD", ids),
+            pack(("ZREVRANGEBYSCORE", ids, newest, "-inf", "WITHSCORES", *limit)),
+            pack(("ZCARD", ids)),
             _known(keys, user_id),
         ]
 
@@ -107,7 +110,7 @@ async def _page(reads: Reads, user_id: UUID, first: int, after: int | None) -> O
         return OrderPage(rows=[], has_next=False)
     names = [f"{order_id}:{fact}" for order_id in ids[:first] for fact in ("placed", "closed")]
     [facts] = await reads.ask(
-        partition, lambda keys: [("HMGET", keys.of_user("order-facts", user_id), *names)]
+        partition, lambda keys: [pack(("HMGET", keys.of_user("order-facts", user_id), *names))]
     )
     if None in facts[::2]:
         return None
@@ -120,9 +123,9 @@ async def _page(reads: Reads, user_id: UUID, first: int, after: int | None) -> O
     return OrderPage(rows=rows, has_next=len(ids) > first)
 
 
-def _known(keys: Keys, user_id: UUID) -> Command:
+def _known(keys: Keys, user_id: UUID) -> bytes:
     """What the user's hash knows of its orders: that one cannot be lost unnoticed."""
-    return ("HMGET", keys.user(user_id), "version", "orderCount", "until")
+    return _KNOWN.of(keys.user(user_id))
 
 
 def _number(known: list[str | None]) -> int | None:

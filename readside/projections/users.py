@@ -23,7 +23,7 @@ from readside.errors import ChangesForgotten, ReadModelBehind, ReadModelRebuildi
 from readside.keys import Keys
 from readside.line import Replies
 from readside.moments import moment
-from readside.packing import Form
+from readside.packing import Form, pack
 from readside.projection import Command, Happened
 from readside.reader import Question, Reads
 
@@ -163,7 +163,7 @@ async def _since(reads: Reads, partition: int, user: str, after: int) -> list[Us
     recent, fields = await reads.ask(
         partition,
         lambda keys: [
-            ("LRANGE", keys.of_user("recent", user), "0", "-1"),
+            pack(("LRANGE", keys.of_user("recent", user), "0", "-1")),
             _ROW.of(keys.user(user)),
         ],
     )
@@ -217,14 +217,14 @@ async def _read_many(reads: Reads, found: Mapping[str, int]) -> dict[str, Seen]:
 
 
 def _rows(ids: list[str]) -> Question:
-    return lambda keys: [_ROW.of(keys.user(user)) for user in ids]
+    return lambda keys: _ROW.each(keys.user(""), ids)
 
 
 async def _look_closer(reads: Reads, partition: int, user: str) -> Seen:
     """Whoever is listed has a hash. If Redis has lost it, the projector is asked to make it anew."""
     listed, fields = await reads.ask(
         partition,  # listed first: what is listed and then not there was not just being created
-        lambda keys: [("ZSCORE", keys.everyone, user), _ROW.of(keys.user(user))],
+        lambda keys: [pack(("ZSCORE", keys.everyone, user)), _ROW.of(keys.user(user))],
     )
     version, row = _row(user, fields)
     if version > 0 or (listed is None and version == 0):

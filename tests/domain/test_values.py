@@ -236,6 +236,15 @@ def test_an_id_is_read_in_either_case() -> None:
         "０19b0c9e-7d4e-7bbb-8a51-0a6f3c1d2e4f",
         "019b0c9e-7d4e-7bbb-8a51-\0a6f3c1d2e4f",
         "\ud800",
+        "019b0c9e-7d4e-7bbb-8a51-0a6f3c1d2e4\ud800",
+        "019b0c9e-7d4e-7bbb-8a51-0a6f3c1d2e4é",
+        "019b0c9e7-d4e-7bbb-8a51-0a6f3c1d2e4f",
+        "019b0c9e-7d4e-7bbb-8a510-a6f3c1d2e4f",
+        "019b0c9e 7d4e 7bbb 8a51 0a6f3c1d2e4f",
+        "{19b0c9e-7d4e-7bbb-8a51-0a6f3c1d2e4}",
+        "0x9b0c9e-7d4e-7bbb-8a51-0a6f3c1d2e4f",
+        "0_9b0c9e-7d4e-7bbb-8a51-0a6f3c1d2e4f",
+        "+19b0c9e-7d4e-7bbb-8a51-0a6f3c1d2e4f",
     ],
 )
 def test_what_is_no_id_is_refused(text: str) -> None:

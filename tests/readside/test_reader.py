@@ -164,7 +164,7 @@ async def test_questions_of_one_turn_go_in_one_pipeline_each_turn(
 
 
 async def test_a_question_that_cannot_be_put_fails_alone(told: Told) -> None:
-    def stumbles(keys: Keys) -> list[tuple[str, ...]]:
+    def stumbles(keys: Keys) -> list[bytes]:
         raise ZeroDivisionError
 
     async def asks() -> object:
