@@ -35,7 +35,8 @@ class Query:
     async def user(
         self, info: Info, user_id: UserIdArgument, min_version: MinVersion = None
     ) -> User | None:
-        return await _user(info, user_id_of(user_id), _at_least(min_version))
+        wanted, version = user_id_of(user_id), _at_least(min_version)
+        return _shown(await users.fetch(info.context.reads, wanted, min_version=version))
 
     @declare.field(
         "A user by e-mail address, in any letter case; null if there is none.",
@@ -48,7 +49,7 @@ class Query:
         email: Annotated[EmailAddress, strawberry.argument(description="The address to look for.")],
     ) -> User | None:
         found = await emails.find(info.context.reads, _email_key(email))
-        return None if found is None else await _user(info, found)
+        return None if found is None else _shown(await users.fetch(info.context.reads, found))
 
     @declare.field("All users, newest first.", CONNECTION, scope=Scope.READ)
     async def users(self, info: Info, first: First = 20, after: After = None) -> UserConnection:
@@ -70,8 +71,7 @@ def user_id_of(text: str) -> UUID:
         raise bad_input("id", str(error)) from error
 
 
-async def _user(info: Info, user_id: UUID, min_version: int = 0) -> User | None:
-    row = await users.fetch(info.context.reads, user_id, min_version=min_version)
+def _shown(row: users.UserRow | None) -> User | None:
     return None if row is None else User.of(row)
 
 

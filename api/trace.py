@@ -67,7 +67,8 @@ class Trace:
     def parent(self) -> str:
         """What `traceparent` says to whoever goes on with the trace."""
         if self._parent is None:
-            self._parent = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
+            made = secrets.token_hex(24)
+            self._parent = f"00-{made[:32]}-{made[32:]}-00"
         return self._parent
 
     @property

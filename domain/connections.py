@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import asyncpg
@@ -19,23 +19,36 @@ _RETURNING = 1.0
 """Seconds that PostgreSQL has to end a statement that was given up; then its connection is closed."""
 
 
+class _Turn(NamedTuple):
+    told: asyncio.Future[PoolConnectionProxy | None]
+    until: float
+
+
 class Connections:
     """Those of a pool that is for commands alone: under load the pool sees none of them again."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, *, patience: float) -> None:
+        """`patience`: seconds to wait for one."""
         self._pool = pool
+        self._patience = patience
         self._taken = 0
-        self._waiting: deque[asyncio.Future[PoolConnectionProxy | None]] = deque()
+        self._waiting: deque[_Turn] = deque()
         """Those who found all taken. One who is told None takes another from the pool, in the same place."""
+        self._timer: asyncio.TimerHandle | None = None
 
     async def take(self) -> PoolConnectionProxy:
-        """One that is free, in the order of asking. Raises what asyncpg does when there is none to be had."""
+        """One that is free, in the order of asking.
+
+        Raises TimeoutError, and what asyncpg does when there is none to be had.
+        """
+        until = asyncio.get_running_loop().time() + self._patience
         if self._taken < self._pool.get_max_size():
             self._taken += 1
-        elif (passed_on := await self._turn()) is not None:
+        elif (passed_on := await self._turn(until)) is not None:
             return passed_on
         try:
-            return await self._pool.acquire()
+            async with asyncio.timeout_at(until):
+                return await self._pool.acquire()
         except BaseException:
             self._one_less()
             raise
@@ -51,18 +64,32 @@ class Connections:
         finally:
             self._one_less()
 
-    async def _turn(self) -> PoolConnectionProxy | None:
-        turn: asyncio.Future[PoolConnectionProxy | None] = (
-            asyncio.get_running_loop().create_future()
-        )
+    async def _turn(self, until: float) -> PoolConnectionProxy | None:
+        loop = asyncio.get_running_loop()
+        turn = _Turn(loop.create_future(), until)
         self._waiting.append(turn)
+        if self._timer is None:
+            self._timer = loop.call_at(until, self._look)
         try:
-            return await turn
+            return await turn.told
         except asyncio.CancelledError:
-            if not turn.cancelled():
+            if turn.told.done() and not turn.told.cancelled() and turn.told.exception() is None:
                 # It came in the very moment in which nobody wanted it any more.
-                await self._leave(turn.result())
+                await self._leave(turn.told.result())
             raise
+
+    def _look(self) -> None:
+        """Tells who has waited too long, and looks again when the next one has: all wait equally long."""
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        while self._waiting and (
+            self._waiting[0].told.done() or self._waiting[0].until <= loop.time()
+        ):
+            turn = self._waiting.popleft()
+            if not turn.told.done():
+                turn.told.set_exception(TimeoutError())
+        if self._waiting:
+            self._timer = loop.call_at(self._waiting[0].until, self._look)
 
     async def _leave(self, told: PoolConnectionProxy | None) -> None:
         if told is None:
@@ -78,8 +105,8 @@ class Connections:
     def _tell(self, what: PoolConnectionProxy | None) -> bool:
         """Whether anybody was still waiting."""
         while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(what)
+            told = self._waiting.popleft().told
+            if not told.done():
+                told.set_result(what)
                 return True
         return False

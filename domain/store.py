@@ -73,7 +73,7 @@ class Store:
         patience: float = 5.0,
     ) -> None:
         """`patience`: seconds to wait for a free connection, and to repeat what PostgreSQL rolls back."""
-        self._connections = Connections(pool)
+        self._connections = Connections(pool, patience=patience)
         self._patience = patience
         self._partitions = partitions
         self._now = now
@@ -196,8 +196,7 @@ class Store:
         self, when_away: str, statement: str, *arguments: object
     ) -> asyncpg.Record | None:
         try:
-            async with asyncio.timeout(self._patience):
-                connection = await self._connections.take()
+            connection = await self._connections.take()
         except (*AWAY, asyncpg.InterfaceError) as error:
             raise WriteModelUnavailable(_NOT_WRITTEN) from error
         sound = False

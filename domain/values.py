@@ -47,6 +47,9 @@ class Email(msgspec.Struct, frozen=True):
 
 def name(text: str) -> str:
     """A person's name: trimmed, in Unicode NFC, 1 to 100 characters, none of them a control."""
+    plain = text.strip(" ")
+    if 0 < len(plain) <= NAME_LENGTH and plain.isascii() and plain.isprintable():
+        return plain  # nothing in it could be composed, or refused
     if len(text.strip()) > DECOMPOSED_LENGTH:  # normalising many marks takes the square of them
         raise _too_long_a_name()
     trimmed = unicodedata.normalize("NFC", text.strip()).strip()

@@ -38,7 +38,6 @@ _LONGEST: Final = 4_096
 
 _NOT_PLAIN: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 _FORWARDED: Final = b"x-forwarded-"
-_STREAM: Final = b"text/event-stream"
 
 
 class Head(NamedTuple):
@@ -106,7 +105,6 @@ def _is_plain(scope: Any, body: int) -> bool:
         and lengths == [b"%d" % body]
         and _NOT_PLAIN.isdisjoint(name for name, _ in headers)
         and all(value.lower() == b"keep-alive" for name, value in headers if name == b"connection")
-        and not any(_STREAM in value.lower() for name, value in headers if name == b"accept")
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -130,11 +130,11 @@ class Executor:
             await rate.take(caller.account, max(1, cost))
         return job
 
-    async def _finish(self, job: Job) -> Formatted:
-        """The response. Stays in the room as long as it takes."""
+    def _finish(self, job: Job) -> Awaitable[Formatted]:
+        """The response. Stays in the room as long as it takes. Raises OVERLOADED."""
         room = self.admission.rooms[job.kind]
         room.seats.check()  # once more: a stream may begin later than it was let in
-        return await room.hold(job.response())
+        return room.hold(job.response())
 
     async def _results(self, job: Job, cost: int | None) -> AsyncGenerator[Formatted, None]:
         """`cost` is told with every response, if the client wants to know it."""

@@ -101,7 +101,7 @@ class Plan:
             data: Answer = self.root(None, run, (), waiting)
         except Exception:
             return None
-        if self.serially:
+        if self.serially or len(waiting) == 1:
             for call, into, source, path in waiting:
                 await call.fill(into, source, run, path)
                 if run.irregular:

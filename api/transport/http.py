@@ -96,7 +96,8 @@ class GraphQLOverHTTP:
         with Trace(trace):
             try:
                 request, caller = await self._admit_body(token, client, body)
-                return await self._executed(media, request, "POST", caller)
+                response = await self._executor.execute(request, _ALLOWED["POST"], caller)
+                return self._told(media, response)
             except Exception as error:
                 return self._instead(media, error)
 
@@ -119,20 +120,20 @@ class GraphQLOverHTTP:
                 await self._page(PageRequest(scope, receive))(scope, receive, send)
                 return
             request, caller = await self._admit(scope, headers, receive)
+            allowed = _ALLOWED[scope["method"]]
             if media == STREAM:
-                results = self._results(request, _ALLOWED[scope["method"]] | SUBSCRIPTIONS, caller)
+                results = self._results(request, allowed | SUBSCRIPTIONS, caller)
                 keep_alive = self._limits.keep_alive_seconds
                 await send_stream(results, receive, send, keep_alive, self._closing)
                 return
-            reply = await self._executed(media, request, scope["method"], caller)
+            reply = self._told(media, await self._executor.execute(request, allowed, caller))
         except Disconnected:
             return
         except Exception as error:
             reply = self._instead(media, error)
         await reply.send(send)
 
-    async def _executed(self, media: str, request: Request, method: str, caller: Caller) -> Reply:
-        response = await self._executor.execute(request, _ALLOWED[method], caller)
+    def _told(self, media: str, response: Formatted) -> Reply:
         in_part = media == RESPONSE and "errors" in response
         return Reply.of(self._status(294) if in_part else 200, media, response)
 

@@ -29,7 +29,7 @@ async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
 
 @pytest.fixture
 def connections(pool: asyncpg.Pool) -> Connections:
-    return Connections(pool)
+    return Connections(pool, patience=60.0)
 
 
 async def queue(connections: Connections, count: int) -> list[asyncio.Task[Any]]:
@@ -116,6 +116,44 @@ async def test_who_has_left_is_passed_over(connections: Connections, pool: async
     for connection in (first, second):
         await connections.give(connection, sound=True)
     assert pool.get_idle_size() == TWO
+
+
+async def test_whoever_has_waited_too_long_is_told_so_in_turn(pool: asyncpg.Pool) -> None:
+    connections = Connections(pool, patience=0.05)
+    first, second = [await connections.take() for _ in range(TWO)]
+    for _ in range(2):
+        waiting = await queue(connections, 2)
+        async with asyncio.timeout(5):
+            told = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(each) for each in told] == [TimeoutError] * 2
+    for connection in (first, second):
+        await connections.give(connection, sound=True)
+    assert [await connections.take() for _ in range(TWO)]
+
+
+async def test_whoever_comes_later_may_wait_longer(pool: asyncpg.Pool) -> None:
+    connections = Connections(pool, patience=0.1)
+    first, second = [await connections.take() for _ in range(TWO)]
+    early = asyncio.create_task(connections.take())
+    await asyncio.sleep(0.05)
+    late = asyncio.create_task(connections.take())
+    await asyncio.wait([early], timeout=5)
+    assert isinstance(early.exception(), TimeoutError)
+    assert not late.done()
+    await connections.give(first, sound=True)
+    assert await late is first
+    for connection in (first, second):
+        await connections.give(connection, sound=True)
+
+
+async def test_a_pool_that_has_none_left_keeps_nobody_longer(pool: asyncpg.Pool) -> None:
+    connections = Connections(pool, patience=0.05)
+    async with pool.acquire(), pool.acquire():
+        for _ in range(TWO + 1):
+            async with asyncio.timeout(5):
+                with pytest.raises(TimeoutError):
+                    await connections.take()
+    assert [await connections.take() for _ in range(TWO)]
 
 
 async def test_a_connection_that_cannot_be_had_is_nobodys(
