@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import cast
 
 from hiredis import pack_command
@@ -23,14 +23,6 @@ class Form:
     def of(self, key: str) -> bytes:
         """For this key, in ASCII too, as all of ours are."""
         return f"{self._head}${len(key)}\r\n{key}\r\n{self._tail}".encode("ascii")
-
-    def each(self, prefix: str, names: Iterable[str]) -> list[bytes]:
-        """For all keys that begin with `prefix` and end with one of these names."""
-        head, tail, begun = self._head, self._tail, len(prefix)
-        return [
-            f"{head}${begun + len(name)}\r\n{prefix}{name}\r\n{tail}".encode("ascii")
-            for name in names
-        ]
 
 
 def _word(text: str) -> str:

@@ -2,12 +2,12 @@
 
 Behind the commands to a partition goes one more: which generation serves it. Only if that is the generation
 we asked are the replies answers; so an emptied, half-built or replaced read model can never pass for "there
-is no such user".
+is no such user". Only the rows of a list are read without that, a moment after their ids were found so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -58,6 +58,11 @@ class Place(msgspec.Struct):
         if self.keys is not None:
             commands += question(self.keys)
         commands.append(self.pointer)
+
+    def serving(self) -> Keys:
+        if self.keys is None:
+            raise ReadModelRebuilding
+        return self.keys
 
     def hear(self, keys: Keys | None, serving: str | Exception | None) -> bool:
         """Whether the generation that was asked is the one that serves. Raises ReadModelError."""
@@ -145,6 +150,20 @@ class Reads:
                 again[number] = questions[number]
             start = end + 1
         return again
+
+    async def served(self, partitions: Collection[int]) -> dict[int, Keys]:
+        """The keys of the generations that served these partitions when they were last asked."""
+        if unknown := [number for number in partitions if self._places[number].keys is None]:
+            await self.ask_each(dict.fromkeys(unknown, lambda _: []))
+        return {number: self._places[number].serving() for number in partitions}
+
+    async def ask_at_once(self, commands: list[bytes]) -> Replies:
+        """The replies to packed commands on keys that `served` has just given.
+
+        Nobody asks which generation serves by now. What is there, was there when it served; what is not may
+        have gone with it, and is to be asked for with `ask`.
+        """
+        return _sound(await self._link.ask(commands))
 
     async def ask_all(self, question: Question) -> list[Replies]:
         """The replies of every partition to the same question."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from asyncio import get_running_loop
-from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping
 from typing import assert_never
 from uuid import UUID
@@ -25,7 +24,7 @@ from readside.line import Replies
 from readside.moments import moment
 from readside.packing import Form, pack
 from readside.projection import Command, Happened
-from readside.reader import Question, Reads
+from readside.reader import Reads
 
 FIELDS = (
     "version",
@@ -122,15 +121,20 @@ async def fetch(reads: Reads, user_id: UUID, *, min_version: int = 0) -> UserRow
 async def fetch_many(reads: Reads, found: Mapping[str, int]) -> list[UserRow]:
     """The users with these ids, each with its partition, in this order; those who do not exist are left out.
 
-    Raises ReadModelError.
+    To be called right behind the questions that found them. Raises ReadModelError.
     """
-    seen = await _read_many(reads, found)
-    for user, (version, _) in seen.items():
-        if version <= 0:
-            seen[user] = await _look_closer(reads, found[user], user)
-    if any(version == _LOST for version, _ in seen.values()):
+    if not found:
+        return []
+    keys = await reads.served(set(found.values()))
+    rows = [_ROW.of(keys[partition].user(user)) for user, partition in found.items()]
+    seen = map(_row, found, await reads.ask_at_once(rows))
+    known = [
+        one if one[0] > 0 else await _look_closer(reads, found[user], user)
+        for user, one in zip(found, seen, strict=True)
+    ]
+    if any(version == _LOST for version, _ in known):
         raise ReadModelRebuilding  # rather than a list in which somebody is missing
-    return [row for user in found if (row := seen[user][1]) is not None]
+    return [row for _, row in known if row is not None]
 
 
 async def changes(
@@ -201,23 +205,6 @@ async def _read(reads: Reads, partition: int, user: str) -> Seen:
     [fields] = await reads.ask(partition, lambda keys: [_ROW.of(keys.user(user))])
     seen = _row(user, fields)
     return seen if seen[0] > 0 else await _look_closer(reads, partition, user)
-
-
-async def _read_many(reads: Reads, found: Mapping[str, int]) -> dict[str, Seen]:
-    """At first sight: nobody has looked closer yet at those who are not there."""
-    together: defaultdict[int, list[str]] = defaultdict(list)
-    for user, partition in found.items():
-        together[partition].append(user)
-    answers = await reads.ask_each({number: _rows(ids) for number, ids in together.items()})
-    return {
-        user: _row(user, fields)
-        for number, ids in together.items()
-        for user, fields in zip(ids, answers[number], strict=True)
-    }
-
-
-def _rows(ids: list[str]) -> Question:
-    return lambda keys: _ROW.each(keys.user(""), ids)
 
 
 async def _look_closer(reads: Reads, partition: int, user: str) -> Seen:

@@ -137,6 +137,12 @@ class MemoryReads:
     async def ask_each(self, questions: dict[int, Question]) -> dict[int, Replies]:
         return {number: await self.ask(number, asked) for number, asked in questions.items()}
 
+    async def served(self, partitions: set[int]) -> dict[int, Keys]:
+        return {number: Keys(Partition(number), "g") for number in partitions}
+
+    def ask_at_once(self, commands: list[bytes]) -> asyncio.Future[Replies]:
+        return self.ask(0, lambda _: commands)
+
     async def ask_all(self, question: Question) -> list[Replies]:
         return [await self.ask(0, question)]
 

@@ -254,6 +254,19 @@ async def test_a_list_is_right_when_one_of_its_partitions_has_another_generation
         assert [row.name for row in rows] == ["Alice", "Bob"]
 
 
+async def test_the_rows_of_a_list_are_found_though_it_was_replaced_and_removed_meanwhile(
+    told: Told,
+) -> None:
+    await told.given(CREATED)
+    await told.given(UserCreated(name="Bob", email="b@example.com"), user=BOB)
+    page = await directory.page(told.reads, 10, None)
+    for flipped in (0, 1, 0):
+        await told.redis.delete(*await told.redis.keys(f"{told.gates[flipped].keys.prefix}:*"))
+        await told.flip(flipped)
+        rows = await users.fetch_many(told.reads, page.ids)
+        assert sorted(row.name for row in rows) == ["Alice", "Bob"]
+
+
 async def test_more_commands_than_there_is_room_for_are_overload_and_what_fits_is_answered(
     told: Told, settings: Settings, changes: Changes
 ) -> None:
