@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from api.context import Asked
@@ -60,7 +61,7 @@ class Call:
         """Puts the field's answer in its place. Raises nothing: what goes wrong makes the run irregular."""
         try:
             outcome = self.resolve(source, Asked(run.context, self.selected), run.values)
-            if isawaitable(outcome):
+            if type(outcome) is CoroutineType or isawaitable(outcome):  # the one is found at once
                 outcome = await outcome
         except Irregular:
             run.irregular = True
