@@ -14,6 +14,7 @@ from readside import projector as projecting
 from readside import share as sharing
 from readside.changes import Changes, Subscription
 from readside.keys import projectors
+from readside.models import FINGERPRINT
 from readside.projector import Projector
 from readside.share import Share, fair
 from tests.readside.stories import user_in
@@ -159,9 +160,17 @@ async def hearing(share: Share, redis_url: str) -> AsyncIterator[None]:
             running.cancel()
 
 
+@pytest.fixture
+def only_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No lease and no presence ends by itself, and nobody looks without being told."""
+    monkeypatch.setattr(projecting, "_FREE_AGAIN", 60.0)
+    monkeypatch.setattr(projecting, "LEASE", 60.0)
+    monkeypatch.setattr(sharing, "PRESENCE", 60.0)
+
+
 def two_for_one(world: World) -> tuple[Share, Share]:
     """That of the only partition there is, and one that has none as long as the first is there."""
-    one, two = Share(world.redis, "code", 1), Share(world.redis, "code", 1)
+    one, two = Share(world.redis, FINGERPRINT, 1), Share(world.redis, FINGERPRINT, 1)
     return (one, two) if one.me < two.me else (two, one)
 
 
@@ -173,9 +182,8 @@ async def taken_up(projector: Projector) -> None:
 
 
 async def test_who_waits_for_a_partition_hears_when_another_leaves(
-    world: World, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    world: World, redis_url: str, only_words: None
 ) -> None:
-    monkeypatch.setattr(projecting, "_FREE_AGAIN", 60.0)
     first, second = two_for_one(world)
     await first.run_once()
     async with hearing(second, redis_url), world.projector(0, share=second) as waiting:
@@ -188,9 +196,8 @@ async def test_who_waits_for_a_partition_hears_when_another_leaves(
 
 
 async def test_who_comes_hears_when_another_gives_a_partition_back(
-    world: World, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    world: World, redis_url: str, only_words: None
 ) -> None:
-    monkeypatch.setattr(projecting, "_FREE_AGAIN", 60.0)
     first, second = two_for_one(world)
     async with (
         hearing(second, redis_url),
