@@ -76,6 +76,7 @@ class HTTPConnection(Connection):
         self._stop_timer()
         self._patience.lose()
         self._tell_of_the_end()
+        self._straight.lose()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:

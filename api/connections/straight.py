@@ -129,6 +129,10 @@ class Straight:
         self._proxies = proxies
         self._later = b""
 
+    def lose(self) -> None:
+        """Nothing comes any more, and both are freed at once: the collector looks rarely for circles."""
+        del self._connection
+
     def takes(self, data: bytes) -> bool:
         """Whether the bytes that came are ours: a request of a known head, or what comes behind one."""
         if self.running is not None:
@@ -170,11 +174,11 @@ class Straight:
     def _begin(self, head: Head, body: bytes) -> None:
         connection = self._connection
         self._heads.taken += 1
-        self.running = connection.loop.create_task(self._answer(head, body))
+        self.running = connection.loop.create_task(self._answer(connection, head, body))
         connection.tasks.add(self.running)
 
-    async def _answer(self, head: Head, body: bytes) -> None:
-        connection, task, complete = self._connection, self.running, False
+    async def _answer(self, connection: Connection, head: Head, body: bytes) -> None:
+        task, complete = self.running, False
         client = connection.client
         try:
             if head.headers is not None:
@@ -186,11 +190,10 @@ class Straight:
         finally:
             self.running = None
             connection.tasks.discard(task)
-            self._end(complete=complete)
+            self._end(connection, complete=complete)
 
-    def _end(self, *, complete: bool) -> None:
+    def _end(self, connection: Connection, *, complete: bool) -> None:
         """What came behind the request is next."""
-        connection = self._connection
         if connection.ending or not complete:
             connection.transport.close()
         connection.rest()

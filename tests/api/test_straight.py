@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
@@ -181,6 +183,21 @@ async def test_a_request_under_way_is_not_cut_when_the_server_ends() -> None:
             assert b"\r\nconnection: close\r\n" in answer
             assert b"createUser" in answer
             assert await reader.read() == b""
+
+
+async def test_nothing_of_a_connection_that_is_lost_waits_for_the_collector() -> None:
+    async with line() as ask:
+        gc.collect()
+        gc.disable()
+        try:
+            async with ask.opened() as (reader, writer):
+                for _ in range(2):
+                    writer.write(request())
+                    await one(reader)
+                [lost] = map(weakref.ref, ask.connections)
+            await until(lambda: lost() is None)
+        finally:
+            gc.enable()
 
 
 async def test_a_request_under_way_outlives_the_time_of_an_idle_connection() -> None:
