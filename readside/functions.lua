@@ -313,12 +313,12 @@ local function lease(keys, args)
   return 1
 end
 
--- Whoever waits for the partition is told at once.
--- KEYS owner   ARGV me, the channel of the projectors
+-- Whoever waits for the partition is told at once, if there is a channel on which they wait.
+-- KEYS owner   ARGV me, the channel of the projectors or nothing
 local function release(keys, args)
   if redis.call('GET', keys[1]) == args[1] then
     redis.call('DEL', keys[1])
-    redis.call('PUBLISH', args[2], '')
+    if args[2] then redis.call('PUBLISH', args[2], '') end
   end
   return 1
 end

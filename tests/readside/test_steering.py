@@ -79,6 +79,13 @@ async def test_a_rebuild_by_hand_holds_the_same_as_what_it_replaces(world: World
     assert await contents(world.redis, new) == await contents(world.redis, old)
 
 
+async def test_a_rebuild_by_hand_gives_its_lease_back_without_an_error(world: World) -> None:
+    await filled(world)
+    await world.redis.config_resetstat()
+    await world.steering().rebuild()
+    assert await world.redis.info("errorstats") == {}
+
+
 async def test_a_running_projector_goes_on_with_the_old_and_then_with_the_new(
     world: World,
 ) -> None:
