@@ -313,12 +313,17 @@ local function lease(keys, args)
   return 1
 end
 
+-- A word to all projectors. It only saves them time: who must not publish there is no worse off without.
+local function tell(channel)
+  redis.pcall('PUBLISH', channel, '')
+end
+
 -- Whoever waits for the partition is told at once, if there is a channel on which they wait.
 -- KEYS owner   ARGV me, the channel of the projectors or nothing
 local function release(keys, args)
   if redis.call('GET', keys[1]) == args[1] then
     redis.call('DEL', keys[1])
-    if args[2] then redis.call('PUBLISH', args[2], '') end
+    if args[2] then tell(args[2]) end
   end
   return 1
 end
@@ -370,15 +375,17 @@ local function join(keys, args)
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   redis.call('ZREMRANGEBYSCORE', keys[1], '-inf', now)
   redis.call('ZREMRANGEBYSCORE', keys[1], '(' .. now + args[2], '+inf')
-  if redis.call('ZADD', keys[1], now + args[2], args[1]) == 1 then redis.call('PUBLISH', keys[1], '') end
+  local came = redis.call('ZADD', keys[1], now + args[2], args[1]) == 1
   redis.call('PEXPIRE', keys[1], args[2])
+  if came then tell(keys[1]) end
   return redis.call('ZRANGE', keys[1], 0, -1)
 end
 
 -- KEYS projectors   ARGV me
 local function leave(keys, args)
-  redis.call('PUBLISH', keys[1], '')
-  return redis.call('ZREM', keys[1], args[1])
+  local left = redis.call('ZREM', keys[1], args[1])
+  tell(keys[1])
+  return left
 end
 
 redis.register_function('append_VERSION', append)
