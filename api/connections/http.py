@@ -105,6 +105,7 @@ class HTTPConnection(Connection):
         self._upgraded = True
         self._patience.lose()
         super().handle_websocket_upgrade()
+        self._straight.lose()  # we hear nothing any more, not even of the end
 
     # The request
 
