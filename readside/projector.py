@@ -23,7 +23,7 @@ from readside.functions import Functions, Gone
 from readside.gate import Delivery, Gate
 from readside.generations import Generations, entries
 from readside.history import History
-from readside.keys import Keys, Partition, projectors
+from readside.keys import Keys, Partition
 from readside.rebuild import Progress, Rebuild
 from readside.share import Share
 
@@ -92,7 +92,6 @@ class Projector:
         self._generations = Generations(redis, self._partition, fingerprint)
         self._rebuild = Rebuild(redis, history, self._generations, self.gate_of, self._consume)
         self._owner = self._partition.owner(fingerprint)
-        self._others = projectors(fingerprint)
         self._me = share.me if share is not None else secrets.token_hex(8)
         self._leased_at = -LEASE
         self._retired_at = -_RETIRE_EVERY
@@ -276,7 +275,8 @@ class Projector:
         return False
 
     async def _give_back(self) -> None:
-        await self._functions.call("release", [self._owner], self._me, self._others)
+        to_tell = () if self._share is None else (self._share.channel,)
+        await self._functions.call("release", [self._owner], self._me, *to_tell)
         self._leased_at = -LEASE
 
     async def _leased(self) -> bool:
