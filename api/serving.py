@@ -20,6 +20,7 @@ from api import spans
 from api.crew import Crew, Sockets
 from api.process import listen, listen_for_health, listen_together, run
 from api.roles import ALL, Role
+from api.settings import LAST_PORT
 from api.signals import stop_signals, unless
 from api.verbs.asked import Refused, external
 from api.verbs.migrate import UNREACHABLE, migrated
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LAST_PORT: Final = 65_535
 
 _MUTATION: Final = (
     'mutation { createUser(input: {name: "Alice", email: "alice@example.com"}) { id } }'

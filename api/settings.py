@@ -21,7 +21,7 @@ _SCHEMES = {
 
 _HOST = re.compile(r"(\[[^]]*\]|[^]:[]*)(:(?P<port>\d{0,5}))?", re.ASCII)
 
-_LAST_PORT = 65_535
+LAST_PORT = 65_535
 
 
 class Settings(AccessSettings):
@@ -47,12 +47,12 @@ class Settings(AccessSettings):
 
     host: str = Field(default="127.0.0.1", description="The address to listen on.")
     port: int = Field(
-        default=8000, ge=0, le=65535, description="The port to listen on; 0 takes a free one."
+        default=8000, ge=0, le=LAST_PORT, description="The port to listen on; 0 takes a free one."
     )
     health_port: int | None = Field(
         default=None,
         ge=0,
-        le=65535,
+        le=LAST_PORT,
         description="A port for /livez, /readyz and /metrics alone; each worker has one, counted from it.",
     )
     data_dir: Path = Field(
@@ -114,4 +114,4 @@ def _readable(url: str) -> bool:
     except ValueError:
         return False
     found = [_HOST.fullmatch(host) for host in hosts.split(",")]
-    return all(host and int(host["port"] or 0) <= _LAST_PORT for host in found)
+    return all(host and int(host["port"] or 0) <= LAST_PORT for host in found)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from api.doctor.finding import Finding, hint, ok
 from api.limits import Limits
+from api.settings import LAST_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from api.settings import Settings
 
-LAST_PORT = 65_535
 
 MANY = 64
 """Workers on one machine that nobody has more of."""
