@@ -7,7 +7,7 @@ version that the decision was made on: if somebody else was faster it writes not
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -15,11 +15,12 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from domain import rows
+from domain import rows, statements
 from domain.command import Answer, Command, OrderCommand, UserCommand
 from domain.commands.create_user import CreateUser
 from domain.connections import Connections
 from domain.events import Event, UserId, partition_of
+from domain.group_commit import GroupCommit
 from domain.ids import new_id
 from domain.refusals import EmailAlreadyRegistered, Refusal
 from domain.user import User, evolve
@@ -74,6 +75,7 @@ class Store:
     ) -> None:
         """`patience`: seconds to wait for a free connection, and to repeat what PostgreSQL rolls back."""
         self._connections = Connections(pool, patience=patience)
+        self._creations = GroupCommit(self._create)
         self._patience = patience
         self._partitions = partitions
         self._now = now
@@ -139,7 +141,7 @@ class Store:
         answer = Answer(id=command.subject, user_id=user.id, version=after.version)
         if not events:
             return await self._remember(command, user, answer, now)
-        statement, arguments = rows.to_write(
+        write = rows.to_write(
             command,
             user,
             after,
@@ -148,7 +150,8 @@ class Store:
             partitions=self._partitions,
             now=now,
         )
-        if await self._fetch(_UNKNOWN, statement, *arguments) is None:
+        together = not write.before and await self._creations.write(write)
+        if not together and not await self._written(write):
             return None
         self._wake(partition_of(user.id, self._partitions))
         facts = {
@@ -159,13 +162,32 @@ class Store:
         _log.debug("command.carried_out", **facts)
         return answer
 
+    async def _create(self, writes: Sequence[rows.Write]) -> Collection[object]:
+        """The ids of those of these users whom it has created."""
+        if len(writes) == 1:
+            return [write.user_id for write in writes if await self._written(write)]
+        try:
+            arguments = rows.to_create_many(writes)
+            created = await self._fetch(_UNKNOWN, statements.CREATE_MANY, *arguments)
+        except WriteModelUnavailable as error:
+            if isinstance(error.__cause__, asyncpg.LockNotAvailableError):
+                return ()
+            raise
+        except (asyncpg.PostgresError, asyncpg.InterfaceError):
+            return ()  # rolled back as a whole, because of one of them
+        return {row["user_id"] for row in created}
+
+    async def _written(self, write: rows.Write) -> bool:
+        """Whether the user was still in the version that was decided on."""
+        return bool(await self._fetch(_UNKNOWN, write.statement, *write.arguments))
+
     async def _remember(
         self, command: Command, user: User, answer: Answer, now: datetime
     ) -> Answer:
         """Nothing had to change; the answer is kept all the same, so that its key is taken."""
         if command.idempotency_key:
             arguments = rows.to_remember(command, user, answer, now)
-            await self._fetch(_UNKNOWN, rows.REMEMBER, *arguments)
+            await self._fetch(_UNKNOWN, statements.REMEMBER, *arguments)
         return answer
 
     async def _unique(
@@ -188,20 +210,20 @@ class Store:
     async def _read(
         self, user_id: UUID | None, order_id: UUID | None, key: str | None
     ) -> asyncpg.Record:
-        row = await self._fetch(_NOT_WRITTEN, rows.LOAD, user_id, order_id, rows.key_digest(key))
-        assert row is not None  # the left joins always give one row
+        arguments = user_id, order_id, rows.key_digest(key)
+        [row] = await self._fetch(_NOT_WRITTEN, statements.LOAD, *arguments)
         return row
 
     async def _fetch(
         self, when_away: str, statement: str, *arguments: object
-    ) -> asyncpg.Record | None:
+    ) -> list[asyncpg.Record]:
         try:
             connection = await self._connections.take()
         except (*AWAY, asyncpg.InterfaceError) as error:
             raise WriteModelUnavailable(_NOT_WRITTEN) from error
         sound = False
         try:
-            row = await connection.fetchrow(statement, *arguments)
+            found = await connection.fetch(statement, *arguments)
             sound = True
         except asyncpg.InterfaceError as error:
             # A killed backend surfaces as this, but so does a mistake in our own call.
@@ -216,7 +238,7 @@ class Store:
             raise WriteModelUnavailable(when_away) from error
         finally:
             await self._connections.give(connection, sound=sound)
-        return row
+        return found
 
 
 def _named(command: Command, metadata: Mapping[str, str]) -> dict[str, str]:

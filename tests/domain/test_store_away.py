@@ -77,9 +77,9 @@ async def test_a_backend_killed_in_mid_command_leaves_the_outcome_unknown(
 class Fleeting(asyncpg.Connection):
     """A connection that is lost in the moment it is used."""
 
-    async def fetchrow(self, *arguments: Any, **options: Any) -> Any:
+    async def fetch(self, *arguments: Any, **options: Any) -> Any:
         self.terminate()
-        return await super().fetchrow(*arguments, **options)
+        return await super().fetch(*arguments, **options)
 
 
 async def test_a_connection_lost_in_the_moment_it_is_used_is_no_surprise(

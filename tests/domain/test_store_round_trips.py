@@ -8,7 +8,7 @@ import pytest
 
 from api import drivers
 from api.settings import Settings
-from domain import rows
+from domain import statements
 from domain.commands.rename_user import RenameUser
 from tests.domain.write_model import WriteModel, create
 from tests.faults.proxy import Proxy, proxy
@@ -37,7 +37,7 @@ async def test_createuser_is_one_statement_and_one_round_trip(
 ) -> None:
     for number in range(10):
         await wired.ask(create("Alice", f"a{number}@example.com", key=f"k{number}"))
-    created = rows.write(creates=True, orders=0, keyed=True, erases=False, events=1)
+    created = statements.write(creates=True, orders=0, keyed=True, erases=False, events=1)
     assert wire.asked == {created: 10}
 
 
@@ -47,8 +47,8 @@ async def test_a_command_on_a_user_is_one_statement_to_read_and_one_to_write(
     user_id = await wired.user()
     wire.asked.clear()
     await wired.ask(RenameUser(user_id=user_id, name="Zoë"))
-    changed = rows.write(creates=False, orders=0, keyed=False, erases=False, events=1)
-    assert wire.asked == {rows.LOAD: 1, changed: 1}
+    changed = statements.write(creates=False, orders=0, keyed=False, erases=False, events=1)
+    assert wire.asked == {statements.LOAD: 1, changed: 1}
 
 
 async def test_createuser_is_one_transaction(wired: WriteModel) -> None:

@@ -104,17 +104,17 @@ class WriteModel:
             user = evolve(user, event, at)
         return user
 
-    async def waits_for_a_lock(self) -> int:
-        """The process id of a backend that waits for another transaction, once there is one."""
+    async def waits_for_a_lock(self, count: int = 1) -> int:
+        """The process id of a backend that waits for another transaction, once there are so many."""
         query = """
             select pid from pg_stat_activity
             where datname = current_database() and cardinality(pg_blocking_pids(pid)) > 0
         """
         async with asyncio.timeout(30), self.pool.acquire() as connection:
             while True:
-                pid: int | None = await connection.fetchval(query)
-                if pid is not None:
-                    return pid
+                pids = [row["pid"] for row in await connection.fetch(query)]
+                if len(pids) >= count:
+                    return int(pids[0])
 
 
 def create(name: str, address: str, key: str | None = None) -> CreateUser:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from domain import rows
+from domain import statements
 from readside import functions
 
 
@@ -29,5 +29,5 @@ def lua(part: str, instead: str = "") -> None:
 
 def write(name: str, part: str, instead: str) -> None:
     """In a part of the statement that writes what a command does."""
-    put(rows, name, cut(get(rows, name), part, instead))
-    rows.write.cache_clear()
+    put(statements, name, cut(get(statements, name), part, instead))
+    statements.write.cache_clear()

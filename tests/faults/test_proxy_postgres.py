@@ -12,7 +12,7 @@ import pytest
 
 from api import drivers
 from api.settings import Settings
-from domain import rows
+from domain import statements
 from domain.commands.rename_user import RenameUser
 from domain.store import WriteModelUnavailable
 from tests.domain.write_model import WriteModel, create
@@ -87,9 +87,9 @@ async def test_a_statement_that_is_being_prepared_is_not_yet_the_one_that_is_mea
 async def test_round_trips_are_counted_by_what_they_run(wire: Proxy, wired: WriteModel) -> None:
     user_id = await wired.user()
     await wired.ask(RenameUser(user_id=user_id, name="Zoë"))
-    created = rows.write(creates=True, orders=0, keyed=False, erases=False, events=1)
-    changed = rows.write(creates=False, orders=0, keyed=False, erases=False, events=1)
-    assert wire.asked == {created: 1, rows.LOAD: 1, changed: 1}
+    created = statements.write(creates=True, orders=0, keyed=False, erases=False, events=1)
+    changed = statements.write(creates=False, orders=0, keyed=False, erases=False, events=1)
+    assert wire.asked == {created: 1, statements.LOAD: 1, changed: 1}
 
 
 async def test_a_held_answer_lets_a_test_stand_between_commit_and_answer(

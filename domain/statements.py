@@ -1,0 +1,152 @@
+"""The statements of the store: a command needs one to read and one to write, a creation only the second."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from itertools import count
+from typing import Final
+
+from domain.events import PERSONAL
+
+LOAD = """
+    select u.*, o.id as order_id, o.status, o.total, o.placed_at, o.closed_at,
+           c.fingerprint, c.id as answer_id, c.user_id as answer_user_id, c.version as answer_version,
+           a.secret as answer_secret
+    from (select $1::uuid as user_id, $2::uuid as order_id, $3::bytea as key) as asked
+    left join orders o on o.id = asked.order_id
+    left join users u on u.id = coalesce(asked.user_id, o.user_id)
+    left join commands c on c.key = asked.key
+    left join users a on a.id = c.user_id
+"""
+
+_USER: Final = {
+    "id": "uuid",
+    "version": "integer",
+    "name": "text",
+    "email": "text",
+    "email_key": "text",
+    "created_at": "timestamptz",
+    "updated_at": "timestamptz",
+    "erased_at": "timestamptz",
+    "secret": "uuid",
+}
+"""The columns of a user, in the order of the first parameters of a write, and their types."""
+
+_COLUMNS = list(_USER)
+_GIVEN = [f"${number}" for number in range(1, len(_USER) + 1)]
+
+_CREATED = f"insert into users ({', '.join(_COLUMNS)}) values ({', '.join(_GIVEN)})"
+
+# An INSERT ... ON CONFLICT would do for both, but where many write one user it may report the user's own
+# address as taken.
+_CHANGED = f"""
+    update users set ({", ".join(_COLUMNS[1:])}) = ({", ".join(_GIVEN[1:])})
+    where id = $1 and version = ${len(_USER) + 1}
+"""
+
+_ORDER = ("uuid", "text", "bigint", "timestamptz", "timestamptz")
+
+_ORDERED = """, ordered as (
+    insert into orders (id, user_id, status, total, placed_at, closed_at)
+    select o.id, w.id, o.status, o.total, o.placed_at, o.closed_at
+    from written w, (values {}) as o (id, status, total, placed_at, closed_at)
+    on conflict (id) do update set (status, closed_at) = (excluded.status, excluded.closed_at)
+)"""
+
+_ANSWER = ("bytea", "bytea", "uuid")
+
+_REMEMBERED = """, remembered as (
+    insert into commands (key, fingerprint, id, user_id, version, answered_at)
+    select c.key, c.fingerprint, c.id, w.id, w.version, w.updated_at
+    from written w, (values {}) as c (key, fingerprint, id)
+)"""
+
+_BLANKED = f""", blanked as (
+    update events e
+    set data = e.data || (select coalesce(jsonb_object_agg(field, ''), '{{}}')
+                          from jsonb_object_keys(e.data) as field where field in {PERSONAL})
+    from written w where e.user_id = w.id
+)"""
+
+_EVENT = ("smallint", "integer", "text", "smallint", "jsonb", "jsonb")
+
+_LOGGED = """
+    insert into events (partition, user_id, version, type, schema, data, metadata, occurred_at)
+    select e.partition, w.id, e.version, e.type, e.schema, e.data, e.metadata, w.updated_at
+    from written w, (values {}) as e (partition, version, type, schema, data, metadata)
+    order by e.version
+    returning version
+"""
+
+
+@cache
+def write(creates: bool, orders: int, keyed: bool, erases: bool, events: int) -> str:
+    """All that a command writes, in one statement, so in one round trip and one transaction.
+
+    It has the parts that this command needs, and parameters in the order of `to_write`. Nothing is written,
+    and no row comes back, when the user is no longer in the version that was decided on.
+    """
+    numbers = count(len(_USER) + 1 if creates else len(_USER) + 2)
+
+    def given(rows: int, row: Sequence[str]) -> str:
+        return ", ".join(
+            "(" + ", ".join(f"${next(numbers)}::{type_}" for type_ in row) + ")"
+            for _ in range(rows)
+        )
+
+    return "".join(
+        (
+            f"with written as ({_CREATED if creates else _CHANGED} returning id, version, updated_at)",
+            _ORDERED.format(given(orders, _ORDER)) if orders else "",
+            _REMEMBERED.format(given(1, _ANSWER)) if keyed else "",
+            _BLANKED if erases else "",
+            _LOGGED.format(given(events, _EVENT)),
+        )
+    )
+
+
+_GROUP: Final = {
+    **_USER,
+    "key": "bytea",
+    "fingerprint": "bytea",
+    "answer": "uuid",
+    "partition": "smallint",
+    "event_version": "integer",
+    "type": "text",
+    "schema": "smallint",
+    "data": "jsonb",
+    "metadata": "jsonb",
+}
+"""What is written of each of many users who are created, in the order of `to_create_many`."""
+
+_ARRAYS = ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(_GROUP.values(), 1))
+
+# Sorted, so that two of these wait for each other in one direction only. Whoever waits for a transaction that
+# is not done in this time makes all others here wait: then nobody is written, and each is tried alone.
+CREATE_MANY = f"""
+    with given as materialized (
+        select g.*
+        from set_config('lock_timeout', '100ms', true), unnest({_ARRAYS}) as g ({", ".join(_GROUP)})
+        where not exists (select from commands c where c.key = g.key)
+    ), written as (
+        insert into users ({", ".join(_COLUMNS)})
+        select {", ".join(_COLUMNS)} from given order by email_key
+        on conflict do nothing
+        returning id
+    ), remembered as (
+        insert into commands (key, fingerprint, id, user_id, version, answered_at)
+        select key, fingerprint, answer, id, version, updated_at
+        from written join given using (id) where key is not null order by key
+    )
+    insert into events (partition, user_id, version, type, schema, data, metadata, occurred_at)
+    select partition, id, event_version, type, schema, data, metadata, updated_at
+    from written join given using (id)
+    returning user_id
+"""
+"""Creates many users, each with its event; gives the ids of those who were not in conflict with anybody."""
+
+REMEMBER = """
+    insert into commands (key, fingerprint, id, user_id, version, answered_at)
+    values ($1, $2, $3, $4, $5, $6)
+"""
