@@ -78,6 +78,7 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
         changes = await stack.enter_async_context(
             Changes(listening, patience=settings.read_timeout)
         )
+        log = EventLog(pool)
         bell = Bell(POLL)
         service = Service()
         metrics = Metrics(commands if Role.API in roles else pool)
@@ -87,9 +88,9 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
         if Role.RELAY in roles:
             redis = await stack.enter_async_context(drivers.redis_for_cursors(settings))
             watch.metrics.clients["cursors"] = redis
-            _add_relay(service, settings, pool, redis, changes, bell, watch)
+            _add_relay(service, settings, log, redis, changes, bell, watch)
         if Role.PROJECTOR in roles:
-            await _add_projectors(service, settings, pool, stack, changes, watch)
+            await _add_projectors(service, settings, log, stack, changes, watch)
         if Role.API in roles:
             link = await stack.enter_async_context(drivers.link_for_reads(settings))
             watch.metrics.link = link
@@ -183,14 +184,14 @@ async def _tokens(settings: Settings, stack: AsyncExitStack) -> Tokens:
 def _add_relay(
     service: Service,
     settings: Settings,
-    pool: asyncpg.Pool,
+    log: EventLog,
     redis: Redis,
     changes: Changes,
     bell: Bell,
     watch: Watch,
 ) -> None:
     told = follower("appended", settings)
-    relay = Relay(EventLog(pool), RedisStream(redis), range(settings.partitions), told=told)
+    relay = Relay(log, RedisStream(redis), range(settings.partitions), told=told)
     pulse = watch.pulse(Role.RELAY, "relay")
     watch.metrics.relay = relay
     service.loops["relay"] = lambda: forever(pulse, relay.run_once, bell.wait)
@@ -200,7 +201,7 @@ def _add_relay(
 async def _add_projectors(
     service: Service,
     settings: Settings,
-    pool: asyncpg.Pool,
+    log: EventLog,
     stack: AsyncExitStack,
     changes: Changes,
     watch: Watch,
@@ -217,7 +218,7 @@ async def _add_projectors(
         projector = Projector(
             redis,
             streams,
-            EventLog(pool),
+            log,
             partition,
             projections=PROJECTIONS,
             fingerprint=fingerprint(settings),

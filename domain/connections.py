@@ -1,7 +1,7 @@
-"""Connections to PostgreSQL for commands, which are passed on from one to the next.
+"""Connections to PostgreSQL for those who need one often: passed on to who waits, or kept for who comes next.
 
-asyncpg's pool makes them and bounds their number. Taking one and giving it back costs a command 35 us of CPU,
-for a task and three timers; so whoever waits for one gets that of whoever is done.
+asyncpg's pool makes them and bounds their number. Taking one from it and giving it back costs 15 to 35 us of
+CPU, for a task and three timers: as much as a statement.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+import asyncpg
+
 if TYPE_CHECKING:
-    import asyncpg
     from asyncpg.pool import PoolConnectionProxy
 
 _RETURNING = 1.0
 """Seconds that PostgreSQL has to end a statement that was given up; then its connection is closed."""
+
+_KEPT = 0.1
+"""Seconds after which one goes back to the pool, as soon as it is free: others may wait there."""
 
 
 class _Turn(NamedTuple):
@@ -25,43 +29,91 @@ class _Turn(NamedTuple):
 
 
 class Connections:
-    """Those of a pool that is for commands alone: under load the pool sees none of them again."""
+    """Those that were taken from a pool and are not yet given back."""
 
-    def __init__(self, pool: asyncpg.Pool, *, patience: float) -> None:
-        """`patience`: seconds to wait for one."""
+    def __init__(self, pool: asyncpg.Pool, *, patience: float, kept: float = _KEPT) -> None:
+        """`patience`: seconds to wait for one. `kept`: how long the pool does not see it again."""
         self._pool = pool
         self._patience = patience
+        self._kept = kept
         self._taken = 0
         self._waiting: deque[_Turn] = deque()
         """Those who found all taken. One who is told None takes another from the pool, in the same place."""
         self._timer: asyncio.TimerHandle | None = None
+        self._free: list[PoolConnectionProxy] = []
+        """Nobody waits while there are any."""
+        self._kept_until: dict[PoolConnectionProxy, float] = {}
+        self._sweep: asyncio.TimerHandle | None = None
+        self._going: set[asyncio.Task[None]] = set()
+
+    async def fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
+        """The rows of a statement. Raises what `take` and asyncpg raise."""
+        connection = await self.take()
+        sound = False
+        try:
+            rows = await connection.fetch(statement, *arguments)
+            sound = True
+        finally:
+            await self.give(connection, sound=sound)
+        return rows
 
     async def take(self) -> PoolConnectionProxy:
         """One that is free, in the order of asking.
 
         Raises TimeoutError, and what asyncpg does when there is none to be had.
         """
-        until = asyncio.get_running_loop().time() + self._patience
+        while self._free:
+            connection = self._free.pop()
+            if not is_lost(connection):
+                return connection
+            await self._return(connection)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._patience
         if self._taken < self._pool.get_max_size():
             self._taken += 1
         elif (passed_on := await self._turn(until)) is not None:
             return passed_on
         try:
             async with asyncio.timeout_at(until):
-                return await self._pool.acquire()
+                connection = await self._pool.acquire()
         except BaseException:
             self._one_less()
             raise
+        self._kept_until[connection] = loop.time() + self._kept
+        return connection
 
     async def give(self, connection: PoolConnectionProxy, *, sound: bool) -> None:
         """To whoever waits longest, if it is sound; else to the pool, which knows what to do with it."""
-        if sound and self._tell(connection):
-            return
+        if not sound or self._kept_until[connection] <= asyncio.get_running_loop().time():
+            await self._return(connection)
+        elif not self._tell(connection):
+            self._free.append(connection)
+            self._look_at_the_free()
+
+    def _look_at_the_free(self) -> None:
+        """Whose time is over goes back to the pool."""
+        if self._sweep is None:
+            until = min(self._kept_until[connection] for connection in self._free)
+            self._sweep = asyncio.get_running_loop().call_at(until, self._let_go)
+
+    def _let_go(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._sweep = None
+        for connection in [each for each in self._free if self._kept_until[each] <= loop.time()]:
+            self._free.remove(connection)
+            task = loop.create_task(self._return(connection))
+            self._going.add(task)
+            task.add_done_callback(self._going.discard)
+        if self._free:
+            self._look_at_the_free()
+
+    async def _return(self, connection: PoolConnectionProxy) -> None:
         try:
             # A statement that was given up may not end; its connection does.
             with suppress(TimeoutError):
                 await self._pool.release(connection, timeout=_RETURNING)
         finally:
+            del self._kept_until[connection]
             self._one_less()
 
     async def _turn(self, until: float) -> PoolConnectionProxy | None:
@@ -110,3 +162,10 @@ class Connections:
                 told.set_result(what)
                 return True
         return False
+
+
+def is_lost(connection: PoolConnectionProxy) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True  # the pool takes a lost connection from its borrower, who may not even ask this then

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from domain.connections import Connections
 from domain.cursor import Snapshot, Window
 from domain.events import Envelope, UserId
 
@@ -134,6 +135,9 @@ class News(msgspec.Struct, frozen=True, kw_only=True):
     entries: list[Entry]
 
 
+_FREE_WITHIN = 5.0
+"""Seconds to wait for a free connection."""
+
 _PATIENCE = 3600.0
 """Seconds for a statement whose work grows with the log or with a backlog."""
 
@@ -143,10 +147,11 @@ class EventLog:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self._connections = Connections(pool, patience=_FREE_WITHIN)
 
     async def history(self, user_id: UserId, after: int) -> list[Envelope]:
         """A user's events above the version `after`, in order of version."""
-        rows = await self._pool.fetch(_HISTORY, user_id, after)
+        rows = await self._connections.fetch(_HISTORY, user_id, after)
         return [entry_in(row).envelope for row in rows]
 
     async def partition(
@@ -157,7 +162,7 @@ class EventLog:
         Each page has a snapshot of its own, so an event that commits behind the page is not seen: whoever
         needs it as well reads the stream from before the first page on.
         """
-        while rows := await self._pool.fetch(_PARTITION, partition, after, size):
+        while rows := await self._connections.fetch(_PARTITION, partition, after, size):
             after = rows[-1]["position"]
             yield after, [entry_in(row).envelope for row in rows]
             if len(rows) < size:
@@ -166,7 +171,7 @@ class EventLog:
     async def users(self, partition: int, size: int) -> AsyncIterator[list[UserId]]:
         """The users of a partition in pages of `size`, in order of their creation."""
         position = 0
-        while rows := await self._pool.fetch(_USERS, partition, position, size):
+        while rows := await self._connections.fetch(_USERS, partition, position, size):
             position = rows[-1]["position"]
             yield [row["user_id"] for row in rows]
             if len(rows) < size:
@@ -175,13 +180,13 @@ class EventLog:
     async def histories(self, users: Collection[UserId]) -> dict[UserId, list[Envelope]]:
         """All events of these users, in order of version; none of those who have none."""
         found: dict[UserId, list[Envelope]] = {}
-        for row in await self._pool.fetch(_HISTORIES, list(users)):
+        for row in await self._connections.fetch(_HISTORIES, list(users)):
             found.setdefault(row["user_id"], []).append(entry_in(row).envelope)
         return found
 
     async def known(self, users: Collection[UserId]) -> set[UserId]:
         """Which of these users have ever had an event."""
-        rows = await self._pool.fetch(_KNOWN, list(users))
+        rows = await self._connections.fetch(_KNOWN, list(users))
         return {row["user_id"] for row in rows}
 
     async def count(self, partition: int) -> int:
@@ -199,8 +204,7 @@ class EventLog:
 
     async def now(self) -> tuple[Snapshot, str]:
         """The present snapshot, and the era of the server that numbers its transactions."""
-        row = await self._pool.fetchrow(_NOW)
-        assert row is not None
+        [row] = await self._connections.fetch(_NOW)
         return Snapshot.parse(row["now"]), row["era"]
 
     async def all_until(self, partition: int, until: Snapshot) -> Window:
@@ -210,7 +214,7 @@ class EventLog:
 
     async def since(self, snapshot: Snapshot, partitions: Collection[int], limit: int) -> News:
         """What became visible since `snapshot`; `limit` entries of a partition or more mean: read pages."""
-        rows = await self._pool.fetch(
+        rows = await self._connections.fetch(
             _SINCE, list(partitions), snapshot.xmax, list(snapshot.running), limit
         )
         entries = [entry_in(row) for row in rows if row["position"] is not None]
@@ -218,7 +222,7 @@ class EventLog:
 
     async def page(self, partition: int, window: Window, limit: int) -> list[Entry]:
         """The next entries of a window, behind its position."""
-        rows = await self._pool.fetch(
+        rows = await self._connections.fetch(
             _PAGE,
             partition,
             window.position,

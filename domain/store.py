@@ -18,7 +18,7 @@ import structlog
 from domain import rows, statements
 from domain.command import Answer, Command, OrderCommand, UserCommand
 from domain.commands.create_user import CreateUser
-from domain.connections import Connections
+from domain.connections import Connections, is_lost
 from domain.events import Event, UserId, partition_of
 from domain.group_commit import GroupCommit
 from domain.ids import new_id
@@ -26,7 +26,7 @@ from domain.refusals import EmailAlreadyRegistered, Refusal
 from domain.user import User, evolve
 
 if TYPE_CHECKING:
-    from asyncpg.pool import PoolConnectionProxy
+    pass
 
 NOBODY = UserId(UUID(int=0))
 """The user of an order that does not exist."""
@@ -227,7 +227,7 @@ class Store:
             sound = True
         except asyncpg.InterfaceError as error:
             # A killed backend surfaces as this, but so does a mistake in our own call.
-            if not _is_lost(connection):
+            if not is_lost(connection):
                 raise
             raise WriteModelUnavailable(when_away) from error
         except asyncpg.InternalClientError as error:
@@ -247,10 +247,3 @@ def _named(command: Command, metadata: Mapping[str, str]) -> dict[str, str]:
     if "commandId" not in named:
         named["commandId"] = str(new_id())
     return named
-
-
-def _is_lost(connection: PoolConnectionProxy) -> bool:
-    try:
-        return bool(connection.is_closed())
-    except asyncpg.InterfaceError:
-        return True  # the pool takes a lost connection from its borrower, who may not even ask this then

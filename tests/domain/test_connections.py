@@ -9,7 +9,7 @@ import pytest
 
 from api import drivers
 from api.settings import Settings
-from domain.connections import Connections
+from domain.connections import Connections, is_lost
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,11 +25,12 @@ async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
     settings = Settings(database_url=database_url, database_connections=TWO)
     async with drivers.database(settings) as pool:
         yield pool
+        pool.terminate()  # some are still kept
 
 
 @pytest.fixture
 def connections(pool: asyncpg.Pool) -> Connections:
-    return Connections(pool, patience=60.0)
+    return Connections(pool, patience=60.0, kept=60.0)
 
 
 async def queue(connections: Connections, count: int) -> list[asyncio.Task[Any]]:
@@ -38,6 +39,15 @@ async def queue(connections: Connections, count: int) -> list[asyncio.Task[Any]]
     await asyncio.sleep(0)
     assert not any(task.done() for task in waiting)
     return waiting
+
+
+async def none_is_lost(connections: Connections, pool: asyncpg.Pool) -> None:
+    """All can be had at once, and there are no more than that."""
+    async with asyncio.timeout(5):
+        taken = [await connections.take() for _ in range(TWO)]
+    assert pool.get_size() == TWO
+    for connection in taken:
+        await connections.give(connection, sound=True)
 
 
 async def test_whoever_waits_longest_gets_the_connection_of_whoever_is_done(
@@ -53,7 +63,7 @@ async def test_whoever_waits_longest_gets_the_connection_of_whoever_is_done(
     assert await waiting[2] is first
     for connection in (first, second):
         await connections.give(connection, sound=True)
-    assert pool.get_idle_size() == TWO
+    await none_is_lost(connections, pool)
 
 
 async def test_one_that_may_be_broken_goes_to_the_pool_and_another_is_taken(
@@ -68,7 +78,62 @@ async def test_one_that_may_be_broken_goes_to_the_pool_and_another_is_taken(
     assert await third.fetchval("select 1") == 1
     for connection in (second, third):
         await connections.give(connection, sound=True)
-    assert pool.get_idle_size() == TWO
+    await none_is_lost(connections, pool)
+
+
+async def test_whoever_comes_next_gets_the_one_that_is_free(
+    connections: Connections, pool: asyncpg.Pool
+) -> None:
+    first = await connections.take()
+    await connections.give(first, sound=True)
+    assert await connections.take() is first
+    await connections.give(first, sound=True)
+    assert await connections.fetch("select 1")
+    assert pool.get_size() == 1
+
+
+async def test_one_that_is_lost_while_it_is_free_is_nobodys(connections: Connections) -> None:
+    first = await connections.take()
+    pid = await first.fetchval("select pg_backend_pid()")
+    second = await connections.take()
+    await connections.give(first, sound=True)
+    await second.execute("select pg_terminate_backend($1, 5000)", pid)
+    async with asyncio.timeout(5):
+        while not is_lost(first):
+            await asyncio.sleep(0.01)
+    third = await connections.take()
+    assert third is not first
+    assert await third.fetchval("select 1")
+    for connection in (second, third):
+        await connections.give(connection, sound=True)
+
+
+async def test_one_that_nobody_needs_goes_back_to_the_pool(pool: asyncpg.Pool) -> None:
+    connections = Connections(pool, patience=60.0, kept=0.05)
+    for connection in [await connections.take() for _ in range(TWO)]:
+        await connections.give(connection, sound=True)
+    assert pool.get_idle_size() == 0
+    async with asyncio.timeout(5):
+        while pool.get_idle_size() < TWO:
+            await asyncio.sleep(0.01)
+
+
+async def test_those_that_are_always_needed_leave_others_of_the_pool_a_turn(
+    pool: asyncpg.Pool,
+) -> None:
+    connections = Connections(pool, patience=60.0)
+
+    async def need_it_always() -> None:
+        while True:
+            await connections.fetch("select 1")
+
+    async with asyncio.TaskGroup() as group:
+        needing = [group.create_task(need_it_always()) for _ in range(TWO + 1)]
+        for _ in range(3):
+            async with asyncio.timeout(5), pool.acquire() as connection:
+                assert await connection.fetchval("select 1")
+        for task in needing:
+            task.cancel()
 
 
 async def test_whoever_asks_again_after_a_refusal_does_not_overtake_who_waits(
@@ -103,7 +168,7 @@ async def test_who_leaves_in_the_moment_of_being_told_keeps_nothing(
     await connections.give(second, sound=True)
     await connections.give(staying.result(), sound=True)
     assert leaving.cancelled()
-    assert pool.get_idle_size() == TWO
+    await none_is_lost(connections, pool)
     assert [await connections.take() for _ in range(TWO)]
 
 
@@ -115,11 +180,11 @@ async def test_who_has_left_is_passed_over(connections: Connections, pool: async
     assert await staying is first
     for connection in (first, second):
         await connections.give(connection, sound=True)
-    assert pool.get_idle_size() == TWO
+    await none_is_lost(connections, pool)
 
 
 async def test_whoever_has_waited_too_long_is_told_so_in_turn(pool: asyncpg.Pool) -> None:
-    connections = Connections(pool, patience=0.05)
+    connections = Connections(pool, patience=0.05, kept=60.0)
     first, second = [await connections.take() for _ in range(TWO)]
     for _ in range(2):
         waiting = await queue(connections, 2)
@@ -132,7 +197,7 @@ async def test_whoever_has_waited_too_long_is_told_so_in_turn(pool: asyncpg.Pool
 
 
 async def test_whoever_comes_later_may_wait_longer(pool: asyncpg.Pool) -> None:
-    connections = Connections(pool, patience=0.1)
+    connections = Connections(pool, patience=0.1, kept=60.0)
     first, second = [await connections.take() for _ in range(TWO)]
     early = asyncio.create_task(connections.take())
     await asyncio.sleep(0.05)
@@ -147,7 +212,7 @@ async def test_whoever_comes_later_may_wait_longer(pool: asyncpg.Pool) -> None:
 
 
 async def test_a_pool_that_has_none_left_keeps_nobody_longer(pool: asyncpg.Pool) -> None:
-    connections = Connections(pool, patience=0.05)
+    connections = Connections(pool, patience=0.05, kept=60.0)
     async with pool.acquire(), pool.acquire():
         for _ in range(TWO + 1):
             async with asyncio.timeout(5):

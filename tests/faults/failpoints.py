@@ -28,8 +28,8 @@ from readside.stream import RedisStream
 COMMIT = "insert into events"
 """In the one statement of the store that writes."""
 
-ERASED_AT = 8
-"""The place of its argument that only an erasure sets, from 0."""
+BLANKED = "blanked as"
+"""In it, if it erases somebody."""
 
 Action = Literal["kill", "stop", "raise"]
 """SIGKILL to itself; SIGSTOP to itself until somebody continues it; a ConnectionError, as weather has it."""
@@ -51,8 +51,8 @@ def _writes(_: object, sql: str, *__: object, **___: object) -> bool:
     return COMMIT in sql
 
 
-def _erases(_: object, sql: str, *values: object, **__: object) -> bool:
-    return COMMIT in sql and values[ERASED_AT] is not None
+def _erases(_: object, sql: str, *__: object, **___: object) -> bool:
+    return COMMIT in sql and BLANKED in sql
 
 
 def _first_migration(_: object, sql: str, *__: object, **___: object) -> bool:
@@ -68,10 +68,10 @@ def _rebuilding(*_: object, publish: bool, **__: object) -> bool:
 
 
 POINTS: dict[str, Seam] = {
-    "store.before_commit": Seam(asyncpg.Connection, "fetchrow", "before", _writes),
-    "store.committed": Seam(asyncpg.Connection, "fetchrow", "after", _writes),
-    "erase.before_commit": Seam(asyncpg.Connection, "fetchrow", "before", _erases),
-    "erase.committed": Seam(asyncpg.Connection, "fetchrow", "after", _erases),
+    "store.before_commit": Seam(asyncpg.Connection, "fetch", "before", _writes),
+    "store.committed": Seam(asyncpg.Connection, "fetch", "after", _writes),
+    "erase.before_commit": Seam(asyncpg.Connection, "fetch", "before", _erases),
+    "erase.committed": Seam(asyncpg.Connection, "fetch", "after", _erases),
     "relay.read": Seam(EventLog, "since", "after"),
     "relay.read_page": Seam(EventLog, "page", "after"),
     "relay.before_begin": Seam(RedisStream, "begin", "before"),
