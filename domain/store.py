@@ -1,7 +1,8 @@
 """The one door for writing: a command goes in, rows and events are written together, an answer comes out.
 
-A command costs one statement to read (none for a creation) and one to write. The write is guarded by the
-version that the decision was made on: if somebody else was faster it writes nothing, and we decide anew.
+A command costs one statement to read (none for a creation) and one to write; creations that come together
+share it. The write is guarded by the version that the decision was made on: if somebody else was faster it
+writes nothing, and we decide anew.
 """
 
 from __future__ import annotations

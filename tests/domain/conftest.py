@@ -10,6 +10,7 @@ from api import drivers
 from api.settings import Settings
 from tests.domain.carrying import Carrying
 from tests.domain.write_model import WriteModel
+from tests.faults.proxy import Proxy, proxy
 
 
 @pytest.fixture
@@ -22,3 +23,10 @@ async def model(database_url: str) -> AsyncIterator[WriteModel]:
 @pytest.fixture
 def carrying(model: WriteModel) -> Carrying:
     return Carrying(model)
+
+
+@pytest.fixture
+async def wire(database_url: str) -> AsyncIterator[Proxy]:
+    """The way to the database, on which faults can be made."""
+    async with proxy(database_url) as wire:
+        yield wire

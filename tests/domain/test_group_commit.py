@@ -17,19 +17,13 @@ from domain.group_commit import AT_ONCE, MOST
 from domain.refusals import EmailAlreadyRegistered, IdempotencyKeyReused
 from domain.store import WriteModelUnavailable
 from tests.domain.write_model import PARTITIONS, WriteModel, create
-from tests.faults.proxy import Proxy, proxy
+from tests.faults.proxy import Proxy
 from tests.faults.writers import held_commits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from domain.commands.create_user import CreateUser
-
-
-@pytest.fixture
-async def wire(database_url: str) -> AsyncIterator[Proxy]:
-    async with proxy(database_url) as wire:
-        yield wire
 
 
 @pytest.fixture

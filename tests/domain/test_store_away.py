@@ -17,7 +17,7 @@ from domain.command import Answer
 from domain.commands.rename_user import RenameUser
 from domain.store import WriteModelUnavailable
 from tests.domain.write_model import WriteModel, create
-from tests.faults.proxy import Proxy, proxy
+from tests.faults.proxy import Proxy
 
 
 @asynccontextmanager
@@ -28,12 +28,6 @@ async def model_on(url: str, seconds: float = 10.0) -> AsyncIterator[WriteModel]
             yield WriteModel(pool)
         finally:
             pool.terminate()
-
-
-@pytest.fixture
-async def wire(database_url: str) -> AsyncIterator[Proxy]:
-    async with proxy(database_url) as wire:
-        yield wire
 
 
 async def test_where_nobody_listens_nothing_is_written_and_the_client_is_told() -> None:

@@ -11,13 +11,7 @@ from api.settings import Settings
 from domain import statements
 from domain.commands.rename_user import RenameUser
 from tests.domain.write_model import WriteModel, create
-from tests.faults.proxy import Proxy, proxy
-
-
-@pytest.fixture
-async def wire(database_url: str) -> AsyncIterator[Proxy]:
-    async with proxy(database_url) as wire:
-        yield wire
+from tests.faults.proxy import Proxy
 
 
 @pytest.fixture
