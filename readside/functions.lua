@@ -213,25 +213,32 @@ local APPLIED, DUPLICATE, PARKED, POISON = 1, 0, 2, 3
 
 -- The user is shown as it was before this event.
 local function set_aside(parked, call, event, problem)
-  call.any_aside = true -- so that this call asks of whoever comes next
   local user, key, version, kind = unpack(event)
+  if event[10] then
+    -- Which of its events it was nobody can tell, so they must come one by one, and begin from nothing.
+    redis.call('DEL', key)
+    return -1
+  end
+  call.any_aside = true -- so that this call asks of whoever comes next
   local reason = type(problem) == 'table' and problem.err or tostring(problem)
   redis.call('HSET', parked, user, cjson.encode({version = version, type = kind, reason = reason}))
   if redis.call('TYPE', key).ok == 'hash' then redis.call('HDEL', key, 'until') end
   return POISON
 end
 
--- The version gate, for one event: user, gate key, version, type, channel or '', commands, reason or '', until.
+-- The version gate, for one event: user, gate key, version, type, channel or '', commands, reason or '', until, last,
+-- whole.
 -- A reason says that this event cannot be projected. A user who is made anew is not shown before the version
 -- `until`, and counts as lost: so that it will be made anew again if nobody brings the rest.
 -- The `last` event of a user, an erasure, needs none before it: also of whoever is set aside nothing is left.
+-- Nor does one that is `whole`: its commands are those of all events before it, too, and begin from nothing.
 local function gate(parked, counters, lost, call, event)
-  local user, key, version, _, channel, commands, reason, till, last = unpack(event)
+  local user, key, version, _, channel, commands, reason, till, last, whole = unpack(event)
   if call.any_aside and not last and redis.call('HEXISTS', parked, user) == 1 then return PARKED end
   local found = redis.call('HMGET', key, 'version', 'until')
   local have, hidden = tonumber(found[1] or '0'), math.max(tonumber(found[2] or '0'), till)
   if version <= have then return DUPLICATE end
-  if version > have + 1 and not last then return -1 - have end
+  if version > have + 1 and not (last or whole) then return -1 - have end
   if reason ~= '' then return set_aside(parked, call, event, reason) end
   for _, command in ipairs(commands) do watch(counters, call.watched, user, command) end
   for _, command in ipairs(commands) do

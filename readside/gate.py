@@ -7,7 +7,7 @@ decoded or projected parks its user. The gate inside Redis decides; here we only
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 import structlog
@@ -41,6 +41,13 @@ class Delivery(msgspec.Struct, frozen=True):
     entry: str = ""
     until: int = 0
     """The version before which the user is not shown, if it is being made anew."""
+    whole: list[Command] | None = None
+    """What all events of the user come to, from the first to this one: then none is needed before it."""
+
+    @property
+    def events(self) -> int:
+        """How many it brings."""
+        return 1 if self.whole is None else self.envelope.version
 
 
 class Gate:
@@ -59,7 +66,7 @@ class Gate:
         self._told = told
         self._functions = functions
         self._history = history
-        self._projections = projections
+        self.projections = projections
         partition = keys.partition
         names = [partition.stream, partition.generations, keys.parked, keys.counters, keys.lost]
         self._names = names
@@ -68,11 +75,11 @@ class Gate:
         """Applies envelopes in order, fills holes, acknowledges; answers how often which outcome came."""
         outcomes: Counter[int] = Counter()
         holes: list[Delivery] = []
-        for start in range(0, len(deliveries), BATCH):
-            batch = deliveries[start : start + BATCH]
+        for batch in _batches(deliveries):
             for delivery, answer in zip(batch, await self._apply(batch, publish), strict=True):
                 if answer < 0:
-                    holes.append(delivery)
+                    # What does not go as a whole goes event by event, with this as the last one.
+                    holes.append(msgspec.structs.replace(delivery, whole=None))
                 else:
                     outcomes[answer] += 1
         if holes:
@@ -160,7 +167,9 @@ class Gate:
         envelope = delivery.envelope
         channel = self.keys.partition.changed(envelope.user_id) if publish else ""
         try:
-            commands = commands_of(self.keys, envelope, self._projections)
+            commands = delivery.whole
+            if commands is None:
+                commands = commands_of(self.keys, envelope, self.projections)
             return self._item(delivery, envelope.version, channel, commands, "")
         except Exception as error:  # whatever a projection stumbles over is a poison event
             reason = f"{type(error).__name__}: {error}".encode(errors="backslashreplace").decode()
@@ -178,9 +187,23 @@ class Gate:
         user = str(delivery.envelope.user_id)
         kind = delivery.envelope.type
         key = self.keys.user(user)
-        last = kind == UserErased.__name__
-        event = (user, key, version, kind, channel, commands, reason, delivery.until, last)
+        last, whole = kind == UserErased.__name__, delivery.whole is not None
+        event = (user, key, version, kind, channel, commands, reason, delivery.until, last, whole)
         return msgspec.Raw(_pack((delivery.entry, event)))
+
+
+def _batches(deliveries: Iterable[Delivery]) -> Iterator[list[Delivery]]:
+    """As much as one call may hold."""
+    batch: list[Delivery] = []
+    room = BATCH
+    for delivery in deliveries:
+        room -= delivery.events
+        if batch and room < 0:
+            yield batch
+            batch, room = [], BATCH - delivery.events
+        batch.append(delivery)
+    if batch:
+        yield batch
 
 
 def commands_of(keys: Keys, envelope: Envelope, projections: Sequence[Project]) -> list[Command]:

@@ -34,7 +34,8 @@ def fingerprint(modules: Sequence[ModuleType]) -> str:
     """
     digest = hashlib.sha256()
     here = Path(__file__).parent
-    shared = [here / name for name in ("functions.lua", "gate.py", "keys.py", "projection.py")]
+    names = ("functions.lua", "fold.py", "gate.py", "keys.py", "lives.py", "projection.py")
+    shared = [here / name for name in names]
     models = sorted(Path(str(module.__file__)) for module in modules)
     for file in [*models, *shared, Path(events.__file__)]:
         for line in file.read_text("utf-8").splitlines():

@@ -18,10 +18,11 @@ from redis.exceptions import RedisError
 
 from domain.events import UserId
 from readside.functions import Gone
-from readside.gate import Delivery, Gate
+from readside.gate import Gate
 from readside.generations import Generations
 from readside.history import History
 from readside.keys import Keys
+from readside.lives import Page, pages
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -40,8 +41,8 @@ class Progress(msgspec.Struct, frozen=True):
     seen: int = 0
     position: int = 0
 
-    def behind(self, position: int, events: int) -> Progress:
-        return Progress(self.expected, self.seen + events, position)
+    def behind(self, page: Page) -> Progress:
+        return Progress(self.expected, self.seen + page.events, page.position)
 
 
 def ignore(_progress: Progress) -> None:
@@ -94,13 +95,13 @@ class Rebuild:
         progress = await self._begun(keys)
         gate = self._gate_of(keys)
         told(progress)
-        pages = self._history.partition(partition, PAGE, progress.position)
-        async for position, page in pages:
+        log = self._history.partition(partition, PAGE, progress.position)
+        async for page in pages(keys, log, gate.projections):
             if not await still_mine():
                 return False
             await self._generations.touch(keys, consumer)
-            await gate.deliver([Delivery(envelope) for envelope in page], publish=False)
-            progress = progress.behind(position, len(page))
+            await gate.deliver(page.deliveries, publish=False)
+            progress = progress.behind(page)
             await self._note(keys, progress)
             told(progress)
         while await self._consume(gate):
@@ -113,8 +114,8 @@ class Rebuild:
             if not await still_mine():
                 return False
             await self._consume(gate)
-        log = _log.info if expected else _log.debug
-        log("rebuild.done", partition=partition, generation=keys.generation, events=expected)
+        tell = _log.info if expected else _log.debug
+        tell("rebuild.done", partition=partition, generation=keys.generation, events=expected)
         return True
 
     async def _begun(self, keys: Keys) -> Progress:
