@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import msgspec
 
@@ -49,9 +50,22 @@ _USERS = """
     where partition = $1 and position > $2 and version = 1 order by position limit $3
 """
 
-_PARTITION = f"""
+# Who begins among so many events. That is with version 1, but a log that has lost it must be read as well.
+_BEGUN = """
+    with looked_at as materialized (
+        select position, user_id, version from events
+        where partition = $1 and position > $2 order by position limit $3
+    )
+    select max(position) as position, coalesce(array_agg(user_id) filter (
+        where version = 1 or not exists (
+            select from events b where b.user_id = e.user_id and b.version < e.version)), '{}') as users
+    from looked_at e having count(*) > 0
+"""
+
+_LIVES = f"""
     select {_WITH_SKIPPED} from events e
-    where partition = $1 and position > $2 order by position limit $3
+    where user_id = any($1::uuid[]) and (user_id, version) > ($2, $3)
+    order by user_id, version limit $4
 """
 
 # The statement's own snapshot is what `now` says, so whatever it sees is visible in `now`. Every branch is
@@ -157,16 +171,28 @@ class EventLog:
     async def partition(
         self, partition: int, size: int, after: int = 0
     ) -> AsyncIterator[tuple[int, list[Envelope]]]:
-        """All events of a partition in pages of `size`, in order of position, each with that of its last.
+        """All events of a partition, user by user, in pages of `size` at most.
 
-        Each page has a snapshot of its own, so an event that commits behind the page is not seen: whoever
-        needs it as well reads the stream from before the first page on.
+        Each comes with the position up to which whoever began there is complete. Each has a snapshot of its
+        own, so an event that commits behind the page is not seen: whoever needs it as well reads the stream
+        from before the first page on.
         """
-        while rows := await self._connections.fetch(_PARTITION, partition, after, size):
-            after = rows[-1]["position"]
-            yield after, [entry_in(row).envelope for row in rows]
+        many = max(1, size // 2)  # if they all begin at once, their later events will fill more pages
+        while begun := await self._connections.fetch(_BEGUN, partition, after, many):
+            async for rows in self._lives(begun[0]["users"], size):
+                if len(rows) < size:
+                    after = begun[0]["position"]
+                yield after, [entry_in(row).envelope for row in rows]
+
+    async def _lives(self, users: list[UUID], size: int) -> AsyncIterator[list[asyncpg.Record]]:
+        """All that happened to these users, in pages, the last of which is not full."""
+        reached: tuple[UUID, int] = UUID(int=0), 0
+        while True:
+            rows = await self._connections.fetch(_LIVES, users, *reached, size)
+            yield rows
             if len(rows) < size:
                 return
+            reached = rows[-1]["user_id"], rows[-1]["version"]
 
     async def users(self, partition: int, size: int) -> AsyncIterator[list[UserId]]:
         """The users of a partition in pages of `size`, in order of their creation."""

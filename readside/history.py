@@ -17,7 +17,11 @@ class History(Protocol):
     def partition(
         self, partition: int, size: int, after: int = 0
     ) -> AsyncIterator[tuple[int, list[Envelope]]]:
-        """All events of a partition behind a position, in pages, each with the position of its last."""
+        """All events of a partition, in pages; best user by user.
+
+        Each comes with the position to go on from when it is done with. If that is where the page itself
+        began, the page would come again.
+        """
 
     async def count(self, partition: int) -> int:
         """How many events a partition has."""

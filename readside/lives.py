@@ -1,7 +1,7 @@
 """From the log to what goes through the gate in a rebuild: a user whose life is in hand comes in one write.
 
-That is a third of the work for Redis. Whoever began before the page comes event by event, and whoever cannot
-be folded.
+That is a third of the work for Redis. What is left of a life that is too long for a page, and what cannot be
+folded, comes event by event.
 """
 
 from __future__ import annotations

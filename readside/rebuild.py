@@ -27,8 +27,8 @@ from readside.lives import Page, pages
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-PAGE = 1000
-"""Events of the log in memory at a time."""
+PAGE = 2000
+"""The most events of the log in memory at a time."""
 
 _log = structlog.get_logger(__name__)
 
@@ -101,8 +101,7 @@ class Rebuild:
                 return False
             await self._generations.touch(keys, consumer)
             await gate.deliver(page.deliveries, publish=False)
-            progress = progress.behind(page)
-            await self._note(keys, progress)
+            progress = await self._behind(keys, progress, page)
             told(progress)
         while await self._consume(gate):
             if not await still_mine():
@@ -126,6 +125,13 @@ class Rebuild:
             return Progress(*map(int, noted))
         progress = Progress(await self._history.count(keys.partition.number))
         await self._note(keys, progress)
+        return progress
+
+    async def _behind(self, keys: Keys, before: Progress, page: Page) -> Progress:
+        """Nothing is noted of pages that would come again, or their events would be seen twice."""
+        progress = before.behind(page)
+        if progress.position != before.position:
+            await self._note(keys, progress)
         return progress
 
     async def _note(self, keys: Keys, progress: Progress) -> None:

@@ -7,19 +7,21 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api import drivers
 from api.settings import Settings
-from domain.events import Envelope, OrderPlaced, UserCreated, UserRenamed
+from domain.events import Envelope, OrderCompleted, OrderPlaced, UserCreated, UserRenamed
 from readside.functions import Functions
 from readside.gate import APPLIED, DUPLICATE, PARKED, Delivery, Gate
 from readside.generations import Generations
 from readside.keys import Keys, Partition
 from readside.lives import pages
 from readside.models import PROJECTIONS
+from readside.rebuild import PAGE
 from readside.stream import RedisStream
 from tests.readside.contents import contents
 from tests.readside.log import Log, relay
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from readside.gate import Project
     from readside.projection import Command, Happened
     from tests.readside.told import Told
+    from tests.readside.world import World
 
 ALICE, BOB = user_in(0, 0), user_in(0, 1)
 CREATED = UserCreated(name='A/l"ïce', email="alice@example.com")
@@ -108,6 +111,20 @@ async def test_a_life_that_is_there_already_is_a_duplicate(told: Told) -> None:
     assert await contents(told.redis, gate.keys) == before
 
 
+async def test_the_longest_life_that_a_page_may_hold_is_one_write(told: Told) -> None:
+    ordered = [
+        event
+        for number in range(PAGE // 2)
+        for event in (
+            OrderPlaced(order_id=order(number), total=5),
+            OrderCompleted(order_id=order(number), total=5),
+        )
+    ]
+    gate = told.gate_of(ALICE)
+    life = story(ALICE, CREATED, *ordered)[:PAGE]
+    assert await gate.deliver(await whole(gate.keys, life), publish=False) == {APPLIED: 1}
+
+
 async def test_a_user_who_is_set_aside_is_not_brought_back_by_a_life(told: Told) -> None:
     gate = told.gate_of(ALICE)
     bad = spoilt(STORY[1], type="UserPromoted")
@@ -180,3 +197,28 @@ async def test_a_projection_that_cannot_be_folded_goes_event_by_event(told: Told
 async def test_the_end_of_a_life_alone_goes_event_by_event(told: Told) -> None:
     assert await whole(told.keys_of(ALICE), STORY[1:]) == [Delivery(one) for one in STORY[1:]]
     assert await whole(told.keys_of(ALICE), STORY[::2]) == [Delivery(one) for one in STORY[::2]]
+
+
+async def test_a_rebuild_that_is_stopped_within_a_page_sees_no_event_twice(world: World) -> None:
+    world.commit(ALICE, CREATED, RENAMED, PLACED)
+    world.commit(BOB, CREATED)
+    await world.relay()
+    stops = iter([True])
+
+    async def in_parts(
+        _: int, size: int, after: int = 0
+    ) -> AsyncIterator[tuple[int, list[Envelope]]]:
+        events = world.log.committed[0]
+        if after == 0:
+            yield 0, events[:2]
+            if next(stops, False):
+                raise ConnectionError
+            yield 4, events[2:]
+
+    world.log.partition = in_parts  # type: ignore[method-assign, assignment]
+    with pytest.raises(ConnectionError):
+        await world.steering().rebuild()
+    told: list[int] = []
+    await world.steering().rebuild(lambda progress: told.append(progress.seen))
+    assert told == [0, 2, 4]
+    assert msgspec.structs.astuple(await world.verify().run()) == (2, [], [])
