@@ -49,9 +49,10 @@ def project(keys: Keys, happened: Happened) -> list[Command]:
     at = happened.at
     match happened.event:
         case OrderPlaced(order_id=order_id, total=total):
+            order = str(order_id)
             return [
-                ("ZADD", ids, str(happened.version), str(order_id)),
-                ("HSET", facts, f"{order_id}:placed", f"{total} {at}"),
+                ("ZADD", ids, str(happened.version), order),
+                ("HSET", facts, f"{order}:placed", f"{total} {at}"),
             ]
         case OrderCompleted(order_id=order_id):
             return [_closed(facts, order_id, "COMPLETED", at)]
