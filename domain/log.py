@@ -177,7 +177,9 @@ class EventLog:
         own, so an event that commits behind the page is not seen: whoever needs it as well reads the stream
         from before the first page on.
         """
-        many = max(1, size // 2)  # if they all begin at once, their later events will fill more pages
+        many = max(
+            1, size // 2
+        )  # if they all begin at once, their later events will fill more pages
         while begun := await self._connections.fetch(_BEGUN, partition, after, many):
             async for rows in self._lives(begun[0]["users"], size):
                 if len(rows) < size:
