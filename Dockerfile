@@ -1,6 +1,6 @@
 # What is needed to build stays in the first stage; the second has Tandem alone, and nobody who may change it.
 
-ARG PYTHON=3.13
+ARG PYTHON=3.14
 
 FROM python:${PYTHON}-slim AS build
 WORKDIR /src

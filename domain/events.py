@@ -120,10 +120,11 @@ def decode(tag: str, schema: int, data: bytes) -> Event:
 
     Raises Undecodable for an unknown type, a schema version from the future, or malformed data.
     """
-    if not 1 <= schema <= schema_of(tag):
-        raise Undecodable(f"{tag} has schema {schema}, this code reads 1 to {schema_of(tag)}")
+    today = schema_of(tag)
+    if not 1 <= schema <= today:
+        raise Undecodable(f"{tag} has schema {schema}, this code reads 1 to {today}")
     try:
-        if schema == schema_of(tag) and (decoder := _DECODERS.get(tag)):
+        if schema == today and (decoder := _DECODERS.get(tag)):
             return decoder.decode(data)
         fields = msgspec.json.decode(data, type=dict[str, Any])
         for upcast in _UPCASTS.get(tag, ())[schema - 1 :]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from pydantic import ValidationError
 
@@ -32,7 +34,15 @@ def test_an_address_that_cannot_be_read_is_one_sentence(name: str, url: str) -> 
     ("name", "url"),
     [
         ("database_url", "postgresql://tandem:s3%2Fcret@postgres/tandem"),
-        ("database_url", "postgresql://one:5432,[::1]:5433,two/tandem?application_name=x"),
+        ("database_url", "postgresql://one:5432,two:5433,three/tandem?application_name=x"),
+        pytest.param(
+            "database_url",
+            "postgresql://one:5432,[::1]:5433,two/tandem",
+            marks=pytest.mark.skipif(
+                sys.version_info >= (3, 14),
+                reason="Python reads no such address, so asyncpg cannot.",
+            ),
+        ),
         ("database_url", "postgresql:///tandem?host=/run/postgresql"),
         ("database_url", "postgresql://tandem@%2Frun%2Fpostgresql/tandem"),
         ("redis_url", "redis://:s3%2Fcret@valkey:6379/0"),

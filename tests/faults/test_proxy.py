@@ -190,7 +190,7 @@ async def echo(path: Path) -> AsyncIterator[None]:
         yield
     finally:
         server.close()
-        path.unlink()
+        path.unlink(missing_ok=True)  # since Python 3.13 it is removed by itself
         while present:
             await asyncio.sleep(0)
 
