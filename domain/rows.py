@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ import msgspec
 from domain.command import Answer, Command
 from domain.events import Event, UserId, email_key, encode, partition_of
 from domain.refusals import IdempotencyKeyReused, Refusal
-from domain.statements import write
+from domain.statements import OF_A_NEW_USER, USER, write
 from domain.user import Order, User
 
 if TYPE_CHECKING:
@@ -137,10 +138,20 @@ def to_write(
     )
 
 
-def to_create_many(writes: Sequence[Write]) -> Iterator[list[object]]:
-    """The arguments of a CREATE_MANY. Each of these creates a user, with one event."""
-    rows = [(*each.user, *(each.answer or _NO_ANSWER), *each.events[0]) for each in writes]
-    return map(list, zip(*rows, strict=True))
+def to_create_many(writes: Sequence[Write]) -> list[object]:
+    """The arguments of a CREATE_MANY. Each of these creates a user, with one event of the same type."""
+    columns = zip(*map(_created, writes), strict=True)
+    [(_, _, tag, schema, _, _)] = writes[0].events
+    return [*map(list, columns), tag, schema]
+
+
+_new = itemgetter(*[list(USER).index(column) for column in OF_A_NEW_USER])
+
+
+def _created(write: Write) -> tuple[object, ...]:
+    [(partition, _, _, _, data, metadata)] = write.events
+    key, fingerprint, _ = write.answer or _NO_ANSWER
+    return *_new(write.user), key, fingerprint, partition, data, metadata
 
 
 def to_remember(command: Command, user: User, answer: Answer, now: datetime) -> tuple[object, ...]:

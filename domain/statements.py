@@ -20,7 +20,7 @@ LOAD = """
     left join users a on a.id = c.user_id
 """
 
-_USER: Final = {
+USER: Final = {
     "id": "uuid",
     "version": "integer",
     "name": "text",
@@ -33,8 +33,8 @@ _USER: Final = {
 }
 """The columns of a user, in the order of the first parameters of a write, and their types."""
 
-_COLUMNS = list(_USER)
-_GIVEN = [f"${number}" for number in range(1, len(_USER) + 1)]
+_COLUMNS = list(USER)
+_GIVEN = [f"${number}" for number in range(1, len(USER) + 1)]
 
 _CREATED = f"insert into users ({', '.join(_COLUMNS)}) values ({', '.join(_GIVEN)})"
 
@@ -42,7 +42,7 @@ _CREATED = f"insert into users ({', '.join(_COLUMNS)}) values ({', '.join(_GIVEN
 # address as taken.
 _CHANGED = f"""
     update users set ({", ".join(_COLUMNS[1:])}) = ({", ".join(_GIVEN[1:])})
-    where id = $1 and version = ${len(_USER) + 1}
+    where id = $1 and version = ${len(USER) + 1}
 """
 
 _ORDER = ("uuid", "text", "bigint", "timestamptz", "timestamptz")
@@ -87,7 +87,7 @@ def write(creates: bool, orders: int, keyed: bool, erases: bool, events: int) ->
     It has the parts that this command needs, and parameters in the order of `to_write`. Nothing is written,
     and no row comes back, when the user is no longer in the version that was decided on.
     """
-    numbers = count(len(_USER) + 1 if creates else len(_USER) + 2)
+    numbers = count(len(USER) + 1 if creates else len(USER) + 2)
 
     def given(rows: int, row: Sequence[str]) -> str:
         return ", ".join(
@@ -106,19 +106,20 @@ def write(creates: bool, orders: int, keyed: bool, erases: bool, events: int) ->
     )
 
 
-_GROUP: Final = {
-    **_USER,
+_NEW: Final = {"version": "1", "updated_at": "created_at", "erased_at": "null"}
+"""What is the same for every user who has just been created."""
+
+OF_A_NEW_USER: Final = [column for column in USER if column not in _NEW]
+"""What is not."""
+
+_GROUP = {
+    **{column: USER[column] for column in OF_A_NEW_USER},
     "key": "bytea",
     "fingerprint": "bytea",
-    "answer": "uuid",
     "partition": "smallint",
-    "event_version": "integer",
-    "type": "text",
-    "schema": "smallint",
     "data": "jsonb",
     "metadata": "jsonb",
 }
-"""What is written of each of many users who are created, in the order of `to_create_many`."""
 
 _ARRAYS = ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(_GROUP.values(), 1))
 
@@ -130,17 +131,17 @@ CREATE_MANY = f"""
         from set_config('lock_timeout', '100ms', true), unnest({_ARRAYS}) as g ({", ".join(_GROUP)})
         where not exists (select from commands c where c.key = g.key)
     ), written as (
-        insert into users ({", ".join(_COLUMNS)})
-        select {", ".join(_COLUMNS)} from given order by email_key
+        insert into users ({", ".join(USER)})
+        select {", ".join(_NEW.get(column, column) for column in USER)} from given order by email_key
         on conflict do nothing
         returning id
     ), remembered as (
         insert into commands (key, fingerprint, id, user_id, version, answered_at)
-        select key, fingerprint, answer, id, version, updated_at
+        select key, fingerprint, id, id, 1, created_at
         from written join given using (id) where key is not null order by key
     )
     insert into events (partition, user_id, version, type, schema, data, metadata, occurred_at)
-    select partition, id, event_version, type, schema, data, metadata, updated_at
+    select partition, id, 1, ${len(_GROUP) + 1}, ${len(_GROUP) + 2}::smallint, data, metadata, created_at
     from written join given using (id)
     returning user_id
 """

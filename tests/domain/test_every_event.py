@@ -39,4 +39,4 @@ async def test_what_an_event_says_is_found_by_the_next_command(
     FOUND.clear()
     await model.ask(Happens(user_id=user_id, events=()))
     folded = await model.folded(user_id)
-    assert [folded] == FOUND, "rows.py keeps too little of a User: LOAD, _USER, user_in, to_write"
+    assert [folded] == FOUND, "the rows keep too little of a User: LOAD, USER, user_in, to_write"
