@@ -41,7 +41,7 @@ class Connections:
         """Those who found all taken. One who is told None takes another from the pool, in the same place."""
         self._timer: asyncio.TimerHandle | None = None
         self._free: list[PoolConnectionProxy] = []
-        """Nobody waits while there are any."""
+        """The last one in is the first one out, so those that are not needed go back."""
         self._kept_until: dict[PoolConnectionProxy, float] = {}
         self._sweep: asyncio.TimerHandle | None = None
         self._going: set[asyncio.Task[None]] = set()

@@ -36,7 +36,7 @@ class GroupCommit:
     async def write(self, write: Write) -> bool:
         """Whether it was written; if not, it is to be tried alone. Raises what the commit raises."""
         group = self._open
-        if group is None or len(group.writes) >= MOST:
+        if group is None or not group.takes_more:
             group = self._open = _Group()
             group.task = asyncio.create_task(self._carry(group))
         return await group.join(write)
@@ -69,6 +69,11 @@ class _Group:
         self.writes: list[Write] = []
         self.task: asyncio.Task[None]
         self._told: list[asyncio.Future[bool]] = []
+
+    @property
+    def takes_more(self) -> bool:
+        """One that all have left while it waited for its turn is as good as gone, though it is still open."""
+        return len(self.writes) < MOST and not self.task.cancelling()
 
     async def join(self, write: Write) -> bool:
         told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()

@@ -149,11 +149,8 @@ class News(msgspec.Struct, frozen=True, kw_only=True):
     entries: list[Entry]
 
 
-_FREE_WITHIN = 5.0
-"""Seconds to wait for a free connection."""
-
 _PATIENCE = 3600.0
-"""Seconds for a statement whose work grows with the log or with a backlog."""
+"""Seconds for a statement whose work grows with the log or with a backlog; others may have to wait for it."""
 
 
 class EventLog:
@@ -161,7 +158,7 @@ class EventLog:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
-        self._connections = Connections(pool, patience=_FREE_WITHIN)
+        self._connections = Connections(pool, patience=_PATIENCE)
 
     async def history(self, user_id: UserId, after: int) -> list[Envelope]:
         """A user's events above the version `after`, in order of version."""

@@ -125,11 +125,12 @@ _ARRAYS = ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(_GROU
 
 # Sorted, so that two of these wait for each other in one direction only. Whoever waits for a transaction that
 # is not done in this time makes all others here wait: then nobody is written, and each is tried alone.
+# Keys are looked up one by one: a plan that was made while `commands` was small would read all of it.
 CREATE_MANY = f"""
     with given as materialized (
         select g.*
         from set_config('lock_timeout', '100ms', true), unnest({_ARRAYS}) as g ({", ".join(_GROUP)})
-        where not exists (select from commands c where c.key = g.key)
+        where (select true from commands c where c.key = g.key) is null
     ), written as (
         insert into users ({", ".join(USER)})
         select {", ".join(_NEW.get(column, column) for column in USER)} from given order by email_key

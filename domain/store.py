@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import asyncpg
@@ -25,9 +24,6 @@ from domain.group_commit import GroupCommit
 from domain.ids import new_id
 from domain.refusals import EmailAlreadyRegistered, Refusal
 from domain.user import User, evolve
-
-if TYPE_CHECKING:
-    pass
 
 NOBODY = UserId(UUID(int=0))
 """The user of an order that does not exist."""

@@ -216,6 +216,9 @@ local function set_aside(parked, call, event, problem)
   local user, key, version, kind = unpack(event)
   if event[10] then
     -- Which of its events it was nobody can tell, so they must come one by one, and begin from nothing.
+    if redis.call('TYPE', key).ok == 'hash' then
+      call.applied = call.applied - tonumber(redis.call('HGET', key, 'version') or '0')
+    end
     redis.call('DEL', key)
     return -1
   end
@@ -282,7 +285,7 @@ local function apply(keys, args)
     answers[i] = answer
     if answers[i] >= 0 and item[1] ~= '' then done[#done + 1] = item[1] end
   end
-  if call.applied > 0 then redis.call('HINCRBY', keys[4], 'applied', call.applied) end
+  if call.applied ~= 0 then redis.call('HINCRBY', keys[4], 'applied', call.applied) end
   for key in pairs(call.watched) do redis.call('HSET', keys[4], 'size:' .. key, size(key)) end
   local taken = #done > 0 and redis.call('XACK', keys[1], args[1], unpack(done)) or 0
   if taken > 0 then

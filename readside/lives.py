@@ -6,7 +6,8 @@ folded, comes event by event.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 import msgspec
 
@@ -15,6 +16,9 @@ from readside.fold import Fold
 from readside.gate import Delivery, Project, commands_of
 from readside.keys import Keys
 from readside.projection import Command
+
+_AT_A_STRETCH = 16
+"""Lives that are worked out before others have a turn."""
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -31,21 +35,27 @@ async def pages(
 ) -> AsyncIterator[Page]:
     """Raises what reading the log raises."""
     async for position, events in log:
-        yield Page(position, len(events), list(_deliveries(keys, events, projections)))
+        deliveries: list[Delivery] = []
+        for number, life in enumerate(_lives(events)):
+            deliveries += _deliveries(keys, life, projections)
+            if not number % _AT_A_STRETCH:
+                await asyncio.sleep(0)  # whoever asks this process for something has a turn
+        yield Page(position, len(events), deliveries)
 
 
-def _deliveries(
-    keys: Keys, events: Iterable[Envelope], projections: Sequence[Project]
-) -> Iterator[Delivery]:
-    """Each user's events in their order."""
+def _lives(events: Iterable[Envelope]) -> Iterable[list[Envelope]]:
+    """Each user's events, in their order."""
     lives: dict[UserId, list[Envelope]] = {}
     for envelope in events:
         lives.setdefault(envelope.user_id, []).append(envelope)
-    for life in lives.values():
-        if (whole := _whole(keys, life, projections)) is None:
-            yield from map(Delivery, life)
-        else:
-            yield Delivery(life[-1], whole=whole)
+    return lives.values()
+
+
+def _deliveries(
+    keys: Keys, life: Sequence[Envelope], projections: Sequence[Project]
+) -> Iterable[Delivery]:
+    whole = _whole(keys, life, projections)
+    return map(Delivery, life) if whole is None else [Delivery(life[-1], whole=whole)]
 
 
 def _whole(

@@ -34,7 +34,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a generation is. What is noted after a page covers the page, so a page may come twice."""
+    """How far a generation is. What is noted comes after the deed, so some users may come twice."""
 
     expected: int
     """Events of the log when it was begun."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -189,6 +190,27 @@ async def test_one_who_goes_takes_nobody_along(wire: Proxy, wired: WriteModel) -
     assert wire.asked == {statements.CREATE_MANY: 1}
 
 
+async def test_who_comes_when_all_of_a_group_have_gone_is_not_one_of_them(
+    wire: Proxy, wired: WriteModel
+) -> None:
+    holds = [wire.hold_next("insert into events") for _ in range(AT_ONCE)]
+    first = []
+    for number, hold in enumerate(holds):
+        first.append(asyncio.create_task(wired.ask(create("A", f"first-{number}@example.com"))))
+        await hold.reached
+    gone = asyncio.create_task(wired.ask(create("gone", "gone@example.com")))
+    await asyncio.sleep(0.01)  # it waits for its turn
+    gone.cancel()
+    later = [asyncio.create_task(wired.ask(command)) for command in creations(4)]
+    await asyncio.wait([gone])
+    later += [asyncio.create_task(wired.ask(command)) for command in creations(5)]
+    for hold in holds:
+        hold.release()
+    async with asyncio.timeout(20):
+        await asyncio.gather(*first, *later)
+    assert not await wired.rows("select from users where name = 'gone'")
+
+
 async def test_when_all_have_gone_nothing_is_written(model: WriteModel, database_url: str) -> None:
     async with held_commits(database_url) as hold:
         tasks = [asyncio.create_task(model.ask(command)) for command in creations(4)]
@@ -212,3 +234,16 @@ async def test_a_group_whose_answer_is_lost_is_not_known_and_the_keys_answer(
     answers = await asyncio.gather(*map(wired.ask, creations(6, keyed=True)))
     assert [answer.user_id for answer in answers] == [command.user_id for command in commands]
     assert await wired.count("commands") == 6
+
+
+async def test_a_plan_that_was_made_while_the_tables_were_empty_does_not_read_them_through(
+    model: WriteModel,
+) -> None:
+    parameters = len(set(re.findall(r"\$\d+", statements.CREATE_MANY)))
+    arguments = [*["'{}'"] * (parameters - 2), "'UserCreated'", "1"]
+    async with model.pool.acquire() as connection, connection.transaction():
+        await connection.execute(f"prepare many as {statements.CREATE_MANY}")
+        await connection.execute("set local plan_cache_mode = force_generic_plan")
+        plan = await connection.fetch(f"explain execute many({', '.join(arguments)})")
+        await connection.execute("deallocate many")
+    assert not [line[0] for line in plan if "Seq Scan on" in line[0]]

@@ -59,7 +59,7 @@ async def whole(
 @settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_a_life_at_once_leaves_the_very_same_keys_as_event_by_event(
+def test_a_life_at_once_means_the_same_as_event_by_event(
     redis_url: str, lives: list[list[Envelope]], data: st.DataObject
 ) -> None:
     """Also for whom something is there already: what an interrupted rebuild has left."""
