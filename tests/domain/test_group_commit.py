@@ -18,7 +18,7 @@ from domain.group_commit import AT_ONCE, MOST
 from domain.refusals import EmailAlreadyRegistered, IdempotencyKeyReused
 from domain.store import WriteModelUnavailable
 from tests.domain.write_model import PARTITIONS, WriteModel, create
-from tests.faults.proxy import Proxy
+from tests.faults.proxy import Held, Proxy
 from tests.faults.writers import held_commits
 
 if TYPE_CHECKING:
@@ -53,6 +53,19 @@ async def execute(model: WriteModel, commands: list[CreateUser]) -> list[object]
     return await asyncio.gather(*map(model.store.execute, commands), return_exceptions=True)
 
 
+async def all_turns_taken(
+    wire: Proxy, model: WriteModel
+) -> tuple[list[Held], list[asyncio.Task[Answer]]]:
+    """By creations that are written, and wait for the answer."""
+    held = [wire.hold_next("insert into events") for _ in range(AT_ONCE)]
+    asked = []
+    for number, hold in enumerate(held):
+        command = create("First", f"first-{number}@example.com")
+        asked.append(asyncio.create_task(model.ask(command)))
+        await hold.reached
+    return held, asked
+
+
 async def test_creations_of_one_moment_are_one_statement(wire: Proxy, wired: WriteModel) -> None:
     commands = creations(10, keyed=True)
     answers = await asyncio.gather(*map(wired.ask, commands))
@@ -65,11 +78,7 @@ async def test_creations_of_one_moment_are_one_statement(wire: Proxy, wired: Wri
 async def test_who_comes_while_others_are_written_is_in_the_next_group(
     wire: Proxy, wired: WriteModel
 ) -> None:
-    held = [wire.hold_next("insert into events") for _ in range(AT_ONCE)]
-    first = []
-    for number, hold in enumerate(held):
-        first.append(asyncio.create_task(wired.ask(create("A", f"first-{number}@example.com"))))
-        await hold.reached
+    held, first = await all_turns_taken(wire, wired)
     asked = []
     for command in creations(6):
         asked.append(asyncio.create_task(wired.ask(command)))
@@ -193,18 +202,14 @@ async def test_one_who_goes_takes_nobody_along(wire: Proxy, wired: WriteModel) -
 async def test_who_comes_when_all_of_a_group_have_gone_is_not_one_of_them(
     wire: Proxy, wired: WriteModel
 ) -> None:
-    holds = [wire.hold_next("insert into events") for _ in range(AT_ONCE)]
-    first = []
-    for number, hold in enumerate(holds):
-        first.append(asyncio.create_task(wired.ask(create("A", f"first-{number}@example.com"))))
-        await hold.reached
+    held, first = await all_turns_taken(wire, wired)
     gone = asyncio.create_task(wired.ask(create("gone", "gone@example.com")))
     await asyncio.sleep(0.01)  # it waits for its turn
     gone.cancel()
     later = [asyncio.create_task(wired.ask(command)) for command in creations(4)]
     await asyncio.wait([gone])
     later += [asyncio.create_task(wired.ask(command)) for command in creations(5)]
-    for hold in holds:
+    for hold in held:
         hold.release()
     async with asyncio.timeout(20):
         await asyncio.gather(*first, *later)
