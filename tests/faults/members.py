@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -38,7 +38,8 @@ class Member:
 
     def send(self, number: signal.Signals) -> None:
         if self.running:
-            signal.pidfd_send_signal(self._pidfd, number)
+            with suppress(ProcessLookupError):  # it has just ended, and nobody has told us yet
+                signal.pidfd_send_signal(self._pidfd, number)
 
     def kill(self) -> None:
         self.expected_to_end = True
