@@ -154,7 +154,7 @@ _PATIENCE = 3600.0
 
 
 class EventLog:
-    """Read access to the log. Raises what asyncpg raises."""
+    """Read access to the log. Raises what asyncpg raises, and TimeoutError if no connection comes free."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
@@ -174,9 +174,8 @@ class EventLog:
         own, so an event that commits behind the page is not seen: whoever needs it as well reads the stream
         from before the first page on.
         """
-        many = max(
-            1, size // 2
-        )  # if they all begin at once, their later events will fill more pages
+        # If they all begin at once, their later events will fill more pages.
+        many = max(1, size // 2)
         while begun := await self._connections.fetch(_BEGUN, partition, after, many):
             async for rows in self._lives(begun[0]["users"], size):
                 if len(rows) < size:
