@@ -17,6 +17,7 @@ from api.settings import Settings
 from readside.errors import ReadModelOverloaded, ReadModelUnavailable
 from readside.packing import Form, pack
 from tests.faults.proxy import Proxy, proxy
+from tests.readside.contents import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -149,7 +150,11 @@ async def test_it_connects_when_somebody_asks_and_says_who_it_is(
         assert "tandem-reads" not in await names(redis)
         await echo(link, "hello")
         assert (await names(redis)).count("tandem-reads") == 1
-    assert "tandem-reads" not in await names(redis)
+
+    async def gone() -> bool:
+        return "tandem-reads" not in await names(redis)
+
+    await eventually(gone)  # the server learns of it after us
 
 
 async def names(redis: Redis) -> list[str]:
