@@ -109,8 +109,8 @@ class Connections:
 
     async def _return(self, connection: PoolConnectionProxy) -> None:
         try:
-            # A statement that was given up may not end; its connection does.
-            with suppress(TimeoutError):
+            # Whatever goes wrong here concerns nobody: then it is closed, and the pool makes another.
+            with suppress(Exception):
                 await self._pool.release(connection, timeout=_RETURNING)
         finally:
             del self._kept_until[connection]

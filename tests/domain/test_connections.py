@@ -108,6 +108,17 @@ async def test_one_that_is_lost_while_it_is_free_is_nobodys(connections: Connect
         await connections.give(connection, sound=True)
 
 
+async def test_one_that_is_lost_on_its_way_back_is_no_error_for_whoever_had_it(
+    connections: Connections, pool: asyncpg.Pool
+) -> None:
+    connection = await connections.take()
+    giving = asyncio.create_task(connections.give(connection, sound=False))
+    await asyncio.sleep(0)
+    connection.terminate()  # before the pool has begun to look at it
+    await giving
+    await none_is_lost(connections, pool)
+
+
 async def test_one_that_nobody_needs_goes_back_to_the_pool(pool: asyncpg.Pool) -> None:
     connections = Connections(pool, patience=60.0, kept=0.05)
     for connection in [await connections.take() for _ in range(TWO)]:
