@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from contextlib import suppress
 from functools import lru_cache
 from uuid import UUID
 
@@ -109,10 +108,11 @@ def format_money(minor: int) -> str:
 
 def identifier(text: str) -> UUID:
     """A UUID in its usual form, 8-4-4-4-12 hexadecimal digits."""
-    with suppress(msgspec.ValidationError):
-        if len(text) == _UUID_LENGTH and text.isascii():  # msgspec reads other forms too
-            return msgspec.convert(text, UUID)
-    raise Invalid("An id is a UUID, such as 019b0c9e-7d4e-7bbb-8a51-0a6f3c1d2e4f.")
+    usual = len(text) == _UUID_LENGTH and text.isascii()  # msgspec reads other forms too
+    try:
+        return msgspec.convert(text if usual else None, UUID)
+    except msgspec.ValidationError:
+        raise Invalid("An id is a UUID, such as 019b0c9e-7d4e-7bbb-8a51-0a6f3c1d2e4f.") from None
 
 
 def idempotency_key(text: str) -> str:

@@ -69,6 +69,11 @@ class Access:
         if Allows.READ not in caller.scopes:
             raise forbidden(f"The token does not allow {Allows.READ}.")
 
+    @property
+    def is_open(self) -> bool:
+        """Whether every request is EVERYBODY's: then there is no need to ask for the caller."""
+        return self.tokens is None and self.rate is None
+
     async def caller(self, token: str | None, client: Client) -> Caller:
         """Who sends an HTTP request; NOBODY if it has no token. Raises UNAUTHENTICATED.
 

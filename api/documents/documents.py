@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from graphql import (
     DocumentNode,
     FieldNode,
+    FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
@@ -16,7 +17,7 @@ from graphql import (
     parse,
 )
 
-from api.documents.costs import Costs
+from api.documents.costs import Cost, too_deep
 from api.documents.introspection import Introspection
 from api.documents.kinds import Kind
 from api.documents.measure import too_large
@@ -25,12 +26,20 @@ from api.documents.shape import Apart, Literals, Shape, shape_of, taken_apart
 from api.documents.trusted import BadManifest
 from api.errors import RequestError, refused
 from api.plan.plan import Values
-from api.plan.plans import Operations
+from api.plan.plans import Plannable
 from api.recent import Recent
 from api.validity.validation import Validation
 
 if TYPE_CHECKING:
     from api.limits import Limits
+
+
+class Operation(NamedTuple):
+    """Of a document: what is known of it, or found out once."""
+
+    kind: Kind
+    cost: Cost
+    plannable: Plannable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,16 +48,14 @@ class Prepared:
 
     read: Callable[[], DocumentNode]
     """The document of just this text, with the places of what is in it."""
-    operations: dict[str | None, Kind]
-    plannable: Operations
-    costs: Costs
+    operations: dict[str | None, Operation]
     public: bool
     """Whether no operation asks for more than the schema, which needs no token."""
     shape: Shape | None = None
     literals: Literals = ()
 
-    def operation(self, name: str | None) -> Kind:
-        """What kind of operation is asked for. Raises OPERATION_RESOLUTION_FAILURE."""
+    def operation(self, name: str | None) -> Operation:
+        """The one that is asked for. Raises OPERATION_RESOLUTION_FAILURE."""
         if name is None and len(self.operations) == 1:
             return next(iter(self.operations.values()))
         try:
@@ -61,18 +68,9 @@ class Prepared:
             )
             raise refused("OPERATION_RESOLUTION_FAILURE", [GraphQLError(message)]) from None
 
-    def cost(self, name: str | None, variables: Values) -> int:
-        """What the operation would cost with these coerced variables; api.cost says how much is what.
-
-        Raises GRAPHQL_VALIDATION_FAILED.
-        """
-        values = {**variables, **dict(enumerate(self.literals))} if self.literals else variables
-        if name is None and len(self.operations) == 1:
-            name = next(iter(self.operations))
-        try:
-            return self.costs.of(name, values)
-        except RecursionError:
-            raise refused("GRAPHQL_VALIDATION_FAILED", [_too_deep()]) from None
+    def values(self, variables: Values) -> Values:
+        """These coerced variables, and the literals with them."""
+        return {**variables, **dict(enumerate(self.literals))}
 
 
 class Documents:
@@ -149,21 +147,36 @@ class Documents:
             return refused("GRAPHQL_PARSE_FAILED", [error])
         if errors := self._wrong(document):
             return refused("GRAPHQL_VALIDATION_FAILED", errors)
-        operations = [
-            node for node in document.definitions if isinstance(node, OperationDefinitionNode)
-        ]
         shape, literals = shape_of(self._schema, document, text, apart) or (None, ())
+        nodes = _operations(document)
         return Prepared(
             read=lambda: document,
-            operations={
-                node.name.value if node.name else None: node.operation.value for node in operations
-            },
-            plannable=Operations(document, shape.places if shape else {}),
-            costs=Costs(self._prices, document, shape),
-            public=all(_asks_for_the_schema(node.selection_set) for node in operations),
+            operations=self._operations(document, nodes, shape),
+            public=all(_asks_for_the_schema(node.selection_set) for node in nodes.values()),
             shape=shape,
             literals=literals,
         )
+
+    def _operations(
+        self,
+        document: DocumentNode,
+        nodes: Mapping[str | None, OperationDefinitionNode],
+        shape: Shape | None,
+    ) -> dict[str | None, Operation]:
+        fragments = {
+            node.name.value: node
+            for node in document.definitions
+            if isinstance(node, FragmentDefinitionNode)
+        }
+        places = shape.places if shape else {}
+        return {
+            name: Operation(
+                node.operation.value,
+                Cost(self._prices, node, fragments, shape),
+                Plannable(document, name, places),
+            )
+            for name, node in nodes.items()
+        }
 
     def _parse(self, text: str) -> DocumentNode:
         document = parse(
@@ -183,7 +196,7 @@ class Documents:
                 or list(self._introspection.errors(document))
             )
         except RecursionError:  # fragments in one another are as deep as what they are spread in
-            return [_too_deep()]
+            return [too_deep()]
 
     def _remember(self, text: str, known: Prepared | RequestError) -> None:
         if len(text) > self._limits.source_characters:
@@ -209,8 +222,13 @@ def _unchain(document: DocumentNode) -> None:
         token = following
 
 
-def _too_deep() -> GraphQLError:
-    return GraphQLError("The document is nested too deeply.")
+def _operations(document: DocumentNode) -> dict[str | None, OperationDefinitionNode]:
+    """By their names."""
+    return {
+        node.name.value if node.name else None: node
+        for node in document.definitions
+        if isinstance(node, OperationDefinitionNode)
+    }
 
 
 def _too_long(limit: int) -> GraphQLError:

@@ -14,7 +14,7 @@ from graphql import Executor, GraphQLError, GraphQLSchema
 
 from api.access.scopes import EVERYBODY, Caller
 from api.access.tokens import expired, no_token
-from api.documents.documents import Documents, Prepared
+from api.documents.documents import Documents, Operation, Prepared
 from api.errors import RequestError, bad_request, refused
 from api.operations.job import Execution, Job
 from api.operations.room import Room, Seats, for_mutations, for_queries, for_subscriptions
@@ -55,6 +55,10 @@ class Admission:
             "mutation": for_mutations(context.limits),
         }
         self.subscriptions = for_subscriptions(context.limits)
+        self._seats: dict[Kind, Seats] = {
+            "subscription": self.subscriptions,
+            **{kind: room.seats for kind, room in self.rooms.items()},
+        }
         self._plans = Plans(schema, converter, context.limits)
         self._schema = schema
         self._context = context
@@ -65,33 +69,39 @@ class Admission:
         if not (caller.known or self._context.introspection):
             raise no_token()  # nothing is public, so nothing needs to be read to know that
         prepared = self.documents.prepare(self._context.trusted.text_of(request))
-        kind = prepared.operation(request.operation_name)
-        if kind not in allowed:
-            raise bad_request(*_NOT_HERE[kind])
+        operation = prepared.operation(request.operation_name)
+        if operation.kind not in allowed:
+            raise bad_request(*_NOT_HERE[operation.kind])
         if not (caller.known or prepared.public):
             raise no_token()
         if (left := caller.seconds_left) is not None and left <= 0:
             raise expired()  # it was valid when the connection was opened
-        self._seats(kind).check()
-        return self._job(request, prepared, kind, caller)
+        self._seats[operation.kind].check()
+        return self._job(request, prepared, operation, caller)
 
-    def _job(self, request: Request, prepared: Prepared, kind: Kind, caller: Caller) -> Job:
+    def _job(
+        self, request: Request, prepared: Prepared, operation: Operation, caller: Caller
+    ) -> Job:
         context = self._context if caller is EVERYBODY else replace(self._context, caller=caller)
         execute = partial(self._execution, request, prepared, context)
-        name, given = request.operation_name, request.variables or {}
         going: Planned | Execution
-        planned = self._plans.find(prepared.plannable, name, given, prepared.literals)
         values: Values
+        planned = self._plans.find(operation.plannable, request.variables or {}, prepared.literals)
         if planned is not None and planned.plan.scopes <= caller.scopes:
             going, values = planned, planned.values
         else:
             going = execute()
-            values = going.variable_values.coerced
-        cost = prepared.cost(name, values)
+            values = prepared.values(going.variable_values.coerced)
+        cost = operation.cost.of(values)
         if cost > self._limits.cost_budget:
             raise _too_dear(cost, self._limits.cost_budget)
         return Job(
-            kind=kind, cost=cost, context=context, going=going, execute=execute, ways=self.ways
+            kind=operation.kind,
+            cost=cost,
+            context=context,
+            going=going,
+            execute=execute,
+            ways=self.ways,
         )
 
     def _execution(
@@ -110,9 +120,6 @@ class Admission:
         if isinstance(execution, list):
             raise refused("BAD_USER_INPUT", execution)
         return execution
-
-    def _seats(self, kind: Kind) -> Seats:
-        return self.subscriptions if kind == "subscription" else self.rooms[kind].seats
 
 
 def _too_dear(cost: int, budget: int) -> RequestError:

@@ -132,9 +132,7 @@ class Executor:
 
     def _finish(self, job: Job) -> Awaitable[Formatted]:
         """The response. Stays in the room as long as it takes. Raises OVERLOADED."""
-        room = self.admission.rooms[job.kind]
-        room.seats.check()  # once more: a stream may begin later than it was let in
-        return room.hold(job.response())
+        return self.admission.rooms[job.kind].hold(job.response)
 
     async def _results(self, job: Job, cost: int | None) -> AsyncGenerator[Formatted, None]:
         """`cost` is told with every response, if the client wants to know it."""

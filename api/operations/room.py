@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from api.errors import Formatted, RequestError
@@ -74,7 +74,7 @@ class Room:
         self._guests: dict[_Guest, None] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    async def hold(self, work: Awaitable[T]) -> T:
+    async def hold(self, work: Callable[[], Awaitable[T]]) -> T:
         """What `work` comes to. Raises OVERLOADED, and DEADLINE_EXCEEDED once it was cancelled."""
         task = asyncio.current_task()
         assert task is not None
@@ -82,7 +82,7 @@ class Room:
         with self.seats:
             guest = self._admit(task)
             try:
-                return await work
+                return await work()
             except asyncio.CancelledError:
                 if guest.is_late and task.cancelling() == cancelled_before + 1:
                     raise RequestError([self._late], status=504) from None

@@ -6,8 +6,7 @@ An operation that is asked for once is not worth a plan, which costs about as mu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from graphql import (
     DirectiveNode,
@@ -36,40 +35,40 @@ _VARIANTS: Final = 8
 """Plans of one operation: it has another one for each way in which its @skip and @include turn out."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Planned:
+class Planned(NamedTuple):
     """How one request goes by a plan."""
 
     plan: Plan
     values: Values
 
 
-class Operations:
-    """The operations of one document."""
+class Plannable:
+    """An operation, and what is looked up once for all its plans."""
 
-    def __init__(self, document: DocumentNode, places: Places) -> None:
+    def __init__(self, document: DocumentNode, name: str | None, places: Places) -> None:
         """`places` are those of the literals that vary between the requests."""
         self.document = document
+        self.name = name
         self.places = places
-        self.asked: dict[str | None, Operation | None] = {}
-        """None stands for once."""
-
-
-class Operation:
-    """What is looked up once for all plans of an operation."""
-
-    def __init__(self, schema: GraphQLSchema, document: DocumentNode, name: str | None) -> None:
-        node = get_operation_ast(document, name)
-        assert node is not None
-        found = _Switches()
-        visit(document, found)
-        self.variables = Variables(schema, node)
-        self.switches = tuple(found.names)
+        self.variables: Variables | None = None
+        """None until somebody asks for it a second time."""
+        self.switches: tuple[str, ...] = ()
         """The variables on which @skip and @include depend."""
         self.variants: set[tuple[object, ...]] = set()
+        self._asked = False
+
+    def look(self, schema: GraphQLSchema) -> None:
+        if self._asked:
+            node = get_operation_ast(self.document, self.name)
+            assert node is not None
+            found = _Switches()
+            visit(self.document, found)
+            self.switches = tuple(found.names)
+            self.variables = Variables(schema, node)
+        self._asked = True
 
 
-_Key = tuple[Operation, tuple[object, ...]]
+_Key = tuple[Plannable, tuple[object, ...]]
 
 
 class Plans:
@@ -83,15 +82,12 @@ class Plans:
         self._known: Recent[_Key, tuple[Plan | None]] = Recent(limits.plans, limits.plan_characters)
 
     def find(
-        self,
-        operations: Operations,
-        name: str | None,
-        variables: Mapping[str, Any],
-        literals: Sequence[Any] = (),
+        self, operation: Plannable, variables: Mapping[str, Any], literals: Sequence[Any] = ()
     ) -> Planned | None:
         """The plan for a request; None if graphql-core is to execute it, or to say what is wrong with it."""
-        operation = self._operation(operations, name)
-        if operation is None:
+        if operation.variables is None:
+            operation.look(self._schema)
+        if operation.variables is None:
             return None
         try:
             values = operation.variables.coerced(variables)
@@ -99,44 +95,32 @@ class Plans:
             return None
         values.update(enumerate(literals))
         variant = tuple([values.get(switch) for switch in operation.switches])
-        plan = self._plan(operations, name, variables, (operation, variant))
-        return None if plan is None else Planned(plan=plan, values=values)
+        known = self._known.get((operation, variant)) or self._new(operation, variant, variables)
+        plan = known[0]
+        return None if plan is None else Planned(plan, values)
 
-    def _operation(self, operations: Operations, name: str | None) -> Operation | None:
-        known = operations.asked.get(name)
-        if known is None:
-            if name in operations.asked:
-                known = Operation(self._schema, operations.document, name)
-            operations.asked[name] = known
-        return known
-
-    def _plan(
-        self, operations: Operations, name: str | None, variables: Mapping[str, Any], key: _Key
-    ) -> Plan | None:
-        if (known := self._known.get(key)) is not None:
-            return known[0]
-        operation, variant = key
+    def _new(
+        self, operation: Plannable, variant: tuple[object, ...], variables: Mapping[str, Any]
+    ) -> tuple[Plan | None]:
         if variant not in operation.variants and len(operation.variants) >= _VARIANTS:
-            return None
+            return (None,)
         operation.variants.add(variant)
-        plan = self._compiled(operations, name, variables)
-        self._known.keep(key, (plan,), 0 if plan is None else len(plan.source))
-        return plan
+        plan = self._compiled(operation, variables)
+        self._known.keep((operation, variant), (plan,), 0 if plan is None else len(plan.source))
+        return (plan,)
 
-    def _compiled(
-        self, operations: Operations, name: str | None, variables: Mapping[str, Any]
-    ) -> Plan | None:
+    def _compiled(self, operation: Plannable, variables: Mapping[str, Any]) -> Plan | None:
         """None if it has none: some that can be read are too deep to be compiled."""
         try:
             execution = Executor.build(
                 self._schema,
-                operations.document,
-                operation_name=name,
+                operation.document,
+                operation_name=operation.name,
                 raw_variable_values=dict(variables),
             )
             if isinstance(execution, list):
                 return None
-            return compiled(execution, self._converter, operations.places)
+            return compiled(execution, self._converter, operation.places)
         except (Unplannable, GraphQLError, RecursionError):
             return None
 

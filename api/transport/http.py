@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from starlette.requests import Request as PageRequest
 
 from api.access.door import Client, authorization
-from api.access.scopes import NOBODY, Caller
+from api.access.scopes import EVERYBODY, NOBODY, Caller
 from api.documents.kinds import MUTATIONS, QUERIES, SUBSCRIPTIONS
 from api.documents.request import Request, from_body, from_query_string, parameters
 from api.errors import Formatted, RequestError, bad_request, mask
@@ -67,6 +67,7 @@ class GraphQLOverHTTP:
         self._statuses = _STATUSES[profile]
         self._executor = executor
         self._access = access
+        self._is_open = access.is_open
         self._closing = closing
         self._limits = limits
         self._page = page
@@ -95,21 +96,18 @@ class GraphQLOverHTTP:
     ) -> Reply:
         with Trace(trace):
             try:
-                request, caller = await self._admit_body(token, client, body)
+                caller = EVERYBODY if self._is_open else await self._caller(token, client)
+                request = _read_body(body, caller)
                 response = await self._executor.execute(request, _ALLOWED["POST"], caller)
                 return self._told(media, response)
             except Exception as error:
                 return self._instead(media, error)
 
-    async def _admit_body(
-        self, token: str | None, client: Client, body: bytes
-    ) -> tuple[Request, Caller]:
-        caller = NOBODY
+    async def _caller(self, token: str | None, client: Client) -> Caller:
         try:
-            caller = await self._access.caller(token, client)
-            return from_body(body), caller
+            return await self._access.caller(token, client)
         except RequestError as error:
-            tell(error.errors, caller)
+            tell(error.errors, NOBODY)
             raise
 
     async def _answer(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
@@ -181,6 +179,14 @@ class GraphQLOverHTTP:
             if not error.well_formed:
                 raise
             return only(error.response)  # an EventSource cannot read the body of another status
+
+
+def _read_body(body: bytes, caller: Caller) -> Request:
+    try:
+        return from_body(body)
+    except RequestError as error:
+        tell(error.errors, caller)
+        raise
 
 
 def _media(scope: Scope, page: Page | None) -> str:

@@ -32,8 +32,12 @@ def prepared(text: str) -> Prepared:
     return Documents(SCHEMA, Limits()).prepare(text)
 
 
+def cost_of(document: Prepared, **variables: Any) -> int:
+    return document.operation(None).cost.of(document.values(variables))
+
+
 def cost(text: str, **variables: Any) -> int:
-    return prepared(text).cost(None, variables)
+    return cost_of(prepared(text), **variables)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +97,7 @@ def test_of_the_types_of_a_union_the_dearest_counts() -> None:
         type Query { pet: Pet } union Pet = Cat | Dog type Toy { name: String }
         type Cat { mouse: Toy ball: Toy } type Dog { bone: Toy }""")
     text = "{ pet { ... on Cat { mouse { name } ball { name } } ... on Dog { bone { name } } } }"
-    assert Documents(schema, Limits()).prepare(text).cost(None, {}) == 1 + 2
+    assert cost_of(Documents(schema, Limits()).prepare(text)) == 1 + 2
 
 
 def test_a_fragment_is_looked_into_once_however_often_it_is_spread(
@@ -117,14 +121,14 @@ def test_a_cost_is_found_once_unless_a_variable_bears_on_it() -> None:
     fixed = prepared("query($id: ID!) { user(id: $id) { id } }")
     varying = prepared("query($n: Int!) { topCustomers(first: $n) { id } }")
     for number in (1, 2, 3):
-        fixed.cost(None, {"id": str(number)})
-        varying.cost(None, {"n": number})
-    assert (fixed.costs.counted, varying.costs.counted) == (1, 3)
+        cost_of(fixed, id=str(number))
+        cost_of(varying, n=number)
+    assert [each.operation(None).cost.counted for each in (fixed, varying)] == [1, 3]
 
 
 def test_each_operation_of_a_document_has_its_cost() -> None:
     document = prepared('query A { user(id: "a") { id } } query B { topCustomers { id } }')
-    assert [document.cost(name, {}) for name in ("A", "B", "A")] == [1, 10, 1]
+    assert [document.operation(name).cost.of({}) for name in ("A", "B")] == [1, 10]
 
 
 def test_every_list_of_objects_says_how_long_it_is() -> None:

@@ -45,7 +45,9 @@ def outcome(documents: Documents, text: str) -> object:
         prepared = documents.prepare(text)
     except RequestError as error:
         return error.errors
-    return prepared.operations, prepared.public, prepared.cost(None, {}), prepared.read()
+    values = prepared.values({})
+    found = {name: (each.kind, each.cost.of(values)) for name, each in prepared.operations.items()}
+    return found, prepared.public, prepared.read()
 
 
 @pytest.mark.parametrize("kind", KINDS)
