@@ -11,6 +11,7 @@ import msgspec
 from email_validator import EmailNotValidError, validate_email
 
 from domain.events import email_key
+from domain.ids import id_in
 
 EMAIL_LENGTH = 1_000
 """Characters before normalising. What mail can be sent to has at most 254 afterwards."""
@@ -27,7 +28,6 @@ _PLAIN_EMAIL = re.compile(
 """What nearly everybody has: nothing in front of its domain that could be normalised or refused."""
 
 _MONEY = re.compile(r"(0|[1-9][0-9]{0,11})(?:\.([0-9]{1,2}))?", re.ASCII)
-_UUID_LENGTH = 36
 
 _UNPRINTABLE = {"Cc", "Cs", "Cn", "Co", "Zl", "Zp"}
 """Controls (NUL too), surrogates, unassigned, private, line breaks. Joiners (Cf) stay: names use them."""
@@ -108,10 +108,9 @@ def format_money(minor: int) -> str:
 
 def identifier(text: str) -> UUID:
     """A UUID in its usual form, 8-4-4-4-12 hexadecimal digits."""
-    usual = len(text) == _UUID_LENGTH and text.isascii()  # msgspec reads other forms too
     try:
-        return msgspec.convert(text if usual else None, UUID)
-    except msgspec.ValidationError:
+        return id_in(text)
+    except ValueError:
         raise Invalid("An id is a UUID, such as 019b0c9e-7d4e-7bbb-8a51-0a6f3c1d2e4f.") from None
 
 
