@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from domain.events import Envelope, Undecodable, UserId, email_key
-from domain.log import entry_in
+from domain.log import envelope_in
 from domain.user import Order, User, evolve
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Audit:
             events = await connection.fetch(_EVENTS, ids)
         histories: dict[UUID, list[Envelope]] = {}
         for row in events:
-            histories.setdefault(row["user_id"], []).append(entry_in(row).envelope)
+            histories.setdefault(row["user_id"], []).append(envelope_in(row))
         found: dict[UUID, list[asyncpg.Record]] = {}
         for row in orders:
             found.setdefault(row["user_id"], []).append(row)

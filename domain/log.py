@@ -16,9 +16,9 @@ from domain.events import Envelope, UserId
 if TYPE_CHECKING:
     import asyncpg
 
-_EVENT = """
-    e.position, e.partition, e.user_id, e.version, e.type, e.schema, e.data, e.metadata, e.occurred_at, e.xid
-"""
+_ENVELOPE = "e.user_id, e.version, e.type, e.schema, e.data, e.metadata, e.occurred_at"
+
+_ENTRY = f"{_ENVELOPE}, e.position, e.partition, e.xid"
 
 # Which run of which server numbers the transactions, and which of its databases holds this log. A crash of
 # one backend makes the server recover without a new start of its postmaster; its statistics begin anew then.
@@ -32,7 +32,8 @@ _NOW = f"select pg_current_snapshot()::text as now, {_ERA}"
 
 # What was given up for the read models: only those who make users anew ask, the relay need not know.
 _WITH_SKIPPED = f"""
-    {_EVENT}, exists (select from skipped s where (s.user_id, s.version) = (e.user_id, e.version)) as skipped
+    {_ENVELOPE},
+    exists (select from skipped s where (s.user_id, s.version) = (e.user_id, e.version)) as skipped
 """
 
 _HISTORY = f"""
@@ -80,13 +81,13 @@ _SINCE = f"""
             (select * from events where partition = p.partition and xid = any($3::xid8[]))
         ) as e
     )
-    select pg_current_snapshot()::text as now, {_ERA}, {_EVENT}
+    select pg_current_snapshot()::text as now, {_ERA}, {_ENTRY}
     from (select) as always left join fresh e on true order by e.position
 """
 
 # A long window is read in pages of the primary key, from its lowest position on.
 _PAGE = f"""
-    select {_EVENT} from events e
+    select {_ENTRY} from events e
     where partition = $1 and position > $2 and (xid >= $3 or xid = any($4::xid8[]))
       and pg_visible_in_snapshot(xid, $5::text::pg_snapshot)
     order by position limit $6
@@ -123,6 +124,8 @@ _WINDOW = f"""
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_all_texts = msgspec.json.Decoder(dict[str, str]).decode
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,7 +166,7 @@ class EventLog:
     async def history(self, user_id: UserId, after: int) -> list[Envelope]:
         """A user's events above the version `after`, in order of version."""
         rows = await self._connections.fetch(_HISTORY, user_id, after)
-        return [entry_in(row).envelope for row in rows]
+        return [envelope_in(row) for row in rows]
 
     async def partition(
         self, partition: int, size: int, after: int = 0
@@ -180,7 +183,7 @@ class EventLog:
             async for rows in self._lives(begun[0]["users"], size):
                 if len(rows) < size:
                     after = begun[0]["position"]
-                yield after, [entry_in(row).envelope for row in rows]
+                yield after, [envelope_in(row) for row in rows]
 
     async def _lives(self, users: list[UUID], size: int) -> AsyncIterator[list[asyncpg.Record]]:
         """All that happened to these users, in pages, the last of which is not full."""
@@ -205,7 +208,7 @@ class EventLog:
         """All events of these users, in order of version; none of those who have none."""
         found: dict[UserId, list[Envelope]] = {}
         for row in await self._connections.fetch(_HISTORIES, list(users)):
-            found.setdefault(row["user_id"], []).append(entry_in(row).envelope)
+            found.setdefault(row["user_id"], []).append(envelope_in(row))
         return found
 
     async def known(self, users: Collection[UserId]) -> set[UserId]:
@@ -241,7 +244,7 @@ class EventLog:
         rows = await self._connections.fetch(
             _SINCE, list(partitions), snapshot.xmax, list(snapshot.running), limit
         )
-        entries = [entry_in(row) for row in rows if row["position"] is not None]
+        entries = [_entry_in(row) for row in rows if row["position"] is not None]
         return News(now=Snapshot.parse(rows[0]["now"]), era=rows[0]["era"], entries=entries)
 
     async def page(self, partition: int, window: Window, limit: int) -> list[Entry]:
@@ -255,7 +258,7 @@ class EventLog:
             str(window.until),
             limit,
         )
-        return [entry_in(row) for row in rows]
+        return [_entry_in(row) for row in rows]
 
     async def floor(self, partition: int, since: Snapshot) -> int:
         """A position below which nothing became visible since the snapshot."""
@@ -275,24 +278,34 @@ class EventLog:
         return bool(row["count"] == window.count and row["marks"] == window.marks)
 
 
-def _texts(metadata: object) -> dict[str, str]:
-    """What is text in it. Metadata helps to follow an event, and must not stop one."""
-    known = metadata.items() if isinstance(metadata, dict) else ()
-    return {key: value for key, value in known if isinstance(value, str)}
+def _texts(metadata: str) -> dict[str, str]:
+    """What is text in this JSON. Metadata helps to follow an event, and must not stop one."""
+    try:
+        return _all_texts(metadata)
+    except msgspec.ValidationError:
+        found = msgspec.json.decode(metadata)
+        known = found.items() if isinstance(found, dict) else ()
+        return {key: value for key, value in known if isinstance(value, str)}
 
 
-def entry_in(row: asyncpg.Record) -> Entry:
-    """A row of `events`, of which every column is there."""
-    envelope = Envelope(
+def _entry_in(row: asyncpg.Record) -> Entry:
+    return Entry(
+        position=row["position"],
+        partition=row["partition"],
+        xid=row["xid"],
+        envelope=envelope_in(row),
+    )
+
+
+def envelope_in(row: asyncpg.Record) -> Envelope:
+    """A row of `events`, of which every column of an envelope is there."""
+    return Envelope(
         user_id=row["user_id"],
         version=row["version"],
         type=row["type"],
         schema=row["schema"],
         data=msgspec.Raw(row["data"].encode()),
         occurred_at=row["occurred_at"],
-        metadata=_texts(msgspec.json.decode(row["metadata"])),
+        metadata=_texts(row["metadata"]),
         skipped=row.get("skipped", False),
-    )
-    return Entry(
-        position=row["position"], partition=row["partition"], xid=row["xid"], envelope=envelope
     )
