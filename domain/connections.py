@@ -22,6 +22,9 @@ _RETURNING = 1.0
 _KEPT = 0.1
 """Seconds after which one goes back to the pool, as soon as it is free: others may wait there."""
 
+_LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""How asyncpg tells that a connection is not what it was; TimeoutError is an OSError too."""
+
 
 class _Turn(NamedTuple):
     told: asyncio.Future[PoolConnectionProxy | None]
@@ -109,8 +112,8 @@ class Connections:
 
     async def _return(self, connection: PoolConnectionProxy) -> None:
         try:
-            # Whatever goes wrong here concerns nobody: then it is closed, and the pool makes another.
-            with suppress(Exception):
+            # What goes wrong here concerns nobody: then it is closed, and the pool makes another.
+            with suppress(*_LOST):
                 await self._pool.release(connection, timeout=_RETURNING)
         finally:
             del self._kept_until[connection]

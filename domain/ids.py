@@ -15,6 +15,8 @@ from asyncpg.pgproto import pgproto
 if TYPE_CHECKING:
     from uuid import UUID
 
+_LENGTH = 36
+
 
 def new_id() -> UUID:
     """A new UUIDv7: 48 bits of Unix milliseconds, then 74 random bits."""
@@ -27,6 +29,8 @@ def new_id() -> UUID:
 
 def id_in(text: str) -> UUID:
     """The id of a text in the usual form, 8-4-4-4-12 hexadecimal digits. Raises ValueError."""
+    if len(text) != _LENGTH:  # else an error would hold all of it
+        raise ValueError
     found = pgproto.UUID(text)
     if str(found) != text.lower():  # it takes other forms too
         raise ValueError

@@ -75,7 +75,10 @@ class Room:
         self._timer: asyncio.TimerHandle | None = None
 
     async def hold(self, work: Callable[[], Awaitable[T]]) -> T:
-        """What `work` comes to. Raises OVERLOADED, and DEADLINE_EXCEEDED once it was cancelled."""
+        """What `work` comes to. Raises OVERLOADED, and DEADLINE_EXCEEDED once it was cancelled.
+
+        A seat that was free when the operation was let in may be taken by now.
+        """
         task = asyncio.current_task()
         assert task is not None
         cancelled_before = task.cancelling()

@@ -58,6 +58,7 @@ class Plannable:
         self._asked = False
 
     def look(self, schema: GraphQLSchema) -> None:
+        """Finds out what its plans need, when it is asked for a second time."""
         if self._asked:
             node = get_operation_ast(self.document, self.name)
             assert node is not None
@@ -68,7 +69,8 @@ class Plannable:
         self._asked = True
 
 
-_Key = tuple[Plannable, tuple[object, ...]]
+_Key = tuple[Variables, tuple[object, ...]]
+"""Whose variables, and how they stand. The operation itself would keep its document from being forgotten."""
 
 
 class Plans:
@@ -94,19 +96,19 @@ class Plans:
         except Irregular:
             return None
         values.update(enumerate(literals))
-        variant = tuple([values.get(switch) for switch in operation.switches])
-        known = self._known.get((operation, variant)) or self._new(operation, variant, variables)
-        plan = known[0]
+        key = operation.variables, tuple([values.get(switch) for switch in operation.switches])
+        [plan] = self._known.get(key) or self._new(operation, key, variables)
         return None if plan is None else Planned(plan, values)
 
     def _new(
-        self, operation: Plannable, variant: tuple[object, ...], variables: Mapping[str, Any]
+        self, operation: Plannable, key: _Key, variables: Mapping[str, Any]
     ) -> tuple[Plan | None]:
+        _, variant = key
         if variant not in operation.variants and len(operation.variants) >= _VARIANTS:
             return (None,)
         operation.variants.add(variant)
         plan = self._compiled(operation, variables)
-        self._known.keep((operation, variant), (plan,), 0 if plan is None else len(plan.source))
+        self._known.keep(key, (plan,), 0 if plan is None else len(plan.source))
         return (plan,)
 
     def _compiled(self, operation: Plannable, variables: Mapping[str, Any]) -> Plan | None:

