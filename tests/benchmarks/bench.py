@@ -143,4 +143,10 @@ async def _generate(plan: Plan) -> Seen:
             await process.wait()
     if process.returncode != 0:
         raise ProcessError(f"the load generator stopped: {complaint.decode()[-2000:].strip()}")
-    return msgspec.json.decode(seen, type=Seen)
+    try:
+        return msgspec.json.decode(seen, type=Seen)
+    except msgspec.DecodeError as broken:
+        raise ProcessError(
+            f"what the load generator tells ends after {len(seen)} bytes ({broken}); it said:"
+            f" {complaint.decode()[-2000:].strip() or 'nothing'}; run the benchmark again."
+        ) from broken
