@@ -148,7 +148,7 @@ class Documents:
         if errors := self._wrong(document):
             return refused("GRAPHQL_VALIDATION_FAILED", errors)
         shape, literals = shape_of(self._schema, document, text, apart) or (None, ())
-        nodes = _operations(document)
+        nodes = _nodes(document)
         return Prepared(
             read=lambda: document,
             operations=self._operations(document, nodes, shape),
@@ -222,8 +222,8 @@ def _unchain(document: DocumentNode) -> None:
         token = following
 
 
-def _operations(document: DocumentNode) -> dict[str | None, OperationDefinitionNode]:
-    """By their names."""
+def _nodes(document: DocumentNode) -> dict[str | None, OperationDefinitionNode]:
+    """Of its operations, by their names."""
     return {
         node.name.value if node.name else None: node
         for node in document.definitions
