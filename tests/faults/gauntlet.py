@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from traceback import extract_tb
 from typing import TYPE_CHECKING
 
 from readside.keys import Partition
@@ -32,7 +33,9 @@ async def gauntlet(cluster: Cluster, seed: int) -> list[Violation]:
         try:
             found = await stage(cluster, workload)
         except (AssertionError, TimeoutError) as error:  # it did not come to rest, or to an answer
-            found = [Violation("comes-to-rest", str(error))]
+            way = extract_tb(error.__traceback__)
+            said = str(error) or " > ".join(f"{place.name}:{place.lineno}" for place in way)
+            found = [Violation("comes-to-rest", said)]
         if found:
             return found
     return []
