@@ -12,10 +12,10 @@ from typing import Any
 
 from graphql import (
     BooleanValueNode,
+    DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
-    GraphQLError,
     GraphQLNamedType,
     IntValueNode,
     NamedTypeNode,
@@ -29,69 +29,59 @@ from graphql import (
 
 from api.documents.prices import Price, Prices
 from api.documents.shape import Shape
-from api.errors import refused
 from api.plan.plan import Values
 
 INTROSPECTION = 10
 """Of __schema or __type, whatever is selected of it: it reads no store."""
 
 Sizes = Mapping[str, int]
-Fragments = Mapping[str, FragmentDefinitionNode]
 _UNWANTED = {"include": False, "skip": True}
 
 
 _REMEMBERED = 100
-"""Costs of one operation."""
+"""Costs of one document."""
 
 
-class Cost:
-    """The cost of an operation; what the same numbers and truth values cost is known."""
+class Costs:
+    """The costs of the operations of one document; what the same numbers and truth values cost is known."""
 
-    def __init__(
-        self,
-        prices: Prices,
-        node: OperationDefinitionNode,
-        fragments: Fragments,
-        shape: Shape | None = None,
-    ) -> None:
+    def __init__(self, prices: Prices, document: DocumentNode, shape: Shape | None = None) -> None:
         """`shape`: of the literals that vary; what is given for them comes with the variables."""
         self.counted = 0
-        """How often it was added up."""
+        """How often an operation was added up."""
         self._prices = prices
-        self._node = node
-        self._fragments = fragments
         self._places = shape.places if shape else {}
-        self._bearing = [*_bearing(node), *(shape.numbers if shape else ())]
+        self._numbers = list(shape.numbers) if shape else []
+        self._operations: dict[str | None, OperationDefinitionNode] = {}
+        self._fragments: dict[str, FragmentDefinitionNode] = {}
+        self._bearing: dict[str | None, list[str | int]] = {}
         self._known: dict[tuple[object, ...], int] = {}
+        for node in document.definitions:
+            if isinstance(node, OperationDefinitionNode):
+                self._operations[node.name.value if node.name else None] = node
+            elif isinstance(node, FragmentDefinitionNode):
+                self._fragments[node.name.value] = node
 
-    def of(self, values: Values) -> int:
-        """What it would cost with these coerced variables and literals; api.cost says how much is what.
-
-        Raises GRAPHQL_VALIDATION_FAILED.
-        """
-        key = tuple([values.get(each) for each in self._bearing])
+    def of(self, name: str | None, values: Values) -> int:
+        """The cost of the operation of this name, with these coerced variables and literals."""
+        if name not in self._bearing:
+            self._bearing[name] = [*_bearing(self._operations[name]), *self._numbers]
+        key = (name, *[values.get(each) for each in self._bearing[name]])
         known = self._known.get(key)
         if known is None:
-            known = self._sum(values)
+            self.counted += 1
+            known = self._sum(self._operations[name], values)
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             self._known[key] = known
         return known
 
-    def _sum(self, values: Values) -> int:
-        self.counted += 1
-        root = self._prices.schema.get_root_type(self._node.operation)
+    def _sum(self, node: OperationDefinitionNode, values: Values) -> int:
+        root = self._prices.schema.get_root_type(node.operation)
         if root is None:
             return 0  # validation has refused it
         sum_ = _Sum(self._prices, self._fragments, values, self._places)
-        try:
-            return sum_.selected([self._node.selection_set], root, {})
-        except RecursionError:
-            raise refused("GRAPHQL_VALIDATION_FAILED", [too_deep()]) from None
-
-
-def too_deep() -> GraphQLError:
-    return GraphQLError("The document is nested too deeply.")
+        return sum_.selected([node.selection_set], root, {})
 
 
 def _bearing(node: OperationDefinitionNode) -> Iterator[str]:
@@ -106,7 +96,7 @@ class _Sum:
     def __init__(
         self,
         prices: Prices,
-        fragments: Fragments,
+        fragments: Mapping[str, FragmentDefinitionNode],
         values: Values,
         places: Mapping[int, int],
     ) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from graphql import (
     DocumentNode,
     FieldNode,
-    FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
@@ -17,7 +16,7 @@ from graphql import (
     parse,
 )
 
-from api.documents.costs import Cost, too_deep
+from api.documents.costs import Costs
 from api.documents.introspection import Introspection
 from api.documents.kinds import Kind
 from api.documents.measure import too_large
@@ -38,8 +37,19 @@ class Operation(NamedTuple):
     """Of a document: what is known of it, or found out once."""
 
     kind: Kind
-    cost: Cost
+    costs: Costs
+    """Those of all operations of the document."""
     plannable: Plannable
+
+    def cost(self, values: Values) -> int:
+        """What it would cost with these coerced variables and literals; api.cost says how much is what.
+
+        Raises GRAPHQL_VALIDATION_FAILED.
+        """
+        try:
+            return self.costs.of(self.plannable.name, values)
+        except RecursionError:
+            raise refused("GRAPHQL_VALIDATION_FAILED", [_too_deep()]) from None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,35 +158,18 @@ class Documents:
         if errors := self._wrong(document):
             return refused("GRAPHQL_VALIDATION_FAILED", errors)
         shape, literals = shape_of(self._schema, document, text, apart) or (None, ())
-        nodes = _nodes(document)
+        nodes, costs = _nodes(document), Costs(self._prices, document, shape)
+        places = shape.places if shape else {}
         return Prepared(
             read=lambda: document,
-            operations=self._operations(document, nodes, shape),
+            operations={
+                name: Operation(node.operation.value, costs, Plannable(document, name, places))
+                for name, node in nodes.items()
+            },
             public=all(_asks_for_the_schema(node.selection_set) for node in nodes.values()),
             shape=shape,
             literals=literals,
         )
-
-    def _operations(
-        self,
-        document: DocumentNode,
-        nodes: Mapping[str | None, OperationDefinitionNode],
-        shape: Shape | None,
-    ) -> dict[str | None, Operation]:
-        fragments = {
-            node.name.value: node
-            for node in document.definitions
-            if isinstance(node, FragmentDefinitionNode)
-        }
-        places = shape.places if shape else {}
-        return {
-            name: Operation(
-                node.operation.value,
-                Cost(self._prices, node, fragments, shape),
-                Plannable(document, name, places),
-            )
-            for name, node in nodes.items()
-        }
 
     def _parse(self, text: str) -> DocumentNode:
         document = parse(
@@ -196,7 +189,7 @@ class Documents:
                 or list(self._introspection.errors(document))
             )
         except RecursionError:  # fragments in one another are as deep as what they are spread in
-            return [too_deep()]
+            return [_too_deep()]
 
     def _remember(self, text: str, known: Prepared | RequestError) -> None:
         if len(text) > self._limits.source_characters:
@@ -229,6 +222,10 @@ def _nodes(document: DocumentNode) -> dict[str | None, OperationDefinitionNode]:
         for node in document.definitions
         if isinstance(node, OperationDefinitionNode)
     }
+
+
+def _too_deep() -> GraphQLError:
+    return GraphQLError("The document is nested too deeply.")
 
 
 def _too_long(limit: int) -> GraphQLError:

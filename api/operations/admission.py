@@ -92,7 +92,7 @@ class Admission:
         else:
             going = execute()
             values = prepared.values(going.variable_values.coerced)
-        cost = operation.cost.of(values)
+        cost = operation.cost(values)
         if cost > self._limits.cost_budget:
             raise _too_dear(cost, self._limits.cost_budget)
         return Job(

@@ -67,7 +67,6 @@ class GraphQLOverHTTP:
         self._statuses = _STATUSES[profile]
         self._executor = executor
         self._access = access
-        self._is_open = access.is_open
         self._closing = closing
         self._limits = limits
         self._page = page
@@ -96,7 +95,7 @@ class GraphQLOverHTTP:
     ) -> Reply:
         with Trace(trace):
             try:
-                caller = EVERYBODY if self._is_open else await self._caller(token, client)
+                caller = EVERYBODY if self._access.is_open else await self._caller(token, client)
                 request = _read_body(body, caller)
                 response = await self._executor.execute(request, _ALLOWED["POST"], caller)
                 return self._told(media, response)

@@ -33,7 +33,7 @@ def prepared(text: str) -> Prepared:
 
 
 def cost_of(document: Prepared, **variables: Any) -> int:
-    return document.operation(None).cost.of(document.values(variables))
+    return document.operation(None).cost(document.values(variables))
 
 
 def cost(text: str, **variables: Any) -> int:
@@ -123,12 +123,24 @@ def test_a_cost_is_found_once_unless_a_variable_bears_on_it() -> None:
     for number in (1, 2, 3):
         cost_of(fixed, id=str(number))
         cost_of(varying, n=number)
-    assert [each.operation(None).cost.counted for each in (fixed, varying)] == [1, 3]
+    assert [each.operation(None).costs.counted for each in (fixed, varying)] == [1, 3]
+
+
+def test_a_hundred_costs_are_remembered_of_a_document_however_many_operations_it_has() -> None:
+    document = prepared(
+        "query A($n: Int!) { topCustomers(first: $n) { id } } query B { topCustomers { id } }"
+    )
+    a, b = document.operation("A"), document.operation("B")
+    b.cost({})
+    for number in range(100):
+        a.cost({"n": number})
+    b.cost({})
+    assert b.costs.counted == 1 + 100 + 1
 
 
 def test_each_operation_of_a_document_has_its_cost() -> None:
     document = prepared('query A { user(id: "a") { id } } query B { topCustomers { id } }')
-    assert [document.operation(name).cost.of({}) for name in ("A", "B")] == [1, 10]
+    assert [document.operation(name).cost({}) for name in ("A", "B", "A")] == [1, 10, 1]
 
 
 def test_every_list_of_objects_says_how_long_it_is() -> None:

@@ -141,12 +141,13 @@ async def _generate(plan: Plan) -> Seen:
         if process.returncode is None:
             process.kill()
             await process.wait()
+    said = complaint.decode()[-2000:].strip()
     if process.returncode != 0:
-        raise ProcessError(f"the load generator stopped: {complaint.decode()[-2000:].strip()}")
+        raise ProcessError(f"the load generator stopped: {said}")
     try:
         return msgspec.json.decode(seen, type=Seen)
     except msgspec.DecodeError as broken:
         raise ProcessError(
             f"what the load generator tells ends after {len(seen)} bytes ({broken}); it said:"
-            f" {complaint.decode()[-2000:].strip() or 'nothing'}; run the benchmark again."
+            f" {said or 'nothing'}; run the benchmark again."
         ) from broken

@@ -214,5 +214,6 @@ async def test_of_metadata_of_another_shape_the_texts_travel(
     await write(carrying.model.pool, user_id, 1)
     await carrying.model.pool.execute("update events set metadata = $1::text::jsonb", metadata)
     await settle(relay)
+    assert carrying.stream.versions(user_id) == [1]
     [[envelope]] = [entries for entries in carrying.stream.entries.values() if entries]
     assert (envelope.user_id, envelope.metadata) == (user_id, texts)

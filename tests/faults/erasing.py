@@ -15,7 +15,7 @@ from tests.faults.cluster import PARTITIONS
 from tests.faults.evidence import gather
 from tests.faults.history import History
 from tests.faults.model import partition_of
-from tests.faults.verdict import at_rest, settled
+from tests.faults.verdict import at_rest, restless, settled
 from tests.faults.workload import Workload
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ async def erasing(cluster: Cluster, seed: int) -> list[Violation]:
         await settled(cluster)
         return await _left(cluster, workload.history)
     except (AssertionError, TimeoutError) as error:
-        return [Violation("comes-to-rest", str(error))]
+        return [restless(error)]
     finally:
         client.close()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from traceback import extract_tb
 from typing import TYPE_CHECKING
 
 from readside.keys import Partition
@@ -12,7 +11,7 @@ from tests.faults.checker import Violation
 from tests.faults.cluster import PARTITIONS
 from tests.faults.history import History
 from tests.faults.tap import Tap
-from tests.faults.verdict import at_rest, settled, verdict
+from tests.faults.verdict import at_rest, restless, settled, verdict
 from tests.faults.weather import slow_commits
 from tests.faults.workload import Workload
 
@@ -32,10 +31,8 @@ async def gauntlet(cluster: Cluster, seed: int) -> list[Violation]:
     for stage in (_links_and_processes, _repeats, _losses):
         try:
             found = await stage(cluster, workload)
-        except (AssertionError, TimeoutError) as error:  # it did not come to rest, or to an answer
-            way = extract_tb(error.__traceback__)
-            said = str(error) or " > ".join(f"{place.name}:{place.lineno}" for place in way)
-            found = [Violation("comes-to-rest", said)]
+        except (AssertionError, TimeoutError) as error:
+            found = [restless(error)]
         if found:
             return found
     return []

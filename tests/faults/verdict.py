@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from traceback import extract_tb
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -30,6 +31,13 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     recovered_after: float
     """Seconds after which the read model was seen to be the log."""
     violations: list[Violation]
+
+
+def restless(error: Exception) -> Violation:
+    """It did not come to rest, or to an answer: what the error says, or where it came from."""
+    way = extract_tb(error.__traceback__)
+    said = str(error) or " > ".join(f"{place.name}:{place.lineno}" for place in way)
+    return Violation("comes-to-rest", said)
 
 
 async def at_rest(cluster: Cluster, *, within: float = RECOVERS_WITHIN) -> float:
