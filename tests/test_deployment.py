@@ -16,7 +16,7 @@ import yaml  # type: ignore[import-untyped]
 
 from api.limits import Limits
 from api.settings import Settings
-from tests.processes import ROOT, TANDEM, free_port, free_ports, running
+from tests.processes import ROOT, TANDEM, free_ports, running
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -111,7 +111,8 @@ async def test_every_command_line_runs(
     async with AsyncExitStack() as stack:
         started: list[tuple[list[str], Process]] = []
         for number, words in enumerate(lines):
-            env = {**given, "PORT": str(free_port()), "HEALTH_PORT": str(free_ports(WORKERS))}
+            first = free_ports(1 + WORKERS)  # chosen apart, one could be the other
+            env = {**given, "PORT": str(first), "HEALTH_PORT": str(first + 1)}
             log = tmp_path / f"{number}.log"
             process = await stack.enter_async_context(running(TANDEM, *words, env=env, log=log))
             if words[0] in STAYS:

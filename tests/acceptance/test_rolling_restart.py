@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from tests.processes import HOST, TANDEM, free_port, running
+from tests.processes import HOST, TANDEM, free_ports, running
 from tests.stores import PARTITIONS
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ class Deployment:
     """The processes of a service, each of which can be replaced."""
 
     def __init__(self, stack: AsyncExitStack, urls: dict[str, str], place: Path) -> None:
-        self.ports = [free_port(), free_port()]
+        first = free_ports(2)
+        self.ports = [first, first + 1]
         self._stack, self._urls, self._place = stack, urls, place
         self._running: dict[str, Process] = {}
 

@@ -16,7 +16,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.acceptance.test_processes import refused
-from tests.processes import HOST, TANDEM, free_port, free_ports, running
+from tests.processes import HOST, TANDEM, free_ports, running
 from tests.stores import PARTITIONS
 
 if TYPE_CHECKING:
@@ -30,13 +30,14 @@ CREATE = "mutation($input: CreateUserInput!) { createUser(input: $input) { id ve
 
 @pytest.fixture
 def urls(database_url: str, redis_url: str) -> dict[str, str]:
+    first = free_ports(1 + WORKERS)  # chosen apart, one could be the other
     return {
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
         "PARTITIONS": str(PARTITIONS),
         "HOST": HOST,
-        "PORT": str(free_port()),
-        "HEALTH_PORT": str(free_ports(WORKERS)),
+        "PORT": str(first),
+        "HEALTH_PORT": str(first + 1),
     }
 
 

@@ -24,7 +24,7 @@ from tests.benchmarks.figures import Figure, Row, summarise
 from tests.benchmarks.plan import Tally
 from tests.benchmarks.services import A_QUERY
 from tests.benchmarks.wire import AnswerError, Connection, connected
-from tests.processes import HOST, TANDEM, free_port, running
+from tests.processes import HOST, TANDEM, free_ports, running
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -91,7 +91,8 @@ class Deployment:
 
     async def start(self, number: int) -> None:
         """Returns when it can do its work: to replace the next one before that would leave nobody."""
-        port, health, log = free_port(), free_port(), self._place / f"{number}.log"
+        port, log = free_ports(2), self._place / f"{number}.log"
+        health = port + 1
         env = {**self._env, "PORT": str(port), "HEALTH_PORT": str(health)}
         process = await self._stack.enter_async_context(
             running(TANDEM, ROLES[number], env=env, log=log)
