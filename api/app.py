@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
 from api import graphiql, status
@@ -18,7 +18,6 @@ from api.access.origin import PREFLIGHT
 from api.operations.execution import Executor
 from api.schema import CONVERTER, SCHEMA, sdl
 from api.transport.http import GraphQLOverHTTP
-from api.transport.shortcut import Shortcut
 from api.transport.websocket import GraphQLOverWebSocket
 from api.watch.routes import LIVEZ
 
@@ -47,12 +46,10 @@ def create_app(
         executor, context.limits, access, page, closing, context.http_profile
     )
     over_websocket = GraphQLOverWebSocket(executor, context.limits, access)
-    app = Shortcut(
-        "/graphql",
-        over_http,
-        pages=bool(access.origins),
+    app = Starlette(
         routes=[
             Route("/graphql", over_http),
+            Route("/graphql/", _without_slash, methods=["GET", "POST"]),
             WebSocketRoute("/graphql", over_websocket),
             *([Route("/schema.graphql", _schema)] if context.introspection else []),
             *(
@@ -65,8 +62,9 @@ def create_app(
         middleware=[Middleware(SecurityHeaders), *_cors(access)],
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # Starlette redirects to the Host that the client names
     app.state.executor = executor
-    app.state.at_once = app.at_once
+    app.state.graphql = over_http
     app.state.limits = context.limits
     app.state.closing = closing
     return app
@@ -75,6 +73,7 @@ def create_app(
 def health_app(watch: Watch, limits: Limits) -> Starlette:
     """The application of HEALTH_PORT."""
     app = Starlette(routes=watch.routes(), middleware=[Middleware(SecurityHeaders)])
+    app.router.redirect_slashes = False
     app.state.limits = limits
     app.state.closing = asyncio.Event()
     return app
@@ -101,6 +100,13 @@ def _cors(access: Access) -> list[Middleware]:
             expose_headers=["retry-after"],
         )
     ]
+
+
+async def _without_slash(request: Request) -> Response:
+    """Redirects relative to the address, so that a prefix that a proxy has removed stays."""
+    query = request.scope["query_string"].decode("latin-1")
+    location = f"../graphql?{query}" if query else "../graphql"
+    return Response(status_code=307, headers={"location": location})
 
 
 async def _schema(_: Request) -> PlainTextResponse:

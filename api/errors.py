@@ -47,10 +47,12 @@ class RequestError(Exception):
         return {"errors": self.errors}
 
 
-def bad_request(message: str, status: int = 400) -> RequestError:
+def bad_request(
+    message: str, status: int = 400, header: tuple[bytes, bytes] | None = None
+) -> RequestError:
     """The request is not a GraphQL request, or not one that this transport takes."""
     error = {"message": message, "extensions": {"code": "BAD_REQUEST"}}
-    return RequestError([error], status=status, well_formed=False)
+    return RequestError([error], status=status, well_formed=False, header=header)
 
 
 def refused(code: str, errors: list[GraphQLError]) -> RequestError:

@@ -79,6 +79,10 @@ class Limits(BaseSettings):
     request_seconds: float = _seconds(
         10, "Seconds for the headers of a request to arrive, and as many for its body."
     )
+    idle_seconds: float = _seconds(
+        75,
+        "Seconds for which a connection without a request stays open; above the load balancer's.",
+    )
     send_seconds: float = _seconds(
         10, "Seconds in which a client must take 16 KiB of what waits for it."
     )

@@ -26,7 +26,7 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = _completed(message["headers"])
+                message = {**message, "headers": _completed(message["headers"])}
             await send(message)
 
         await self._app(scope, receive, told if scope["type"] == "http" else send)

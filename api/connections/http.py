@@ -1,234 +1,352 @@
-"""An HTTP connection that waits so long for a request, and for a response to be read (slowloris).
+"""An HTTP/1.1 connection: requests in the order in which they arrive, each with one response.
 
-A request that arrives at once, as nearly all do, arms no timer.
+Every byte is fed to the parser in order, in slices; while a request waits for its turn, nothing more is fed
+and reading is paused. A connection waits a limited time for a request, for its body, for a client that does
+not read, and for the next request. A request that arrives in one read sets no timer.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
-from api.access.headers import ALWAYS
+from api.connections.deadline import Deadline
+from api.connections.exchange import Exchange
+from api.connections.linger import Linger
+from api.connections.parser import SLICE, Head, RequestParser, WebSocketUpgrade
 from api.connections.patience import Patience
-from api.connections.straight import Connection, Straight
+from api.connections.responses import (
+    CLOSE,
+    ENDING,
+    INCOMPLETE,
+    PIPELINED_UPGRADE,
+    TIMEOUT,
+    Refusal,
+    Refused,
+)
+from api.connections.scope import scope_of
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application, Scope
+    import uvicorn
+    from uvicorn.server import ServerState
 
-    from api.limits import Limits
+    from api.connections.server import Serving
 
-_LONGEST_HEADERS = 64 * 1024
-"""Bytes of a request line and its headers."""
-
-_LAST = 0.5
-"""Seconds for which idle connections stay open when the process ends: for a request that is on its way."""
+_GRACE: Final = 0.5
+"""Seconds for which idle connections stay open when the process ends, for requests that are on their way."""
 
 
-def _answer(status: bytes, message: bytes) -> bytes:
-    """What is said before there is an application to say it."""
-    body = b'{"errors":[{"message":"%b","extensions":{"code":"BAD_REQUEST"}}]}' % message
-    own = [
-        (b"content-type", b"application/json; charset=utf-8"),
-        (b"content-length", b"%d" % len(body)),
-        (b"connection", b"close"),
-    ]
-    headers = b"".join(b"%b: %b\r\n" % header for header in (*own, *ALWAYS))
-    return b"HTTP/1.1 %b\r\n%b\r\n%b" % (status, headers, body)
+class HTTPConnection(asyncio.Protocol):
+    """The protocol of uvicorn's server for HTTP.
 
-
-_LATE = _answer(
-    b"408 Request Timeout", b"The request did not arrive in time (LIMIT_REQUEST_SECONDS)."
-)
-_LONG = _answer(b"431 Request Header Fields Too Large", b"The headers are longer than 65536 bytes.")
-_GARBLED = _answer(b"400 Bad Request", b"This is no HTTP request that can be read.")
-
-
-class HTTPConnection(Connection):
-    """uvicorn's, with a time limit on headers, on bodies and on writing, and a limit on connections.
-
-    At the end of the process every connection is told so by `connection: close`, with its last response.
+    Invariants: one exchange runs at a time. Bytes that are not fed yet are at most those of one read, and
+    the requests that wait are at most those of one slice.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._limits: Limits = self.config.limits  # type: ignore[attr-defined]
-        self._awaited: Scope | None = None
-        self._awaits_body = False
-        self._header_bytes = 0
-        self._upgraded = False
-        self.ending = False
-        self._rests_since = 0.0
-        self._straight = Straight(self, self.config.heads, self.config.proxies)  # type: ignore[attr-defined]
-        self._running: RequestResponseCycle | None = None
-        self._timer: asyncio.TimerHandle | None = None
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        if not config.loaded:
+            config.load()
+        self.config = config
+        self.server_state = server_state
+        self.app_state = app_state
+        self.loop = _loop or asyncio.get_running_loop()
+        self.client: tuple[str, int] | None = None
+        self.server: tuple[str, int | None] | None = None
+        self.scheme = "http"
+        self._serving: Serving = config.serving  # type: ignore[attr-defined]
+        self._parser = RequestParser(self)
+        self._deadline = Deadline(self.loop, self._on_deadline)
+        self._linger: Linger | None = None
+        self._unfed = b""
+        self._awaited = 0
+        """The phase of the parser for which the deadline was set."""
+        self._reading: Exchange | None = None
+        """The exchange whose request is read now, or was read last."""
+        self._waiting: deque[Exchange] = deque()
+        self._running: Exchange | None = None
+        self._accepts = True
+        """False once no further request is read."""
+        self._has_eof = False
+        self._is_ending = False
+        self._is_idle = True
+        self._is_paused = False
+        self._is_ours = True
+        """False once the connection is lost, or has become a WebSocket."""
+        self._writable: asyncio.Event | None = None
+        """Not set while the client reads too little."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._patience = Patience(transport, self._limits.send_seconds)
-        if len(self.connections) > self._limits.connections:
-            transport.abort()
-        else:
-            self._start_timer()
+    # The transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.client = get_remote_addr(self.transport)
+        self.server = get_local_addr(self.transport)
+        self.scheme = "https" if is_ssl(self.transport) else "http"
+        limits = self._serving.limits
+        self._patience = Patience(self.transport, limits.send_seconds)
+        connections: set[Any] = self.server_state.connections
+        connections.add(self)
+        if len(connections) > limits.connections and not self._serving.idle.close_longest():
+            self.transport.abort()
+            return
+        self._deadline.set(limits.request_seconds)
+        self._serving.idle.add(self.transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timer()
+        if self._is_ours:
+            self._release()
+        self._stop_reading()
+        self._waiting.clear()
+        self._reading = None
+        if self._running is not None:
+            self._running.disconnect()
+        if self._writable is not None:
+            self._writable.set()
+
+    def _release(self) -> None:
+        """Gives up everything that refers to the connection, which is closed or no longer HTTP."""
+        self._is_ours = False
+        connections: set[Any] = self.server_state.connections
+        connections.discard(self)
+        self._serving.idle.remove(self.transport)
+        self._deadline.cancel()
         self._patience.lose()
-        self._tell_of_the_end()
-        self._straight.lose()
-        super().connection_lost(exc)
-
-    def shutdown(self) -> None:
-        self.ending = True
-        if self._is_answering():
-            self._shut()
-        else:
-            self.loop.call_later(_LAST, self._shut)
-
-    def _shut(self) -> None:
-        """A straight request closes the connection by itself, once it is answered."""
-        if self._straight.running is None:
-            super().shutdown()
-
-    def on_headers_complete(self) -> None:
-        super().on_headers_complete()
-        if self.ending and self.cycle is not None:
-            self.cycle.keep_alive = False
-
-    def handle_websocket_upgrade(self) -> None:
-        if self.ending or self._is_answering() or self.pipeline:
-            # Behind an answer under way only the WebSocket would learn that its client leaves, and an event
-            # stream go on for ever.
-            self._leave()
-            return
-        self._upgraded = True
-        self._patience.lose()
-        super().handle_websocket_upgrade()
-        self._straight.lose()  # we hear nothing any more, not even of the end
-
-    # The request
+        self._parser.close()
 
     def data_received(self, data: bytes) -> None:
-        if self._straight.takes(data):
-            self._stop_timer()
-            return
-        begins = self._straight.begins(data)
-        super().data_received(data)
-        if begins:
-            self._straight.learn(data)
-        if self._upgraded or (self._is_in_body() and not self.cycle.more_body):
-            if self._timer is not None:
-                self._stop_timer()
-        else:
-            self._wait_for_more(len(data))
+        if self._linger is not None:
+            self._linger.discard(len(data), self.loop.time())
+        elif self._accepts:
+            self._unfed += data
+            self.advance()
 
-    def _is_in_body(self) -> bool:
-        """Whether the headers of the newest request are complete."""
-        return self.cycle is not None and self.cycle.scope is self.scope
-
-    def _wait_for_more(self, size: int) -> None:
-        """Once for each request's headers, and for its body, however often more of it arrives."""
-        in_body = self._is_in_body()
-        if self._timer is None or self._awaited is not self.scope or self._awaits_body != in_body:
-            self._awaited, self._awaits_body = self.scope, in_body
-            self._header_bytes = 0  # some of these bytes may be of the request before
-            self._stop_timer()
-            self._start_timer()
-            return
-        self._header_bytes += 0 if in_body else size
-        if self._header_bytes > _LONGEST_HEADERS:
-            self._refuse(_LONG)
-
-    def _start_timer(self) -> None:
-        self._timer = self.loop.call_later(self._limits.request_seconds, self._not_in_time)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _not_in_time(self) -> None:
-        if self.pipeline or (self._is_answering() and not self._is_in_body()):
-            self._start_timer()  # the request before is still being answered
-        elif self.scope is None:
-            self.transport.close()  # nothing was asked
-        else:
-            self._refuse(_LATE)
-
-    def _is_answering(self) -> bool:
-        if self._straight.running is not None:
-            return True
-        return self.cycle is not None and not self.cycle.response_complete
-
-    def send_400_response(self, _: str) -> None:
-        self._refuse(_GARBLED)
-
-    def _refuse(self, answer: bytes) -> None:
-        """Answers, if nothing has been, and closes."""
-        if self.transport.is_closing():
-            return
-        begun = self.cycle.response_started if self._is_in_body() else self._is_answering()
-        if not begun and not self.pipeline:
-            self.transport.write(answer)
-        self._leave()
-
-    def _leave(self) -> None:
-        self._tell_of_the_end()
-        self.transport.close()
-        self._patience.linger()
-
-    def _tell_of_the_end(self) -> None:
-        """Whoever answers or reads the body learns that the client has left.
-
-        That is the cycle of the newest request, and the only one that uvicorn tells; but while requests
-        wait behind one another (pipelining), the one that runs is another.
-        """
-        for cycle in (self._running, self.cycle):
-            if cycle is not None and not cycle.response_complete:
-                cycle.disconnected = True
-                cycle.message_event.set()
-
-    # The response
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        self._running = cycle
-        super()._start_asgi_task(cycle, app)
+    def eof_received(self) -> bool:
+        """Returns True to keep the connection open for responses; TLS has no half-close."""
+        self._has_eof = True
+        if self._linger is not None or self.scheme == "https":
+            return False
+        if self._parser.phase:
+            self._refuse(INCOMPLETE)
+        self.advance()
+        return bool(self._running or self._waiting)
 
     def pause_writing(self) -> None:
-        super().pause_writing()
+        self._writable = self._writable or asyncio.Event()
+        self._writable.clear()
         self._patience.begin(self.transport.abort)
 
     def resume_writing(self) -> None:
-        super().resume_writing()
-        if not self.transport.is_closing():
+        if self._writable is not None:
+            self._writable.set()
+        if not self.transport.is_closing() and self._linger is None:
             self._patience.end()
+            self.advance()
 
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self.transport.is_closing():
+    async def drained(self) -> None:
+        """Waits until the client has read enough of what was written."""
+        if self._writable is not None:
+            await self._writable.wait()
+
+    def write(self, data: bytes) -> None:
+        """Writes bytes of a response, unless the connection is closing."""
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+    def shutdown(self) -> None:
+        """Ends the connection after the requests in progress, or after a while (uvicorn's interface)."""
+        self._is_ending = True
+        if not (self._running or self._waiting):
+            self.loop.call_later(_GRACE, self._close_idle)
+
+    def _close_idle(self) -> None:
+        if not (self._running or self._waiting or self._linger):
+            self.transport.close()
             self._patience.linger()
 
-    def rest(self) -> None:
-        """After a straight answer. The timer of an idle connection goes on: it looks at the time itself."""
+    # Requests
+
+    def advance(self) -> None:
+        """Starts the next request, and feeds the parser, as far as both may be done now."""
+        while True:
+            self._start_next()
+            if not self._unfed or not self._accepts or self._is_blocked():
+                break
+            part, self._unfed = self._unfed[:SLICE], self._unfed[SLICE:]
+            self._feed(part)
+        self._settle()
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self._parser.feed(data)
+        except Refused as error:
+            self._refuse(error.refusal)
+        except WebSocketUpgrade as upgrade:
+            self._upgrade(upgrade)
+
+    def _is_blocked(self) -> bool:
+        """True while a request or a body waits for the application."""
+        return bool(self._waiting) or (self._reading is not None and self._reading.is_full)
+
+    def on_request(self, head: Head) -> None:
+        self._reading = Exchange(self, head)
+        self._waiting.append(self._reading)
+
+    def on_content(self, part: bytes) -> None:
+        assert self._reading is not None
+        self._reading.add(part)
+
+    def on_request_complete(self) -> None:
+        exchange = self._reading
+        assert exchange is not None
+        exchange.end()
+        if exchange.head is None or not exchange.head.keep_alive:
+            self._stop_reading()
+
+    def _stop_reading(self) -> None:
+        """Accepts no further request; what still arrives is discarded."""
+        self._accepts = False
+        self._unfed = b""
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Lets the refusal be the response to the request that is being read, and the last one."""
+        self._stop_reading()
+        self._parser.phase = 0
+        if self._reading is not None and not self._reading.complete:
+            self._reading.disconnect(refusal)
+        else:
+            self._waiting.append(Exchange(self, None, refusal))
+
+    def _upgrade(self, upgrade: WebSocketUpgrade) -> None:
+        """Gives the connection to the protocol for WebSockets."""
+        if self._running or self._waiting:
+            self._refuse(PIPELINED_UPGRADE)
+            return
+        if self._is_ending:
+            self._refuse(ENDING)
+            return
+        rest = upgrade.rest + self._unfed
+        self._stop_reading()
+        self._pause_reading(False)
+        self._release()
+        websocket: Any = self.config.ws_protocol_class
+        protocol = websocket(self.config, self.server_state, self.app_state)
+        protocol.connection_made(self.transport)
+        protocol.data_received(upgrade.head.serialized() + rest)
+        self.transport.set_protocol(protocol)
+
+    # Responses
+
+    def line(self, *, closes: bool) -> bytes:
+        """Returns the header line that says whether the connection closes after this response."""
+        return CLOSE if closes else self._serving.keep_alive
+
+    def closes_after(self, exchange: Exchange) -> bool:
+        """Returns True if no request can follow this one."""
+        is_last = (self._is_ending or self._has_eof) and not self._waiting
+        return is_last or exchange.head is None or not exchange.head.keep_alive
+
+    def _start_next(self) -> None:
+        while self._waiting and self._running is None and self._is_writable:
+            exchange = self._waiting.popleft()
+            try:
+                self._start(exchange)
+            except Refused as error:
+                self.write(error.refusal.serialized())
+                self._close()
+
+    def _start(self, exchange: Exchange) -> None:
+        """Executes a request. Raises Refused if it cannot be executed."""
+        head, graphql = exchange.head, self._serving.graphql
+        if head is None or exchange.refusal is not None:
+            raise Refused(exchange.refusal or INCOMPLETE)
+        if graphql is not None and graphql.takes(head.method, head.target, head.fields):
+            run = exchange.respond(graphql, self._serving, self.client)
+        else:
+            run = exchange.run(self.config.loaded_app, scope_of(self, head))
+        self._running = exchange
+        exchange.task = self.loop.create_task(run)
+        self.server_state.tasks.add(exchange.task)
+
+    def finish(self, exchange: Exchange) -> None:
+        """Ends an exchange whose application has returned, and goes on with the next one."""
         self.server_state.total_requests += 1
-        self._rests_since = self.loop.time()
-        self.flow.resume_reading()
-        if self.timeout_keep_alive_task is None and not self.transport.is_closing():
-            self._keep_alive(self.timeout_keep_alive)
-
-    def _keep_alive(self, seconds: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(
-            seconds, self.timeout_keep_alive_handler
-        )
-
-    def timeout_keep_alive_handler(self) -> None:
-        if self._straight.running is not None:
-            self._keep_alive(self.timeout_keep_alive)
+        self.server_state.tasks.discard(exchange.task)
+        self._running = None
+        if self.transport.is_closing():
             return
-        left = self._rests_since + self.timeout_keep_alive - self.loop.time()
-        if left > 0:
-            self._keep_alive(left)
-            return
-        super().timeout_keep_alive_handler()
+        if exchange.finished:
+            self._close() if exchange.closes or self.closes_after(exchange) else self.advance()
+        elif exchange.refusal is not None and not exchange.started:
+            self.write(exchange.refusal.serialized())
+            self._close()
+        else:
+            self.transport.abort()  # only a reset tells the client that the response is incomplete
+
+    def _close(self) -> None:
+        """Closes the connection once the client has read the last response."""
+        self._stop_reading()
+        self._waiting.clear()
+        self._pause_reading(False)
+        if self._has_eof:
+            self.transport.close()
+        else:
+            self._linger = Linger(self.transport, self._deadline, self.loop.time())
         self._patience.linger()
+
+    # Waiting
+
+    @property
+    def _is_writable(self) -> bool:
+        return self._writable is None or self._writable.is_set()
+
+    def _settle(self) -> None:
+        """Sets the deadline and pauses reading as the state of the connection demands."""
+        if not self._is_ours or self._linger is not None or self.transport.is_closing():
+            return
+        self._pause_reading(bool(self._unfed))
+        phase = self._parser.phase
+        if phase != self._awaited:
+            self._awaited = phase
+            if phase:
+                self._deadline.set(self._serving.limits.request_seconds)
+            else:
+                self._deadline.clear()
+        self._set_idle(not (phase or self._running or self._waiting))
+
+    def _set_idle(self, is_idle: bool) -> None:
+        if is_idle == self._is_idle:
+            return
+        self._is_idle = is_idle
+        if is_idle:
+            self._serving.idle.add(self.transport)
+            self._deadline.set(self._serving.limits.idle_seconds)
+        else:
+            self._serving.idle.remove(self.transport)
+
+    def _pause_reading(self, pauses: bool) -> None:
+        if pauses == self._is_paused:
+            return
+        self._is_paused = pauses
+        if pauses:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    def _on_deadline(self) -> None:
+        if self._linger is not None or self._is_idle:
+            self.transport.close()
+            self._patience.linger()
+        elif self._awaited and (self._is_blocked() or self._running not in (None, self._reading)):
+            self._deadline.set(self._serving.limits.request_seconds)  # the client is not late
+        elif self._awaited:
+            self._refuse(TIMEOUT)
+            self.advance()

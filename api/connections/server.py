@@ -1,23 +1,46 @@
-"""How uvicorn serves the application: with protocols that wait for nobody for ever."""
+"""The configuration of uvicorn with the protocols of this package."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.connections.http import HTTPConnection
-from api.connections.straight import Heads, Proxies
+from api.connections.idle import IdleConnections
+from api.connections.responses import keep_alive
 from api.connections.websocket import WebSocketConnection
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+    from starlette.types import Scope
+
+    from api.transport.http import GraphQLOverHTTP
+
+
+class Serving:
+    """What the connections of one server share; they find it at `config.serving`."""
+
+    def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
+        """The state of the application has its limits, and the endpoint for GraphQL if it has one."""
+        self.limits = app.state.limits
+        self.keep_alive = keep_alive(self.limits.idle_seconds)
+        self.idle = IdleConnections()
+        self.graphql: GraphQLOverHTTP | None = getattr(app.state, "graphql", None)
+        self._forwarded: Any = (
+            ProxyHeadersMiddleware(_ignore, trusted_hosts=config.forwarded_allow_ips)
+            if config.proxy_headers
+            else _ignore
+        )
+
+    async def set_client(self, scope: Scope) -> None:
+        """Replaces a trusted proxy's address by that of its client, as uvicorn does for an application."""
+        await self._forwarded(scope, _ignore, _ignore)
 
 
 def config(app: Starlette, **options: Any) -> uvicorn.Config:
-    """uvicorn's configuration. The protocols find in the state of the application its limits, and what of it
-    answers bodies at once, if anything does.
-    """
+    """Returns uvicorn's configuration for this application."""
     limits = app.state.limits
     made = uvicorn.Config(
         app,
@@ -35,10 +58,9 @@ def config(app: Starlette, **options: Any) -> uvicorn.Config:
         **options,
     )
     made.limits = limits  # type: ignore[attr-defined]
-    made.heads = Heads(getattr(app.state, "at_once", _never))  # type: ignore[attr-defined]
-    made.proxies = Proxies(made)  # type: ignore[attr-defined]
+    made.serving = Serving(made, app)  # type: ignore[attr-defined]
     return made
 
 
-def _never(_: Any) -> None:
-    """Answers nothing at once."""
+async def _ignore(*_: Any) -> Any:
+    """An application that does nothing."""

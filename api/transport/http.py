@@ -1,13 +1,13 @@
 """GraphQL over HTTP: what a request must look like, and which status and media type answer it.
 
-An ASGI application and not a Starlette view, because every request of the service passes here.
+An ASGI application and not a Starlette view, because every request of the service passes here. A connection
+calls the same functions without ASGI (api/connections/exchange.py), so no check exists in only one of them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from functools import partial
+from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Final, Literal
 
 from starlette.requests import Request as PageRequest
@@ -21,7 +21,7 @@ from api.operations.execution import Executor
 from api.operations.failures import tell
 from api.trace import Trace
 from api.transport.media import HTML, JSON, RESPONSE, STREAM, is_json, negotiate
-from api.transport.reply import TYPES, Reply
+from api.transport.reply import Reply
 from api.transport.sse import only, send_stream
 
 if TYPE_CHECKING:
@@ -33,11 +33,13 @@ if TYPE_CHECKING:
     from api.documents.kinds import Kinds
     from api.limits import Limits
 
+PATH: Final = b"/graphql"
+
 Page = Callable[[PageRequest], "Response"]
 Profile = Literal["compatible", "strict"]
 
-AtOnce = Callable[[Client, bytes], Awaitable[Reply]]
-"""Given who sends it, what answers a body."""
+Results = AsyncGenerator[Formatted, None]
+"""The responses of an event stream."""
 
 _ALLOWED = {"GET": QUERIES, "POST": QUERIES | MUTATIONS}
 _COMPATIBLE: Final = {294: 200, 422: 400}
@@ -48,11 +50,11 @@ _ASKING = {"query", "documentId", "extensions"}
 
 
 class Disconnected(Exception):
-    """The client went away before its request was complete, so there is nobody to answer."""
+    """The connection ended before the request was complete, so no response can be sent."""
 
 
 class GraphQLOverHTTP:
-    """Answers GET and POST. A browser that opens the address without a query gets `page`, if there is one."""
+    """The endpoint for GET and POST: an ASGI application, and its parts for connections without ASGI."""
 
     def __init__(
         self,
@@ -63,7 +65,8 @@ class GraphQLOverHTTP:
         closing: asyncio.Event,
         profile: Profile = "compatible",
     ) -> None:
-        """`closing` ends the event streams that are open. `profile` is about graphql-response+json."""
+        """`page` is sent to a browser that opens the address without a query. `closing` ends the event
+        streams that are open. `profile` decides the statuses of graphql-response+json."""
         self._statuses = _STATUSES[profile]
         self._executor = executor
         self._access = access
@@ -72,63 +75,67 @@ class GraphQLOverHTTP:
         self._page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers: Headers = dict(scope["headers"])
-        with Trace(_trace(headers)):
-            await self._answer(scope, headers, receive, send)
-
-    def at_once(self, scope: Scope) -> AtOnce | None:
-        """What answers the bodies behind this head; None if there is more to such a request than its body."""
-        headers: Headers = dict(scope["headers"])
-        try:
-            media = _media(scope, self._page)
-            self._access.check_page(headers, scope["method"])
-            token = authorization(scope["headers"])
-        except RequestError:
-            return None
-        length = _declared(headers)
-        if media not in TYPES or not _is_json(headers) or length > self._limits.body_bytes:
-            return None
-        return partial(self._reply, media, token, _trace(headers))
-
-    async def _reply(
-        self, media: str, token: str | None, trace: str, client: Client, body: bytes
-    ) -> Reply:
-        with Trace(trace):
+        with self.trace(scope):
             try:
-                caller = EVERYBODY if self._access.is_open else await self._caller(token, client)
-                request = _read_body(body, caller)
-                response = await self._executor.execute(request, _ALLOWED["POST"], caller)
-                return self._told(media, response)
-            except Exception as error:
-                return self._instead(media, error)
+                response = await self.respond(scope, receive)
+            except Disconnected:
+                return
+            await self.send(response, scope, receive, send)
 
-    async def _caller(self, token: str | None, client: Client) -> Caller:
-        try:
-            return await self._access.caller(token, client)
-        except RequestError as error:
-            tell(error.errors, NOBODY)
-            raise
+    def takes(self, method: bytes, target: bytes, headers: Headers) -> bool:
+        """Returns True if routing and middleware would change nothing about the response to this request.
 
-    async def _answer(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+        CORS is a middleware, so requests of pages pass it where other origins are allowed.
+        """
+        is_post = method == b"POST" and target == PATH
+        return is_post and not (self._access.origins and b"origin" in headers)
+
+    @staticmethod
+    def scope(headers: list[tuple[bytes, bytes]], client: Client) -> Scope:
+        """Returns as much of the scope of a request that `takes` accepted as `respond` needs."""
+        return {
+            "type": "http",
+            "method": "POST",
+            "path": "/graphql",
+            "query_string": b"",
+            "headers": headers,
+            "client": client,
+        }
+
+    @staticmethod
+    def trace(scope: Scope) -> Trace:
+        """Returns the trace that the request belongs to, by its header traceparent."""
+        given = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
+        return Trace(given.decode("latin-1"))
+
+    async def respond(self, scope: Scope, receive: Receive) -> Reply | Results | Page:
+        """Executes the request of this scope. Raises Disconnected."""
         media = JSON
         try:
             media = _media(scope, self._page)
             if media == HTML and self._page is not None:
-                await self._page(PageRequest(scope, receive))(scope, receive, send)
-                return
-            request, caller = await self._admit(scope, headers, receive)
+                return self._page
+            request, caller = await self._admit(scope, dict(scope["headers"]), receive)
             allowed = _ALLOWED[scope["method"]]
             if media == STREAM:
-                results = self._results(request, allowed | SUBSCRIPTIONS, caller)
-                keep_alive = self._limits.keep_alive_seconds
-                await send_stream(results, receive, send, keep_alive, self._closing)
-                return
-            reply = self._told(media, await self._executor.execute(request, allowed, caller))
+                return self._results(request, allowed | SUBSCRIPTIONS, caller)
+            return self._told(media, await self._executor.execute(request, allowed, caller))
         except Disconnected:
-            return
+            raise
         except Exception as error:
-            reply = self._instead(media, error)
-        await reply.send(send)
+            return self._instead(media, error)
+
+    async def send(
+        self, response: Reply | Results | Page, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Sends what `respond` has returned."""
+        if isinstance(response, Reply):
+            await response.send(send)
+        elif isinstance(response, AsyncGenerator):
+            keep_alive = self._limits.keep_alive_seconds
+            await send_stream(response, receive, send, keep_alive, self._closing)
+        else:
+            await response(PageRequest(scope, receive))(scope, receive, send)
 
     def _told(self, media: str, response: Formatted) -> Reply:
         in_part = media == RESPONSE and "errors" in response
@@ -153,10 +160,15 @@ class GraphQLOverHTTP:
         self, scope: Scope, headers: Headers, receive: Receive
     ) -> tuple[Request, Caller]:
         """What is asked, and who asks. Who may not is told before the body is read."""
+        access = self._access
         caller = NOBODY
         try:
-            self._access.check_page(headers, scope["method"])
-            caller = await self._access.caller(authorization(scope["headers"]), scope.get("client"))
+            access.check_page(headers, scope["method"])
+            caller = (
+                EVERYBODY
+                if access.is_open
+                else await access.caller(authorization(scope["headers"]), scope.get("client"))
+            )
             return await self._read(scope, headers, receive), caller
         except RequestError as error:
             tell(error.errors, caller)
@@ -165,6 +177,7 @@ class GraphQLOverHTTP:
     async def _read(self, scope: Scope, headers: Headers, receive: Receive) -> Request:
         if scope["method"] == "GET":
             return from_query_string(scope["query_string"])
+        _check_coding(headers)
         if not _is_json(headers):
             raise bad_request("The Content-Type must be application/json, in UTF-8.", 415)
         return from_body(await _body(headers, receive, self._limits.body_bytes))
@@ -178,14 +191,6 @@ class GraphQLOverHTTP:
             if not error.well_formed:
                 raise
             return only(error.response)  # an EventSource cannot read the body of another status
-
-
-def _read_body(body: bytes, caller: Caller) -> Request:
-    try:
-        return from_body(body)
-    except RequestError as error:
-        tell(error.errors, caller)
-        raise
 
 
 def _media(scope: Scope, page: Page | None) -> str:
@@ -221,6 +226,16 @@ async def _body(headers: Headers, receive: Receive, limit: int) -> bytes:
             return body
 
 
+def _check_coding(headers: Headers) -> None:
+    """Raises BAD_REQUEST with 415 for a body that is compressed: a few bytes could become very many."""
+    if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
+        raise bad_request(
+            "A body with a Content-Encoding is not decoded: send it as it is.",
+            415,
+            (b"accept-encoding", b"identity"),
+        )
+
+
 def _declared(headers: Headers) -> int:
     """The length that the body is said to have; 0 if none is."""
     declared = headers.get(b"content-length", b"")
@@ -229,10 +244,6 @@ def _declared(headers: Headers) -> int:
 
 def _is_json(headers: Headers) -> bool:
     return is_json(headers.get(b"content-type", b""))
-
-
-def _trace(headers: Headers) -> str:
-    return headers.get(b"traceparent", b"").decode("latin-1")
 
 
 def _too_long(limit: int) -> RequestError:

@@ -1,7 +1,9 @@
-"""An answer of GraphQL over HTTP: as ASGI's messages, or as the very bytes of HTTP/1.1."""
+"""A response of GraphQL over HTTP: as messages of ASGI, or as the bytes of HTTP/1.1."""
 
 from __future__ import annotations
 
+import time
+from email.utils import formatdate
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -24,7 +26,6 @@ TYPES: Final = {
 
 _MORE: Final[dict[int, Header]] = {
     405: (b"allow", b"POST, GET"),
-    413: (b"connection", b"close"),  # the rest of the body would have to be read otherwise
     503: (b"retry-after", b"1"),
 }
 _encode = msgspec.json.Encoder().encode
@@ -42,17 +43,40 @@ class Reply(NamedTuple):
     def of(cls, status: int, media: str, response: Formatted, more: Header | None = None) -> Reply:
         return cls(status, media, _encode(response), more)
 
+    @property
+    def closes(self) -> bool:
+        """True if the connection closes after it: otherwise the rest of the body would have to be read."""
+        return self.status == 413
+
     async def send(self, send: Send) -> None:
+        """Sends it as an ASGI application does."""
         length = (b"content-length", b"%d" % len(self.body))
-        headers = [length, *_headers(self.status, self.media, self.more)]
+        close = [(b"connection", b"close")] if self.closes else []
+        headers = [length, *close, *_headers(self.status, self.media, self.more)]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 
-    def written(self, *, closes: bool) -> bytes:
-        """All of it, in HTTP/1.1; `closes`: whether the connection ends with it."""
-        before, behind = _around(self.status, self.media, self.more)
-        last = b"connection: close\r\n" if closes else b""
-        return b"%b%d%b%b\r\n%b" % (before, len(self.body), behind, last, self.body)
+    def serialized(self, connection: bytes) -> bytes:
+        """Returns it in HTTP/1.1; `connection` is the line that says whether the connection closes."""
+        before, after = _around(self.status, self.media, self.more)
+        return b"%b%d%b%b%b\r\n%b" % (
+            before,
+            len(self.body),
+            after,
+            date_line(),
+            connection,
+            self.body,
+        )
+
+
+def date_line() -> bytes:
+    """Returns the header field Date of now (RFC 9110, 6.6.1)."""
+    return _date_line(int(time.time()))
+
+
+@lru_cache(maxsize=2)
+def _date_line(second: int) -> bytes:
+    return b"date: %b\r\n" % formatdate(second, usegmt=True).encode()
 
 
 def _headers(status: int, media: str, more: Header | None) -> list[Header]:
@@ -62,6 +86,6 @@ def _headers(status: int, media: str, more: Header | None) -> list[Header]:
 
 @lru_cache(maxsize=256)
 def _around(status: int, media: str, more: Header | None) -> tuple[bytes, bytes]:
-    """What stands before the length of the body, and behind it."""
+    """Returns the bytes before the length of the body, and those of the other headers that are constant."""
     lines = [b"\r\n%b: %b" % header for header in _headers(status, media, more)]
     return STATUS_LINE[status] + b"content-length: ", b"".join(lines) + b"\r\n"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from api.access.headers import ALWAYS
 from api.errors import Formatted, RequestError
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ _START = {
     "status": 200,
     "headers": [
         (b"content-type", b"text/event-stream; charset=utf-8"),
-        (b"cache-control", b"no-store"),
         (b"x-accel-buffering", b"no"),  # proxies would hold events back until they have many
+        *ALWAYS,
     ],
 }
 _COMPLETE = b"event: complete\ndata:\n\n"

@@ -264,7 +264,10 @@ class Server(uvicorn.Server):
 async def served(app: Starlette) -> AsyncIterator[str]:
     """The application behind a real server; the value is its host and port."""
     async with served_by(config(app, log_level="warning")) as address:
-        yield address
+        try:
+            yield address
+        finally:
+            app.state.closing.set()  # as the process does, so that event streams end
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import connect
@@ -20,6 +20,7 @@ from tests.api.test_websocket import (
     subscribe,
     tell,
 )
+from tests.api.wire import create, request, until, wired
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -141,16 +142,43 @@ async def test_one_websocket_connection_too_many_closes_with_1013() -> None:
             assert await heard(third) == {"type": "connection_ack"}
 
 
-async def test_one_connection_too_many_is_closed_and_the_others_go_on() -> None:
-    async with edge(Limits(connections=1)) as made, served(made.app) as address:
-        host, port = address.split(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
-        refused, closing = await asyncio.open_connection(host, int(port))
-        with suppress(ConnectionResetError):
-            assert await refused.read() == b""
-        writer.write(b"GET /livez HTTP/1.1\r\nhost: tandem\r\n\r\n")
-        assert b"200 OK" in await reader.readuntil(b"ok\n")
-        for end in (writer, closing):
-            end.close()
-            with suppress(OSError):
-                await end.wait_closed()
+def connections(number: int) -> Limits:
+    return Limits(connections=number)
+
+
+async def test_a_connection_above_the_limit_takes_the_place_of_the_one_that_is_idle_longest() -> (
+    None
+):
+    async with wired(connections(2)) as ask, ask.opened() as first, ask.opened() as second:
+        for wire in (second, first):  # the second is idle longer then
+            await wire.send(request())
+            assert await wire.response() is not None
+        async with ask.opened() as third:
+            await third.send(request())
+            assert (await third.response()) is not None
+            assert await second.response() is None
+            await first.send(request())
+            assert await first.response() is not None
+
+
+async def test_a_connection_with_a_request_in_progress_keeps_its_place() -> None:
+    async with wired(connections(1)) as ask, ask.opened() as busy:
+        ask.edge.store.answers.clear()
+        await busy.send(request(create("a@example.com")))
+        await until(lambda: bool(ask.edge.store.commands))
+        async with ask.opened() as other:
+            await other.send(request())
+            assert await other.response() is None
+        ask.edge.store.answers.set()
+        assert await busy.response() is not None
+
+
+async def test_a_connection_that_has_sent_half_a_head_is_not_idle() -> None:
+    async with wired(connections(1)) as ask, ask.opened() as half:
+        await half.send(request()[:20])
+        await until(lambda: all(not each._is_idle for each in ask.connections))  # noqa: SLF001
+        async with ask.opened() as other:
+            await other.send(request())
+            assert await other.response() is None
+        await half.send(request()[20:])
+        assert await half.response() is not None

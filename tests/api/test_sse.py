@@ -110,7 +110,8 @@ async def test_silence_is_broken_by_comments() -> None:
 
 
 async def test_a_client_that_leaves_leaves_nothing_behind() -> None:
-    async with edge() as made, served(made.app) as address:
+    """The connection of a client that has closed may be half-closed, until a comment cannot be written."""
+    async with edge(Limits(keep_alive_seconds=0.02)) as made, served(made.app) as address:
         made.reads.put(ALICE, "Alice")
         before = asyncio.all_tasks()
         async with httpx.AsyncClient(base_url=f"http://{address}", headers=STREAM) as client:

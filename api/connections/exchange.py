@@ -1,0 +1,181 @@
+"""One request with its response: the body as it arrives, and the response as the application sends it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from api.connections.asgi import ASGIResponse
+from api.transport.http import Disconnected
+from api.transport.reply import Reply
+
+if TYPE_CHECKING:
+    from asyncio import Task
+
+    from starlette.types import ASGIApp, Message, Scope
+
+    from api.connections.http import HTTPConnection
+    from api.connections.parser import Head
+    from api.connections.responses import Refusal
+    from api.connections.server import Serving
+    from api.transport.http import GraphQLOverHTTP
+
+_BODY_LIMIT: Final = 64 * 1024
+"""Bytes of a body that wait for the application; while there are more, no more is read."""
+
+_FAILED: Final = {
+    "type": "http.response.start",
+    "status": 500,
+    "headers": [(b"content-length", b"0")],
+}
+
+_log = logging.getLogger("uvicorn.error")
+
+
+class Exchange:
+    """A request that is executed once all requests before it on its connection have responses.
+
+    Invariant: a response that begins before its request is complete closes the connection, so no byte of the
+    rest of that request can be taken for another request.
+    """
+
+    __slots__ = (
+        "_body",
+        "_changed",
+        "_connection",
+        "_delivered",
+        "_expects_continue",
+        "closes",
+        "complete",
+        "disconnected",
+        "finished",
+        "head",
+        "refusal",
+        "started",
+        "task",
+    )
+
+    def __init__(
+        self, connection: HTTPConnection, head: Head | None, refusal: Refusal | None = None
+    ) -> None:
+        """Without a head there is no request, and the refusal is the response."""
+        self.head = head
+        self.complete = head is None
+        """True once the request has been read."""
+        self.disconnected = False
+        """True once no more of the request can be read, or no response can be written."""
+        self.started = False
+        """True once the head of the response has been written."""
+        self.finished = False
+        """True once all of the response has been written."""
+        self.closes = True
+        """True if the connection closes after the response; known once it has started."""
+        self.refusal = refusal
+        """The response that is written if the application has started none."""
+        self.task: Task[None] | None = None
+        self._connection = connection
+        self._body = b""
+        self._delivered = False
+        self._expects_continue = head is not None and head.expects_continue
+        self._changed: asyncio.Event | None = None
+
+    # The request
+
+    @property
+    def is_full(self) -> bool:
+        """True while more of the body waits for the application than should."""
+        return len(self._body) > _BODY_LIMIT
+
+    def add(self, part: bytes) -> None:
+        """Appends a part of the body."""
+        self._body += part
+        self._wake()
+
+    def end(self) -> None:
+        """Marks the request as complete."""
+        self.complete = True
+        self._wake()
+
+    def disconnect(self, refusal: Refusal | None = None) -> None:
+        """Ends the request before it is complete, or its response: `receive` returns `http.disconnect`."""
+        self.disconnected = True
+        self.refusal = refusal
+        self._wake()
+
+    async def receive(self) -> Message:
+        """Returns the next part of the body, or `http.disconnect` (ASGI's receive)."""
+        connection = self._connection
+        if self._expects_continue and not (self.complete or self.disconnected or self.started):
+            self._expects_continue = False
+            connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        while not (self._body or self.disconnected or self.finished):
+            if self.complete and not self._delivered:
+                break
+            await self._wait()
+        if self.disconnected or self.finished:
+            return {"type": "http.disconnect"}
+        body, self._body = self._body, b""
+        self._delivered = self.complete
+        if not self.complete:
+            connection.advance()
+        return {"type": "http.request", "body": body, "more_body": not self.complete}
+
+    async def _wait(self) -> None:
+        self._changed = self._changed or asyncio.Event()
+        self._changed.clear()
+        await self._changed.wait()
+
+    def _wake(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+
+    # The response
+
+    def begin(self, *, closes: bool) -> bytes:
+        """Marks the response as started; `closes` if the connection has to close after it.
+
+        Returns the header line that tells the client whether it closes.
+        """
+        self.started = True
+        self.closes = closes or not self.complete or self._connection.closes_after(self)
+        return self._connection.line(closes=self.closes)
+
+    async def respond(
+        self, endpoint: GraphQLOverHTTP, serving: Serving, client: tuple[str, int] | None
+    ) -> None:
+        """Executes a request to GraphQL without routing and middleware, which would change nothing."""
+        assert self.head is not None
+        scope = endpoint.scope(self.head.headers, client)
+        try:
+            if b"x-forwarded-for" in self.head.fields:
+                await serving.set_client(scope)
+            with endpoint.trace(scope):
+                response = await endpoint.respond(scope, self.receive)
+                if isinstance(response, Reply):
+                    await self._connection.drained()
+                    line = self.begin(closes=response.closes)
+                    self._connection.write(response.serialized(line))
+                    self.finished = True
+                else:
+                    send = ASGIResponse(self, self._connection).send
+                    await endpoint.send(response, scope, self.receive, send)
+        except Disconnected:
+            pass
+        finally:
+            self._connection.finish(self)
+
+    async def run(self, app: ASGIApp, scope: Scope) -> None:
+        """Executes a request through the application."""
+        send = ASGIResponse(self, self._connection).send
+        try:
+            await app(scope, self.receive, send)
+            if not (self.started or self.disconnected):
+                raise RuntimeError("The application returned without a response.")
+        except Exception as error:
+            _log.error("Exception in ASGI application", exc_info=error)
+            if not (self.started or self.disconnected):
+                await send(_FAILED)
+                await send({"type": "http.response.body"})
+        finally:
+            self._connection.finish(self)

@@ -1,0 +1,85 @@
+"""Response heads of HTTP/1.1, and the responses that are sent where no application is involved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from api.access.headers import ALWAYS
+from api.transport.reply import date_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Header = tuple[bytes, bytes]
+
+
+class Refusal(NamedTuple):
+    """A response that is sent in place of the application's, before the connection closes."""
+
+    status: int
+    message: str
+    more: tuple[Header, ...] = ()
+
+    def serialized(self) -> bytes:
+        """Returns the response."""
+        template = b'{"errors":[{"message":"%b","extensions":{"code":"BAD_REQUEST"}}]}'
+        body = template % self.message.encode()
+        headers = [
+            (b"content-type", b"application/json; charset=utf-8"),
+            (b"content-length", b"%d" % len(body)),
+            *self.more,
+            *ALWAYS,
+        ]
+        return serialize_head(self.status, headers, CLOSE) + body
+
+
+class Refused(Exception):
+    """The request cannot be read, or not within the limits: the refusal is sent, the connection closed."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+CLOSE: Final = b"connection: close\r\n"
+"""The line of a response after which the connection closes."""
+
+
+def keep_alive(seconds: float) -> bytes:
+    """Returns the lines that say after how many seconds an idle connection closes."""
+    return b"connection: keep-alive\r\nkeep-alive: timeout=%d\r\n" % seconds
+
+
+def serialize_head(status: int, headers: Iterable[Header], connection: bytes) -> bytes:
+    """Returns the head of a response; `connection` is CLOSE or the line of `keep_alive`."""
+    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+    return b"%b%b%b%b\r\n" % (STATUS_LINE[status], lines, date_line(), connection)
+
+
+MALFORMED: Final = Refusal(400, "The bytes are not an HTTP request that can be read.")
+INCOMPLETE: Final = Refusal(400, "The request ended before it was complete.")
+HOST_NEEDED: Final = Refusal(
+    400, "A request needs one header Host with a host in it, and the same host in its target."
+)
+TRANSFER_CODING: Final = Refusal(
+    400, "Transfer-Encoding may only be chunked, once, and in HTTP/1.1."
+)
+TIMEOUT: Final = Refusal(408, "The request did not arrive in time (LIMIT_REQUEST_SECONDS).")
+CONNECT: Final = Refusal(
+    405, "This server is not a proxy: CONNECT is not possible.", ((b"allow", b""),)
+)
+EXPECTATION_FAILED: Final = Refusal(417, "Expect may only be 100-continue.")
+FIELDS_TOO_LARGE: Final = Refusal(431, "The headers are longer than 32768 bytes or 100 fields.")
+FRAMING_TOO_LARGE: Final = Refusal(
+    431, "The chunk extensions and trailers are longer than 8192 bytes."
+)
+TRANSFER_CODING_UNKNOWN: Final = Refusal(
+    501, "The Transfer-Encoding is not known here: send chunked, or Content-Length."
+)
+VERSION_NOT_SUPPORTED: Final = Refusal(505, "The version of HTTP must be 1.1 or 1.0.")
+PIPELINED_UPGRADE: Final = Refusal(
+    400, "A WebSocket cannot be opened behind a request that is still in progress."
+)
+ENDING: Final = Refusal(503, "The server is shutting down: connect again.")
