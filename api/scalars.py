@@ -30,7 +30,8 @@ SCALARS: dict[object, ScalarDefinition] = {
     ),
     EmailAddress: strawberry.scalar(
         name="EmailAddress",
-        description="An e-mail address. Two that differ in letter case alone are the same address.",
+        description="An e-mail address. Blanks around it are removed. Two that differ in letter case alone"
+        " are the same address.",
         parse_value=_text,
         parse_literal=_literal,
     ),

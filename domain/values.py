@@ -30,7 +30,21 @@ _PLAIN_EMAIL = re.compile(
 _MONEY = re.compile(r"(0|[1-9][0-9]{0,11})(?:\.([0-9]{1,2}))?", re.ASCII)
 
 _UNPRINTABLE = {"Cc", "Cs", "Cn", "Co", "Zl", "Zp"}
-"""Controls (NUL too), surrogates, unassigned, private, line breaks. Joiners (Cf) stay: names use them."""
+"""Unicode categories: controls (NUL too), surrogates, unassigned, private use, line breaks.
+
+Format characters (Cf) are not among them: Persian and Indic names use U+200C and U+200D, emoji U+200D, Hebrew
+and Arabic text the marks U+200E, U+200F and U+061C.
+"""
+
+_DECEPTIVE = re.compile("[\u202a-\u202e\u2066-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
+"""Format characters that no name needs and that make other text look different.
+
+Bidirectional embeddings, overrides and isolates reorder what stands after them, U+206A to U+206F are
+deprecated, U+FEFF is the byte order mark, U+FFF9 to U+FFFB hide an annotation, tag characters any text.
+"""
+
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0\U00013441\U00013442\U0001d159")
+"""Letters and symbols that show nothing: Hangul fillers, and blanks of Braille, Egyptian and music."""
 
 
 class Invalid(ValueError):
@@ -45,22 +59,29 @@ class Email(msgspec.Struct, frozen=True):
 
 
 def name(text: str) -> str:
-    """A person's name: trimmed, in Unicode NFC, 1 to 100 characters, none of them a control."""
+    """A person's name: trimmed, in Unicode NFC, 1 to 100 characters, at least one of them visible.
+
+    None is a control or reorders or hides text.
+    """
     plain = text.strip(" ")
     if 0 < len(plain) <= NAME_LENGTH and plain.isascii() and plain.isprintable():
         return plain  # nothing in it could be composed, or refused
     if len(text.strip()) > DECOMPOSED_LENGTH:  # normalising many marks takes the square of them
         raise _too_long_a_name()
     trimmed = unicodedata.normalize("NFC", text.strip()).strip()
-    if not any(unicodedata.category(character)[0] in "LNPS" for character in trimmed):
+    if not any(map(_is_visible, trimmed)):
         raise Invalid("The name is empty; give at least one character that can be seen.")
     if len(trimmed) > NAME_LENGTH:
         raise _too_long_a_name()
+    if deceptive := _DECEPTIVE.search(trimmed):
+        code = f"U+{ord(deceptive[0]):04X}"
+        raise Invalid(f"The name holds {code}, which hides or reorders text; remove it.")
     return _printable(trimmed, "name")
 
 
 def email(text: str) -> Email:
-    """An e-mail address by its syntax alone (no network), normalised; unique regardless of case."""
+    """An e-mail address by its syntax alone (no network), trimmed, normalised; unique regardless of case."""
+    text = text.strip()
     plain = _PLAIN_EMAIL.fullmatch(text)
     if plain and _takes_plain(plain[1]):
         return Email(text, text)
@@ -119,6 +140,10 @@ def idempotency_key(text: str) -> str:
     if not 1 <= len(text) <= KEY_LENGTH:
         raise Invalid(f"An idempotency key has 1 to {KEY_LENGTH} characters.")
     return _printable(text, "idempotency key")
+
+
+def _is_visible(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LNPS" and character not in _BLANK
 
 
 def _too_long_a_name() -> Invalid:

@@ -19,7 +19,10 @@ from domain.ids import new_id
 
 @strawberry.input(description="The user to register.")
 class CreateUserInput(Repeatable):
-    name: str = strawberry.field(description="What the user is called: 1 to 100 characters.")
+    name: str = strawberry.field(
+        description="What the user is called: 1 to 100 characters, at least one of them visible, none that"
+        " reorders or hides text. Blanks around it are removed."
+    )
     email: EmailAddress = strawberry.field(description="Where mail reaches the user.")
 
 

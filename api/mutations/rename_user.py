@@ -17,7 +17,10 @@ from domain.events import UserId
 
 @strawberry.input(description="The user, and the name it gets.")
 class RenameUserInput(AboutUser):
-    name: str = strawberry.field(description="What the user is called: 1 to 100 characters.")
+    name: str = strawberry.field(
+        description="What the user is called: 1 to 100 characters, at least one of them visible, none that"
+        " reorders or hides text. Blanks around it are removed."
+    )
 
 
 RenameUserError = Annotated[

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from domain.commands.create_user import CreateUser
+from domain.commands.update_user_email import UpdateUserEmail
+from domain.values import Email
 from tests.api.edge import ALICE, edge
 
 COMMANDS = {
@@ -19,7 +22,18 @@ COMMANDS = {
     "eraseUser": {"userId": str(ALICE)},
 }
 IDS = ["", "1", "x", "\x00", "019b0c9e", str(ALICE) + "0", "' or 1=1 --", "a" * 10_000]
-NAMES = ["", "   ", "a" * 101, "a\x00b", "a\nb", "a\x1bb", "\u200b\x07"]
+NAMES = [
+    "",
+    "   ",
+    "a" * 101,
+    "a\x00b",
+    "a\nb",
+    "a\x1bb",
+    "\u200b\x07",
+    "a\u202eb",
+    "\ufeffa",
+    "\u3164",
+]
 EMAILS = [
     "",
     "alice",
@@ -28,7 +42,7 @@ EMAILS = [
     "alice@@example.com",
     "a b@example.com",
     "alice@example.com\x00",
-    "alice@example.com\n",
+    "alice @example.com",
     "a" * 300 + "@example.com",
     "a@" + "b" * 300 + ".com",
     "alice@localhost",
@@ -99,6 +113,32 @@ async def test_money_is_never_a_number_in_a_document_either(total: str) -> None:
         error = await made.error(f"mutation {{ placeOrder(input: {given}) {{ id }} }}")
         assert error["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
         assert made.store.commands == []
+
+
+async def test_the_blanks_around_an_email_address_are_ignored_wherever_one_is_given() -> None:
+    padded = "\u3000 alice@example.com\t\n"
+    async with edge() as made:
+        made.reads.put(ALICE, "Alice")
+        for command in ("createUser", "updateUserEmail"):
+            type_ = command[0].upper() + command[1:] + "Input"
+            query = f"mutation($input: {type_}!) {{ {command}(input: $input) {{ id }} }}"
+            await made.ask(query, input={**COMMANDS[command], "email": padded})
+        found = await made.ask(
+            "query($e: EmailAddress!) { userByEmail(email: $e) { name } }", e=padded
+        )
+    create, update = made.store.commands
+    assert isinstance(create, CreateUser)
+    assert isinstance(update, UpdateUserEmail)
+    assert create.email == update.email == Email("alice@example.com", "alice@example.com")
+    assert found == {"data": {"userByEmail": {"name": "Alice"}}}
+
+
+async def test_a_stored_name_that_no_command_accepts_any_more_is_still_returned() -> None:
+    async with edge() as made:
+        made.reads.put(ALICE, "Al\u202eice\U000e0041")
+        assert await made.ask(f'{{ user(id: "{ALICE}") {{ name }} }}') == {
+            "data": {"user": {"name": "Al\u202eice\U000e0041"}}
+        }
 
 
 QUERIES = [

@@ -63,6 +63,15 @@ WRITTEN: list[tuple[str, int, str, Event]] = [
 ]
 
 
+@pytest.mark.parametrize(
+    "name", ["Al\u202eice", "\u2066", "\ufeffAl", "A\U000e0041", "\u3164"], ids=ascii
+)
+def test_a_stored_name_that_no_command_accepts_any_more_is_still_read(name: str) -> None:
+    for event in (UserCreated(name=name, email="\u3164@example.com"), UserRenamed(name=name)):
+        tag, schema, data = encode(event)
+        assert decode(tag, schema, data.encode()) == event
+
+
 @pytest.mark.parametrize(("tag", "schema", "data", "event"), WRITTEN)
 def test_what_was_ever_written_is_still_read_as_the_same(
     tag: str, schema: int, data: str, event: Event

@@ -33,6 +33,14 @@ from domain.values import (
         ("O'Brien-Núñez, Jr. 3", "O'Brien-Núñez, Jr. 3"),
         ("<script>", "<script>"),
         ("毛泽东", "毛泽东"),
+        ("क्\u200dष", "क्\u200dष"),
+        ("דן\u200e (Dan)", "דן\u200e (Dan)"),
+        ("\u200fدان", "\u200fدان"),
+        ("\u061cدان 3", "\u061cدان 3"),
+        ("葛\U000e0100城", "葛\U000e0100城"),
+        ("Al\u3164ice", "Al\u3164ice"),
+        ("\u1100\u1160", "\u1100\u1160"),
+        ("\u2801\u2800\u2801", "\u2801\u2800\u2801"),
     ],
 )
 def test_a_name_is_trimmed_and_composed(text: str, value: str) -> None:
@@ -69,6 +77,59 @@ def test_a_name_that_is_empty_too_long_or_unprintable_is_refused(text: str) -> N
 
 
 @pytest.mark.parametrize(
+    "character",
+    [
+        *map(chr, range(0x202A, 0x202F)),
+        *map(chr, range(0x2066, 0x2070)),
+        "\ufeff",
+        *map(chr, range(0xFFF9, 0xFFFC)),
+        "\U000e0001",
+        *map(chr, range(0xE0020, 0xE0080)),
+    ],
+    ids=ascii,
+)
+def test_a_name_holds_no_character_that_reorders_or_hides_text(character: str) -> None:
+    for text in (f"Al{character}ice", f"{character}Alice", f"Alice{character}"):
+        with pytest.raises(
+            Invalid, match=rf"U\+{ord(character):04X}, which hides or reorders text"
+        ):
+            name(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\u115f",
+        "\u1160",
+        "\u115f\u1160",
+        "\u3164",
+        "\uffa0",
+        "\u2800",
+        "\u2800\u3164 \u2800",
+        "\u3164\u0301",
+        "\u200d\u3164\u200d",
+        "\u3164\ufe0f",
+        "\U0001d159",
+        "\U00013441",
+        "\U00013442",
+        "\u00ad",
+        "\u034f",
+        "\u17b4",
+        "\u180e",
+        "\u200e\u200f",
+        "\ufe0f",
+        "\u180b",
+        "\U000e0100",
+        "\u0301\u0316",
+    ],
+    ids=ascii,
+)
+def test_a_name_without_a_visible_character_is_empty(text: str) -> None:
+    with pytest.raises(Invalid, match="The name is empty"):
+        name(text)
+
+
+@pytest.mark.parametrize(
     ("text", "address", "key"),
     [
         ("alice@example.com", "alice@example.com", "alice@example.com"),
@@ -79,6 +140,10 @@ def test_a_name_that_is_empty_too_long_or_unprintable_is_refused(text: str) -> N
         ("a@ｅｘａｍｐｌｅ.com", "a@example.com", "a@example.com"),
         ("ZOE\u0308@example.com", "ZOË@example.com", "zoë@example.com"),
         ("用户@例子.公司", "用户@例子.公司", "用户@例子.公司"),
+        (" alice@example.com", "alice@example.com", "alice@example.com"),
+        ("alice@example.com\n", "alice@example.com", "alice@example.com"),
+        ("\u3000\u00a0\tAlice@Example.com \r\n", "Alice@example.com", "alice@example.com"),
+        ("\u2028a@BÜCHER.example\x85", "a@bücher.example", "a@bücher.example"),
     ],
 )
 def test_an_email_is_normalised_and_unique_regardless_of_case(
@@ -109,8 +174,11 @@ def test_an_email_is_normalised_and_unique_regardless_of_case(
         "Alice <alice@example.com>",
         '"alice b"@example.com',
         '"alice"@example.com',
-        " alice@example.com",
-        "alice@example.com\n",
+        "   ",
+        "alice @example.com",
+        "alice@ example.com",
+        "\ufeffalice@example.com",
+        "alice@example.com\u200b",
         "ali ce@example.com",
         "ali\0ce@example.com",
         "ali\x7fce@example.com",
@@ -120,6 +188,9 @@ def test_an_email_is_normalised_and_unique_regardless_of_case(
         "ali\u200bce@example.com",
         "alice@exa\u200bmple.com",
         "ali\u202ece@example.com",
+        "ali\u2066ce@example.com",
+        "ali\ufeffce@example.com",
+        "ali\U000e0041ce@example.com",
         "ali\u2028ce@example.com",
         "a" * 250 + "@example.com",
         "alice@" + "a" * 64 + ".com",
