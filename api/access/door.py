@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from api.access.origin import (
     check_get,
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from api.access.origin import Headers
     from api.access.tokens import Tokens
 
+
+_NO_TOKEN_IN_PAYLOAD: Final = (
+    'A token is needed: send {"Authorization": "Bearer <token>"} in the payload of connection_init.'
+)
+"""Of at most 112 bytes, because it is the reason of a close frame, after "Forbidden: "."""
 
 Client = tuple[str, int] | None
 """The address that a request comes from, as ASGI tells it."""
@@ -87,10 +92,9 @@ class Access:
         """Who opens a WebSocket: by connection_init, or by the handshake. Raises UNAUTHENTICATED."""
         if self.tokens is None:
             return self._from(scope.get("client"), EVERYBODY)
-        named = {name.lower(): value for name, value in (payload or {}).items()}
-        given = named.get("authorization", authorization(scope["headers"]))
+        given = _in_payload(payload or {}, authorization(scope["headers"]))
         if not isinstance(given, str):
-            raise no_token()
+            raise unauthenticated(_NO_TOKEN_IN_PAYLOAD)
         return self._from(scope.get("client"), await self.tokens.caller(given))
 
     def _from(self, client: Client, caller: Caller) -> Caller:
@@ -99,6 +103,14 @@ class Access:
             return caller
         host, _ = client or ("", 0)
         return replace(caller, address=neighbourhood(host))
+
+
+def _in_payload(payload: dict[str, Any], otherwise: str | None) -> object:
+    """Returns the value of Authorization, in any letter case. Raises UNAUTHENTICATED if there are two."""
+    given = [value for name, value in payload.items() if name.lower() == "authorization"]
+    if len(given) > 1:
+        raise unauthenticated("Authorization must come once in the payload of connection_init.")
+    return given[0] if given else otherwise
 
 
 def authorization(headers: Iterable[tuple[bytes, bytes]]) -> str | None:

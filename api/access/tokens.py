@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 import jwt
+from jwt.exceptions import InvalidJTIError, InvalidSubjectError
 
 from api.access.scopes import NOBODY, Caller
 from api.errors import RequestError
@@ -23,6 +24,9 @@ _WHY: Final[dict[type[Exception], str]] = {
     jwt.InvalidIssuerError: "comes from another issuer",
     jwt.InvalidAlgorithmError: "is signed in a way that is not allowed",
     jwt.MissingRequiredClaimError: "lacks a claim that is needed",
+    InvalidSubjectError: "has a claim sub that is not a string (RFC 7519, section 4.1.2)",
+    InvalidJTIError: "has a claim jti that is not a string (RFC 7519, section 4.1.7)",
+    jwt.InvalidIssuedAtError: "has a claim iat that is not a number (RFC 7519, section 4.1.6)",
 }
 
 Key = Any
@@ -121,7 +125,9 @@ def _invalid(why: str) -> RequestError:
 def _bearer(authorization: str) -> str:
     scheme, _, token = authorization.strip().partition(" ")
     if scheme.lower() != "bearer" or len(token) > LONGEST:
-        raise _invalid(f"must come as Bearer <token>, in at most {LONGEST} characters")
+        raise _invalid(
+            f"must come as Authorization: Bearer <token>, in at most {LONGEST} characters"
+        )
     return token.strip()
 
 

@@ -97,6 +97,22 @@ async def test_a_token_that_is_not_in_order_is_401(kind: str, accept: str) -> No
         assert "data" not in response.json()
 
 
+@pytest.mark.parametrize("claim", ["sub", "jti"])
+@pytest.mark.parametrize("value", [1, 1.5, True, ["alice"], {"id": 1}])
+async def test_a_claim_that_must_be_a_string_is_named(claim: str, value: object) -> None:
+    async with edge(access=with_tokens()) as made:
+        response = await ask(made, **bearer(strange({claim: value})))
+        [error] = response.json()["errors"]
+        assert error["message"].startswith(f"The token has a claim {claim} that is not a string (")
+
+
+async def test_an_iat_that_is_not_a_number_is_named() -> None:
+    async with edge(access=with_tokens()) as made:
+        response = await ask(made, **bearer(strange({"iat": "soon"})))
+        [error] = response.json()["errors"]
+        assert error["message"].startswith("The token has a claim iat that is not a number (")
+
+
 async def test_the_right_key_does_not_make_up_for_another_algorithm() -> None:
     async with edge(access=with_tokens(SECRET * 2)) as made:
         for algorithm, status in (("HS256", 200), ("HS384", 401), ("HS512", 401)):

@@ -17,6 +17,10 @@ from tests.api.edge import ALICE, Edge, edge, served
 from tests.api.test_websocket import PROTOCOL, WATCH, closed, heard, subscribe, tell
 from tests.api.tokens import bearer, signed, with_tokens
 
+NO_TOKEN = (
+    'A token is needed: send {"Authorization": "Bearer <token>"} in the payload of connection_init.'
+)
+
 
 @asynccontextmanager
 async def opened(
@@ -64,10 +68,19 @@ async def test_the_payload_counts_more_than_the_handshake() -> None:
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
-        (None, "A token is needed"),
-        ({}, "A token is needed"),
-        ({"authorization": 1}, "A token is needed"),
-        ({"authorization": None}, "A token is needed"),
+        (None, NO_TOKEN),
+        ({}, NO_TOKEN),
+        ({"token": "abc"}, NO_TOKEN),
+        ({"headers": {"Authorization": "Bearer abc"}}, NO_TOKEN),
+        ({"authorization": 1}, NO_TOKEN),
+        ({"authorization": None}, NO_TOKEN),
+        ({"authorization": ["Bearer abc"]}, NO_TOKEN),
+        (
+            {"Authorization": "Bearer a", "authorization": "Bearer a"},
+            "Authorization must come once",
+        ),
+        ({"authorization": "abc"}, "The token must come as Authorization: Bearer <token>"),
+        ({"authorization": ""}, "The token must come as Authorization: Bearer <token>"),
         ({"authorization": "Bearer garbage"}, "The token cannot be read"),
         ({"authorization": f"Bearer {signed(exp=1)}"}, "The token has expired"),
         ({"authorization": f"Bearer {signed(aud='others')}"}, "The token is meant for another"),
