@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
 from api import graphiql, status
+from api.access.cors import CrossOriginSharing
 from api.access.door import Access
 from api.access.headers import SecurityHeaders
-from api.access.origin import PREFLIGHT
 from api.operations.execution import Executor
 from api.schema import CONVERTER, SCHEMA, sdl
 from api.transport.http import GraphQLOverHTTP
@@ -88,18 +87,7 @@ def _insider(access: Access) -> Guard:
 
 def _cors(access: Access) -> list[Middleware]:
     """Nothing unless there are origins: then they may ask, and read the answers, without cookies."""
-    if not access.origins:
-        return []
-    headers = ["authorization", "content-type", *sorted(name.decode() for name in PREFLIGHT)]
-    return [
-        Middleware(
-            CORSMiddleware,
-            allow_origins=access.origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=headers,
-            expose_headers=["retry-after"],
-        )
-    ]
+    return [Middleware(CrossOriginSharing, origins=access.origins)] if access.origins else []
 
 
 async def _without_slash(request: Request) -> Response:

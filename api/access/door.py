@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from api.access.tokens import Tokens
 
 
-_NO_TOKEN_IN_PAYLOAD: Final = (
+_MISSING_AUTHORIZATION: Final = (
     'A token is needed: send {"Authorization": "Bearer <token>"} in the payload of connection_init.'
 )
 """Of at most 112 bytes, because it is the reason of a close frame, after "Forbidden: "."""
@@ -94,7 +94,7 @@ class Access:
             return self._from(scope.get("client"), EVERYBODY)
         given = _in_payload(payload or {}, authorization(scope["headers"]))
         if not isinstance(given, str):
-            raise unauthenticated(_NO_TOKEN_IN_PAYLOAD)
+            raise unauthenticated(_MISSING_AUTHORIZATION)
         return self._from(scope.get("client"), await self.tokens.caller(given))
 
     def _from(self, client: Client, caller: Caller) -> Caller:

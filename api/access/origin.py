@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from api.access.web_origin import is_allowed, is_own
 from api.errors import RequestError
 
 if TYPE_CHECKING:
@@ -26,11 +27,6 @@ PREFLIGHT: Final = frozenset(
     }
 )
 """A page of another origin cannot send one of these unless our answer to a preflight lets it."""
-
-_SIMPLE: Final = frozenset(
-    {b"application/x-www-form-urlencoded", b"multipart/form-data", b"text/plain"}
-)
-"""The media types of bodies that a page may send anywhere without a preflight."""
 
 _SIGNS: Final = frozenset({b"origin", b"referer", b"cookie"})
 """What a browser sends, and what other clients have no reason to send. Sec-Fetch-* is one too."""
@@ -51,6 +47,27 @@ _PROXIED: Final = frozenset(
 """What proxies add."""
 
 Headers = dict[bytes, bytes]
+"""Values by lower-case names; made by `combined`."""
+
+
+def combined(lines: Collection[tuple[bytes, bytes]]) -> Headers:
+    """Returns the headers by name, the values of a repeated one joined by commas (RFC 9110, section 5.3).
+
+    A check that compares the whole value therefore fails if there are two.
+    """
+    headers = dict(lines)
+    if len(headers) == len(lines):
+        return headers
+    return {name: b", ".join(value for other, value in lines if other == name) for name in headers}
+
+
+def forces_preflight(content_type: bytes) -> bool:
+    """Whether a page of another origin can send this Content-Type only after a preflight.
+
+    Browsers differ on values that are no media type, or several, so that one application/json alone is sure.
+    """
+    media, _, _ = content_type.partition(b";")
+    return media.strip(b" \t").lower() == b"application/json" and b"," not in content_type
 
 
 def names_this_machine(headers: Headers) -> bool:
@@ -64,7 +81,7 @@ def names_this_machine(headers: Headers) -> bool:
 
 def is_from_here(scope: Scope) -> bool:
     """Whether a client on this machine asked for this machine, and no proxy asks for somebody else."""
-    headers: Headers = dict(scope["headers"])
+    headers = combined(scope["headers"])
     host, _ = scope.get("client") or ("", 0)
     return host in _LOOPBACK and names_this_machine(headers) and _PROXIED.isdisjoint(headers)
 
@@ -76,7 +93,7 @@ def check_get(headers: Headers, allowed: Collection[str] = ()) -> None:
     TLS or this machine is asked; what an older one could be made to send is a query whose answer the page
     cannot read, because a GET carries out no mutation and no cookie lets anybody in.
     """
-    if PREFLIGHT.isdisjoint(headers) and not _from_here(headers, allowed):
+    if not _has_leave(headers, allowed):
         raise forbidden(
             "A GET of another site's page needs the header graphql-preflight: 1;"
             " or send a POST with application/json."
@@ -85,8 +102,10 @@ def check_get(headers: Headers, allowed: Collection[str] = ()) -> None:
 
 def may_open_socket(headers: Headers, allowed: Collection[str] = ()) -> bool:
     """Whether a WebSocket is asked for by no page, by one of ours, or by one of an allowed origin."""
-    origin = headers.get(b"origin")
-    return origin is None or _is_own(origin, headers) or origin.decode("latin-1") in allowed
+    if b"origin" not in headers:
+        return True
+    host = headers.get(b"host", b"").decode("latin-1")
+    return is_own(_origin(headers), host) or is_allowed(_origin(headers), allowed)
 
 
 def forbidden(message: str) -> RequestError:
@@ -94,21 +113,17 @@ def forbidden(message: str) -> RequestError:
     return RequestError([error], status=403, well_formed=False)
 
 
-def _from_here(headers: Headers, allowed: Collection[str]) -> bool:
-    if headers.get(b"origin", b"").decode("latin-1") in allowed:
-        return True
-    media = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
-    if media and media not in _SIMPLE:
+def _has_leave(headers: Headers, allowed: Collection[str]) -> bool:
+    """Whether the page is allowed, sent a preflight, or is ours; or there is no sign of a page."""
+    if is_allowed(_origin(headers), allowed) or not PREFLIGHT.isdisjoint(headers):
         return True
     site = headers.get(b"sec-fetch-site")
-    if site is not None:
-        return site in _SAME
+    if site in _SAME or forces_preflight(headers.get(b"content-type", b"")):
+        return True
     return _SIGNS.isdisjoint(headers) and not any(
         header[0].startswith(b"sec-fetch-") and header != _OF_NODE for header in headers.items()
     )
 
 
-def _is_own(origin: bytes, headers: Headers) -> bool:
-    """Whether host and port are those the client asked for. A proxy may have changed the scheme."""
-    _, _, host = origin.decode("latin-1").lower().partition("://")
-    return bool(host) and host == headers.get(b"host", b"").decode("latin-1").lower()
+def _origin(headers: Headers) -> str:
+    return headers.get(b"origin", b"").decode("latin-1")

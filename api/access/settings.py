@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode
 
+from api.access.web_origin import normalised
+
 SHARED = ("HS256", "HS384", "HS512")
 """Algorithms for a secret that we share with the issuer."""
 
@@ -45,7 +47,7 @@ class AccessSettings(BaseSettings):
     )
     allowed_origins: Names = Field(
         default=None,
-        description="Other origins whose pages may ask us (CORS, WebSocket), such as https://app.example.com.",
+        description="Other origins whose pages may use the API (CORS, WebSocket), such as https://app.example.com.",
     )
 
     auth_secret: SecretStr | None = Field(
@@ -131,10 +133,7 @@ class AccessSettings(BaseSettings):
     @field_validator("allowed_origins")
     @classmethod
     def _are_origins(cls, origins: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        for origin in origins or ():
-            if not _is_origin(origin):
-                raise ValueError("an origin is https://host or https://host:port, in lower case")
-        return origins
+        return None if origins is None else tuple(map(normalised, origins))
 
     @property
     def shows_graphiql(self) -> bool:
@@ -146,14 +145,3 @@ class AccessSettings(BaseSettings):
 
     def _or_as_the_env_says(self, switch: bool | None) -> bool:
         return self.tandem_env != "production" if switch is None else switch
-
-
-def _is_origin(text: str) -> bool:
-    parts = urlsplit(text)
-    return (
-        text == text.lower()
-        and parts.scheme in {"http", "https"}
-        and text == f"{parts.scheme}://{parts.netloc}"
-        and bool(parts.hostname)
-        and not set(parts.netloc) & set("*@")
-    )

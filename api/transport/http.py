@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from starlette.requests import Request as PageRequest
 
 from api.access.door import Client, authorization
+from api.access.origin import combined
 from api.access.scopes import EVERYBODY, NOBODY, Caller
 from api.documents.kinds import MUTATIONS, QUERIES, SUBSCRIPTIONS
 from api.documents.request import Request, from_body, from_query_string, parameters
@@ -115,7 +116,7 @@ class GraphQLOverHTTP:
             media = _media(scope, self._page)
             if media == HTML and self._page is not None:
                 return self._page
-            request, caller = await self._admit(scope, dict(scope["headers"]), receive)
+            request, caller = await self._admit(scope, combined(scope["headers"]), receive)
             allowed = _ALLOWED[scope["method"]]
             if media == STREAM:
                 return self._results(request, allowed | SUBSCRIPTIONS, caller)

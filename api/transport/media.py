@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
+from api.access.origin import forces_preflight
+
 JSON: Final = "application/json"
 RESPONSE: Final = "application/graphql-response+json"
 STREAM: Final = "text/event-stream"
@@ -15,9 +17,12 @@ _ANY: Final = {"*/*": (JSON,), "application/*": (JSON,), "text/*": ()}
 
 @lru_cache(maxsize=256)
 def is_json(content_type: bytes) -> bool:
-    """Whether a body of this Content-Type is JSON in UTF-8."""
-    media, parameters = _parse(content_type.decode("latin-1"))
-    return media == JSON and parameters.get("charset", "utf-8").lower() in {"utf-8", "utf8"}
+    """Whether a body of this Content-Type is JSON in UTF-8. No other is executed: see forces_preflight."""
+    _, parameters = _parse(content_type.decode("latin-1"))
+    return forces_preflight(content_type) and parameters.get("charset", "utf-8").lower() in {
+        "utf-8",
+        "utf8",
+    }
 
 
 @lru_cache(maxsize=256)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
+from api.access.origin import combined
 from api.access.scopes import NOBODY
 from api.documents.kinds import ANY
 from api.errors import Formatted, RequestError, mask
@@ -56,7 +57,7 @@ class GraphQLOverWebSocket:
         spoken = PROTOCOL in scope["subprotocols"]
         # Accepted all the same: a browser is told of no code if the handshake fails.
         await socket.accept(PROTOCOL if spoken else None)
-        if not self._access.may_open_socket(dict(scope["headers"])):
+        if not self._access.may_open_socket(combined(scope["headers"])):
             await socket.close(4403, "Forbidden: the page is of another origin")
             return
         if not spoken:
