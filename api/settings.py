@@ -85,7 +85,8 @@ class Settings(AccessSettings):
         description="Documents by their hash: `allow` them beside others, or `require` them.",
     )
     trusted_documents_file: Path | None = Field(
-        default=None, description="Their manifest, a JSON object of texts by their SHA-256."
+        default=None,
+        description="Their manifest: a JSON object of texts by their SHA-256, or Apollo's format.",
     )
     database_connections: int = Field(
         default=10,

@@ -31,11 +31,16 @@ class Request(msgspec.Struct, frozen=True, rename="camel"):
     def document_hash(self) -> str | None:
         """Of documentId, or of what Apollo's clients send in its place."""
         if self.document_id is not None:
-            return self.document_id.removeprefix("sha256:").lower()
+            return plain_hash(self.document_id)
         match self.extensions:
             case {"persistedQuery": {"sha256Hash": str(hashed)}}:
-                return hashed.lower()
+                return plain_hash(hashed)
         return None
+
+
+def plain_hash(text: str) -> str:
+    """Returns the hexadecimal digits of a SHA-256 in lower case, without the prefix `sha256:`."""
+    return text.lower().removeprefix("sha256:")
 
 
 _BATCH = "Operations come one by one: send each in a request of its own, not in a list (a batch)."

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-import msgspec
 from graphql import GraphQLError
 
+from api.documents.manifest import BadManifest as BadManifest
+from api.documents.manifest import hash_of, read
 from api.documents.request import Request
 from api.errors import RequestError, bad_request, refused
-from api.mendable import Mendable
 
 Mode = Literal["off", "allow", "require"]
-
-_manifest = msgspec.json.Decoder(dict[str, str])
-
-
-class BadManifest(Mendable):
-    """The service cannot start with these trusted documents; str() is a sentence that says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,44 +37,20 @@ class Trusted:
             return _same(self.documents[hashed], given)
         if given is None:
             raise _not_found()
-        if self.mode == "require" and _hash(given) not in self.documents:
+        if self.mode == "require" and hash_of(given) not in self.documents:
             raise _not_in_safelist()
         return given
 
 
 def load(mode: Mode, manifest: Path | None) -> Trusted:
-    """What the manifest holds, a JSON object of texts by their hashes. Raises BadManifest."""
+    """Returns the documents of the manifest. Raises BadManifest."""
     if mode == "off":
         return Trusted()
     if manifest is None:
         raise BadManifest(
             f"TRUSTED_DOCUMENTS is {mode}, and TRUSTED_DOCUMENTS_FILE is not set: name the manifest there."
         )
-    documents = _read(manifest)
-    for name, text in documents.items():
-        if _hash(text) != name:
-            raise BadManifest(
-                f"In {manifest}, the document under {name[:70]!r} has another SHA-256, {_hash(text)}:"
-                " generate the manifest again."
-            )
-    return Trusted(mode=mode, documents=documents)
-
-
-def _read(manifest: Path) -> dict[str, str]:
-    try:
-        return _manifest.decode(manifest.read_bytes())
-    except OSError as error:
-        raise BadManifest(
-            f"{manifest} cannot be read ({error.strerror}); check TRUSTED_DOCUMENTS_FILE."
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise BadManifest(
-            f"{manifest} is not a JSON object of documents by their SHA-256 ({error}): generate it again."
-        ) from error
-
-
-def _hash(text: str) -> str:
-    return sha256(text.encode(errors="surrogatepass")).hexdigest()
+    return Trusted(mode=mode, documents=read(manifest))
 
 
 def _same(known: str, given: str | None) -> str:
@@ -91,13 +60,20 @@ def _same(known: str, given: str | None) -> str:
 
 
 def _not_found() -> RequestError:
-    message = "No trusted document has this hash; send its text in query, if that is allowed."
-    return refused("PERSISTED_QUERY_NOT_FOUND", [GraphQLError(message)])
+    return _unknown("PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound")
 
 
 def _not_supported() -> RequestError:
-    message = "No documents are kept here; send the text of the document in query."
-    return refused("PERSISTED_QUERY_NOT_SUPPORTED", [GraphQLError(message)])
+    return _unknown("PERSISTED_QUERY_NOT_SUPPORTED", "PersistedQueryNotSupported")
+
+
+def _unknown(code: str, message: str) -> RequestError:
+    """Returns an answer of Apollo's protocol of automatic persisted queries, to which clients send the text.
+
+    urql and Apollo Kotlin compare the message, and some read no body of another status than 200.
+    """
+    error = {"message": message, "extensions": {"code": code}}
+    return RequestError([error], status=200)
 
 
 def _not_in_safelist() -> RequestError:

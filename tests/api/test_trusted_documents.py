@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import json
-from hashlib import sha256
+from hashlib import md5, sha1, sha256, sha512
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
 
 from api.documents import documents
 from api.documents.trusted import BadManifest, Mode, Trusted, load
 from api.limits import Limits
+from api.transport.http import Profile
 from api.validity import validation
-from tests.api.edge import Edge, edge
+from tests.api.edge import Edge, edge, served
+from tests.api.test_websocket import INIT, PROTOCOL, heard, tell
 
 KNOWN = "{ __typename }"
 OTHER = "{ other: __typename }"
 HASH = sha256(KNOWN.encode()).hexdigest()
 UNKNOWN = sha256(OTHER.encode()).hexdigest()
 ANSWER = {"data": {"__typename": "Query"}}
+JSON, RESPONSE = "application/json", "application/graphql-response+json"
+APQ: list[tuple[Mode, str]] = [
+    ("off", "PersistedQueryNotSupported"),
+    ("allow", "PersistedQueryNotFound"),
+    ("require", "PersistedQueryNotFound"),
+]
+CODES = {
+    "PersistedQueryNotSupported": "PERSISTED_QUERY_NOT_SUPPORTED",
+    "PersistedQueryNotFound": "PERSISTED_QUERY_NOT_FOUND",
+}
+
+
+def error_of(message: str) -> dict[str, Any]:
+    return {"message": message, "extensions": {"code": CODES[message]}}
 
 
 def trusted(mode: Mode) -> Trusted:
@@ -46,6 +63,9 @@ async def code(made: Edge, request: dict[str, Any]) -> str:
         {"documentId": HASH},
         {"documentId": f"sha256:{HASH}"},
         {"documentId": HASH.upper()},
+        {"documentId": f"sha256:{HASH.upper()}"},
+        apollo(f"sha256:{HASH}"),
+        apollo(HASH.upper()),
         {"documentId": HASH, "query": KNOWN},
         {"query": None, **apollo(HASH)},
         {"query": KNOWN},
@@ -83,6 +103,43 @@ async def test_what_is_not_trusted_is_refused_with_a_code(
 ) -> None:
     async with edge(trusted=trusted(mode)) as made:
         assert await code(made, request_) == expected
+
+
+@pytest.mark.parametrize("named", [{"documentId": UNKNOWN}, apollo(UNKNOWN)])
+@pytest.mark.parametrize("accept", [JSON, RESPONSE])
+@pytest.mark.parametrize("profile", ["compatible", "strict"])
+@pytest.mark.parametrize(("mode", "message"), APQ)
+async def test_an_unknown_hash_gets_the_message_that_clients_compare_with_status_200(
+    mode: Mode, message: str, profile: Profile, accept: str, named: dict[str, Any]
+) -> None:
+    parameters = {name: v if isinstance(v, str) else json.dumps(v) for name, v in named.items()}
+    headers = {"accept": accept}
+    async with edge(trusted=trusted(mode), http_profile=profile) as made:
+        for response in (
+            await made.client.post("/graphql", json=named, headers=headers),
+            await made.client.get("/graphql", params=parameters, headers=headers),
+        ):
+            assert response.status_code == 200
+            assert response.headers["content-type"].startswith(accept)
+            assert response.headers["cache-control"] == "no-store"
+            assert response.json() == {"errors": [error_of(message)]}
+
+
+@pytest.mark.parametrize(("mode", "message"), APQ)
+async def test_an_unknown_hash_gets_the_same_message_in_an_event_stream_and_over_websocket(
+    mode: Mode, message: str
+) -> None:
+    async with edge(trusted=trusted(mode)) as made, served(made.app) as host:
+        headers = {"accept": "text/event-stream"}
+        stream = await made.client.post("/graphql", json=apollo(UNKNOWN), headers=headers)
+        async with connect(f"ws://{host}/graphql", subprotocols=[PROTOCOL]) as socket:
+            await tell(socket, INIT)
+            await heard(socket)
+            await tell(socket, {"type": "subscribe", "id": "1", "payload": apollo(UNKNOWN)})
+            refusal = await heard(socket)
+    assert stream.status_code == 200
+    assert f'"message":"{message}"' in stream.text
+    assert refusal == {"type": "error", "id": "1", "payload": [error_of(message)]}
 
 
 @pytest.mark.parametrize("mode", ["off", "allow"])
@@ -123,11 +180,58 @@ def test_a_manifest_is_texts_by_their_hashes(tmp_path: Path) -> None:
     assert load("off", path) == load("off", None) == Trusted()
 
 
+@pytest.mark.parametrize("name", [HASH, f"sha256:{HASH}", HASH.upper(), f"sha256:{HASH.upper()}"])
+def test_a_manifest_of_graphql_codegen_or_apollo_names_hashes_with_or_without_their_prefix(
+    tmp_path: Path, name: str
+) -> None:
+    for content in ({name: KNOWN}, apollo_manifest((name, KNOWN))):
+        path = manifest(tmp_path, json.dumps(content))
+        assert load("require", path) == trusted("require")
+
+
+def test_a_manifest_of_apollo_may_hold_no_operation_or_several(tmp_path: Path) -> None:
+    both = apollo_manifest((HASH, KNOWN), (UNKNOWN, OTHER))
+    path = manifest(tmp_path, json.dumps(both))
+    assert load("allow", path).documents == {HASH: KNOWN, UNKNOWN: OTHER}
+    path = manifest(tmp_path, json.dumps(apollo_manifest()))
+    assert load("allow", path).documents == {}
+
+
+def apollo_manifest(*operations: tuple[str, str], **changed: object) -> dict[str, Any]:
+    return {
+        "format": "apollo-persisted-query-manifest",
+        "version": 1,
+        "operations": [
+            {"id": id_, "name": "A", "type": "query", "body": body, "clientName": "web"}
+            for id_, body in operations
+        ],
+        **changed,
+    }
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [
         (json.dumps({HASH: OTHER}), "another SHA-256"),
-        (json.dumps({HASH.upper(): KNOWN}), "another SHA-256"),
+        (json.dumps({f"sha256:{HASH}": OTHER}), "another SHA-256"),
+        (json.dumps(apollo_manifest((HASH, OTHER))), "another SHA-256"),
+        (json.dumps(apollo_manifest((HASH, KNOWN), version=2)), "nor a persisted query manifest"),
+        (json.dumps(apollo_manifest(format="other")), "nor a persisted query manifest"),
+        (json.dumps(apollo_manifest(operations=[{"id": HASH}])), "nor a persisted query manifest"),
+        (json.dumps(apollo_manifest(operations={HASH: KNOWN})), "nor a persisted query manifest"),
+        (
+            json.dumps({md5(KNOWN.encode()).hexdigest(): KNOWN}),
+            "by its MD5: .* relay-compiler: algorithm",
+        ),
+        (
+            json.dumps({sha1(KNOWN.encode()).hexdigest(): KNOWN}),
+            "by its SHA-1: .* .graphql-codegen: hashAlgorithm",
+        ),
+        (json.dumps({sha512(KNOWN.encode()).hexdigest(): KNOWN}), "by its SHA-512"),
+        (json.dumps({f"sha256:sha256:{HASH}": KNOWN}), "not named by its SHA-256"),
+        (json.dumps({f"sha512:{HASH}": KNOWN}), "not named by its SHA-256"),
+        (json.dumps(apollo_manifest(("GetUser", KNOWN))), "not named by .* no createOperationId"),
+        (json.dumps({"": KNOWN}), "not named by its SHA-256"),
         (json.dumps([KNOWN]), "not a JSON object"),
         (json.dumps({HASH: 1}), "not a JSON object"),
         ("{", "not a JSON object"),
