@@ -157,6 +157,18 @@ async def test_a_post_that_a_page_can_send_without_a_preflight_is_415(
         assert made.store.commands == []
 
 
+async def test_a_repeated_header_is_seen_by_the_server_too() -> None:
+    types = [("content-type", "text/plain"), ("content-type", "application/json")]
+    async with edge() as made, served(made.app) as host, httpx.AsyncClient() as client:
+        url = f"http://{host}/graphql"
+        for order in (types, types[::-1]):
+            posted = await client.post(url, content='{"query": "{ __typename }"}', headers=order)
+            assert posted.status_code == 415
+            headers = [("origin", EVIL), *order]
+            got = await client.get(url, params={"query": HELLO}, headers=headers)
+            assert got.status_code == 403
+
+
 async def test_the_page_of_graphiql_opens_from_a_link_on_any_site() -> None:
     async with edge() as made:
         headers = {**CROSS, "accept": "text/html"}
