@@ -93,7 +93,7 @@ def check_get(headers: Headers, allowed: Collection[str] = ()) -> None:
     TLS or this machine is asked; what an older one could be made to send is a query whose answer the page
     cannot read, because a GET carries out no mutation and no cookie lets anybody in.
     """
-    if not _has_leave(headers, allowed):
+    if not _is_trusted_get(headers, allowed):
         raise forbidden(
             "A GET of another site's page needs the header graphql-preflight: 1;"
             " or send a POST with application/json."
@@ -113,7 +113,7 @@ def forbidden(message: str) -> RequestError:
     return RequestError([error], status=403, well_formed=False)
 
 
-def _has_leave(headers: Headers, allowed: Collection[str]) -> bool:
+def _is_trusted_get(headers: Headers, allowed: Collection[str]) -> bool:
     """Whether the page is allowed, sent a preflight, or is ours; or there is no sign of a page."""
     if is_allowed(_origin(headers), allowed) or not PREFLIGHT.isdisjoint(headers):
         return True
