@@ -146,12 +146,13 @@ class Exchange:
     ) -> None:
         """Executes a request to GraphQL without routing and middleware, which would change nothing."""
         assert self.head is not None
+        headers = self.head.combined()
         scope = endpoint.scope(self.head.headers, client)
         try:
-            if b"x-forwarded-for" in self.head.fields:
+            if b"x-forwarded-for" in headers:
                 await serving.set_client(scope)
-            with endpoint.trace(scope):
-                response = await endpoint.respond(scope, self.receive)
+            with endpoint.trace(headers):
+                response = await endpoint.respond(scope, headers, self.receive)
                 if isinstance(response, Reply):
                     await self._connection.drained()
                     line = self.begin(closes=response.closes)

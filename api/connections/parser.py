@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import httptools
 
+from api.access.origin import combined
 from api.connections.responses import (
     CONNECT,
     EXPECTATION_FAILED,
@@ -84,6 +85,10 @@ class Head(NamedTuple):
             and b"transfer-encoding" not in fields
         )
 
+    def combined(self) -> dict[bytes, bytes]:
+        """Returns the values by name, those of a repeated field joined by commas."""
+        return self.fields if len(self.fields) == len(self.headers) else combined(self.headers)
+
     def serialized(self, *, without: Iterable[bytes] = ()) -> bytes:
         """Returns the bytes of this head, except for the header fields of these names."""
         lines = [b"%b %b HTTP/%b" % (self.method, self.target, self.version.encode())]
@@ -123,6 +128,7 @@ class RequestParser:
         self._requests = requests
         self._parser = httptools.HttpRequestParser(self)
         self._closed = False
+        self._in_body = False
         self._target = b""
         self._headers: list[Header] = []
         self._head: Head | None = None

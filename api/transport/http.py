@@ -46,6 +46,8 @@ _ALLOWED = {"GET": QUERIES, "POST": QUERIES | MUTATIONS}
 _COMPATIBLE: Final = {294: 200, 422: 400}
 """What clients expect that are older than the draft of August 2026, by the status it wants."""
 _STATUSES: Final[dict[Profile, dict[int, int]]] = {"compatible": _COMPATIBLE, "strict": {}}
+_WITHOUT_PAGE: Final = (JSON, RESPONSE, STREAM)
+_WITH_PAGE: Final = (*_WITHOUT_PAGE, HTML)
 _ASKING = {"query", "documentId", "extensions"}
 """A browser that opens the address with none of these wants the page."""
 
@@ -76,9 +78,10 @@ class GraphQLOverHTTP:
         self._page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self.trace(scope):
+        headers = combined(scope["headers"])
+        with self.trace(headers):
             try:
-                response = await self.respond(scope, receive)
+                response = await self.respond(scope, headers, receive)
             except Disconnected:
                 return
             await self.send(response, scope, receive, send)
@@ -104,19 +107,21 @@ class GraphQLOverHTTP:
         }
 
     @staticmethod
-    def trace(scope: Scope) -> Trace:
+    def trace(headers: Headers) -> Trace:
         """Returns the trace that the request belongs to, by its header traceparent."""
-        given = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
-        return Trace(given.decode("latin-1"))
+        given = headers.get(b"traceparent")
+        return Trace(given.decode("latin-1") if given else None)
 
-    async def respond(self, scope: Scope, receive: Receive) -> Reply | Results | Page:
-        """Executes the request of this scope. Raises Disconnected."""
+    async def respond(
+        self, scope: Scope, headers: Headers, receive: Receive
+    ) -> Reply | Results | Page:
+        """Executes the request of this scope; `headers` are those of the scope. Raises Disconnected."""
         media = JSON
         try:
-            media = _media(scope, self._page)
+            media = _media(scope, headers, self._page)
             if media == HTML and self._page is not None:
                 return self._page
-            request, caller = await self._admit(scope, combined(scope["headers"]), receive)
+            request, caller = await self._admit(scope, headers, receive)
             allowed = _ALLOWED[scope["method"]]
             if media == STREAM:
                 return self._results(request, allowed | SUBSCRIPTIONS, caller)
@@ -194,13 +199,13 @@ class GraphQLOverHTTP:
             return only(error.response)  # an EventSource cannot read the body of another status
 
 
-def _media(scope: Scope, page: Page | None) -> str:
+def _media(scope: Scope, headers: Headers, page: Page | None) -> str:
     """The media type of the response. Raises BAD_REQUEST with 405 or 406."""
     if scope["method"] not in _ALLOWED:
         raise bad_request("GraphQL is asked with GET or POST.", 405)
-    accept = b",".join(value for name, value in scope["headers"] if name == b"accept") or b"*/*"
+    accept = headers.get(b"accept") or b"*/*"
     opens = page is not None and scope["method"] == "GET" and not _asks(scope)
-    media = negotiate(accept, (JSON, RESPONSE, STREAM, HTML) if opens else (JSON, RESPONSE, STREAM))
+    media = negotiate(accept, _WITH_PAGE if opens else _WITHOUT_PAGE)
     if media is None:
         raise bad_request(f"Answers come as {JSON}, {RESPONSE} or {STREAM}; accept one.", 406)
     return media
@@ -229,7 +234,8 @@ async def _body(headers: Headers, receive: Receive, limit: int) -> bytes:
 
 def _check_coding(headers: Headers) -> None:
     """Raises BAD_REQUEST with 415 for a body that is compressed: a few bytes could become very many."""
-    if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
+    coding = headers.get(b"content-encoding", b"")
+    if coding and coding.strip().lower() != b"identity":
         raise bad_request(
             "A body with a Content-Encoding is not decoded: send it as it is.",
             415,
