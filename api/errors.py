@@ -103,8 +103,10 @@ def mask(surprise: BaseException) -> Formatted:
 
 def _format(error: GraphQLError, extensions: Formatted) -> Formatted:
     formatted: Formatted = {"message": _brief(error.message)}
-    if error.locations:
-        formatted["locations"] = [place.formatted for place in error.locations]
+    if error.source is not None and error.positions:
+        # Not error.locations, which are wrong for a document that api.documents.source has parsed.
+        places = map(error.source.get_location, error.positions)
+        formatted["locations"] = [place.formatted for place in places]
     if error.path is not None:
         formatted["path"] = error.path
     return {**formatted, "extensions": extensions}

@@ -13,7 +13,6 @@ from graphql import (
     GraphQLSchema,
     OperationDefinitionNode,
     SelectionSetNode,
-    parse,
 )
 
 from api.documents.costs import Costs
@@ -22,6 +21,7 @@ from api.documents.kinds import Kind
 from api.documents.measure import too_large
 from api.documents.prices import Prices
 from api.documents.shape import Apart, Literals, Shape, shape_of, taken_apart
+from api.documents.source import parse_document
 from api.documents.trusted import BadManifest
 from api.errors import RequestError, refused
 from api.plan.plan import Values
@@ -172,7 +172,7 @@ class Documents:
         )
 
     def _parse(self, text: str) -> DocumentNode:
-        document = parse(
+        document = parse_document(
             text,
             allow_empty_selection_sets=False,
             max_lexical_tokens=self._limits.tokens,

@@ -33,13 +33,13 @@ async def test_the_second_request_of_the_same_text_neither_parses_nor_validates(
 
         monkeypatch.setattr(of, name, count)
 
-    counted(documents, "parse")
+    counted(documents, "parse_document")
     counted(validation.Validation, "errors")
     async with edge() as made:
         for user in ("a", "b", "c"):
             await made.ask(USER, id=user)
         known = made.executor.admission.documents
-        assert (work, known.misses, known.hits) == (["parse", "errors"], 1, 2)
+        assert (work, known.misses, known.hits) == (["parse_document", "errors"], 1, 2)
 
 
 def test_an_invalid_text_is_found_invalid_once() -> None:

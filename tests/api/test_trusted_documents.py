@@ -163,7 +163,7 @@ async def test_a_trusted_document_is_parsed_at_the_start_and_never_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with edge(trusted=trusted("require")) as made:
-        monkeypatch.setattr(documents, "parse", None)
+        monkeypatch.setattr(documents, "parse_document", None)
         monkeypatch.setattr(validation.Validation, "errors", None)
         assert await answer(made, {"documentId": HASH}) == ANSWER
 
