@@ -76,7 +76,8 @@ class Tokens:
         return Caller(
             scopes=frozenset(_scopes(claims)),
             subject=claims.get("sub"),
-            expires=min(float(claims["exp"]), _FOREVER) + self._leeway,
+            # int() is what PyJWT has checked it with; float() would raise for one of 400 digits.
+            expires=min(int(claims["exp"]), _FOREVER) + self._leeway,
         )
 
     async def _claims(self, token: str) -> dict[str, Any]:

@@ -59,6 +59,17 @@ STRANGE: dict[str, dict[str, Any]] = {
     "exp is no number": {"exp": "soon"},
     "exp is a list": {"exp": [1]},
     "exp is null": {"exp": {}},
+    "exp is not a number": {"exp": float("nan")},
+    "exp is true": {"exp": True},
+    "exp is an object": {"exp": {"": 1}},
+    "exp has 5,000 digits": {"exp": "9" * 5_000},
+    "exp is half a surrogate pair": {"exp": "\ud800"},
+    "iat is not a number": {"iat": float("nan")},
+    "iat has 400 digits": {"iat": 10**400},
+    "iat is a list": {"iat": []},
+    "nbf has 400 digits": {"nbf": 10**400},
+    "iss is a number": {"iss": 1},
+    "aud is half a surrogate pair": {"aud": "\ud800"},
     "nbf is infinite": {"nbf": float("inf")},
     "sub is no text": {"sub": 1},
     "aud is a number": {"aud": 1},
@@ -111,6 +122,15 @@ async def test_an_iat_that_is_not_a_number_is_named() -> None:
         response = await ask(made, **bearer(strange({"iat": "soon"})))
         [error] = response.json()["errors"]
         assert error["message"].startswith("The token has a claim iat that is not a number (")
+
+
+@pytest.mark.parametrize("accept", [JSON, RESPONSE, STREAM])
+@pytest.mark.parametrize("expires", [10**400, 1e308, "9" * 400, 2**63, "32503680001"])
+async def test_a_token_that_expires_in_the_far_future_is_taken(expires: Any, accept: str) -> None:
+    async with edge(access=with_tokens()) as made:
+        response = await ask(made, USERS, accept, **bearer(strange({"exp": expires})))
+        assert response.status_code == 200
+        assert "errors" not in response.text
 
 
 async def test_the_right_key_does_not_make_up_for_another_algorithm() -> None:
