@@ -26,6 +26,9 @@ class Limits(BaseSettings):
     )
     source_characters: int = _most(64 * 1024, "Characters of a document.")
     tokens: int = _most(2_000, "Tokens of a document.")
+    name_characters: int = _most(
+        100, "Characters of a name in a document: an alias comes back with every object."
+    )
     comments: int = _most(200, "Comments in a document.")
     depth: int = _most(10, "Fields in one another, in an operation; introspection counts as one.")
     lists: int = _most(3, "Lists in one another, in an operation.")
@@ -46,6 +49,7 @@ class Limits(BaseSettings):
     fragments: int = _most(50, "Fragments that a document defines.")
     validation_errors: int = _most(20, "Mistakes in a document that are told.")
     coercion_errors: int = _most(20, "Mistakes in variables that are told.")
+    response_errors: int = _most(100, "Errors in a response; one more says how many were left out.")
     page: int = _most(100, "Items that a list field gives at once.")
     cost_budget: int = _most(
         5_000, "Cost of an operation: the objects it may read, and 10 for each command."

@@ -172,14 +172,13 @@ class Documents:
         )
 
     def _parse(self, text: str) -> DocumentNode:
-        document = parse_document(
+        return parse_document(
             text,
+            longest_name=self._limits.name_characters,
             allow_empty_selection_sets=False,
             max_lexical_tokens=self._limits.tokens,
             max_comments=self._limits.comments,
         )
-        _unchain(document)
-        return document
 
     def _wrong(self, document: DocumentNode) -> list[GraphQLError]:
         try:
@@ -204,15 +203,6 @@ class Documents:
         shape = forgotten.shape if isinstance(forgotten, Prepared) else None
         if shape is not None and self._shapes.get(shape.key, "") not in self._known:
             self._shapes.pop(shape.key, None)
-
-
-def _unchain(document: DocumentNode) -> None:
-    """Its tokens refer to one another in circles, so that only the collector could free them."""
-    token = document.loc and document.loc.start_token
-    while token:
-        following = token.next
-        token.prev = token.next = None
-        token = following
 
 
 def _nodes(document: DocumentNode) -> dict[str | None, OperationDefinitionNode]:
