@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -86,6 +87,30 @@ def describe(error: GraphQLError) -> Formatted:
             return _format(error, {"code": "BAD_USER_INPUT"})
         case surprise:
             return {**_format(error, {}), **mask(surprise)}
+
+
+def describe_all(errors: Sequence[GraphQLError], most: int) -> list[Formatted]:
+    """Returns the errors of an execution as the client may see them; `most`, and how many are left out.
+
+    Those are kept first which nobody foresaw, so that none escapes the log and the metrics among many others.
+    """
+    if len(errors) <= most:
+        return [describe(error) for error in errors]
+    kept = sorted(errors, key=_is_foreseen)[:most]
+    return [*map(describe, kept), _left_out(len(errors) - most, most)]
+
+
+def _is_foreseen(error: GraphQLError) -> bool:
+    known = isinstance(error.original_error, (ReadModelError, GraphQLError, type(None)))
+    return known or "code" in (error.extensions or {})
+
+
+def _left_out(number: int, most: int) -> Formatted:
+    return {
+        "message": f"{number} more errors are left out; a response has at most {most}"
+        " (LIMIT_RESPONSE_ERRORS).",
+        "extensions": {"code": "ERRORS_LEFT_OUT"},
+    }
 
 
 def mask(surprise: BaseException) -> Formatted:

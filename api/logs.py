@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict
 
     from api.settings import Settings
+
+_LONGEST: Final = 8_192
+"""Characters of one field of a line: the last resort, should a field hold what a client has sent."""
 
 
 def configure(settings: Settings) -> None:
@@ -27,6 +30,7 @@ def configure(settings: Settings) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _without_values,
+        _bounded,
     ]
     last: list[structlog.typing.Processor] = (
         [structlog.dev.ConsoleRenderer()] if pretty else [structlog.processors.JSONRenderer()]
@@ -40,6 +44,7 @@ def configure(settings: Settings) -> None:
     foreign: list[structlog.typing.Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         _without_values,
+        _bounded,
     ]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -71,3 +76,13 @@ def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
         event = {**event, "error": kind(error), "stack": stack(error)}
     event["event"] = str(event["event"]).partition("\n")[0]
     return event
+
+
+def _bounded(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Cuts off what is too long in a line."""
+    return {key: _cut(value) for key, value in event.items()}
+
+
+def _cut(value: Any) -> Any:
+    long = isinstance(value, str) and len(value) > _LONGEST
+    return f"{value[:_LONGEST]}…" if long else value

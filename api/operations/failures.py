@@ -31,6 +31,9 @@ OURS: Final = frozenset(
 _MOST: Final = 5
 """Paths in a line."""
 
+_LONGEST: Final = 100
+"""Characters of a path: its names are those that the client has made up."""
+
 _NAME: Final = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,63}")
 
 log = structlog.get_logger("tandem.api")
@@ -50,7 +53,7 @@ def tell(
     codes = sorted({error["extensions"]["code"] for error in errors})
     if codes == ["INTERNAL"]:
         return
-    paths = [".".join(map(str, error["path"])) for error in errors[:_MOST] if error.get("path")]
+    paths = [_path(error["path"]) for error in errors[:_MOST] if error.get("path")]
     operation = name if name is not None and _NAME.fullmatch(name) else None
     if (trace := current()) is not None:
         trace.note(codes=" ".join(codes), operation=operation)
@@ -63,3 +66,9 @@ def tell(
     }
     write = log.info if OURS.isdisjoint(codes) else log.warning
     write("operation_failed", **{key: value for key, value in fields.items() if value is not None})
+
+
+def _path(path: Sequence[str | int]) -> str:
+    """Returns the path with dots between its parts, cut off where it is too long for a line."""
+    text = ".".join(str(part)[:_LONGEST] for part in path[:_LONGEST])
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from graphql import (
     ExecutionResult,
     Executor,
+    GraphQLError,
     create_source_event_stream,
     located_error,
     map_source_to_response_event,
 )
 
-from api.errors import Formatted, RequestError, describe
+from api.errors import Formatted, RequestError, describe_all
 from api.plan.plan import Run
 from api.plan.plans import Planned
 from api.plan.replay import Middleware, replaying
@@ -48,42 +49,42 @@ class Job:
         """That of a query or a mutation."""
         if not isinstance(self.going, Planned):
             self.ways["core"] += 1
-            return await _executed(self.going)
+            return await self._executed(self.going)
         run = Run(self.context, self.going.values)
         data = await self.going.plan.answer(run)
         if data is not None:
             self.ways["plan"] += 1
             return {"data": data}
         self.ways["replay"] += 1
-        return await _executed(self.execute(replaying(run.outcomes)))
+        return await self._executed(self.execute(replaying(run.outcomes)))
 
     async def events(self) -> AsyncGenerator[Formatted, None]:
         """Those of a subscription. Raises RequestError."""
         assert not isinstance(self.going, Planned)  # no subscription has a plan
-        source = await _source(self.going)
+        source = await self._source(self.going)
         async with aclosing(map_source_to_response_event(self.going, source)) as results:
             try:
                 async for result in results:
-                    yield _response(result)
+                    yield self._response(result)
             except Exception as error:
-                raise RequestError([describe(located_error(error))]) from error
+                raise RequestError(self._described([located_error(error)])) from error
 
+    async def _executed(self, execution: Execution) -> Formatted:
+        result: Any = execution.execute_operation()
+        return self._response(await result if execution.is_awaitable(result) else result)
 
-async def _executed(execution: Execution) -> Formatted:
-    result: Any = execution.execute_operation()
-    return _response(await result if execution.is_awaitable(result) else result)
+    async def _source(self, execution: Execution) -> AsyncIterable[object]:
+        source = create_source_event_stream(execution)
+        if not isinstance(source, (ExecutionResult, AsyncIterable)):
+            source = await source
+        if isinstance(source, ExecutionResult):
+            raise RequestError(self._described(source.errors or ()))
+        return source
 
+    def _response(self, result: ExecutionResult) -> Formatted:
+        if result.errors is None:
+            return {"data": result.data}
+        return {"errors": self._described(result.errors), "data": result.data}
 
-async def _source(execution: Execution) -> AsyncIterable[object]:
-    source = create_source_event_stream(execution)
-    if not isinstance(source, (ExecutionResult, AsyncIterable)):
-        source = await source
-    if isinstance(source, ExecutionResult):
-        raise RequestError([describe(error) for error in source.errors or ()])
-    return source
-
-
-def _response(result: ExecutionResult) -> Formatted:
-    if result.errors is None:
-        return {"data": result.data}
-    return {"errors": [describe(error) for error in result.errors], "data": result.data}
+    def _described(self, errors: Sequence[GraphQLError]) -> list[Formatted]:
+        return describe_all(errors, self.context.limits.response_errors)

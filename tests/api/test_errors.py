@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
 from structlog.testing import capture_logs
 
+from api.limits import Limits
+from api.logs import _bounded
+from api.stack import stack
 from tests.api.edge import ALICE, edge
 
 SECRET = "select * from users where email = 'alice@example.com' -- /srv/tandem"
@@ -53,3 +59,67 @@ async def test_a_surprise_of_the_edge_itself_is_a_500_that_says_nothing() -> Non
         assert response.status_code == 500
         [error] = response.json()["errors"]
         assert error["extensions"] == {"code": "INTERNAL", "errorId": logs[0]["error_id"]}
+
+
+async def test_a_response_has_no_more_errors_than_its_limit_and_says_how_many_are_left_out() -> (
+    None
+):
+    fields = [f'a{number}: user(id: "x") {{ id }}' for number in range(10)]
+    async with edge(Limits(response_errors=3)) as made:
+        for _ in range(2):  # by graphql-core, and by a plan and graphql-core
+            response = await made.ask(f"{{ {' '.join(fields)} }}")
+            assert len(response["data"]) == 10
+            *errors, last = response["errors"]
+            assert [error["path"] for error in errors] == [["a0"], ["a1"], ["a2"]]
+            assert last["extensions"] == {"code": "ERRORS_LEFT_OUT"}
+            assert last["message"].startswith("7 more errors are left out")
+        response = await made.ask(f"{{ {' '.join(fields[:3])} }}")
+        assert [error["path"] for error in response["errors"]] == [["a0"], ["a1"], ["a2"]]
+
+
+async def test_a_surprise_among_many_errors_is_never_left_out() -> None:
+    fields = [f'a{number}: user(id: "x") {{ id }}' for number in range(9)]
+    async with edge(Limits(response_errors=3)) as made:
+        made.reads.failure = RuntimeError(SECRET)
+        with capture_logs() as logs:
+            response = await made.ask(f'{{ {" ".join(fields)} b: user(id: "{ALICE}") {{ id }} }}')
+        codes = [error["extensions"]["code"] for error in response["errors"]]
+        assert codes == ["INTERNAL", "BAD_USER_INPUT", "BAD_USER_INPUT", "ERRORS_LEFT_OUT"]
+        assert logs[0]["event"] == "request_failed"
+
+
+async def test_a_line_about_a_failed_operation_is_short_whatever_the_client_sent() -> None:
+    name = "a" * 60
+    fields = " ".join(f'{name}{number}: user(id: "x") {{ id }}' for number in range(10))
+    async with edge(Limits(name_characters=10_000)) as made:
+        for query in (f"{{ {fields} }}", f'{{ {"b" * 9_000}: user(id: "x") {{ id }} }}'):
+            with capture_logs() as logs:
+                await made.post(query, operationName="c" * 100_000)
+                await made.post(query)
+            assert {line["event"] for line in logs} == {"operation_failed"}
+            assert max(len(json.dumps(line)) for line in logs) < 1_000
+
+
+def test_a_stack_is_short_however_deep_and_long_its_causes() -> None:
+    def fall(depth: int) -> None:
+        if depth == 0:
+            raise RuntimeError(SECRET)
+        try:
+            fall(depth - 1)
+        except RuntimeError as error:
+            raise KeyError(depth) from error
+
+    def recurse() -> None:
+        recurse()
+
+    with pytest.raises(KeyError) as chained:
+        fall(100)
+    with pytest.raises(RecursionError) as endless:
+        recurse()
+    for error in (chained.value, endless.value):
+        assert 0 < len(stack(error)) < 8_192
+
+
+def test_no_field_of_a_line_is_longer_than_the_last_resort() -> None:
+    line = _bounded(None, "info", {"event": "e" * 10_000, "number": 1, "path": "/x"})
+    assert line == {"event": "e" * 8_192 + "…", "number": 1, "path": "/x"}
