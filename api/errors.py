@@ -15,6 +15,7 @@ from readside.errors import ReadModelError
 Formatted = dict[str, Any]
 """An error, or a whole response, on its way out."""
 
+_INVALID = "GRAPHQL_VALIDATION_FAILED"
 _LONGEST = 300
 """Characters of a message."""
 
@@ -62,6 +63,24 @@ def refused(code: str, errors: list[GraphQLError]) -> RequestError:
         [_format(error, {"code": code, **(error.extensions or {})}) for error in errors],
         status=400 if code == "GRAPHQL_PARSE_FAILED" else 422,
     )
+
+
+def internal(surprise: Exception) -> RequestError:
+    """Returns the refusal of a request on which something failed that nobody foresaw; logs what."""
+    return RequestError([mask(surprise)], status=500, well_formed=False)
+
+
+def unprocessable(surprise: Exception) -> RequestError:
+    """Returns the refusal of a document that could not be parsed, validated, planned or priced; logs why.
+
+    It is a fault of ours or of graphql-core, but one that any client can cause, so it is no INTERNAL.
+    """
+    if isinstance(surprise, RecursionError):
+        return refused(_INVALID, [GraphQLError("The document is nested too deeply.")])
+    error_id = str(uuid4())
+    log.error("document_failed", error_id=error_id, error=kind(surprise), stack=stack(surprise))
+    message = "The service cannot process this document; simplify it, or report it with errorId."
+    return refused(_INVALID, [GraphQLError(message, extensions={"errorId": error_id})])
 
 
 def failure(code: str, message: str) -> GraphQLError:

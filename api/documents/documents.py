@@ -23,7 +23,7 @@ from api.documents.prices import Prices
 from api.documents.shape import Apart, Literals, Shape, shape_of, taken_apart
 from api.documents.source import parse_document
 from api.documents.trusted import BadManifest
-from api.errors import RequestError, refused
+from api.errors import RequestError, refused, unprocessable
 from api.plan.plan import Values
 from api.plan.plans import Plannable
 from api.recent import Recent
@@ -42,14 +42,8 @@ class Operation(NamedTuple):
     plannable: Plannable
 
     def cost(self, values: Values) -> int:
-        """What it would cost with these coerced variables and literals; api.cost says how much is what.
-
-        Raises GRAPHQL_VALIDATION_FAILED.
-        """
-        try:
-            return self.costs.of(self.plannable.name, values)
-        except RecursionError:
-            raise refused("GRAPHQL_VALIDATION_FAILED", [_too_deep()]) from None
+        """What it would cost with these coerced variables and literals; api.cost says how much is what."""
+        return self.costs.of(self.plannable.name, values)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,6 +112,14 @@ class Documents:
 
     def prepare(self, text: str) -> Prepared:
         """The document of this text. Raises GRAPHQL_PARSE_FAILED or GRAPHQL_VALIDATION_FAILED."""
+        try:
+            return self._looked_up(text)
+        except (RequestError, MemoryError):
+            raise
+        except Exception as error:
+            raise unprocessable(error) from None
+
+    def _looked_up(self, text: str) -> Prepared:
         known = self._known.get(text)
         if known is None and text in self._kept:
             self.hits += 1
@@ -152,6 +154,15 @@ class Documents:
         if len(text) > self._limits.source_characters:
             return refused("GRAPHQL_PARSE_FAILED", [_too_long(self._limits.source_characters)])
         try:
+            return self._found(text, apart)
+        except MemoryError:  # of the moment, not of the document
+            raise
+        except Exception as error:
+            return unprocessable(error)
+
+    def _found(self, text: str, apart: Apart | None) -> Prepared | RequestError:
+        """Whatever is raised here, for one text it is raised each time."""
+        try:
             document = self._parse(text)
         except GraphQLError as error:
             return refused("GRAPHQL_PARSE_FAILED", [error])
@@ -181,14 +192,11 @@ class Documents:
         )
 
     def _wrong(self, document: DocumentNode) -> list[GraphQLError]:
-        try:
-            return (
-                too_large(self._schema, document, self._limits)
-                or self._validation.errors(document)
-                or list(self._introspection.errors(document))
-            )
-        except RecursionError:  # fragments in one another are as deep as what they are spread in
-            return [_too_deep()]
+        return (
+            too_large(self._schema, document, self._limits)
+            or self._validation.errors(document)
+            or list(self._introspection.errors(document))
+        )
 
     def _remember(self, text: str, known: Prepared | RequestError) -> None:
         if len(text) > self._limits.source_characters:
@@ -212,10 +220,6 @@ def _nodes(document: DocumentNode) -> dict[str | None, OperationDefinitionNode]:
         for node in document.definitions
         if isinstance(node, OperationDefinitionNode)
     }
-
-
-def _too_deep() -> GraphQLError:
-    return GraphQLError("The document is nested too deeply.")
 
 
 def _too_long(limit: int) -> GraphQLError:

@@ -47,8 +47,8 @@ _LITERAL: Final = re.compile(
     r'("(?!"")[^"\\\x00-\x1f\ud800-\udfff]*"|(?<![\w.$-])(?:0|-?[1-9][0-9]{0,9})(?![\w.]))',
     re.ASCII,
 )
-_UNCLEAR: Final = ("#", "\\", '"""')
-"""Whatever may hide a quotation mark. A text that has it is taken as it is."""
+_UNCLEAR: Final = ("#", "\\", '"""', "\0")
+"""What may hide a quotation mark, or pass for a number in the key: such a text is taken as it is."""
 
 _SCHEMA: Final = ("__schema", "__type")
 

@@ -15,7 +15,7 @@ from graphql import Executor, GraphQLError, GraphQLSchema
 from api.access.scopes import EVERYBODY, Caller
 from api.access.tokens import expired, no_token
 from api.documents.documents import Documents, Operation, Prepared
-from api.errors import RequestError, bad_request, refused
+from api.errors import RequestError, bad_request, refused, unprocessable
 from api.operations.job import Execution, Job
 from api.operations.room import Room, Seats, for_mutations, for_queries, for_subscriptions
 from api.plan.plans import Plans
@@ -77,7 +77,12 @@ class Admission:
         if (left := caller.seconds_left) is not None and left <= 0:
             raise expired()  # it was valid when the connection was opened
         self._seats[operation.kind].check()
-        return self._job(request, prepared, operation, caller)
+        try:
+            return self._job(request, prepared, operation, caller)
+        except (RequestError, MemoryError):
+            raise
+        except Exception as error:  # not remembered: with other variables the document may be fine
+            raise unprocessable(error) from None
 
     def _job(
         self, request: Request, prepared: Prepared, operation: Operation, caller: Caller

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from api.access.expiry import until
 from api.access.scopes import EVERYBODY, Caller
 from api.documents.kinds import NOTHING
-from api.errors import Formatted, RequestError
+from api.errors import Formatted, RequestError, internal
 from api.operations.admission import Admission
 from api.operations.failures import tell
 
@@ -43,7 +43,7 @@ class Executor:
     async def execute(
         self, request: Request, allowed: Kinds, caller: Caller = EVERYBODY
     ) -> Formatted:
-        """The response to a query or a mutation. Raises RequestError if it gets no `data`."""
+        """The response to a query or a mutation. Raises nothing but RequestError, if it gets no `data`."""
         began, kind = perf_counter(), NOTHING
         try:
             job = (
@@ -53,9 +53,10 @@ class Executor:
             )
             kind = job.kind
             response = await self._finish(job)
-        except RequestError as error:
-            self._over(request, caller, kind, began, error.errors)
-            raise
+        except Exception as error:
+            refusal = _refusal(error)
+            self._over(request, caller, kind, began, refusal.errors)
+            raise refusal from None
         self._over(request, caller, kind, began, response.get("errors", ()))
         return _with_cost(response, job.cost) if _wants_cost(request) else response
 
@@ -69,11 +70,12 @@ class Executor:
         began, kind = perf_counter(), NOTHING
         try:
             job = self.admission.admit(request, allowed, caller)
-        except RequestError as error:
-            if self._rate is None or not error.well_formed:
-                self._over(request, caller, kind, began, error.errors)
-                raise
-            results, cost = _refused(error), 1
+        except Exception as error:
+            refusal = _refusal(error)
+            if self._rate is None or not refusal.well_formed:
+                self._over(request, caller, kind, began, refusal.errors)
+                raise refusal from None
+            results, cost = _refused(refusal), 1
         else:
             kind, cost = job.kind, job.cost
             results = self._results(job, cost if _wants_cost(request) else None)
@@ -98,11 +100,19 @@ class Executor:
                 async for result in results:
                     errors = result.get("errors", ())
                     yield result
-            except RequestError as error:
-                errors = error.errors
-                raise
+            except Exception as error:
+                refusal = _refusal(error)
+                errors = refusal.errors
+                raise refusal from None
             finally:
                 self._over(request, caller, kind, began, errors)
+
+    def refuse(self, error: Exception, caller: Caller) -> RequestError:
+        """Returns the refusal of a request that is none for this executor; logs and counts it as others."""
+        refusal = _refusal(error)
+        tell(refusal.errors, caller)
+        self._context.measure(NOTHING, _outcome(refusal.errors), 0.0)
+        return refusal
 
     def _over(
         self,
@@ -115,8 +125,7 @@ class Executor:
         """The log is told of an operation that failed, and whoever measures of each."""
         if errors:
             tell(errors, caller, name=request.operation_name, since=began)
-        code = errors[0]["extensions"]["code"] if errors else "ok"
-        self._context.measure(kind, code, perf_counter() - began)
+        self._context.measure(kind, _outcome(errors), perf_counter() - began)
 
     async def _admit_paid(
         self, rate: Rate, request: Request, allowed: Kinds, caller: Caller
@@ -143,6 +152,16 @@ class Executor:
             async with aclosing(job.events()) as responses:
                 async for response in responses:
                     yield _with_cost(response, cost)
+
+
+def _refusal(error: Exception) -> RequestError:
+    return error if isinstance(error, RequestError) else internal(error)
+
+
+def _outcome(errors: Sequence[Formatted]) -> str:
+    """Returns the code that an operation with these errors is counted under; no other hides an INTERNAL."""
+    codes = [error["extensions"]["code"] for error in errors] or ["ok"]
+    return "INTERNAL" if "INTERNAL" in codes else str(codes[0])
 
 
 async def _refused(error: RequestError) -> AsyncGenerator[Formatted, None]:

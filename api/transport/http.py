@@ -17,9 +17,8 @@ from api.access.origin import combined
 from api.access.scopes import EVERYBODY, NOBODY, Caller
 from api.documents.kinds import MUTATIONS, QUERIES, SUBSCRIPTIONS
 from api.documents.request import Request, from_body, from_query_string, parameters
-from api.errors import Formatted, RequestError, bad_request, mask
+from api.errors import Formatted, RequestError, bad_request
 from api.operations.execution import Executor
-from api.operations.failures import tell
 from api.trace import Trace
 from api.transport.media import HTML, JSON, RESPONSE, STREAM, is_json, negotiate
 from api.transport.reply import Reply
@@ -151,7 +150,7 @@ class GraphQLOverHTTP:
         """What is answered in place of a response."""
         media = RESPONSE if media == RESPONSE else JSON
         if not isinstance(error, RequestError):
-            return Reply.of(500, media, {"errors": [mask(error)]})
+            error = self._executor.refuse(error, NOBODY)
         return Reply.of(self._refusal(media, error), media, error.response, error.header)
 
     def _refusal(self, media: str, error: RequestError) -> int:
@@ -177,8 +176,7 @@ class GraphQLOverHTTP:
             )
             return await self._read(scope, headers, receive), caller
         except RequestError as error:
-            tell(error.errors, caller)
-            raise
+            raise self._executor.refuse(error, caller) from None
 
     async def _read(self, scope: Scope, headers: Headers, receive: Receive) -> Request:
         if scope["method"] == "GET":

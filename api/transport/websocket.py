@@ -12,9 +12,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 from api.access.origin import combined
 from api.access.scopes import NOBODY
 from api.documents.kinds import ANY
-from api.errors import Formatted, RequestError, mask
+from api.errors import Formatted, RequestError
 from api.operations.execution import Executor
-from api.operations.failures import tell
 from api.operations.room import for_sockets
 from api.trace import Trace
 from api.transport.messages import Complete, Init, Message, Ping, Pong, Subscribe, decode
@@ -141,7 +140,7 @@ class Connection:
         try:
             self._caller = await self._access.by_payload(payload, self._socket.scope)
         except RequestError as error:
-            tell(error.errors, NOBODY)
+            self._executor.refuse(error, NOBODY)
             raise Violation(4403, f"Forbidden: {error}") from None
         self._acknowledged = True
         await self._send({"type": "connection_ack"})
@@ -170,7 +169,8 @@ class Connection:
         except RequestError as error:
             last = {"id": id_, "type": "error", "payload": error.errors}
         except Exception as error:
-            last = {"id": id_, "type": "error", "payload": [mask(error)]}
+            refusal = self._executor.refuse(error, self._caller)
+            last = {"id": id_, "type": "error", "payload": refusal.errors}
         # Before it is told, because the client may use the id again as soon as it knows.
         del self._running[id_]
         await self._send(last)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -201,6 +201,8 @@ class Edge:
     ) -> None:
         self.store = ScriptedStore()
         self.reads = MemoryReads()
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        """Operations by their kind and code."""
         context = Context(
             store=cast("Store", self.store),
             reads=cast("Reads", self.reads),
@@ -208,6 +210,7 @@ class Edge:
             http_profile=http_profile,
             trusted=trusted or Trusted(),
             introspection=introspection,
+            measure=lambda kind, code, _: self.outcomes.update([(kind, code)]),
         )
         self.app: Starlette = create_app(context, access)
         self.executor: Executor = self.app.state.executor
