@@ -49,6 +49,9 @@ class Limits(BaseSettings):
     fragments: int = _most(50, "Fragments that a document defines.")
     validation_errors: int = _most(20, "Mistakes in a document that are told.")
     coercion_errors: int = _most(20, "Mistakes in variables that are told.")
+    response_bytes: int = _most(
+        8 * 1024 * 1024, "Bytes of a response, and of each event of a subscription."
+    )
     response_errors: int = _most(100, "Errors in a response; one more says how many were left out.")
     page: int = _most(100, "Items that a list field gives at once.")
     cost_budget: int = _most(

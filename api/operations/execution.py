@@ -13,6 +13,7 @@ from api.documents.kinds import NOTHING
 from api.errors import Formatted, RequestError, internal
 from api.operations.admission import Admission
 from api.operations.failures import tell
+from api.operations.response import Encode, bounded, encode
 
 if TYPE_CHECKING:
     from graphql import GraphQLSchema
@@ -34,11 +35,13 @@ class Executor:
         converter: GraphQLCoreConverter,
         context: Context,
         rate: Rate | None = None,
+        encode: Encode = encode,
     ) -> None:
         """Raises BadManifest if a trusted document could not be executed."""
         self.admission = Admission(schema, converter, context)
         self._context = context
         self._rate = rate
+        self._encode = encode
 
     async def execute(
         self, request: Request, allowed: Kinds, caller: Caller = EVERYBODY
@@ -52,7 +55,7 @@ class Executor:
                 else await self._admit_paid(self._rate, request, allowed, caller)
             )
             kind = job.kind
-            response = await self._finish(job)
+            response = self._bounded(job, await self._finish(job))
         except Exception as error:
             refusal = _refusal(error)
             self._over(request, caller, kind, began, refusal.errors)
@@ -143,15 +146,19 @@ class Executor:
         """The response. Stays in the room as long as it takes. Raises OVERLOADED."""
         return self.admission.rooms[job.kind].hold(job.response)
 
+    def _bounded(self, job: Job, response: Formatted) -> Formatted:
+        limit = self._context.limits.response_bytes
+        return bounded(response, job.kind, limit, self._encode)
+
     async def _results(self, job: Job, cost: int | None) -> AsyncGenerator[Formatted, None]:
         """`cost` is told with every response, if the client wants to know it."""
         if job.kind != "subscription":
-            yield _with_cost(await self._finish(job), cost)
+            yield _with_cost(self._bounded(job, await self._finish(job)), cost)
             return
         with self.admission.subscriptions:
             async with aclosing(job.events()) as responses:
                 async for response in responses:
-                    yield _with_cost(response, cost)
+                    yield _with_cost(self._bounded(job, response), cost)
 
 
 def _refusal(error: Exception) -> RequestError:

@@ -24,7 +24,7 @@ DEPTHS = range(150, 201, 2)
 async def test_a_plan_has_twenty_thousand_characters_at_most(letters: int, way: str) -> None:
     names = [f"{letter * letters}" for letter in "abcdefghijkl"]
     query = f'{{ user(id: "{ALICE}") {{ {" ".join(f"{name}: name" for name in names)} }} }}'
-    async with edge() as made:
+    async with edge(Limits(name_characters=letters)) as made:
         made.reads.put(ALICE, "Alice")
         for _ in range(2):
             assert await made.ask(query) == {"data": {"user": dict.fromkeys(names, "Alice")}}

@@ -8,10 +8,9 @@ import pytest
 
 from api.access.scopes import EVERYBODY
 from api.context import Context
-from api.operations.execution import Executor
 from tests.api import wild
 from tests.api.dressed import Asked
-from tests.api.test_plans_agree import CoreAlone, told
+from tests.api.test_plans_agree import CoreAlone, executor_of, told
 
 PLAIN = {"label": "a", "address": "a@example.com"}
 DEEP: dict[str, Any] = {"one": PLAIN}
@@ -59,7 +58,7 @@ async def agreed(asked: Asked, right: Asked) -> str:
     """The way that was taken when there is a plan already; both tell the same."""
     script = wild.Script(1, 0.0, "Query")
     context = Context(store=cast("Any", script), reads=cast("Any", None))
-    executor = Executor(wild.SCHEMA, wild.CONVERTER, context)
+    executor = executor_of(context)
     for _ in range(2):
         await told(executor, right, EVERYBODY, script)
     executor.admission.ways.clear()

@@ -46,7 +46,7 @@ class CoreAlone(Executor):
     """graphql-core executes everything."""
 
     def __init__(self, context: Context) -> None:
-        super().__init__(wild.SCHEMA, wild.CONVERTER, context)
+        super().__init__(wild.SCHEMA, wild.CONVERTER, context, encode=encoded)
         self.admission._plans = NoPlans(  # noqa: SLF001 (there is no other way to be without them)
             wild.SCHEMA, wild.CONVERTER, context.limits
         )
@@ -79,10 +79,15 @@ def encoded(data: object) -> bytes:
     return msgspec.json.encode(data, enc_hook=repr)  # EmailAddress lets everything through
 
 
+def executor_of(context: Context) -> Executor:
+    """An executor of the wild schema, whose data no JSON encoder knows by itself."""
+    return Executor(wild.SCHEMA, wild.CONVERTER, context, encode=encoded)
+
+
 def both(asked: Asked, caller: Caller, script: wild.Script) -> tuple[Told, Told, str]:
     """What graphql-core tells; what an executor tells that is asked again; and by which way."""
     context = Context(store=cast("Any", script), reads=cast("Any", None), limits=ROOMY)
-    core, executor = CoreAlone(context), Executor(wild.SCHEMA, wild.CONVERTER, context)
+    core, executor = CoreAlone(context), executor_of(context)
 
     async def ask() -> tuple[Told, Told]:
         alone = await told(core, asked, caller, script)
