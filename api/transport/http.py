@@ -117,7 +117,7 @@ class GraphQLOverHTTP:
         """Executes the request of this scope; `headers` are those of the scope. Raises Disconnected."""
         media = JSON
         try:
-            media = _media(scope, headers, self._page)
+            media = self._media(scope, headers)
             if media == HTML and self._page is not None:
                 return self._page
             request, caller = await self._admit(scope, headers, receive)
@@ -141,6 +141,12 @@ class GraphQLOverHTTP:
             await send_stream(response, receive, send, keep_alive, self._closing)
         else:
             await response(PageRequest(scope, receive))(scope, receive, send)
+
+    def _media(self, scope: Scope, headers: Headers) -> str:
+        try:
+            return _media(scope, headers, self._page)
+        except RequestError as error:
+            raise self._executor.refuse(error, NOBODY) from None
 
     def _told(self, media: str, response: Formatted) -> Reply:
         in_part = media == RESPONSE and "errors" in response
