@@ -70,6 +70,12 @@ def cost_of(field: GraphQLField) -> int:
     return 0 if is_leaf_type(get_named_type(field.type)) else 1
 
 
+def is_called(field: GraphQLField) -> bool:
+    """Returns whether a resolver is called for the field, in place of reading an attribute."""
+    definition = (field.extensions or {}).get("strawberry-definition")
+    return isinstance(definition, StrawberryField) and definition.base_resolver is not None
+
+
 def list_size_of(field: GraphQLField) -> ListSize | None:
     """What is declared of the length of the list, or of the lists in the connection."""
     return _declared(field, ListSize)

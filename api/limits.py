@@ -49,6 +49,10 @@ class Limits(BaseSettings):
     fragments: int = _most(50, "Fragments that a document defines.")
     validation_errors: int = _most(20, "Mistakes in a document that are told.")
     coercion_errors: int = _most(20, "Mistakes in variables that are told.")
+    response_fields: int = _most(
+        20_000,
+        "Fields that a response may have, one that is read or done for itself counted as 10.",
+    )
     response_bytes: int = _most(
         8 * 1024 * 1024, "Bytes of a response, and of each event of a subscription."
     )

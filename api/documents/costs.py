@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from graphql import (
     BooleanValueNode,
@@ -35,6 +35,17 @@ INTROSPECTION = 10
 """Of __schema or __type, whatever is selected of it: it reads no store."""
 
 Sizes = Mapping[str, int]
+
+
+class Amount(NamedTuple):
+    """How much an operation, or a part of one, asks for."""
+
+    cost: int
+    fields: int
+    """Of the response, as documents/prices.py counts them; documents/introspection.py counts its own."""
+
+
+_NONE: Final = Amount(0, 0)
 _UNWANTED = {"include": False, "skip": True}
 
 
@@ -55,15 +66,15 @@ class Costs:
         self._operations: dict[str | None, OperationDefinitionNode] = {}
         self._fragments: dict[str, FragmentDefinitionNode] = {}
         self._bearing: dict[str | None, list[str | int]] = {}
-        self._known: dict[tuple[object, ...], int] = {}
+        self._known: dict[tuple[object, ...], Amount] = {}
         for node in document.definitions:
             if isinstance(node, OperationDefinitionNode):
                 self._operations[node.name.value if node.name else None] = node
             elif isinstance(node, FragmentDefinitionNode):
                 self._fragments[node.name.value] = node
 
-    def of(self, name: str | None, values: Values) -> int:
-        """The cost of the operation of this name, with these coerced variables and literals."""
+    def of(self, name: str | None, values: Values) -> Amount:
+        """The amount of the operation of this name, with these coerced variables and literals."""
         if name not in self._bearing:
             self._bearing[name] = [*_bearing(self._operations[name]), *self._numbers]
         key = (name, *[values.get(each) for each in self._bearing[name]])
@@ -76,10 +87,10 @@ class Costs:
             self._known[key] = known
         return known
 
-    def _sum(self, node: OperationDefinitionNode, values: Values) -> int:
+    def _sum(self, node: OperationDefinitionNode, values: Values) -> Amount:
         root = self._prices.schema.get_root_type(node.operation)
         if root is None:
-            return 0  # validation has refused it
+            return _NONE  # validation has refused it
         sum_ = _Sum(self._prices, self._fragments, values, self._places)
         return sum_.selected([node.selection_set], root, {})
 
@@ -105,23 +116,29 @@ class _Sum:
         self._values = values
         self._places = places
 
-    def selected(self, sets: list[SelectionSetNode], parent: GraphQLNamedType, sizes: Sizes) -> int:
+    def selected(
+        self, sets: list[SelectionSetNode], parent: GraphQLNamedType, sizes: Sizes
+    ) -> Amount:
         """`sizes`: how long the lists are that the field above has sized."""
-        return max(
-            sum(self._field(nodes, type_, sizes) for nodes in self._collected(sets, type_).values())
-            for type_ in self._prices.possible(parent)
-        )
+        costs, fields = [0], [0]
+        for type_ in self._prices.possible(parent):
+            chosen = self._collected(sets, type_).values()
+            amounts = [self._field(nodes, type_, sizes) for nodes in chosen]
+            costs.append(sum(amount.cost for amount in amounts))
+            fields.append(sum(amount.fields for amount in amounts))
+        return Amount(max(costs), max(fields))
 
-    def _field(self, nodes: list[FieldNode], parent: GraphQLNamedType, sizes: Sizes) -> int:
+    def _field(self, nodes: list[FieldNode], parent: GraphQLNamedType, sizes: Sizes) -> Amount:
         name = nodes[0].name.value
         if name.startswith("__"):
-            return 0 if name == "__typename" else INTROSPECTION
+            return Amount(0 if name == "__typename" else INTROSPECTION, 1)
         price = self._prices.of[parent.name][name]
         sets = [node.selection_set for node in nodes if node.selection_set]
         size = self._size(nodes[0], price)
-        inner = self.selected(sets, price.returns, dict.fromkeys(price.sized, size)) if sets else 0
+        sized = dict.fromkeys(price.sized, size)
+        inner = self.selected(sets, price.returns, sized) if sets else _NONE
         times = sizes.get(name, size) if price.is_list else 1
-        return times * (price.weight + inner)
+        return Amount(times * (price.weight + inner.cost), price.fields + times * inner.fields)
 
     def _size(self, node: FieldNode, price: Price) -> int:
         if not price.slicing:

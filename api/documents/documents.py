@@ -15,7 +15,7 @@ from graphql import (
     SelectionSetNode,
 )
 
-from api.documents.costs import Costs
+from api.documents.costs import Amount, Costs
 from api.documents.introspection import Introspection
 from api.documents.kinds import Kind
 from api.documents.measure import too_large
@@ -43,6 +43,10 @@ class Operation(NamedTuple):
 
     def cost(self, values: Values) -> int:
         """What it would cost with these coerced variables and literals; api.cost says how much is what."""
+        return self.amount(values).cost
+
+    def amount(self, values: Values) -> Amount:
+        """Returns its cost, and how many fields the response has."""
         return self.costs.of(self.plannable.name, values)
 
 

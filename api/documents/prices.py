@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Final, TypeGuard
 
 from graphql import (
     GraphQLAbstractType,
@@ -17,7 +17,10 @@ from graphql import (
     is_list_type,
 )
 
-from api.cost import cost_of, list_size_of, priced_fields
+from api.cost import cost_of, is_called, list_size_of, priced_fields
+
+CALLED: Final = 10
+"""Fields that one takes as long as for which a resolver is called."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +29,8 @@ class Price:
 
     field: GraphQLField
     weight: int
+    fields: int
+    """What it counts for among the fields of a response."""
     is_list: bool
     returns: GraphQLNamedType
     slicing: tuple[str, ...] = ()
@@ -61,6 +66,7 @@ def _price(field: GraphQLField) -> Price:
     return Price(
         field=field,
         weight=cost_of(field),
+        fields=CALLED if is_called(field) else 1,
         is_list=is_list_type(get_nullable_type(field.type)),
         returns=get_named_type(field.type),
         slicing=tuple(size.slicing_arguments or ()) if size else (),

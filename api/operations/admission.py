@@ -97,9 +97,11 @@ class Admission:
         else:
             going = execute()
             values = prepared.values(going.variable_values.coerced)
-        cost = operation.cost(values)
+        cost, fields = operation.amount(values)
         if cost > self._limits.cost_budget:
             raise _too_dear(cost, self._limits.cost_budget)
+        if fields > self._limits.response_fields:
+            raise _too_many_fields(fields, self._limits.response_fields)
         return Job(
             kind=operation.kind,
             cost=cost,
@@ -125,6 +127,15 @@ class Admission:
         if isinstance(execution, list):
             raise refused("BAD_USER_INPUT", execution)
         return execution
+
+
+def _too_many_fields(fields: int, most: int) -> RequestError:
+    error = GraphQLError(
+        f"The response may have {fields} fields, and one may have {most} at most: ask for fewer fields"
+        " or shorter lists (LIMIT_RESPONSE_FIELDS).",
+        extensions={"fields": fields, "limit": most},
+    )
+    return refused("COST_LIMIT_EXCEEDED", [error])
 
 
 def _too_dear(cost: int, budget: int) -> RequestError:

@@ -19,10 +19,14 @@ _NOT_CALLED = object()
 def replaying(outcomes: Mapping[Path, Any]) -> Middleware:
     """A middleware for graphql-core that answers in place of the resolvers at these paths."""
 
+    keys = {path[-1] for path in outcomes}
+
     def replay(
         resolve: Callable[..., Any], source: Any, info: GraphQLResolveInfo[Any], **arguments: Any
     ) -> Any:
-        outcome = outcomes.get(tuple(info.path.as_list()), _NOT_CALLED)
+        outcome = _NOT_CALLED
+        if info.path.key in keys:  # most fields are attributes, for which no path is made up
+            outcome = outcomes.get(tuple(info.path.as_list()), _NOT_CALLED)
         if outcome is _NOT_CALLED:
             return resolve(source, info, **arguments)
         if isinstance(outcome, Exception):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from graphql import (
@@ -24,6 +24,11 @@ from api.documents.prices import Prices
 from api.limits import Limits
 from api.schema import SCHEMA
 from tests.api.edge import ALICE, edge
+from tests.api.users import put_users
+from tests.api.worst import EXECUTED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CREATE = 'createUser(input: {name: "Alice", email: "alice@example.com"})'
 
@@ -64,6 +69,58 @@ def test_a_field_costs_its_weight_and_what_is_in_it_as_often_as_its_list_is_long
     text: str, expected: int
 ) -> None:
     assert cost(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{ __typename }", 1),
+        ('{ user(id: "a") { id name } }', 10 + 2),
+        ('{ user(id: "a") { id id a: id __typename } }', 10 + 3),
+        ("{ topCustomers(first: 3) { id name } }", 10 + 3 * 2),
+        ("{ users(first: 5) { nodes { id } } }", 10 + 1 + 5),
+        ("{ users(first: 5) { edges { cursor node { id } } } }", 10 + 1 + 5 * 3),
+        ("{ users { nodes { id } pageInfo { endCursor } totalCount } }", 10 + 1 + 20 + 2 + 10),
+        ("{ users(first: 5) { nodes { orders(first: 7) { nodes { id } } } } }", 11 + 5 * (11 + 7)),
+        ('{ user(id: "a") { id @skip(if: true) name @include(if: true) } }', 10 + 1),
+        (f"mutation {{ {CREATE} {{ id errors {{ __typename }} }} }}", 10 + 1 + 1 + 5),
+        ("{ __schema { types { name fields { name } } } }", 1),
+    ],
+)
+def test_the_fields_of_a_response_are_counted_as_often_as_their_list_is_long(
+    text: str, expected: int
+) -> None:
+    document = prepared(text)
+    assert document.operation(None).amount(document.values({})).fields == expected
+
+
+async def test_an_operation_of_too_many_fields_is_not_executed() -> None:
+    query = "query($n: Int!) { users(first: $n) { nodes { id name } } }"
+    async with edge(Limits(response_fields=11 + 2 * 5)) as made:
+        assert "errors" not in await made.ask(query, n=5)
+        for _ in range(2):  # before there is a plan, and with it
+            error = await made.error(query, n=6)
+            assert error["extensions"] == {"code": "COST_LIMIT_EXCEEDED", "fields": 23, "limit": 21}
+            assert "LIMIT_RESPONSE_FIELDS" in error["message"]
+        assert made.outcomes == {("query", "ok"): 1, ("none", "COST_LIMIT_EXCEEDED"): 2}
+
+
+@pytest.mark.parametrize("text", EXECUTED.values(), ids=EXECUTED)
+async def test_a_response_has_no_more_fields_than_were_counted(text: Callable[[int], str]) -> None:
+    query = text(9)
+    async with edge(Limits(cost_budget=100_000, response_fields=100_000)) as made:
+        put_users(made.reads, 12, orders=12)
+        response = await made.ask(query)
+    schema = response["data"].pop("__schema", None) if response["data"] else None
+    document = prepared(query)
+    counted = document.operation(None).amount(document.values({})).fields
+    assert fields_in(response["data"]) + (schema is not None) <= counted
+
+
+def fields_in(value: Any) -> int:
+    if isinstance(value, list):
+        return sum(map(fields_in, value))
+    return len(value) + fields_in(list(value.values())) if isinstance(value, dict) else 0
 
 
 def test_the_length_of_a_list_may_be_a_variable_and_its_default() -> None:
