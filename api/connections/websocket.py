@@ -1,36 +1,32 @@
-"""A WebSocket connection whose client can neither flood the loop nor fill the memory by not reading."""
+"""A WebSocket connection with limits on what a client may send in a second, and on how slowly it may read."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from wsproto.connection import ConnectionState
-from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
-
 from api.connections.frames import Frames
 from api.connections.patience import Patience
+from api.transport.close_codes import MESSAGE_TOO_BIG, PONG_TIMEOUT, TOO_MANY_FRAMES, TOO_SLOW
 
 if TYPE_CHECKING:
-    from api.limits import Limits
+    from wsproto.events import BytesMessage, Ping, Pong, Request, TextMessage
 
 _SLICE = 4 * 1024
-"""Bytes that are taken apart in one turn of the loop: some 700 of the shortest frames, 20 ms."""
-
-TOO_SLOW = (1013, "Messages are not read in time")
-TOO_FAST = (1008, "Too many messages")
+"""Bytes that are parsed in one turn of the loop: some 700 of the shortest frames, 20 ms."""
 
 
 class WebSocketConnection(Frames):
-    """uvicorn's, with a limit on frames per second, on their work at once, and on the time to write."""
+    """uvicorn's WebSocket protocol with limits: LIMIT_FRAMES, LIMIT_BODY_BYTES, LIMIT_SEND_SECONDS and
+    LIMIT_PING_SECONDS.
+    """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._limits: Limits = self.config.limits  # type: ignore[attr-defined]
         self._rest = b""
-        self._is_due = False
+        self._is_connecting = False
+        self._is_scheduled = False
         self._is_held = False
-        self._is_deaf = False
         self._second = 0
         self._frames = 0
 
@@ -46,16 +42,16 @@ class WebSocketConnection(Frames):
     # Reading
 
     def data_received(self, data: bytes) -> None:
-        if self._is_deaf:
+        if self.close_sent:
             return
         self._rest += data
-        if not self._is_due and not self._is_busy():
-            self._take()
+        if not self._is_scheduled and not self._is_busy():
+            self._parse()
 
-    def _take(self) -> None:
-        """Takes a slice apart, and sees to it that the rest is."""
-        self._is_due = False
-        if self.transport.is_closing():
+    def _parse(self) -> None:
+        """Parses one slice, and schedules the rest."""
+        self._is_scheduled = False
+        if self.close_sent or self.transport.is_closing():
             self._rest = b""
             return
         part, self._rest = self._rest[:_SLICE], self._rest[_SLICE:]
@@ -63,19 +59,19 @@ class WebSocketConnection(Frames):
         self._go_on()
 
     def _go_on(self) -> None:
-        if self._is_due or self._is_busy() or self.transport.is_closing():
+        if self._is_scheduled or self._is_busy() or self.transport.is_closing():
             return
-        if self._rest:
+        if self._rest and not self.close_sent:
             self.transport.pause_reading()
-            self._is_due = self._is_held = True
-            self.loop.call_soon(self._take)
+            self._is_scheduled = self._is_held = True
+            self.loop.call_soon(self._parse)
         elif self._is_held:
             self._is_held = False
             self.transport.resume_reading()
 
     def _is_busy(self) -> bool:
-        """Whether messages wait for the application, which come first."""
-        return self.read_paused and not self.close_sent
+        """True while the application has to accept, or to take the messages that were parsed."""
+        return (self.read_paused or self._is_connecting) and not self.close_sent
 
     async def receive(self) -> Any:
         message = await super().receive()
@@ -83,12 +79,27 @@ class WebSocketConnection(Frames):
             self._go_on()
         return message
 
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        self._is_connecting = True
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if self._is_connecting:
+            self._is_connecting = False
+            self._go_on()  # frames that were sent with the handshake
+
     def handle_message(self, event: TextMessage | BytesMessage) -> None:
-        if self._counts():
+        if not self._counts():
+            return
+        data = event.data.encode() if isinstance(event.data, str) else event.data
+        if self.buffer.length + len(data) > self.buffer.max_length:
+            self.close(MESSAGE_TOO_BIG)
+        else:
             super().handle_message(event)
 
     def handle_ping(self, event: Ping) -> None:
-        # While nobody reads, pongs would pile up.
+        # A client that sends pings and does not read would pile up pongs.
         if self._counts() and self.writable.is_set():
             super().handle_ping(event)
 
@@ -97,22 +108,21 @@ class WebSocketConnection(Frames):
             super().handle_pong(event)
 
     def _counts(self) -> bool:
-        """Whether this frame is not one too many of its second; then the connection closes."""
+        """Counts a frame. Returns False, and closes, if it is one too many of its second."""
         second = int(self.loop.time())
         if second != self._second:
             self._second, self._frames = second, 0
         self._frames += 1
         if self._frames <= self._limits.frames:
             return True
-        self._is_deaf = True
-        self._dismiss(*TOO_FAST)
+        self.close(TOO_MANY_FRAMES)
         return False
 
     # Writing
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._patience.begin(lambda: self._dismiss(*TOO_SLOW))
+        self._patience.begin(lambda: self.close(TOO_SLOW))
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -120,27 +130,13 @@ class WebSocketConnection(Frames):
             self._patience.end()
 
     def keepalive_timeout(self) -> None:
-        super().keepalive_timeout()
-        self._patience.linger()
+        if self.writable.is_set():
+            self.close(PONG_TIMEOUT)
+        else:  # the ping waits behind other bytes, for which Patience has its own timeout
+            self.pong_timer = self.loop.call_later(
+                self._limits.ping_seconds, self.keepalive_timeout
+            )
 
     async def run_asgi(self) -> None:
         await super().run_asgi()
-        if not self.disconnected:
-            self._patience.linger()
-
-    def _dismiss(self, code: int, reason: str) -> None:
-        """Closes with a code, whether or not the client reads; the application sees a disconnection."""
-        if self.disconnected or self.transport.is_closing():
-            return
-        if self.conn.state is not ConnectionState.OPEN:
-            self.transport.abort()
-            return
-        self.stop_keepalive()
-        self.close_sent = self.disconnected = True
-        self._rest = b""
-        self.transport.write(self.conn.send(CloseConnection(code=code, reason=reason)))
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
-        self.writable.set()  # whoever waits to send learns of it
-        # What is still sent is read: to close on unread bytes would take back what was written.
-        self.transport.resume_reading()
-        self.close_timer = self.loop.call_later(self._limits.send_seconds, self.transport.abort)
+        self._patience.linger()

@@ -1,4 +1,4 @@
-"""GraphQL over WebSocket: the graphql-transport-ws protocol, and only that one."""
+"""GraphQL over WebSocket: the graphql-transport-ws protocol, and no other."""
 
 from __future__ import annotations
 
@@ -11,38 +11,42 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 
 from api.access.origin import combined
 from api.access.scopes import NOBODY
+from api.access.tokens import expired
 from api.documents.kinds import ANY
 from api.errors import Formatted, RequestError
 from api.operations.execution import Executor
 from api.operations.room import for_sockets
 from api.trace import Trace
+from api.transport import close_codes
 from api.transport.messages import Complete, Init, Message, Ping, Pong, Subscribe, decode
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from starlette.types import Receive, Scope, Send
 
     from api.access.door import Access
     from api.documents.request import Request
     from api.limits import Limits
+    from api.transport.close_codes import Close
 
 PROTOCOL = "graphql-transport-ws"
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Violation(Exception):
-    """The client broke the protocol, which says with what code the connection closes."""
+class Closing(Exception):
+    """Ends the conversation, and closes the connection with a code."""
 
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
+    def __init__(self, close: Close) -> None:
+        super().__init__(close.reason)
+        self.close = close
 
 
 class GraphQLOverWebSocket:
-    """Answers connections that speak graphql-transport-ws, and closes all others with 4406.
+    """Serves connections that speak graphql-transport-ws, and closes all others with 4406.
 
-    Those of other sites' pages, to which browsers let everybody connect, are closed with 4403.
+    Those of other sites' pages, which browsers let connect to any host, are closed with 4403.
     """
 
     def __init__(self, executor: Executor, limits: Limits, access: Access) -> None:
@@ -54,19 +58,19 @@ class GraphQLOverWebSocket:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         socket = WebSocket(scope, receive, send)
         spoken = PROTOCOL in scope["subprotocols"]
-        # Accepted all the same: a browser is told of no code if the handshake fails.
+        # Accepted in any case: pages see no code and no status when the handshake fails.
         await socket.accept(PROTOCOL if spoken else None)
         if not self._access.may_open_socket(combined(scope["headers"])):
-            await socket.close(4403, "Forbidden: the page is of another origin")
+            await socket.close(*close_codes.FOREIGN_PAGE)
             return
         if not spoken:
-            await socket.close(4406, "Subprotocol not acceptable")
+            await socket.close(*close_codes.NO_SUBPROTOCOL)
             return
         try:
             with self._seats:
                 await Connection(socket, self._executor, self._limits, self._access).serve()
-        except RequestError:  # what is asked on the connection is answered on it
-            await socket.close(1013, "Too many connections")
+        except RequestError:  # from `with` alone: errors of operations are messages
+            await socket.close(*close_codes.TOO_MANY_CONNECTIONS)
 
 
 class Connection:
@@ -81,33 +85,36 @@ class Connection:
         self._access = access
         self._caller = NOBODY
         self._acknowledged = False
+        self._is_drained = _drain_of(socket)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
-        """Until the client leaves or breaks the protocol. Nothing of it is left running then."""
-        closing = None
+        """Runs until the client disconnects or the connection closes; every operation has ended then."""
+        close = None
         try:
             await self._converse()
-        except Violation as violation:
-            closing = violation
+        except Closing as closing:
+            close = closing.close
         except WebSocketDisconnect:
             pass
         finally:
             await self._stop()
-        if closing is not None:
+        if close is not None:
             with suppress(WebSocketDisconnect, WebSocketDisconnected):
-                await self._socket.close(closing.code, closing.reason)
+                await self._socket.close(*close)
 
     async def _converse(self) -> None:
+        """Handles messages until connection_init is late, or the token that came with it has expired."""
         try:
-            async with asyncio.timeout(self._limits.init_seconds) as patience:
+            async with asyncio.timeout(self._limits.init_seconds) as self._deadline:
                 while True:
+                    await self._drain()  # a client that does not read may not ask for more
                     await self._handle(_understood(await self._receive()))
-                    if self._acknowledged:
-                        patience.reschedule(None)
         except TimeoutError as error:
-            raise Violation(4408, "Connection initialisation timeout") from error
+            if self._acknowledged:
+                raise Closing(close_codes.forbidden(expired())) from error
+            raise Closing(close_codes.INIT_TIMEOUT) from error
 
     async def _receive(self) -> str:
         message = await self._socket.receive()
@@ -115,9 +122,9 @@ class Connection:
             raise WebSocketDisconnect(message.get("code", 1005))
         text: str | None = message.get("text")
         if text is None:
-            raise Violation(4400, "Messages are text frames")
+            raise Closing(close_codes.NOT_TEXT)
         if len(text) > self._limits.body_bytes:
-            raise Violation(1009, "Message too big")
+            raise Closing(close_codes.MESSAGE_TOO_BIG)
         return text
 
     async def _handle(self, message: Message) -> None:
@@ -136,20 +143,27 @@ class Connection:
 
     async def _acknowledge(self, payload: dict[str, Any] | None) -> None:
         if self._acknowledged:
-            raise Violation(4429, "Too many initialisation requests")
+            raise Closing(close_codes.SECOND_INIT)
         try:
             self._caller = await self._access.by_payload(payload, self._socket.scope)
         except RequestError as error:
             self._executor.refuse(error, NOBODY)
-            raise Violation(4403, f"Forbidden: {error}") from None
+            raise Closing(close_codes.forbidden(error)) from None
         self._acknowledged = True
+        self._close_in(self._caller.seconds_left)
         await self._send({"type": "connection_ack"})
+
+    def _close_in(self, seconds: float | None) -> None:
+        """Closes with 4403 then, so that the client connects again with another token (None: never)."""
+        now = asyncio.get_running_loop().time()
+        with suppress(RuntimeError):  # it is closing already
+            self._deadline.reschedule(None if seconds is None else now + seconds)
 
     async def _subscribe(self, id_: str, request: Request) -> None:
         if not self._acknowledged:
-            raise Violation(4401, "Unauthorized")
+            raise Closing(close_codes.NOT_INITIALISED)
         if id_ in self._running:
-            raise Violation(4409, "Subscriber for this id already exists")
+            raise Closing(close_codes.DUPLICATE_ID)
         if len(self._tasks) >= self._limits.operations:
             return await self._send({"id": id_, "type": "error", "payload": [_OVERLOADED]})
         task = asyncio.create_task(self._run(id_, request))
@@ -159,21 +173,37 @@ class Connection:
         return None
 
     async def _run(self, id_: str, request: Request) -> None:
-        """Sends the results of one operation, and then that it is complete, or its errors."""
+        """Sends the results of one operation, and then that it is complete, or its errors.
+
+        Waits before each result until the socket has drained: for a client that does not read nothing is
+        executed.
+        """
         last: Formatted = {"id": id_, "type": "complete"}
         try:
+            await self._drain()
             with Trace(_traceparent(request)):
                 async with aclosing(self._executor.stream(request, ANY, self._caller)) as results:
                     async for result in results:
                         await self._send({"id": id_, "type": "next", "payload": result})
+                        await self._drain()
         except RequestError as error:
+            if _is_unauthenticated(error):  # the token has expired since connection_init
+                self._close_in(0)
+                return
             last = {"id": id_, "type": "error", "payload": error.errors}
+        except WebSocketDisconnect:
+            return
         except Exception as error:
             refusal = self._executor.refuse(error, self._caller)
             last = {"id": id_, "type": "error", "payload": refusal.errors}
-        # Before it is told, because the client may use the id again as soon as it knows.
+        # Before it is sent, because the client may use the id again as soon as it receives it.
         del self._running[id_]
         await self._send(last)
+
+    async def _drain(self) -> None:
+        """Waits until the socket takes more. Raises WebSocketDisconnect if the connection ends instead."""
+        if not await self._is_drained():
+            raise WebSocketDisconnect(1006)
 
     async def _send(self, message: Formatted) -> None:
         with suppress(WebSocketDisconnect, WebSocketDisconnected):
@@ -197,8 +227,25 @@ def _traceparent(request: Request) -> str | None:
     return given if isinstance(given, str) else None
 
 
+def _drain_of(socket: WebSocket) -> Callable[[], Awaitable[bool]]:
+    """Returns the extension of ASGI by which our server waits until a socket takes more."""
+    extension = socket.scope.get("extensions", {}).get("drain", {})
+    found: Callable[[], Awaitable[bool]] = extension.get("wait", _true)
+    return found
+
+
+async def _true() -> bool:
+    """Waits for nothing: a server without the extension waits in `send`."""
+    return True
+
+
+def _is_unauthenticated(error: RequestError) -> bool:
+    found: bool = error.errors[0]["extensions"]["code"] == "UNAUTHENTICATED"
+    return found
+
+
 def _understood(text: str) -> Message:
     try:
         return decode(text)
     except (ValueError, RecursionError) as error:
-        raise Violation(4400, "Invalid message") from error
+        raise Closing(close_codes.NOT_A_MESSAGE) from error

@@ -280,9 +280,9 @@ async def served_by(config: uvicorn.Config) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def running(config: uvicorn.Config) -> AsyncIterator[Server]:
+async def running(config: uvicorn.Config, port: int = 0) -> AsyncIterator[Server]:
     server = Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", port)) as listener:
         server.address = listener.getsockname()
         serving = asyncio.create_task(server.serve([listener]))
         try:

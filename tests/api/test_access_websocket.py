@@ -118,17 +118,29 @@ async def test_each_operation_needs_its_scope() -> None:
         assert error["extensions"] == {"code": "FORBIDDEN"}
 
 
-async def test_a_token_that_expires_ends_a_subscription_and_lets_nothing_begin() -> None:
+@pytest.mark.parametrize("query", [WATCH, None])
+async def test_a_token_that_expires_closes_the_connection_with_4403(query: str | None) -> None:
     token = signed(exp=int(time.time()) + 2)
     async with opened({"authorization": f"Bearer {token}"}) as (made, socket):
         made.reads.put(ALICE, "Alice")
         await heard(socket)
-        await subscribe(socket, WATCH)
-        assert (await heard(socket))["type"] == "next"
-        assert await code(socket) == "UNAUTHENTICATED"
+        if query is not None:
+            await subscribe(socket, query)
+            assert (await heard(socket))["type"] == "next"
+        assert await closed(socket) == (4403, "Forbidden: The token has expired; get another one.")
         assert made.reads.listeners == set()
-        await subscribe(socket, "{ users { totalCount } }")
-        assert await code(socket) == "UNAUTHENTICATED"
+
+
+async def test_an_operation_for_which_the_token_has_expired_closes_the_connection_with_4403(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also if the clock was set forward, so that no timer has expired."""
+    async with opened({"authorization": f"Bearer {signed()}"}) as (made, socket):
+        await heard(socket)
+        monkeypatch.setattr(time, "time", lambda now=time.time: now() + 1_000_000)
+        await subscribe(socket, 'mutation { eraseUser(input: {userId: "1"}) { id } }')
+        assert (await closed(socket))[0] == 4403
+        assert made.store.commands == []
 
 
 async def test_a_token_that_expires_ends_an_event_stream() -> None:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
+from starlette.websockets import WebSocket
 
+from api.access.headers import ALWAYS
+from api.connections.server import config
+from api.connections.websocket import WebSocketConnection
 from api.limits import Limits
-from tests.api.edge import ALICE, edge, served
+from tests.api.edge import ALICE, edge, running, served
 from tests.api.test_slow_requests import Wire, one, wired
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
 HANDSHAKE = {
     b"host": b"localhost",
@@ -27,13 +33,14 @@ HANDSHAKE = {
 INIT = b'\x81\x9b\0\0\0\0{"type": "connection_init"}'
 
 
-def handshake(changed: dict[bytes, bytes]) -> bytes:
-    headers = [b"%b: %b" % header for header in (HANDSHAKE | changed).items()]
-    return b"\r\n".join([b"GET /graphql HTTP/1.1", *headers, b"", b""])
+def handshake(changed: Mapping[bytes, bytes | None], path: str = "/graphql") -> bytes:
+    given = {**HANDSHAKE, **changed}.items()
+    headers = [b"%b: %b" % (name, value) for name, value in given if value is not None]
+    return b"\r\n".join([b"GET %b HTTP/1.1" % path.encode(), *headers, b"", b""])
 
 
 @asynccontextmanager
-async def shaken(address: str, changed: dict[bytes, bytes]) -> AsyncIterator[tuple[bytes, Wire]]:
+async def shaken(address: str, changed: Mapping[bytes, bytes]) -> AsyncIterator[tuple[bytes, Wire]]:
     """What a handshake is answered, and the connection."""
     host, port = address.split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -60,7 +67,7 @@ async def shaken(address: str, changed: dict[bytes, bytes]) -> AsyncIterator[tup
     ],
 )
 async def test_a_handshake_that_is_none_is_refused_and_takes_no_room(
-    changed: dict[bytes, bytes],
+    changed: Mapping[bytes, bytes],
 ) -> None:
     async with edge(Limits(connections=2)) as made, served(made.app) as address:
         for _ in range(4):
@@ -100,3 +107,114 @@ async def test_an_event_stream_ends_with_its_client_whatever_is_asked_behind_it(
         async with asyncio.timeout(5):
             while made.reads.listeners:
                 await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("path", "changed", "status"),
+    [
+        ("/graphql", {b"sec-websocket-version": b"8"}, 426),
+        ("/graphql", {b"sec-websocket-version": b""}, 400),
+        ("/graphql", {b"sec-websocket-key": None}, 400),
+        ("/graphql", {b"sec-websocket-protocol": b"graphql-transport-ws, \xff"}, 400),
+        ("/graphql", {b"host": b"xn--a"}, 400),
+        ("/graphql", {b"x": b"x" * 30_000}, 400),
+        ("/", {}, 404),
+        ("/livez", {}, 404),
+        ("/graphql/more", {}, 404),
+    ],
+)
+async def test_a_refused_handshake_gets_a_whole_response(
+    path: str, changed: dict[bytes, bytes | None], status: int
+) -> None:
+    async with edge() as made, served(made.app) as address:
+        check_refusal(await answer(address, handshake(changed, path)), status)
+
+
+async def test_a_handshake_whose_application_fails_is_refused_with_500(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail(*_: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("starlette.websockets.WebSocket.accept", fail)
+    async with edge() as made, served(made.app) as address:
+        check_refusal(await answer(address, handshake({})), 500)
+
+
+async def test_a_handshake_at_the_end_of_the_process_is_refused_with_503(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waiting = asyncio.Event()
+
+    async def wait(*_: Any) -> None:
+        waiting.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("starlette.websockets.WebSocket.accept", wait)
+    async with edge() as made, running(config(made.app, timeout_graceful_shutdown=0)) as server:
+        asking = asyncio.create_task(answer("{}:{}".format(*server.address), handshake({})))
+        await waiting.wait()
+        server.should_exit = True
+        check_refusal(await asking, 503)
+
+
+async def answer(address: str, request: bytes) -> bytes:
+    """All bytes until the connection ends."""
+    host, port = address.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request)
+    try:
+        async with asyncio.timeout(5):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+def check_refusal(found: bytes, status: int) -> None:
+    head, _, body = found.partition(b"\r\n\r\n")
+    status_line, *lines = head.split(b"\r\n")
+    headers = [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
+    assert status_line.startswith(b"HTTP/1.1 %d " % status)
+    named = dict(headers)
+    assert len(named) == len(headers)
+    assert set(ALWAYS) <= set(headers)
+    assert b"close" in named[b"connection"]
+    assert int(named[b"content-length"]) == len(body)
+    assert parsedate_to_datetime(named[b"date"].decode()).tzinfo is not None
+    [error] = json.loads(body)["errors"]
+    assert error["message"]
+    if status == 426:
+        assert named[b"sec-websocket-version"] == b"13"
+        assert named[b"upgrade"] == b"websocket"
+    if status == 503:
+        assert named[b"retry-after"] == b"1"
+
+
+async def test_frames_that_come_before_the_handshake_is_accepted_are_read_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No client should send them so early; then they must not be lost either."""
+    accepting, received = asyncio.Event(), asyncio.Event()
+    accept, data_received = WebSocket.accept, WebSocketConnection.data_received
+
+    async def wait(socket: WebSocket, *arguments: Any) -> None:
+        accepting.set()
+        await received.wait()
+        await accept(socket, *arguments)
+
+    def receive(connection: WebSocketConnection, data: bytes) -> None:
+        data_received(connection, data)
+        if data == INIT:
+            received.set()
+
+    monkeypatch.setattr(WebSocket, "accept", wait)
+    monkeypatch.setattr(WebSocketConnection, "data_received", receive)
+    async with edge() as made, served(made.app) as address:
+        host, port = address.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(handshake({}))
+        await accepting.wait()
+        writer.write(INIT)
+        async with asyncio.timeout(5):
+            assert b"connection_ack" in await reader.readuntil(b"}")
+        writer.close()
