@@ -26,6 +26,8 @@ _START = {
         *ALWAYS,
     ],
 }
+_NOTHING = {"type": "http.response.body", "body": b"", "more_body": True}
+"""Writes no bytes, but `send` waits until the transport has drained before it writes anything."""
 _COMPLETE = b"event: complete\ndata:\n\n"
 _COMMENT = b":\n\n"
 _encode = msgspec.json.Encoder().encode
@@ -105,4 +107,6 @@ async def _disconnected(receive: Receive) -> None:
 
 
 async def _write(send: Send, event: bytes) -> None:
+    """Sends an event, and waits until the client has room for another: only then the next one is made."""
     await send({"type": "http.response.body", "body": event, "more_body": True})
+    await send(_NOTHING)

@@ -10,10 +10,15 @@ import httpx
 import msgspec
 
 from api.limits import Limits
+from api.transport.sse import send_stream
 from tests.api.edge import ALICE, Edge, edge, served
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+    from starlette.types import Message
+
+    from api.errors import Formatted
 
 STREAM = {"accept": "text/event-stream"}
 WATCH = f'subscription {{ userChanged(id: "{ALICE}") {{ version }} }}'
@@ -122,3 +127,36 @@ async def test_a_client_that_leaves_leaves_nothing_behind() -> None:
         async with asyncio.timeout(5):
             await asyncio.gather(*(asyncio.all_tasks() - before), return_exceptions=True)
         assert made.reads.listeners == set()
+
+
+async def test_no_event_is_made_before_the_one_before_has_drained() -> None:
+    made, drained, received = 0, asyncio.Event(), asyncio.Event()
+    drained.set()
+
+    async def events() -> AsyncGenerator[Formatted, None]:
+        nonlocal made
+        for _ in range(3):
+            made += 1
+            yield {"data": None}
+
+    async def send(message: Message) -> None:
+        """As servers do: waits before it writes, and an event fills the buffer."""
+        await drained.wait()
+        if message.get("body", b"").startswith(b"event: next"):
+            drained.clear()
+            received.set()
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    streaming = asyncio.create_task(send_stream(events(), receive, send, 60, asyncio.Event()))
+    for number in range(1, 4):
+        async with asyncio.timeout(5):
+            await received.wait()
+        received.clear()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert made == number
+        drained.set()
+    await streaming
