@@ -97,6 +97,11 @@ class Limits(BaseSettings):
     send_seconds: float = _seconds(
         10, "Seconds in which a client must take 16 KiB of what waits for it."
     )
+    unsent_bytes: int = _most(
+        100 * 1024 * 1024,
+        "Bytes of responses that one process holds for clients that do not read them; above, the connection"
+        " with the most is cut.",
+    )
     ping_seconds: float = _seconds(
         20, "Seconds between pings to a WebSocket client, and for it to answer one."
     )

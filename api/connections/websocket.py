@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from api.connections.frames import Frames
 from api.connections.patience import Patience
+from api.connections.unsent import unsent_of
 from api.transport.close_codes import MESSAGE_TOO_BIG, PONG_TIMEOUT, TOO_MANY_FRAMES, TOO_SLOW
 
 if TYPE_CHECKING:
@@ -17,12 +18,13 @@ _SLICE = 4 * 1024
 
 
 class WebSocketConnection(Frames):
-    """uvicorn's WebSocket protocol with limits: LIMIT_FRAMES, LIMIT_BODY_BYTES, LIMIT_SEND_SECONDS and
-    LIMIT_PING_SECONDS.
+    """uvicorn's WebSocket protocol with limits: LIMIT_FRAMES, LIMIT_BODY_BYTES, LIMIT_SEND_SECONDS,
+    LIMIT_PING_SECONDS and LIMIT_UNSENT_BYTES.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._unsent = unsent_of(self.config)
         self._rest = b""
         self._is_connecting = False
         self._is_scheduled = False
@@ -33,9 +35,11 @@ class WebSocketConnection(Frames):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._patience = Patience(transport, self._limits.send_seconds)
+        self._unsent.connected(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._patience.lose()
+        self._unsent.resumed(self.transport)
         self._rest = b""
         super().connection_lost(exc)
 
@@ -123,11 +127,18 @@ class WebSocketConnection(Frames):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._patience.begin(lambda: self.close(TOO_SLOW))
+        self._unsent.paused(self.transport)
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        self._unsent.resumed(self.transport)
         if not self.transport.is_closing():
             self._patience.end()
+
+    def _write(self, data: bytes) -> None:
+        super()._write(data)
+        if not self.writable.is_set():
+            self._unsent.check()
 
     def keepalive_timeout(self) -> None:
         if self.writable.is_set():
