@@ -280,9 +280,12 @@ async def served_by(config: uvicorn.Config) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def running(config: uvicorn.Config, port: int = 0) -> AsyncIterator[Server]:
+async def running(
+    config: uvicorn.Config, port: int = 0, *, shared: bool = False
+) -> AsyncIterator[Server]:
+    """`shared`: other servers may listen on the same port."""
     server = Server(config)
-    with socket.create_server(("127.0.0.1", port)) as listener:
+    with socket.create_server(("127.0.0.1", port), reuse_port=shared) as listener:
         server.address = listener.getsockname()
         serving = asyncio.create_task(server.serve([listener]))
         try:

