@@ -24,6 +24,7 @@ QUERY = "{ users(first: 100) { nodes { name } } }"
 RESPONSE = 300_000
 """Bytes of the names alone."""
 OPERATIONS = 8
+PATIENT = Limits(send_seconds=60)
 
 
 class Service(NamedTuple):
@@ -34,9 +35,8 @@ class Service(NamedTuple):
 
 
 @asynccontextmanager
-async def service(unsent_bytes: int = 100 * RESPONSE) -> AsyncIterator[Service]:
+async def service(limits: Limits = PATIENT) -> AsyncIterator[Service]:
     """Whose sockets have small buffers in the kernel, so that nearly all bytes of a response stay unsent."""
-    limits = Limits(unsent_bytes=unsent_bytes, send_seconds=60)
     async with edge(limits) as made:
         for number in range(100):
             made.reads.put(UUID(int=1 << 100 | number), "x" * (RESPONSE // 100))
@@ -132,7 +132,10 @@ async def test_operations_that_were_executed_at_once_are_counted() -> None:
 
 async def test_above_the_limit_of_the_process_connections_are_cut_and_others_served() -> None:
     limit = 5 * RESPONSE // 2
-    async with service(limit) as served, AsyncExitStack() as stack:
+    async with (
+        service(Limits(unsent_bytes=limit, send_seconds=60)) as served,
+        AsyncExitStack() as stack,
+    ):
         for _ in range(6):
             await stack.enter_async_context(websocket(served.address, OPERATIONS))
         assert await settled(served) <= limit
