@@ -93,6 +93,7 @@ class HTTPConnection(asyncio.Protocol):
         self.scheme = "https" if is_ssl(self.transport) else "http"
         limits = self._serving.limits
         self._patience = Patience(self.transport, limits.send_seconds)
+        self._serving.unsent.connected(self.transport)
         connections: set[Any] = self.server_state.connections
         connections.add(self)
         if len(connections) > limits.connections and not self._serving.idle.close_longest():
@@ -118,6 +119,7 @@ class HTTPConnection(asyncio.Protocol):
         connections: set[Any] = self.server_state.connections
         connections.discard(self)
         self._serving.idle.remove(self.transport)
+        self._serving.unsent.resumed(self.transport)
         self._deadline.cancel()
         self._patience.lose()
         self._parser.close()
@@ -143,6 +145,7 @@ class HTTPConnection(asyncio.Protocol):
         self._writable = self._writable or asyncio.Event()
         self._writable.clear()
         self._patience.begin(self.transport.abort)
+        self._unsent.paused(self.transport)
 
     def resume_writing(self) -> None:
         if self._writable is not None:
@@ -160,6 +163,8 @@ class HTTPConnection(asyncio.Protocol):
         """Writes bytes of a response, unless the connection is closing."""
         if not self.transport.is_closing():
             self.transport.write(data)
+            if not self._is_writable:
+                self._serving.unsent.check()
 
     def shutdown(self) -> None:
         """Ends the connection after the requests in progress, or after a while (uvicorn's interface)."""

@@ -10,6 +10,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from api.connections.http import HTTPConnection
 from api.connections.idle import IdleConnections
 from api.connections.responses import keep_alive
+from api.connections.unsent import Unsent
 from api.connections.websocket import WebSocketConnection
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Serving:
         self.limits = app.state.limits
         self.keep_alive = keep_alive(self.limits.idle_seconds)
         self.idle = IdleConnections()
+        self.unsent = Unsent(self.limits.unsent_bytes)
         self.graphql: GraphQLOverHTTP | None = getattr(app.state, "graphql", None)
         self._forwarded: Any = (
             ProxyHeadersMiddleware(_ignore, trusted_hosts=config.forwarded_allow_ips)

@@ -10,8 +10,6 @@ import structlog
 if TYPE_CHECKING:
     import asyncio
 
-    from uvicorn import Config
-
 HIGH_WATER: Final = 4 * 1024
 """Bytes that a transport may buffer before its connection counts as undrained.
 
@@ -65,11 +63,3 @@ class Unsent:
             total -= sizes.pop(worst)
             self.resumed(worst)
             worst.abort()
-
-
-def unsent_of(config: Config) -> Unsent:
-    """Returns the account that all connections of one server share."""
-    if not hasattr(config, "unsent"):
-        config.unsent = Unsent(config.limits.unsent_bytes)  # type: ignore[attr-defined]
-    found: Unsent = config.unsent  # type: ignore[attr-defined]
-    return found

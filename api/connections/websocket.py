@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from api.connections.frames import Frames
 from api.connections.patience import Patience
-from api.connections.unsent import unsent_of
 from api.transport.close_codes import MESSAGE_TOO_BIG, PONG_TIMEOUT, TOO_MANY_FRAMES, TOO_SLOW
 
 if TYPE_CHECKING:
+    from api.connections.unsent import Unsent
     from wsproto.events import BytesMessage, Ping, Pong, Request, TextMessage
 
 _SLICE = 4 * 1024
@@ -24,7 +24,7 @@ class WebSocketConnection(Frames):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._unsent = unsent_of(self.config)
+        self._unsent: Unsent = self.config.serving.unsent  # type: ignore[attr-defined]
         self._rest = b""
         self._is_connecting = False
         self._is_scheduled = False

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from uuid import UUID
 
@@ -15,10 +17,12 @@ from api.connections.server import config
 from api.connections.unsent import HIGH_WATER, Unsent, unsent_of
 from api.limits import Limits
 from tests.api.edge import ALICE, Edge, Server, edge
+from tests.api.test_close_codes import until
 from tests.api.test_slow_readers import HANDSHAKE, WATCH, Peer, message
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
 
 QUERY = "{ users(first: 100) { nodes { name } } }"
 RESPONSE = 300_000
@@ -130,16 +134,33 @@ async def test_operations_that_were_executed_at_once_are_counted() -> None:
                     await asyncio.sleep(0.01)
 
 
-async def test_above_the_limit_of_the_process_connections_are_cut_and_others_served() -> None:
+@asynccontextmanager
+async def post(address: tuple[str, int], accept: str = "application/json") -> AsyncIterator[Peer]:
+    """Sends the query, and reads nothing."""
+    body = json.dumps({"query": QUERY}).encode()
+    async with client(address) as peer:
+        await peer.send(
+            b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+            b"accept: %b\r\ncontent-length: %d\r\n\r\n%b" % (accept.encode(), len(body), body)
+        )
+        yield peer
+
+
+@pytest.mark.parametrize(
+    "unread",
+    [partial(websocket, operations=OPERATIONS), post, partial(post, accept="text/event-stream")],
+    ids=["WebSockets", "responses", "event streams"],
+)
+async def test_above_the_limit_of_the_process_connections_are_cut_and_others_served(
+    unread: Callable[[tuple[str, int]], AbstractAsyncContextManager[Peer]],
+) -> None:
     limit = 5 * RESPONSE // 2
-    async with (
-        service(Limits(unsent_bytes=limit, send_seconds=60)) as served,
-        AsyncExitStack() as stack,
-    ):
+    limits = Limits(unsent_bytes=limit, send_seconds=60)
+    async with service(limits) as served, AsyncExitStack() as stack:
         for _ in range(6):
-            await stack.enter_async_context(websocket(served.address, OPERATIONS))
+            await stack.enter_async_context(unread(served.address))
         assert await settled(served) <= limit
-        assert len(served.connections) == 2
+        await until(lambda: len(served.connections) == 2)
         async with websocket(served.address, 1) as reader:
             assert len(await read_operations(reader, 1)) > RESPONSE
 
