@@ -139,11 +139,14 @@ class Frames(WSProtocol):
         self._write(last)
         if self.transport.is_closing():
             return
-        if self.transport.can_write_eof():
+        if not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        try:
             self.transport.write_eof()
             self.transport.resume_reading()
-        else:
-            self.transport.close()
+        except OSError:  # asyncio's transport, if the client has reset the connection
+            self.transport.abort()
 
     def _disconnect(self, close: Close) -> None:
         """Ends the application's part: tasks that wait to receive or to send see the disconnection."""
