@@ -10,7 +10,7 @@ from wsproto.connection import ConnectionState
 from wsproto.events import CloseConnection, RejectConnection, Request, TextMessage
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from api.connections.refusal import refusal
+from api.connections.responses import ENDING, Header, Refusal
 from api.transport.close_codes import FAILED, SHUTDOWN, Close
 
 if TYPE_CHECKING:
@@ -64,15 +64,16 @@ class Frames(WSProtocol):
         self.refuse(proposed.status_code, f"This is not a WebSocket handshake: {why}.", headers)
 
     def refuse(
-        self, status: int, message: str, headers: Sequence[tuple[bytes, bytes]] = ()
+        self, status: int, message: str, headers: Sequence[Header] = (), code: str = "BAD_REQUEST"
     ) -> None:
         """Refuses the handshake."""
         if not (self.handshake_complete or self.transport.is_closing()):
-            self._end(refusal(status, message, headers), Close(1006, ""))
+            response = Refusal(status, message, tuple(headers), code).serialized()
+            self._end(response, Close(1006, ""))
 
     def send_500_response(self) -> None:
         """Called by uvicorn when the application has raised."""
-        self.refuse(500, "Internal error.")
+        self.refuse(500, "Internal error.", code="INTERNAL")
         self.close(FAILED)
 
     # Writing
@@ -113,7 +114,7 @@ class Frames(WSProtocol):
 
     def shutdown(self) -> None:
         """Called by uvicorn when the process ends."""
-        self.refuse(503, "The service restarts; try again.", [(b"retry-after", b"1")])
+        self.refuse(ENDING.status, ENDING.message, ENDING.more, ENDING.code)
         self.close(SHUTDOWN, _SHUTDOWN_SECONDS)
 
     def close(self, close: Close, seconds: float | None = None) -> None:

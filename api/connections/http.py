@@ -145,9 +145,10 @@ class HTTPConnection(asyncio.Protocol):
         self._writable = self._writable or asyncio.Event()
         self._writable.clear()
         self._patience.begin(self.transport.abort)
-        self._unsent.paused(self.transport)
+        self._serving.unsent.paused(self.transport)
 
     def resume_writing(self) -> None:
+        self._serving.unsent.resumed(self.transport)
         if self._writable is not None:
             self._writable.set()
         if not self.transport.is_closing() and self._linger is None:

@@ -32,8 +32,12 @@ class Linger:
         self._deadline = deadline
         self._until = now + LONGEST
         self._discarded = 0
-        transport.write_eof()
         deadline.set(SILENCE)
+        if transport.can_write_eof():  # not over TLS
+            try:
+                transport.write_eof()
+            except OSError:  # the client has reset the connection
+                transport.abort()
 
     def discard(self, size: int, now: float) -> None:
         """Counts bytes that have arrived, and closes when they are too many."""

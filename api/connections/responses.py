@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from api.access.headers import ALWAYS
@@ -21,18 +22,22 @@ class Refusal(NamedTuple):
     status: int
     message: str
     more: tuple[Header, ...] = ()
+    """Header fields of this status."""
+    code: str = "BAD_REQUEST"
 
     def serialized(self) -> bytes:
         """Returns the response."""
-        template = b'{"errors":[{"message":"%b","extensions":{"code":"BAD_REQUEST"}}]}'
-        body = template % self.message.encode()
+        error = {"message": self.message, "extensions": {"code": self.code}}
+        body = msgspec.json.encode({"errors": [error]})
         headers = [
             (b"content-type", b"application/json; charset=utf-8"),
             (b"content-length", b"%d" % len(body)),
             *self.more,
             *ALWAYS,
         ]
-        return serialize_head(self.status, headers, CLOSE) + body
+        return (
+            serialize_head(self.status, headers, _UPGRADE if self.status == 426 else CLOSE) + body
+        )
 
 
 class Refused(Exception):
@@ -45,6 +50,9 @@ class Refused(Exception):
 
 CLOSE: Final = b"connection: close\r\n"
 """The line of a response after which the connection closes."""
+
+_UPGRADE: Final = b"connection: close, upgrade\r\n"
+"""The same, where the header field Upgrade names what the client may ask for (RFC 9110, 15.5.22)."""
 
 
 def keep_alive(seconds: float) -> bytes:
@@ -82,4 +90,6 @@ VERSION_NOT_SUPPORTED: Final = Refusal(505, "The version of HTTP must be 1.1 or 
 PIPELINED_UPGRADE: Final = Refusal(
     400, "A WebSocket cannot be opened behind a request that is still in progress."
 )
-ENDING: Final = Refusal(503, "The server is shutting down: connect again.")
+ENDING: Final = Refusal(
+    503, "The service is shutting down: connect again.", ((b"retry-after", b"1"),), "OVERLOADED"
+)

@@ -10,8 +10,9 @@ from api.connections.patience import Patience
 from api.transport.close_codes import MESSAGE_TOO_BIG, PONG_TIMEOUT, TOO_MANY_FRAMES, TOO_SLOW
 
 if TYPE_CHECKING:
-    from api.connections.unsent import Unsent
     from wsproto.events import BytesMessage, Ping, Pong, Request, TextMessage
+
+    from api.connections.unsent import Unsent
 
 _SLICE = 4 * 1024
 """Bytes that are parsed in one turn of the loop: some 700 of the shortest frames, 20 ms."""

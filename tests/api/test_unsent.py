@@ -14,7 +14,7 @@ import pytest
 import uvloop
 
 from api.connections.server import config
-from api.connections.unsent import HIGH_WATER, Unsent, unsent_of
+from api.connections.unsent import HIGH_WATER, Unsent
 from api.limits import Limits
 from tests.api.edge import ALICE, Edge, Server, edge
 from tests.api.test_close_codes import until
@@ -55,7 +55,7 @@ async def service(limits: Limits = PATIENT) -> AsyncIterator[Service]:
             yield Service(
                 made,
                 listener.getsockname(),
-                unsent_of(uvicorn_config),
+                uvicorn_config.serving.unsent,  # type: ignore[attr-defined]
                 server.server_state.connections,
             )
             server.should_exit = server.force_exit = True
