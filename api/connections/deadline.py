@@ -17,22 +17,21 @@ class Deadline:
     with many requests in a second sets one timer in a while, not one for each request.
     """
 
-    __slots__ = ("_at", "_loop", "_passed", "_timer")
+    __slots__ = ("_at", "_fires", "_loop", "_passed", "_timer")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, passed: Callable[[], None]) -> None:
         self._loop = loop
         self._passed = passed
         self._at = inf
         self._timer: asyncio.TimerHandle | None = None
+        self._fires = inf
+        """When the timer fires."""
 
     def set(self, seconds: float) -> None:
         """Sets the deadline to so many seconds from now."""
         self._at = self._loop.time() + seconds
-        if self._timer is not None and self._timer.when() > self._at:
-            self._timer.cancel()
-            self._timer = None
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._at, self._fire)
+        if self._at < self._fires:
+            self._schedule()
 
     def clear(self) -> None:
         """Removes the deadline; its timer stays until it fires."""
@@ -44,14 +43,19 @@ class Deadline:
         self._passed = _ignore
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+
+    def _schedule(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._fires = self._at
+        self._timer = self._loop.call_at(self._at, self._fire)
 
     def _fire(self) -> None:
-        self._timer = None
+        self._fires = inf
         if self._at == inf:
             return
         if self._loop.time() < self._at:
-            self._timer = self._loop.call_at(self._at, self._fire)
+            self._schedule()
         else:
             self._at = inf
             self._passed()

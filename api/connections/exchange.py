@@ -154,7 +154,8 @@ class Exchange:
             with endpoint.trace(headers):
                 response = await endpoint.respond(scope, headers, self.receive)
                 if isinstance(response, Reply):
-                    await self._connection.drained()
+                    if not self._connection.is_writable:
+                        await self._connection.drained()
                     line = self.begin(closes=response.closes)
                     self._connection.write(response.serialized(line))
                     self.finished = True

@@ -164,7 +164,7 @@ class HTTPConnection(asyncio.Protocol):
         """Writes bytes of a response, unless the connection is closing."""
         if not self.transport.is_closing():
             self.transport.write(data)
-            if not self._is_writable:
+            if not self.is_writable:
                 self._serving.unsent.check()
 
     def shutdown(self) -> None:
@@ -261,7 +261,7 @@ class HTTPConnection(asyncio.Protocol):
         return is_last or exchange.head is None or not exchange.head.keep_alive
 
     def _start_next(self) -> None:
-        while self._waiting and self._running is None and self._is_writable:
+        while self._waiting and self._running is None and self.is_writable:
             exchange = self._waiting.popleft()
             try:
                 self._start(exchange)
@@ -311,7 +311,8 @@ class HTTPConnection(asyncio.Protocol):
     # Waiting
 
     @property
-    def _is_writable(self) -> bool:
+    def is_writable(self) -> bool:
+        """True unless the client reads too little of what was written."""
         return self._writable is None or self._writable.is_set()
 
     def _settle(self) -> None:

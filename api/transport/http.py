@@ -115,20 +115,33 @@ class GraphQLOverHTTP:
         self, scope: Scope, headers: Headers, receive: Receive
     ) -> Reply | Results | Page:
         """Executes the request of this scope; `headers` are those of the scope. Raises Disconnected."""
-        media = JSON
+        media, caller, method = JSON, NOBODY, scope["method"]
         try:
-            media = self._media(scope, headers)
+            media = _media(scope, headers, self._page)
             if media == HTML and self._page is not None:
                 return self._page
-            request, caller = await self._admit(scope, headers, receive)
-            allowed = _ALLOWED[scope["method"]]
-            if media == STREAM:
-                return self._results(request, allowed | SUBSCRIPTIONS, caller)
-            return self._told(media, await self._executor.execute(request, allowed, caller))
+            self._access.check_page(headers, method)
+            caller = await self._caller(scope) if not self._access.is_open else EVERYBODY
+            if method == "GET":
+                request = from_query_string(scope["query_string"])
+            else:
+                _check_body(headers, self._limits.body_bytes)
+                request = from_body(await _body(receive, self._limits.body_bytes))
         except Disconnected:
             raise
         except Exception as error:
+            return self._instead(media, self._executor.refuse(error, caller))
+        allowed = _ALLOWED[method]
+        try:
+            if media == STREAM:
+                return self._results(request, allowed | SUBSCRIPTIONS, caller)
+            return self._told(media, await self._executor.execute(request, allowed, caller))
+        except RequestError as error:
             return self._instead(media, error)
+
+    async def _caller(self, scope: Scope) -> Caller:
+        token = authorization(scope["headers"])
+        return await self._access.caller(token, scope.get("client"))
 
     async def send(
         self, response: Reply | Results | Page, scope: Scope, receive: Receive, send: Send
@@ -142,21 +155,13 @@ class GraphQLOverHTTP:
         else:
             await response(PageRequest(scope, receive))(scope, receive, send)
 
-    def _media(self, scope: Scope, headers: Headers) -> str:
-        try:
-            return _media(scope, headers, self._page)
-        except RequestError as error:
-            raise self._executor.refuse(error, NOBODY) from None
-
     def _told(self, media: str, response: Formatted) -> Reply:
         in_part = media == RESPONSE and "errors" in response
         return Reply.of(self._status(294) if in_part else 200, media, response)
 
-    def _instead(self, media: str, error: Exception) -> Reply:
-        """What is answered in place of a response."""
+    def _instead(self, media: str, error: RequestError) -> Reply:
+        """Returns the response to a request that gets no data."""
         media = RESPONSE if media == RESPONSE else JSON
-        if not isinstance(error, RequestError):
-            error = self._executor.refuse(error, NOBODY)
         return Reply.of(self._refusal(media, error), media, error.response, error.header)
 
     def _refusal(self, media: str, error: RequestError) -> int:
@@ -166,31 +171,6 @@ class GraphQLOverHTTP:
 
     def _status(self, exact: int) -> int:
         return self._statuses.get(exact, exact)
-
-    async def _admit(
-        self, scope: Scope, headers: Headers, receive: Receive
-    ) -> tuple[Request, Caller]:
-        """What is asked, and who asks. Who may not is told before the body is read."""
-        access = self._access
-        caller = NOBODY
-        try:
-            access.check_page(headers, scope["method"])
-            caller = (
-                EVERYBODY
-                if access.is_open
-                else await access.caller(authorization(scope["headers"]), scope.get("client"))
-            )
-            return await self._read(scope, headers, receive), caller
-        except RequestError as error:
-            raise self._executor.refuse(error, caller) from None
-
-    async def _read(self, scope: Scope, headers: Headers, receive: Receive) -> Request:
-        if scope["method"] == "GET":
-            return from_query_string(scope["query_string"])
-        _check_coding(headers)
-        if not _is_json(headers):
-            raise bad_request("The Content-Type must be application/json, in UTF-8.", 415)
-        return from_body(await _body(headers, receive, self._limits.body_bytes))
 
     def _results(
         self, request: Request, allowed: Kinds, caller: Caller
@@ -219,11 +199,24 @@ def _asks(scope: Scope) -> bool:
     return not _ASKING.isdisjoint(parameters(scope["query_string"]))
 
 
-async def _body(headers: Headers, receive: Receive, limit: int) -> bytes:
-    """The whole body. It is counted while it arrives, because its declared length may be a lie."""
-    body = b""
+def _check_body(headers: Headers, limit: int) -> None:
+    """Raises BAD_REQUEST for a body that is not JSON, is compressed, or says that it is too long."""
+    coding = headers.get(b"content-encoding", b"")
+    if coding and coding.strip().lower() != b"identity":  # a few bytes could become very many
+        raise bad_request(
+            "A body with a Content-Encoding is not decoded: send it as it is.",
+            415,
+            (b"accept-encoding", b"identity"),
+        )
+    if not is_json(headers.get(b"content-type", b"")):
+        raise bad_request("The Content-Type must be application/json, in UTF-8.", 415)
     if _declared(headers) > limit:
         raise _too_long(limit)
+
+
+async def _body(receive: Receive, limit: int) -> bytes:
+    """Returns the whole body. It is counted while it arrives, because its declared length may be a lie."""
+    body = b""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -236,25 +229,10 @@ async def _body(headers: Headers, receive: Receive, limit: int) -> bytes:
             return body
 
 
-def _check_coding(headers: Headers) -> None:
-    """Raises BAD_REQUEST with 415 for a body that is compressed: a few bytes could become very many."""
-    coding = headers.get(b"content-encoding", b"")
-    if coding and coding.strip().lower() != b"identity":
-        raise bad_request(
-            "A body with a Content-Encoding is not decoded: send it as it is.",
-            415,
-            (b"accept-encoding", b"identity"),
-        )
-
-
 def _declared(headers: Headers) -> int:
     """The length that the body is said to have; 0 if none is."""
     declared = headers.get(b"content-length", b"")
     return int(declared[:20]) if declared.isdigit() else 0
-
-
-def _is_json(headers: Headers) -> bool:
-    return is_json(headers.get(b"content-type", b""))
 
 
 def _too_long(limit: int) -> RequestError:
