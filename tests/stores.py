@@ -20,7 +20,8 @@ from anyio.from_thread import start_blocking_portal
 from redis.asyncio import Redis
 
 from api.embedded import embedded_stores
-from api.embedded.locks import locked, opened
+from api.embedded.directory import opened_directory
+from api.embedded.locks import locked
 from domain.migrate import migrate
 
 if TYPE_CHECKING:
@@ -125,6 +126,6 @@ def sweep(temp: Path) -> None:
     for place in temp.glob(f"{PREFIX}*"):
         lock = place / "servers.lock"
         if os.access(lock, os.W_OK) and lock.stat().st_mtime < time.time() - 60:
-            with opened(lock) as descriptor:
+            with opened_directory(place) as data, data.opened("servers.lock") as descriptor:
                 if locked(descriptor):
                     shutil.rmtree(place, ignore_errors=True)

@@ -6,8 +6,9 @@ that has threads. It imports the standard library alone, so that it starts in so
 
     child.py PARENT_PID DEATH_SIGNAL IDENTITY REACH -- COMMAND...
 
-IDENTITY is `same`, `namespace:UID` (a user namespace that maps root to UID) or `user:UID`. REACH is
-a directory that the program must be able to enter. Without a command it only tries the identity.
+IDENTITY is `same`, `user:UID`, `namespace:UID` (a user namespace that maps this user to UID) or
+`namespace:UID:OWNER` (the same for OWNER, whom root becomes first). REACH is a directory that the
+program must be able to enter. Without a command it only tries the identity.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import pwd
 import sys
 from pathlib import Path
 
@@ -23,22 +25,35 @@ CANNOT_REACH = 72
 
 CLONE_NEWUSER = 0x10000000
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+NO_GROUP = 65534
 
 
 def become(identity: str) -> None:
     """Give up root as `identity` says. Raises OSError when this machine does not allow it."""
-    kind, _, number = identity.partition(":")
+    kind, *numbers = identity.split(":")
+    uids = [int(number) for number in numbers]
+    if kind == "user" or len(uids) == 2:
+        become_user(uids[-1])
     if kind == "namespace":
-        enter_user_namespace(int(number))
-    elif kind == "user":
-        os.setgroups([])
-        os.setgid(int(number))
-        os.setuid(int(number))
+        enter_user_namespace(uids[0])
+
+
+def become_user(uid: int) -> None:
+    """Takes the user's own group, because a group of the same number may be one with rights."""
+    try:
+        group = pwd.getpwuid(uid).pw_gid
+    except KeyError:
+        group = NO_GROUP
+    os.setgroups([])
+    os.setgid(group)
+    os.setuid(uid)
 
 
 def enter_user_namespace(uid: int) -> None:
     """Be `uid` in here and still root's own user outside: files keep owner and mode."""
     outside_uid, outside_gid = os.geteuid(), os.getegid()
+    call("prctl", PR_SET_DUMPABLE, 1, 0, 0, 0)  # else the maps are root's after a change of user
     call("unshare", CLONE_NEWUSER)
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{uid} {outside_uid} 1")

@@ -1,4 +1,4 @@
-"""As whom the stores run: PostgreSQL refuses root, for good reason, so root becomes another."""
+"""Chooses the user that the stores run as. PostgreSQL refuses root, so root becomes another user."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from api.embedded.errors import EmbeddedError
-from api.embedded.spawn import child_command
+from api.embedded.spawn import child_command, environment
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from api.embedded.directory import Directory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,30 +23,40 @@ class Identity:
     """The user id that the stores' files have outside."""
 
 
-async def choose_identity(data_dir: Path) -> Identity:
-    """Ourselves, or, when we are root, the first user that this machine lets us become."""
+async def choose_identity(owner: int) -> Identity:
+    """Returns this user, or for root the first user that this machine lets it become.
+
+    `owner` is the owner of the data directory. Raises EmbeddedError.
+    """
     if os.geteuid() != 0:
         return Identity(argument="same", owner=os.geteuid())
-    owner = data_dir.stat().st_uid  # noqa: ASYNC240
     for identity in candidates(owner):
         if await possible(identity):
             return identity
     raise EmbeddedError(
-        "PostgreSQL refuses to run as root, and root cannot become another user here: allow user"
-        " namespaces or setuid, or start Tandem as an unprivileged user."
+        "PostgreSQL refuses to run as root, and root cannot become"
+        f" {'another user' if owner == 0 else f'user {owner}, who owns the data directory,'} here:"
+        " allow user namespaces or setuid, or start Tandem as an unprivileged user."
     )
 
 
 def candidates(owner: int) -> list[Identity]:
-    """The owner of the data directory; else a user namespace, where files stay root's own and no
-    other user needs a way to them; else nobody. initdb wants each to have a name.
+    """Returns the identities to try, for root, in their order.
+
+    In a data directory of another user stores have the rights of that user and never more: what
+    they open there by name may lead anywhere. In root's own they run in a user namespace, where
+    files stay root's, or else as the user nobody. initdb wants each to have a name.
     """
-    others = [entry.pw_uid for entry in pwd.getpwall() if entry.pw_uid != 0]
-    nobody = [entry.pw_uid for entry in pwd.getpwall() if entry.pw_name == "nobody"]
+    named = {entry.pw_uid: entry.pw_name for entry in pwd.getpwall() if entry.pw_uid != 0}
+    nobody = [uid for uid, name in named.items() if name == "nobody"]
+    if owner in named:
+        return [as_user(owner)]
+    inside = list(named)[:1]
+    if owner != 0:
+        return [Identity(argument=f"namespace:{uid}:{owner}", owner=owner) for uid in inside]
     return [
-        *(as_user(uid) for uid in others if uid == owner),
-        *(Identity(argument=f"namespace:{uid}", owner=0) for uid in others[:1]),
-        *(as_user(uid) for uid in (nobody or others)[:1]),
+        *(Identity(argument=f"namespace:{uid}", owner=0) for uid in inside),
+        *(as_user(uid) for uid in nobody or inside),
     ]
 
 
@@ -60,21 +70,13 @@ async def possible(identity: Identity) -> bool:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
+        env=environment(),
     )
     return await process.wait() == 0
 
 
-def give(directory: Path, owner: int) -> None:
-    """Make `directory` and what is in it the owner's. Root without user namespaces needs that."""
-    if directory.stat().st_uid == owner:
-        return
-    for folder, _, files in os.walk(directory):
-        for path in (folder, *(os.path.join(folder, file) for file in files)):
-            os.chown(path, owner, -1, follow_symlinks=False)
-
-
-def let_through(data_dir: Path, identity: Identity) -> None:
-    """Let a user who is not the data directory's owner pass into his own directories below it."""
-    found = data_dir.stat()
-    if found.st_uid != identity.owner:
-        data_dir.chmod(found.st_mode | 0o011)
+def let_through(data: Directory, identity: Identity) -> None:
+    """Lets a user who is not the owner of the data directory pass into the stores' directories."""
+    found = os.fstat(data.descriptor)
+    if found.st_uid != identity.owner and found.st_mode & 0o011 != 0o011:
+        os.fchmod(data.descriptor, found.st_mode & 0o7777 | 0o011)

@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from api.embedded.errors import EmbeddedError
 from api.embedded.leftovers import end_leftovers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator
+
+    from api.embedded.directory import Directory
 
 EXITING_SECONDS = 0.5
 """How long a process that was just killed may hold its lock until the kernel has taken it down."""
@@ -27,12 +28,12 @@ STOPPING_SECONDS = 10.0
 
 
 @asynccontextmanager
-async def owned(data_dir: Path) -> AsyncIterator[None]:
+async def owned(data: Directory) -> AsyncIterator[None]:
     """Hold the data directory; refuse when another Tandem holds it."""
-    with opened(data_dir / "lock") as descriptor:
+    with data.opened("lock") as descriptor:
         if not await locked_within(descriptor, EXITING_SECONDS):
             raise EmbeddedError(
-                f"The data directory {data_dir} is in use by process"
+                f"The data directory {data.path} is in use by process"
                 f" {holder(descriptor)}: stop that one, or set DATA_DIR to another directory."
             )
         os.ftruncate(descriptor, 0)
@@ -43,16 +44,16 @@ async def owned(data_dir: Path) -> AsyncIterator[None]:
             os.ftruncate(descriptor, 0)
 
 
-async def await_no_servers(data_dir: Path, descriptor: int) -> None:
+async def await_no_servers(data: Directory, descriptor: int) -> None:
     """Take the lock that stores inherit, once those of a killed Tandem have gone."""
     for end in (False, True):
         if end:
-            end_leftovers(data_dir)
+            end_leftovers(data)
         if await locked_within(descriptor, STOPPING_SECONDS / 2):
             return
     raise EmbeddedError(
-        f"Stores of an earlier run still use {data_dir}: end the processes that hold"
-        f" {data_dir / 'servers.lock'} open, and start again."
+        f"Stores of an earlier run still use {data.path}: end the processes that hold"
+        f" {data.path / 'servers.lock'} open, and start again."
     )
 
 
@@ -74,13 +75,6 @@ def locked(descriptor: int) -> bool:
 
 
 def holder(descriptor: int) -> str:
-    return os.pread(descriptor, 20, 0).decode().strip() or "(starting)"
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    """Returns the process id in the lock file; other text is not for a terminal."""
+    written = os.pread(descriptor, 20, 0).strip()
+    return written.decode() if written.isdigit() else "(starting)"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import sys
 from dataclasses import replace
 from signal import SIGINT, SIGKILL, SIGQUIT
@@ -11,16 +10,18 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from api.embedded.errors import EmbeddedError
-from api.embedded.identity import give
 from api.embedded.installed import package_directory
 from api.embedded.leftovers import pid_in, works_in
+from api.embedded.ownership import claim
 from api.embedded.spawn import Program, Server, failure, run_to_end, spawn
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from api.embedded.directory import Directory
     from api.embedded.identity import Identity
 
+PID_FILE = "postmaster.pid"
 INITDB_SECONDS = 120.0
 READY_SECONDS = 60.0
 """Recovery after a crash replays up to max_wal_size before the server answers."""
@@ -47,20 +48,21 @@ NOT_DURABLE = {
 
 
 async def start_postgres(
-    data_dir: Path, sockets: Path, *, identity: Identity, held: int, durable: bool
+    data: Directory, sockets: Path, *, identity: Identity, held: int, durable: bool
 ) -> Server:
-    """A server on `data_dir/postgres`, which is made first when it is missing. Not ready yet."""
+    """A server on `postgres` in the data directory, which is made first when it is missing. Not ready yet."""
     program = Program(
         name="PostgreSQL",
         command=(),
-        directory=data_dir / "postgres",
-        log=data_dir / "postgres.log",
+        data=data,
+        folder="postgres",
+        log_file="postgres.log",
         death_signal=SIGQUIT,
         stops=((SIGINT, 15.0), (SIGQUIT, 5.0), (SIGKILL, 5.0)),
         identity=identity.argument,
     )
     await ensure_cluster(program, owner=identity.owner, held=held, durable=durable)
-    forget_last_run(program.directory)
+    forget_last_run(data)
     command = server_command(program.directory, sockets, durable=durable)
     return await spawn(replace(program, command=command), held=held)
 
@@ -74,23 +76,25 @@ def server_command(cluster: Path, sockets: Path, *, durable: bool) -> tuple[str,
 
 async def ensure_cluster(program: Program, *, owner: int, held: int, durable: bool) -> None:
     """Make the cluster and its database beside its place, so that a half-made one is never used."""
-    cluster = program.directory
-    if (cluster / "PG_VERSION").exists():
-        give(cluster, owner)
+    data, name = program.data, program.folder
+    if is_cluster(data, name):
+        claim(data, name, owner)
         return
-    new = cluster.with_name("postgres.new")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(mode=0o700)
-    give(new, owner)
+    step = replace(program, folder=f"{name}.new", stops=((SIGKILL, 5.0),))
+    data.remove(step.folder)
+    data.make(step.folder)
+    claim(data, step.folder, owner)
+    new = step.directory
     for command in (initdb_command(new, durable=durable), create_database_command(new)):
-        step = replace(program, command=command, directory=new, stops=((SIGKILL, 5.0),))
-        await run_to_end(step, held=held, seconds=INITDB_SECONDS)
-    try:
-        new.rename(cluster)
-    except OSError as error:
-        raise EmbeddedError(
-            f"{cluster} is not a PostgreSQL data directory ({error.strerror}): move it away."
-        ) from error
+        await run_to_end(replace(step, command=command), held=held, seconds=INITDB_SECONDS)
+    data.rename(step.folder, name)
+
+
+def is_cluster(data: Directory, name: str) -> bool:
+    if not data.holds(name):
+        return False
+    with data.entered(name) as cluster:
+        return cluster.holds("PG_VERSION")
 
 
 def initdb_command(new: Path, *, durable: bool) -> tuple[str, ...]:
@@ -110,23 +114,25 @@ def create_database_command(new: Path) -> tuple[str, ...]:
     return ("/bin/sh", "-c", script, binary("postgres"), str(new), statement)
 
 
-def forget_last_run(cluster: Path) -> None:
+def forget_last_run(data: Directory, name: str = "postgres") -> None:
     """Remove the pid file of a killed server.
 
     PostgreSQL refuses to start when that process id lives, whoever has it by now. No server of ours
     is left (the lock says so), so only one that somebody started by hand can still be at work.
     """
-    pid_file = cluster / "postmaster.pid"
-    if (pid := pid_in(pid_file)) is not None and works_in(pid, cluster):
-        raise EmbeddedError(f"Process {pid} runs PostgreSQL on {cluster} already: stop it first.")
-    pid_file.unlink(missing_ok=True)
+    with data.entered(name) as cluster:
+        if (pid := pid_in(cluster, PID_FILE)) is not None and works_in(pid, cluster):
+            raise EmbeddedError(
+                f"Process {pid} runs PostgreSQL on {cluster.path} already: stop it first."
+            )
+        cluster.remove(PID_FILE)
 
 
 async def postgres_ready(server: Server) -> None:
     """The eighth line of the pid file turns `ready` when connections are accepted."""
     try:
         async with asyncio.timeout(READY_SECONDS):
-            while not says_ready(server.program.directory / "postmaster.pid", server.pid):
+            while not says_ready(server):
                 if not server.running:
                     raise failure(server.program, await server.exited())
                 await asyncio.sleep(0.01)
@@ -137,12 +143,10 @@ async def postgres_ready(server: Server) -> None:
         ) from None
 
 
-def says_ready(pid_file: Path, pid: int) -> bool:
-    try:
-        lines = pid_file.read_text().split("\n")
-    except FileNotFoundError:
-        return False
-    return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"
+def says_ready(server: Server) -> bool:
+    with server.program.data.entered(server.program.folder) as cluster:
+        lines = (cluster.read(PID_FILE) or "").split("\n")
+    return len(lines) > 7 and lines[0] == str(server.pid) and lines[7].strip() == "ready"
 
 
 def database_url(sockets: Path) -> str:

@@ -6,19 +6,23 @@ import asyncio
 import os
 import signal
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from api.embedded.child import CANNOT_REACH
 from api.embedded.errors import EmbeddedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from api.embedded.directory import Directory
 
 CHILD = Path(__file__).with_name("child.py")
 LONGEST_LOG = 10_000_000
+NEEDED = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+"""The variables that a store gets from this process: to find programs, libraries and room."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +31,23 @@ class Program:
 
     name: str
     command: tuple[str, ...]
-    directory: Path
-    log: Path
+    data: Directory
+    folder: str
+    """The program's directory in the data directory."""
+    log_file: str
     death_signal: signal.Signals
     """What it gets when this process dies: one that cannot be put off, since nobody is left."""
     stops: tuple[tuple[signal.Signals, float], ...]
     """Signals to end it and the seconds each is given before the next."""
     identity: str
+
+    @property
+    def directory(self) -> Path:
+        return self.data.path / self.folder
+
+    @property
+    def log(self) -> Path:
+        return self.data.path / self.log_file
 
 
 class Server:
@@ -70,7 +84,7 @@ async def spawn(program: Program, *, held: int) -> Server:
     The thread that calls this must live as long as the stores: Linux sends the parent-death signal
     when the *thread* that started a child ends.
     """
-    with opened_log(program.log) as log:
+    with opened_log(program.data, program.log_file) as log:
         process = await asyncio.create_subprocess_exec(
             *child_command(
                 *program.command,
@@ -113,16 +127,21 @@ def failure(program: Program, code: int) -> EmbeddedError:
             " unprivileged user."
         )
     return EmbeddedError(
-        f"{program.name} did not start ({last_complaint(program.log)}); its log is {program.log}."
+        f"{program.name} did not start ({last_complaint(program)}); its log is {program.log}."
     )
 
 
-def last_complaint(log: Path) -> str:
+def last_complaint(program: Program) -> str:
     """The line of a log that most likely says why."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    text = program.data.read(program.log_file) or ""
+    lines = [_printable(line.strip()) for line in text.splitlines() if line.strip()]
     marks = ("FATAL", "PANIC", "error", "Fatal")
     blamed = [line for line in lines[-30:] if any(mark in line for mark in marks)]
     return (blamed or lines or ["it said nothing"])[-1].rstrip(".")
+
+
+def _printable(line: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in line)
 
 
 def child_command(
@@ -144,13 +163,23 @@ def child_command(
 
 
 def environment() -> dict[str, str]:
-    """Ours, less what would steer PostgreSQL from outside, in a language the logs are read in."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    """Returns what a store needs, in a language the logs are read in.
+
+    Nothing else is passed on: what runs the stores needs no secret of this process, and variables
+    of PostgreSQL or of a loader would change what they do.
+    """
+    kept = {name: os.environ[name] for name in NEEDED if name in os.environ}
     return kept | {"LC_ALL": "C", "TZ": "UTC"}
 
 
-def opened_log(path: Path) -> BinaryIO:
+@contextmanager
+def opened_log(data: Directory, name: str) -> Iterator[int]:
     """For its owner only: a server's complaint can quote what it was asked to store."""
-    if path.exists() and path.stat().st_size > LONGEST_LOG:
-        path.replace(path.with_suffix(".log.old"))
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+    with data.opened(name, os.O_WRONLY | os.O_APPEND) as log:
+        too_long = os.fstat(log).st_size > LONGEST_LOG
+        if not too_long:
+            yield log
+    if too_long:
+        data.rename(name, f"{name}.old")
+        with data.opened(name, os.O_WRONLY | os.O_APPEND) as log:
+            yield log

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from api.embedded.directory import opened_directory
 from api.embedded.errors import EmbeddedError
-from api.embedded.identity import choose_identity, give, let_through
-from api.embedded.locks import await_no_servers, opened, owned
+from api.embedded.identity import choose_identity, let_through
+from api.embedded.locks import await_no_servers, owned
+from api.embedded.ownership import give
 from api.embedded.postgres import database_url, postgres_ready, start_postgres
 from api.embedded.sockets import socket_directory
 from api.embedded.valkey import redis_url, start_valkey, valkey_ready
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
+    from api.embedded.directory import Directory
     from api.embedded.identity import Identity
     from api.embedded.spawn import Server
 
@@ -49,24 +52,24 @@ async def embedded_stores(data_dir: Path, *, durable: bool = True) -> AsyncItera
     Enter it in a thread that lives as long as the stores do. With `durable=False` nothing is synced
     or logged to disk: for tests, whose data dies with them.
     """
-    place = usable(data_dir)
-    async with owned(place):
-        with opened(place / "servers.lock") as held:
-            await await_no_servers(place, held)
-            with socket_directory(place) as sockets:
-                async with running(place, sockets, held=held, durable=durable) as stores:
-                    yield stores
+    with opened_directory(data_dir) as data:
+        async with owned(data):
+            with data.opened("servers.lock") as held:
+                await await_no_servers(data, held)
+                with socket_directory(data) as sockets:
+                    async with running(data, sockets, held=held, durable=durable) as stores:
+                        yield stores
 
 
 @asynccontextmanager
 async def running(
-    data_dir: Path, sockets: Path, *, held: int, durable: bool
+    data: Directory, sockets: Directory, *, held: int, durable: bool
 ) -> AsyncIterator[Stores]:
     started: list[Server] = []
 
     async def start() -> None:
-        identity = await choose_identity(data_dir)
-        let_through(data_dir, identity)
+        identity = await choose_identity(data.owner)
+        let_through(data, identity)
         give(sockets, identity.owner)
         async with asyncio.TaskGroup() as group:
             group.create_task(postgres(identity))
@@ -74,24 +77,24 @@ async def running(
 
     async def postgres(identity: Identity) -> None:
         server = await start_postgres(
-            data_dir, sockets, identity=identity, held=held, durable=durable
+            data, sockets.path, identity=identity, held=held, durable=durable
         )
         started.append(server)
         await postgres_ready(server)
 
     async def valkey(identity: Identity) -> None:
         server = await start_valkey(
-            data_dir, sockets, identity=identity, held=held, durable=durable
+            data, sockets.path, identity=identity, held=held, durable=durable
         )
         started.append(server)
-        await valkey_ready(server, sockets)
+        await valkey_ready(server, sockets.path)
 
     try:
-        with one_sentence(data_dir):
+        with one_sentence(data.path):
             await start()
         yield Stores(
-            database_url=database_url(sockets),
-            redis_url=redis_url(sockets),
+            database_url=database_url(sockets.path),
+            redis_url=redis_url(sockets.path),
             servers=tuple(started),
         )
     finally:
@@ -108,16 +111,3 @@ def one_sentence(data_dir: Path) -> Iterator[None]:
             raise group.exceptions[0] from None
     except OSError as error:
         raise EmbeddedError(f"The stores cannot start in {data_dir}: {error}.") from error
-
-
-def usable(data_dir: Path) -> Path:
-    try:
-        place = Path(data_dir).absolute()
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (place / "lock").touch(mode=0o600)
-    except OSError as error:
-        raise EmbeddedError(
-            f"The data directory {data_dir} cannot be used ({error.strerror}): set DATA_DIR to one"
-            " that this user may write."
-        ) from error
-    return place

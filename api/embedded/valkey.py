@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from api.embedded.errors import EmbeddedError
-from api.embedded.identity import give
 from api.embedded.installed import package_directory
+from api.embedded.ownership import claim
 from api.embedded.spawn import Program, Server, failure, spawn
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from api.embedded.directory import Directory
     from api.embedded.identity import Identity
 
 READY_SECONDS = 60.0
@@ -35,17 +36,17 @@ is rewritten a child takes processor time from the server, half as long if it co
 
 
 async def start_valkey(
-    data_dir: Path, sockets: Path, *, identity: Identity, held: int, durable: bool
+    data: Directory, sockets: Path, *, identity: Identity, held: int, durable: bool
 ) -> Server:
-    """A server on `data_dir/valkey`. Not ready yet."""
-    directory = data_dir / "valkey"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    give(directory, identity.owner)
+    """A server on `valkey` in the data directory. Not ready yet."""
+    data.make("valkey", exist_ok=True)
+    claim(data, "valkey", identity.owner)
     program = Program(
         name="Valkey",
-        command=server_command(directory, sockets, durable=durable),
-        directory=directory,
-        log=data_dir / "valkey.log",
+        command=server_command(data.path / "valkey", sockets, durable=durable),
+        data=data,
+        folder="valkey",
+        log_file="valkey.log",
         death_signal=SIGKILL,
         stops=((SIGTERM, 5.0), (SIGKILL, 5.0)),
         identity=identity.argument,

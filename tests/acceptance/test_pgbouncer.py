@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from api.embedded.identity import choose_identity, give
+from api.embedded.directory import opened_directory
+from api.embedded.identity import choose_identity
+from api.embedded.ownership import give
 from api.embedded.spawn import child_command
 from tests import processes
 from tests.acceptance.service import running
@@ -66,8 +68,9 @@ async def pooled(
         f"[pgbouncer]\nunix_socket_dir = {place}\nlisten_port = {PORT}\nauth_type = any\n"
         f"pool_mode = {mode}\nignore_startup_parameters = {ignored}\n"
     )
-    identity = await choose_identity(place)
-    give(place, identity.owner)
+    identity = await choose_identity(place.stat().st_uid)
+    with opened_directory(place) as directory:
+        give(directory, identity.owner)
     command = child_command(
         pgbouncer, str(path), death_signal=SIGTERM, identity=identity.argument, directory=place
     )

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from api.embedded.locks import locked, opened
+from api.embedded.directory import opened_directory
+from api.embedded.locks import locked
 from tests.faults.cluster import PARTITIONS, Cluster, cluster
 from tests.faults.members import programs
 from tests.faults.stores import made_template
@@ -61,7 +62,8 @@ def _place() -> Iterator[Path]:
     """A directory that goes with us: held by a lock, so that the next run sweeps away what a kill left."""
     with (
         tempfile.TemporaryDirectory(prefix=PREFIX, dir=fast_temp()) as place,
-        opened(Path(place) / "servers.lock") as descriptor,
+        opened_directory(Path(place)) as directory,
+        directory.opened("servers.lock") as descriptor,
     ):
         assert locked(descriptor)
         yield Path(place)

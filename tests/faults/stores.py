@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import asyncpg
 
-from api.embedded.identity import Identity, choose_identity, give, let_through
-from api.embedded.locks import await_no_servers, opened
+from api.embedded.directory import Directory, opened_directory
+from api.embedded.identity import Identity, choose_identity, let_through
+from api.embedded.locks import await_no_servers
+from api.embedded.ownership import claim, give
 from api.embedded.postgres import (
     database_url,
     ensure_cluster,
@@ -50,10 +52,7 @@ class Store:
         self.identity = identity
         self._server: Server | None = None
         self._stack = AsyncExitStack()
-        place.mkdir(mode=0o700, exist_ok=True)
-        self.sockets.mkdir(mode=0o700, exist_ok=True)
-        let_through(place, identity)
-        give(self.sockets, identity.owner)
+        self._directory: Directory | None = None
 
     @property
     def sockets(self) -> Path:
@@ -62,6 +61,11 @@ class Store:
     @property
     def data(self) -> Path:
         raise NotImplementedError
+
+    @property
+    def directory(self) -> Directory:
+        assert self._directory is not None, f"{self.name} was never started"
+        return self._directory
 
     @property
     def pid(self) -> int:
@@ -74,8 +78,14 @@ class Store:
 
     async def start(self) -> None:
         """Waits until nothing of its last run is left, starts it, and waits until it answers."""
-        descriptor = self._stack.enter_context(opened(self.place / "servers.lock"))
-        await await_no_servers(self.place, descriptor)
+        directory = self._stack.enter_context(opened_directory(self.place))
+        let_through(directory, self.identity)
+        directory.make("run", exist_ok=True)
+        with directory.entered("run") as sockets:
+            give(sockets, self.identity.owner)
+        self._directory = directory
+        descriptor = self._stack.enter_context(directory.opened("servers.lock"))
+        await await_no_servers(directory, descriptor)
         self._server = await self._spawn(descriptor)
         await self._ready(self._server)
 
@@ -104,8 +114,9 @@ class Store:
         return Program(
             name=self.name,
             command=command,
-            directory=self.data,
-            log=self.place / f"{self.name}.log",
+            data=self.directory,
+            folder=self.name,
+            log_file=f"{self.name}.log",
             death_signal=signal.SIGKILL,
             stops=STOPS,
             identity=self.identity.argument,
@@ -140,7 +151,7 @@ class Postgres(Store):
 
     async def _spawn(self, held: int) -> Server:
         await ensure_cluster(self._program(()), owner=self.identity.owner, held=held, durable=False)
-        forget_last_run(self.data)
+        forget_last_run(self.directory)
         command = server_command(self.data, self.sockets, durable=False)
         options = [part for setting in self._settings for part in ("-c", setting)]
         return await spawn(self._program((*command, *options)), held=held)
@@ -167,8 +178,8 @@ class Valkey(Store):
         return self.place / "valkey"
 
     async def _spawn(self, held: int) -> Server:
-        self.data.mkdir(mode=0o700, exist_ok=True)
-        give(self.data, self.identity.owner)
+        self.directory.make("valkey", exist_ok=True)
+        claim(self.directory, "valkey", self.identity.owner)
         command = valkey_command(self.data, self.sockets, durable=self.appendonly)
         options = ("--appendfsync", "no", *self._settings)
         return await spawn(self._program((*command, *options)), held=held)
@@ -184,8 +195,7 @@ async def postgres(
     """A running PostgreSQL below `place`, stopped on the way out. `template` is a data directory to copy."""
     store = Postgres(place, await _identity(place.parent), *settings)
     if template is not None:
-        shutil.copytree(template, store.data)
-        give(store.data, store.identity.owner)
+        shutil.copytree(template, store.data)  # its start makes it the identity's
     async with _run(store):
         yield store
 
@@ -206,7 +216,7 @@ async def _identity(place: Path) -> Identity:
     """The one that this process has found for directories of the same owner: to find one takes processes."""
     owner = place.stat().st_uid
     if owner not in _identities:
-        _identities[owner] = await choose_identity(place)
+        _identities[owner] = await choose_identity(owner)
     return _identities[owner]
 
 

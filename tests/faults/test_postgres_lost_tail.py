@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from api.embedded.identity import give
 from api.roles import Role
 from api.settings import Settings
 from tests.acceptance.service import Client, running
@@ -49,7 +48,6 @@ async def restore(server: Postgres, copy: Path) -> None:
     await server.kill()
     shutil.rmtree(server.data)
     shutil.copytree(copy, server.data)
-    give(server.data, server.identity.owner)
     await server.start()
 
 
