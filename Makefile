@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer, and make. PYTHON=/path/to/python chooses one; all else goes into .venv.
 
-SOURCES := pyproject.toml constraints.txt .ci/setup/environment.py \
+SOURCES := pyproject.toml constraints.txt .ci/setup/environment.py .ci/setup/requirements.py \
 	$(shell find api/graphiql -type f ! -path '*/dist/*' ! -path '*/node_modules/*' ! -name '*.pyc')
 
 # A moved checkout or a Python that was removed leaves an environment that no longer runs.
@@ -9,7 +9,7 @@ ifneq ($(SOUND),sound)
 BROKEN := broken
 endif
 
-.PHONY: help up test check bench chaos clean broken
+.PHONY: help up test check bench chaos sbom clean broken
 
 help:
 	@echo 'make up      run Tandem with its own PostgreSQL and Valkey (Ctrl-C stops it)'
@@ -17,6 +17,7 @@ help:
 	@echo 'make chaos   hurt a whole cluster under load and judge it (SEED=1 MINUTES=10)'
 	@echo 'make check   look at style, types and imports only'
 	@echo 'make bench   measure the service (ARGS="--help" shows how)'
+	@echo 'make sbom    write sbom.json, the bill of materials (CycloneDX) of what runs'
 	@echo 'make clean   remove the environment and all caches, keep the data in .data'
 
 # A make that is killed cannot pass that on, so whatever it runs asks the kernel for a SIGTERM (15) then.
@@ -34,6 +35,9 @@ bench: .venv/.test
 
 chaos: .venv/.test
 	@exec .venv/bin/python -m tests.faults --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10) $(ARGS)
+
+sbom: .venv/.test
+	@.venv/bin/python .ci/setup/sbom.py >sbom.json.new && mv sbom.json.new sbom.json && echo 'sbom.json is written.'
 
 clean:
 	rm -rf .venv .venv.lock api/graphiql/dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

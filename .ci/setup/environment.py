@@ -1,24 +1,29 @@
-"""Makes .venv and installs Tandem in it, with exactly the versions of constraints.txt.
+"""Makes .venv and installs Tandem in it, with exactly the files whose hashes are in constraints.txt.
 
     environment.py STAMPS EXTRAS
 
 The stamps tell make what the environment is good for. Run by .ci/setup/with_python.sh, with whatever
-Python this machine has, so it uses the standard library alone.
+Python this machine has, so it uses the standard library alone. Three steps: pip itself, since only
+the pinned pip checks the hashes of constraints; then all that Tandem requires and what builds it,
+wheels alone, because a source would bring build backends that nothing pins; then Tandem, offline.
 """
 
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from requirements import BUILD, direct, pip_itself
+
 HERE = Path.cwd()
 VENV = HERE / ".venv"
 PYTHON = VENV / "bin" / "python"
 CONSTRAINTS = HERE / "constraints.txt"
+HASHED = ("--require-hashes", "--only-binary", ":all:")
+OFFLINE = ("--no-index", "--no-deps", "--no-build-isolation")
 
 
 def main(stamps: list[str], extras: str) -> int:
@@ -30,7 +35,7 @@ def main(stamps: list[str], extras: str) -> int:
             if run(sys.executable, "-m", "venv", str(VENV)) != 0:
                 return fail("The environment .venv could not be made; see what Python says above.")
         say("Installing what Tandem needs")
-        if install("pip") != 0 or install("--editable", f".[{extras}]") != 0:
+        if install_all(extras.split(",")) != 0:
             return fail("The installation failed; see what pip says above, then run make again.")
         for stamp in stamps:
             (VENV / f".{stamp}").touch()
@@ -47,18 +52,25 @@ def sound() -> bool:
     )
 
 
-def install(*what: str) -> int:
-    """The constraints also hold where pip builds Tandem itself; old and new pip call that differently."""
-    options = ("--quiet", "--disable-pip-version-check", "--constraint", str(CONSTRAINTS))
-    constrained = {"PIP_CONSTRAINT": str(CONSTRAINTS), "PIP_BUILD_CONSTRAINT": str(CONSTRAINTS)}
-    return run(str(PYTHON), "-m", "pip", "install", *options, *what, env=os.environ | constrained)
+def install_all(extras: list[str]) -> int:
+    dependencies = direct([*extras, BUILD], HERE)
+    return (
+        install(*HASHED, "--requirement", "/dev/stdin", given=pip_itself(HERE))
+        or install(*HASHED, "--constraint", str(CONSTRAINTS), *dependencies)
+        or install(*OFFLINE, "--editable", ".")
+    )
 
 
-def run(*command: str, env: dict[str, str] | None = None, quiet: bool = False) -> int:
+def install(*what: str, given: str = "") -> int:
+    options = ("--quiet", "--disable-pip-version-check")
+    return run(str(PYTHON), "-m", "pip", "install", *options, *what, given=given)
+
+
+def run(*command: str, given: str = "", quiet: bool = False) -> int:
     output = subprocess.DEVNULL if quiet else None
     try:
         return subprocess.run(
-            command, env=env, stdout=output, stderr=output, check=False
+            command, input=given.encode(), stdout=output, stderr=output, check=False
         ).returncode
     except OSError:
         return 127
