@@ -1,18 +1,32 @@
-# What is needed to build stays in the first stage; the second has Tandem alone, and nobody who may change it.
+# What is needed to build stays in the first stage; the second has Tandem alone, and no user who may change it.
+#
+# A tag can be moved to another image, a digest cannot. Look up the digest that is current, and build with it:
+#   docker buildx imagetools inspect python:3.14-slim
+#   docker build --build-arg PYTHON_IMAGE=python@sha256:... .
+# Do both again to renew it. docs/SECURITY.md says the same of compose.yaml.
 
-ARG PYTHON=3.14
+ARG PYTHON_IMAGE=python:3.14-slim
 
-FROM python:${PYTHON}-slim AS build
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
-RUN python -m venv --without-pip /opt/tandem
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ONLY_BINARY=:all:
+COPY .ci/setup/requirements.py .ci/setup/requirements.py
 COPY pyproject.toml constraints.txt README.md LICENSE ./
+# The pinned pip first: older ones do not take the hashes of constraints.
+RUN python .ci/setup/requirements.py pip >pip.txt \
+ && python .ci/setup/requirements.py build >build.txt \
+ && python .ci/setup/requirements.py otel >otel.txt
+RUN pip install --require-hashes --requirement pip.txt
+RUN pip install --require-hashes --constraint constraints.txt --requirement build.txt
+RUN python -m venv --without-pip /opt/tandem
+RUN pip --python /opt/tandem/bin/python install --require-hashes --constraint constraints.txt --requirement otel.txt
 COPY api api
 COPY domain domain
 COPY readside readside
-ENV PIP_CONSTRAINT=/src/constraints.txt PIP_BUILD_CONSTRAINT=/src/constraints.txt
-RUN pip --python /opt/tandem/bin/python install --no-cache-dir --disable-pip-version-check ".[otel]"
+RUN pip wheel --no-index --no-deps --no-build-isolation --wheel-dir wheels . \
+ && pip --python /opt/tandem/bin/python install --no-index --no-deps wheels/*.whl
 
-FROM python:${PYTHON}-slim
+FROM ${PYTHON_IMAGE}
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin tandem
 COPY --from=build /opt/tandem /opt/tandem
 ENV PATH=/opt/tandem/bin:$PATH HOST=0.0.0.0 PORT=8000 LOG_FORMAT=json TANDEM_ENV=production

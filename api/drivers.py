@@ -81,15 +81,23 @@ async def database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
 def link_for_reads(settings: Settings) -> Link:
     """To be entered with `async with`; connects when somebody reads."""
     return Link(
-        _server(settings.redis_url or "", "tandem-reads"),
+        _server(settings, "tandem-reads"),
         patience=settings.read_timeout,
         most=settings.limits.reads,
     )
 
 
-def _server(url: str, name: str) -> Server:
-    """Where this URL leads, as redis-py means it: it reads the URL, and makes the TLS context."""
-    pool: Any = ConnectionPool.from_url(url, protocol=2)
+def _password(settings: Settings) -> str | None:
+    """The password of REDIS_PASSWORD. redis-py prefers the one in the URL, where there is one."""
+    password = settings.redis_password
+    return None if password is None else password.get_secret_value()
+
+
+def _server(settings: Settings, name: str) -> Server:
+    """Where the URL leads, as redis-py means it: it reads the URL, and makes the TLS context."""
+    pool: Any = ConnectionPool.from_url(
+        settings.redis_url or "", password=_password(settings), protocol=2
+    )
     told = pool.make_connection()  # which connects to nothing yet
     tls = getattr(told, "ssl_context", None)
     return Server(
@@ -151,7 +159,7 @@ async def _linked(
     settings: Settings, connections: int, name: str, *, decode: bool = True
 ) -> AsyncIterator[Client]:
     """A client that asks what it asks often on links of this name, and all else on connections. No retry."""
-    server = _server(settings.redis_url or "", name)
+    server = _server(settings, name)
     links = Links(lambda: Link(server, patience=_PATIENCE, most=_MOST, again=False))
     async with _redis(settings, connections, _PATIENCE, decode=decode) as redis:
         redis.links = links
@@ -171,6 +179,7 @@ async def _redis(
 ) -> AsyncIterator[Client]:
     pool = Connections.from_url(
         settings.redis_url or "",
+        password=_password(settings),
         max_connections=connections,
         timeout=settings.read_timeout,
         socket_timeout=None,

@@ -50,7 +50,11 @@ async def up(settings: Settings) -> None:
         try:
             async with embedded_stores(settings.data_dir) as stores:
                 located = settings.model_copy(
-                    update={"database_url": stores.database_url, "redis_url": stores.redis_url}
+                    update={
+                        "database_url": stores.database_url,
+                        "redis_url": stores.redis_url,
+                        "redis_password": None,
+                    }
                 )
                 if await unless(stop, migrated(located)) is None:
                     return

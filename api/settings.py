@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from api.access.settings import AccessSettings
@@ -31,6 +31,10 @@ class Settings(AccessSettings):
 
     database_url: str | None = Field(default=None, description="PostgreSQL; `up` brings its own.")
     redis_url: str | None = Field(default=None, description="Redis or Valkey; `up` brings its own.")
+    redis_password: SecretStr | None = Field(
+        default=None,
+        description="The password for Redis, as it is; in REDIS_URL some characters are written as %2F is.",
+    )
 
     @field_validator(*_SCHEMES)
     @classmethod

@@ -91,7 +91,11 @@ def located(settings: Settings) -> Settings:
     from api.embedded.valkey import redis_url
 
     return settings.model_copy(
-        update={"database_url": database_url(run), "redis_url": redis_url(run)}
+        update={
+            "database_url": database_url(run),
+            "redis_url": redis_url(run),
+            "redis_password": None,
+        }
     )
 
 
