@@ -20,6 +20,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from api.embedded.spawn import NEEDED, environment
 from api.embedded.valkey import binary
 from api.limits import Limits
 from api.settings import Settings
@@ -188,6 +189,19 @@ def test_each_service_has_limits_and_no_more_rights_than_it_needs(service: str) 
     assert made["security_opt"] == ["no-new-privileges:true"]
     assert not {"cap_add", "privileged", "devices", "pid", "ipc", "network_mode"} & made.keys()
     assert service in OURS or made["user"] not in {"root", "0"}
+
+
+def test_the_page_about_security_names_the_variables_of_the_stores_and_leads_to_what_exists() -> (
+    None
+):
+    page = (ROOT / "docs/SECURITY.md").read_text()
+    [line] = re.findall(r"environment variables (.+), and none of the", page)
+    assert set(re.findall(r"`(\w+)`", line)) == environment().keys() | set(NEEDED)
+    for path, anchor in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", page):
+        target = ROOT / "docs" / (path or "SECURITY.md")
+        titles = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
+        slugs = {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
+        assert not anchor or anchor in slugs, f"{path}#{anchor}"
 
 
 def test_only_the_api_can_be_reached_from_outside() -> None:
