@@ -112,9 +112,15 @@ class Directory:
             os.rename(name, new, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
 
     def remove(self, name: str) -> None:
-        """Removes a file, a link (never what it leads to) or a whole directory, if there is one."""
+        """Removes a file, a link (never what it leads to) or a whole directory, if there is one.
+
+        In a directory of another user that user could rename, but not empty, a directory of this one.
+        """
         with self._named(name), suppress(FileNotFoundError):
-            if stat.S_ISDIR(self._stat(name).st_mode):
+            found = self._stat(name)
+            if stat.S_ISDIR(found.st_mode):
+                if self.owner != os.geteuid():
+                    self._check_owner(found, self.path / name, {self.owner})
                 shutil.rmtree(name, dir_fd=self.descriptor)
             else:
                 os.unlink(name, dir_fd=self.descriptor)
@@ -146,10 +152,10 @@ class Directory:
                 f"{path} has a second name (a hard link), so another file would change with it:"
                 f" {REMEDY}."
             )
-        self._check_owner(found, path)
+        self._check_owner(found, path, {self.owner, os.geteuid()})
 
-    def _check_owner(self, found: os.stat_result, path: Path) -> None:
-        if found.st_uid not in {self.owner, os.geteuid()}:
+    def _check_owner(self, found: os.stat_result, path: Path, owners: set[int]) -> None:
+        if found.st_uid not in owners:
             raise EmbeddedError(
                 f"{path} belongs to user {found.st_uid}, and the directory that it is in to user"
                 f" {self.owner}: give it to that user, or {REMEDY}."

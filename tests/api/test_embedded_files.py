@@ -234,6 +234,20 @@ def test_what_is_left_of_an_earlier_run_is_removed_without_what_it_leads_to(
     outside.assert_unchanged()
 
 
+@as_root
+def test_root_removes_no_directory_of_its_own_that_another_user_may_have_renamed(
+    data_dir: Path,
+) -> None:
+    (data_dir / "run" / "kept").mkdir(parents=True)
+    os.chown(data_dir, NOBODY, -1)
+    with (
+        opened_directory(data_dir) as data,
+        pytest.raises(EmbeddedError, match=rf"^{data_dir / 'run'} belongs to user 0, .*\.$"),
+    ):
+        data.remove("run")
+    assert (data_dir / "run" / "kept").exists()
+
+
 def test_a_link_to_the_socket_directory_of_another_tandem_is_removed_alone(data_dir: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("Only root can remove what belongs to another user.")
