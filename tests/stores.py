@@ -20,7 +20,7 @@ from anyio.from_thread import start_blocking_portal
 from redis.asyncio import Redis
 
 from api.embedded import embedded_stores
-from api.embedded.directory import opened_directory
+from api.embedded.data_directory import opened_directory
 from api.embedded.locks import locked
 from domain.migrate import migrate
 

@@ -12,7 +12,7 @@ from api.embedded.errors import EmbeddedError
 from api.embedded.spawn import child_command, environment
 
 if TYPE_CHECKING:
-    from api.embedded.directory import Directory
+    from api.embedded.data_directory import Directory
 
 
 @dataclass(frozen=True, kw_only=True)

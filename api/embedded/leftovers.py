@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from api.embedded.directory import Directory
+    from api.embedded.data_directory import Directory
 
 
 def end_leftovers(data: Directory) -> None:

@@ -18,7 +18,7 @@ from api.embedded.leftovers import end_leftovers
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from api.embedded.directory import Directory
+    from api.embedded.data_directory import Directory
 
 EXITING_SECONDS = 0.5
 """How long a process that was just killed may hold its lock until the kernel has taken it down."""

@@ -10,7 +10,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from api.embedded.directory import OPEN_FILE, REMEDY, Directory
+from api.embedded.data_directory import OPEN_FILE, REMEDY, Directory
 from api.embedded.errors import EmbeddedError
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from api.embedded.spawn import Program, Server, failure, run_to_end, spawn
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from api.embedded.directory import Directory
+    from api.embedded.data_directory import Directory
     from api.embedded.identity import Identity
 
 PID_FILE = "postmaster.pid"

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from api.embedded.directory import Directory
+from api.embedded.data_directory import Directory
 from api.embedded.path import OPEN_DIRECTORY
 
 if TYPE_CHECKING:

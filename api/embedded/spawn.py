@@ -17,7 +17,7 @@ from api.embedded.errors import EmbeddedError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from api.embedded.directory import Directory
+    from api.embedded.data_directory import Directory
 
 CHILD = Path(__file__).with_name("child.py")
 LONGEST_LOG = 10_000_000

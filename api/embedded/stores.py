@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from api.embedded.directory import opened_directory
+from api.embedded.data_directory import opened_directory
 from api.embedded.errors import EmbeddedError
 from api.embedded.identity import choose_identity, let_through
 from api.embedded.locks import await_no_servers, owned
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from api.embedded.directory import Directory
+    from api.embedded.data_directory import Directory
     from api.embedded.identity import Identity
     from api.embedded.spawn import Server
 

@@ -15,7 +15,7 @@ from api.embedded.spawn import Program, Server, failure, spawn
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from api.embedded.directory import Directory
+    from api.embedded.data_directory import Directory
     from api.embedded.identity import Identity
 
 READY_SECONDS = 60.0

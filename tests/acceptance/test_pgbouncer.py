@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from api.embedded.directory import opened_directory
+from api.embedded.data_directory import opened_directory
 from api.embedded.identity import choose_identity
 from api.embedded.ownership import give
 from api.embedded.spawn import child_command

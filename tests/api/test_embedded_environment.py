@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from api.embedded.directory import opened_directory
+from api.embedded.data_directory import opened_directory
 from api.embedded.spawn import Program, run_to_end
 from tests.processes import TANDEM, free_port, running
 

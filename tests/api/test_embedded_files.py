@@ -15,7 +15,7 @@ import pytest
 from redis.asyncio import Redis
 
 from api.embedded import EmbeddedError, embedded_stores
-from api.embedded.directory import opened_directory
+from api.embedded.data_directory import opened_directory
 from api.embedded.ownership import claim
 from api.embedded.sockets import private_directory, socket_directory
 

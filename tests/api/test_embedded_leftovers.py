@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from api.embedded import EmbeddedError, embedded_stores
-from api.embedded.directory import opened_directory
+from api.embedded.data_directory import opened_directory
 from api.embedded.leftovers import end_leftovers, pid_in
 
 if TYPE_CHECKING:

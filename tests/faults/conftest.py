@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from api.embedded.directory import opened_directory
+from api.embedded.data_directory import opened_directory
 from api.embedded.locks import locked
 from tests.faults.cluster import PARTITIONS, Cluster, cluster
 from tests.faults.members import programs

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import asyncpg
 
-from api.embedded.directory import Directory, opened_directory
+from api.embedded.data_directory import Directory, opened_directory
 from api.embedded.identity import Identity, choose_identity, let_through
 from api.embedded.locks import await_no_servers
 from api.embedded.ownership import claim, give
