@@ -138,6 +138,8 @@ class GraphQLOverHTTP:
             return self._told(media, await self._executor.execute(request, allowed, caller))
         except RequestError as error:
             return self._instead(media, error)
+        except Exception as error:
+            return self._instead(media, self._executor.refuse(error, caller))
 
     async def _caller(self, scope: Scope) -> Caller:
         token = authorization(scope["headers"])
