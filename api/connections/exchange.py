@@ -116,10 +116,10 @@ class Exchange:
         if self.disconnected or self.finished:
             return {"type": "http.disconnect"}
         body, self._body = self._body, b""
-        self._delivered = self.complete
-        if not self.complete:
-            connection.advance()
-        return {"type": "http.request", "body": body, "more_body": not self.complete}
+        is_last = self._delivered = self.complete
+        if not is_last:
+            connection.advance()  # may append the rest of the body, for the next call
+        return {"type": "http.request", "body": body, "more_body": not is_last}
 
     async def _wait(self) -> None:
         self._changed = self._changed or asyncio.Event()
