@@ -70,7 +70,7 @@ class HTTPConnection(asyncio.Protocol):
         self._awaited = 0
         """The phase of the parser for which the deadline was set."""
         self._reading: Exchange | None = None
-        """The exchange whose request is read now, or was read last."""
+        """The exchange whose request was read last, until it ends."""
         self._waiting: deque[Exchange] = deque()
         self._running: Exchange | None = None
         self._accepts = True
@@ -287,6 +287,8 @@ class HTTPConnection(asyncio.Protocol):
         self.server_state.total_requests += 1
         self.server_state.tasks.discard(exchange.task)
         self._running = None
+        if self._reading is exchange:
+            self._reading = None  # a body that was not read must not block what follows, nor stay
         if self.transport.is_closing():
             return
         if exchange.finished:

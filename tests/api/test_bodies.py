@@ -1,4 +1,4 @@
-"""Request bodies: they reach the application whole, in any segments, and are dropped if it does not read them."""
+"""Request bodies: they reach the application whole, in any segments, and those that it does not read go."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.api.wire import JSON, QUERY, chunks, head, request, wired
+from tests.api.wire import JSON, QUERY, chunks, head, request, until, wired
 
 POST = b"POST /graphql HTTP/1.1"
 
@@ -37,3 +37,35 @@ async def test_a_body_that_is_too_long_in_its_last_part_is_refused(size: int) ->
         for first in (10_000, 100_000, 186_000, 200_000, 250_000):
             found = await ask(data[:first], data[first:])
             assert [each.status for each in found] == [413]
+
+
+@pytest.mark.parametrize("line", [b"POST /nope HTTP/1.1", b"GET /livez HTTP/1.1"])
+@pytest.mark.parametrize("size", [60_000, 65_536, 65_537, 66_000, 69_000])
+async def test_a_body_that_is_not_read_does_not_block_the_next_request(
+    line: bytes, size: int
+) -> None:
+    """Of sizes around that at which reading pauses, in one read, however much the kernel gives at once."""
+    data = head(line, b"content-length: %d" % size) + b" " * size
+    async with wired() as ask, ask.opened() as wire:
+        await until(lambda: bool(ask.connections))
+        [connection] = ask.connections
+        connection.data_received(data)
+        first = await wire.response()
+        assert first is not None
+        assert not first.closes
+        await wire.send(request())
+        second = await wire.response()
+        assert second is not None
+        assert b"__typename" in second.body
+
+
+async def test_a_body_that_was_not_read_is_not_kept() -> None:
+    data = head(b"POST /nope HTTP/1.1", b"content-length: 60000") + b" " * 60_000
+    async with wired() as ask, ask.opened() as wire:
+        await until(lambda: bool(ask.connections))
+        [connection] = ask.connections
+        connection.data_received(data)
+        found = await wire.response()
+        assert found is not None
+        assert not found.closes
+        assert connection._reading is None  # noqa: SLF001
