@@ -143,16 +143,19 @@ class RequestParser:
         WebSocketUpgrade."""
         phase = self.phase
         self._slice_content = self._slice_chunks = 0
+        rest = None
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._upgrade(data[upgrade.args[0] :])
-            return
+            rest = data[upgrade.args[0] :]
         except httptools.HttpParserCallbackError as error:
             raise _cause(error) from None
         except httptools.HttpParserError:
             if not self._closed:  # bytes after a message with `Connection: close` are ignored
                 raise Refused(MALFORMED) from None
+        if rest is not None:
+            self._upgrade(rest)  # not while an exception is handled: _cause needs its own context
+            return
         if self.phase == 0:
             return
         if self.phase % 2 == 0:

@@ -207,6 +207,33 @@ async def test_a_body_behind_an_upgrade_is_never_executed(upgrade: str, framing:
                 assert 1 <= len(found) <= 1 + bool(after)
 
 
+REFUSED = {
+    "two hosts": head(b"GET /livez HTTP/1.1", b"host: b"),
+    "an expectation": head(b"GET /livez HTTP/1.1", b"expect: a miracle"),
+    "no HTTP": b"\x16\x03\x01\r\n\r\n",
+    "an upgrade with two hosts": head(b"GET /livez HTTP/1.1", b"host: b", *UPGRADES["h2c"]),
+    "fields": head(b"GET /livez HTTP/1.1", *[b"a: b"] * 200),
+    "trailers": head(b"POST /livez HTTP/1.1", b"transfer-encoding: chunked")
+    + chunks(b"a", trailers=(b"a: " + b"b" * 3_000,) * 4),
+}
+
+
+@pytest.mark.parametrize("refused", REFUSED)
+@pytest.mark.parametrize("upgrade", UPGRADES)
+async def test_a_refused_request_behind_an_upgrade_takes_no_response_away(
+    upgrade: str, refused: str
+) -> None:
+    first, body = upgrading(upgrade, create("upgrading@example.com"), "a length")
+    async with wired() as ask:
+        for cut in SEGMENTS.values():
+            ask.edge.store.commands.clear()
+            found = await ask(*cut(first, body, REFUSED[refused] + request(GENUINE)))
+            assert found[0].status == 200
+            assert found[1].status >= 400
+            assert found[1].closes
+            assert ask.created == ["upgrading@example.com"]
+
+
 IGNORED = [
     b"host: evil.example",
     b"x-forwarded-for: 192.0.2.9",
