@@ -51,6 +51,7 @@ class Exchange:
         "disconnected",
         "finished",
         "head",
+        "is_last",
         "refusal",
         "started",
         "task",
@@ -63,6 +64,8 @@ class Exchange:
         self.head = head
         self.complete = head is None
         """True once the request has been read."""
+        self.is_last = False
+        """True if no request can follow it on the connection; known once it is complete."""
         self.disconnected = False
         """True once no more of the request can be read, or no response can be written."""
         self.started = False
@@ -92,9 +95,10 @@ class Exchange:
         self._body += part
         self._wake()
 
-    def end(self) -> None:
-        """Marks the request as complete."""
+    def end(self, *, is_last: bool) -> None:
+        """Marks the request as complete, and perhaps as the last one of its connection."""
         self.complete = True
+        self.is_last = is_last
         self._wake()
 
     def disconnect(self, refusal: Refusal | None = None) -> None:

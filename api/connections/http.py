@@ -210,11 +210,10 @@ class HTTPConnection(asyncio.Protocol):
         assert self._reading is not None
         self._reading.add(part)
 
-    def on_request_complete(self) -> None:
-        exchange = self._reading
-        assert exchange is not None
-        exchange.end()
-        if exchange.head is None or not exchange.head.keep_alive:
+    def on_request_complete(self, *, is_last: bool) -> None:
+        assert self._reading is not None
+        self._reading.end(is_last=is_last)
+        if is_last:
             self._stop_reading()
 
     def _stop_reading(self) -> None:
@@ -257,8 +256,7 @@ class HTTPConnection(asyncio.Protocol):
 
     def closes_after(self, exchange: Exchange) -> bool:
         """Returns True if no request can follow this one."""
-        is_last = (self._is_ending or self._has_eof) and not self._waiting
-        return is_last or exchange.head is None or not exchange.head.keep_alive
+        return exchange.is_last or ((self._is_ending or self._has_eof) and not self._waiting)
 
     def _start_next(self) -> None:
         while self._waiting and self._running is None and self.is_writable:

@@ -66,7 +66,6 @@ class Head(NamedTuple):
     version: str
     headers: list[Header]
     fields: dict[bytes, bytes]
-    keep_alive: bool
 
     @property
     def expects_continue(self) -> bool:
@@ -105,8 +104,8 @@ class Requests(Protocol):
     def on_content(self, part: bytes) -> None:
         """Receives a part of the body of that request."""
 
-    def on_request_complete(self) -> None:
-        """Receives the end of that request."""
+    def on_request_complete(self, *, is_last: bool) -> None:
+        """Receives the end of that request; `is_last` if the client sends no other on the connection."""
 
 
 class WebSocketUpgrade(Exception):
@@ -217,14 +216,7 @@ class RequestParser:
     def on_headers_complete(self) -> None:
         parser, headers = self._parser, self._headers
         version = parser.get_http_version()
-        head = self._head = Head(
-            parser.get_method(),
-            self._target,
-            version,
-            headers,
-            dict(headers),
-            version == "1.1" and parser.should_keep_alive(),
-        )
+        head = self._head = Head(parser.get_method(), self._target, version, headers, dict(headers))
         _check(head, self._head_bytes)
         if not parser.should_upgrade():
             self.phase += 1
@@ -240,8 +232,10 @@ class RequestParser:
     def on_message_complete(self) -> None:
         if self.phase % 2:  # not of a request with Upgrade, whose body was skipped
             self.phase = 0
-            self._closed = not self._parser.should_keep_alive()
-            self._requests.on_request_complete()
+            parser = self._parser
+            # Not known before: httptools lets a trailer `Connection: close` end the connection as well.
+            self._closed = parser.get_http_version() == "1.0" or not parser.should_keep_alive()
+            self._requests.on_request_complete(is_last=self._closed)
 
 
 def _cause(error: Exception) -> Exception:

@@ -207,6 +207,20 @@ async def test_a_body_behind_an_upgrade_is_never_executed(upgrade: str, framing:
                 assert 1 <= len(found) <= 1 + bool(after)
 
 
+@pytest.mark.parametrize("name", [b"connection", b"proxy-connection"])
+async def test_a_trailer_that_closes_the_connection_loses_no_request_unsaid(name: bytes) -> None:
+    """httptools obeys it."""
+    body = request(create("closing@example.com")).partition(b"\r\n\r\n")[2]
+    first = head(b"POST /graphql HTTP/1.1", JSON, b"transfer-encoding: chunked")
+    for trailer in (b": close", b": keep-alive, Close"):
+        async with wired() as ask:
+            for cut in SEGMENTS.values():
+                data = cut(first, chunks(body, trailers=(name + trailer,)), request(GENUINE))
+                found = await ask(*data)
+                assert found[0].status == 200
+                assert found[0].closes or len(found) == 2
+
+
 REFUSED = {
     "two hosts": head(b"GET /livez HTTP/1.1", b"host: b"),
     "an expectation": head(b"GET /livez HTTP/1.1", b"expect: a miracle"),
