@@ -211,7 +211,7 @@ class RequestParser:
             if self._trailer_bytes > FRAMING_BYTES:
                 raise Refused(FRAMING_TOO_LARGE)
         else:
-            self._headers.append((name.lower(), value))
+            self._headers.append((name.lower(), value.rstrip(b" \t")))  # httptools leaves OWS there
 
     def on_headers_complete(self) -> None:
         parser, headers = self._parser, self._headers

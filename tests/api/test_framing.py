@@ -415,3 +415,32 @@ async def test_all_requests_of_a_pipeline_are_executed_in_order_while_few_wait()
         await sending
         assert {each.status for each in found if each} == {200}
         assert sum(b"createUser" in each.body for each in found if each) == 1
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"host: localhost",
+        b"content-type: application/json",
+        b"content-encoding: identity",
+        b"expect: 100-continue",
+        b"connection: keep-alive",
+        b"x-forwarded-for: 192.0.2.7",
+        b"authorization: Bearer x",
+    ],
+)
+async def test_blanks_around_a_field_are_no_part_of_it(field: bytes) -> None:
+    """RFC 9110, 5.5."""
+    name, _, value = field.partition(b": ")
+    body = b'{"query": "{ __typename }"}'
+    others = [HOST, JSON, b"transfer-encoding: chunked"]
+    async with wired() as ask:
+        expected = []
+        for before, after in ((b" ", b""), (b"", b" "), (b"\t", b"\t"), (b"  ", b" \t ")):
+            own = name + b":" + before + value + after
+            lines = [each for each in others if not each.startswith(name)] + [own]
+            data = b"\r\n".join([b"POST /graphql HTTP/1.1", *lines, b"", b""]) + chunks(body)
+            [found] = await ask(data)
+            expected.append((found.status, found.body))
+        assert expected == [expected[0]] * 4
+        assert expected[0][0] == 200
