@@ -68,7 +68,7 @@ class HTTPConnection(asyncio.Protocol):
         self._linger: Linger | None = None
         self._unfed = b""
         self._awaited = 0
-        """The phase of the parser for which the deadline was set."""
+        """The phase of the parser for which the deadline was set; 0 while the client cannot be late."""
         self._reading: Exchange | None = None
         """The exchange whose request was read last, until it ends."""
         self._waiting: deque[Exchange] = deque()
@@ -321,9 +321,10 @@ class HTTPConnection(asyncio.Protocol):
             return
         self._pause_reading(bool(self._unfed))
         phase = self._parser.phase
-        if phase != self._awaited:
-            self._awaited = phase
-            if phase:
+        awaited = 0 if self._is_blocked() else phase
+        if awaited != self._awaited:
+            self._awaited = awaited
+            if awaited:
                 self._deadline.set(self._serving.limits.request_seconds)
             else:
                 self._deadline.clear()
@@ -352,8 +353,6 @@ class HTTPConnection(asyncio.Protocol):
         if self._linger is not None or self._is_idle:
             self.transport.close()
             self._patience.linger()
-        elif self._awaited and (self._is_blocked() or self._running not in (None, self._reading)):
-            self._deadline.set(self._serving.limits.request_seconds)  # the client is not late
         elif self._awaited:
             self._refuse(TIMEOUT)
             self.advance()

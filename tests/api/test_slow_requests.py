@@ -131,6 +131,23 @@ async def test_a_request_that_is_answered_slowly_is_not_late() -> None:
         assert b"HTTP/1.1 408" in await all_of(reader)
 
 
+async def test_a_body_behind_a_slow_response_has_all_of_its_time_from_then_on() -> None:
+    limits = Limits(request_seconds=0.6)
+    async with wired(limits) as (made, (reader, writer)):
+        made.store.answers.clear()
+        query = b'{"query": "mutation { eraseUser(input: {userId: \\"%b\\"}) { id } }"}' % (
+            str(ALICE).encode()
+        )
+        writer.write(HEADERS + b"content-length: %d\r\n\r\n" % len(query) + query)
+        writer.write(HEADERS + b"content-length: %d\r\n\r\n" % len(BODY) + BODY[:5])
+        await asyncio.sleep(limits.request_seconds * 1.8)
+        made.store.answers.set()
+        assert b"200 OK" in await one(reader)
+        await asyncio.sleep(limits.request_seconds / 2)  # more than was left of the second 0.6 s
+        writer.write(BODY[5:])
+        assert b"200 OK" in await one(reader)
+
+
 async def test_a_request_in_pieces_that_arrive_in_time_is_answered() -> None:
     async with wired(Limits(request_seconds=5)) as (_, (reader, writer)):
         for piece in (REQUEST[:10], REQUEST[10:-10], REQUEST[-10:]):
