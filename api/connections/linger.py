@@ -27,7 +27,10 @@ class Linger:
     """The end of one connection."""
 
     def __init__(self, transport: asyncio.Transport, deadline: Deadline, now: float) -> None:
-        """Shuts down the writing side once everything has been written. `deadline` closes the connection."""
+        """Shuts down the writing side once everything has been written. `deadline` closes the connection.
+
+        A connection that the client has reset meanwhile is closed at once.
+        """
         self._transport = transport
         self._deadline = deadline
         self._until = now + LONGEST
@@ -36,7 +39,7 @@ class Linger:
         if transport.can_write_eof():  # not over TLS
             try:
                 transport.write_eof()
-            except OSError:  # the client has reset the connection
+            except OSError:  # asyncio raises it, uvloop does not
                 transport.abort()
 
     def discard(self, size: int, now: float) -> None:

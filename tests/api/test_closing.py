@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import socket
+import struct
 import urllib.error
 import urllib.request
 import weakref
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from api.connections import linger
+from api.connections.deadline import Deadline
 from api.limits import Limits
 from tests.api.edge import ALICE
 from tests.api.wire import JSON, create, head, request, until, wired
@@ -99,6 +102,21 @@ async def test_a_connection_lingers_only_for_so_many_bytes(monkeypatch: pytest.M
             await wire.send(MEGABYTE)
             sent += 1
         assert sent < 20
+
+
+async def test_a_connection_that_was_reset_before_it_lingers_is_closed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        theirs = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, ours)
+    transport.pause_reading()
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    theirs.close()  # as a reset, which a transport that reads nothing does not see
+    deadline = Deadline(loop, transport.abort)
+    linger.Linger(transport, deadline, loop.time())
+    deadline.cancel()
+    assert transport.is_closing()
 
 
 async def test_an_idle_connection_closes_after_its_time_and_a_busy_one_does_not() -> None:
