@@ -148,7 +148,7 @@ def mask(surprise: BaseException) -> Formatted:
 def _format(error: GraphQLError, extensions: Formatted) -> Formatted:
     formatted: Formatted = {"message": _brief(error.message)}
     if error.source is not None and error.positions:
-        # Not error.locations, which are wrong for a document that api.documents.source has parsed.
+        # Not error.locations, which are wrong for a document that api.documents.parsing has parsed.
         places = map(error.source.get_location, error.positions)
         formatted["locations"] = [place.formatted for place in places]
     if error.path is not None:

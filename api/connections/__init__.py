@@ -1,1 +1,1 @@
-"""The bytes: HTTP and WebSocket connections that wait for nobody for ever, and the shortest way of a POST."""
+"""HTTP and WebSocket connections of uvicorn's server, with limits on time, bytes and number."""

@@ -25,7 +25,7 @@ from api.connections.responses import (
     PIPELINED_UPGRADE,
     TIMEOUT,
     Refusal,
-    Refused,
+    RefusedRequest,
 )
 from api.connections.scope import scope_of
 
@@ -193,7 +193,7 @@ class HTTPConnection(asyncio.Protocol):
     def _feed(self, data: bytes) -> None:
         try:
             self._parser.feed(data)
-        except Refused as error:
+        except RefusedRequest as error:
             self._refuse(error.refusal)
         except WebSocketUpgrade as upgrade:
             self._upgrade(upgrade)
@@ -263,15 +263,15 @@ class HTTPConnection(asyncio.Protocol):
             exchange = self._waiting.popleft()
             try:
                 self._start(exchange)
-            except Refused as error:
+            except RefusedRequest as error:
                 self.write(error.refusal.serialized())
                 self._close()
 
     def _start(self, exchange: Exchange) -> None:
-        """Executes a request. Raises Refused if it cannot be executed."""
+        """Executes a request. Raises RefusedRequest if it cannot be executed."""
         head, graphql = exchange.head, self._serving.graphql
         if head is None or exchange.refusal is not None:
-            raise Refused(exchange.refusal or INCOMPLETE)
+            raise RefusedRequest(exchange.refusal or INCOMPLETE)
         if graphql is not None and graphql.takes(head.method, head.target, head.fields):
             run = exchange.respond(graphql, self._serving, self.client)
         else:

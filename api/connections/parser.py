@@ -24,7 +24,7 @@ from api.connections.responses import (
     TRANSFER_CODING,
     TRANSFER_CODING_UNKNOWN,
     VERSION_NOT_SUPPORTED,
-    Refused,
+    RefusedRequest,
 )
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class RequestParser:
         self._slice_chunks = 0
 
     def feed(self, data: bytes) -> None:
-        """Parses at most SLICE bytes. Raises Refused, after which nothing more may be fed, or
+        """Parses at most SLICE bytes. Raises RefusedRequest, after which nothing more may be fed, or
         WebSocketUpgrade."""
         phase = self.phase
         self._slice_content = self._slice_chunks = 0
@@ -151,7 +151,7 @@ class RequestParser:
             raise _cause(error) from None
         except httptools.HttpParserError:
             if not self._closed:  # bytes after a message with `Connection: close` are ignored
-                raise Refused(MALFORMED) from None
+                raise RefusedRequest(MALFORMED) from None
         if rest is not None:
             self._upgrade(rest)  # not while an exception is handled: _cause needs its own context
             return
@@ -186,13 +186,13 @@ class RequestParser:
     def _count_head(self, size: int) -> None:
         self._head_bytes += size
         if self._head_bytes > HEADER_BYTES + SLICE or len(self._headers) > HEADER_FIELDS:
-            raise Refused(FIELDS_TOO_LARGE)
+            raise RefusedRequest(FIELDS_TOO_LARGE)
 
     def _count_framing(self, size: int) -> None:
         """Counts a slice that lies within one body. Slices at its ends are not counted: trailers are."""
         self._framing_bytes += max(0, size)
         if self._framing_bytes > FRAMING_BYTES:
-            raise Refused(FRAMING_TOO_LARGE)
+            raise RefusedRequest(FRAMING_TOO_LARGE)
 
     # Called by httptools
 
@@ -209,7 +209,7 @@ class RequestParser:
         if self.phase % 2:  # a trailer
             self._trailer_bytes += len(name) + len(value) + _SEPARATORS
             if self._trailer_bytes > FRAMING_BYTES:
-                raise Refused(FRAMING_TOO_LARGE)
+                raise RefusedRequest(FRAMING_TOO_LARGE)
         else:
             self._headers.append((name.lower(), value.rstrip(b" \t")))  # httptools leaves OWS there
 
@@ -241,26 +241,26 @@ class RequestParser:
 def _cause(error: Exception) -> Exception:
     """Returns what a callback raised."""
     cause = error.__context__
-    return cause if isinstance(cause, Refused) else error
+    return cause if isinstance(cause, RefusedRequest) else error
 
 
 def _check(head: Head, size: int) -> None:
-    """Raises Refused for a head that is too large, or that others may understand differently.
+    """Raises RefusedRequest for a head that is too large, or that others may understand differently.
 
     `size` is 0 for a head that came in one slice.
     """
     headers, fields = head.headers, head.fields
     if len(headers) > HEADER_FIELDS or (size and _size(head) > HEADER_BYTES):
-        raise Refused(FIELDS_TOO_LARGE)
+        raise RefusedRequest(FIELDS_TOO_LARGE)
     if head.version not in ("1.1", "1.0"):
-        raise Refused(VERSION_NOT_SUPPORTED)
+        raise RefusedRequest(VERSION_NOT_SUPPORTED)
     if head.method == b"CONNECT":
-        raise Refused(CONNECT)
+        raise RefusedRequest(CONNECT)
     _check_host(head)
     if b"transfer-encoding" in fields:
         _check_coding(head)
     if head.version == "1.1" and fields.get(b"expect", b"100-continue").lower() != b"100-continue":
-        raise Refused(EXPECTATION_FAILED)
+        raise RefusedRequest(EXPECTATION_FAILED)
 
 
 def _size(head: Head) -> int:
@@ -269,21 +269,21 @@ def _size(head: Head) -> int:
 
 
 def _check_host(head: Head) -> None:
-    """Raises Refused unless there is one Host that is one (RFC 9112, 3.2), and no target names another."""
+    """Raises RefusedRequest unless there is one valid Host (RFC 9112, 3.2), and the target has no other."""
     host = head.fields.get(b"host")
     if host is None:
         if head.version == "1.1":
-            raise Refused(HOST_NEEDED)
+            raise RefusedRequest(HOST_NEEDED)
         return
     repeated = len(head.fields) < len(head.headers)
     if repeated and sum(name == b"host" for name, _ in head.headers) > 1:
-        raise Refused(HOST_NEEDED)
+        raise RefusedRequest(HOST_NEEDED)
     if len(host) > _LONGEST_HOST or not _is_host(host):
-        raise Refused(HOST_NEEDED)
+        raise RefusedRequest(HOST_NEEDED)
     if not head.target.startswith(b"/") and head.target != b"*":
         _, _, rest = head.target.partition(b"://")
         if re.split(rb"[/?#]", rest, maxsplit=1)[0].lower() != host.lower():
-            raise Refused(HOST_NEEDED)
+            raise RefusedRequest(HOST_NEEDED)
 
 
 @lru_cache(maxsize=256)
@@ -292,10 +292,10 @@ def _is_host(value: bytes) -> bool:
 
 
 def _check_coding(head: Head) -> None:
-    """Raises Refused unless the coding is `chunked` alone, in HTTP/1.1 (RFC 9112, 6.1 and 6.3)."""
+    """Raises RefusedRequest unless the coding is `chunked` alone, in HTTP/1.1 (RFC 9112, 6.1 and 6.3)."""
     values = [value for name, value in head.headers if name == b"transfer-encoding"]
     codings = [coding.strip().lower() for value in values for coding in value.split(b",")]
     if any(coding not in (b"chunked", b"") for coding in codings):
-        raise Refused(TRANSFER_CODING_UNKNOWN)
+        raise RefusedRequest(TRANSFER_CODING_UNKNOWN)
     if head.version == "1.0" or codings != [b"chunked"]:
-        raise Refused(TRANSFER_CODING)
+        raise RefusedRequest(TRANSFER_CODING)

@@ -40,7 +40,7 @@ class Refusal(NamedTuple):
         )
 
 
-class Refused(Exception):
+class RefusedRequest(Exception):
     """The request cannot be read, or not within the limits: the refusal is sent, the connection closed."""
 
     def __init__(self, refusal: Refusal) -> None:

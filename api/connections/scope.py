@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import httptools
 
-from api.connections.responses import MALFORMED, Refused
+from api.connections.responses import MALFORMED, RefusedRequest
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def scope_of(connection: HTTPConnection, head: Head) -> Scope:
-    """Returns the scope of a request on this connection. Raises Refused if its target cannot be read."""
+    """Returns the scope of a request. Raises RefusedRequest if its target cannot be read."""
     try:
         url = httptools.parse_url(head.target)
         raw_path = url.path or b"/"
         path = unquote(raw_path.decode("ascii"), errors="strict")
     except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
-        raise Refused(MALFORMED) from None
+        raise RefusedRequest(MALFORMED) from None
     root = connection.config.root_path
     return {
         "type": "http",

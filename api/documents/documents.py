@@ -19,9 +19,9 @@ from api.documents.costs import Amount, Costs
 from api.documents.introspection import Introspection
 from api.documents.kinds import Kind
 from api.documents.measure import too_large
+from api.documents.parsing import parse_document
 from api.documents.prices import Prices
 from api.documents.shape import Apart, Literals, Shape, shape_of, taken_apart
-from api.documents.source import parse_document
 from api.documents.trusted import BadManifest
 from api.errors import RequestError, refused, unprocessable
 from api.plan.plan import Values

@@ -59,7 +59,7 @@ class Job:
         self.ways["replay"] += 1
         await asyncio.sleep(
             0
-        )  # what follows takes long enough for a turn of the event loop of its own
+        )  # the replay takes long enough for a turn of the event loop of its own
         return await self._executed(self.execute(replaying(run.outcomes)))
 
     async def events(self) -> AsyncGenerator[Formatted, None]:

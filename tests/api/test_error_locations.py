@@ -11,7 +11,7 @@ from graphql import Source
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.documents.source import DocumentSource
+from api.documents.parsing import DocumentSource
 from api.limits import Limits
 from tests.api.edge import Edge, edge
 from tests.api.users import put_users
@@ -51,7 +51,7 @@ def scans(monkeypatch: pytest.MonkeyPatch) -> Scans:
     for name in (
         "graphql.language.location._re_newline",
         "graphql.language.source._re_newline",
-        "api.documents.source._LINE_BREAK",
+        "api.documents.parsing._LINE_BREAK",
     ):
         monkeypatch.setattr(name, counted)
     return counted
