@@ -31,6 +31,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     warm_up: float
     rate: float = 0.0
     round: int = 0  # so that what was new in one round is not asked for again in the next
+    request_ids: bool = False  # whether each request has a header that no other has
     checked: bool = True  # whether the answers have what was asked for
     ids: list[str] = []
     cursors: list[str | None] = []

@@ -40,8 +40,10 @@ class Question(NamedTuple):
 def asked(plan: Plan) -> Iterator[Question]:
     """Without end."""
     before = head(urlsplit(plan.url).netloc)
-    for body, needle, times in bodies(plan):
+    for number, (body, needle, times) in enumerate(bodies(plan)):
         request = before % len(body) + body
+        if plan.request_ids:
+            request = request.replace(b"\r\n", b"\r\nX-Request-Id: %032x\r\n" % number, 1)
         yield Question(request, needle, times) if plan.checked else Question(request, b'"data"')
 
 

@@ -38,6 +38,8 @@ class Asked:
     target: float | None = None
     p99_target: float | None = None
     connections: int | None = None
+    request_ids: bool = False
+    """Each request has a header that differs, as production sends it."""
     same: bool = True
     users: int = FEW
 
@@ -49,6 +51,14 @@ ASKED: tuple[Asked, ...] = (
         workload="user_by_id",
         peers=(*READERS, CONSTANT),
         target=0.75,
+    ),
+    Asked(
+        name="peers-user-ids",
+        title="user by id, with request ids",
+        workload="user_by_id",
+        peers=(*READERS, CONSTANT),
+        target=1.0,
+        request_ids=True,
     ),
     Asked(name="peers-page", title="a page of 20 users", workload="users_page", target=0.45),
     Asked(name="peers-texts", title="50 different texts", workload="fifty_texts", target=0.8),

@@ -99,6 +99,7 @@ class Course:
             seconds=options.seconds,
             warm_up=options.warm_up,
             round=number,
+            request_ids=asked.request_ids,
             checked=server.peer.checked,
             ids=self.ground.ids,
             cursors=self.ground.cursors,
