@@ -26,6 +26,6 @@ class IdleConnections:
         """Closes the connection that has been idle longest. Returns False if none is idle."""
         for transport in self._transports:
             self.remove(transport)
-            transport.close()
+            transport.abort()  # close would wait for a client that does not read its last response
             return True
         return False

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from websockets.asyncio.client import connect
 
@@ -159,6 +160,22 @@ async def test_a_connection_above_the_limit_takes_the_place_of_the_one_that_is_i
             assert await second.response() is None
             await first.send(request())
             assert await first.response() is not None
+
+
+async def test_an_idle_client_that_does_not_read_gives_up_its_place_at_once() -> None:
+    async with wired(connections(1)) as ask, ask.opened() as deaf:
+        await deaf.send(request())
+        assert await deaf.response() is not None
+        [connection] = ask.connections
+        transport = connection.transport
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        cast("asyncio.Transport", deaf.writer.transport).pause_reading()
+        while not transport.get_write_buffer_size():
+            transport.write(b" " * 1_024)
+        async with ask.opened() as other:
+            await other.send(request())
+            assert await other.response() is not None
+            assert connection not in ask.connections
 
 
 async def test_a_connection_with_a_request_in_progress_keeps_its_place() -> None:
