@@ -190,7 +190,7 @@ class RequestParser:
 
     def _count_framing(self, size: int) -> None:
         """Counts a slice that lies within one body. Slices at its ends are not counted: trailers are."""
-        self._framing_bytes += max(0, size)
+        self._framing_bytes = max(0, self._framing_bytes + size)
         if self._framing_bytes > FRAMING_BYTES:
             raise RefusedRequest(FRAMING_TOO_LARGE)
 

@@ -69,3 +69,23 @@ async def test_a_body_that_was_not_read_is_not_kept() -> None:
         assert found is not None
         assert not found.closes
         assert connection._reading is None  # noqa: SLF001
+
+
+@pytest.mark.parametrize("cut", ["lines", "bytes", "chunks"])
+async def test_chunks_are_no_overhead_in_whatever_segments_they_come(cut: str) -> None:
+    """As many as would exceed the limit on extensions if two bytes of each counted as one."""
+    body = padded(40_000)
+    async with wired() as ask, ask.opened() as wire:
+        await until(lambda: bool(ask.connections))
+        [connection] = ask.connections
+        connection.data_received(head(POST, JSON, b"transfer-encoding: chunked"))
+        for at in range(0, len(body), 8):
+            parts = [b"8\r\n", body[at : at + 8], b"\r\n"]
+            whole = b"".join(parts)
+            segments = {"lines": parts, "bytes": [bytes([one]) for one in whole], "chunks": [whole]}
+            for segment in segments[cut]:
+                connection.data_received(segment)
+        connection.data_received(b"0\r\n\r\n")
+        found = await wire.response()
+        assert found is not None
+        assert found.status == 200
