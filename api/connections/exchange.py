@@ -60,9 +60,10 @@ class Exchange:
     def __init__(
         self, connection: HTTPConnection, head: Head | None, refusal: Refusal | None = None
     ) -> None:
-        """Without a head there is no request, and the refusal is the response."""
+        """With a refusal there is nothing to execute, and the refusal is the response. `head` is None if
+        the request was refused before its head was complete."""
         self.head = head
-        self.complete = head is None
+        self.complete = False
         """True once the request has been read."""
         self.is_last = False
         """True if no request can follow it on the connection; known once it is complete."""
@@ -84,6 +85,11 @@ class Exchange:
         self._changed: asyncio.Event | None = None
 
     # The request
+
+    @property
+    def method(self) -> bytes | None:
+        """The method of the request, if its head was read."""
+        return None if self.head is None else self.head.method
 
     @property
     def is_full(self) -> bool:

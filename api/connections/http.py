@@ -228,7 +228,7 @@ class HTTPConnection(asyncio.Protocol):
         if self._reading is not None and not self._reading.complete:
             self._reading.disconnect(refusal)
         else:
-            self._waiting.append(Exchange(self, None, refusal))
+            self._waiting.append(Exchange(self, self._parser.head, refusal))
 
     def _upgrade(self, upgrade: WebSocketUpgrade) -> None:
         """Gives the connection to the protocol for WebSockets."""
@@ -264,7 +264,7 @@ class HTTPConnection(asyncio.Protocol):
             try:
                 self._start(exchange)
             except RefusedRequest as error:
-                self.write(error.refusal.serialized())
+                self.write(error.refusal.serialized(exchange.method))
                 self._close()
 
     def _start(self, exchange: Exchange) -> None:
@@ -292,7 +292,7 @@ class HTTPConnection(asyncio.Protocol):
         if exchange.finished:
             self._close() if exchange.closes or self.closes_after(exchange) else self.advance()
         elif exchange.refusal is not None and not exchange.started:
-            self.write(exchange.refusal.serialized())
+            self.write(exchange.refusal.serialized(exchange.method))
             self._close()
         else:
             self.transport.abort()  # only a reset tells the client that the response is incomplete

@@ -123,6 +123,8 @@ class RequestParser:
     def __init__(self, requests: Requests) -> None:
         self.phase = 0
         """0 between two messages; even within the nth head (2n), odd within the nth body (2n + 1)."""
+        self.head: Head | None = None
+        """The head of the message that is read now, or was read last; None until it is complete."""
         self._messages = 0
         self._requests = requests
         self._parser = httptools.HttpRequestParser(self)
@@ -130,7 +132,6 @@ class RequestParser:
         self._in_body = False
         self._target = b""
         self._headers: list[Header] = []
-        self._head: Head | None = None
         self._head_bytes = 0
         self._framing_bytes = 0
         self._trailer_bytes = 0
@@ -172,7 +173,7 @@ class RequestParser:
         httptools skips the body of a request with Upgrade and has no switch for that, so a new parser reads
         the same head without this field, and then the bytes that follow it.
         """
-        head = self._head
+        head = self.head
         assert head is not None
         if head.opens_websocket:
             raise WebSocketUpgrade(head, rest)
@@ -199,7 +200,7 @@ class RequestParser:
     def on_message_begin(self) -> None:
         self._messages += 1
         self.phase = 2 * self._messages
-        self._target, self._headers = b"", []
+        self.head, self._target, self._headers = None, b"", []
         self._head_bytes = self._framing_bytes = self._trailer_bytes = 0
 
     def on_url(self, url: bytes) -> None:
@@ -216,7 +217,7 @@ class RequestParser:
     def on_headers_complete(self) -> None:
         parser, headers = self._parser, self._headers
         version = parser.get_http_version()
-        head = self._head = Head(parser.get_method(), self._target, version, headers, dict(headers))
+        head = self.head = Head(parser.get_method(), self._target, version, headers, dict(headers))
         _check(head, self._head_bytes)
         if not parser.should_upgrade():
             self.phase += 1

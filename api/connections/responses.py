@@ -25,8 +25,8 @@ class Refusal(NamedTuple):
     """Header fields of this status."""
     code: str = "BAD_REQUEST"
 
-    def serialized(self) -> bytes:
-        """Returns the response."""
+    def serialized(self, method: bytes | None = None) -> bytes:
+        """Returns the response to a request of this method, if it is known; HEAD gets no body."""
         error = {"message": self.message, "extensions": {"code": self.code}}
         body = msgspec.json.encode({"errors": [error]})
         headers = [
@@ -35,8 +35,9 @@ class Refusal(NamedTuple):
             *self.more,
             *ALWAYS,
         ]
-        return (
-            serialize_head(self.status, headers, _UPGRADE if self.status == 426 else CLOSE) + body
+        connection = _UPGRADE if self.status == 426 else CLOSE
+        return serialize_head(self.status, headers, connection) + (
+            b"" if method == b"HEAD" else body
         )
 
 

@@ -444,3 +444,31 @@ async def test_blanks_around_a_field_are_no_part_of_it(field: bytes) -> None:
             expected.append((found.status, found.body))
         assert expected == [expected[0]] * 4
         assert expected[0][0] == 200
+
+
+@pytest.mark.parametrize(
+    ("target", "headers", "status"),
+    [
+        (b"/livez", [], 200),
+        (b"/nope", [], 404),
+        (b"/graphql", [], 405),
+        (b"/graphql/", [], 307),
+        (b"/livez", [b"host: b"], 400),
+        (b"/livez", [b"expect: a miracle"], 417),
+        (b"/livez", [b"transfer-encoding: gzip"], 501),
+        (b"/livez", [b"a: b"] * 200, 431),
+        (b"http://b/livez", [], 400),
+        (b"/livez", [b"content-length: 5", *UPGRADES["h2c"]], 200),
+        (b"/%ff", [], 400),
+    ],
+)
+async def test_a_response_to_head_has_no_body(
+    target: bytes, headers: list[bytes], status: int
+) -> None:
+    async with wired() as ask, ask.opened() as wire:
+        await wire.send(head(b"HEAD %b HTTP/1.1" % target, *headers))
+        await wire.end()
+        found = await wire.response(method="HEAD")
+        assert found is not None
+        assert found.status == status
+        assert await wire.reader.read() == b""
