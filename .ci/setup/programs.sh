@@ -1,8 +1,8 @@
-# Installs the programs that Tandem is tried with, where they are missing: a browser for GraphiQL, and a pooler
-# for PostgreSQL. For CI, which is root on Debian; a developer who has none sees those tests skipped.
+# Installs the programs that Tandem is tried with, where they are missing: a browser for GraphiQL, a pooler for
+# PostgreSQL, proxies and clients. For CI, which is root on Debian; a developer who has none sees those tests skipped.
 
 missing=
-for program in chromium pgbouncer; do
+for program in chromium pgbouncer nginx haproxy curl; do
     command -v "$program" >/dev/null || missing="$missing $program"
 done
 [ -n "$missing" ] || exit 0
