@@ -27,6 +27,8 @@ class Backend:
         """The bytes that were read last."""
         self.opened = 0
         """Connections that were opened."""
+        self.lost = 0
+        """Connections that ended."""
         self.closed_idle = 0
         """Connections that the service closed because no request came."""
         self.server: Server
@@ -74,6 +76,10 @@ def _recording(backend: Backend) -> type[HTTPConnection]:
         def on_request(self, head: Head) -> None:
             backend.heads.append(head)
             super().on_request(head)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            backend.lost += 1
+            super().connection_lost(exc)
 
         def _on_deadline(self) -> None:
             backend.closed_idle += self._is_idle

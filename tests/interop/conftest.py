@@ -15,6 +15,10 @@ from tests.stores import fast_temp
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+HERE = Path(__file__).parent
+IS_NIGHTLY = os.environ.get("TANDEM_NIGHTLY") == "1"
+"""True if tests shall take as long as they may in a night."""
+
 PACKAGES = {"java": "openjdk-17-jdk-headless"}
 """The package of a program in Debian, where it has another name."""
 

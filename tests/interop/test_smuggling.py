@@ -7,7 +7,6 @@ TANDEM_NIGHTLY=1 runs every attack through every proxy; otherwise each runs a pa
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ import pytest
 from tests.api.wire import request
 from tests.interop.attacks import Attack, address, attacks, mutation
 from tests.interop.backend import backend
+from tests.interop.conftest import IS_NIGHTLY
 from tests.interop.proxies import CONFIGURATIONS, proxied
 from tests.interop.victim import connected, victims
 
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from tests.interop.proxies import Proxy
     from tests.interop.victim import Victim
 
-IS_NIGHTLY = os.environ.get("TANDEM_NIGHTLY") == "1"
-STEP = 1 if IS_NIGHTLY else 23
+STEP = 1 if IS_NIGHTLY else 13
 AT_ONCE = 4
 """Attacks that run at the same time."""
 
