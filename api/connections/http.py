@@ -245,6 +245,8 @@ class HTTPConnection(asyncio.Protocol):
         websocket: Any = self.config.ws_protocol_class
         protocol = websocket(self.config, self.server_state, self.app_state)
         protocol.connection_made(self.transport)
+        if not self.is_writable:
+            protocol.pause_writing()  # the transport says so once, and has said it to this connection
         protocol.data_received(upgrade.head.serialized() + rest)
         self.transport.set_protocol(protocol)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from contextlib import asynccontextmanager, suppress
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
 import pytest
@@ -18,6 +19,8 @@ from api.connections.websocket import WebSocketConnection
 from api.limits import Limits
 from tests.api.edge import ALICE, edge, running, served
 from tests.api.test_slow_requests import Wire, one, wired
+from tests.api.wire import until
+from tests.api.wire import wired as over_http
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -218,3 +221,20 @@ async def test_frames_that_come_before_the_handshake_is_accepted_are_read_then(
         async with asyncio.timeout(5):
             assert b"connection_ack" in await reader.readuntil(b"}")
         writer.close()
+
+
+async def test_a_websocket_knows_that_its_client_has_not_read_what_came_before() -> None:
+    """Else what it sends would pile up, because a transport calls pause_writing only once."""
+    async with over_http() as ask, ask.opened() as wire:
+        await until(lambda: bool(ask.connections))
+        [connection] = ask.connections
+        transport = connection.transport
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        cast("asyncio.Transport", wire.writer.transport).pause_reading()
+        while connection.is_writable:
+            transport.write(b" " * 1_024)
+        connection.data_received(handshake({}))
+        [websocket] = cast("set[Any]", ask.connections)
+        assert isinstance(websocket, WebSocketConnection)
+        assert not websocket.writable.is_set()
+        assert ask.server.config.serving.unsent.bytes  # type: ignore[attr-defined]
