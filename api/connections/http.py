@@ -247,7 +247,7 @@ class HTTPConnection(asyncio.Protocol):
         protocol.connection_made(self.transport)
         if not self.is_writable:
             protocol.pause_writing()  # the transport says so once, and has said it to this connection
-        protocol.data_received(upgrade.head.serialized() + rest)
+        protocol.upgrade(upgrade.head.serialized(), rest)
         self.transport.set_protocol(protocol)
 
     # Responses

@@ -46,6 +46,13 @@ class WebSocketConnection(Frames):
 
     # Reading
 
+    def upgrade(self, handshake: bytes, rest: bytes) -> None:
+        """Reads a handshake, whole, because wsproto refuses one that is incomplete after 16 KiB, and what
+        came with it once the application has accepted.
+        """
+        super().data_received(handshake)
+        self.data_received(rest)
+
     def data_received(self, data: bytes) -> None:
         if self.close_sent:
             return
