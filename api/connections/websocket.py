@@ -158,4 +158,5 @@ class WebSocketConnection(Frames):
 
     async def run_asgi(self) -> None:
         await super().run_asgi()
+        self.scope["extensions"] = {}  # `drain` refers to the connection
         self._patience.linger()

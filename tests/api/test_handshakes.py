@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
+import weakref
 from contextlib import asynccontextmanager, suppress
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -19,7 +21,7 @@ from api.connections.websocket import WebSocketConnection
 from api.limits import Limits
 from tests.api.edge import ALICE, edge, running, served
 from tests.api.test_slow_requests import Wire, one, wired
-from tests.api.wire import until
+from tests.api.wire import request, until
 from tests.api.wire import wired as over_http
 
 if TYPE_CHECKING:
@@ -249,3 +251,20 @@ async def test_a_websocket_knows_that_its_client_has_not_read_what_came_before()
         assert isinstance(websocket, WebSocketConnection)
         assert not websocket.writable.is_set()
         assert ask.server.config.serving.unsent.bytes  # type: ignore[attr-defined]
+
+
+async def test_no_websocket_that_is_lost_waits_for_the_collector() -> None:
+    async with over_http() as ask:
+        gc.collect()
+        gc.disable()
+        try:
+            async with ask.opened() as wire:
+                await wire.send(request())
+                assert await wire.response() is not None
+                lost = [weakref.ref(each) for each in ask.connections]
+                await wire.send(handshake({}))
+                await wire.reader.readuntil(b"\r\n\r\n")
+                lost += [weakref.ref(each) for each in ask.connections]
+            await until(lambda: all(each() is None for each in lost))
+        finally:
+            gc.enable()
