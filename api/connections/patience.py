@@ -42,7 +42,10 @@ class Patience:
         self._is_lost = True
 
     def _look(self, size: int, give_up: Callable[[], None]) -> None:
-        if size - self._transport.get_write_buffer_size() >= _LEAST:
+        left = self._transport.get_write_buffer_size()
+        if left == 0:
+            return  # a connection that lingers has a deadline of its own
+        if size - left >= _LEAST:
             self.begin(give_up)
         else:
             give_up()

@@ -93,6 +93,18 @@ async def test_a_connection_lingers_only_so_long_for_a_client_that_goes_on_sendi
             await wire.send(b" ")
 
 
+async def test_a_connection_lingers_for_longer_than_a_client_may_take_to_read() -> None:
+    async with wired(Limits(send_seconds=0.05)) as ask, ask.opened() as wire:
+        await wire.send(head(b"POST /nope HTTP/1.1", b"content-length: 100000"))
+        for _ in range(20):
+            await wire.send(b" ")
+            await asyncio.sleep(0.01)
+        assert ask.connections
+        found = await wire.response()
+        assert found is not None
+        assert found.status == 404
+
+
 async def test_a_connection_lingers_only_for_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linger, "MOST", 1_000_000)
     async with wired() as ask, ask.opened() as wire:
