@@ -260,7 +260,9 @@ def _check(head: Head, size: int) -> None:
     _check_host(head)
     if b"transfer-encoding" in fields:
         _check_coding(head)
-    if head.version == "1.1" and fields.get(b"expect", b"100-continue").lower() != b"100-continue":
+    if head.expects_continue and not all(
+        value.lower() == b"100-continue" for name, value in headers if name == b"expect"
+    ):
         raise RefusedRequest(EXPECTATION_FAILED)
 
 

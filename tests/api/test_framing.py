@@ -472,3 +472,18 @@ async def test_a_response_to_head_has_no_body(
         assert found is not None
         assert found.status == status
         assert await wire.reader.read() == b""
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [b"expect: a miracle", b"expect: 100-continue"],
+        [b"expect: 100-continue", b"expect: a miracle"],
+        [b"expect: 100-continue, a miracle"],
+        [b"expect:"],
+    ],
+)
+async def test_an_unknown_expectation_beside_a_known_one_is_refused(fields: list[bytes]) -> None:
+    async with wired() as ask:
+        [found] = await ask(request("{ __typename }", *fields))
+        assert (found.status, found.closes) == (417, True)
