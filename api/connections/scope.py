@@ -21,7 +21,7 @@ def scope_of(connection: HTTPConnection, head: Head) -> Scope:
     try:
         url = httptools.parse_url(head.target)
         raw_path = url.path or b"/"
-        path = unquote(raw_path.decode("ascii"), errors="strict")
+        path = unquote(raw_path.decode("ascii"))  # with U+FFFD for what is no UTF-8: no path has it
     except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
         raise RefusedRequest(MALFORMED) from None
     root = connection.config.root_path

@@ -459,7 +459,7 @@ async def test_blanks_around_a_field_are_no_part_of_it(field: bytes) -> None:
         (b"/livez", [b"a: b"] * 200, 431),
         (b"http://b/livez", [], 400),
         (b"/livez", [b"content-length: 5", *UPGRADES["h2c"]], 200),
-        (b"/%ff", [], 400),
+        (b"/%ff", [], 404),
     ],
 )
 async def test_a_response_to_head_has_no_body(
@@ -487,3 +487,11 @@ async def test_an_unknown_expectation_beside_a_known_one_is_refused(fields: list
     async with wired() as ask:
         [found] = await ask(request("{ __typename }", *fields))
         assert (found.status, found.closes) == (417, True)
+
+
+@pytest.mark.parametrize("path", [b"/%ff", b"/%e2%82", b"/graphql%ff", b"/livez/%c0%af", b"/%zz"])
+async def test_a_path_that_is_no_utf_8_is_not_found(path: bytes) -> None:
+    """It is a valid request, so the connection stays."""
+    async with wired() as ask:
+        found = await ask(head(b"GET %b HTTP/1.1" % path), request(GENUINE))
+        assert [each.status for each in found] == [404, 200]
