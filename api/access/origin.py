@@ -7,6 +7,7 @@ Tandem on the developer's own machine, or inside a company's network.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from api.access.web_origin import is_allowed, is_own
@@ -76,7 +77,12 @@ def names_this_machine(headers: Headers) -> bool:
     A page may come from a name that its owner lets stand for 127.0.0.1 a moment later (DNS rebinding);
     to the browser we are of the page's own origin then.
     """
-    return _HERE.fullmatch(headers.get(b"host", b"localhost")) is not None
+    return _is_local(headers.get(b"host", b"localhost"))
+
+
+@lru_cache(maxsize=64)
+def _is_local(host: bytes) -> bool:
+    return _HERE.fullmatch(host) is not None
 
 
 def is_from_here(scope: Scope) -> bool:

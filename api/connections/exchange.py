@@ -40,49 +40,30 @@ class Exchange:
     rest of that request can be taken for another request.
     """
 
-    __slots__ = (
-        "_body",
-        "_changed",
-        "_connection",
-        "_delivered",
-        "_expects_continue",
-        "closes",
-        "complete",
-        "disconnected",
-        "finished",
-        "head",
-        "is_last",
-        "refusal",
-        "started",
-        "task",
-    )
+    complete = False
+    """True once the request has been read."""
+    is_last = False
+    """True if no request can follow it on the connection; known once it is complete."""
+    disconnected = False
+    """True once no more of the request can be read, or no response can be written."""
+    started = False
+    """True once the head of the response has been written."""
+    finished = False
+    """True once all of the response has been written."""
+    closes = True
+    """True if the connection closes after the response; known once it has started."""
+    refusal: Refusal | None = None
+    """The response that is written if the application has started none."""
+    task: Task[None] | None = None
+    _body = b""
+    _delivered = False
+    _has_continued = False
+    _changed: asyncio.Event | None = None
 
-    def __init__(
-        self, connection: HTTPConnection, head: Head | None, refusal: Refusal | None = None
-    ) -> None:
-        """With a refusal there is nothing to execute, and the refusal is the response. `head` is None if
-        the request was refused before its head was complete."""
+    def __init__(self, connection: HTTPConnection, head: Head | None) -> None:
+        """`head` is None if the request is refused before its head is complete."""
         self.head = head
-        self.complete = False
-        """True once the request has been read."""
-        self.is_last = False
-        """True if no request can follow it on the connection; known once it is complete."""
-        self.disconnected = False
-        """True once no more of the request can be read, or no response can be written."""
-        self.started = False
-        """True once the head of the response has been written."""
-        self.finished = False
-        """True once all of the response has been written."""
-        self.closes = True
-        """True if the connection closes after the response; known once it has started."""
-        self.refusal = refusal
-        """The response that is written if the application has started none."""
-        self.task: Task[None] | None = None
         self._connection = connection
-        self._body = b""
-        self._delivered = False
-        self._expects_continue = head is not None and head.expects_continue
-        self._changed: asyncio.Event | None = None
 
     # The request
 
@@ -116,9 +97,8 @@ class Exchange:
     async def receive(self) -> Message:
         """Returns the next part of the body, or `http.disconnect` (ASGI's receive)."""
         connection = self._connection
-        if self._expects_continue and not (self.complete or self.disconnected or self.started):
-            self._expects_continue = False
-            connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if not self.complete:
+            self._continue()
         while not (self._body or self.disconnected or self.finished):
             if self.complete and not self._delivered:
                 break
@@ -130,6 +110,13 @@ class Exchange:
         if not is_last:
             connection.advance()  # may append the rest of the body, for the next call
         return {"type": "http.request", "body": body, "more_body": not is_last}
+
+    def _continue(self) -> None:
+        """Lets a client that waits for 100 Continue send the body."""
+        expects = self.head is not None and self.head.expects_continue
+        if expects and not (self._has_continued or self.disconnected or self.started):
+            self._has_continued = True
+            self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     async def _wait(self) -> None:
         self._changed = self._changed or asyncio.Event()
@@ -145,11 +132,12 @@ class Exchange:
     def begin(self, *, closes: bool) -> bytes:
         """Marks the response as started; `closes` if the connection has to close after it.
 
-        Returns the header line that tells the client whether it closes.
+        Returns the header lines that every response has: the date, and whether the connection closes.
         """
         self.started = True
-        self.closes = closes or not self.complete or self._connection.closes_after(self)
-        return self._connection.line(closes=self.closes)
+        closes = closes or not self.complete or self._connection.closes_after(self)
+        self.closes = closes
+        return self._connection.serving.lines(closes=closes)
 
     async def respond(
         self, endpoint: GraphQLOverHTTP, serving: Serving, client: tuple[str, int] | None
@@ -162,7 +150,8 @@ class Exchange:
             if b"x-forwarded-for" in headers:
                 await serving.set_client(scope)
             with endpoint.trace(headers):
-                response = await endpoint.respond(scope, headers, self.receive)
+                body = self._body if self.complete else None
+                response = await endpoint.respond(scope, headers, self.receive, body)
                 if isinstance(response, Reply):
                     if not self._connection.is_writable:
                         await self._connection.drained()

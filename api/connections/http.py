@@ -19,7 +19,6 @@ from api.connections.linger import Linger
 from api.connections.parser import SLICE, Head, RequestParser, WebSocketUpgrade
 from api.connections.patience import Patience
 from api.connections.responses import (
-    CLOSE,
     ENDING,
     INCOMPLETE,
     PIPELINED_UPGRADE,
@@ -62,7 +61,7 @@ class HTTPConnection(asyncio.Protocol):
         self.client: tuple[str, int] | None = None
         self.server: tuple[str, int | None] | None = None
         self.scheme = "http"
-        self._serving: Serving = config.serving  # type: ignore[attr-defined]
+        self.serving: Serving = config.serving  # type: ignore[attr-defined]
         self._parser = RequestParser(self)
         self._deadline = Deadline(self.loop, self._on_deadline)
         self._linger: Linger | None = None
@@ -91,16 +90,16 @@ class HTTPConnection(asyncio.Protocol):
         self.client = get_remote_addr(self.transport)
         self.server = get_local_addr(self.transport)
         self.scheme = "https" if is_ssl(self.transport) else "http"
-        limits = self._serving.limits
+        limits = self.serving.limits
         self._patience = Patience(self.transport, limits.send_seconds)
-        self._serving.unsent.connected(self.transport)
+        self.serving.unsent.connected(self.transport)
         connections: set[Any] = self.server_state.connections
         connections.add(self)
-        if len(connections) > limits.connections and not self._serving.idle.close_longest():
+        if len(connections) > limits.connections and not self.serving.idle.close_longest():
             self.transport.abort()
             return
         self._deadline.set(limits.request_seconds)
-        self._serving.idle.add(self.transport)
+        self.serving.idle.add(self.transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._is_ours:
@@ -118,8 +117,8 @@ class HTTPConnection(asyncio.Protocol):
         self._is_ours = False
         connections: set[Any] = self.server_state.connections
         connections.discard(self)
-        self._serving.idle.remove(self.transport)
-        self._serving.unsent.resumed(self.transport)
+        self.serving.idle.remove(self.transport)
+        self.serving.unsent.resumed(self.transport)
         self._deadline.cancel()
         self._patience.lose()
         self._parser.close()
@@ -145,10 +144,10 @@ class HTTPConnection(asyncio.Protocol):
         self._writable = self._writable or asyncio.Event()
         self._writable.clear()
         self._patience.begin(self.transport.abort)
-        self._serving.unsent.paused(self.transport)
+        self.serving.unsent.paused(self.transport)
 
     def resume_writing(self) -> None:
-        self._serving.unsent.resumed(self.transport)
+        self.serving.unsent.resumed(self.transport)
         if self._writable is not None:
             self._writable.set()
         if not self.transport.is_closing() and self._linger is None:
@@ -165,7 +164,7 @@ class HTTPConnection(asyncio.Protocol):
         if not self.transport.is_closing():
             self.transport.write(data)
             if not self.is_writable:
-                self._serving.unsent.check()
+                self.serving.unsent.check()
 
     def shutdown(self) -> None:
         """Ends the connection after the requests in progress, or after a while (uvicorn's interface)."""
@@ -183,7 +182,8 @@ class HTTPConnection(asyncio.Protocol):
     def advance(self) -> None:
         """Starts the next request, and feeds the parser, as far as both may be done now."""
         while True:
-            self._start_next()
+            if self._waiting and self._running is None:
+                self._start_next()
             if not self._unfed or not self._accepts or self._is_blocked():
                 break
             part, self._unfed = self._unfed[:SLICE], self._unfed[SLICE:]
@@ -228,7 +228,9 @@ class HTTPConnection(asyncio.Protocol):
         if self._reading is not None and not self._reading.complete:
             self._reading.disconnect(refusal)
         else:
-            self._waiting.append(Exchange(self, self._parser.head, refusal))
+            exchange = Exchange(self, self._parser.head)
+            exchange.refusal = refusal
+            self._waiting.append(exchange)
 
     def _upgrade(self, upgrade: WebSocketUpgrade) -> None:
         """Gives the connection to the protocol for WebSockets."""
@@ -252,10 +254,6 @@ class HTTPConnection(asyncio.Protocol):
 
     # Responses
 
-    def line(self, *, closes: bool) -> bytes:
-        """Returns the header line that says whether the connection closes after this response."""
-        return CLOSE if closes else self._serving.keep_alive
-
     def closes_after(self, exchange: Exchange) -> bool:
         """Returns True if no request can follow this one."""
         return exchange.is_last or ((self._is_ending or self._has_eof) and not self._waiting)
@@ -271,11 +269,11 @@ class HTTPConnection(asyncio.Protocol):
 
     def _start(self, exchange: Exchange) -> None:
         """Executes a request. Raises RefusedRequest if it cannot be executed."""
-        head, graphql = exchange.head, self._serving.graphql
+        head, graphql = exchange.head, self.serving.graphql
         if head is None or exchange.refusal is not None:
             raise RefusedRequest(exchange.refusal or INCOMPLETE)
         if graphql is not None and graphql.takes(head.method, head.target, head.fields):
-            run = exchange.respond(graphql, self._serving, self.client)
+            run = exchange.respond(graphql, self.serving, self.client)
         else:
             run = exchange.run(self.config.loaded_app, scope_of(self, head))
         self._running = exchange
@@ -321,26 +319,32 @@ class HTTPConnection(asyncio.Protocol):
         """Sets the deadline and pauses reading as the state of the connection demands."""
         if not self._is_ours or self._linger is not None or self.transport.is_closing():
             return
-        self._pause_reading(bool(self._unfed))
+        if self._is_paused or self._unfed:
+            self._pause_reading(bool(self._unfed))
         phase = self._parser.phase
-        awaited = 0 if self._is_blocked() else phase
-        if awaited != self._awaited:
-            self._awaited = awaited
-            if awaited:
-                self._deadline.set(self._serving.limits.request_seconds)
-            else:
-                self._deadline.clear()
-        self._set_idle(not (phase or self._running or self._waiting))
+        if phase or self._awaited:
+            self._await(0 if self._is_blocked() else phase)
+        is_idle = not (phase or self._running or self._waiting)
+        if is_idle is not self._is_idle:
+            self._set_idle(is_idle)
+
+    def _await(self, phase: int) -> None:
+        """Gives the client a limited time for what it has begun to send; 0 gives it any time."""
+        if phase == self._awaited:
+            return
+        self._awaited = phase
+        if phase:
+            self._deadline.set(self.serving.limits.request_seconds)
+        else:
+            self._deadline.clear()
 
     def _set_idle(self, is_idle: bool) -> None:
-        if is_idle == self._is_idle:
-            return
         self._is_idle = is_idle
         if is_idle:
-            self._serving.idle.add(self.transport)
-            self._deadline.set(self._serving.limits.idle_seconds)
+            self.serving.idle.add(self.transport)
+            self._deadline.set(self.serving.limits.idle_seconds)
         else:
-            self._serving.idle.remove(self.transport)
+            self.serving.idle.remove(self.transport)
 
     def _pause_reading(self, pauses: bool) -> None:
         if pauses == self._is_paused:

@@ -135,6 +135,7 @@ class RequestParser:
         self._head_bytes = 0
         self._framing_bytes = 0
         self._trailer_bytes = 0
+        self._slice = b""
         self._slice_content = 0
         self._slice_chunks = 0
 
@@ -142,6 +143,7 @@ class RequestParser:
         """Parses at most SLICE bytes. Raises RefusedRequest, after which nothing more may be fed, or
         WebSocketUpgrade."""
         phase = self.phase
+        self._slice = data
         self._slice_content = self._slice_chunks = 0
         rest = None
         try:
@@ -212,16 +214,23 @@ class RequestParser:
             if self._trailer_bytes > FRAMING_BYTES:
                 raise RefusedRequest(FRAMING_TOO_LARGE)
         else:
-            self._headers.append((name.lower(), value.rstrip(b" \t")))  # httptools leaves OWS there
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        parser, headers = self._parser, self._headers
+        parser, headers = self._parser, self._stripped()
         version = parser.get_http_version()
         head = self.head = Head(parser.get_method(), self._target, version, headers, dict(headers))
         _check(head, self._head_bytes)
         if not parser.should_upgrade():
             self.phase += 1
             self._requests.on_request(head)
+
+    def _stripped(self) -> list[Header]:
+        """Returns the header fields without the blanks after their values, which httptools leaves there."""
+        data = self._slice
+        if self._head_bytes or b" \r\n" in data or b"\t\r\n" in data:
+            return [(name, value.rstrip(b" \t")) for name, value in self._headers]
+        return self._headers
 
     def on_body(self, part: bytes) -> None:
         self._slice_content += len(part)
@@ -233,9 +242,9 @@ class RequestParser:
     def on_message_complete(self) -> None:
         if self.phase % 2:  # not of a request with Upgrade, whose body was skipped
             self.phase = 0
-            parser = self._parser
+            assert self.head is not None
             # Not known before: httptools lets a trailer `Connection: close` end the connection as well.
-            self._closed = parser.get_http_version() == "1.0" or not parser.should_keep_alive()
+            self._closed = self.head.version == "1.0" or not self._parser.should_keep_alive()
             self._requests.on_request_complete(is_last=self._closed)
 
 

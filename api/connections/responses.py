@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
+from time import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from api.access.headers import ALWAYS
-from api.transport.reply import date_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +37,7 @@ class Refusal(NamedTuple):
             *ALWAYS,
         ]
         connection = _UPGRADE if self.status == 426 else CLOSE
-        return serialize_head(self.status, headers, connection) + (
+        return serialize_head(self.status, headers, date_line(time()) + connection) + (
             b"" if method == b"HEAD" else body
         )
 
@@ -61,10 +62,15 @@ def keep_alive(seconds: float) -> bytes:
     return b"connection: keep-alive\r\nkeep-alive: timeout=%d\r\n" % seconds
 
 
-def serialize_head(status: int, headers: Iterable[Header], connection: bytes) -> bytes:
-    """Returns the head of a response; `connection` is CLOSE or the line of `keep_alive`."""
-    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
-    return b"%b%b%b%b\r\n" % (STATUS_LINE[status], lines, date_line(), connection)
+def serialize_head(status: int, headers: Iterable[Header], lines: bytes) -> bytes:
+    """Returns the head of a response; `lines` are those that every response has."""
+    own = b"".join([b"%b: %b\r\n" % header for header in headers])
+    return b"%b%b%b\r\n" % (STATUS_LINE[status], own, lines)
+
+
+def date_line(second: float) -> bytes:
+    """Returns the header line Date for a time in seconds since 1970 (RFC 9110, 6.6.1)."""
+    return b"date: %b\r\n" % formatdate(second, usegmt=True).encode()
 
 
 MALFORMED: Final = Refusal(400, "The bytes are not an HTTP request that can be read.")

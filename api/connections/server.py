@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -9,7 +10,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.connections.http import HTTPConnection
 from api.connections.idle import IdleConnections
-from api.connections.responses import keep_alive
+from api.connections.responses import CLOSE, date_line, keep_alive
 from api.connections.unsent import Unsent
 from api.connections.websocket import WebSocketConnection
 
@@ -26,7 +27,9 @@ class Serving:
     def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
         """The state of the application has its limits, and the endpoint for GraphQL if it has one."""
         self.limits = app.state.limits
-        self.keep_alive = keep_alive(self.limits.idle_seconds)
+        self._keep_alive = keep_alive(self.limits.idle_seconds)
+        self._second = 0
+        self._lines = (b"", b"")
         self.idle = IdleConnections()
         self.unsent = Unsent(self.limits.unsent_bytes)
         self.graphql: GraphQLOverHTTP | None = getattr(app.state, "graphql", None)
@@ -35,6 +38,14 @@ class Serving:
             if config.proxy_headers
             else _ignore
         )
+
+    def lines(self, *, closes: bool) -> bytes:
+        """Returns the header lines that every response has: the date, and whether the connection closes."""
+        second = int(time.time())
+        if second != self._second:
+            date = date_line(second)
+            self._second, self._lines = second, (date + self._keep_alive, date + CLOSE)
+        return self._lines[closes]
 
     async def set_client(self, scope: Scope) -> None:
         """Replaces a trusted proxy's address by that of its client, as uvicorn does for an application."""

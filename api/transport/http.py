@@ -112,9 +112,12 @@ class GraphQLOverHTTP:
         return Trace(given.decode("latin-1") if given else None)
 
     async def respond(
-        self, scope: Scope, headers: Headers, receive: Receive
+        self, scope: Scope, headers: Headers, receive: Receive, body: bytes | None = None
     ) -> Reply | Results | Page:
-        """Executes the request of this scope; `headers` are those of the scope. Raises Disconnected."""
+        """Executes the request of this scope; `headers` are those of the scope. Raises Disconnected.
+
+        `body` is the whole body if it has arrived; otherwise it is received.
+        """
         media, caller, method = JSON, NOBODY, scope["method"]
         try:
             media = _media(scope, headers, self._page)
@@ -125,8 +128,11 @@ class GraphQLOverHTTP:
             if method == "GET":
                 request = from_query_string(scope["query_string"])
             else:
-                _check_body(headers, self._limits.body_bytes)
-                request = from_body(await _body(receive, self._limits.body_bytes))
+                limit = self._limits.body_bytes
+                _check_body(headers, limit)
+                if body is None or len(body) > limit:
+                    body = await _body(receive, limit)
+                request = from_body(body)
         except Disconnected:
             raise
         except Exception as error:

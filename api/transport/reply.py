@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from email.utils import formatdate
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -56,27 +54,10 @@ class Reply(NamedTuple):
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 
-    def serialized(self, connection: bytes) -> bytes:
-        """Returns it in HTTP/1.1; `connection` is the line that says whether the connection closes."""
+    def serialized(self, lines: bytes) -> bytes:
+        """Returns it in HTTP/1.1; `lines` are header lines that the connection adds."""
         before, after = _around(self.status, self.media, self.more)
-        return b"%b%d%b%b%b\r\n%b" % (
-            before,
-            len(self.body),
-            after,
-            date_line(),
-            connection,
-            self.body,
-        )
-
-
-def date_line() -> bytes:
-    """Returns the header field Date of now (RFC 9110, 6.6.1)."""
-    return _date_line(int(time.time()))
-
-
-@lru_cache(maxsize=2)
-def _date_line(second: int) -> bytes:
-    return b"date: %b\r\n" % formatdate(second, usegmt=True).encode()
+        return b"%b%d%b%b\r\n%b" % (before, len(self.body), after, lines, self.body)
 
 
 def _headers(status: int, media: str, more: Header | None) -> list[Header]:
