@@ -187,16 +187,13 @@ class HTTPConnection(asyncio.Protocol):
             if not self._unfed or not self._accepts or self._is_blocked():
                 break
             part, self._unfed = self._unfed[:SLICE], self._unfed[SLICE:]
-            self._feed(part)
+            try:
+                self._parser.feed(part)
+            except RefusedRequest as error:
+                self._refuse(error.refusal)
+            except WebSocketUpgrade as upgrade:
+                self._upgrade(upgrade)
         self._settle()
-
-    def _feed(self, data: bytes) -> None:
-        try:
-            self._parser.feed(data)
-        except RefusedRequest as error:
-            self._refuse(error.refusal)
-        except WebSocketUpgrade as upgrade:
-            self._upgrade(upgrade)
 
     def _is_blocked(self) -> bool:
         """True while a request or a body waits for the application."""

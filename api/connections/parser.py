@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import httptools
+import msgspec
 
 from api.access.origin import combined
 from api.connections.responses import (
@@ -58,7 +59,7 @@ _LONGEST_HOST: Final = 300
 Header = tuple[bytes, bytes]
 
 
-class Head(NamedTuple):
+class Head(msgspec.Struct, gc=False):
     """A request line with its header fields. `fields` has the last value of each name in `headers`."""
 
     method: bytes
@@ -129,7 +130,6 @@ class RequestParser:
         self._requests = requests
         self._parser = httptools.HttpRequestParser(self)
         self._closed = False
-        self._in_body = False
         self._target = b""
         self._headers: list[Header] = []
         self._head_bytes = 0
@@ -163,6 +163,7 @@ class RequestParser:
         if self.phase % 2 == 0:
             self._count_head(len(data))
         elif phase == self.phase:
+            self._count_trailers()
             self._count_framing(len(data) - self._slice_content - _CHUNK * self._slice_chunks)
 
     def close(self) -> None:
@@ -197,6 +198,13 @@ class RequestParser:
         if self._framing_bytes > FRAMING_BYTES:
             raise RefusedRequest(FRAMING_TOO_LARGE)
 
+    def _count_trailers(self) -> None:
+        """Counts the trailers that have arrived, whose values are ignored."""
+        found, self._headers = self._headers, []
+        self._trailer_bytes += _size_of(found)
+        if self._trailer_bytes > FRAMING_BYTES:
+            raise RefusedRequest(FRAMING_TOO_LARGE)
+
     # Called by httptools
 
     def on_message_begin(self) -> None:
@@ -209,15 +217,10 @@ class RequestParser:
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.phase % 2:  # a trailer
-            self._trailer_bytes += len(name) + len(value) + _SEPARATORS
-            if self._trailer_bytes > FRAMING_BYTES:
-                raise RefusedRequest(FRAMING_TOO_LARGE)
-        else:
-            self._headers.append((name.lower(), value))
+        self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        parser, headers = self._parser, self._stripped()
+        parser, headers = self._parser, self._taken()
         version = parser.get_http_version()
         head = self.head = Head(parser.get_method(), self._target, version, headers, dict(headers))
         _check(head, self._head_bytes)
@@ -225,12 +228,14 @@ class RequestParser:
             self.phase += 1
             self._requests.on_request(head)
 
-    def _stripped(self) -> list[Header]:
-        """Returns the header fields without the blanks after their values, which httptools leaves there."""
+    def _taken(self) -> list[Header]:
+        """Returns the header fields: names in lower case, values without the blanks that httptools leaves
+        after them. Fields that follow are trailers."""
+        found, self._headers = self._headers, []
         data = self._slice
         if self._head_bytes or b" \r\n" in data or b"\t\r\n" in data:
-            return [(name, value.rstrip(b" \t")) for name, value in self._headers]
-        return self._headers
+            return [(name.lower(), value.rstrip(b" \t")) for name, value in found]
+        return [(name.lower(), value) for name, value in found]
 
     def on_body(self, part: bytes) -> None:
         self._slice_content += len(part)
@@ -241,6 +246,8 @@ class RequestParser:
 
     def on_message_complete(self) -> None:
         if self.phase % 2:  # not of a request with Upgrade, whose body was skipped
+            if self._headers:
+                self._count_trailers()
             self.phase = 0
             assert self.head is not None
             # Not known before: httptools lets a trailer `Connection: close` end the connection as well.
@@ -276,8 +283,11 @@ def _check(head: Head, size: int) -> None:
 
 
 def _size(head: Head) -> int:
-    fields = sum(len(name) + len(value) + _SEPARATORS for name, value in head.headers)
-    return fields + len(head.method) + len(head.target) + len(b"  HTTP/1.1\r\n\r\n")
+    return _size_of(head.headers) + len(head.method) + len(head.target) + len(b"  HTTP/1.1\r\n\r\n")
+
+
+def _size_of(fields: list[Header]) -> int:
+    return sum(len(name) + len(value) + _SEPARATORS for name, value in fields)
 
 
 def _check_host(head: Head) -> None:
