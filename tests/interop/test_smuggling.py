@@ -85,13 +85,12 @@ def check_responses(each: Attack, found: list[Response]) -> None:
     assert bodies.count(b'{"data":') == known, (each, found)
 
 
-def check_backend(seen: Backend, logged: set[str], done: list[Attack]) -> None:
-    """The service has read exactly requests that the proxy forwarded, and each mutation once."""
+def check_backend(seen: Backend, done: list[Attack]) -> None:
+    """The service has read each request that the proxy forwarded, and each mutation, once, and no other."""
     executed = {each.name for each in done if address("inner", each.number) in seen.created}
     assert executed <= {each.name for each in done if each.is_ambiguous}
     assert "" not in seen.ids, [head for head in seen.heads if b"x-request-id" not in head.fields]
     assert max(Counter(seen.ids).values()) == 1
-    assert set(seen.ids) <= logged
     assert max(Counter(seen.created).values()) == 1
 
 
@@ -133,9 +132,11 @@ async def test_nothing_is_executed_that_was_not_forwarded_and_no_response_goes_a
         ]
         async with victims(proxy.port) as served:
             await attack_all(proxy, cases, served)
-        logged = await proxy.until_logged(seen.ids)
+        ids = seen.ids  # a request of a victim that was cancelled may still arrive
+        logged = await proxy.until_logged(ids)
         await proxy.end()
         await seen.until_disconnected()
     assert [victim.failures for victim in served] == [[] for _ in served]
-    check_backend(seen, logged, cases)
+    assert set(ids) <= logged
+    check_backend(seen, cases)
     assert len(seen.ids) > 2 * seen.opened  # connections were kept, and so shared
