@@ -66,7 +66,7 @@ def refused(code: str, errors: list[GraphQLError]) -> RequestError:
 
 
 def internal(surprise: Exception) -> RequestError:
-    """Returns the refusal of a request on which something failed that nobody foresaw; logs what."""
+    """Returns the refusal of a request on which an unexpected exception was raised; logs the exception."""
     return RequestError([mask(surprise)], status=500, well_formed=False)
 
 
@@ -111,7 +111,7 @@ def describe(error: GraphQLError) -> Formatted:
 def describe_all(errors: Sequence[GraphQLError], most: int) -> list[Formatted]:
     """Returns the errors of an execution as the client may see them; `most`, and how many are left out.
 
-    Those are kept first which nobody foresaw, so that none escapes the log and the metrics among many others.
+    Unexpected errors are kept first, so that none escapes the log and the metrics among many others.
     """
     if len(errors) <= most:
         return [describe(error) for error in errors]

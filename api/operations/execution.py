@@ -111,7 +111,7 @@ class Executor:
                 self._over(request, caller, kind, began, errors)
 
     def refuse(self, error: Exception, caller: Caller) -> RequestError:
-        """Returns the refusal of a request that is none for this executor; logs and counts it as others."""
+        """Returns the refusal of a request that was not executed; logs and counts it as others."""
         refusal = _refusal(error)
         tell(refusal.errors, caller)
         self._context.measure(NOTHING, _outcome(refusal.errors), 0.0)

@@ -44,7 +44,7 @@ SAME = {
     "nothing acceptable": ([JSON, b"accept: image/png"], b"{}"),
     "a coding": ([JSON, b"content-encoding: br"], b"{}"),
     "a body that is too long": ([JSON], b" " * 300_000),
-    "a token that is none": ([JSON, b"authorization: Bearer x"], b'{"query": "{ __typename }"}'),
+    "an invalid token": ([JSON, b"authorization: Bearer x"], b'{"query": "{ __typename }"}'),
     "two tokens": (
         [JSON, b"authorization: Bearer x", b"authorization: Bearer y"],
         b'{"query": "{ __typename }"}',
@@ -84,7 +84,7 @@ def own(response: Response) -> dict[str, str]:
 
 
 def lines(logs: Sequence[Any]) -> list[dict[str, Any]]:
-    """What was logged, but for how long it took."""
+    """What was logged, without the time it took."""
     return [{k: v for k, v in line.items() if k != "ms"} for line in logs]
 
 
