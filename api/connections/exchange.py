@@ -142,7 +142,7 @@ class Exchange:
     async def respond(
         self, endpoint: GraphQLOverHTTP, serving: Serving, client: tuple[str, int] | None
     ) -> None:
-        """Executes a request to GraphQL without routing and middleware, which would change nothing."""
+        """Executes a request to GraphQL that `takes` has accepted, without routing and middleware."""
         assert self.head is not None
         headers = self.head.combined()
         scope = endpoint.scope(self.head.headers, client)

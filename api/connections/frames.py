@@ -27,7 +27,7 @@ class Frames(WSProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._limits: Limits = self.config.limits  # type: ignore[attr-defined]
+        self._limits: Limits = self.config.serving.limits  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
         """Reads bytes, or discards them once the connection has been closed or refused from this side."""

@@ -200,14 +200,17 @@ class HTTPConnection(asyncio.Protocol):
         return bool(self._waiting) or (self._reading is not None and self._reading.is_full)
 
     def on_request(self, head: Head) -> None:
+        """Receives the head of the next request."""
         self._reading = Exchange(self, head)
         self._waiting.append(self._reading)
 
     def on_content(self, part: bytes) -> None:
+        """Receives a part of the body of that request."""
         assert self._reading is not None
         self._reading.add(part)
 
     def on_request_complete(self, *, is_last: bool) -> None:
+        """Receives the end of that request; `is_last` if the client sends no other on the connection."""
         assert self._reading is not None
         self._reading.end(is_last=is_last)
         if is_last:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import httptools
 import msgspec
@@ -25,11 +25,14 @@ from api.connections.responses import (
     TRANSFER_CODING,
     TRANSFER_CODING_UNKNOWN,
     VERSION_NOT_SUPPORTED,
+    Header,
     RefusedRequest,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from api.connections.http import HTTPConnection
 
 SLICE: Final = 4 * 1024
 """Bytes that are fed at once. Limits are checked between slices, so one slice may pass a limit."""
@@ -55,8 +58,6 @@ _HOST: Final = re.compile(
 
 _LONGEST_HOST: Final = 300
 """Bytes of a Host: a name of 253, a colon and a port."""
-
-Header = tuple[bytes, bytes]
 
 
 class Head(msgspec.Struct, gc=False):
@@ -96,19 +97,6 @@ class Head(msgspec.Struct, gc=False):
         return b"\r\n".join([*lines, b"", b""])
 
 
-class Requests(Protocol):
-    """The receiver of what a parser finds."""
-
-    def on_request(self, head: Head) -> None:
-        """Receives the head of the next request."""
-
-    def on_content(self, part: bytes) -> None:
-        """Receives a part of the body of that request."""
-
-    def on_request_complete(self, *, is_last: bool) -> None:
-        """Receives the end of that request; `is_last` if the client sends no other on the connection."""
-
-
 class WebSocketUpgrade(Exception):
     """The head asks for a WebSocket; `rest` are the bytes that follow it."""
 
@@ -121,13 +109,14 @@ class WebSocketUpgrade(Exception):
 class RequestParser:
     """The parser of one connection."""
 
-    def __init__(self, requests: Requests) -> None:
+    def __init__(self, connection: HTTPConnection) -> None:
+        """`connection` receives each head, the parts of its body, and the end of the request."""
         self.phase = 0
         """0 between two messages; even within the nth head (2n), odd within the nth body (2n + 1)."""
         self.head: Head | None = None
         """The head of the message that is read now, or was read last; None until it is complete."""
         self._messages = 0
-        self._requests = requests
+        self._connection = connection
         self._parser = httptools.HttpRequestParser(self)
         self._closed = False
         self._target = b""
@@ -168,7 +157,7 @@ class RequestParser:
 
     def close(self) -> None:
         """Breaks the reference cycle with httptools."""
-        del self._parser, self._requests
+        del self._parser, self._connection
 
     def _upgrade(self, rest: bytes) -> None:
         """Continues as RFC 9110 (7.8) wants of a server that does not perform the upgrade.
@@ -226,7 +215,7 @@ class RequestParser:
         _check(head, self._head_bytes)
         if not parser.should_upgrade():
             self.phase += 1
-            self._requests.on_request(head)
+            self._connection.on_request(head)
 
     def _taken(self) -> list[Header]:
         """Returns the header fields: names in lower case, values without the blanks that httptools leaves
@@ -239,7 +228,7 @@ class RequestParser:
 
     def on_body(self, part: bytes) -> None:
         self._slice_content += len(part)
-        self._requests.on_content(part)
+        self._connection.on_content(part)
 
     def on_chunk_header(self) -> None:
         self._slice_chunks += 1
@@ -252,7 +241,7 @@ class RequestParser:
             assert self.head is not None
             # Not known before: httptools lets a trailer `Connection: close` end the connection as well.
             self._closed = self.head.version == "1.0" or not self._parser.should_keep_alive()
-            self._requests.on_request_complete(is_last=self._closed)
+            self._connection.on_request_complete(is_last=self._closed)
 
 
 def _cause(error: Exception) -> Exception:

@@ -70,7 +70,6 @@ def config(app: Starlette, **options: Any) -> uvicorn.Config:
         date_header=False,
         **options,
     )
-    made.limits = limits  # type: ignore[attr-defined]
     made.serving = Serving(made, app)  # type: ignore[attr-defined]
     return made
 

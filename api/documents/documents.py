@@ -18,11 +18,11 @@ from graphql import (
 from api.documents.costs import Amount, Costs
 from api.documents.introspection import Introspection
 from api.documents.kinds import Kind
+from api.documents.manifest import BadManifest
 from api.documents.measure import too_large
 from api.documents.parsing import parse_document
 from api.documents.prices import Prices
 from api.documents.shape import Apart, Literals, Shape, shape_of, taken_apart
-from api.documents.trusted import BadManifest
 from api.errors import RequestError, refused, unprocessable
 from api.plan.plan import Values
 from api.plan.plans import Plannable
@@ -40,10 +40,6 @@ class Operation(NamedTuple):
     costs: Costs
     """Those of all operations of the document."""
     plannable: Plannable
-
-    def cost(self, values: Values) -> int:
-        """What it would cost with these coerced variables and literals; api.cost says how much is what."""
-        return self.amount(values).cost
 
     def amount(self, values: Values) -> Amount:
         """Returns its cost, and how many fields the response has."""

@@ -9,8 +9,7 @@ from typing import Literal
 
 from graphql import GraphQLError
 
-from api.documents.manifest import BadManifest as BadManifest
-from api.documents.manifest import hash_of, read
+from api.documents.manifest import BadManifest, hash_of, read
 from api.documents.request import Request
 from api.errors import RequestError, bad_request, refused
 

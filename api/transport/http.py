@@ -86,9 +86,10 @@ class GraphQLOverHTTP:
             await self.send(response, scope, receive, send)
 
     def takes(self, method: bytes, target: bytes, headers: Headers) -> bool:
-        """Returns True if routing and middleware would change nothing about the response to this request.
+        """Returns True if the response to this request needs no routing and no middleware.
 
-        CORS is a middleware, so requests of pages pass it where other origins are allowed.
+        CORS is a middleware, so requests of pages pass it where other origins are allowed. All that it would
+        add to the response to another request is `Vary: Origin`, which no-store makes needless.
         """
         is_post = method == b"POST" and target == PATH
         return is_post and not (self._access.origins and b"origin" in headers)

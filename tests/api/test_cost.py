@@ -38,7 +38,7 @@ def prepared(text: str) -> Prepared:
 
 
 def cost_of(document: Prepared, **variables: Any) -> int:
-    return document.operation(None).cost(document.values(variables))
+    return document.operation(None).amount(document.values(variables)).cost
 
 
 def cost(text: str, **variables: Any) -> int:
@@ -188,16 +188,16 @@ def test_a_hundred_costs_are_remembered_of_a_document_however_many_operations_it
         "query A($n: Int!) { topCustomers(first: $n) { id } } query B { topCustomers { id } }"
     )
     a, b = document.operation("A"), document.operation("B")
-    b.cost({})
+    b.amount({})
     for number in range(100):
-        a.cost({"n": number})
-    b.cost({})
+        a.amount({"n": number})
+    b.amount({})
     assert b.costs.counted == 1 + 100 + 1
 
 
 def test_each_operation_of_a_document_has_its_cost() -> None:
     document = prepared('query A { user(id: "a") { id } } query B { topCustomers { id } }')
-    assert [document.operation(name).cost({}) for name in ("A", "B", "A")] == [1, 10, 1]
+    assert [document.operation(name).amount({}).cost for name in ("A", "B", "A")] == [1, 10, 1]
 
 
 def test_every_list_of_objects_says_how_long_it_is() -> None:

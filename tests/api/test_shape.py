@@ -46,7 +46,9 @@ def outcome(documents: Documents, text: str) -> object:
     except RequestError as error:
         return error.errors
     values = prepared.values({})
-    found = {name: (each.kind, each.cost(values)) for name, each in prepared.operations.items()}
+    found = {
+        name: (each.kind, each.amount(values).cost) for name, each in prepared.operations.items()
+    }
     return found, prepared.public, prepared.read()
 
 

@@ -11,7 +11,8 @@ import pytest
 from websockets.asyncio.client import connect
 
 from api.documents import documents
-from api.documents.trusted import BadManifest, Mode, Trusted, load
+from api.documents.manifest import BadManifest
+from api.documents.trusted import Mode, Trusted, load
 from api.limits import Limits
 from api.transport.http import Profile
 from api.validity import validation
