@@ -8,6 +8,7 @@ from api.verbs.doctor import doctor
 from api.verbs.migrate import migrate_database
 from api.verbs.parked import parked
 from api.verbs.rebuild import rebuild
+from api.verbs.restored import restored
 from api.verbs.seed import seed
 from api.verbs.serve import api, projector, relay, serve, up
 from api.verbs.status import status
@@ -25,6 +26,7 @@ app.command()(status)
 app.command()(doctor)
 app.command()(verify)
 app.command()(rebuild)
+app.command()(restored)
 app.command()(seed)
 app.add_typer(parked, name="parked")
 

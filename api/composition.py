@@ -21,6 +21,7 @@ from api.context import Context
 from api.documents import trusted
 from api.documents.kinds import COUNTED
 from api.follow import follower
+from api.log_check import watch_log
 from api.roles import Role, fingerprint
 from api.watch.commands import TimedStore
 from api.watch.metrics import ALARMING, Metrics
@@ -82,13 +83,15 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
         bell = Bell(POLL)
         service = Service()
         metrics = Metrics(commands if Role.API in roles else pool)
-        watch = await _watch(settings, roles, pool, stack, metrics)
+        watching = await stack.enter_async_context(drivers.redis_for_watching(settings))
+        watch = _watch(settings, roles, pool, watching, metrics)
         service.loops["eviction"] = lambda: _refuse_eviction(settings)
+        service.loops["log"] = lambda: watch_log(log, watching, settings.partitions)
         service.loops["clock"] = watch.metrics.sample
         if Role.RELAY in roles:
-            redis = await stack.enter_async_context(drivers.redis_for_cursors(settings))
-            watch.metrics.clients["cursors"] = redis
-            _add_relay(service, settings, log, redis, changes, bell, watch)
+            cursors = await stack.enter_async_context(drivers.redis_for_cursors(settings))
+            watch.metrics.clients["cursors"] = cursors
+            _add_relay(service, settings, log, cursors, changes, bell, watch)
         if Role.PROJECTOR in roles:
             await _add_projectors(service, settings, log, stack, changes, watch)
         if Role.API in roles:
@@ -105,14 +108,13 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
         yield service
 
 
-async def _watch(
+def _watch(
     settings: Settings,
     roles: frozenset[Role],
     pool: asyncpg.Pool,
-    stack: AsyncExitStack,
+    redis: Redis,
     metrics: Metrics,
 ) -> Watch:
-    redis = await stack.enter_async_context(drivers.redis_for_watching(settings))
     pipeline = Pipeline(
         pool, redis, partitions=settings.partitions, fingerprint=fingerprint(settings)
     )

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from api import spans
 from api.crew import Crew, Sockets
+from api.log_check import refuse_foreign_log_at_start
 from api.process import listen, listen_for_health, listen_together, run
 from api.roles import ALL, Role
 from api.settings import LAST_PORT
@@ -58,6 +59,7 @@ async def up(settings: Settings) -> None:
                 )
                 if await unless(stop, migrated(located)) is None:
                     return
+                await refuse_foreign_log_at_start(located)
                 await run(
                     located,
                     ALL,
@@ -77,6 +79,7 @@ async def serve(settings: Settings, roles: frozenset[Role], *, first_migrate: bo
         prepare = migrated(settings) if first_migrate else _checked(settings)
         if await unless(stop, prepare) is None:
             return
+        await refuse_foreign_log_at_start(settings)
         with _bound(settings, roles) as listeners:
             await run(settings, roles, stop, listeners=listeners)
 
@@ -85,6 +88,7 @@ def crew(settings: Settings, workers: int) -> None:
     """Workers that serve the API; each has its own loop, drivers and limits."""
     external(settings, "database_url", "redis_url")
     asyncio.run(_checked(settings))
+    asyncio.run(refuse_foreign_log_at_start(settings))
 
     def work(sockets: Sockets, ready: Callable[[], None]) -> None:
         spans.configure(settings)

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from api.mendable import Mendable
 from api.watch.pulse import Pulse
+from domain.identity import ForeignLog
 from domain.store import AWAY
 
 WEATHER = (
@@ -43,12 +44,14 @@ async def forever(
     run_once: Callable[[], Awaitable[bool | int]],
     idle: Callable[[], Awaitable[object]],
 ) -> None:
-    """Runs passes as long as they find work, and waits in `idle` when one found none."""
+    """Runs passes as long as they find work, and waits in `idle` when one found none. Raises Fallen."""
     pause, tries = 0.0, 0
     while True:
         try:
             pulse.beat()
             more = await run_once()
+        except ForeignLog as error:
+            raise Fallen(str(error)) from error
         except WEATHER as error:
             if not tries % _TELL_EVERY:
                 reason = f"{type(error).__name__}: {error}"[:200]

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 import msgspec
 
+from domain.identity import LogIdentity
+
+WINDOWS = 16
+"""The most earlier windows that a cursor keeps; beyond that the two oldest become one."""
+
 
 class Snapshot(msgspec.Struct, frozen=True):
     """PostgreSQL's pg_snapshot: below `xmax` every transaction has ended, but for those `running`."""
@@ -43,6 +48,31 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     """The sum of their marks, which tells them from other events in the same places."""
     top: int = 0
     """The highest transaction among them."""
+    bottom: int = 0
+    """The lowest; 0 if it is not known."""
+
+    def joined(self, later: Window) -> Window:
+        """This window and the next one that held an event, as one: between them no event became visible."""
+        return Window(
+            since=self.since,
+            until=later.until,
+            position=max(self.position, later.position),
+            count=self.count + later.count,
+            marks=self.marks + later.marks,
+            top=max(self.top, later.top),
+            bottom=min(self.bottom, later.bottom),
+        )
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """The highest position that was visible in a snapshot.
+
+    An event above it that the snapshot shows was not written by a transaction of this server's present:
+    it came with a restored dump.
+    """
+
+    snapshot: Snapshot
+    position: int
 
 
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +86,13 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     page: Window | None = None
     last: Window | None = None
     """The last window that held an event: if the log no longer agrees with it, it is not the log it was."""
+    earlier: tuple[Window, ...] = ()
+    """Windows before it, the oldest first, whose events a failover may have lost though it kept `last`."""
+    log: LogIdentity | None = None
+    """The log that was read; None if an earlier version of the code wrote the cursor."""
+    file: int = 0
+    """The file (relfilenode) that held the table `events`."""
+    mark: Mark | None = None
 
     def encode(self) -> bytes:
         return msgspec.json.encode(self)
@@ -64,16 +101,37 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     def decode(cls, data: bytes | str) -> Cursor:
         return msgspec.json.decode(data, type=cls)
 
+    @property
+    def carried(self) -> list[Window]:
+        """The windows that can be compared with the log, with the page under way."""
+        return [window for window in (*self.earlier, self.last, self.page) if window is not None]
+
     def advanced(self, window: Window, *, closed: bool) -> Cursor:
         """The cursor after `window` was appended up to its position, or to its end if it is closed."""
         if not closed:
             return msgspec.structs.replace(self, page=window)
-        return Cursor(
-            era=self.era,
+        return msgspec.structs.replace(
+            self,
             snapshot=window.until,
             top=max(self.top, window.top),
+            page=None,
             last=window if window.count else self.last,
+            earlier=self._earlier(window) if window.count else self.earlier,
         )
+
+    def _earlier(self, last: Window) -> tuple[Window, ...]:
+        """The windows that must be compared beside `last`.
+
+        The write-ahead log is not in the order in which commits become visible: of two commits, a failover
+        may lose the one that became visible first. It lost nothing of a window that ended before the first
+        transaction of `last` had a number, if it kept all of `last`: those are older in the write-ahead log.
+        """
+        kept = [*self.earlier, *([self.last] if self.last is not None else [])]
+        while len(kept) > 1 and kept[1].until.xmax <= last.bottom:
+            del kept[0]
+        while len(kept) > WINDOWS:
+            kept[:2] = [kept[0].joined(kept[1])]
+        return tuple(kept)
 
     def reborn(self, era: str) -> Cursor:
         """The cursor for a server that has been restarted since.
@@ -82,8 +140,9 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
         Every transaction whose events we appended did leave one, so we only trust the snapshot up to there.
         A page under way is begun again; events appended twice are dropped by the version gate.
         """
+        mark = self.mark and Mark(self.mark.snapshot.cut(self.top), self.mark.position)
         return msgspec.structs.replace(
-            self, era=era, snapshot=self.snapshot.cut(self.top), page=None
+            self, era=era, snapshot=self.snapshot.cut(self.top), page=None, mark=mark
         )
 
 

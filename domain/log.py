@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
 
+from domain.comparison import DIGEST, LogState, above, unequal_windows
 from domain.connections import Connections
-from domain.cursor import Snapshot, Window
+from domain.cursor import Mark, Snapshot, Window
 from domain.events import Envelope, UserId
+from domain.identity import ForeignLog, LogIdentity, Relation, log_identity, relation
 
 if TYPE_CHECKING:
     import asyncpg
+    from asyncpg.pool import PoolConnectionProxy
 
 _ENVELOPE = "e.user_id, e.version, e.type, e.schema, e.data, e.metadata, e.occurred_at"
 
@@ -29,6 +33,11 @@ _ERA = """
 """
 
 _NOW = f"select pg_current_snapshot()::text as now, {_ERA}"
+
+_STATE = f"""
+    select pg_current_snapshot()::text as now, {_ERA},
+           coalesce(pg_relation_filenode(to_regclass('events')), 0)::bigint as file
+"""
 
 # What was given up for the read models: only those who make users anew ask, the relay need not know.
 _WITH_SKIPPED = f"""
@@ -103,25 +112,11 @@ _FLOOR = """
     select coalesce(min(position), 0) - 1 from fresh
 """
 
-# Which events these are, in two numbers: how many, and the sum of their marks. The instant is part of a mark
-# because a log that was set back may give the same user the same version, position and transaction again.
-_WHICH = """
-    count(*) as count,
-    coalesce(sum(('x' || right(user_id::text, 8))::bit(32)::bigint + version
-                 + ((date_part('epoch', occurred_at) * 1000000)::bigint & 4294967295)), 0)::bigint as marks
-"""
-
 _ALL = f"""
-    select coalesce(max(position), 0) as position, coalesce(max(xid::text::bigint), 0) as top, {_WHICH}
+    select coalesce(max(position), 0) as position, coalesce(max(xid::text::bigint), 0) as top, {DIGEST},
+           (select coalesce(max(position), 0) from events where partition = $1) as highest
     from events where partition = $1 and pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
 """
-
-_WINDOW = f"""
-    select {_WHICH} from events
-    where partition = $1 and position <= $2 and (xid >= $3 or xid = any($4::xid8[]))
-      and pg_visible_in_snapshot(xid, $5::text::pg_snapshot)
-"""
-
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -138,7 +133,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def mark(self) -> int:
-        """A number that another event in its place would hardly have; _WHICH has the same in SQL."""
+        """A number that another event in its place would hardly have; DIGEST has the same in SQL."""
         envelope = self.envelope
         microseconds = (envelope.occurred_at - _EPOCH) // timedelta(microseconds=1)
         return (envelope.user_id.int & 0xFFFFFFFF) + envelope.version + (microseconds & 0xFFFFFFFF)
@@ -223,21 +218,62 @@ class EventLog:
 
     async def _patiently(self, statement: str, *arguments: object) -> asyncpg.Record:
         """The one row of a statement that may take long: at a first start, a restart, a backlog."""
-        async with self._pool.acquire() as connection, connection.transaction(readonly=True):
-            await connection.execute("set local statement_timeout = 0")
+        async with self._patient() as connection:
             row = await connection.fetchrow(statement, *arguments, timeout=_PATIENCE)
         assert row is not None
         return row
+
+    @asynccontextmanager
+    async def _patient(self) -> AsyncIterator[PoolConnectionProxy]:
+        """A connection on which statements may take long."""
+        async with self._pool.acquire() as connection, connection.transaction(readonly=True):
+            await connection.execute("set local statement_timeout = 0")
+            yield connection
 
     async def now(self) -> tuple[Snapshot, str]:
         """The present snapshot, and the era of the server that numbers its transactions."""
         [row] = await self._connections.fetch(_NOW)
         return Snapshot.parse(row["now"]), row["era"]
 
-    async def all_until(self, partition: int, until: Snapshot) -> Window:
-        """Everything a partition has, as a window."""
-        row = await self._patiently(_ALL, partition, str(until))
-        return Window(since=Snapshot(1), until=until, **row)
+    async def state(self) -> LogState:
+        """Returns the identity of the log, its file, and the server's era and present snapshot."""
+        async with self._pool.acquire() as connection:
+            identity = await log_identity(connection)
+            row = await connection.fetchrow(_STATE)
+        assert row is not None
+        now = Snapshot.parse(row["now"])
+        return LogState(now=now, era=row["era"], identity=identity, file=row["file"])
+
+    async def relation(self, carried: LogIdentity | None, ours: LogIdentity) -> Relation:
+        """Compares the identity in a cursor with that of the log."""
+        async with self._pool.acquire() as connection:
+            return await relation(connection, carried, ours)
+
+    async def refuse_foreign(self, carried: Collection[LogIdentity | None]) -> None:
+        """Raises ForeignLog if one of these identities is of a log that is, or may be, still elsewhere."""
+        async with self._pool.acquire() as connection:
+            ours = await log_identity(connection)
+            for one in carried:
+                if one and await relation(connection, one, ours) is Relation.FOREIGN:
+                    raise ForeignLog(one, ours)
+
+    async def unequal(self, windows: Sequence[tuple[int, Window]]) -> set[int]:
+        """Returns the partitions of those windows whose events the log does not hold any more."""
+        if not windows:
+            return set()
+        async with self._patient() as connection:
+            return await unequal_windows(connection, windows, patience=_PATIENCE)
+
+    async def above(self, marks: Mapping[int, Mark]) -> tuple[dict[int, Mark], set[int]]:
+        """Returns new marks, and the partitions that hold events which no window will ever show."""
+        async with self._patient() as connection:
+            return await above(connection, marks, patience=_PATIENCE)
+
+    async def all_until(self, partition: int, until: Snapshot) -> tuple[Window, Mark]:
+        """Everything a partition has, as a window, and the mark of its highest position."""
+        row = dict(await self._patiently(_ALL, partition, str(until)))
+        mark = Mark(until, row.pop("highest"))
+        return Window(since=Snapshot(1), until=until, **row), mark
 
     async def since(self, snapshot: Snapshot, partitions: Collection[int], limit: int) -> News:
         """What became visible since `snapshot`; `limit` entries of a partition or more mean: read pages."""
@@ -264,18 +300,6 @@ class EventLog:
         """A position below which nothing became visible since the snapshot."""
         row = await self._patiently(_FLOOR, partition, since.xmax, list(since.running))
         return max(0, int(row[0]))
-
-    async def agrees(self, partition: int, window: Window) -> bool:
-        """Whether the log still holds what was once appended from this window."""
-        row = await self._patiently(
-            _WINDOW,
-            partition,
-            window.position,
-            window.since.xmax,
-            list(window.since.running),
-            str(window.until),
-        )
-        return bool(row["count"] == window.count and row["marks"] == window.marks)
 
 
 def _texts(metadata: str) -> dict[str, str]:

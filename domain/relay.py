@@ -18,6 +18,7 @@ import structlog
 
 from domain.cursor import Cursor, Snapshot, Window, decoded
 from domain.events import Envelope
+from domain.inspection import EVERY, Inspection
 from domain.log import Entry, EventLog
 
 LIMIT = 500
@@ -41,8 +42,11 @@ class Stream(Protocol):
     async def cursors(self, partitions: Sequence[int]) -> list[bytes | None]:
         """The cursor of each partition, None where there is none."""
 
-    async def begin(self, partition: int, expected: bytes | None, cursor: bytes) -> None:
-        """Start over with an empty stream; whatever was built from the old one is void."""
+    async def begin(self, partition: int, expected: bytes | None, cursor: bytes) -> bool:
+        """Starts over with an empty stream, and voids what was built from the old one.
+
+        Returns False, having done nothing, if the cursor is no longer the expected one.
+        """
 
     async def append(self, appends: Sequence[Append]) -> list[bool]:
         """Whether each was done; it is not when the cursor was no longer the expected one."""
@@ -65,9 +69,11 @@ class Relay:
         partitions: Iterable[int],
         *,
         verify_every: float = 0.5,
+        inspect_every: float = EVERY,
         told: Callable[[Envelope], None] | None = None,
     ) -> None:
-        """`verify_every`: seconds between looks whether Redis still has the cursors we remember.
+        """`verify_every`: seconds between looks whether Redis still has the cursors we remember;
+        `inspect_every`: seconds between comparisons of what was carried with the log.
 
         `told` is called with each event that has been appended.
         """
@@ -85,11 +91,14 @@ class Relay:
         self.lost = 0
         """Comparisons: another relay was faster, or Redis is not what it was."""
         self._verified_at = time.monotonic()
+        self._inspection = Inspection(log, every=inspect_every)
 
     async def run_once(self) -> bool:
-        """One pass over all partitions; answers whether it knows of more to do at once."""
+        """One pass over all partitions; answers whether it knows of more to do at once. Raises ForeignLog."""
         await self._verify_cursors()
         begun = await self._read_cursors()
+        if await self._inspect():
+            return True
         groups: dict[Snapshot, list[int]] = defaultdict(list)
         paging = []
         for partition, snapshot in self._seen.items():
@@ -127,20 +136,60 @@ class Relay:
                 self._seen[partition] = cursor.snapshot
         return begun
 
-    async def _begin(self, partition: int, expected: bytes | None) -> None:
+    async def _inspect(self) -> bool:
+        """Whether streams were begun, because the log is not the one that was carried."""
+        cursors = {partition: cursor for partition, (_, cursor) in self._cursors.items()}
+        if not cursors or not self._inspection.is_due(cursors):
+            return False
+        found = await self._inspection.run(cursors)
+        for partition, cursor in found.cursors.items():
+            raw, before = self._cursors[partition]
+            self._cursors[partition] = raw, cursor
+            if cursor.era != before.era:
+                self._seen[partition] = cursor.snapshot
+        for partition, how in found.changed.items():
+            _log.warning("relay.log_changed", partition=partition, how=how)
+            await self._begin(partition, self._cursors[partition][0])
+        return bool(found.changed)
+
+    async def start_over(self, *, take_over: bool = False) -> None:
+        """Begins the streams of all partitions from the present log, so that the read models are rebuilt.
+
+        `take_over` allows this of the streams of another log. Raises ForeignLog.
+        """
+        for partition in self._partitions:
+            done = False
+            while not done:
+                [raw] = await self._stream.cursors([partition])
+                cursor = decoded(raw)
+                if not take_over and cursor is not None:
+                    await self._log.refuse_foreign({cursor.log})
+                done = await self._begin(partition, raw)
+
+    async def _begin(self, partition: int, expected: bytes | None) -> bool:
         """A stream that starts now: what is in the log already reaches the read model by a rebuild."""
-        now, era = await self._log.now()
-        past = await self._log.all_until(partition, now)
-        cursor = Cursor(era=era, snapshot=now, top=past.top, last=past if past.count else None)
-        await self._stream.begin(partition, expected, cursor.encode())
+        state = await self._log.state()
+        past, mark = await self._log.all_until(partition, state.now)
+        cursor = Cursor(
+            era=state.era,
+            snapshot=state.now,
+            top=past.top,
+            last=past if past.count else None,
+            log=state.identity,
+            file=state.file,
+            mark=mark,
+        )
+        begun = await self._stream.begin(partition, expected, cursor.encode())
         self._forget([partition])
+        if begun:
+            self._inspection.begun(partition)
+        return begun
 
     async def _window(self, since: Snapshot, partitions: list[int]) -> bool:
         """Append what became visible since a snapshot that these partitions have in common."""
         news = await self._log.since(since, partitions, LIMIT)
-        strangers = [p for p in partitions if self._cursors[p][1].era != news.era]
-        if strangers:
-            await self._server_restarted(strangers, news.now, news.era)
+        if any(self._cursors[partition][1].era != news.era for partition in partitions):
+            self._inspection.expire()  # the snapshots are from before a restart
             return True
         entries: dict[int, list[Entry]] = defaultdict(list)
         for entry in news.entries:
@@ -167,9 +216,9 @@ class Relay:
     async def _next_page(self, partition: int) -> bool:
         _, cursor = self._cursors[partition]
         assert cursor.page is not None
-        now, era = await self._log.now()
+        _, era = await self._log.now()
         if cursor.era != era:
-            await self._server_restarted([partition], now, era)
+            self._inspection.expire()
             return True
         found = await self._log.page(partition, cursor.page, LIMIT)
         window = _grown(cursor.page.since, cursor.page.until, found, cursor.page)
@@ -208,24 +257,6 @@ class Relay:
             for entry in entries:
                 self._told(entry.envelope)
 
-    async def _server_restarted(self, partitions: list[int], now: Snapshot, era: str) -> None:
-        """The snapshots are from before a restart: go on carefully, or start over if the log went back."""
-        for partition in partitions:
-            raw, cursor = self._cursors[partition]
-            # A server that has not reached the numbers we appended never gave them: it holds a restored dump.
-            if now.xmax <= cursor.top or not await self._agrees(partition, cursor):
-                _log.warning("relay.log_went_back", partition=partition)
-                await self._begin(partition, raw)
-                continue
-            reborn = cursor.reborn(era)
-            self._cursors[partition] = raw, reborn
-            self._seen[partition] = reborn.snapshot
-
-    async def _agrees(self, partition: int, cursor: Cursor) -> bool:
-        """Whether what was appended last is still in the log."""
-        windows = [window for window in (cursor.last, cursor.page) if window is not None]
-        return all([await self._log.agrees(partition, window) for window in windows])
-
     def _forget(self, partitions: Iterable[int]) -> None:
         for partition in partitions:
             self._cursors.pop(partition, None)
@@ -244,4 +275,5 @@ def _grown(
         count=before.count + len(entries),
         marks=before.marks + sum(entry.mark for entry in entries),
         top=max([before.top, *(entry.xid for entry in entries)]),
+        bottom=min(filter(None, [before.bottom, *(entry.xid for entry in entries)]), default=0),
     )

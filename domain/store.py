@@ -40,6 +40,7 @@ AWAY = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.TargetServerAttributeNotMatched,  # what answers is a standby
+    asyncpg.UndefinedTableError,  # a dump is being restored
 )
 """What asyncpg raises when PostgreSQL is away, restarting, full, locked, or not the one that takes writes."""
 

@@ -40,11 +40,10 @@ class RedisStream:
         replies: list[bytes | None] = await pipeline.execute()
         return replies
 
-    async def begin(self, partition: int, expected: bytes | None, cursor: bytes) -> None:
+    async def begin(self, partition: int, expected: bytes | None, cursor: bytes) -> bool:
         keys = Partition(partition)
-        await self._functions.call(
-            "begin", [keys.stream, keys.cursor, keys.generations], expected or b"", cursor
-        )
+        names = [keys.stream, keys.cursor, keys.generations]
+        return bool(await self._functions.call("begin", names, expected or b"", cursor))
 
     async def append(self, appends: Sequence[Append]) -> list[bool]:
         replies = await self._functions.calls([_call(append) for append in appends])

@@ -14,6 +14,7 @@ from api import logs, spans
 from api.limits import Limits
 from api.mendable import Mendable
 from api.settings import Settings
+from domain.identity import ForeignLog
 from domain.migrate import MigrationError
 from readside.memory import Unknown
 from readside.steering import Refused as RefusedBySteering
@@ -30,6 +31,7 @@ SENTENCES = (
     NotServing,
     Unknown,
     MigrationError,
+    ForeignLog,
 )
 """What a person can mend: str() says how."""
 

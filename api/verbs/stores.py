@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from api import drivers
 from api.doctor import pooler
+from api.log_check import refuse_foreign_log
 from api.roles import fingerprint
 from api.verbs.asked import Refused, external
 from api.workers import WEATHER
@@ -128,8 +129,11 @@ async def write_model(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Stores]:
-    """Both stores, which must be there, and migrated. Raises Refused and MigrationError."""
+async def opened(settings: Settings, *, any_log: bool = False) -> AsyncIterator[Stores]:
+    """Both stores, which must be there, migrated, and of one event log unless `any_log` is set.
+
+    Raises Refused, MigrationError and ForeignLog.
+    """
     settings = located(settings)
     external(settings, "database_url", "redis_url")
     with one_sentence():
@@ -138,4 +142,7 @@ async def opened(settings: Settings) -> AsyncIterator[Stores]:
             redis = await stack.enter_async_context(drivers.redis_for_functions(settings))
             streams = await stack.enter_async_context(drivers.redis_for_streams(settings))
             await redis.ping()
-            yield Stores(settings=settings, pool=pool, redis=redis, streams=streams)
+            stores = Stores(settings=settings, pool=pool, redis=redis, streams=streams)
+            if not any_log:
+                await refuse_foreign_log(stores.log, redis, settings.partitions)
+            yield stores

@@ -30,9 +30,14 @@ class Carrying:
         self.model = model
         self.stream = MemoryStream()
 
-    def relay(self, *, verify_every: float = 1e9) -> Relay:
-        log = EventLog(self.model.pool)
-        return Relay(log, self.stream, range(PARTITIONS), verify_every=verify_every)
+    def relay(self, *, verify_every: float = 1e9, inspect_every: float = 1e9) -> Relay:
+        return Relay(
+            EventLog(self.model.pool),
+            self.stream,
+            range(PARTITIONS),
+            verify_every=verify_every,
+            inspect_every=inspect_every,
+        )
 
     async def begun(self, *, verify_every: float = 1e9) -> Relay:
         """A relay whose streams have begun."""

@@ -30,11 +30,13 @@ class MemoryStream:
     async def cursors(self, partitions: Sequence[int]) -> list[bytes | None]:
         return [self.kept.get(partition) for partition in partitions]
 
-    async def begin(self, partition: int, expected: bytes | None, cursor: bytes) -> None:
-        if self.kept.get(partition) == expected:
-            self.kept[partition] = cursor
-            self.entries[partition].clear()
-            self.begun.append(partition)
+    async def begin(self, partition: int, expected: bytes | None, cursor: bytes) -> bool:
+        if self.kept.get(partition) != expected:
+            return False
+        self.kept[partition] = cursor
+        self.entries[partition].clear()
+        self.begun.append(partition)
+        return True
 
     async def append(self, appends: Sequence[Append]) -> list[bool]:
         done = [self._append(append) for append in appends]

@@ -1,0 +1,51 @@
+"""Refuses to work on streams in Redis that were filled from another event log than that of DATABASE_URL."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from api import drivers
+from api.workers import WEATHER, Fallen
+from domain.cursor import decoded
+from domain.identity import ForeignLog
+from domain.log import EventLog
+from readside.stream import RedisStream
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from api.settings import Settings
+
+EVERY: Final = 5.0
+"""Seconds between two checks of a process that runs."""
+
+
+async def refuse_foreign_log(log: EventLog, redis: Redis, partitions: int) -> None:
+    """Raises ForeignLog, and what the drivers raise when a store is away."""
+    cursors = await RedisStream(redis).cursors(range(partitions))
+    carried = {cursor.log for raw in cursors if (cursor := decoded(raw)) is not None}
+    await log.refuse_foreign(carried)
+
+
+async def refuse_foreign_log_at_start(settings: Settings) -> None:
+    """Raises ForeignLog; a store that is away is no reason not to start."""
+    with suppress(*WEATHER):
+        async with (
+            drivers.database(settings) as pool,
+            drivers.redis_for_watching(settings) as redis,
+        ):
+            async with asyncio.timeout(settings.read_timeout):
+                await refuse_foreign_log(EventLog(pool), redis, settings.partitions)
+
+
+async def watch_log(log: EventLog, redis: Redis, partitions: int) -> None:
+    """Checks it for as long as the process runs. Raises Fallen."""
+    while True:
+        with suppress(*WEATHER):
+            try:
+                await refuse_foreign_log(log, redis, partitions)
+            except ForeignLog as error:
+                raise Fallen(str(error)) from error
+        await asyncio.sleep(EVERY)
