@@ -10,8 +10,8 @@ import msgspec
 
 from domain.identity import LogIdentity
 
-WINDOWS = 16
-"""The most earlier windows that a cursor keeps; beyond that the two oldest become one."""
+IN_FLIGHT = 1_000
+"""Transactions that may have a number and not be complete: more than a server has connections, as a rule."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -87,7 +87,7 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     last: Window | None = None
     """The last window that held an event: if the log no longer agrees with it, it is not the log it was."""
     earlier: tuple[Window, ...] = ()
-    """Windows before it, the oldest first, whose events a failover may have lost though it kept `last`."""
+    """Windows before it, the older first, whose events a failover may have lost though it kept `last`."""
     log: LogIdentity | None = None
     """The log that was read; None if an earlier version of the code wrote the cursor."""
     file: int = 0
@@ -120,17 +120,18 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _earlier(self, last: Window) -> tuple[Window, ...]:
-        """The windows that must be compared beside `last`.
+        """The windows that must be compared beside `last`: two, each of which joins many.
 
         The write-ahead log is not in the order in which commits become visible: of two commits, a failover
-        may lose the one that became visible first. It lost nothing of a window that ended before the first
-        transaction of `last` had a number, if it kept all of `last`: those are older in the write-ahead log.
+        may lose the one that became visible first. If it kept all of `last`, it kept what was visible before
+        the first transaction of `last` had a number. A snapshot ends behind the last complete transaction,
+        so those with a number by then are below its xmax + IN_FLIGHT.
         """
-        kept = [*self.earlier, *([self.last] if self.last is not None else [])]
-        while len(kept) > 1 and kept[1].until.xmax <= last.bottom:
+        kept = list(self.earlier)
+        if self.last is not None:
+            kept[1:] = [kept[1].joined(self.last) if len(kept) > 1 else self.last]
+        if len(kept) > 1 and kept[0].until.xmax + IN_FLIGHT <= last.bottom:
             del kept[0]
-        while len(kept) > WINDOWS:
-            kept[:2] = [kept[0].joined(kept[1])]
         return tuple(kept)
 
     def reborn(self, era: str) -> Cursor:

@@ -116,7 +116,10 @@ async def test_events_that_no_window_will_show_begin_the_stream_again(
     """They were written by another server: their numbers are in the future of this one, or in its past."""
     await write(carrying.model.pool, user_in(3), 1)
     await carrying.model.pool.execute(
-        "update events set xid = (xid::text::bigint + $1)::text::xid8 where position = (select max(position) from events)",
+        """
+        update events set xid = (xid::text::bigint + $1)::text::xid8
+        where position = (select max(position) from events)
+        """,
         ahead,
     )
     await settle(relay)
@@ -158,33 +161,38 @@ async def test_a_failover_that_lost_what_became_visible_before_the_last_is_detec
 
 
 async def test_no_more_windows_are_kept_than_a_failover_can_lose(
-    carrying: Carrying, relay: Relay
+    carrying: Carrying, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await carried_in_another_order_than_written(carrying, relay)
-    assert len(Cursor.decode(carrying.stream.kept[3]).earlier) > 1
-    await write(carrying.model.pool, user_in(3), 9)
-    await settle(relay)
-    await write(carrying.model.pool, user_in(3), 9)
-    await settle(relay)
-    assert len(Cursor.decode(carrying.stream.kept[3]).earlier) == 1
+    def positions() -> list[int]:
+        return [window.position for window in Cursor.decode(carrying.stream.kept[3]).earlier]
+
+    assert positions() == [1, 3]
+    monkeypatch.setattr(cursors, "IN_FLIGHT", 2)
+    kept = []
+    for version in range(5, 10):
+        await write(carrying.model.pool, user_in(3), version)
+        await settle(relay)
+        kept.append(positions())
+    assert kept == [[4], [4, 5], [6], [6, 7], [8]]
+    await settle(carrying.relay())
+    assert carrying.stream.begun == [*range(8)]
 
 
-async def test_windows_that_were_joined_still_tell_what_is_missing(
-    carrying: Carrying, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("version", range(1, 7))
+async def test_of_transactions_that_run_at_once_any_that_is_lost_is_detected(
+    carrying: Carrying, version: int
 ) -> None:
-    monkeypatch.setattr(cursors, "WINDOWS", 2)
     relay = carrying.relay()
     await settle(relay)
     opened = [carrying.transaction() for _ in range(6)]
-    for version, transaction in enumerate(opened, start=1):
-        await write(await transaction.__aenter__(), user_in(3), version)
+    for number, transaction in enumerate(opened, start=1):
+        await write(await transaction.__aenter__(), user_in(3), number)
     for transaction in opened:
         await transaction.__aexit__(None, None, None)
         await settle(relay)
-    assert len(Cursor.decode(carrying.stream.kept[3]).earlier) == 2
     await settle(carrying.relay())
     assert carrying.stream.begun == [*range(8)]
-    await carrying.model.pool.execute("delete from events where version = 2")
+    await carrying.model.pool.execute("delete from events where version = $1", version)
     await settle(carrying.relay())
     assert carrying.stream.begun == [*range(8), 3]
 

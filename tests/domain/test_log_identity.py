@@ -1,4 +1,4 @@
-"""Whose streams these are: the cursor names the log that it was read from, and no other log goes on from it."""
+"""The cursor names the log that it was read from, and a relay of another log does not go on from it."""
 
 from __future__ import annotations
 
