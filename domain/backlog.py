@@ -20,7 +20,7 @@ MOST = 1_000
 # Every branch is an index range that starts at the cursor, so the cost does not depend on the log's length. A
 # window that is read in pages has been appended up to its page.
 _BACKLOG = f"""
-    select p.number as partition, written.position as written, fresh.count,
+    select p.number as partition, written.position as written, fresh.count, other.count as foreign,
            case when fresh.count > 0 then
                greatest(0, extract(epoch from clock_timestamp() - fresh.oldest))::float8
            end as oldest
@@ -46,6 +46,12 @@ _BACKLOG = f"""
              order by position limit {MOST})
         ) as e
     ) as fresh
+    cross join lateral (
+        select count(*)::int as count from (
+            select from events
+            where partition = p.number and xid >= pg_snapshot_xmax(pg_current_snapshot()) limit {MOST}
+        ) as e
+    ) as other
 """
 
 _LATEST = """
@@ -66,6 +72,11 @@ class Backlog(msgspec.Struct, frozen=True, kw_only=True):
     """Events that are not in the stream yet, MOST at most; None if there is no cursor to know it by."""
     oldest: float | None
     """Seconds since the oldest of them happened; None if there is none."""
+    foreign: int = 0
+    """Events of a restored dump whose transactions this server has not reached, MOST at most.
+
+    The relay leaves them out of its windows: a rebuild carries them.
+    """
 
 
 class Latest(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,5 +108,8 @@ async def latest(pool: asyncpg.Pool, partitions: int, count: int) -> list[Latest
 
 def _backlog(row: asyncpg.Record, *, known: bool) -> Backlog:
     return Backlog(
-        written=row["written"], unpublished=row["count"] if known else None, oldest=row["oldest"]
+        written=row["written"],
+        unpublished=row["count"] if known else None,
+        oldest=row["oldest"],
+        foreign=row["foreign"],
     )

@@ -87,7 +87,7 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     last: Window | None = None
     """The last window that held an event: if the log no longer agrees with it, it is not the log it was."""
     earlier: tuple[Window, ...] = ()
-    """Windows before it, the older first, whose events a failover may have lost though it kept `last`."""
+    """Windows before it, the older first: a failover may have lost their events and kept those of `last`."""
     log: LogIdentity | None = None
     """The log that was read; None if an earlier version of the code wrote the cursor."""
     file: int = 0
@@ -116,23 +116,30 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
             top=max(self.top, window.top),
             page=None,
             last=window if window.count else self.last,
-            earlier=self._earlier(window) if window.count else self.earlier,
+            earlier=self._earlier() if window.count else self.earlier,
         )
 
-    def _earlier(self, last: Window) -> tuple[Window, ...]:
-        """The windows that must be compared beside `last`: two, each of which joins many.
+    def _earlier(self) -> tuple[Window, ...]:
+        """The windows that must be compared beside the next `last`: two, each of which joins many."""
+        kept = list(self.earlier)
+        if self.last is not None:
+            kept[1:] = [kept[1].joined(self.last) if len(kept) > 1 else self.last]
+        return tuple(kept)
+
+    def compared(self) -> Cursor:
+        """The cursor without the windows that need no further comparison, once all have been compared.
 
         The write-ahead log is not in the order in which commits become visible: of two commits, a failover
         may lose the one that became visible first. If it kept all of `last`, it kept what was visible before
         the first transaction of `last` had a number. A snapshot ends behind the last complete transaction,
         so those with a number by then are below its xmax + IN_FLIGHT.
         """
-        kept = list(self.earlier)
-        if self.last is not None:
-            kept[1:] = [kept[1].joined(self.last) if len(kept) > 1 else self.last]
-        if len(kept) > 1 and kept[0].until.xmax + IN_FLIGHT <= last.bottom:
-            del kept[0]
-        return tuple(kept)
+        if not self.earlier or self.last is None:
+            return self
+        oldest, *others = self.earlier
+        if oldest.until.xmax + IN_FLIGHT > self.last.bottom:
+            return self
+        return msgspec.structs.replace(self, earlier=tuple(others))
 
     def reborn(self, era: str) -> Cursor:
         """The cursor for a server that has been restarted since.

@@ -1,7 +1,7 @@
 """Inspects whether the event log still holds what the relay has carried, however it was changed.
 
-Every few seconds the last window of each partition is compared, and at a start, a restart of PostgreSQL or a
-new file of the table all windows that the cursor keeps. What differs is no longer the log that was carried:
+The windows that a cursor keeps are compared every few seconds; a large one, as after a rebuild, at a start,
+a restart of PostgreSQL and when the table has a new file. What differs is no longer the log that was carried:
 its stream begins again, and the read models are rebuilt.
 """
 
@@ -123,11 +123,8 @@ class Inspection:
         windows = [
             (number, window)
             for number, cursor in cursors.items()
-            for window in (
-                [window for window in (cursor.last,) if window and window.count <= SMALL]
-                if number in self._compared
-                else cursor.carried
-            )
+            for window in cursor.carried
+            if window.count <= SMALL or number not in self._compared
         ]
         found = await self._log.unequal(windows)
         return dict.fromkeys(found, "events that were carried are missing or are others")
@@ -142,4 +139,6 @@ def _present(cursor: Cursor, state: LogState) -> Cursor:
 
 
 def _moved(cursor: Cursor, state: LogState, mark: Mark) -> Cursor:
-    return msgspec.structs.replace(cursor, log=state.identity, file=state.file, mark=mark)
+    return msgspec.structs.replace(
+        cursor.compared(), log=state.identity, file=state.file, mark=mark
+    )

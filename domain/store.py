@@ -40,7 +40,9 @@ AWAY = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.TargetServerAttributeNotMatched,  # what answers is a standby
-    asyncpg.UndefinedTableError,  # a dump is being restored
+    asyncpg.UndefinedTableError,  # a dump is being restored,
+    asyncpg.UndefinedColumnError,  # or a schema is being made again,
+    asyncpg.InternalServerError,  # and a table was dropped under the statement
 )
 """What asyncpg raises when PostgreSQL is away, restarting, full, locked, or not the one that takes writes."""
 

@@ -14,6 +14,7 @@ from rich.live import Live
 
 from api import drivers
 from api.doctor import pooler
+from api.log_check import refuse_foreign_log
 from api.roles import fingerprint
 from api.signals import stop_signals, unless
 from api.verbs.asked import carry_out, external
@@ -22,10 +23,12 @@ from api.verbs.stores import located
 from api.watch.pipeline import Look, Pipeline
 from api.watch.problems import problems
 from api.workers import WEATHER
+from domain.log import EventLog
 from domain.migrate import check
 
 if TYPE_CHECKING:
     import asyncpg
+    from redis.asyncio import Redis
 
     from api.settings import Settings
 
@@ -65,21 +68,26 @@ def status(
 
 @asynccontextmanager
 async def _pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
-    """Either store may be away. Raises Refused, and MigrationError if PostgreSQL has other partitions."""
+    """Either store may be away.
+
+    Raises Refused, MigrationError if PostgreSQL has other partitions, and ForeignLog.
+    """
     external(settings, "database_url", "redis_url")
     async with (
         drivers.database(settings) as pool,
         drivers.redis_for_watching(settings) as redis,
     ):
-        await _checked(pool, settings.partitions)
+        await _checked(pool, redis, settings.partitions)
         mark = fingerprint(settings)
         yield Pipeline(pool, redis, partitions=settings.partitions, fingerprint=mark, fresh=0.0)
 
 
-async def _checked(pool: asyncpg.Pool, partitions: int) -> None:
+async def _checked(pool: asyncpg.Pool, redis: Redis, partitions: int) -> None:
     with suppress(*WEATHER, *pooler.MISFITS):  # the look will say so
-        async with asyncio.timeout(EVERY), pool.acquire() as connection:
-            await check(connection, partitions)  # type: ignore[arg-type]
+        async with asyncio.timeout(EVERY):
+            async with pool.acquire() as connection:
+                await check(connection, partitions)  # type: ignore[arg-type]
+            await refuse_foreign_log(EventLog(pool), redis, partitions)
 
 
 async def _looks(pipeline: Pipeline, show: Callable[[Look], None], *, watch: bool = False) -> int:

@@ -81,6 +81,11 @@ def of_partitions(look: Look) -> Iterator[Metric]:
         [(n, log.oldest or 0.0) for n, log in known],
     )
     yield _gauge(
+        "relay_foreign_events",
+        "Events of a restored dump that only a rebuild carries, 1,000 at most.",
+        [(n, log.foreign) for n, log in logs],
+    )
+    yield _gauge(
         "stream_entries", "Entries of the stream.", [(n, one.entries) for n, one in models]
     )
     yield _gauge(

@@ -1,0 +1,175 @@
+"""A dump is restored, in each of the usual ways: the read model follows the log, whether Tandem runs or not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from api.embedded.postgres import binary
+from api.settings import Settings
+from domain.migrate import migrate
+from tests.acceptance.service import Client, running
+from tests.faults.cluster import PARTITIONS
+from tests.faults.test_postgres_lost_tail import USER, rename
+from tests.faults.whole import forgotten
+
+TABLES = "users, orders, events, commands, skipped, topology"
+
+
+async def program(name: str, *arguments: str) -> None:
+    """Runs one of PostgreSQL's programs to its end, which must be a good one."""
+    process = await asyncio.create_subprocess_exec(
+        binary(name), *arguments, stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(60):
+        _, said = await process.communicate()
+    assert process.returncode == 0, said.decode()
+
+
+async def execute(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def restore(url: str, dump: Path, *options: str) -> None:
+    await program("pg_restore", "--dbname", url, "--no-owner", *options, str(dump))
+
+
+async def in_place(url: str, dump: Path) -> None:
+    await restore(url, dump, "--clean", "--if-exists")
+
+
+async def into_a_new_schema(url: str, dump: Path) -> None:
+    await execute(url, "drop schema public cascade; create schema public")
+    await restore(url, dump)
+
+
+async def data_only_after_truncate(url: str, dump: Path) -> None:
+    await execute(url, f"truncate {TABLES}, migrations")
+    await restore(url, dump, "--data-only")
+
+
+async def data_only_after_delete(url: str, dump: Path) -> None:
+    tables = (*TABLES.split(", "), "migrations")
+    await execute(
+        url, "begin", *[f"delete from {t}" for t in sorted(tables, reverse=True)], "commit"
+    )
+    await restore(url, dump, "--data-only")
+
+
+async def into_a_new_database(url: str, dump: Path) -> None:
+    parts = urlsplit(url)
+    name = parts.path.strip("/")
+    postgres = parts._replace(path="/postgres").geturl()
+    await execute(postgres, f"drop database {name} with (force)", f"create database {name}")
+    await restore(url, dump)
+
+
+WAYS = [
+    in_place,
+    into_a_new_schema,
+    data_only_after_truncate,
+    data_only_after_delete,
+    into_a_new_database,
+]
+
+
+async def made_anew(url: str, _dump: Path) -> None:
+    """Nothing is restored: the schema was dropped, and migrated again."""
+    await execute(url, "drop schema public cascade; create schema public")
+    connection = await asyncpg.connect(url)
+    try:
+        await migrate(connection, PARTITIONS)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str) -> Settings:
+    return Settings(
+        database_url=database_url, redis_url=redis_url, partitions=PARTITIONS, read_timeout=5.0
+    )
+
+
+class Told:
+    """What was written before the dump and after it, and so must be there and not there."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+        self.lost: list[str] = []
+
+    async def before(self, client: Client) -> None:
+        for number in range(12):
+            address = f"kept{number}@example.com"
+            self.kept.append(await client.create_user(f"Kept {number}", address))
+
+    async def after(self, client: Client) -> None:
+        for user_id in self.kept[:6]:
+            assert await rename(client, user_id, "Lost") == 2
+        for number in range(6):
+            self.lost.append(await client.create_user(f"Lost {number}", f"lost{number}@a.example"))
+
+    async def is_restored(self, client: Client, settings: Settings) -> None:
+        for user_id in self.kept[3:9]:
+            assert await rename(client, user_id, "Found") == 2
+        await forgotten(settings, "Lost", "lost", *self.lost)
+        for number, user_id in enumerate(self.kept):
+            name = "Found" if 3 <= number < 9 else f"Kept {number}"
+            found = (await client.data(USER, id=user_id, v=2 if 3 <= number < 9 else 1))["user"]
+            assert found["name"] == name
+        for user_id in self.lost:
+            assert await client.data(USER, id=user_id) == {"user": None}
+
+
+@asynccontextmanager
+async def dumped(settings: Settings, place: Path) -> AsyncIterator[tuple[Client, Told, Path]]:
+    """A running service whose log has gone on since the dump."""
+    told, dump = Told(), place / "dump"
+    async with running(settings) as client:
+        await told.before(client)
+        await program("pg_dump", "--dbname", str(settings.database_url), "-Fc", "--file", str(dump))
+        await told.after(client)
+        yield client, told, dump
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_a_restore_took_back_is_gone_while_the_service_runs_on(
+    settings: Settings, tmp_path: Path, way: Callable[[str, Path], Awaitable[None]]
+) -> None:
+    async with dumped(settings, tmp_path) as (client, told, dump):
+        await way(str(settings.database_url), dump)
+        await told.is_restored(client, settings)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_a_restore_took_back_while_the_service_was_stopped_is_gone(
+    settings: Settings, tmp_path: Path, way: Callable[[str, Path], Awaitable[None]]
+) -> None:
+    async with dumped(settings, tmp_path) as (_, told, dump):
+        pass
+    await way(str(settings.database_url), dump)
+    async with running(settings) as client:
+        await told.is_restored(client, settings)
+
+
+async def test_a_log_that_was_made_anew_under_the_service_has_an_empty_read_model(
+    settings: Settings, tmp_path: Path
+) -> None:
+    async with dumped(settings, tmp_path) as (client, told, dump):
+        await made_anew(str(settings.database_url), dump)
+        await forgotten(settings, "Lost", "Kept", *told.kept, *told.lost)
+        assert await client.data("{ users { totalCount } }") == {"users": {"totalCount": 0}}
+        user_id = await client.create_user()
+        found: dict[str, Any] = await client.data(USER, id=user_id, v=1)
+        assert found["user"]["name"] == "Alice"
