@@ -1,4 +1,4 @@
-"""A dump is restored, in each of the usual ways: the read model follows the log, whether Tandem runs or not."""
+"""A dump is restored in each of the usual ways: the read model follows the log, running or stopped."""
 
 from __future__ import annotations
 
