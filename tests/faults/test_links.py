@@ -41,6 +41,12 @@ COMMANDS: dict[str, Callable[[UserId, OrderId], Command]] = {
 }
 
 
+OTHERS = """
+    select pid, application_name, state, query from pg_stat_activity
+    where datname = current_database() and pid <> pg_backend_pid()
+"""
+
+
 @pytest.fixture
 async def wire(database_url: str) -> AsyncIterator[Proxy]:
     async with proxy(database_url) as wire:
@@ -51,8 +57,9 @@ async def wire(database_url: str) -> AsyncIterator[Proxy]:
 async def model_at(
     url: str, *, connections: int = 2, seconds: float = 10.0
 ) -> AsyncIterator[WriteModel]:
-    settings = Settings(database_url=url, database_connections=connections, command_timeout=seconds)
-    async with drivers.database(settings) as pool:
+    settings = Settings(database_url=url, command_timeout=seconds)
+    few = settings.model_copy(update={"database_connections": connections})  # fewer than may be set
+    async with drivers.database(few) as pool:
         try:
             yield WriteModel(pool)
         finally:
@@ -75,8 +82,8 @@ async def hasty(wire: Proxy) -> AsyncIterator[WriteModel]:
 
 @pytest.fixture
 async def past(database_url: str) -> AsyncIterator[WriteModel]:
-    """Past the proxy, as another process would be."""
-    async with model_at(database_url, connections=8) as model:
+    """Past the proxy, as another process would be; on one connection, so that every other backend is not its own."""
+    async with model_at(database_url, connections=1) as model:
         yield model
 
 
@@ -205,10 +212,13 @@ async def warm_of_every_kind(hasty: WriteModel) -> None:
 
 async def until_alone(past: WriteModel) -> None:
     """Returns once PostgreSQL has done with everybody else."""
-    query = "select count(*) from pg_stat_activity where datname = current_database()"
-    async with asyncio.timeout(10):
-        while await past.pool.fetchval(query) > 1:
-            pass
+    others: list[dict[str, object]] = []
+    try:
+        async with asyncio.timeout(30):
+            while others := await past.rows(OTHERS):
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"still connected: {others}") from None
 
 
 async def test_on_links_that_are_half_open_commands_are_given_up_and_then_carried_out_once(
