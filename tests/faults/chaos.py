@@ -16,7 +16,7 @@ import msgspec
 
 from tests.faults.checker import Violation
 from tests.faults.history import History
-from tests.faults.verdict import Verdict, at_rest, verdict
+from tests.faults.verdict import RECOVERS_WITHIN, Verdict, at_rest, verdict
 from tests.faults.weather import HAPPENINGS, slow_commits
 from tests.faults.workload import Workload
 
@@ -146,5 +146,13 @@ def _count(report: Report, workload: Workload, judged: Verdict | None) -> None:
     )
     if judged is not None:
         report.recoveries.append(judged.recovered_after)
-        report.violations = judged.violations
+        report.violations = judged.violations + _late(judged)
         report.events = judged.events
+
+
+def _late(judged: Verdict) -> list[Violation]:
+    """A long run has its machine to itself, so that a limit in seconds means something."""
+    if judged.recovered_after <= RECOVERS_WITHIN:
+        return []
+    what = f"the read model was the log after {judged.recovered_after:.1f} s"
+    return [Violation("recovers-in-time", what)]

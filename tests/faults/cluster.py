@@ -22,7 +22,7 @@ from tests.faults.stores import postgres, valkey
 from tests.processes import HOST
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from tests.faults.members import Member, Programs
     from tests.faults.proxy import Proxy
@@ -96,14 +96,20 @@ class Cluster:
             if not member.running:
                 self.start(name)
 
-    async def answers(self) -> None:
-        """Returns once the API takes connections."""
+    def mend(self) -> None:
+        """Everybody runs and every wire carries."""
+        self.heal()
+        self.replace_ended()
+
+    async def answers(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Returns once the API takes connections; `meanwhile` is called between two looks."""
         async with asyncio.timeout(STARTS_WITHIN):
             while True:
                 try:
                     _, writer = await asyncio.open_connection(HOST, self.port)
                 except OSError:
                     await asyncio.sleep(0.01)
+                    meanwhile()
                 else:
                     writer.close()
                     return

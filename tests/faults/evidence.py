@@ -195,6 +195,13 @@ class Progress(msgspec.Struct, frozen=True):
             return "entries of the stream are not applied"
         return None
 
+    def moved(self) -> object:
+        """Not the cursor, which goes on with every transaction of anybody."""
+        read = [
+            (group["name"], group["last-delivered-id"], group["pending"]) for group in self.groups
+        ]
+        return self.last, sorted(self.generations.items()), read
+
     def carried(self) -> str:
         """The snapshot in which everything has been appended, as PostgreSQL writes it.
 
@@ -207,17 +214,39 @@ class Progress(msgspec.Struct, frozen=True):
         return f"{min([*running, end])}:{end}:{','.join(map(str, running))}"
 
 
-async def behind(database_url: str, redis_url: str, partitions: int) -> str | None:
-    """What is still under way between the log and the read model, in one phrase; None if nothing is.
+class Standing(msgspec.Struct, frozen=True):
+    """How far the events are on their way from the log to the read model."""
 
-    It looks at cursors and groups only: the checker judges. Redis is asked first, so that what commits
-    meanwhile counts as not carried.
+    behind: str | None
+    """What is still under way, in one phrase; None if nothing is."""
+    moved: list[object]
+    """What changes whenever an event or a generation moves on, and at no other time."""
+
+
+async def behind(database_url: str, redis_url: str, partitions: int) -> str | None:
+    """What is still under way between the log and the read model, in one phrase; None if nothing is."""
+    return (await standing(database_url, redis_url, partitions)).behind
+
+
+async def standing(database_url: str, redis_url: str, partitions: int) -> Standing:
+    """Looks at cursors and groups only: the checker judges.
+
+    Redis is asked first, so that what commits meanwhile counts as not carried.
     """
     async with Redis.from_url(redis_url, decode_responses=True) as redis:
         found = [await _progress(redis, Partition(number)) for number in range(partitions)]
-    for number, progress in enumerate(found):
-        if phrase := progress.phrase(partitions):
-            return f"partition {number}: {phrase}"
+    phrases = (
+        f"partition {n}: {phrase}"
+        for n, one in enumerate(found)
+        if (phrase := one.phrase(partitions))
+    )
+    phrase = next(phrases, None) or await _not_carried(database_url, found)
+    return Standing(phrase, [phrase, *(one.moved() for one in found)])
+
+
+async def _not_carried(database_url: str, found: list[Progress]) -> str | None:
+    """How many events are in the log alone, in one phrase; None if none are."""
+    partitions = len(found)
     connection = await asyncpg.connect(database_url)
     try:
         snapshots = [progress.carried() for progress in found]

@@ -82,7 +82,7 @@ async def hasty(wire: Proxy) -> AsyncIterator[WriteModel]:
 
 @pytest.fixture
 async def past(database_url: str) -> AsyncIterator[WriteModel]:
-    """Past the proxy, as another process would be; on one connection, so that every other backend is not its own."""
+    """Past the proxy, as another process would be; on one connection, so that no other backend is its own."""
     async with model_at(database_url, connections=1) as model:
         yield model
 
