@@ -24,6 +24,7 @@ from api.embedded.spawn import NEEDED, environment
 from api.embedded.valkey import binary
 from api.limits import Limits
 from api.settings import Settings
+from tests.limited import limited
 from tests.processes import ROOT, TANDEM, free_port, free_ports, running
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ async def healthy(words: list[str], env: dict[str, str]) -> None:
     checks = {tuple(made["command"]): made.get("healthcheck") for made in OURS.values()}
     kind, python, *check = (checks.get(tuple(words)) or checks["relay",])["test"]
     assert (kind, python) == ("CMD", "python")
-    async with asyncio.timeout(30):
+    async with limited(30):
         while True:
             asked = await asyncio.create_subprocess_exec(
                 sys.executable, *check, env=env, stderr=asyncio.subprocess.DEVNULL
@@ -255,7 +256,7 @@ async def test_the_valkey_of_compose_wants_its_password(tmp_path: Path, password
         Redis(port=port, retry=ONCE) as stranger,
         Redis(port=port, password=password, retry=ONCE, decode_responses=True) as known,
     ):
-        async with asyncio.timeout(10):
+        async with limited(10):
             while not (tmp_path / "appendonlydir").exists() or not await answers(known):
                 assert process.returncode is None, (tmp_path / "log").read_text()
                 await asyncio.sleep(0.01)

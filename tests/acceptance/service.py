@@ -13,6 +13,7 @@ from api.composition import compose
 from api.roles import Role
 from api.settings import Settings
 from api.workers import end
+from tests.limited import limited
 
 REBUILDING = "READ_MODEL_REBUILDING"
 
@@ -65,7 +66,7 @@ class Client:
 
     async def until_built(self) -> None:
         """Waits until every partition is served. Each try waits for Redis, so this is no busy loop."""
-        async with asyncio.timeout(20):
+        async with limited(20):
             while "errors" in (answer := await self.send("{ users { totalCount } }")):
                 assert {error["extensions"]["code"] for error in answer["errors"]} == {REBUILDING}
 

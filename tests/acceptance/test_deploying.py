@@ -16,6 +16,7 @@ import pytest
 from tests.acceptance.service import Client, running
 from tests.acceptance.test_health import figures
 from tests.acceptance.verbs import ask, environment
+from tests.limited import limited
 from tests.processes import HOST, ROOT, TANDEM, free_port
 from tests.processes import running as process_running
 from tests.stores import PARTITIONS, fast_temp
@@ -57,7 +58,7 @@ async def role(
 
 async def serving(http: httpx.AsyncClient) -> None:
     """Waits until each partition is served, by the code of this process."""
-    async with asyncio.timeout(30):
+    async with limited(30):
         while True:
             with suppress(httpx.TransportError):
                 told = figures((await http.get("/metrics")).text)

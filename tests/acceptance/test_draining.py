@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from tests.acceptance.test_workers import CREATE, listeners, until
+from tests.limited import limited
 from tests.processes import HOST, TANDEM, free_port, running
 from tests.stores import PARTITIONS
 
@@ -79,7 +80,7 @@ async def api(
 
 
 async def _connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    async with asyncio.timeout(30):
+    async with limited(30):
         while True:
             try:
                 return await asyncio.open_connection(HOST, port)
@@ -108,7 +109,7 @@ async def test_what_is_under_way_is_answered_as_the_last_of_its_connection(
 
 async def _waits(locking: asyncpg.Connection) -> None:
     waiting = "select count(*) from pg_locks where not granted"
-    async with asyncio.timeout(20):
+    async with limited(20):
         while not await locking.fetchval(waiting):
             await asyncio.sleep(0.01)
 
@@ -132,6 +133,6 @@ async def test_an_idle_connection_on_which_nobody_asks_is_closed_soon(
 ) -> None:
     async with api(database_url, redis_url, tmp_path) as (process, connection):
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(5):
+        async with limited(5):
             await connection.ended()
             assert await process.wait() == 0

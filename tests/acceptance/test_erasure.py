@@ -11,6 +11,7 @@ from tests import remains
 from tests.acceptance.service import Client
 from tests.acceptance.test_processes import tandem
 from tests.faults.whole import as_the_log
+from tests.limited import limited
 from tests.processes import free_port
 from tests.stores import PARTITIONS, OwnStores
 
@@ -61,7 +62,7 @@ async def gone(settings: Settings) -> None:
     """Waits until both stores are as the log says, and hold none of the words."""
     found: list[str] = []
     try:
-        async with asyncio.timeout(15):
+        async with limited(15):
             while True:
                 await as_the_log(settings)
                 urls = str(settings.database_url), str(settings.redis_url)

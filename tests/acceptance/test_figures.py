@@ -13,6 +13,7 @@ from api.watch.metrics import ALARMING
 from readside.keys import Partition
 from tests.acceptance.service import running
 from tests.acceptance.test_health import figures
+from tests.limited import limited
 from tests.stores import PARTITIONS
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 async def until(client: Client, holds: Callable[[dict[str, float]], bool]) -> dict[str, float]:
-    async with asyncio.timeout(15):
+    async with limited(15):
         while not holds(found := figures((await client.http.get("/metrics")).text)):
             await asyncio.sleep(0.05)
     return found

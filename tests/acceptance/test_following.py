@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from api import spans
 from tests.acceptance.service import running
 from tests.acceptance.test_processes import refused, tandem
+from tests.limited import limited
 from tests.processes import free_port
 from tests.stores import PARTITIONS
 
@@ -100,7 +101,7 @@ async def test_spans_reach_whoever_takes_them_over_otlp(
             OTEL_BSP_SCHEDULE_DELAY="100",
             **stores,
         ) as (_, client),
-        asyncio.timeout(20),
+        limited(20),
     ):
         await client.http.post("/graphql", json={"query": CREATE}, headers=HEADERS)
         while bytes.fromhex(ID) not in await taken.get():
@@ -130,7 +131,7 @@ def _taking(taken: asyncio.Queue[bytes]) -> Any:
 
 async def _spans(exporter: InMemorySpanExporter, count: int) -> dict[str, ReadableSpan]:
     """The first so many, by name."""
-    async with asyncio.timeout(10):
+    async with limited(10):
         while len(found := exporter.get_finished_spans()) < count:
             await asyncio.sleep(0.01)
     return {span.name: span for span in found}

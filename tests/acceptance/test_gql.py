@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +11,7 @@ from gql.transport.httpx import HTTPXAsyncTransport
 from gql.transport.websockets import WebsocketsTransport
 
 from tests.acceptance.test_processes import tandem
+from tests.limited import limited
 from tests.processes import HOST, free_port
 from tests.stores import PARTITIONS
 
@@ -63,7 +63,7 @@ async def test_gql_mutates_and_queries(address: str, way: str) -> None:
 
 
 async def test_gql_watches_a_user_that_it_changes_meanwhile(address: str) -> None:
-    async with Client(transport=transports(address)["ws"]) as session, asyncio.timeout(20):
+    async with Client(transport=transports(address)["ws"]) as session, limited(20):
         person = {"name": "Alice", "email": "alice@example.com"}
         user = (await ask(session, CREATE, input=person))["createUser"]["id"]
         WATCH.variable_values = {"id": user}

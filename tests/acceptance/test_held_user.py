@@ -11,6 +11,7 @@ from api import drivers
 from tests.acceptance.service import Client, running
 from tests.acceptance.test_health import ALL_WELL
 from tests.domain.write_model import WriteModel
+from tests.limited import limited
 
 if TYPE_CHECKING:
     import asyncpg
@@ -35,7 +36,7 @@ async def test_commands_that_wait_for_a_row_keep_no_event_from_the_read_model(
     async with (
         running(narrow) as client,
         drivers.database(narrow) as pool,
-        asyncio.timeout(20),
+        limited(20),
     ):
         alice = await client.create_user()
         elsewhere = WriteModel(pool)

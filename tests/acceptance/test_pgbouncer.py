@@ -24,6 +24,7 @@ from tests import processes
 from tests.acceptance.service import running
 from tests.acceptance.test_verb_doctor import levels, says
 from tests.acceptance.verbs import ask
+from tests.limited import limited
 from tests.processes import ROOT
 from tests.stores import fast_temp
 
@@ -76,7 +77,7 @@ async def pooled(
     )
     log = place / "log"
     async with processes.running(*command, log=log) as process:
-        async with asyncio.timeout(10):
+        async with limited(10):
             while not (place / f".s.PGSQL.{PORT}").exists():
                 assert process.returncode is None, log.read_text()
                 await asyncio.sleep(0.02)

@@ -21,6 +21,7 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from tests.acceptance.service import Client
+from tests.limited import limited
 from tests.processes import HOST, TANDEM, free_port, running
 from tests.stores import fast_temp
 
@@ -56,7 +57,7 @@ async def tandem(
 
 
 async def _answering(process: Process, client: Client, log: Path) -> None:
-    async with asyncio.timeout(30):
+    async with limited(30):
         while process.returncode is None:
             try:
                 return await client.until_built()
@@ -74,7 +75,7 @@ async def refused(*words: str, **environment: str) -> str:
         stderr=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
     )
-    async with asyncio.timeout(30):
+    async with limited(30):
         _, said = await process.communicate()
     assert process.returncode == 1
     assert len(said.splitlines()) == 1, said
@@ -230,7 +231,7 @@ async def test_a_start_that_waits_can_be_stopped(place: Path, database_url: str)
         await connection.execute("select pg_advisory_lock($1)", MIGRATING)
         env = {"DATABASE_URL": database_url, "REDIS_URL": f"redis://{HOST}:{free_port()}"}
         async with running(TANDEM, "serve", env=env, log=place / "log") as process:
-            async with asyncio.timeout(20):
+            async with limited(20):
                 while not await connection.fetchval(WAITING):
                     await asyncio.sleep(0.02)
             process.send_signal(signal.SIGINT)
@@ -253,7 +254,7 @@ async def test_an_open_event_stream_is_ended_when_the_service_stops(place: Path)
 
 
 async def _ready(http: httpx.AsyncClient) -> None:
-    async with asyncio.timeout(20):
+    async with limited(20):
         while True:
             with suppress(httpx.TransportError):
                 if (await http.get("/readyz")).status_code == 200:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from tests.limited import limited
 from tests.processes import HOST, TANDEM, free_ports, running
 from tests.stores import PARTITIONS
 
@@ -53,7 +54,7 @@ class Deployment:
 
 
 async def _answers(port: int) -> None:
-    async with asyncio.timeout(30), httpx.AsyncClient() as http:
+    async with limited(30), httpx.AsyncClient() as http:
         while True:
             try:
                 await http.get(f"http://{HOST}:{port}/livez")

@@ -16,6 +16,7 @@ from api.enums import ErrorCode
 from tests.acceptance.generated import Ids, Made, about, fields, for_each, hoisted, subscriptions
 from tests.acceptance.service import Client
 from tests.acceptance.test_processes import PROTOCOL, tandem
+from tests.limited import limited
 from tests.processes import HOST, free_port
 from tests.stores import PARTITIONS
 
@@ -64,7 +65,7 @@ async def test_a_subscription_is_answered_or_refused_with_a_code(client: Client)
     texts: list[str] = []
     for_each(subscriptions(), texts.append, times=50)
     url = f"ws://{HOST}:{client.http.base_url.port}/graphql"
-    async with connect(url, subprotocols=[PROTOCOL]) as socket, asyncio.timeout(30):
+    async with connect(url, subprotocols=[PROTOCOL]) as socket, limited(30):
         await socket.send('{"type": "connection_init"}')
         assert json.loads(await socket.recv())["type"] == "connection_ack"
         told = [

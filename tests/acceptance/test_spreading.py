@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis.asyncio import Redis
 
+from tests.limited import limited
 from tests.processes import TANDEM, running
 from tests.stores import PARTITIONS
 
@@ -45,13 +45,15 @@ class Projectors:
         owners: Any = await self._redis.mget(names) if names else []
         return sorted(Counter(owner for owner in owners if owner).values())
 
-    async def come_to(self, *shares: int, within: float = WITHIN) -> float:
-        """Waits until they share like this; answers how many seconds that took."""
-        began = time.monotonic()
-        while (found := await self.shares()) != sorted(shares):
-            assert time.monotonic() - began < within, f"{found} instead of {shares}"
-            await asyncio.sleep(0.05)
-        return time.monotonic() - began
+    async def come_to(self, *shares: int, within: float = WITHIN) -> None:
+        """Waits until they share like this."""
+        found: list[int] = []
+        try:
+            async with limited(within):
+                while (found := await self.shares()) != sorted(shares):
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError(f"{found} instead of {shares}") from None
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 
 from tests.acceptance.service import running
 from tests.acceptance.verbs import ask, environment
+from tests.limited import limited
 from tests.processes import HOST, TANDEM, free_port
 from tests.processes import running as process_running
 
@@ -93,7 +94,7 @@ async def test_one_that_was_stopped_can_be_abandoned_or_run_again(
 
 async def _until_it_waits_for_the_log(lock: asyncpg.Connection) -> None:
     await lock.execute("begin; lock table events in access exclusive mode")
-    async with asyncio.timeout(20):
+    async with limited(20):
         while not await lock.fetchval(COUNTING):
             await lock.execute(
                 "select pg_stat_clear_snapshot()"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import time
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from api.roles import Role
 from tests.acceptance.service import running
 from tests.acceptance.verbs import Said, ask, environment
 from tests.faults.proxy import proxy
+from tests.limited import limited
 from tests.processes import HOST, TANDEM, free_port
 from tests.processes import running as process_running
 from tests.stores import PARTITIONS
@@ -30,7 +30,7 @@ CREATE = 'mutation { createUser(input: {name: "A", email: "a@example.com"}) { id
 
 
 async def until(settings: Settings, status: int) -> Said:
-    async with asyncio.timeout(30):
+    async with limited(30):
         while (said := await ask(settings, "status", "--json")).status != status:
             pass
     return said
@@ -105,9 +105,8 @@ async def test_a_store_that_says_nothing_is_named_in_time_and_the_other_is_shown
         pass
     async with proxy(str(getattr(settings, store))) as wire:
         wire.blackhole("both")
-        began = time.monotonic()
-        said = await ask(settings.model_copy(update={store: wire.url}), "status", "--json")
-        took = time.monotonic() - began
+        async with limited(30):  # most of it is the start of a process on a busy machine
+            said = await ask(settings.model_copy(update={store: wire.url}), "status", "--json")
         wire.flow(drop=True)
     assert said.status == WRONG
     assert f"{named} does not answer" in sentences(said)
@@ -117,7 +116,6 @@ async def test_a_store_that_says_nothing_is_named_in_time_and_the_other_is_shown
         named == "PostgreSQL",
         named == "Redis",
     )
-    assert took < 30  # most of it is the start of a process on a busy machine
 
 
 async def test_it_exits_with_2_if_it_cannot_look(
@@ -146,13 +144,14 @@ async def test_watching_tells_a_line_each_second_until_ctrl_c(
             TANDEM, "status", "--watch", "--json", env=environment(settings), log=log
         ) as watching,
     ):
-        async with asyncio.timeout(20):
-            while len(log.read_text().splitlines()) < 3:
-                await asyncio.sleep(0.05)
+        for lines in range(3):
+            async with limited(3 if lines else 20):
+                while len(log.read_text().splitlines()) <= lines:
+                    await asyncio.sleep(0.05)
         watching.send_signal(signal.SIGINT)
         assert await asyncio.wait_for(watching.wait(), 10) == WELL
     looks = [json.loads(line)["look"]["at"] for line in log.read_text().splitlines()]
-    assert all(0.9 < after - before < 3 for before, after in pairwise(looks))
+    assert all(after - before > 0.9 for before, after in pairwise(looks))
 
 
 async def test_the_help_has_an_example_and_the_exit_statuses(settings: Settings) -> None:

@@ -16,6 +16,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.acceptance.test_processes import refused
+from tests.limited import limited
 from tests.processes import HOST, TANDEM, free_ports, running
 from tests.stores import PARTITIONS
 
@@ -52,7 +53,7 @@ async def crew(urls: dict[str, str], place: Path) -> AsyncIterator[Process]:
 
 
 async def until(what: Callable[[], bool], within: float = 5.0) -> None:
-    async with asyncio.timeout(within):
+    async with limited(within):
         while not what():
             await asyncio.sleep(0.02)
 

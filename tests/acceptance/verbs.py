@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tests.limited import limited
 from tests.processes import ROOT, TANDEM
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ async def ask(settings: Settings, *words: str, **more: str) -> Said:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(60):
+    async with limited(60):
         out, err = await process.communicate()
     assert process.returncode is not None
     return Said(process.returncode, out.decode(), err.decode())

@@ -25,6 +25,7 @@ from api.access.tokens import Tokens
 from api.errors import RequestError
 from tests.api.edge import served_by
 from tests.api.tokens import AUDIENCE, ISSUER, claims, forged_with, raw, signed
+from tests.limited import limited
 
 PUBLIC = ("RS256", "PS256", "ES256", "EdDSA")
 RSA = rsa.generate_private_key(65537, 2048)
@@ -146,7 +147,7 @@ async def test_all_who_wait_for_a_key_wait_for_one_fetch() -> None:
         issuer.go.clear()
         token = signed(RSA, "RS256", "a")
         asking = [asyncio.create_task(taken(tokens, token)) for _ in range(20)]
-        async with asyncio.timeout(5):
+        async with limited(5):
             while issuer.asked == 0:
                 await asyncio.sleep(0)
         asking[0].cancel()  # whoever gives up does not spoil it for the others
@@ -200,7 +201,7 @@ async def test_a_key_that_was_withdrawn_is_forgotten_and_nobody_waits_for_that()
         issuer.go.clear()
         assert await taken(tokens, token)  # while the fetch is under way
         issuer.go.set()
-        async with asyncio.timeout(5):
+        async with limited(5):
             while await taken(tokens, token):
                 await asyncio.sleep(0.01)
         assert issuer.asked == 2

@@ -21,6 +21,7 @@ from api.settings import Settings
 from tests.api.edge import edge, served
 from tests.api.test_websocket import INIT, PROTOCOL, heard, subscribe, tell
 from tests.api.tokens import bearer, signed, with_tokens
+from tests.limited import limited
 from tests.processes import HOST, free_port
 
 HELLO = "{ __typename }"
@@ -94,7 +95,7 @@ async def test_a_caller_that_owes_nothing_leaves_no_key(redis_url: str) -> None:
     ):
         await rate.take("alice", 1)
         assert await redis.keys() == ["tandem:rate:alice"]
-        async with asyncio.timeout(5):
+        async with limited(5):
             while await redis.keys():
                 await asyncio.sleep(0.01)
 
@@ -112,7 +113,7 @@ async def test_without_redis_everybody_is_let_through_and_it_is_asked_once_in_a_
 async def test_a_redis_that_is_silent_holds_nobody_up() -> None:
     with socket.create_server((HOST, 0)) as silent:
         settings = Settings(redis_url=f"redis://{HOST}:{silent.getsockname()[1]}/0")
-        async with drivers.redis_for_rates(settings) as redis, asyncio.timeout(1.5):
+        async with drivers.redis_for_rates(settings) as redis, limited(1.5):
             rate = Rate(redis, per_second=SLOWLY, burst=3)
             assert all([await passes(rate) for _ in range(20)])
 

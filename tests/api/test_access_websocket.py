@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ from api.access.scopes import Scope
 from tests.api.edge import ALICE, Edge, edge, served
 from tests.api.test_websocket import PROTOCOL, WATCH, closed, heard, subscribe, tell
 from tests.api.tokens import bearer, signed, with_tokens
+from tests.limited import limited
 
 NO_TOKEN = (
     'A token is needed: send {"Authorization": "Bearer <token>"} in the payload of connection_init.'
@@ -147,7 +147,7 @@ async def test_a_token_that_expires_ends_an_event_stream() -> None:
     async with edge(access=with_tokens()) as made, served(made.app) as host:
         made.reads.put(ALICE, "Alice")
         headers = {"accept": "text/event-stream", **bearer(signed(exp=int(time.time()) + 2))}
-        async with asyncio.timeout(5), httpx.AsyncClient() as client:
+        async with limited(5), httpx.AsyncClient() as client:
             body = {"query": WATCH}
             response = await client.post(f"http://{host}/graphql", json=body, headers=headers)
         told = response.text.split("event: ")

@@ -20,6 +20,7 @@ from api.transport.close_codes import Close
 from tests.api.edge import ALICE, Edge, Server, edge, running
 from tests.api.test_websocket import INIT, PROTOCOL, WATCH, heard, subscribe, tell
 from tests.api.tokens import signed, with_tokens
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -153,7 +154,7 @@ async def _connect(server: Server, case: Case) -> ClientConnection:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with limited(10):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -175,7 +176,7 @@ async def test_each_other_close_code_comes(code: int) -> None:
 async def last_close(socket: ClientConnection) -> tuple[int, str]:
     """The Close frame behind all messages that were sent before."""
     with suppress(ConnectionClosed):
-        async with asyncio.timeout(10):
+        async with limited(10):
             async for _ in socket:
                 pass
     assert socket.close_code != 1006, "the connection was reset"

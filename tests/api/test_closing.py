@@ -19,6 +19,7 @@ from api.connections.deadline import Deadline
 from api.limits import Limits
 from tests.api.edge import ALICE
 from tests.api.wire import JSON, create, head, request, until, wired
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from tests.api.wire import Wired
@@ -171,7 +172,7 @@ async def test_a_half_closed_client_of_a_stream_gets_its_events() -> None:
     async with wired(Limits(keep_alive_seconds=0.02)) as ask, ask.opened() as wire:
         await wire.send(request(WATCH, b"accept: text/event-stream"))
         await wire.end()
-        async with asyncio.timeout(5):
+        async with limited(5):
             await wire.reader.readuntil(b'"version":1')
             ask.edge.reads.put(ALICE, "Bob", version=2)
             await wire.reader.readuntil(b'"version":2')

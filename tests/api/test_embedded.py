@@ -16,6 +16,7 @@ import pytest
 from redis.asyncio import Redis
 
 from api.embedded import EmbeddedError, Stores, embedded_stores
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -62,7 +63,7 @@ def at_work_in(data_dir: Path) -> list[int]:
 
 
 async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    async with asyncio.timeout(seconds):
+    async with limited(seconds):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -75,7 +76,7 @@ class Holder:
 
     async def stores(self) -> Stores:
         assert self.process.stdout is not None
-        async with asyncio.timeout(60):
+        async with limited(60):
             line = await self.process.stdout.readline()
         database_url, redis_url = line.decode().split()
         return Stores(database_url=database_url, redis_url=redis_url, servers=())
@@ -84,7 +85,7 @@ class Holder:
         """Close its input, which it takes for a request to stop; give exit code and complaint."""
         assert self.process.stdin is not None
         self.process.stdin.close()
-        async with asyncio.timeout(30):
+        async with limited(30):
             _, complaint = await self.process.communicate()
         return self.process.returncode, complaint.decode()
 
@@ -208,7 +209,7 @@ async def test_a_store_that_dies_is_reported_by_name(data_dir: Path, name: str) 
     async with embedded_stores(data_dir, durable=False) as stores:
         server = next(server for server in stores.servers if server.program.name == name)
         os.kill(server.pid, signal.SIGKILL)
-        async with asyncio.timeout(10):
+        async with limited(10):
             sentence = await stores.failed()
     log = data_dir / f"{name.lower().removesuffix('ql')}.log"
     assert sentence == f"{name} ended by itself; its log is {log}."

@@ -14,6 +14,7 @@ import pytest
 
 from api.embedded.data_directory import opened_directory
 from api.embedded.spawn import Program, run_to_end
+from tests.limited import limited
 from tests.processes import TANDEM, free_port, running
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ async def test_no_process_below_tandem_up_has_a_secret_of_the_service(tmp_path: 
     log = tmp_path / "log"
     seen: set[str] = set()
     async with running(TANDEM, "up", env=given, log=log) as process:
-        async with asyncio.timeout(60):
+        async with limited(60):
             while "Ctrl-C" not in log.read_text():
                 assert process.returncode is None, log.read_text()
                 seen |= without_secrets(process.pid)

@@ -12,6 +12,7 @@ import pytest
 from api.embedded import EmbeddedError, embedded_stores
 from api.embedded.data_directory import opened_directory
 from api.embedded.leftovers import end_leftovers, pid_in
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,7 @@ async def test_both_stores_of_a_data_directory_are_found_and_ended(data_dir: Pat
     async with embedded_stores(data_dir, durable=False) as stores:
         with opened_directory(data_dir) as data:
             end_leftovers(data)
-        async with asyncio.timeout(10):
+        async with limited(10):
             await asyncio.gather(*(server.exited() for server in stores.servers))
 
 

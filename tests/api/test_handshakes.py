@@ -23,6 +23,7 @@ from tests.api.edge import ALICE, edge, running, served
 from tests.api.test_slow_requests import Wire, one, wired
 from tests.api.wire import request, until
 from tests.api.wire import wired as over_http
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -51,7 +52,7 @@ async def shaken(address: str, changed: Mapping[bytes, bytes]) -> AsyncIterator[
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
         writer.write(handshake(changed))
-        async with asyncio.timeout(5):
+        async with limited(5):
             yield await reader.readuntil(b"\r\n\r\n"), (reader, writer)
     finally:
         writer.close()
@@ -90,7 +91,7 @@ async def test_the_page_of_a_host_whose_name_is_not_ascii_is_our_own() -> None:
         shaken(address, ours) as (_, (reader, writer)),
     ):
         writer.write(INIT)
-        async with asyncio.timeout(5):
+        async with limited(5):
             assert await reader.readuntil(b"}") == b'\x81\x19{"type":"connection_ack"}'
 
 
@@ -109,7 +110,7 @@ async def test_an_event_stream_ends_with_its_client_whatever_is_asked_behind_it(
         writer.write(behind)
         await writer.drain()
         writer.close()
-        async with asyncio.timeout(5):
+        async with limited(5):
             while made.reads.listeners:
                 await asyncio.sleep(0.01)
 
@@ -168,7 +169,7 @@ async def answer(address: str, request: bytes) -> bytes:
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(request)
     try:
-        async with asyncio.timeout(5):
+        async with limited(5):
             return await reader.read()
     finally:
         writer.close()
@@ -219,7 +220,7 @@ async def test_frames_that_come_before_the_handshake_is_accepted_are_read_then(
         writer.write(handshake({}))
         await accepting.wait()
         writer.write(INIT)
-        async with asyncio.timeout(5):
+        async with limited(5):
             assert b"connection_ack" in await reader.readuntil(b"}")
         writer.close()
 
@@ -231,7 +232,7 @@ async def test_a_handshake_is_read_whole_and_frames_that_came_with_it_when_it_is
     data = handshake({b"x": b"x" * padding} if padding else {})
     async with wired(Limits()) as (_, (reader, writer)):
         writer.write(data + INIT)
-        async with asyncio.timeout(5):
+        async with limited(5):
             assert b"101 Switching Protocols" in await reader.readuntil(b"\r\n\r\n")
             assert b"connection_ack" in await reader.readuntil(b"}")
 

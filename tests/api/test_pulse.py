@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from api.watch import pulse as pulses
 from api.watch.pulse import Pulse, worst
 from api.workers import end, forever
+from tests.limited import limited
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ async def nothing_to_do() -> None:
 
 
 async def frozen(pulse: Pulse) -> None:
-    async with asyncio.timeout(5):
+    async with limited(5):
         while not pulse.is_frozen:
             await asyncio.sleep(0.01)
 

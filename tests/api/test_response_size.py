@@ -128,7 +128,7 @@ async def test_little_input_never_takes_much_memory(letters: int) -> None:
     """63 KB of document became 255 MB of response, within the cost budget."""
     aliases = " ".join(f"{'a' * letters}{letter}: id" for letter in "abcdefghijklmno")
     orders = f"orders(first: 47) {{ nodes {{ {aliases} status total placedAt completedAt }} }}"
-    async with edge(Limits(response_fields=100_000)) as made:
+    async with edge(Limits(response_fields=100_000, query_seconds=100)) as made:
         put_users(made.reads, 100, orders=47)
         tracemalloc.start()
         try:

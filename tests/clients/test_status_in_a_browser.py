@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from tests.api.tokens import AUDIENCE, ISSUER, SECRET, signed
+from tests.limited import limited
 from tests.processes import HOST, TANDEM, free_port, running
 from tests.stores import PARTITIONS
 
@@ -55,7 +56,7 @@ async def test_who_is_not_on_this_machine_needs_a_token_that_may_read(
 
 
 async def _all_is_well(address: str) -> None:
-    async with asyncio.timeout(30), httpx.AsyncClient(base_url=f"http://{address}") as http:
+    async with limited(30), httpx.AsyncClient(base_url=f"http://{address}") as http:
         while True:
             with suppress(httpx.TransportError):
                 if set((await http.get("/readyz")).json()["parts"].values()) == {"ok"}:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
@@ -16,6 +15,7 @@ from domain.log import EventLog
 from domain.relay import Relay
 from tests.domain.memory_stream import MemoryStream
 from tests.domain.write_model import PARTITIONS, WriteModel
+from tests.limited import limited
 
 _INSERT = """
     insert into events (partition, user_id, version, type, schema, data, metadata, occurred_at)
@@ -72,7 +72,7 @@ async def write(
 async def settle(relay: Relay) -> None:
     """Passes until two in a row know of nothing more to do."""
     idle = 0
-    async with asyncio.timeout(30):
+    async with limited(30):
         while idle < 2:
             idle = 0 if await relay.run_once() else idle + 1
 

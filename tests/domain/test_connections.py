@@ -10,6 +10,7 @@ import pytest
 from api import drivers
 from api.settings import Settings
 from domain.connections import Connections, is_lost
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -43,7 +44,7 @@ async def queue(connections: Connections, count: int) -> list[asyncio.Task[Any]]
 
 async def none_is_lost(connections: Connections, pool: asyncpg.Pool) -> None:
     """All can be had at once, and there are no more than that."""
-    async with asyncio.timeout(5):
+    async with limited(5):
         taken = [await connections.take() for _ in range(TWO)]
     assert pool.get_size() == TWO
     for connection in taken:
@@ -98,7 +99,7 @@ async def test_one_that_is_lost_while_it_is_free_is_nobodys(connections: Connect
     second = await connections.take()
     await connections.give(first, sound=True)
     await second.execute("select pg_terminate_backend($1, 5000)", pid)
-    async with asyncio.timeout(5):
+    async with limited(5):
         while not is_lost(first):
             await asyncio.sleep(0.01)
     third = await connections.take()
@@ -124,7 +125,7 @@ async def test_one_that_nobody_needs_goes_back_to_the_pool(pool: asyncpg.Pool) -
     for connection in [await connections.take() for _ in range(TWO)]:
         await connections.give(connection, sound=True)
     assert pool.get_idle_size() == 0
-    async with asyncio.timeout(5):
+    async with limited(5):
         while pool.get_idle_size() < TWO:
             await asyncio.sleep(0.01)
 
@@ -141,7 +142,7 @@ async def test_those_that_are_always_needed_leave_others_of_the_pool_a_turn(
     async with asyncio.TaskGroup() as group:
         needing = [group.create_task(need_it_always()) for _ in range(TWO + 1)]
         for _ in range(3):
-            async with asyncio.timeout(5), pool.acquire() as connection:
+            async with limited(5), pool.acquire() as connection:
                 assert await connection.fetchval("select 1")
         for task in needing:
             task.cancel()
@@ -199,7 +200,7 @@ async def test_whoever_has_waited_too_long_is_told_so_in_turn(pool: asyncpg.Pool
     first, second = [await connections.take() for _ in range(TWO)]
     for _ in range(2):
         waiting = await queue(connections, 2)
-        async with asyncio.timeout(5):
+        async with limited(5):
             told = await asyncio.gather(*waiting, return_exceptions=True)
         assert [type(each) for each in told] == [TimeoutError] * 2
     for connection in (first, second):
@@ -226,7 +227,7 @@ async def test_a_pool_that_has_none_left_keeps_nobody_longer(pool: asyncpg.Pool)
     connections = Connections(pool, patience=0.05, kept=60.0)
     async with pool.acquire(), pool.acquire():
         for _ in range(TWO + 1):
-            async with asyncio.timeout(5):
+            async with limited(5):
                 with pytest.raises(TimeoutError):
                     await connections.take()
     assert [await connections.take() for _ in range(TWO)]

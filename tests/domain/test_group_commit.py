@@ -20,6 +20,7 @@ from domain.store import WriteModelUnavailable
 from tests.domain.write_model import PARTITIONS, WriteModel, create
 from tests.faults.proxy import Held, Proxy
 from tests.faults.writers import held_commits
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -166,7 +167,7 @@ async def test_who_waits_for_a_foreign_transaction_waits_alone(model: WriteModel
     async with held(model, address(3, 8)):
         tasks = [asyncio.create_task(model.ask(command)) for command in creations(8)]
         waiting = tasks.pop(3)
-        async with asyncio.timeout(20):
+        async with limited(20):
             await asyncio.gather(*tasks)
         assert not waiting.done()
     assert (await waiting).version == 1
@@ -182,7 +183,7 @@ async def test_those_who_wait_for_a_foreign_transaction_keep_no_group_waiting(
         for one in addresses:
             waiting.append(asyncio.create_task(model.ask(create("A", one))))
             await model.waits_for_a_lock(len(waiting))
-        async with asyncio.timeout(20):
+        async with limited(20):
             await asyncio.gather(*map(model.ask, creations(8)))
         assert not any(task.done() for task in waiting)
     assert len(await asyncio.gather(*waiting)) == AT_ONCE
@@ -211,7 +212,7 @@ async def test_who_comes_when_all_of_a_group_have_gone_is_not_one_of_them(
     later += [asyncio.create_task(wired.ask(command)) for command in creations(5)]
     for hold in held:
         hold.release()
-    async with asyncio.timeout(20):
+    async with limited(20):
         await asyncio.gather(*first, *later)
     assert not await wired.rows("select from users where name = 'gone'")
 

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from domain.migrate import DIRECTORY, MigrationError, check, migrate, migrations, pending
+from tests.limited import limited
 
 FIRST = "0001_write_model.sql"
 
@@ -105,7 +106,7 @@ async def test_a_database_that_lacks_a_migration_is_refused_and_one_that_has_mor
 
 
 async def test_those_who_migrate_at_once_take_turns(empty_database_url: str) -> None:
-    async with asyncio.timeout(30), AsyncExitStack() as stack:
+    async with limited(30), AsyncExitStack() as stack:
         connections = []
         for _ in range(5):
             connection = await asyncpg.connect(empty_database_url)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from contextlib import suppress
 from signal import SIGKILL
@@ -15,6 +14,7 @@ from domain import relay as module
 from domain.cursor import Cursor, Snapshot
 from domain.log import EventLog
 from tests.domain.carrying import Carrying, settle, user_in, write
+from tests.limited import limited
 
 FAR = 1_000_000
 """Transactions that left no trace, so that their numbers come again after a crash."""
@@ -228,7 +228,7 @@ async def crash(pool: asyncpg.Pool) -> None:
     async with pool.acquire() as witness:
         victim = await pool.fetchval("select pg_backend_pid()")
         os.kill(victim, SIGKILL)
-        async with asyncio.timeout(60):
+        async with limited(60):
             with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 while True:
                     await witness.execute("select")

@@ -18,6 +18,7 @@ from domain.commands.rename_user import RenameUser
 from domain.store import WriteModelUnavailable
 from tests.domain.write_model import WriteModel, create
 from tests.faults.proxy import Proxy
+from tests.limited import limited
 
 
 @asynccontextmanager
@@ -138,7 +139,7 @@ async def test_a_command_whose_answer_was_lost_is_answered_when_it_is_sent_again
         await cut.ask(create("Warm", "warm@example.com", key="warm"))
         wire.blackhole("answers")
         lost = asyncio.create_task(cut.ask(create("Alice", "alice@example.com", key="k")))
-        async with asyncio.timeout(30):
+        async with limited(30):
             while await model.count("users") < 2:
                 pass
         wire.cut()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +17,7 @@ from domain.refusals import Refusal
 from domain.store import Store
 from domain.user import User, evolve
 from domain.values import email
+from tests.limited import limited
 
 PARTITIONS = 8
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -110,7 +110,7 @@ class WriteModel:
             select pid from pg_stat_activity
             where datname = current_database() and cardinality(pg_blocking_pids(pid)) > 0
         """
-        async with asyncio.timeout(30), self.pool.acquire() as connection:
+        async with limited(30), self.pool.acquire() as connection:
             while True:
                 pids = [row["pid"] for row in await connection.fetch(query)]
                 if len(pids) >= count:

@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 
 from tests.faults.proxy import proxy
 from tests.faults.stores import postgres, valkey
+from tests.limited import limited
 from tests.processes import HOST
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Cluster:
 
     async def answers(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Returns once the API takes connections; `meanwhile` is called between two looks."""
-        async with asyncio.timeout(STARTS_WITHIN):
+        async with limited(STARTS_WITHIN):
             while True:
                 try:
                     _, writer = await asyncio.open_connection(HOST, self.port)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,6 +16,7 @@ from tests.faults.history import History
 from tests.faults.model import partition_of
 from tests.faults.verdict import at_rest, restless, settled
 from tests.faults.workload import Workload
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from tests.faults.cluster import Cluster
 
 WORDS = ("Wilhelmina", "Zebedee", "Quentin")
-WITHIN = 1.5
-"""Seconds after which nothing is left, once all has come to rest."""
+LOOKS = 15
+"""After which nothing is left, once all has come to rest; a tenth of a second lies between two."""
 
 
 async def erasing(cluster: Cluster, seed: int) -> list[Violation]:
@@ -75,7 +75,7 @@ async def _set_aside(cluster: Cluster, user: str, version: int) -> None:
         "data": {"name": WORDS[1]},
         "occurred_at": "2026-03-01T12:00:00+00:00",
     }
-    async with cluster.redis() as redis, asyncio.timeout(5):
+    async with cluster.redis() as redis, limited(5):
         await redis.xadd(place.stream, {"e": msgspec.json.encode(event).decode()})
         while not (reasons := await _reasons(redis, place, user)):
             await asyncio.sleep(0.01)
@@ -90,12 +90,12 @@ async def _reasons(redis: Redis, place: Partition, user: str) -> list[str]:
 
 
 async def _left(cluster: Cluster, history: History) -> list[Violation]:
-    give_up = time.monotonic() + WITHIN
     urls = cluster.postgres.url, cluster.valkey.url
-    while True:
+    for _ in range(LOOKS):
         words = [text for word in WORDS for text in await remains.of(word, *urls)]
         found = [Violation("nothing-remains", text[:300]) for text in words]
         found += check(history, await gather(*urls, PARTITIONS))
-        if not found or time.monotonic() > give_up:
-            return found
+        if not found:
+            break
         await asyncio.sleep(0.1)
+    return found

@@ -14,6 +14,7 @@ from tests.faults.tap import Tap
 from tests.faults.verdict import at_rest, restless, settled, verdict
 from tests.faults.weather import slow_commits
 from tests.faults.workload import Workload
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from tests.faults.client import Client
@@ -69,7 +70,7 @@ async def _links_and_processes(cluster: Cluster, workload: Workload) -> list[Vio
 async def _kill_itself(cluster: Cluster, name: str, point: str, *, passage: int) -> None:
     """While clients are at work; they find it again before they give up."""
     await cluster.restart(name, f"{point}=kill@{passage}")
-    async with asyncio.timeout(REACHED_WITHIN):
+    async with limited(REACHED_WITHIN):
         await cluster.members[name].ended()
     cluster.start(name)
 
@@ -104,7 +105,7 @@ async def _overtake(cluster: Cluster, workload: Workload) -> None:
     await settled(cluster)
     slow, fast = workload.client("slow"), workload.client("fast")
     standing = asyncio.create_task(_create(slow, f"Slow {workload.unique()}"))
-    async with asyncio.timeout(REACHED_WITHIN), cluster.database() as connection:
+    async with limited(REACHED_WITHIN), cluster.database() as connection:
         while not await connection.fetchval(_STANDING):
             await asyncio.sleep(0.01)
     for _ in range(24):
@@ -182,7 +183,7 @@ async def _empty(cluster: Cluster) -> None:
     """Redis; the relays begin their streams before a projector makes a group, or it would be void at once."""
     for name in PROJECTORS:
         cluster.members[name].pause()
-    async with asyncio.timeout(REACHED_WITHIN), cluster.redis() as redis:
+    async with limited(REACHED_WITHIN), cluster.redis() as redis:
         await redis.flushall()
         cursors = [Partition(partition).cursor for partition in range(PARTITIONS)]
         while await redis.exists(*cursors) < PARTITIONS:

@@ -11,6 +11,7 @@ from tests.faults.history import History
 from tests.faults.verdict import at_rest, verdict
 from tests.faults.weather import slow_commits
 from tests.faults.workload import Workload
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from tests.faults.cluster import Cluster
@@ -46,7 +47,7 @@ async def judge(cluster: Cluster, workload: Workload) -> None:
 async def acknowledged(workload: Workload, more: int, *, within: float = 20.0) -> None:
     """Waits until so many more commands were carried out: the service works."""
     enough = _done(workload) + more
-    async with asyncio.timeout(within):
+    async with limited(within):
         while _done(workload) < enough:
             await asyncio.sleep(0.01)
 
@@ -54,7 +55,7 @@ async def acknowledged(workload: Workload, more: int, *, within: float = 20.0) -
 async def answered(workload: Workload, more: int, *, within: float = 20.0) -> None:
     """Waits until so many more queries were answered."""
     enough = _seen(workload) + more
-    async with asyncio.timeout(within):
+    async with limited(within):
         while _seen(workload) < enough:
             await asyncio.sleep(0.01)
 

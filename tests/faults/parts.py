@@ -22,6 +22,7 @@ from tests.domain.write_model import PARTITIONS, WriteModel
 from tests.faults.evidence import behind, fingerprint
 from tests.faults.proxy import Proxy, proxy
 from tests.faults.whole import as_the_log
+from tests.limited import limited
 
 ARRIVES_WITHIN = 10.0
 """Seconds."""
@@ -72,7 +73,7 @@ class Parts:
     async def arrive(self) -> None:
         """Passes until the log is in the read model, as it should be."""
         urls = str(self.straight.database_url), str(self.straight.redis_url)
-        async with asyncio.timeout(ARRIVES_WITHIN):
+        async with limited(ARRIVES_WITHIN):
             while await behind(*urls, PARTITIONS):
                 await self.go()
         await as_the_log(self.straight)

@@ -19,6 +19,7 @@ from tests.faults.addresses import Address, address_of, at, is_postgres, postgre
 from tests.faults.link import Link, Side, Talk
 from tests.faults.postgres_wire import PostgresTalk
 from tests.faults.redis_wire import RedisTalk
+from tests.limited import limited
 from tests.processes import HOST
 
 COMMIT = "insert into events"
@@ -61,7 +62,7 @@ class Held(Fault):
         link.hold(answer)
 
     async def _reached(self) -> None:
-        async with asyncio.timeout(REACHED_WITHIN):
+        async with limited(REACHED_WITHIN):
             await self.fired.wait()
 
 

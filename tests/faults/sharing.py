@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from tests.faults.evidence import fingerprint
 from tests.faults.history import History
 from tests.faults.verdict import at_rest, verdict
 from tests.faults.workload import Workload
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from tests.faults.cluster import Cluster
@@ -58,12 +58,12 @@ async def _serving(cluster: Cluster) -> list[str]:
 async def _come_to(cluster: Cluster, *shares: int) -> None:
     """Waits until the processes that work have so many partitions each."""
     names = [Partition(number).owner(fingerprint(PARTITIONS)) for number in range(PARTITIONS)]
-    give_up = time.monotonic() + WITHIN
-    async with cluster.redis() as redis:
-        while True:
-            owners: Any = await redis.mget(names)
-            found = sorted(Counter(owner for owner in owners if owner).values())
-            if found == sorted(shares):
-                return
-            assert time.monotonic() < give_up, f"they share {found}, and not {shares}"
-            await asyncio.sleep(0.05)
+    found: list[int] = []
+    try:
+        async with cluster.redis() as redis, limited(WITHIN):
+            while found != sorted(shares):
+                owners: Any = await redis.mget(names)
+                found = sorted(Counter(owner for owner in owners if owner).values())
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"they share {found}, and not {shares}") from None

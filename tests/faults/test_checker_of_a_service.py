@@ -21,6 +21,7 @@ from tests.acceptance.service import Client, running
 from tests.faults.checker import check
 from tests.faults.evidence import Evidence, behind, fingerprint, gather
 from tests.faults.history import Called, History, Row, Seen
+from tests.limited import limited
 from tests.stores import PARTITIONS
 
 STEPS = 200
@@ -194,7 +195,7 @@ async def ended(database_url: str, redis_url: str) -> AsyncIterator[Ended]:
     history = History()
     async with running(settings) as client:
         await work(Recorder(client, history), Random(1))
-        async with asyncio.timeout(20):
+        async with limited(20):
             while await behind(database_url, redis_url, PARTITIONS) is not None:
                 await asyncio.sleep(0.01)
     postgres = await asyncpg.connect(database_url)

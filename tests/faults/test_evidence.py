@@ -14,6 +14,7 @@ from domain.cursor import Cursor
 from readside.keys import Partition
 from tests.acceptance.service import Client, running
 from tests.faults.evidence import CHUNK, behind, gather
+from tests.limited import limited
 from tests.stores import PARTITIONS
 
 WRITING = frozenset({Role.API})
@@ -28,7 +29,7 @@ def settings(database_url: str, redis_url: str) -> Settings:
 async def says(settings: Settings, phrase: str) -> None:
     """Waits until this is what there is still to do; '' is nothing."""
     urls = str(settings.database_url), str(settings.redis_url)
-    async with asyncio.timeout(20):
+    async with limited(20):
         while phrase not in (found := await behind(*urls, PARTITIONS) or "") or (
             found and not phrase
         ):

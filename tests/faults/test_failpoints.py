@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from tests.faults.conftest import Make
 from tests.faults.failpoints import POINTS
 from tests.faults.load import acknowledged, under_load
+from tests.limited import limited
 
 STEADY = {
     "store.before_commit": "api",
@@ -90,5 +90,5 @@ def _points(points: dict[str, str], name: str) -> list[str]:
 
 
 async def _died(death: Awaitable[None]) -> None:
-    async with asyncio.timeout(15):
+    async with limited(15):
         await death

@@ -25,6 +25,7 @@ from domain.store import WriteModelUnavailable
 from domain.values import email
 from tests.domain.write_model import WriteModel, create
 from tests.faults.proxy import Proxy, proxy
+from tests.limited import limited
 
 COMMANDS: dict[str, Callable[[UserId, OrderId], Command]] = {
     "create": lambda _, __: create("Bob", "bob@example.com", key="k"),
@@ -89,7 +90,7 @@ async def past(database_url: str) -> AsyncIterator[WriteModel]:
 
 async def persistently(model: WriteModel, command: Callable[[], Command]) -> Answer:
     """As a client that asks until it is answered, each time in other words with the same meaning."""
-    async with asyncio.timeout(10):
+    async with limited(10):
         while True:
             try:
                 return await model.ask(command())
@@ -182,7 +183,7 @@ async def test_a_command_that_nobody_answers_is_given_up_when_its_time_is_over(
     async with model_at(wire.url, seconds=3.0) as model:
         await warm(model)
         wire.blackhole()
-        async with asyncio.timeout(3.0 + 2.5):  # and not after the time limit once more
+        async with limited(3.0 + 2.5):  # and not after the time limit once more
             with pytest.raises(WriteModelUnavailable):
                 await model.ask(create("Bob", "bob@example.com"))
         wire.flow(drop=True)
@@ -214,7 +215,7 @@ async def until_alone(past: WriteModel) -> None:
     """Returns once PostgreSQL has done with everybody else."""
     others: list[dict[str, object]] = []
     try:
-        async with asyncio.timeout(30):
+        async with limited(30):
             while others := await past.rows(OTHERS):
                 await asyncio.sleep(0.01)
     except TimeoutError:

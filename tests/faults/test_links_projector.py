@@ -26,6 +26,7 @@ from tests.faults.link import Link
 from tests.faults.model import kept
 from tests.faults.parts import Parts, Wires, parts, wires
 from tests.faults.proxy import Fault, Proxy
+from tests.limited import limited
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ async def test_an_application_that_arrives_after_that_of_another_projector_chang
     await other.arrive()
     ways.redis.flow()
     await late
-    async with asyncio.timeout(10):
+    async with limited(10):
         while not any(asked.startswith("FCALL apply_") for asked in ways.redis.asked):
             await asyncio.sleep(0)
     await is_counted_once(other, user_id)
@@ -180,7 +181,7 @@ async def persistently(
     here: Parts, answers: dict[str, UserId], key: str, user_id: UserId | None
 ) -> None:
     """As a client that asks until it is answered, and reads what it wrote."""
-    async with asyncio.timeout(10):
+    async with limited(10):
         while key not in answers:
             try:
                 answers[key] = (await here.model.ask(_wanted(key, user_id))).user_id

@@ -17,6 +17,7 @@ from readside.keys import Partition
 from tests.domain.carrying import settle, user_in, write
 from tests.domain.write_model import PARTITIONS
 from tests.faults.parts import Parts, Wires, parts, weathered, wires
+from tests.limited import limited
 
 
 @pytest.fixture
@@ -144,7 +145,7 @@ async def test_a_relay_whose_link_to_the_log_is_half_open_gives_up_and_goes_on(
 
 
 async def until_it_is_carried(here: Parts, user_id: UserId, version: int) -> None:
-    async with asyncio.timeout(10):
+    async with limited(10):
         while (user_id, version) not in await streams(here):
             await weathered(here.relay.run_once)
 

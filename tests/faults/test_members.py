@@ -8,13 +8,14 @@ from readside.keys import OWNER
 from tests.faults.cluster import PARTITIONS, Cluster
 from tests.faults.conftest import Make
 from tests.faults.load import acknowledged, under_load
+from tests.limited import limited
 
 
 async def test_of_two_relays_one_stops_before_its_append_and_goes_on_later(make: Make) -> None:
     async with make() as cluster, under_load(cluster) as workload:
         for _ in range(3):
             await cluster.restart("relay-1", "relay.read=stop@5")
-            async with asyncio.timeout(15):
+            async with limited(15):
                 await cluster.members["relay-1"].stands_still()
             await acknowledged(workload, 50)
             cluster.members["relay-1"].resume()
@@ -35,7 +36,7 @@ async def test_the_reply_to_an_append_is_lost_again_and_again(make: Make) -> Non
     async with make() as cluster, under_load(cluster) as workload:
         for _ in range(10):
             lost = cluster.to_redis.swallow_next("FCALL append_")
-            async with asyncio.timeout(15):
+            async with limited(15):
                 await lost.fired.wait()
         await acknowledged(workload, 20)
 
@@ -47,11 +48,11 @@ async def test_a_projector_that_stood_still_is_overtaken_and_does_no_harm(make: 
         under_load(cluster) as workload,
     ):
         await cluster.restart("projector-1", "projector.read=stop@3")
-        async with asyncio.timeout(15):
+        async with limited(15):
             await cluster.members["projector-1"].stands_still()
         before = await _owners(cluster)
         cluster.start("projector-2")
-        async with asyncio.timeout(15):
+        async with limited(15):
             while await _owners(cluster) & before or await _owned(cluster) < PARTITIONS:
                 await asyncio.sleep(0.02)
         cluster.members["projector-1"].resume()
@@ -76,7 +77,7 @@ async def test_the_reply_to_an_apply_is_lost_again_and_again(make: Make) -> None
     async with make() as cluster, under_load(cluster) as workload:
         for _ in range(10):
             lost = cluster.to_redis.swallow_next("FCALL apply_")
-            async with asyncio.timeout(15):
+            async with limited(15):
                 await lost.fired.wait()
         await acknowledged(workload, 20)
 
@@ -86,7 +87,7 @@ async def test_a_start_that_loses_postgresql_in_its_first_question_goes_on(make:
         cut = cluster.to_postgres.swallow_next("topology")
         relay = cluster.start("relay-1")
         cluster.start("projector-1")
-        async with asyncio.timeout(15):
+        async with limited(15):
             await cut.fired.wait()
         async with under_load(cluster) as workload:
             await acknowledged(workload, 20)

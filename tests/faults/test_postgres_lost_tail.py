@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from tests.acceptance.service import Client, running
 from tests.faults.cluster import PARTITIONS
 from tests.faults.stores import Postgres, postgres
 from tests.faults.whole import as_the_log, forgotten, mentions
+from tests.limited import limited
 
 RENAME = "mutation($input: RenameUserInput!) { renameUser(input: $input) { id version } }"
 USER = "query($id: ID!, $v: Int) { user(id: $id, minVersion: $v) { name version } }"
@@ -54,7 +54,7 @@ async def restore(server: Postgres, copy: Path) -> None:
 async def rename(client: Client, user_id: str, name: str) -> int:
     """The version that the renaming made; tried again while PostgreSQL is not back."""
     given = {"userId": user_id, "name": name}
-    async with asyncio.timeout(30):
+    async with limited(30):
         while True:
             answer: dict[str, Any] = await client.send(RENAME, input=given)
             if "errors" not in answer:

@@ -13,6 +13,7 @@ from tests.faults.conftest import Make
 from tests.faults.history import History
 from tests.faults.verdict import verdict
 from tests.faults.workload import Workload
+from tests.limited import limited
 
 OURS = "application_name = 'tandem'"
 TERMINATE = f"select pg_terminate_backend(pid) from pg_stat_activity where {OURS}"
@@ -39,7 +40,7 @@ async def acknowledged(workload: Workload, more: int) -> None:
     """Returns once so many more commands have been."""
     calls = workload.history.calls
     wanted = sum(call.outcome == "ok" for call in calls) + more
-    async with asyncio.timeout(30):
+    async with limited(30):
         while sum(call.outcome == "ok" for call in calls) < wanted:
             await asyncio.sleep(0.01)
 

@@ -21,6 +21,7 @@ from tests.domain.write_model import WriteModel, create
 from tests.faults.cluster import PARTITIONS
 from tests.faults.stores import Postgres, postgres
 from tests.faults.whole import as_the_log, forgotten, mentions
+from tests.limited import limited
 
 CREATE = "mutation($input: CreateUserInput!) { createUser(input: $input) { id } }"
 USER = "query($id: ID!) { user(id: $id) { name } }"
@@ -57,7 +58,7 @@ async def ask(server: Postgres, query: str, *arguments: object) -> object:
 
 
 async def until(server: Postgres, query: str, *arguments: object) -> None:
-    async with asyncio.timeout(30):
+    async with limited(30):
         while not await ask(server, query, *arguments):
             await asyncio.sleep(0.02)
 
@@ -111,7 +112,7 @@ def alice() -> dict[str, str]:
 
 
 async def created(client: Client) -> None:
-    async with asyncio.timeout(30):
+    async with limited(30):
         while "errors" in (answer := await client.send(CREATE, input=alice())):
             [error] = answer["errors"]
             assert error["extensions"]["code"] == "WRITE_MODEL_UNAVAILABLE"

@@ -19,6 +19,7 @@ from readside.keys import Partition
 from tests.benchmarks import history
 from tests.faults.evidence import behind
 from tests.faults.members import Member, Programs
+from tests.limited import limited
 from tests.stores import PARTITIONS
 
 FIRST = 10_000
@@ -132,7 +133,7 @@ async def test_a_relay_that_dies_within_a_backlog_is_followed_by_one_that_goes_o
     await roles.write(FIRST)
     for passage in (2, 7):
         await roles.restart("relay", f"{point}=kill@{passage}")
-        async with asyncio.timeout(30):
+        async with limited(30):
             await roles.members["relay"].ended()
     await roles.restart("relay")
     await roles.caught_up(FIRST)

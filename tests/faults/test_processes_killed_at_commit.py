@@ -13,6 +13,7 @@ import pytest
 
 from tests.faults.members import Member, Programs
 from tests.faults.writers import Hold, held_commits
+from tests.limited import limited
 from tests.processes import HOST, free_port
 from tests.stores import PARTITIONS
 
@@ -36,7 +37,7 @@ class Api:
             return answer
 
     async def answers(self) -> None:
-        async with httpx.AsyncClient() as http, asyncio.timeout(30):
+        async with httpx.AsyncClient() as http, limited(30):
             while self.member.running:
                 try:
                     await http.post(self._url, json={"query": "{ __typename }"})

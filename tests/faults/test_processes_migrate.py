@@ -14,6 +14,7 @@ import pytest
 
 from domain.migrate import check, migrations
 from tests.faults.members import Programs
+from tests.limited import limited
 from tests.processes import TANDEM, running
 from tests.stores import PARTITIONS
 
@@ -63,7 +64,7 @@ async def migrating(url: str, place: Path, name: str) -> AsyncIterator[Process]:
 
 
 async def until(witness: asyncpg.Connection, query: str, *arguments: object) -> object:
-    async with asyncio.timeout(30):
+    async with limited(30):
         while not (found := await witness.fetchval(query, *arguments)):
             await asyncio.sleep(0.01)
     return found
@@ -122,7 +123,7 @@ async def test_a_migration_killed_before_its_commit_leaves_nothing_and_the_next_
     for failpoints, left in ((f"{point}=kill", 0), ("", len(migrations()))):
         environment = {**env, "FAILPOINTS": failpoints}
         member = started.start("migrate", ["migrate"], environment, tmp_path / "migrate.log")
-        async with asyncio.timeout(30):
+        async with limited(30):
             await member.ended()
         await until(witness, ALONE)
         assert await witness.fetchval("select count(*) from migrations") == left

@@ -18,6 +18,7 @@ import pytest
 from api.embedded.postgres import database_url
 from tests.acceptance.service import Client
 from tests.acceptance.test_processes import servers_of, tandem
+from tests.limited import limited
 from tests.processes import HOST, free_port, running
 from tests.stores import fast_temp
 
@@ -46,7 +47,7 @@ async def make_up(place: Path) -> AsyncIterator[tuple[Process, Client]]:
         httpx.AsyncClient(base_url=f"http://{HOST}:{port}") as http,
     ):
         client = Client(http)
-        async with asyncio.timeout(30):
+        async with limited(30):
             while make.returncode is None:
                 try:
                     await client.until_built()
@@ -64,7 +65,7 @@ async def make_up(place: Path) -> AsyncIterator[tuple[Process, Client]]:
 
 async def all_gone(place: Path, group: int) -> None:
     """Returns once no store is left, and nobody of the group that make began."""
-    async with asyncio.timeout(20):
+    async with limited(20):
         while servers_of(place) or _alive(group):
             await asyncio.sleep(0.02)
 
@@ -109,14 +110,14 @@ async def test_sigterm_twice_lets_a_command_under_way_come_to_its_end(place: Pat
 
 async def _blocked(holder: asyncpg.Connection) -> None:
     query = "select count(*) from pg_stat_activity where cardinality(pg_blocking_pids(pid)) > 0"
-    async with asyncio.timeout(20):
+    async with limited(20):
         while not await holder.fetchval(query):
             await asyncio.sleep(0.01)
 
 
 async def _refuses(port: int) -> None:
     """Returns once nobody listens there any more: the end is under way."""
-    async with asyncio.timeout(20):
+    async with limited(20):
         while True:
             try:
                 _, writer = await asyncio.open_connection(HOST, port)

@@ -17,6 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from tests.faults.addresses import at
 from tests.faults.bare import PING, bare, command
 from tests.faults.proxy import Proxy, proxy
+from tests.limited import limited
 
 Kind = Literal["unix", "tcp"]
 
@@ -50,7 +51,7 @@ async def through(to_redis: Proxy) -> AsyncIterator[Redis]:
 
 
 async def until_none_is_left(wire: Proxy) -> None:
-    async with asyncio.timeout(10):
+    async with limited(10):
         while wire.sides:
             await asyncio.sleep(0)
 
@@ -258,7 +259,7 @@ async def test_a_black_hole_may_swallow_answers_alone(
 
 
 async def until_it_is(past: Redis, value: bytes) -> None:
-    async with asyncio.timeout(10):
+    async with limited(10):
         while await past.get("n") != value:
             pass
 
@@ -291,7 +292,7 @@ async def test_the_end_of_a_server_is_not_told_in_a_black_hole(
 
 async def until_alone(past: Redis) -> None:
     """Returns once the server has done with everybody else."""
-    async with asyncio.timeout(10):
+    async with limited(10):
         while len(await past.client_list(_type="normal")) > 1:
             pass
 

@@ -17,6 +17,7 @@ from domain.commands.rename_user import RenameUser
 from domain.store import WriteModelUnavailable
 from tests.domain.write_model import WriteModel, create
 from tests.faults.proxy import Proxy, proxy
+from tests.limited import limited
 
 ROWS = "select n, repeat('x', n) as text from generate_series(1, $1::int) n"
 
@@ -142,7 +143,7 @@ async def test_an_answer_cut_at_any_byte_is_an_error_and_never_another_value(
         while whole < 2:
             wire.cut_after(size)
             try:
-                async with asyncio.timeout(5), connected(wire.url) as connection:
+                async with limited(5), connected(wire.url) as connection:
                     values = await connection.fetch(ROWS, 3)
                     assert [tuple(row) for row in values] == [(1, "x"), (2, "xx"), (3, "xxx")]
                     whole += 1
@@ -188,6 +189,6 @@ async def until_the_store_is_gone(past: asyncpg.Connection) -> None:
         select count(*) from pg_stat_activity
         where datname = current_database() and application_name = 'tandem'
     """
-    async with asyncio.timeout(10):
+    async with limited(10):
         while await past.fetchval(query):
             pass

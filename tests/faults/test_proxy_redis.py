@@ -12,6 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.faults.bare import PING, bare, command
 from tests.faults.proxy import Proxy, proxy
+from tests.limited import limited
 
 LIBRARY = """#!lua name=lib
 redis.register_function('append_1', function(keys) return redis.call('INCR', keys[1]) end)
@@ -148,7 +149,7 @@ async def test_a_command_cut_at_any_byte_is_carried_out_only_if_it_was_whole(
 
 async def until_alone(past: Redis) -> None:
     """Returns once the server has done with everybody else."""
-    async with asyncio.timeout(10):
+    async with limited(10):
         while len(await past.client_list(_type="normal")) > 1:
             pass
 

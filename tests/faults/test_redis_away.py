@@ -7,6 +7,7 @@ import asyncio
 from tests.faults.conftest import Make
 from tests.faults.load import acknowledged, answered, judge, load_of, under_load
 from tests.faults.workload import Workload
+from tests.limited import limited
 
 UNAVAILABLE = "READ_MODEL_UNAVAILABLE"
 
@@ -14,7 +15,7 @@ UNAVAILABLE = "READ_MODEL_UNAVAILABLE"
 async def told(workload: Workload, code: str, *, within: float = 10.0) -> None:
     """Waits until a query is answered with this code from now on."""
     before = len(workload.history.reads)
-    async with asyncio.timeout(within):
+    async with limited(within):
         while code not in {seen.code for seen in workload.history.reads[before:]}:
             await asyncio.sleep(0.01)
 

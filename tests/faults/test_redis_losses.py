@@ -13,6 +13,7 @@ from tests.faults.cluster import PARTITIONS
 from tests.faults.conftest import Make
 from tests.faults.load import acknowledged, answered, under_load
 from tests.faults.stores import Valkey, valkey
+from tests.limited import limited
 from tests.processes import HOST, free_port
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ async def _delete(cluster: Cluster, name: str) -> None:
 
 
 async def _serving(redis: Redis, partition: Partition) -> Keys:
-    async with asyncio.timeout(10):
+    async with limited(10):
         while True:
             fields: Any = await redis.hgetall(partition.generations)
             for field, name in fields.items():
@@ -118,6 +119,6 @@ async def _follow(cluster: Cluster, replica: Valkey) -> None:
     async with cluster.redis() as redis, Redis.from_url(replica.url) as other:
         await redis.config_set("port", port)
         await other.replicaof(HOST, port)
-        async with asyncio.timeout(20):
+        async with limited(20):
             while (await other.info("replication"))["master_link_status"] != "up":
                 await asyncio.sleep(0.02)

@@ -20,6 +20,7 @@ from readside.keys import Partition
 from tests.acceptance.service import Client, running
 from tests.faults.evidence import Evidence
 from tests.faults.whole import as_the_log
+from tests.limited import limited
 from tests.stores import PARTITIONS
 
 HOUR = timedelta(hours=1)
@@ -132,7 +133,7 @@ def serving(evidence: Evidence) -> list[str]:
 
 async def all_other(settings: Settings, before: list[str], *, older: bool) -> list[str]:
     """The generations once each is another, and is the log."""
-    async with asyncio.timeout(20):
+    async with limited(20):
         while set(now := serving(await as_the_log(settings))) & set(before):
             await asyncio.sleep(0.05)
     assert (max(now) < min(before)) is older

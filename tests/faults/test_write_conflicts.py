@@ -20,6 +20,7 @@ from domain.store import WriteModelUnavailable
 from domain.values import email
 from tests.domain.write_model import WriteModel, create
 from tests.faults.writers import only, write_models
+from tests.limited import limited
 
 # An index that takes its time is filled before the one on e-mails is asked, when the row is changed already.
 BETWEEN_ROW_AND_INDEX = """
@@ -116,7 +117,7 @@ async def test_swaps_of_emails_that_deadlock_are_answered_and_written_once(
 
 async def until_deadlocks_are_counted(model: WriteModel) -> None:
     """Each backend counts its own, and tells at its leisure."""
-    async with asyncio.timeout(30):
+    async with limited(30):
         while not await model.pool.fetchval(DEADLOCKS):
             await asyncio.sleep(0.02)
 
@@ -158,7 +159,7 @@ async def test_a_command_that_is_rolled_back_for_ever_is_given_up_and_was_not_wr
         await model.pool.execute(NEVER % {"code": code, "where": begin})
         hasty = WriteModel(model.pool, patience=0.2)
         command = CompleteOrder(order_id=order_id, idempotency_key="k")
-        async with asyncio.timeout(10):
+        async with limited(10):
             with pytest.raises(WriteModelUnavailable, match=r"nothing was written"):
                 await hasty.store.execute(command)
         await model.pool.execute(end)

@@ -15,6 +15,7 @@ from tests.acceptance.service import Client, running
 from tests.domain.write_model import WriteModel, create
 from tests.faults.whole import as_the_log
 from tests.faults.writers import Hold, held_commits, write_models
+from tests.limited import limited
 from tests.stores import PARTITIONS
 
 LIMIT = 1.0
@@ -54,7 +55,7 @@ async def others_flow(client: Client, name: str, seconds: float) -> int:
     while time.monotonic() - began < seconds or number < 3 * PARTITIONS:
         given = {"name": name, "email": f"{name}{number}@example.com"}
         created = await client.data(CREATE, input=given)
-        async with asyncio.timeout(20):
+        async with limited(20):
             while "errors" in await client.send(USER, id=created["createUser"]["id"], v=1):
                 pass  # the read itself has waited
         number += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from traceback import extract_tb
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ import msgspec
 
 from tests.faults.checker import Violation, check
 from tests.faults.cluster import PARTITIONS
-from tests.faults.evidence import gather, standing
+from tests.faults.evidence import Evidence, gather, standing
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from tests.faults.cluster import Cluster
@@ -43,28 +45,6 @@ def restless(error: Exception) -> Violation:
     return Violation("comes-to-rest", said)
 
 
-class Patience:
-    """Waits as long as something moves on, however busy the machine is, up to RESTS_WITHIN in all."""
-
-    def __init__(self, within: float) -> None:
-        """`within`: seconds from one step to the next."""
-        self._within = within
-        self._began = self._since = time.monotonic()
-        self._state: object = None
-
-    @property
-    def took(self) -> float:
-        """Seconds since the beginning."""
-        return time.monotonic() - self._began
-
-    def ends(self, state: object) -> bool:
-        """Whether it is over, now that this was seen."""
-        now = time.monotonic()
-        if state != self._state:
-            self._state, self._since = state, now
-        return now > min(self._since + self._within, self._began + RESTS_WITHIN)
-
-
 async def at_rest(
     cluster: Cluster,
     *,
@@ -75,16 +55,23 @@ async def at_rest(
 
     Fails after `within` seconds in which nothing moved on. `meanwhile` is called before each look.
     """
-    patience = Patience(within)
-    while True:
-        meanwhile()
-        found = await standing(cluster.postgres.url, cluster.valkey.url, PARTITIONS)
-        if found.behind is None:
-            return patience.took
-        assert not patience.ends(found.moved), f"after {patience.took:.1f} s: {found.behind}"
-        await asyncio.sleep(
-            min(0.1, 0.02 + patience.took / 10)
-        )  # to look again is work for both stores
+    began, moved, behind = time.monotonic(), None, None
+    try:
+        async with asyncio.timeout(RESTS_WITHIN), limited(within) as limit:
+            while True:
+                meanwhile()
+                found = await standing(cluster.postgres.url, cluster.valkey.url, PARTITIONS)
+                took, behind = time.monotonic() - began, found.behind
+                if behind is None:
+                    return took
+                if found.moved != moved:
+                    moved = found.moved
+                    limit.renew()
+                await asyncio.sleep(
+                    min(0.1, 0.02 + took / 10)
+                )  # to look again is work for both stores
+    except TimeoutError:
+        raise AssertionError(f"after {time.monotonic() - began:.1f} s: {behind}") from None
 
 
 async def settled(cluster: Cluster, *, within: float = RECOVERS_WITHIN) -> float:
@@ -104,6 +91,14 @@ async def _users(cluster: Cluster) -> list[str]:
         return [str(row["id"]) for row in await connection.fetch("select id from users")]
 
 
+async def _judged(
+    cluster: Cluster, workload: Workload, within: float
+) -> tuple[Evidence, list[Violation]]:
+    await at_rest(cluster, within=within)
+    evidence = await gather(cluster.postgres.url, cluster.valkey.url, PARTITIONS)
+    return evidence, check(workload.history, evidence)
+
+
 async def verdict(
     cluster: Cluster, workload: Workload, *, within: float = RECOVERS_WITHIN
 ) -> Verdict:
@@ -111,16 +106,17 @@ async def verdict(
     carried_after = await settled(cluster, within=within)
     users = await _users(cluster)
     await workload.read_everyone(users, within=10.0 + 0.02 * len(users))
-    patience = Patience(within)  # from here: reading everybody takes its time, and is no recovery
-    while True:
-        recovered_after = carried_after + patience.took
-        await at_rest(cluster, within=within)
-        evidence = await gather(cluster.postgres.url, cluster.valkey.url, PARTITIONS)
-        found = check(workload.history, evidence)
-        # What Redis lost is noticed within a second, and then made anew.
-        if not found or {one.rule for one in found} - MENDED or patience.ends(found):
-            break
-        await asyncio.sleep(0.1)
+    began = time.monotonic() - carried_after  # reading everybody takes its time, and is no recovery
+    recovered_after, evidence, found = carried_after, *await _judged(cluster, workload, within)
+    with suppress(TimeoutError):
+        async with limited(within) as limit:
+            # What Redis lost is noticed within a second, and then made anew.
+            while found and not {one.rule for one in found} - MENDED:
+                await asyncio.sleep(0.1)
+                recovered_after, before = time.monotonic() - began, found
+                evidence, found = await _judged(cluster, workload, within)
+                if found != before:
+                    limit.renew()
     complaints = [Violation("no-complaints", line) for line in cluster.complaints()]
     return Verdict(
         events=len(evidence.events), recovered_after=recovered_after, violations=found + complaints

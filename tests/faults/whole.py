@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 from tests.faults.checker import Violation, check
 from tests.faults.evidence import Evidence, gather
 from tests.faults.history import History
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -23,7 +24,7 @@ async def as_the_log(settings: Settings, *, within: float = 15.0) -> Evidence:
     """All there is, once tables and read model are the fold of the log; fails after `within` seconds."""
     violations: list[Violation] = []
     try:
-        async with asyncio.timeout(within):
+        async with limited(within):
             while True:
                 with suppress(ResponseError):  # what was there when we began to look is gone
                     evidence = await gather(
@@ -47,7 +48,7 @@ async def forgotten(settings: Settings, *words: str, within: float = 15.0) -> Ev
     """All there is, once it is as the log, and no key of any generation holds any of these words."""
     found: list[str] = []
     try:
-        async with asyncio.timeout(within):
+        async with limited(within):
             while True:
                 evidence = await as_the_log(settings, within=within)
                 found = [key for word in words for key in mentions(evidence, word)]

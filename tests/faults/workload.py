@@ -19,6 +19,7 @@ import msgspec
 from tests.faults.client import Client, numbers
 from tests.faults.history import Watched
 from tests.faults.watcher import Watcher
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -89,7 +90,7 @@ class Workload:
     async def read_everyone(self, users: Iterable[str], *, within: float) -> None:
         """Until each of them is answered: whoever reads finds what is lost, and has it mended."""
         client = self.client(f"reader {self.unique()}")
-        async with asyncio.timeout(within):
+        async with limited(within):
             for user in users:
                 while await self._missing(client, user):
                     await asyncio.sleep(0.05)

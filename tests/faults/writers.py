@@ -13,6 +13,7 @@ import asyncpg
 from api import drivers
 from api.settings import Settings
 from tests.domain.write_model import WriteModel
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -91,7 +92,7 @@ class Hold:
         return [row["user_id"] for row in rows]
 
     async def _until(self, query: str, *arguments: object) -> None:
-        async with asyncio.timeout(30):
+        async with limited(30):
             while not await self._connection.fetchval(query, *arguments):
                 await asyncio.sleep(0.005)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from api.connections.http import HTTPConnection
 from api.connections.server import config
 from tests.api.edge import Edge, Server, edge, running
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -45,7 +46,7 @@ class Backend:
 
     async def until_disconnected(self) -> None:
         """Waits until every byte of a proxy that has ended was read, and its connections are closed."""
-        async with asyncio.timeout(15):
+        async with limited(15):
             while self.server.server_state.connections or self.server.server_state.tasks:
                 await asyncio.sleep(0.01)
 

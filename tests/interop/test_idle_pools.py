@@ -16,6 +16,7 @@ from tests.interop.backend import backend
 from tests.interop.conftest import IS_NIGHTLY
 from tests.interop.proxies import CONFIGURATIONS, proxied
 from tests.interop.victim import connected
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +56,7 @@ async def test_the_proxy_and_not_the_service_closes_connections_that_are_idle(
     ):
         found = await asyncio.gather(*(send_slowly(proxy.port, pause) for pause in pauses))
         assert found == [[200] * ROUNDS for _ in pauses]
-        async with asyncio.timeout(10):
+        async with limited(10):
             while not seen.lost:
                 await asyncio.sleep(0.01)
         assert seen.closed_idle == 0

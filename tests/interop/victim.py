@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from tests.api.wire import Wire, request
+from tests.limited import limited
 from tests.processes import HOST
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Victim:
     async def passes(self) -> None:
         """Waits until a request that is sent later than now has been served."""
         target = self.sent + 1
-        async with asyncio.timeout(10), self._passed:
+        async with limited(10), self._passed:
             await self._passed.wait_for(lambda: self.served >= target)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
+
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -42,8 +43,7 @@ async def _value(redis: Redis, key: str) -> Any:
 
 
 async def eventually(what: Callable[[], Awaitable[bool]], seconds: float = 5.0) -> None:
-    """Returns as soon as it holds; fails if it does not come to hold in time."""
-    deadline = time.monotonic() + seconds
-    while not await what():
-        assert time.monotonic() < deadline, "it did not come to hold"
-        await asyncio.sleep(0.005)
+    """Returns as soon as it holds; raises TimeoutError if it does not come to hold in time."""
+    async with limited(seconds):
+        while not await what():
+            await asyncio.sleep(0.005)

@@ -12,6 +12,7 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 from api import drivers
 from readside.functions import Functions
 from tests.faults.proxy import proxy
+from tests.limited import limited
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -83,7 +84,7 @@ async def test_redis_gives_nothing_to_a_reader_that_has_gone(redis: Redis, strea
         return await streams.xreadgroup("group", "one", {"tandem:{3}:stream": ">"}, block=block)
 
     gone = asyncio.create_task(read(4_000))
-    async with asyncio.timeout(2):
+    async with limited(2):
         while not await waiting(redis):
             await asyncio.sleep(0.01)
         gone.cancel()
@@ -105,7 +106,7 @@ async def test_a_redis_that_goes_away_is_found_again(settings: Settings, redis: 
         with pytest.raises(Disconnected):
             await functions.call(*LEASE)
         wire.accept()
-        async with asyncio.timeout(10):
+        async with limited(10):
             while True:
                 try:
                     assert await functions.call(*LEASE) == 1

@@ -24,6 +24,7 @@ from readside.changes import Changes
 from readside.errors import ChangesForgotten, ReadModelBehind, ReadModelRebuilding
 from readside.keys import Partition
 from readside.projections import users
+from tests.limited import limited
 from tests.readside.contents import eventually
 from tests.readside.stories import order, user_in
 
@@ -86,7 +87,7 @@ async def test_waiting_for_the_erasure_ends_with_none(told: Told) -> None:
 async def test_a_version_that_does_not_come_is_refused_within_patience(told: Told) -> None:
     await told.given(CREATED)
     told.reads.patience = 0.1
-    async with asyncio.timeout(1):
+    async with limited(1):
         with pytest.raises(ReadModelBehind) as refused:
             await users.fetch(told.reads, ALICE, min_version=2)
     assert (refused.value.wanted, refused.value.have) == (2, 1)
@@ -97,7 +98,7 @@ async def test_news_of_other_versions_does_not_prolong_the_wait(told: Told) -> N
     await told.given(CREATED)
     told.reads.patience = 0.3
     waiting = asyncio.create_task(users.fetch(told.reads, ALICE, min_version=10**6))
-    async with asyncio.timeout(2):
+    async with limited(2):
         while not waiting.done():
             await told.given(UserRenamed(name="again"))
     with pytest.raises(ReadModelBehind):
@@ -217,7 +218,7 @@ async def test_whoever_comes_while_the_connection_is_made_is_heard(told: Told) -
         await eventually(all_heard, 2)
         for user in waiting:
             await told.given(CREATED, user=user)
-        async with asyncio.timeout(2):
+        async with limited(2):
             await asyncio.gather(*waiting.values())
 
 
@@ -274,7 +275,7 @@ async def test_changes_go_on_after_a_broken_connection(told: Told) -> None:
     await anext(changes)
     await told.redis.client_kill_filter(_type="pubsub")
     await told.given(UserRenamed(name="A"))
-    async with asyncio.timeout(5):
+    async with limited(5):
         row = await anext(changes)
     assert row is not None
     assert row.version == 2

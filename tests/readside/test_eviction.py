@@ -13,6 +13,7 @@ from api.roles import Role
 from api.settings import Settings
 from api.workers import Fallen
 from tests.faults.proxy import Proxy, proxy
+from tests.limited import limited
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ async def test_a_redis_that_is_away_at_the_start_is_asked_as_soon_as_it_answers(
     settings = Settings(database_url=database_url, redis_url=wire.url)
     started, stop = asyncio.Event(), asyncio.Event()
     running = asyncio.create_task(run(settings, frozenset({role}), stop, ready=started.set))
-    async with asyncio.timeout(20):
+    async with limited(20):
         await started.wait()
         await asyncio.wait([running], timeout=0.2)
         assert not running.done(), "it is to start without Redis"
@@ -53,7 +54,7 @@ async def test_a_redis_that_keeps_all_it_has_is_worked_with(database_url: str, w
     settings = Settings(database_url=database_url, redis_url=wire.url)
     stop = asyncio.Event()
     running = asyncio.create_task(run(settings, frozenset({Role.RELAY}), stop))
-    async with asyncio.timeout(20):
+    async with limited(20):
         while not wire.asked["INFO memory"]:
             await asyncio.sleep(0.005)
         await asyncio.wait([running], timeout=0.1)

@@ -12,6 +12,7 @@ from api.workers import end
 from domain.events import UserCreated, UserRenamed
 from readside.functions import Functions, Gone
 from readside.keys import Partition
+from tests.limited import limited
 from tests.readside.stories import user_in
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ async def test_it_comes_to_serve_though_events_never_cease(world: World) -> None
     async with world.projector() as projector:
         events = asyncio.create_task(never_ceasing())
         try:
-            async with asyncio.timeout(10):
+            async with limited(10):
                 while await world.serving() is None:
                     await projector.run_once()
         finally:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from domain.events import UserCreated, UserRenamed
 from readside.projections import users
+from tests.limited import limited
 from tests.readside.contents import eventually
 from tests.readside.stories import user_in
 
@@ -40,7 +41,7 @@ async def test_a_thousand_watchers_share_one_connection_and_each_is_told(told: T
     assert len(await heard_of(told)) == len(WATCHED)
     for user in WATCHED:
         await told.given(UserRenamed(name="B"), user=user)
-    async with asyncio.timeout(20):
+    async with limited(20):
         rows = await asyncio.gather(*(anext(changes) for changes in watching))
     assert {row and (row.version, row.name) for row in rows} == {(2, "B")}
     await asyncio.gather(*(changes.aclose() for changes in watching))

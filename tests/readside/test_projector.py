@@ -11,6 +11,7 @@ from domain.events import OrderPlaced, UserCreated
 from readside import projector as projecting
 from readside.keys import Partition
 from readside.models import FINGERPRINT
+from tests.limited import limited
 from tests.readside.contents import contents, eventually
 from tests.readside.stories import order, story, user_in
 from tests.readside.world import World
@@ -43,7 +44,7 @@ async def test_a_waiting_projector_is_woken_by_an_event(world: World) -> None:
         await eventually(blocked)
         world.commit(ALICE, CREATED)
         await world.relay()
-        async with asyncio.timeout(2):
+        async with limited(2):
             assert await waiting == 1
     assert await world.version_of(ALICE) == 1
 

@@ -22,6 +22,7 @@ from readside.keys import Keys, Partition
 from readside.models import FINGERPRINT
 from readside.projections import customers, directory, emails, orders, users
 from readside.reader import Reads
+from tests.limited import limited
 from tests.readside.stories import PARTITIONS, located, user_in
 from tests.readside.world import World
 
@@ -172,7 +173,7 @@ async def test_a_question_that_cannot_be_put_fails_alone(told: Told) -> None:
 
     await told.given(CREATED)
     await users.fetch(told.reads, ALICE)
-    async with asyncio.timeout(5):
+    async with limited(5):
         found, bad = await asyncio.gather(
             users.fetch(told.reads, ALICE), asks(), return_exceptions=True
         )
@@ -194,7 +195,7 @@ async def test_without_redis_every_answer_is_unavailable(
     tmp_path: Path, changes: Changes, fetch: str
 ) -> None:
     nowhere = Settings(redis_url=f"unix://{tmp_path}/nowhere", partitions=PARTITIONS)
-    async with drivers.link_for_reads(nowhere) as link, asyncio.timeout(1):
+    async with drivers.link_for_reads(nowhere) as link, limited(1):
         reads = Reads(link, changes, partitions=PARTITIONS, fingerprint=FINGERPRINT)
         with pytest.raises(ReadModelUnavailable):
             await FETCHES[fetch](reads)
@@ -221,7 +222,7 @@ async def test_when_redis_says_nothing_the_answer_is_unavailable_in_time(
     settings = Settings(redis_url=silent, partitions=PARTITIONS, read_timeout=0.2)
     async with drivers.link_for_reads(settings) as link:
         reads = Reads(link, changes, partitions=PARTITIONS, fingerprint=FINGERPRINT)
-        async with asyncio.timeout(2 * 0.2 + 0.3):  # it may ask once more
+        async with limited(2 * 0.2 + 0.3):  # it may ask once more
             with pytest.raises(ReadModelUnavailable):
                 await users.fetch(reads, ALICE)
 

@@ -17,6 +17,7 @@ from readside.keys import projectors
 from readside.models import FINGERPRINT
 from readside.projector import Projector
 from readside.share import Share, fair
+from tests.limited import limited
 from tests.readside.stories import user_in
 from tests.readside.world import World
 
@@ -74,7 +75,7 @@ async def test_who_says_nothing_any_more_counts_no_more(
     monkeypatch.setattr(sharing, "PRESENCE", 0.05)
     first, second = Share(world.redis, "code", 2), Share(world.redis, "code", 2)
     await second.run_once()
-    async with asyncio.timeout(5):
+    async with limited(5):
         while True:
             await first.run_once()
             if taken(first, 0, 1) == [0, 1]:
@@ -176,7 +177,7 @@ def two_for_one(world: World) -> tuple[Share, Share]:
 
 async def taken_up(projector: Projector) -> None:
     """Until it works on its partition; what it waits for is only told, never found out."""
-    async with asyncio.timeout(10):
+    async with limited(10):
         while not await projector.run_once(wait=60.0):
             pass
 

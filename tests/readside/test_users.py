@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from domain.events import (
     OrderCancelled,
     OrderCompleted,
@@ -15,6 +13,7 @@ from domain.events import (
 )
 from readside.projections import users
 from readside.projections.users import UserRow
+from tests.limited import limited
 from tests.readside.stories import located, moment_of, order, user_in
 from tests.readside.told import Told
 
@@ -89,7 +88,7 @@ async def test_of_an_erased_user_only_the_version_is_kept(told: Told) -> None:
 
 
 async def test_of_nobody_nobody_is_read(told: Told) -> None:
-    async with asyncio.timeout(1):
+    async with limited(1):
         assert await users.fetch_many(told.reads, {}) == []
 
 

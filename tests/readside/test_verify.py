@@ -26,6 +26,7 @@ from readside.memory import Memory, Unknown
 from readside.models import FINGERPRINT
 from readside.repair import repair
 from readside.verify import NotServing
+from tests.limited import limited
 from tests.readside.stories import order, spoilt, user_in
 
 if TYPE_CHECKING:
@@ -378,7 +379,7 @@ async def test_no_false_alarm_while_users_change_all_the_time(
         ended = True
         await world.settle(projector)
 
-    async with world.projector() as projector, asyncio.timeout(120):
+    async with world.projector() as projector, limited(120):
         await world.settle(projector)
         changing = asyncio.create_task(change(projector))
         try:
