@@ -133,13 +133,13 @@ async def test_a_connection_that_was_reset_before_it_lingers_is_closed() -> None
 
 
 async def test_an_idle_connection_closes_after_its_time_and_a_busy_one_does_not() -> None:
-    async with wired(Limits(idle_seconds=0.1)) as ask, ask.opened() as wire:
+    async with wired(Limits(idle_seconds=0.4)) as ask, ask.opened() as wire:
         await wire.send(request())
         first = await wire.response()
         assert first is not None
         ask.edge.store.answers.clear()
         await wire.send(request(CREATE))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.5)
         ask.edge.store.answers.set()
         assert await wire.response() is not None
         assert await wire.response() is None

@@ -69,7 +69,7 @@ async def test_whoever_is_late_does_not_make_others_late() -> None:
 
 
 async def test_whoever_came_later_may_stay_longer() -> None:
-    waiting, first_left = room(0.1), asyncio.Event()
+    waiting, first_left = room(0.5), asyncio.Event()
 
     async def first() -> None:
         with suppress(RequestError):
@@ -78,7 +78,7 @@ async def test_whoever_came_later_may_stay_longer() -> None:
 
     async with asyncio.TaskGroup() as guests:
         guests.create_task(first())
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.4)
         assert await waiting.hold(first_left.wait)
     assert waiting.seats.taken == 0
 

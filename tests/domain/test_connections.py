@@ -209,10 +209,10 @@ async def test_whoever_has_waited_too_long_is_told_so_in_turn(pool: asyncpg.Pool
 
 
 async def test_whoever_comes_later_may_wait_longer(pool: asyncpg.Pool) -> None:
-    connections = Connections(pool, patience=0.1, kept=60.0)
+    connections = Connections(pool, patience=0.5, kept=60.0)
     first, second = [await connections.take() for _ in range(TWO)]
     early = asyncio.create_task(connections.take())
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.4)
     late = asyncio.create_task(connections.take())
     await asyncio.wait([early], timeout=5)
     assert isinstance(early.exception(), TimeoutError)
