@@ -12,6 +12,8 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.limited import limited
+
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import AsyncIterator, Mapping
@@ -59,6 +61,12 @@ async def running(
         yield process
     finally:
         await _stop(process)
+
+
+async def ended(process: Process, seconds: float) -> int:
+    """The exit status of a process that ends by itself, or was asked to."""
+    async with limited(seconds):
+        return await process.wait()
 
 
 def as_from_a_terminal() -> None:

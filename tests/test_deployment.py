@@ -25,7 +25,7 @@ from api.embedded.valkey import binary
 from api.limits import Limits
 from api.settings import Settings
 from tests.limited import limited
-from tests.processes import ROOT, TANDEM, free_port, free_ports, running
+from tests.processes import ROOT, TANDEM, ended, free_port, free_ports, running
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -153,11 +153,11 @@ async def test_every_command_line_runs(
                 started.append((words, process))
                 await healthy(words, env)
             else:
-                assert await asyncio.wait_for(process.wait(), 30) == 0, log.read_text()
+                assert await ended(process, 30) == 0, log.read_text()
         for words, process in started:
             assert process.returncode is None, words
             process.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(process.wait(), 20) == 0, words
+            assert await ended(process, 20) == 0, words
 
 
 async def healthy(words: list[str], env: dict[str, str]) -> None:
@@ -266,7 +266,7 @@ async def test_the_valkey_of_compose_wants_its_password(tmp_path: Path, password
         command = Path(f"/proc/{process.pid}/cmdline")
         assert not command.exists() or password.encode() not in command.read_bytes()
         process.send_signal(signal.SIGTERM)  # reaches the server, and no shell before it
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await ended(process, 10) == 0
 
 
 async def answers(redis: Redis) -> bool:

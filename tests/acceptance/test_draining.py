@@ -12,7 +12,7 @@ import asyncpg
 
 from tests.acceptance.test_workers import CREATE, listeners, until
 from tests.limited import limited
-from tests.processes import HOST, TANDEM, free_port, running
+from tests.processes import HOST, TANDEM, ended, free_port, running
 from tests.stores import PARTITIONS
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ async def test_what_is_under_way_is_answered_as_the_last_of_its_connection(
         assert b'"version":1' in body
         assert "connection: close" in head
         await connection.ended()
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await ended(process, 10) == 0
     await locking.close()
 
 
@@ -125,7 +125,7 @@ async def test_who_asks_on_an_idle_connection_just_then_is_answered_once_more(
         assert b'"version":1' in body
         assert "connection: close" in head
         await connection.ended()
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await ended(process, 10) == 0
 
 
 async def test_an_idle_connection_on_which_nobody_asks_is_closed_soon(

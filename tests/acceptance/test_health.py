@@ -18,7 +18,7 @@ from tests.acceptance.service import Client, running
 from tests.acceptance.test_processes import tandem
 from tests.faults.proxy import proxy
 from tests.limited import limited
-from tests.processes import HOST, TANDEM, free_port
+from tests.processes import HOST, TANDEM, ended, free_port
 from tests.processes import running as process
 from tests.stores import PARTITIONS
 
@@ -144,7 +144,7 @@ async def test_a_role_without_clients_tells_on_a_port_of_its_own_and_needs_its_s
         wire.flow(drop=True)
         await until(http, lambda status, _: status == 200)
         started.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(started.wait(), 20) == 0
+        assert await ended(started, 20) == 0
 
 
 def figures(text: str) -> dict[str, float]:

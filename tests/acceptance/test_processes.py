@@ -22,7 +22,7 @@ from websockets.typing import Subprotocol
 
 from tests.acceptance.service import Client
 from tests.limited import limited
-from tests.processes import HOST, TANDEM, free_port, running
+from tests.processes import HOST, TANDEM, ended, free_port, running
 from tests.stores import fast_temp
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ async def test_data_survives_sigterm_and_a_new_start(place: Path) -> None:
     async with tandem(place, "up", port=port) as (process, client):
         user_id = await client.create_user()
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 20) == 0
+        assert await ended(process, 20) == 0
     assert servers_of(place) == []
     async with tandem(place, "up", port=port) as (_, client):
         assert await client.data(USER, id=user_id) == {"user": {"name": "Alice"}}
@@ -109,7 +109,7 @@ async def test_ctrl_c_to_the_whole_group_stops_cleanly(place: Path) -> None:
     async with tandem(place, "up", port=free_port()) as (process, client):
         await client.create_user()
         os.killpg(process.pid, signal.SIGINT)
-        assert await asyncio.wait_for(process.wait(), 20) == 0
+        assert await ended(process, 20) == 0
     assert servers_of(place) == []
 
 
@@ -218,7 +218,7 @@ async def test_a_loop_that_falls_ends_its_process_and_the_log_says_why(
         connection = await asyncpg.connect(database_url)
         await connection.execute("alter table events rename to away")
         await connection.close()
-        assert await asyncio.wait_for(process.wait(), 20) == 1
+        assert await ended(process, 20) == 1
     *_, fell, said = log.read_text().splitlines()
     assert json.loads(fell)["loop"] == "relay"
     assert json.loads(fell)["error"].endswith("UndefinedTableError")
@@ -235,7 +235,7 @@ async def test_a_start_that_waits_can_be_stopped(place: Path, database_url: str)
                 while not await connection.fetchval(WAITING):
                     await asyncio.sleep(0.02)
             process.send_signal(signal.SIGINT)
-            assert await asyncio.wait_for(process.wait(), 10) == 0
+            assert await ended(process, 10) == 0
     finally:
         await connection.close()
 
@@ -250,7 +250,7 @@ async def test_an_open_event_stream_is_ended_when_the_service_stops(place: Path)
             assert await anext(events) == "event: next"
             process.send_signal(signal.SIGTERM)
             assert [line async for line in events][-1:] == [""]
-        assert await asyncio.wait_for(process.wait(), 5) == 0
+        assert await ended(process, 5) == 0
 
 
 async def _ready(http: httpx.AsyncClient) -> None:

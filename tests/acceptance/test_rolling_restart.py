@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from tests.limited import limited
-from tests.processes import HOST, TANDEM, free_ports, running
+from tests.processes import HOST, TANDEM, ended, free_ports, running
 from tests.stores import PARTITIONS
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Deployment:
     async def replace(self, name: str) -> None:
         """Returns when its successor works."""
         self._running[name].send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(self._running[name].wait(), 20) == 0
+        assert await ended(self._running[name], 20) == 0
         await self.start(name)
 
 

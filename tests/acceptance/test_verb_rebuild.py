@@ -12,7 +12,7 @@ import pytest
 from tests.acceptance.service import running
 from tests.acceptance.verbs import ask, environment
 from tests.limited import limited
-from tests.processes import HOST, TANDEM, free_port
+from tests.processes import HOST, TANDEM, ended, free_port
 from tests.processes import running as process_running
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ async def test_one_that_was_stopped_can_be_abandoned_or_run_again(
             ) as process:
                 await _until_it_waits_for_the_log(lock)
                 process.send_signal(how)
-                assert await asyncio.wait_for(process.wait(), 20) in {130, -9}
+                assert await ended(process, 20) in {130, -9}
         finally:
             await lock.close()
         if how == signal.SIGINT:

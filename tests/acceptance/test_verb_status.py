@@ -15,7 +15,7 @@ from tests.acceptance.service import running
 from tests.acceptance.verbs import Said, ask, environment
 from tests.faults.proxy import proxy
 from tests.limited import limited
-from tests.processes import HOST, TANDEM, free_port
+from tests.processes import HOST, TANDEM, ended, free_port
 from tests.processes import running as process_running
 from tests.stores import PARTITIONS
 
@@ -149,7 +149,7 @@ async def test_watching_tells_a_line_each_second_until_ctrl_c(
                 while len(log.read_text().splitlines()) <= lines:
                     await asyncio.sleep(0.05)
         watching.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(watching.wait(), 10) == WELL
+        assert await ended(watching, 10) == WELL
     looks = [json.loads(line)["look"]["at"] for line in log.read_text().splitlines()]
     assert all(after - before > 0.9 for before, after in pairwise(looks))
 

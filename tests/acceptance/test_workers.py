@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from tests.acceptance.test_processes import refused
 from tests.limited import limited
-from tests.processes import HOST, TANDEM, free_ports, running
+from tests.processes import HOST, TANDEM, ended, free_ports, running
 from tests.stores import PARTITIONS
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ async def test_whatever_was_let_in_is_answered_before_all_end(
         await asyncio.wait(asked)
         outcomes = [task.exception() or task.result() for task in asked]
         assert {one for one in outcomes if not isinstance(one, httpx.ConnectError)} == {200}
-        assert await asyncio.wait_for(process.wait(), 20) == 0
+        assert await ended(process, 20) == 0
 
 
 async def test_what_a_worker_says_at_its_end_ends_all_in_one_sentence(

@@ -161,10 +161,10 @@ async def test_a_thousand_clients_that_disconnect_leave_no_subscription_after_tw
             _, writer = await asyncio.open_connection(*ask.server.address)
             writer.write(data + body)
             writers.append(writer)
-        await until(lambda: len(ask.edge.reads.listeners) == 1_000)
+        await until(lambda: len(ask.edge.reads.listeners) == 1_000, 30)
         for writer in writers:
             writer.close()
-        await until(lambda: not ask.edge.reads.listeners)
+        await until(lambda: not ask.edge.reads.listeners, 30)
         assert not ask.connections
 
 

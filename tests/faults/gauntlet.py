@@ -27,12 +27,15 @@ REACHED_WITHIN = 30.0
 """Seconds until something comes that does come, however busy the machine is."""
 
 
-async def gauntlet(cluster: Cluster, seed: int) -> list[Violation]:
+async def gauntlet(cluster: Cluster, seed: int, *, losses_first: bool = False) -> list[Violation]:
     """What the checker finds; it stops at the first stage that has violations."""
+    stages = [_links_and_processes, _repeats, _losses]
+    if losses_first:
+        stages.insert(0, stages.pop())
     workload = Workload(cluster.port, History(), seed=seed, clients=6, people=30)
     await at_rest(cluster)
     await slow_commits(cluster)
-    for stage in (_links_and_processes, _repeats, _losses):
+    for stage in stages:
         try:
             found = await stage(cluster, workload)
         except (AssertionError, TimeoutError) as error:

@@ -225,6 +225,15 @@ def losses_unnoticed() -> None:
     _set(Generations, "check", unseen)
 
 
+OF_LOSSES = {
+    "no_version_gate",
+    "rebuild_without_the_gate",
+    "flip_before_filling",
+    "answer_from_any_generation",
+    "losses_unnoticed",
+}
+"""Those that show when Redis is emptied and filled again."""
+
 MUTANTS: dict[str, Patch] = {
     patch.__name__: patch
     for patch in (

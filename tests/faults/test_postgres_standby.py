@@ -22,6 +22,7 @@ from tests.faults.cluster import PARTITIONS
 from tests.faults.stores import Postgres, postgres
 from tests.faults.whole import as_the_log, forgotten, mentions
 from tests.limited import limited
+from tests.processes import ended
 
 CREATE = "mutation($input: CreateUserInput!) { createUser(input: $input) { id } }"
 USER = "query($id: ID!) { user(id: $id) { name } }"
@@ -44,7 +45,7 @@ async def standby_of(primary: Postgres) -> AsyncIterator[Postgres]:
     process = await asyncio.create_subprocess_exec(
         binary("pg_basebackup"), *source, *target, *options
     )
-    assert await asyncio.wait_for(process.wait(), 60) == 0
+    assert await ended(process, 60) == 0
     async with postgres(place) as standby:
         yield standby
 

@@ -15,7 +15,7 @@ import pytest
 from domain.migrate import check, migrations
 from tests.faults.members import Programs
 from tests.limited import limited
-from tests.processes import TANDEM, running
+from tests.processes import TANDEM, ended, running
 from tests.stores import PARTITIONS
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ async def test_a_migration_killed_in_the_middle_leaves_nothing_and_the_next_goes
     assert await witness.fetchval(TABLES) == ["migrations"]
     assert await witness.fetchval("select count(*) from migrations") == 0
     async with migrating(empty_database_url, tmp_path, "next") as following:
-        assert await asyncio.wait_for(following.wait(), 30) == 0
+        assert await ended(following, 30) == 0
     assert await witness.fetchval("select count(*) from migrations") == len(migrations())
     await check(witness, PARTITIONS)
 
@@ -103,8 +103,8 @@ async def test_of_two_processes_one_migrates_and_the_other_goes_on_from_there(
                 first.kill()
                 await first.wait()
             assert second.returncode is None
-        assert await asyncio.wait_for(second.wait(), 30) == 0
-        assert await asyncio.wait_for(first.wait(), 30) == (-SIGKILL if killed else 0)
+        assert await ended(second, 30) == 0
+        assert await ended(first, 30) == (-SIGKILL if killed else 0)
     applied = {name: (tmp_path / name).read_text().count("applied") for name in ("first", "second")}
     everything = len(migrations())
     assert applied == {"first": 0 if killed else everything, "second": everything if killed else 0}

@@ -19,7 +19,7 @@ from api.embedded.postgres import database_url
 from tests.acceptance.service import Client
 from tests.acceptance.test_processes import servers_of, tandem
 from tests.limited import limited
-from tests.processes import HOST, free_port, running
+from tests.processes import HOST, ended, free_port, running
 from tests.stores import fast_temp
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ async def test_sigterm_twice_lets_a_command_under_way_come_to_its_end(place: Pat
             process.send_signal(number)
         await holder.close()
         assert await rename == {"renameUser": {"version": 2}}
-        assert await asyncio.wait_for(process.wait(), 20) == 0
+        assert await ended(process, 20) == 0
     assert servers_of(place) == []
     async with tandem(place, "up", port=port) as (_, client):
         assert await client.data(USER, id=user_id, v=2) == {"user": {"name": "Zoë"}}
@@ -133,7 +133,7 @@ async def test_ctrl_c_to_the_group_of_make_up_stops_all_of_it(place: Path, times
         made = [await client.create_user(f"User {n}", f"user{n}@example.com") for n in range(5)]
         for _ in range(times):
             os.killpg(make.pid, signal.SIGINT)
-        assert await asyncio.wait_for(make.wait(), 20) != 0
+        assert await ended(make, 20) != 0
         await all_gone(place, make.pid)
     await still_there(place, made)
 

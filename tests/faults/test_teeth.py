@@ -8,7 +8,7 @@ from tests.faults import mutants_of_erasure, mutants_of_sharing
 from tests.faults.conftest import Make
 from tests.faults.erasing import erasing
 from tests.faults.gauntlet import gauntlet
-from tests.faults.mutants import MUTANTS
+from tests.faults.mutants import MUTANTS, OF_LOSSES
 from tests.faults.sharing import sharing
 
 SEEDS = (1, 2, 3)
@@ -29,7 +29,7 @@ async def test_what_we_ship_runs_the_gauntlet_unharmed(make: Make, seed: int) ->
 async def test_a_mutant_is_caught(make: Make, mutant: str) -> None:
     for seed in SEEDS:
         async with make(MUTANT=mutant) as cluster:
-            if await gauntlet(cluster, seed):
+            if await gauntlet(cluster, seed, losses_first=mutant in OF_LOSSES):
                 return
     pytest.fail(f"{mutant} survived: {MUTANTS[mutant].__doc__}")
 
