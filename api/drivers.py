@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -68,14 +69,30 @@ async def database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
             "jit": "off",
         },
     )
+    aging = asyncio.create_task(_expire_by_age(pool, settings.connection_max_age), name="max age")
     try:
         yield pool
     finally:
+        aging.cancel()
         try:
             async with asyncio.timeout(_CLOSING):
                 await pool.close()
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # a timeout is an OSError
             pool.terminate()
+
+
+async def _expire_by_age(pool: asyncpg.Pool, seconds: float) -> None:
+    """No connection is used for longer than this; processes that started together reconnect apart."""
+    while True:
+        await asyncio.sleep(seconds * random.uniform(0.5, 1.0))  # noqa: S311
+        await pool.expire_connections()
+
+
+async def connected(settings: Settings, seconds: float) -> asyncpg.Connection:
+    """One connection to the primary, made within so many seconds. Raises what asyncpg raises."""
+    return await asyncpg.connect(
+        settings.database_url, timeout=seconds, target_session_attrs=SessionAttribute.read_write
+    )
 
 
 def link_for_reads(settings: Settings) -> Link:

@@ -16,7 +16,7 @@ import asyncpg
 import uvloop
 from rich.console import Console
 
-from api import spans
+from api import drivers, spans
 from api.crew import Crew, Sockets
 from api.log_check import refuse_foreign_log_at_start
 from api.process import listen, listen_for_health, listen_together, run
@@ -127,7 +127,7 @@ async def _checked(settings: Settings) -> bool:
     """Refuses a database that was made otherwise; one that is away for now is no reason not to start."""
     with suppress(*UNREACHABLE):
         try:
-            connection = await asyncpg.connect(settings.database_url, timeout=settings.read_timeout)
+            connection = await drivers.connected(settings, settings.read_timeout)
         except asyncpg.ClientConfigurationError as error:
             raise Refused(f"DATABASE_URL cannot be used: {error}.") from error
         try:

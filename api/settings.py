@@ -98,6 +98,11 @@ class Settings(AccessSettings):
         le=1000,
         description="Connections to PostgreSQL: the most for commands, and for all else.",
     )
+    connection_max_age: float = Field(
+        default=300.0,
+        gt=0,
+        description="Seconds after which a connection to a store is replaced: its address may have moved.",
+    )
     command_timeout: float = Field(
         default=10.0, gt=0, description="Seconds after which a statement of a command is given up."
     )

@@ -26,6 +26,9 @@ _LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Interna
 """How asyncpg tells that a connection is not what it was; TimeoutError is an OSError too."""
 
 
+NO_WRITES = "PostgreSQL takes no writes: it is a standby, or was made read-only for a failover."
+
+
 class _Turn(NamedTuple):
     told: asyncio.Future[PoolConnectionProxy | None]
     until: float
@@ -50,15 +53,30 @@ class Connections:
         self._going: set[asyncio.Task[None]] = set()
 
     async def fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
-        """The rows of a statement. Raises what `take` and asyncpg raise."""
+        """The rows of a statement on the primary. Raises what `take`, the check and asyncpg raise."""
         connection = await self.take()
         sound = False
         try:
             rows = await connection.fetch(statement, *arguments)
+            await self.require_writable(connection)
             sound = True
         finally:
             await self.give(connection, sound=sound)
         return rows
+
+    async def require_writable(self, connection: PoolConnectionProxy) -> None:
+        """Raises ReadOnlySQLTransactionError, and expires all connections, if the server takes no writes."""
+        if takes_no_writes(connection):
+            await self.expire()
+            raise asyncpg.ReadOnlySQLTransactionError(NO_WRITES)
+
+    async def expire(self) -> None:
+        """Has each connection of the pool replaced before its next use, so the address is dialled again."""
+        await self._pool.expire_connections()
+        self._kept_until = dict.fromkeys(self._kept_until, 0.0)
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._let_go()
 
     async def take(self) -> PoolConnectionProxy:
         """One that is free, in the order of asking.
@@ -165,6 +183,17 @@ class Connections:
                 told.set_result(what)
                 return True
         return False
+
+
+def takes_no_writes(connection: PoolConnectionProxy) -> bool:
+    """Whether the server has said so with its last reply, as it does after a reload that fences it.
+
+    PostgreSQL reports a changed `default_transaction_read_only` before the end of the next statement's reply.
+    """
+    try:
+        return bool(connection.get_settings().default_transaction_read_only == "on")
+    except (asyncpg.InterfaceError, AttributeError):
+        return False  # it is lost, or a pooler has not said
 
 
 def is_lost(connection: PoolConnectionProxy) -> bool:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
+from asyncpg import ReadOnlySQLTransactionError
 
 from domain.comparison import DIGEST, LogState, above, unequal_windows
-from domain.connections import Connections
+from domain.connections import NO_WRITES, Connections
 from domain.cursor import Mark, Snapshot, Window
 from domain.events import Envelope, UserId
 from domain.identity import ForeignLog, LogIdentity, Relation, log_identity, relation
@@ -26,10 +27,12 @@ _ENTRY = f"{_ENVELOPE}, e.position, e.partition, e.xid"
 
 # Which run of which server numbers the transactions, and which of its databases holds this log. A crash of
 # one backend makes the server recover without a new start of its postmaster; its statistics begin anew then.
+# And whether it takes writes: every transaction of a standby is read-only.
 _ERA = """
     concat_ws(' ', extract(epoch from pg_postmaster_start_time()),
               (select extract(epoch from stats_reset) from pg_stat_bgwriter),
-              (select oid from pg_database where datname = current_database())) as era
+              (select oid from pg_database where datname = current_database())) as era,
+    current_setting('transaction_read_only')::bool as read_only
 """
 
 _NOW = f"select pg_current_snapshot()::text as now, {_ERA}"
@@ -229,10 +232,12 @@ class EventLog:
         async with self._pool.acquire() as connection, connection.transaction(readonly=True):
             await connection.execute("set local statement_timeout = 0")
             yield connection
+            await self._connections.require_writable(connection)
 
     async def now(self) -> tuple[Snapshot, str]:
         """The present snapshot, and the era of the server that numbers its transactions."""
         [row] = await self._connections.fetch(_NOW)
+        _require_primary(row)
         return Snapshot.parse(row["now"]), row["era"]
 
     async def state(self) -> LogState:
@@ -241,6 +246,7 @@ class EventLog:
             identity = await log_identity(connection)
             row = await connection.fetchrow(_STATE)
         assert row is not None
+        _require_primary(row)
         now = Snapshot.parse(row["now"])
         return LogState(now=now, era=row["era"], identity=identity, file=row["file"])
 
@@ -280,6 +286,7 @@ class EventLog:
         rows = await self._connections.fetch(
             _SINCE, list(partitions), snapshot.xmax, list(snapshot.running), limit
         )
+        _require_primary(rows[0])
         entries = [_entry_in(row) for row in rows if row["position"] is not None]
         return News(now=Snapshot.parse(rows[0]["now"]), era=rows[0]["era"], entries=entries)
 
@@ -300,6 +307,12 @@ class EventLog:
         """A position below which nothing became visible since the snapshot."""
         row = await self._patiently(_FLOOR, partition, since.xmax, list(since.running))
         return max(0, int(row[0]))
+
+
+def _require_primary(row: asyncpg.Record) -> None:
+    """Raises ReadOnlySQLTransactionError: behind a pooler the statement alone knows its server."""
+    if row["read_only"]:
+        raise ReadOnlySQLTransactionError(NO_WRITES)
 
 
 def _texts(metadata: str) -> dict[str, str]:

@@ -87,7 +87,7 @@ class Store:
         """Carries the command out, once per idempotency key. Raises WriteModelUnavailable."""
         clock = asyncio.get_running_loop().time
         give_up = clock() + self._patience
-        first = True
+        first, elsewhere = True, False
         while True:
             try:
                 answer = await self._attempt(command, metadata or {}, first=first)
@@ -95,6 +95,11 @@ class Store:
                 # Rolled back as a whole: trying again is safe, and so is giving up.
                 if clock() > give_up:
                     raise WriteModelUnavailable(_NOT_WRITTEN) from error
+            except asyncpg.ReadOnlySQLTransactionError as error:
+                # Nothing was written, and its connections are expired: another host may take writes.
+                if elsewhere:
+                    raise WriteModelUnavailable(_NOT_WRITTEN) from error
+                elsewhere = True
             else:
                 if answer is not None:
                     return answer
@@ -173,6 +178,8 @@ class Store:
             if isinstance(error.__cause__, asyncpg.LockNotAvailableError):
                 return ()
             raise
+        except asyncpg.ReadOnlySQLTransactionError:
+            raise  # which concerns all of them
         except (asyncpg.PostgresError, asyncpg.InterfaceError):
             return ()  # rolled back as a whole, because of one of them
         return {row["user_id"] for row in created}
@@ -224,7 +231,12 @@ class Store:
         sound = False
         try:
             found = await connection.fetch(statement, *arguments)
+            if when_away is _NOT_WRITTEN:  # else it is committed, wherever that was
+                await self._connections.require_writable(connection)
             sound = True
+        except asyncpg.ReadOnlySQLTransactionError:
+            await self._connections.expire()
+            raise
         except asyncpg.InterfaceError as error:
             # A killed backend surfaces as this, but so does a mistake in our own call.
             if not is_lost(connection):
@@ -235,10 +247,22 @@ class Store:
             connection.terminate()
             raise WriteModelUnavailable(when_away) from error
         except AWAY as error:
-            raise WriteModelUnavailable(when_away) from error
+            said = _NOT_WRITTEN if _is_rolled_back(error) else when_away
+            raise WriteModelUnavailable(said) from error
         finally:
             await self._connections.give(connection, sound=sound)
         return found
+
+
+def _is_rolled_back(error: BaseException) -> bool:
+    """Whether PostgreSQL itself has reported that it rolled the statement back.
+
+    It reports an ERROR only before the commit record is written: behind that it would be a PANIC, and a
+    replication that does not confirm is a WARNING. A FATAL (57P01: an administrator ends the backend) may
+    come between COMMIT and its reply. Class 08 is a pooler that lost its server; old ones call that an ERROR.
+    """
+    severity = getattr(error, "severity_en", None)  # which only PostgreSQL sends
+    return severity == "ERROR" and not isinstance(error, asyncpg.PostgresConnectionError)
 
 
 def _named(command: Command, metadata: Mapping[str, str]) -> dict[str, str]:

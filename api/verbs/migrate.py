@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import asyncpg
 import typer
 
+from api import drivers
 from api.doctor import pooler
 from api.verbs.asked import Refused, carry_out, external
 from api.verbs.rebuild import AsJson
@@ -19,7 +20,12 @@ from domain.migrate import migrate, pending
 if TYPE_CHECKING:
     from api.settings import Settings
 
-UNREACHABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+UNREACHABLE = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.TargetServerAttributeNotMatched,
+)
 """What asyncpg raises when PostgreSQL is away, or goes away in the middle of something."""
 
 SOMETHING_TO_DO = 3
@@ -73,7 +79,7 @@ async def migrated(settings: Settings) -> list[str]:
 @asynccontextmanager
 async def _connected(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
     try:
-        connection = await asyncpg.connect(settings.database_url, timeout=settings.command_timeout)
+        connection = await drivers.connected(settings, settings.command_timeout)
     except UNREACHABLE as error:
         raise Refused(
             f"PostgreSQL cannot be reached ({error or type(error).__name__}); check DATABASE_URL."

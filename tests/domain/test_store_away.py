@@ -20,6 +20,12 @@ from tests.domain.write_model import WriteModel, create
 from tests.faults.proxy import Proxy
 from tests.limited import limited
 
+FAIL = """
+    create function fail() returns trigger language plpgsql as $$
+        begin raise exception 'no' using errcode = '{code}'; end $$;
+    create {constraint} trigger fail after insert on events {deferred} for each row execute function fail();
+"""
+
 
 @asynccontextmanager
 async def model_on(url: str, seconds: float = 10.0) -> AsyncIterator[WriteModel]:
@@ -175,3 +181,34 @@ async def test_a_postgresql_that_takes_no_writes_is_unavailable(database_url: st
     async with drivers.database(settings) as pool:
         with pytest.raises(WriteModelUnavailable):
             await WriteModel(pool).ask(create("Alice", "alice@example.com"))
+
+
+@pytest.mark.parametrize("at_commit", [False, True], ids=["in the statement", "at COMMIT"])
+@pytest.mark.parametrize(
+    ("code", "meaning"),
+    [
+        ("25006", "nothing was written"),
+        ("53100", "nothing was written"),  # the disk is full
+        ("55P03", "nothing was written"),
+        ("57014", "nothing was written"),  # cancelled
+        ("58030", "nothing was written"),
+        ("08006", "not known"),  # which PostgreSQL says of no statement, and a pooler may
+    ],
+)
+async def test_an_error_that_postgresql_reports_for_the_statement_has_written_nothing(
+    model: WriteModel, code: str, meaning: str, at_commit: bool
+) -> None:
+    user_id = await model.user()
+    before = await model.dump()
+    constraint, deferred = (
+        ("constraint", "deferrable initially deferred") if at_commit else ("", "")
+    )
+    await model.pool.execute(FAIL.format(code=code, constraint=constraint, deferred=deferred))
+    creations = [create("B", f"b{n}@example.com") for n in range(4)]
+    told = await asyncio.gather(
+        model.store.execute(RenameUser(user_id=user_id, name="Zoe")),
+        *map(model.store.execute, creations),
+        return_exceptions=True,
+    )
+    assert [meaning in str(one) for one in told] == [True] * 5
+    assert await model.dump() == before

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,17 +10,16 @@ import asyncpg
 import pytest
 
 from api import drivers
-from api.embedded.postgres import binary
 from api.settings import Settings
 from domain.store import WriteModelUnavailable
 from tests.acceptance.service import Client, running
 from tests.domain.carrying import Carrying
 from tests.domain.write_model import WriteModel, create
 from tests.faults.cluster import PARTITIONS
+from tests.faults.standby import ask, caught_up, standby_of, until
 from tests.faults.stores import Postgres, postgres
 from tests.faults.whole import as_the_log, forgotten, mentions
 from tests.limited import limited
-from tests.processes import ended
 
 CREATE = "mutation($input: CreateUserInput!) { createUser(input: $input) { id } }"
 USER = "query($id: ID!) { user(id: $id) { name } }"
@@ -33,35 +30,6 @@ async def primary(data_dir: Path, template: Path) -> AsyncIterator[Postgres]:
     data_dir.mkdir()
     async with postgres(data_dir / "p", template=template) as primary:
         yield primary
-
-
-@asynccontextmanager
-async def standby_of(primary: Postgres) -> AsyncIterator[Postgres]:
-    """A server that replays what the primary writes, and can be read."""
-    place = primary.place.parent / "s"
-    place.mkdir(mode=0o700)
-    source, target = ("-h", str(primary.sockets), "-U", "tandem"), ("-D", str(place / "postgres"))
-    options = ("--write-recovery-conf", "--checkpoint=fast", "--no-sync")
-    process = await asyncio.create_subprocess_exec(
-        binary("pg_basebackup"), *source, *target, *options
-    )
-    assert await ended(process, 60) == 0
-    async with postgres(place) as standby:
-        yield standby
-
-
-async def ask(server: Postgres, query: str, *arguments: object) -> object:
-    connection = await asyncpg.connect(server.url)
-    try:
-        return await connection.fetchval(query, *arguments)
-    finally:
-        await connection.close()
-
-
-async def until(server: Postgres, query: str, *arguments: object) -> None:
-    async with limited(30):
-        while not await ask(server, query, *arguments):
-            await asyncio.sleep(0.02)
 
 
 async def test_a_standby_takes_no_command_and_its_log_is_not_read(primary: Postgres) -> None:
@@ -92,13 +60,13 @@ async def test_a_promoted_standby_goes_on_and_the_read_model_follows_it(
             first = [
                 await client.create_user(f"First {n}", f"first{n}@a.example") for n in range(8)
             ]
-            end = await ask(primary, "select pg_current_wal_lsn()")
-            await until(standby, "select pg_last_wal_replay_lsn() >= $1", end)
+            await caught_up(primary, standby)
             if lost:
                 await leave(primary, standby)
             tail = [await client.create_user(f"Tail {n}", f"tail{n}@a.example") for n in range(8)]
             assert mentions(await as_the_log(settings), tail[0])
-            await follow(primary, standby, lost)
+            if not lost:
+                await caught_up(primary, standby)
             await primary.kill()
             assert await client.code(CREATE, input=alice()) == "WRITE_MODEL_UNAVAILABLE"
             assert await client.data(USER, id=first[0]) == {"user": {"name": "First 0"}}
@@ -124,10 +92,3 @@ async def leave(primary: Postgres, standby: Postgres) -> None:
     await ask(standby, "alter system set primary_conninfo = ''")
     await ask(standby, "select pg_reload_conf()")
     await until(primary, "select count(*) = 0 from pg_stat_replication")
-
-
-async def follow(primary: Postgres, standby: Postgres, lost: bool) -> None:
-    """Returns once the standby has everything, if it shall."""
-    if not lost:
-        end = await ask(primary, "select pg_current_wal_lsn()")
-        await until(standby, "select pg_last_wal_replay_lsn() >= $1", end)
