@@ -11,13 +11,17 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.connection import DefaultParser
 from redis.exceptions import ConnectionError as Disconnected
+from redis.exceptions import MasterDownError, ReadOnlyError
 
 from readside.errors import ReadModelError
 from readside.packing import pack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
+    from redis.asyncio.connection import AbstractConnection
+
+    from readside.expiry import Expiry
     from readside.link import Link
     from readside.projection import Command
 
@@ -29,6 +33,16 @@ _ON_LINKS = {"FCALL", "XREADGROUP"}
 
 
 class Connections(BlockingConnectionPool):
+    expiry: Expiry
+
+    async def ensure_connection(self, connection: AbstractConnection) -> None:
+        """Connects, if need be anew: called before each use."""
+        count = self.expiry.count
+        if getattr(connection, "begun_under", count) != count:
+            await connection.disconnect()
+        connection.begun_under = count  # type: ignore[attr-defined]
+        await super().ensure_connection(connection)
+
     @property
     def busy(self) -> int:
         return len(self._in_use_connections)
@@ -58,6 +72,20 @@ class Links:
             await link.close()
 
 
+def _expiry(pool: object) -> Expiry:
+    assert isinstance(pool, Connections)
+    return pool.expiry
+
+
+async def _suspecting(expiry: Expiry, reply: Awaitable[Any]) -> Any:
+    """The reply; one that only a replica gives expires all connections of the process."""
+    try:
+        return await reply
+    except (ReadOnlyError, MasterDownError):
+        expiry.suspect()
+        raise
+
+
 class Client(Redis):
     """A client whose every round trip has one time limit, which is ours.
 
@@ -67,6 +95,14 @@ class Client(Redis):
     limit: float | None = None
     links: Links | None = None
     """On which what is asked often travels, because that takes a quarter of the CPU."""
+
+    @property
+    def expiry(self) -> Expiry:
+        return _expiry(self.connection_pool)
+
+    async def parse_response(self, *words: Any, **options: Any) -> Any:
+        reply = super().parse_response(*words, **options)
+        return await _suspecting(self.expiry, reply)
 
     async def execute_command(self, *words: Any, **options: Any) -> Any:
         if self.links is not None and words[0] in _ON_LINKS:
@@ -97,6 +133,10 @@ def busy(redis: Redis) -> int:
 
 class _Pipeline(Pipeline):
     limit: float | None = None
+
+    async def parse_response(self, *words: Any, **options: Any) -> Any:
+        reply = super().parse_response(*words, **options)
+        return await _suspecting(_expiry(self.connection_pool), reply)
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         async with asyncio.timeout(self.limit):

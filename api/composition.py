@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import NoPermissionError, RedisError
-
 from api import drivers
 from api.access.door import Access
 from api.access.keys import Keys
@@ -23,17 +21,19 @@ from api.documents.kinds import COUNTED
 from api.follow import follower
 from api.log_check import watch_log
 from api.roles import Role, fingerprint
+from api.watch import moves
 from api.watch.commands import TimedStore
 from api.watch.metrics import ALARMING, Metrics
 from api.watch.pipeline import Pipeline
 from api.watch.pulse import Pulse
 from api.watch.routes import Watch
-from api.workers import Bell, Fallen, forever
+from api.workers import Bell, forever
 from domain.log import EventLog
 from domain.relay import Relay
 from domain.store import Store
 from readside.changes import Changes
 from readside.errors import ReadModelError
+from readside.expiry import Expiry
 from readside.keys import WAKE
 from readside.models import PROJECTIONS
 from readside.packing import pack
@@ -75,31 +75,32 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
         # Commands have connections of their own: many that wait for a row must not keep events waiting.
         commands = await stack.enter_async_context(drivers.database(settings))
         pool = await stack.enter_async_context(drivers.database(settings))
-        listening = await stack.enter_async_context(drivers.redis_for_changes(settings))
+        expiry = Expiry()
+        listening = await stack.enter_async_context(drivers.redis_for_changes(settings, expiry))
         changes = await stack.enter_async_context(
-            Changes(listening, patience=settings.read_timeout)
+            Changes(listening, patience=settings.read_timeout, expiry=expiry)
         )
         log = EventLog(pool)
         bell = Bell(POLL)
         service = Service()
         metrics = Metrics(commands if Role.API in roles else pool)
-        watching = await stack.enter_async_context(drivers.redis_for_watching(settings))
+        watching = await stack.enter_async_context(drivers.redis_for_watching(settings, expiry))
         watch = _watch(settings, roles, pool, watching, metrics)
-        service.loops["eviction"] = lambda: _refuse_eviction(settings)
+        service.loops["moves"] = lambda: moves.follow(settings, expiry)
         service.loops["log"] = lambda: watch_log(log, watching, settings.partitions)
         service.loops["clock"] = watch.metrics.sample
         if Role.RELAY in roles:
-            cursors = await stack.enter_async_context(drivers.redis_for_cursors(settings))
+            cursors = await stack.enter_async_context(drivers.redis_for_cursors(settings, expiry))
             watch.metrics.clients["cursors"] = cursors
             _add_relay(service, settings, log, cursors, changes, bell, watch)
         if Role.PROJECTOR in roles:
-            await _add_projectors(service, settings, log, stack, changes, watch)
+            await _add_projectors(service, settings, log, stack, changes, watch, expiry)
         if Role.API in roles:
-            link = await stack.enter_async_context(drivers.link_for_reads(settings))
+            link = await stack.enter_async_context(drivers.link_for_reads(settings, expiry))
             watch.metrics.link = link
             wake = bell.ring if Role.RELAY in roles else RemoteBell(link).ring
             context = _context(settings, commands, link, changes, wake, watch.metrics)
-            app = create_app(context, await _access(settings, stack), watch)
+            app = create_app(context, await _access(settings, stack, expiry), watch)
             watch.metrics.operations.expect(COUNTED, ALARMING)
             watch.metrics.ways = app.state.executor.admission.ways
             service.apps.append(app)
@@ -148,20 +149,20 @@ def _context(
     )
 
 
-async def _access(settings: Settings, stack: AsyncExitStack) -> Access:
+async def _access(settings: Settings, stack: AsyncExitStack, expiry: Expiry) -> Access:
     return Access(
         tokens=await _tokens(settings, stack) if settings.has_auth else None,
         origins=settings.allowed_origins or (),
         graphiql=settings.shows_graphiql,
-        rate=await _rate(settings, stack),
+        rate=await _rate(settings, stack, expiry),
         local=settings.local,
     )
 
 
-async def _rate(settings: Settings, stack: AsyncExitStack) -> Rate | None:
+async def _rate(settings: Settings, stack: AsyncExitStack, expiry: Expiry) -> Rate | None:
     if settings.rate_limit is None:
         return None
-    redis = await stack.enter_async_context(drivers.redis_for_rates(settings))
+    redis = await stack.enter_async_context(drivers.redis_for_rates(settings, expiry))
     burst = settings.rate_burst or 10 * settings.rate_limit
     return Rate(redis, per_second=settings.rate_limit, burst=burst)
 
@@ -207,9 +208,10 @@ async def _add_projectors(
     stack: AsyncExitStack,
     changes: Changes,
     watch: Watch,
+    expiry: Expiry,
 ) -> None:
-    redis = await stack.enter_async_context(drivers.redis_for_functions(settings))
-    streams = await stack.enter_async_context(drivers.redis_for_streams(settings))
+    redis = await stack.enter_async_context(drivers.redis_for_functions(settings, expiry))
+    streams = await stack.enter_async_context(drivers.redis_for_streams(settings, expiry))
     watch.metrics.clients |= {"functions": redis, "streams": streams}
     share = Share(redis, fingerprint(settings), settings.partitions)
     stack.push_async_callback(share.leave)
@@ -247,32 +249,6 @@ def _projecting(projector: Projector, pulse: Pulse) -> Callable[[], Coroutine[An
 async def _share(share: Share, changes: Changes, pulse: Pulse) -> None:
     async with changes.of(share.channel) as words:
         await forever(pulse, share.run_once, lambda: words.wait(SAY_EVERY))
-
-
-async def _refuse_eviction(settings: Settings) -> None:
-    """A Redis that may forget keys is none to work with. Asked once, as soon as it answers."""
-    policy = None
-    while policy is None:
-        policy = await _eviction_policy(settings)
-    if policy != "noeviction":
-        raise Fallen(
-            f"Redis may evict keys of the read model (its maxmemory-policy is {policy}):"
-            " set maxmemory-policy to noeviction, and start again."
-        )
-    await asyncio.Event().wait()
-
-
-async def _eviction_policy(settings: Settings) -> str | None:
-    """None, after a pause, if Redis does not answer. Where it must not be asked, it is trusted."""
-    async with drivers.redis_for_functions(settings) as redis:
-        try:
-            memory: Any = await redis.info("memory")
-        except NoPermissionError:
-            return "noeviction"
-        except (RedisError, OSError):
-            await asyncio.sleep(1.0)
-            return None
-    return str(memory.get("maxmemory_policy", "noeviction"))
 
 
 async def _pass_on(changes: Changes, bell: Bell) -> None:

@@ -15,6 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from api.clients import Client, Connections, Links
+from readside.expiry import Expiry
 from readside.link import Link
 from readside.wire import Server
 
@@ -95,12 +96,13 @@ async def connected(settings: Settings, seconds: float) -> asyncpg.Connection:
     )
 
 
-def link_for_reads(settings: Settings) -> Link:
+def link_for_reads(settings: Settings, expiry: Expiry | None = None) -> Link:
     """To be entered with `async with`; connects when somebody reads."""
     return Link(
         _server(settings, "tandem-reads"),
         patience=settings.read_timeout,
         most=settings.limits.reads,
+        expiry=expiry,
     )
 
 
@@ -130,55 +132,74 @@ def _server(settings: Settings, name: str) -> Server:
 
 
 @asynccontextmanager
-async def redis_for_functions(settings: Settings) -> AsyncIterator[Redis]:
+async def redis_for_functions(
+    settings: Settings, expiry: Expiry | None = None
+) -> AsyncIterator[Redis]:
     """No retry: what a lost reply means is decided by whoever called."""
-    async with _linked(settings, settings.partitions + 3, "tandem-functions") as redis:
+    async with _linked(settings, settings.partitions + 3, "tandem-functions", expiry) as redis:
         yield redis
 
 
 @asynccontextmanager
-async def redis_for_streams(settings: Settings) -> AsyncIterator[Redis]:
+async def redis_for_streams(
+    settings: Settings, expiry: Expiry | None = None
+) -> AsyncIterator[Redis]:
     """A link for each partition, that may wait in a read for longer than it blocks."""
-    async with _linked(settings, 2, "tandem-streams") as redis:
+    async with _linked(settings, 2, "tandem-streams", expiry) as redis:
         yield redis
 
 
 @asynccontextmanager
-async def redis_for_cursors(settings: Settings) -> AsyncIterator[Redis]:
+async def redis_for_cursors(
+    settings: Settings, expiry: Expiry | None = None
+) -> AsyncIterator[Redis]:
     """For the relay, which reads its cursors as bytes. No retry."""
-    async with _linked(settings, 2, "tandem-cursors", decode=False) as redis:
+    async with _linked(settings, 2, "tandem-cursors", expiry, decode=False) as redis:
         yield redis
 
 
 @asynccontextmanager
-async def redis_for_rates(settings: Settings) -> AsyncIterator[Redis]:
+async def redis_for_rates(settings: Settings, expiry: Expiry | None = None) -> AsyncIterator[Redis]:
     """Nobody waits long for it, because every request does. No retry, which might count twice."""
-    async with _redis(settings, 4, _COUNTING) as redis:
+    async with _redis(settings, 4, _COUNTING, expiry) as redis:
         yield redis
 
 
 @asynccontextmanager
-async def redis_for_watching(settings: Settings) -> AsyncIterator[Redis]:
+async def redis_for_watching(
+    settings: Settings, expiry: Expiry | None = None
+) -> AsyncIterator[Redis]:
     """For a look at the pipeline now and then, which waits less than this. No retry."""
-    async with _redis(settings, 2, _PATIENCE) as redis:
+    async with _redis(settings, 2, _PATIENCE, expiry) as redis:
         yield redis
 
 
 @asynccontextmanager
-async def redis_for_changes(settings: Settings) -> AsyncIterator[Redis]:
+async def redis_for_one_look(settings: Settings) -> AsyncIterator[Redis]:
+    """For one look at whatever the address leads to now."""
+    async with _redis(settings, 1, settings.read_timeout, None) as redis:
+        yield redis
+
+
+@asynccontextmanager
+async def redis_for_changes(
+    settings: Settings, expiry: Expiry | None = None
+) -> AsyncIterator[Redis]:
     """For listening, which may be silent for ever."""
-    async with _redis(settings, 2, None) as redis:
+    async with _redis(settings, 2, None, expiry) as redis:
         yield redis
 
 
 @asynccontextmanager
 async def _linked(
-    settings: Settings, connections: int, name: str, *, decode: bool = True
+    settings: Settings, connections: int, name: str, expiry: Expiry | None, *, decode: bool = True
 ) -> AsyncIterator[Client]:
     """A client that asks what it asks often on links of this name, and all else on connections. No retry."""
     server = _server(settings, name)
-    links = Links(lambda: Link(server, patience=_PATIENCE, most=_MOST, again=False))
-    async with _redis(settings, connections, _PATIENCE, decode=decode) as redis:
+    async with _redis(settings, connections, _PATIENCE, expiry, decode=decode) as redis:
+        links = Links(
+            lambda: Link(server, patience=_PATIENCE, most=_MOST, again=False, expiry=redis.expiry)
+        )
         redis.links = links
         try:
             yield redis
@@ -191,6 +212,7 @@ async def _redis(
     settings: Settings,
     connections: int,
     patience: float | None,
+    expiry: Expiry | None,
     *,
     decode: bool = True,
 ) -> AsyncIterator[Client]:
@@ -207,6 +229,7 @@ async def _redis(
         encoding_errors="replace",
         health_check_interval=0,
     )
+    pool.expiry = expiry or Expiry()
     redis = Client(connection_pool=pool)
     redis.limit = patience
     try:

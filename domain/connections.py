@@ -185,6 +185,13 @@ class Connections:
         return False
 
 
+async def require_writable(pool: asyncpg.Pool) -> None:
+    """Raises ReadOnlySQLTransactionError, and expires the pool, if its server takes no writes."""
+    if await pool.fetchval("select current_setting('transaction_read_only')::bool"):
+        await pool.expire_connections()
+        raise asyncpg.ReadOnlySQLTransactionError(NO_WRITES)
+
+
 def takes_no_writes(connection: PoolConnectionProxy) -> bool:
     """Whether the server has said so with its last reply, as it does after a reload that fences it.
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from redis.exceptions import RedisError
 
+from readside.expiry import Expiry
+
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
@@ -19,6 +21,9 @@ _SILENT = "tandem:silent"
 
 _PAUSE = 0.2
 """Seconds between attempts to reach Redis."""
+
+_LOOK_EVERY = 1.0
+"""Seconds between looks whether the connection has expired, when there is no message."""
 
 _SILENCE = 5.0
 """Seconds without a message after which Redis is asked whether it is there; after as many more it is not."""
@@ -50,10 +55,15 @@ class Subscription:
 class Changes:
     """Channels of Redis, shared. `async with` it: that is how long it listens."""
 
-    def __init__(self, redis: Redis, *, patience: float = 2.0) -> None:
-        """`redis` decodes replies and has no read timeout; `patience`: seconds to wait for a subscription."""
+    def __init__(
+        self, redis: Redis, *, patience: float = 2.0, expiry: Expiry | None = None
+    ) -> None:
+        """`redis` decodes replies and has no read timeout; `patience`: seconds to wait for a subscription;
+        `expiry`: that of its connections.
+        """
         self._redis = redis
         self._patience = patience
+        self._expiry = expiry or Expiry()
         self._listeners: dict[str, set[Subscription]] = defaultdict(set)
         self._pubsub: Any = None
         self._away = False
@@ -115,6 +125,7 @@ class Changes:
             await asyncio.sleep(_PAUSE)
 
     async def _receive_on(self, pubsub: Any) -> None:
+        count = self._expiry.count
         asked = set(self._listeners)
         await pubsub.subscribe(_SILENT, *asked)
         self._pubsub, self._away = pubsub, False
@@ -122,19 +133,25 @@ class Changes:
             # Whoever came while we were connecting could tell nobody.
             if late := set(self._listeners) - asked:
                 await pubsub.subscribe(*late)
-            await self._receive(pubsub)
+            await self._receive(pubsub, count)
         finally:
             self._pubsub = None
 
-    async def _receive(self, pubsub: Any) -> None:
-        asked = False
-        while True:
-            message = await pubsub.get_message(timeout=_SILENCE)
-            if message is None and asked:
-                raise ConnectionError("Redis does not answer any more")
-            if asked := message is None:
-                await pubsub.ping()
+    async def _receive(self, pubsub: Any, count: int) -> None:
+        """Until the connection, which was begun under this count, has expired."""
+        silent, asked = 0.0, False
+        while self._expiry.count == count:
+            patience = min(_LOOK_EVERY, _SILENCE)
+            message = await pubsub.get_message(timeout=patience)
+            if message is None:
+                silent += patience
+                if silent >= 2 * _SILENCE:
+                    raise ConnectionError("Redis does not answer any more")
+                if silent >= _SILENCE and not asked:
+                    asked = True
+                    await pubsub.ping()
                 continue
+            silent, asked = 0.0, False
             for subscription in self._listeners.get(message["channel"], ()):
                 if message["type"] == "subscribe":
                     subscription.ready.set()  # after a break it is news too: we may have missed some

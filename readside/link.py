@@ -16,6 +16,7 @@ import structlog
 from hiredis import ReplyError
 
 from readside.errors import ReadModelOverloaded, ReadModelUnavailable
+from readside.expiry import Expiry
 from readside.line import Asked, Line, Replies
 from readside.wire import Server, Wire, dial
 
@@ -31,9 +32,17 @@ _log = structlog.get_logger(__name__)
 class Link:
     """`async with` it. It connects when somebody asks: a Redis that is away does not stop the start."""
 
-    def __init__(self, server: Server, *, patience: float, most: int, again: bool = True) -> None:
+    def __init__(
+        self,
+        server: Server,
+        *,
+        patience: float,
+        most: int,
+        again: bool = True,
+        expiry: Expiry | None = None,
+    ) -> None:
         """`patience`: seconds that a question waits; `most`: commands of all questions at once; `again`:
-        whether what was on its way when a connection broke is asked once more.
+        whether what was on its way when a connection broke is asked once more; `expiry`: when it is replaced.
         """
         self.connects = 0
         self.overloaded = 0
@@ -46,6 +55,8 @@ class Link:
         self._patience = patience
         self._most = most
         self._again = again
+        self._expiry = expiry or Expiry()
+        self._count = 0  # of `expiry`, when the connection was begun
         self._line = Line()
         self._unsent: list[bytes] = []  # the last questions in line
         self._is_flushing = False
@@ -94,6 +105,8 @@ class Link:
         if self._line.commands + len(commands) > self._most:
             self.overloaded += 1
             raise ReadModelOverloaded
+        if self._wire is not None and self._count != self._expiry.count:
+            self._replace(self._wire)
         loop = asyncio.get_running_loop()
         now = loop.time()
         asked = Asked(b"".join(commands), len(commands), loop.create_future(), now + self._patience)
@@ -103,6 +116,11 @@ class Link:
         else:
             self._take(asked, loop)
         return asked.answer
+
+    def _replace(self, wire: Wire) -> None:
+        """Leaves a connection that has expired, unless something is under way that is asked only once."""
+        if self._again or not self._line.asked:
+            self._give_up(wire)
 
     def _take(self, asked: Asked, loop: asyncio.AbstractEventLoop) -> None:
         self._line.add(asked)
@@ -126,6 +144,7 @@ class Link:
             self._connecting = asyncio.create_task(self._redial(), name=self._server.name)
 
     async def _redial(self) -> None:
+        self._count = self._expiry.count
         try:
             async with asyncio.timeout(self._patience):
                 wire = await dial(self._server, self._flush, self._lost)
@@ -138,6 +157,7 @@ class Link:
 
     def _go_on(self, wire: Wire) -> None:
         wire.line, self._wire = self._line, wire
+        wire.suspect = self._expiry.suspect
         self._failures, self.trouble = 0, ""
         self.connects += 1
         self._flush()

@@ -15,6 +15,7 @@ from typing import cast
 import hiredis
 import msgspec
 
+from readside.expiry import NOT_PRIMARY
 from readside.line import Asked, Line, Replies
 from readside.packing import pack
 from readside.projection import Command
@@ -47,6 +48,8 @@ class Wire(asyncio.Protocol):
         self.full = False
         """Whether nothing more should be sent at present."""
         self.gone = asyncio.Event()
+        self.suspect: Callable[[], None] = lambda: None
+        """Called when Redis refuses because it is a replica."""
         self._moved = moved
         self._parser = hiredis.Reader(encoding="utf-8", errors="replace")
         self._replies: Replies = []  # to the oldest question, as far as they have come
@@ -78,6 +81,8 @@ class Wire(asyncio.Protocol):
         while (reply := gets()) is not False:
             replies.append(reply)
             if len(replies) == wanted:
+                if type(reply) is hiredis.ReplyError and str(reply).startswith(NOT_PRIMARY):
+                    self.suspect()
                 line.answer(replies)
                 replies = self._replies = []
                 wanted = line.asked[0].size if line.asked else 0

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from api.watch.primary import require_primary
 from api.watch.question import Question
 from api.watch.shared import Shared
 from domain.backlog import Backlog, Latest, backlog, latest
+from domain.connections import require_writable
 from readside.standing import Standing, shown, standings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import asyncpg
     from redis.asyncio import Redis
 
@@ -92,12 +96,10 @@ class Pipeline:
         return time.monotonic() - self._sound_since
 
     async def _look(self) -> Look:
-        found, reads = await self._models.answer(
-            lambda: standings(self._redis, self._partitions, self._fingerprint)
-        )
+        found, reads = await self._models.answer(self._standings)
         numbers = range(self._partitions)
         cursors = {number: found[number].cursor if found else None for number in numbers}
-        logs, writes = await self._logs.answer(lambda: backlog(self._pool, cursors))
+        logs, writes = await self._logs.answer(lambda: self._backlog(cursors))
         if writes is not None or reads is not None:
             self._sound_since = time.monotonic()
         return Look(
@@ -113,3 +115,13 @@ class Pipeline:
                 for number in numbers
             ],
         )
+
+    async def _standings(self) -> list[Standing]:
+        """Raises what redis-py raises; also where a replica answers."""
+        await require_primary(self._redis)
+        return await standings(self._redis, self._partitions, self._fingerprint)
+
+    async def _backlog(self, cursors: Mapping[int, str | None]) -> dict[int, Backlog]:
+        """Raises what asyncpg raises; also where a server answers that takes no writes."""
+        await require_writable(self._pool)
+        return await backlog(self._pool, cursors)

@@ -90,20 +90,3 @@ async def test_a_postgresql_that_turns_read_only_under_open_connections_is_unava
         await fence(server, "off")
         assert all(isinstance(outcome, Answer) for outcome in await outcomes(model, 100))
         assert await model.count("events") == await model.count("commands") == 80
-<<<<<<< HEAD
-
-
-async def turn_read_only(model: WriteModel, value: str) -> None:
-    """Returns once every connection of the pool knows it."""
-    async with AsyncExitStack() as stack, limited(30):
-        pool = model.pool
-        all_of_them = [
-            await stack.enter_async_context(pool.acquire()) for _ in range(pool.get_max_size())
-        ]
-        await all_of_them[0].execute(READ_ONLY % value)
-        await all_of_them[0].execute(RELOAD)
-        for connection in all_of_them:
-            while await connection.fetchval("show transaction_read_only") != value:
-                await asyncio.sleep(0.01)
-=======
->>>>>>> ea12d72 (Leave a PostgreSQL that takes no writes, and say that nothing was written there)

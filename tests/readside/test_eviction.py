@@ -55,7 +55,7 @@ async def test_a_redis_that_keeps_all_it_has_is_worked_with(database_url: str, w
     stop = asyncio.Event()
     running = asyncio.create_task(run(settings, frozenset({Role.RELAY}), stop))
     async with limited(20):
-        while not wire.asked["INFO memory"]:
+        while not wire.asked["INFO server"]:
             await asyncio.sleep(0.005)
         await asyncio.wait([running], timeout=0.1)
         assert not running.done()

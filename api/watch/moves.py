@@ -1,0 +1,75 @@
+"""Whether REDIS_URL still leads to the same Redis.
+
+A failover behind one address (a Service, a virtual IP, a proxy) leaves the old primary alive, with our
+connections to it. So the address is dialled once a second; when another server answers, or the same one in
+another role, every connection of this process is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+import structlog
+from redis.exceptions import RedisError
+
+from api import drivers
+from api.watch.primary import REPLICA, Seen, seen
+from api.workers import Fallen
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+    from readside.expiry import Expiry
+
+LOOK_EVERY = 1.0
+"""Seconds."""
+
+_log = structlog.get_logger(__name__)
+
+
+async def follow(settings: Settings, expiry: Expiry) -> None:
+    """Has connections replaced when the address leads elsewhere. Raises Fallen if the first is unfit."""
+    before = await _first(settings)
+    if before.unfit:
+        raise Fallen(before.unfit)
+    clock = asyncio.get_running_loop().time
+    until = clock() + _age(settings)
+    while True:
+        await asyncio.sleep(LOOK_EVERY)
+        found = await _dialled(settings)
+        if found is not None and found != before:
+            _tell(before, found)
+            expiry.expire()
+            before = found
+        if clock() >= until:
+            expiry.expire()
+            until = clock() + _age(settings)
+
+
+def _age(settings: Settings) -> float:
+    """Processes that started together reconnect apart."""
+    return settings.connection_max_age * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+def _tell(before: Seen, found: Seen) -> None:
+    moved = found.run != before.run
+    _log.info("redis.moved" if moved else "redis.changed", role=found.role)
+    if found.unfit or found.role == "replica":
+        _log.warning("redis.unfit", reason=found.unfit or REPLICA)
+
+
+async def _first(settings: Settings) -> Seen:
+    while True:
+        if (found := await _dialled(settings)) is not None:
+            return found
+        await asyncio.sleep(LOOK_EVERY)
+
+
+async def _dialled(settings: Settings) -> Seen | None:
+    """What answers at the address now, by a connection of its own; None if nothing does."""
+    try:
+        async with drivers.redis_for_one_look(settings) as redis:
+            return await seen(redis)
+    except (RedisError, OSError):
+        return None
