@@ -25,6 +25,7 @@ from api.settings import LAST_PORT
 from api.signals import stop_signals, unless
 from api.verbs.asked import Refused, external
 from api.verbs.migrate import UNREACHABLE, migrated
+from domain.connections import NOT_PRIMARY
 from domain.migrate import check
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def _listen_for_health(
 
 async def _checked(settings: Settings) -> bool:
     """Refuses a database that was made otherwise; one that is away for now is no reason not to start."""
-    with suppress(*UNREACHABLE):
+    with suppress(*UNREACHABLE, *NOT_PRIMARY):
         try:
             connection = await drivers.connected(settings, settings.read_timeout)
         except asyncpg.ClientConfigurationError as error:

@@ -21,6 +21,9 @@ _SCHEMES = {
 
 _HOST = re.compile(r"(\[[^]]*\]|[^]:[]*)(:(?P<port>\d{0,5}))?", re.ASCII)
 
+_SEVERAL = ("sentinel", "cluster", "master", "replica")
+"""Words of a scheme or an option that stand for more servers than one."""
+
 LAST_PORT = 65_535
 
 
@@ -40,6 +43,11 @@ class Settings(AccessSettings):
     @classmethod
     def _is_url(cls, url: str | None, info: ValidationInfo) -> str | None:
         schemes = _SCHEMES[str(info.field_name)]
+        if url is not None and info.field_name == "redis_url" and _names_several(url):
+            raise ValueError(
+                "Sentinel, Cluster and several hosts are not supported yet; it must lead to the one primary,"
+                " or to an address that follows it in a failover, as redis://host:6379/0 does"
+            )
         if url is not None and not url.startswith(schemes):
             raise ValueError(f"it must start with {' or '.join(schemes)}")
         if url is not None and not _readable(url):
@@ -115,6 +123,23 @@ class Settings(AccessSettings):
         default=10.0, gt=0, description="Seconds that requests under way have to finish at the end."
     )
     limits: Limits = Field(default_factory=Limits, description="The limits of the edge.")
+
+
+def _names_several(url: str) -> bool:
+    """Whether a URL of Redis is for more than one server. A password may hold what else would say so."""
+    scheme, _, rest = url.partition("://")
+    if scheme == "unix":
+        return False
+    place, _, options = rest.rpartition("@")[2].partition("?")
+    hosts, _, database = place.partition("/")
+    names = (scheme, *(option.partition("=")[0] for option in options.split("&")))
+    return (
+        any(mark in hosts for mark in (",", ";", "%2C", " "))
+        or (
+            database != "" and not database.isdecimal()
+        )  # the name of a primary that a Sentinel knows
+        or any(word in name.lower() for name in names for word in _SEVERAL)
+    )
 
 
 def _readable(url: str) -> bool:

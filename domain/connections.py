@@ -26,7 +26,14 @@ _LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Interna
 """How asyncpg tells that a connection is not what it was; TimeoutError is an OSError too."""
 
 
-NO_WRITES = "PostgreSQL takes no writes: it is a standby, or was made read-only for a failover."
+NO_WRITES = (
+    "PostgreSQL takes no writes: it is a standby, or was made read-only for a failover;"
+    " let DATABASE_URL lead to the primary."
+)
+
+
+NOT_PRIMARY = (asyncpg.ReadOnlySQLTransactionError, asyncpg.TargetServerAttributeNotMatched)
+"""What asyncpg raises where no server takes writes."""
 
 
 class _Turn(NamedTuple):

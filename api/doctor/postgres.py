@@ -8,6 +8,7 @@ import asyncpg
 
 from api.doctor import pooler
 from api.doctor.finding import Finding, clock, hint, ok, wrong
+from domain.connections import NO_WRITES, NOT_PRIMARY
 from domain.migrate import MigrationError, check, pending
 from domain.store import AWAY
 
@@ -27,6 +28,8 @@ async def look(pool: asyncpg.Pool, settings: Settings) -> list[Finding]:
             return await _looked(one, other, settings)  # type: ignore[arg-type]
     except pooler.MISFITS as error:
         return [wrong("pooler", pooler.remedy(error))]
+    except NOT_PRIMARY:
+        return [wrong("PostgreSQL", NO_WRITES)]
     except (*AWAY, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         why = str(error).partition("\n")[0] or type(error).__name__
         return [wrong("PostgreSQL", f"It cannot be reached ({why}); check DATABASE_URL.")]

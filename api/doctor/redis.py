@@ -9,6 +9,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from api.doctor.finding import Finding, clock, hint, ok, wrong
 from api.roles import fingerprint
+from api.watch.primary import seen
 from readside.functions import VERSION, Functions
 from readside.generations import Generations
 from readside.keys import Partition
@@ -24,6 +25,8 @@ OLDEST = (7, 2)
 async def look(redis: Redis, settings: Settings) -> list[Finding]:
     """Ends at what makes the rest meaningless."""
     try:
+        if sentence := (await seen(redis)).unsupported:
+            return [wrong("Redis", sentence)]
         info: dict[str, Any] = await redis.info()
         return [
             _version(info),

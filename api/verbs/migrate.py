@@ -15,17 +15,13 @@ from api.doctor import pooler
 from api.verbs.asked import Refused, carry_out, external
 from api.verbs.rebuild import AsJson
 from api.verbs.stores import located
+from domain.connections import NO_WRITES, NOT_PRIMARY
 from domain.migrate import migrate, pending
 
 if TYPE_CHECKING:
     from api.settings import Settings
 
-UNREACHABLE = (
-    OSError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.TargetServerAttributeNotMatched,
-)
+UNREACHABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 """What asyncpg raises when PostgreSQL is away, or goes away in the middle of something."""
 
 SOMETHING_TO_DO = 3
@@ -80,6 +76,8 @@ async def migrated(settings: Settings) -> list[str]:
 async def _connected(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
     try:
         connection = await drivers.connected(settings, settings.command_timeout)
+    except NOT_PRIMARY as error:
+        raise Refused(NO_WRITES) from error
     except UNREACHABLE as error:
         raise Refused(
             f"PostgreSQL cannot be reached ({error or type(error).__name__}); check DATABASE_URL."

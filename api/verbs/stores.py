@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import asyncpg
-from redis.exceptions import RedisError
+from redis.exceptions import AskError, ClusterCrossSlotError, ReadOnlyError, RedisError
 
 from api import drivers
 from api.doctor import pooler
 from api.log_check import refuse_foreign_log
 from api.roles import fingerprint
 from api.verbs.asked import Refused, external
+from api.watch.primary import CLUSTER, REPLICA, Unfit, require_primary
 from api.workers import WEATHER
+from domain.connections import NO_WRITES, NOT_PRIMARY
 from domain.log import EventLog
 from domain.migrate import check
 from readside.models import PROJECTIONS
@@ -107,6 +109,12 @@ def one_sentence() -> Iterator[None]:
         yield
     except pooler.MISFITS as error:
         raise Refused(pooler.remedy(error)) from error
+    except NOT_PRIMARY as error:
+        raise Refused(NO_WRITES) from error
+    except (Unfit, ReadOnlyError) as error:
+        raise Refused(str(error) if isinstance(error, Unfit) else REPLICA) from error
+    except (AskError, ClusterCrossSlotError) as error:
+        raise Refused(CLUSTER) from error
     except WEATHER as error:
         redis = isinstance(error, RedisError)
         store, name = ("Redis", "REDIS_URL") if redis else ("PostgreSQL", "DATABASE_URL")
@@ -141,7 +149,7 @@ async def opened(settings: Settings, *, any_log: bool = False) -> AsyncIterator[
             pool = await stack.enter_async_context(write_model(settings))
             redis = await stack.enter_async_context(drivers.redis_for_functions(settings))
             streams = await stack.enter_async_context(drivers.redis_for_streams(settings))
-            await redis.ping()
+            await require_primary(redis)
             stores = Stores(settings=settings, pool=pool, redis=redis, streams=streams)
             if not any_log:
                 await refuse_foreign_log(stores.log, redis, settings.partitions)

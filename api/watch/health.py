@@ -14,6 +14,7 @@ import msgspec
 
 from api.watch import pulse as pulses
 from api.watch.pipeline import Look, Pipeline
+from api.watch.primary import plain
 from api.watch.pulse import Pulse, worst
 
 OK = "ok"
@@ -47,9 +48,9 @@ async def health(
 def _loop(pulse: Pulse | None, look: Look, sound: float) -> tuple[str, bool]:
     """What a role's worst loop says, and whether only a restart helps; `sound` is Pipeline's."""
     if look.writes is not None:
-        return _STANDS.format("PostgreSQL"), False
+        return plain(look.writes) or _STANDS.format("PostgreSQL"), False
     if look.reads is not None:
-        return _STANDS.format("Redis"), False
+        return plain(look.reads) or _STANDS.format("Redis"), False
     if pulse is None:
         return OK, False
     if pulse.is_frozen and sound <= pulses.FROZEN:
@@ -58,12 +59,13 @@ def _loop(pulse: Pulse | None, look: Look, sound: float) -> tuple[str, bool]:
 
 
 def _sides(look: Look) -> dict[str, str]:
-    return {"writes": OK if look.writes is None else _NO_WRITES, "reads": _reads(look)}
+    writes = OK if look.writes is None else plain(look.writes) or _NO_WRITES
+    return {"writes": writes, "reads": _reads(look)}
 
 
 def _reads(look: Look) -> str:
     if look.reads is not None:
-        return _NO_READS
+        return plain(look.reads) or _NO_READS
     missing = [
         one.number for one in look.partitions if one.standing and one.standing.generation is None
     ]

@@ -6,19 +6,20 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+import asyncpg
 import msgspec
+from redis.exceptions import AskError, ClusterCrossSlotError
 
-from api.watch.primary import require_primary
+from api.watch.primary import CLUSTER, Unfit, require_primary
 from api.watch.question import Question
 from api.watch.shared import Shared
 from domain.backlog import Backlog, Latest, backlog, latest
-from domain.connections import require_writable
+from domain.connections import NO_WRITES, NOT_PRIMARY, require_writable
 from readside.standing import Standing, shown, standings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import asyncpg
     from redis.asyncio import Redis
 
 
@@ -119,9 +120,15 @@ class Pipeline:
     async def _standings(self) -> list[Standing]:
         """Raises what redis-py raises; also where a replica answers."""
         await require_primary(self._redis)
-        return await standings(self._redis, self._partitions, self._fingerprint)
+        try:
+            return await standings(self._redis, self._partitions, self._fingerprint)
+        except (AskError, ClusterCrossSlotError) as error:  # which a proxy may hide until now
+            raise Unfit(CLUSTER) from error
 
     async def _backlog(self, cursors: Mapping[int, str | None]) -> dict[int, Backlog]:
         """Raises what asyncpg raises; also where a server answers that takes no writes."""
-        await require_writable(self._pool)
+        try:
+            await require_writable(self._pool)
+        except NOT_PRIMARY as error:
+            raise asyncpg.ReadOnlySQLTransactionError(NO_WRITES) from error
         return await backlog(self._pool, cursors)

@@ -15,10 +15,19 @@ _DO = "let REDIS_URL lead to the primary of one server, or to an address that fo
 
 REPLICA = f"Redis at REDIS_URL is a replica, which takes no writes: {_DO}."
 
+CLUSTER = f"Redis at REDIS_URL is a node of a cluster, which is not supported yet: {_DO}."
+
 _MODES = {
-    "cluster": f"Redis at REDIS_URL is a node of a cluster, which is not supported yet: {_DO}.",
+    "cluster": CLUSTER,
     "sentinel": f"REDIS_URL leads to a Sentinel, which holds no data and is not supported yet: {_DO}.",
 }
+
+
+_SENTENCES = ("ReadOnlyError", "ReadOnlySQLTransactionError", "Unfit")
+
+
+class Unfit(ResponseError):
+    """No server that can be worked with; str() is one sentence that says what to do."""
 
 
 class Seen(NamedTuple):
@@ -31,10 +40,15 @@ class Seen(NamedTuple):
     eviction: str | None = None
 
     @property
+    def unsupported(self) -> str | None:
+        """Why a server of this mode cannot be worked with, in one sentence that says what to do."""
+        return _MODES.get(self.mode or "")
+
+    @property
     def unfit(self) -> str | None:
-        """Why no Redis like this can be worked with, in one sentence that says what to do."""
-        if self.mode in _MODES:
-            return _MODES[self.mode]
+        """The same of any reason."""
+        if self.unsupported:
+            return self.unsupported
         if self.eviction not in (None, "noeviction"):
             return (
                 f"Redis may evict keys of the read model (its maxmemory-policy is {self.eviction}):"
@@ -64,11 +78,17 @@ async def _greeted(redis: Redis) -> tuple[str | None, str | None]:
 
 
 async def require_primary(redis: Redis) -> None:
-    """Raises ReadOnlyError on a replica, so that it is dialled again, and ResponseError if it is unfit."""
+    """Raises ReadOnlyError on a replica, which is dialled again then, and Unfit; and what redis-py raises."""
     mode, role = await _greeted(redis)
-    if sentence := Seen(mode).unfit:
-        raise ResponseError(sentence)
+    if sentence := Seen(mode).unsupported:
+        raise Unfit(sentence)
     if role == "replica":
         if isinstance(redis, Client):
             redis.expiry.suspect()
         raise ReadOnlyError(REPLICA)
+
+
+def plain(why: str) -> str | None:
+    """The sentence of an error, given as `Question` tells it, if the error says which server this is."""
+    name, _, sentence = why.partition(": ")
+    return sentence if name in _SENTENCES else None

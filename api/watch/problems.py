@@ -8,6 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from api.watch.pipeline import Look
+from api.watch.primary import plain
 
 Part = Literal["writes", "relay", "projector", "reads"]
 """In the order in which an event passes them."""
@@ -50,6 +51,8 @@ def _stores(look: Look) -> Iterator[Problem]:
 
 
 def _away(store: str, why: str, refused: str, setting: str) -> str:
+    if sentence := plain(why):
+        return sentence
     do = f"see that it runs and that {setting} leads there"
     return f"{store} does not answer ({why}), so {refused} are refused: {do}."
 
