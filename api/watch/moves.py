@@ -29,22 +29,21 @@ _log = structlog.get_logger(__name__)
 
 
 async def follow(settings: Settings, expiry: Expiry) -> None:
-    """Has connections replaced when the address leads elsewhere. Raises Fallen if the first is unfit."""
-    before = await _first(settings)
-    if before.unfit:
-        raise Fallen(before.unfit)
+    """Has connections replaced when the address leads elsewhere, and by age.
+
+    Raises Fallen if the first server that answers is unfit; of a later one the log and /readyz tell.
+    """
     clock = asyncio.get_running_loop().time
-    until = clock() + _age(settings)
+    before, until = None, clock() + _age(settings)
     while True:
-        await asyncio.sleep(LOOK_EVERY)
         found = await _dialled(settings)
         if found is not None and found != before:
-            _tell(before, found)
-            expiry.expire()
+            _take(before, found, expiry)
             before = found
         if clock() >= until:
             expiry.expire()
             until = clock() + _age(settings)
+        await asyncio.sleep(LOOK_EVERY)
 
 
 def _age(settings: Settings) -> float:
@@ -52,18 +51,14 @@ def _age(settings: Settings) -> float:
     return settings.connection_max_age * random.uniform(0.5, 1.0)  # noqa: S311
 
 
-def _tell(before: Seen, found: Seen) -> None:
-    moved = found.run != before.run
-    _log.info("redis.moved" if moved else "redis.changed", role=found.role)
+def _take(before: Seen | None, found: Seen, expiry: Expiry) -> None:
+    if before is None and found.unfit:
+        raise Fallen(found.unfit)
+    if before is not None:
+        expiry.expire()
+        _log.info("redis.moved" if found.run != before.run else "redis.changed", role=found.role)
     if found.unfit or found.role == "replica":
         _log.warning("redis.unfit", reason=found.unfit or REPLICA)
-
-
-async def _first(settings: Settings) -> Seen:
-    while True:
-        if (found := await _dialled(settings)) is not None:
-            return found
-        await asyncio.sleep(LOOK_EVERY)
 
 
 async def _dialled(settings: Settings) -> Seen | None:

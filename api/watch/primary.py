@@ -73,7 +73,7 @@ async def _greeted(redis: Redis) -> tuple[str | None, str | None]:
         said: Any = await redis.execute_command("HELLO")  # type: ignore[no-untyped-call]
     except ResponseError:
         return None, None
-    told = said if isinstance(said, dict) else dict(zip(said[::2], said[1::2], strict=True))
+    told = said if isinstance(said, dict) else dict(zip(said[::2], said[1::2], strict=False))
     return told.get("mode"), told.get("role")
 
 

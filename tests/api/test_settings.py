@@ -46,9 +46,37 @@ def test_an_address_that_cannot_be_read_is_one_sentence(name: str, url: str) -> 
         ("database_url", "postgresql:///tandem?host=/run/postgresql"),
         ("database_url", "postgresql://tandem@%2Frun%2Fpostgresql/tandem"),
         ("redis_url", "redis://:s3%2Fcret@valkey:6379/0"),
-        ("redis_url", "unix:///run/valkey.sock?db=1"),
+        ("redis_url", "redis://:one,two;3@valkey:6379/0?client_name=x"),
+        ("redis_url", "redis://sentinel:cluster@master-1.example:6379"),
+        ("redis_url", "unix:///run/valkey,sentinel.sock?db=1"),
         ("redis_url", "rediss://[::1]"),
     ],
 )
 def test_an_address_as_the_drivers_read_it_is_taken_as_it_is(name: str, url: str) -> None:
     assert getattr(Settings.model_validate({name: url}), name) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://one:6379,two:6379/0",
+        "redis://:s3cret@one,two",
+        "redis://one:6379/0,two:6379/0",
+        "redis://one%2Ctwo:6379",
+        "redis://one:6379;two:6379",
+        "redis+sentinel://one:26379/mymaster",
+        "redis-sentinel://one:26379,two:26379/mymaster/0",
+        "rediss+sentinel://one:26379/mymaster",
+        "redis://one:26379/mymaster/0",
+        "redis://one:26379/0?sentinel_master=mymaster",
+        "rediss://one:6379/0?cluster=true",
+        "redis+cluster://one:6379",
+    ],
+)
+def test_several_servers_of_redis_are_refused_in_one_sentence(url: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings.model_validate({"redis_url": url})
+    [error] = refused.value.errors()
+    assert error["loc"] == ("redis_url",)
+    assert "Sentinel, Cluster and several hosts are not supported yet" in error["msg"]
+    assert "s3cret" not in error["msg"]

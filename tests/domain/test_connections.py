@@ -262,3 +262,28 @@ async def test_however_many_come_and_go_and_leave_none_is_lost(
     await asyncio.wait(tasks)
     assert pool.get_size() <= TWO
     assert [await connections.take() for _ in range(TWO)]
+
+
+async def test_connections_that_have_expired_are_not_used_again(
+    connections: Connections, pool: asyncpg.Pool
+) -> None:
+    """Neither one that is free nor one that is given back."""
+    first, second = [await connections.take() for _ in range(TWO)]
+    before = {first.get_server_pid(), second.get_server_pid()}
+    await connections.give(first, sound=True)
+    await connections.expire()
+    await connections.give(second, sound=True)
+    async with asyncio.timeout(5):
+        third, fourth = [await connections.take() for _ in range(TWO)]
+    assert not before & {third.get_server_pid(), fourth.get_server_pid()}
+    await connections.give(third, sound=True)
+    await connections.give(fourth, sound=True)
+    await none_is_lost(connections, pool)
+
+
+async def test_connections_expire_by_age(database_url: str) -> None:
+    settings = Settings(database_url=database_url, connection_max_age=0.05)
+    async with drivers.database(settings) as pool, asyncio.timeout(10):
+        first = await pool.fetchval("select pg_backend_pid()")
+        while await pool.fetchval("select pg_backend_pid()") == first:
+            await asyncio.sleep(0.01)

@@ -51,6 +51,8 @@ async def test_a_failover_is_followed_behind_one_address_and_with_two_hosts(
                 await client.create_user("Before", f"user{number}@example.com")
                 for number, client in enumerate(clients)
             ]
+            await fence(primary)
+            await told(second)
             await fail_over(primary, standby)
             address.lead_to(standby.url)
             async with asyncio.timeout(5):
@@ -59,6 +61,13 @@ async def test_a_failover_is_followed_behind_one_address_and_with_two_hosts(
             evidence = await as_the_log(one)
         assert {str(user) for user in users} <= {str(user) for user in evidence.users}
         assert await ask(primary, "select count(*) from events where type = 'UserRenamed'") == 0
+
+
+async def told(client: Client) -> None:
+    """Until /readyz says that there is nobody to write to, while every connection is alive."""
+    async with asyncio.timeout(10):
+        while "takes no writes" not in (await client.http.get("/readyz")).json()["parts"]["writes"]:
+            await asyncio.sleep(0.05)
 
 
 async def renamed(client: Client, user: str, name: str) -> None:
