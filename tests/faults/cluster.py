@@ -11,12 +11,14 @@ import json
 import random
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
 from redis.asyncio import Redis
 
+from tests.faults import replica, standby
 from tests.faults.proxy import proxy
 from tests.faults.stores import postgres, valkey
 from tests.limited import limited
@@ -53,8 +55,11 @@ class Cluster:
         stores: tuple[Postgres, Valkey],
         wires: tuple[Proxy, Proxy],
         environment: dict[str, str],
+        stack: AsyncExitStack,
     ) -> None:
         self.postgres, self.valkey = stores
+        self._stack = stack
+        self._servers = count()
         self.to_postgres, self.to_redis = wires
         self.members: dict[str, Member] = {}
         self.port = _free_port()
@@ -96,6 +101,27 @@ class Cluster:
         for name, member in list(self.members.items()):
             if not member.running:
                 self.start(name)
+
+    async def fail_over_redis(self) -> Valkey:
+        """To a new server behind the same address, without a loss. The old one lives on, and is returned."""
+        old, name = self.valkey, f"v{next(self._servers)}"
+        new = await self._stack.enter_async_context(
+            valkey(self.place / name, appendonly=old.appendonly)
+        )
+        await replica.follow(old, new)
+        await replica.fail_over(old, new)
+        self.valkey = new
+        self.to_redis.lead_to(new.url)
+        return old
+
+    async def fail_over_postgres(self) -> Postgres:
+        """The same for PostgreSQL, whose old server is fenced."""
+        old, name = self.postgres, f"p{next(self._servers)}"
+        new = await self._stack.enter_async_context(standby.standby_of(old, name))
+        await standby.fail_over(old, new)
+        self.postgres = new
+        self.to_postgres.lead_to(new.url)
+        return old
 
     def mend(self) -> None:
         """Everybody runs and every wire carries."""
@@ -198,7 +224,7 @@ async def cluster(
             await stack.enter_async_context(proxy(database.url)),
             await stack.enter_async_context(proxy(redis.url)),
         )
-        made = Cluster(place, programs, (database, redis), wires, environment)
+        made = Cluster(place, programs, (database, redis), wires, environment, stack)
         try:
             for name in names:
                 made.start(name, (failpoints or {}).get(name, ""))

@@ -13,11 +13,16 @@ from tests.faults.stores import Postgres, postgres
 from tests.limited import limited
 from tests.processes import ended
 
+_NONE_WRITES = """
+    select count(*) = 0 from pg_stat_activity
+    where backend_type = 'client backend' and state <> 'idle' and xact_start < $1
+"""
+
 
 @asynccontextmanager
-async def standby_of(primary: Postgres) -> AsyncIterator[Postgres]:
-    """A server that replays what the primary writes, and can be read."""
-    place = primary.place.parent / "s"
+async def standby_of(primary: Postgres, name: str = "s") -> AsyncIterator[Postgres]:
+    """A server that replays what the primary writes, and can be read; `name` is its directory's."""
+    place = primary.place.parent / name
     place.mkdir(mode=0o700)
     source, target = ("-h", str(primary.sockets), "-U", "tandem"), ("-D", str(place / "postgres"))
     options = ("--write-recovery-conf", "--checkpoint=fast", "--no-sync")
@@ -59,5 +64,7 @@ async def fence(server: Postgres, value: str = "on") -> None:
 async def fail_over(primary: Postgres, standby: Postgres) -> None:
     """Without a loss: the old one is fenced, the standby follows to the end, and is promoted."""
     await fence(primary)
+    fenced_at = await ask(primary, "select clock_timestamp()")
+    await until(primary, _NONE_WRITES, fenced_at)  # whoever had begun before may still commit
     await caught_up(primary, standby)
     assert await ask(standby, "select pg_promote()")

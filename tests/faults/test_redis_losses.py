@@ -9,12 +9,12 @@ import pytest
 from redis.asyncio import Redis
 
 from readside.keys import POINTER, Keys, Partition
+from tests.faults import replica
 from tests.faults.cluster import PARTITIONS
 from tests.faults.conftest import Make
 from tests.faults.load import acknowledged, answered, under_load
-from tests.faults.stores import Valkey, valkey
+from tests.faults.stores import valkey
 from tests.limited import limited
-from tests.processes import HOST, free_port
 
 if TYPE_CHECKING:
     from tests.faults.cluster import Cluster
@@ -73,16 +73,15 @@ async def test_a_stream_trimmed_before_it_was_read(make: Make) -> None:
 
 async def test_a_failover_to_a_replica_that_lost_acknowledged_writes(make: Make) -> None:
     """What the replica never got comes from the log. Reads without minVersion may show older data once."""
-    async with make() as cluster, valkey(cluster.place / "r") as replica:
-        await _follow(cluster, replica)
+    async with make() as cluster, valkey(cluster.place / "r") as other:
+        await replica.follow(cluster.valkey, other)
         async with under_load(cluster, lossy=True) as workload:
             await acknowledged(workload, 30)
-            async with Redis.from_url(replica.url) as other:
-                await other.replicaof("NO", "ONE")
+            await replica.promote(other)
             await acknowledged(workload, 50)  # which the replica does not hear of
             await cluster.valkey.kill()
-            cluster.to_redis.lead_to(replica.url)
-            cluster.valkey.url = replica.url
+            cluster.to_redis.lead_to(other.url)
+            cluster.valkey.url = other.url
             await acknowledged(workload, 30)
             await answered(workload, 30)
 
@@ -111,14 +110,3 @@ async def _serving(redis: Redis, partition: Partition) -> Keys:
                 if field.startswith(POINTER):
                     return Keys(partition, name)
             await asyncio.sleep(0.01)
-
-
-async def _follow(cluster: Cluster, replica: Valkey) -> None:
-    """Makes it a replica, over TCP as replicas are, and waits until it has caught up."""
-    port = free_port()
-    async with cluster.redis() as redis, Redis.from_url(replica.url) as other:
-        await redis.config_set("port", port)
-        await other.replicaof(HOST, port)
-        async with limited(20):
-            while (await other.info("replication"))["master_link_status"] != "up":
-                await asyncio.sleep(0.02)

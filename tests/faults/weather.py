@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from tests.faults.cluster import Cluster
     from tests.faults.proxy import Fault
+    from tests.faults.stores import Store
 
 Happening = Callable[["Cluster", Random], Awaitable[None]]
 
@@ -252,6 +253,20 @@ async def lose_unread_entries(cluster: Cluster, _: Random) -> None:
                 await redis.xtrim(Partition(partition).stream, maxlen=0, approximate=False)
 
 
+async def fail_over_redis(cluster: Cluster, random: Random) -> None:
+    await _outlive(await cluster.fail_over_redis(), random)
+
+
+async def fail_over_postgres(cluster: Cluster, random: Random) -> None:
+    await _outlive(await cluster.fail_over_postgres(), random)
+
+
+async def _outlive(old: Store, random: Random) -> None:
+    """The old primary answers its connections for a while."""
+    await asyncio.sleep(random.uniform(1.0, 6.0))
+    await old.kill()
+
+
 Lane = Literal["api", "relay", "projector", "postgres", "redis", "wires"]
 
 HAPPENINGS: dict[Happening, tuple[Lane, int]] = {
@@ -260,6 +275,8 @@ HAPPENINGS: dict[Happening, tuple[Lane, int]] = {
     kill_projector: ("projector", 6),
     kill_postgres: ("postgres", 4),
     kill_valkey: ("redis", 4),
+    fail_over_postgres: ("postgres", 1),
+    fail_over_redis: ("redis", 2),
     kill_backend: ("postgres", 3),
     crash_backend: ("postgres", 1),
     pause_relay: ("relay", 3),
