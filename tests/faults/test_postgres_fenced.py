@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from api.settings import Settings
+from api.verbs.migrate import migrated
 from domain.commands.rename_user import RenameUser
 from domain.store import WriteModelUnavailable
 from tests.acceptance.service import Client, running
@@ -61,6 +62,7 @@ async def test_a_failover_is_followed_behind_one_address_and_with_two_hosts(
             async with asyncio.timeout(WITHIN):
                 for client, user in zip(clients, users, strict=True):
                     await renamed(client, user, "After")
+            assert await migrated(two) == await migrated(one) == []
             evidence = await as_the_log(one)
         assert {str(user) for user in users} <= {str(user) for user in evidence.users}
         assert await ask(primary, "select count(*) from events where type = 'UserRenamed'") == 0
