@@ -20,7 +20,7 @@ from api.documents import trusted
 from api.documents.kinds import COUNTED
 from api.follow import follower
 from api.log_check import watch_log
-from api.roles import Role, fingerprint
+from api.roles import Role, fingerprint, namespace
 from api.watch import moves
 from api.watch.commands import TimedStore
 from api.watch.metrics import ALARMING, Metrics
@@ -34,7 +34,7 @@ from domain.store import Store
 from readside.changes import Changes
 from readside.errors import ReadModelError
 from readside.expiry import Expiry
-from readside.keys import WAKE
+from readside.keys import TANDEM, Namespace
 from readside.models import PROJECTIONS
 from readside.packing import pack
 from readside.projector import Projector
@@ -52,8 +52,6 @@ if TYPE_CHECKING:
 
 POLL = 0.5
 """Seconds after which the relay looks for events by itself."""
-
-_RING = pack(("PUBLISH", WAKE, ""))
 
 BLOCK = 1.0
 """Seconds that a projector waits inside one read of its stream."""
@@ -78,7 +76,12 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
         expiry = Expiry()
         listening = await stack.enter_async_context(drivers.redis_for_changes(settings, expiry))
         changes = await stack.enter_async_context(
-            Changes(listening, patience=settings.read_timeout, expiry=expiry)
+            Changes(
+                listening,
+                patience=settings.read_timeout,
+                namespace=namespace(settings),
+                expiry=expiry,
+            )
         )
         log = EventLog(pool)
         bell = Bell(POLL)
@@ -87,7 +90,7 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
         watching = await stack.enter_async_context(drivers.redis_for_watching(settings, expiry))
         watch = _watch(settings, roles, pool, watching, metrics)
         service.loops["moves"] = lambda: moves.follow(settings, expiry)
-        service.loops["log"] = lambda: watch_log(log, watching, settings.partitions)
+        service.loops["log"] = lambda: watch_log(log, watching, settings)
         service.loops["clock"] = watch.metrics.sample
         if Role.RELAY in roles:
             cursors = await stack.enter_async_context(drivers.redis_for_cursors(settings, expiry))
@@ -98,7 +101,7 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
         if Role.API in roles:
             link = await stack.enter_async_context(drivers.link_for_reads(settings, expiry))
             watch.metrics.link = link
-            wake = bell.ring if Role.RELAY in roles else RemoteBell(link).ring
+            wake = bell.ring if Role.RELAY in roles else RemoteBell(link, namespace(settings)).ring
             context = _context(settings, commands, link, changes, wake, watch.metrics)
             app = create_app(context, await _access(settings, stack, expiry), watch)
             watch.metrics.operations.expect(COUNTED, ALARMING)
@@ -117,7 +120,11 @@ def _watch(
     metrics: Metrics,
 ) -> Watch:
     pipeline = Pipeline(
-        pool, redis, partitions=settings.partitions, fingerprint=fingerprint(settings)
+        pool,
+        redis,
+        partitions=settings.partitions,
+        fingerprint=fingerprint(settings),
+        namespace=namespace(settings),
     )
     return Watch(pipeline=pipeline, metrics=metrics, answers=Role.API in roles)
 
@@ -137,6 +144,7 @@ def _context(
         partitions=settings.partitions,
         fingerprint=fingerprint(settings),
         patience=settings.read_timeout,
+        namespace=namespace(settings),
     )
     return Context(
         store=TimedStore(store, metrics.commands),
@@ -164,7 +172,7 @@ async def _rate(settings: Settings, stack: AsyncExitStack, expiry: Expiry) -> Ra
         return None
     redis = await stack.enter_async_context(drivers.redis_for_rates(settings, expiry))
     burst = settings.rate_burst or 10 * settings.rate_limit
-    return Rate(redis, per_second=settings.rate_limit, burst=burst)
+    return Rate(redis, per_second=settings.rate_limit, burst=burst, namespace=namespace(settings))
 
 
 async def _tokens(settings: Settings, stack: AsyncExitStack) -> Tokens:
@@ -194,11 +202,12 @@ def _add_relay(
     watch: Watch,
 ) -> None:
     told = follower("appended", settings)
-    relay = Relay(log, RedisStream(redis), range(settings.partitions), told=told)
+    stream = RedisStream(redis, namespace(settings))
+    relay = Relay(log, stream, range(settings.partitions), told=told)
     pulse = watch.pulse(Role.RELAY, "relay")
     watch.metrics.relay = relay
     service.loops["relay"] = lambda: forever(pulse, relay.run_once, bell.wait)
-    service.loops["wake-ups"] = lambda: _pass_on(changes, bell)
+    service.loops["wake-ups"] = lambda: _pass_on(changes, namespace(settings).wake, bell)
 
 
 async def _add_projectors(
@@ -213,7 +222,7 @@ async def _add_projectors(
     redis = await stack.enter_async_context(drivers.redis_for_functions(settings, expiry))
     streams = await stack.enter_async_context(drivers.redis_for_streams(settings, expiry))
     watch.metrics.clients |= {"functions": redis, "streams": streams}
-    share = Share(redis, fingerprint(settings), settings.partitions)
+    share = Share(redis, fingerprint(settings), settings.partitions, namespace(settings))
     stack.push_async_callback(share.leave)
     joined = watch.pulse(Role.PROJECTOR, "share")
     service.loops["share"] = lambda: _share(share, changes, joined)
@@ -229,6 +238,7 @@ async def _add_projectors(
             told=follower("applied", settings),
             beat=pulse.beat,
             share=share,
+            namespace=namespace(settings),
         )
         watch.metrics.projectors.append(projector)
         service.loops[pulse.name] = _projecting(projector, pulse)
@@ -251,9 +261,9 @@ async def _share(share: Share, changes: Changes, pulse: Pulse) -> None:
         await forever(pulse, share.run_once, lambda: words.wait(SAY_EVERY))
 
 
-async def _pass_on(changes: Changes, bell: Bell) -> None:
+async def _pass_on(changes: Changes, wake: str, bell: Bell) -> None:
     """Commands of other processes wake our relay."""
-    async with changes.of(WAKE) as calls:
+    async with changes.of(wake) as calls:
         while True:
             await calls.wait(None)
             bell.ring()
@@ -262,8 +272,9 @@ async def _pass_on(changes: Changes, bell: Bell) -> None:
 class RemoteBell:
     """Wakes the relays of other processes, at most once per round trip. They look by themselves anyway."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, namespace: Namespace = TANDEM) -> None:
         self._link = link
+        self._command = pack(("PUBLISH", namespace.wake, ""))
         self._ringing: asyncio.Future[list[Any]] | None = None
         self._again = False
 
@@ -272,7 +283,7 @@ class RemoteBell:
             self._again = True
             return
         with suppress(ReadModelError):
-            self._ringing = self._link.ask([_RING])
+            self._ringing = self._link.ask([self._command])
             self._ringing.add_done_callback(self._rung)
 
     def _rung(self, rung: asyncio.Future[list[Any]]) -> None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from api import drivers
+from api.roles import namespace
 from api.workers import WEATHER, Fallen
 from domain.cursor import decoded
 from domain.identity import ForeignLog
@@ -22,9 +23,10 @@ EVERY: Final = 5.0
 """Seconds between two checks of a process that runs."""
 
 
-async def refuse_foreign_log(log: EventLog, redis: Redis, partitions: int) -> None:
+async def refuse_foreign_log(log: EventLog, redis: Redis, settings: Settings) -> None:
     """Raises ForeignLog, and what the drivers raise when a store is away."""
-    cursors = await RedisStream(redis).cursors(range(partitions))
+    stream = RedisStream(redis, namespace(settings))
+    cursors = await stream.cursors(range(settings.partitions))
     carried = {cursor.log for raw in cursors if (cursor := decoded(raw)) is not None}
     await log.refuse_foreign(carried)
 
@@ -37,15 +39,15 @@ async def refuse_foreign_log_at_start(settings: Settings) -> None:
             drivers.redis_for_watching(settings) as redis,
         ):
             async with asyncio.timeout(settings.read_timeout):
-                await refuse_foreign_log(EventLog(pool), redis, settings.partitions)
+                await refuse_foreign_log(EventLog(pool), redis, settings)
 
 
-async def watch_log(log: EventLog, redis: Redis, partitions: int) -> None:
+async def watch_log(log: EventLog, redis: Redis, settings: Settings) -> None:
     """Checks it for as long as the process runs. Raises Fallen."""
     while True:
         with suppress(*WEATHER):
             try:
-                await refuse_foreign_log(log, redis, partitions)
+                await refuse_foreign_log(log, redis, settings)
             except ForeignLog as error:
                 raise Fallen(str(error)) from error
         await asyncio.sleep(EVERY)

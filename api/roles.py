@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from readside.keys import Namespace
 from readside.models import FINGERPRINT
 
 if TYPE_CHECKING:
@@ -23,3 +24,8 @@ ALL: Final = frozenset(Role)
 def fingerprint(settings: Settings) -> str:
     """Read models of another number of partitions are other read models, so nobody mixes them up."""
     return f"{FINGERPRINT}-{settings.partitions}"
+
+
+def namespace(settings: Settings) -> Namespace:
+    """The names in Redis of the service that has these settings."""
+    return Namespace(settings.redis_prefix)

@@ -23,6 +23,8 @@ _HOST = re.compile(r"(\[[^]]*\]|[^]:[]*)(:(?P<port>\d{0,5}))?", re.ASCII)
 
 _SEVERAL = ("sentinel", "cluster", "master", "replica")
 """Words of a scheme or an option that stand for more servers than one."""
+_PREFIX = re.compile(r"[A-Za-z0-9._-]{1,32}")
+"""Without the colon that ends it in names, and without what a pattern of SCAN or an ACL gives a meaning."""
 
 LAST_PORT = 65_535
 
@@ -38,6 +40,20 @@ class Settings(AccessSettings):
         default=None,
         description="The password for Redis, as it is; in REDIS_URL some characters are written as %2F is.",
     )
+
+    redis_prefix: str = Field(
+        default="tandem",
+        description="How all names in Redis begin; services that share one Redis need different ones.",
+    )
+
+    @field_validator("redis_prefix")
+    @classmethod
+    def _is_prefix(cls, prefix: str) -> str:
+        if _PREFIX.fullmatch(prefix) is None:
+            raise ValueError(
+                "it must be 1 to 32 letters, digits, dots, hyphens or underscores (a-z, A-Z, 0-9)"
+            )
+        return prefix
 
     @field_validator(*_SCHEMES)
     @classmethod

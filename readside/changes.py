@@ -12,12 +12,10 @@ import structlog
 from redis.exceptions import RedisError
 
 from readside.expiry import Expiry
+from readside.keys import TANDEM, Namespace
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
-
-_SILENT = "tandem:silent"
-"""A channel nobody publishes on: it keeps the connection in the subscribed state when nobody waits."""
 
 _PAUSE = 0.2
 """Seconds between attempts to reach Redis."""
@@ -56,12 +54,19 @@ class Changes:
     """Channels of Redis, shared. `async with` it: that is how long it listens."""
 
     def __init__(
-        self, redis: Redis, *, patience: float = 2.0, expiry: Expiry | None = None
+        self,
+        redis: Redis,
+        *,
+        patience: float = 2.0,
+        namespace: Namespace = TANDEM,
+        expiry: Expiry | None = None,
     ) -> None:
         """`redis` decodes replies and has no read timeout; `patience`: seconds to wait for a subscription;
         `expiry`: that of its connections.
         """
         self._redis = redis
+        # Keeps the connection in the subscribed state when nobody waits.
+        self._silent = namespace.silent
         self._patience = patience
         self._expiry = expiry or Expiry()
         self._listeners: dict[str, set[Subscription]] = defaultdict(set)
@@ -127,7 +132,7 @@ class Changes:
     async def _receive_on(self, pubsub: Any) -> None:
         count = self._expiry.count
         asked = set(self._listeners)
-        await pubsub.subscribe(_SILENT, *asked)
+        await pubsub.subscribe(self._silent, *asked)
         self._pubsub, self._away = pubsub, False
         try:
             # Whoever came while we were connecting could tell nobody.

@@ -1,6 +1,7 @@
-#!lua name=tandem_VERSION
+#!lua name=VERSION
 -- Everything that must be atomic in Redis. All keys of a call carry the hash tag of one partition.
--- Names end in a hash of this file, so that two versions of the code can run side by side.
+-- VERSION stands for the prefix of the service and a hash of this file, so that services and versions of the code
+-- can run side by side.
 
 -- What an entry holds that erases a user: until a generation has read it, it knows who that was.
 local ERASES = '"type":"UserErased"'

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from redis.exceptions import ResponseError
 
+from readside.keys import TANDEM, Namespace
+
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
@@ -30,19 +32,20 @@ class Call(msgspec.Struct, frozen=True):
     keys: Sequence[str]
     arguments: Sequence[Argument] = ()
 
-    def words(self) -> tuple[Argument, ...]:
-        return "FCALL", f"{self.name}_{VERSION}", len(self.keys), *self.keys, *self.arguments
+    def words(self, library: str) -> tuple[Argument, ...]:
+        return "FCALL", f"{self.name}_{library}", len(self.keys), *self.keys, *self.arguments
 
 
 class Functions:
     """Raises what redis-py raises, and Gone."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, namespace: Namespace = TANDEM) -> None:
         self._redis = redis
+        self.library = f"{namespace.functions}_{VERSION}"
 
     async def load(self) -> None:
         """Loads the library of this version of the code; one that is there stays."""
-        source = _SOURCE.replace("VERSION", VERSION)
+        source = _SOURCE.replace("VERSION", self.library)
         await self._redis.function_load(source, replace=True)
 
     async def call(self, name: str, keys: Sequence[str], *arguments: Argument) -> Any:
@@ -66,12 +69,12 @@ class Functions:
     async def _pipelined(self, calls: Sequence[Call]) -> list[Any]:
         if len(calls) == 1:  # a pipeline of one costs half as much again
             try:
-                return [await self._redis.execute_command(*calls[0].words())]  # type: ignore[no-untyped-call]
+                return [await self._redis.execute_command(*calls[0].words(self.library))]  # type: ignore[no-untyped-call]
             except ResponseError as error:
                 return [error]
         pipeline = self._redis.pipeline(transaction=False)
         for call in calls:
-            pipeline.execute_command(*call.words())
+            pipeline.execute_command(*call.words(self.library))
         return await pipeline.execute(raise_on_error=False)
 
 

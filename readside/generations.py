@@ -85,7 +85,7 @@ class Generations:
     def __init__(self, redis: Redis, partition: Partition, fingerprint: str) -> None:
         """`redis` decodes replies."""
         self._redis = redis
-        self._functions = Functions(redis)
+        self._functions = Functions(redis, partition.namespace)
         self._partition = partition
         self._fingerprint = fingerprint
 

@@ -1,22 +1,14 @@
-"""Names in Redis. Every key of a partition carries its hash tag, so that one function may touch them all."""
+"""Names in Redis: the one place that makes them.
+
+Every key of a partition carries its hash tag, so that one function may touch them all.
+"""
 
 from __future__ import annotations
 
+import re
 from uuid import UUID
 
 import msgspec
-
-WAKE = "tandem:wake"
-"""The channel on which a command tells a relay in another process which partition has news."""
-
-
-def projectors(fingerprint: str) -> str:
-    """A sorted set: the processes that project with this code, by when they count no more.
-
-    Also the channel on which they hear that one came or went, or gave a partition back.
-    """
-    return f"tandem:projectors:{fingerprint}"
-
 
 POINTER = "serving:"
 """How the fields of `generations` begin that say which generation serves; functions.lua knows it too."""
@@ -26,14 +18,61 @@ OWNER = "owner"
 """How the names of leases begin, where those of other keys have a generation."""
 
 
+class Namespace(msgspec.Struct, frozen=True):
+    """The names of one service in Redis. Services with different prefixes can share a Redis.
+
+    Every key and every channel begins with the prefix and a colon, which no prefix contains.
+    """
+
+    prefix: str = "tandem"
+
+    @property
+    def wake(self) -> str:
+        """The channel on which a command tells a relay in another process that there is news."""
+        return f"{self.prefix}:wake"
+
+    @property
+    def silent(self) -> str:
+        """A channel on which nothing is published."""
+        return f"{self.prefix}:silent"
+
+    @property
+    def functions(self) -> str:
+        """The part of the names of the library and its functions that is this service's.
+
+        Redis allows letters, digits and underscores there, and compares functions without regard to case.
+        Prefixes that differ only in what is replaced here share a library: the code in it is the same.
+        """
+        return re.sub("[^a-z0-9]", "_", self.prefix.lower())
+
+    def projectors(self, fingerprint: str) -> str:
+        """A sorted set: the processes that project with this code, by when they count no more.
+
+        Also the channel on which they hear that one came or went, or gave a partition back.
+        """
+        return f"{self.prefix}:projectors:{fingerprint}"
+
+    def rate(self, caller: str) -> str:
+        """When a caller owes nothing any more, for the rate limit."""
+        return f"{self.prefix}:rate:{caller}"
+
+    def partition(self, number: int) -> Partition:
+        return Partition(number, self)
+
+
+TANDEM = Namespace()
+"""The names of a service that sets no prefix."""
+
+
 class Partition(msgspec.Struct, frozen=True):
     """The keys of a partition that outlive every generation."""
 
     number: int
+    namespace: Namespace = TANDEM
 
     @property
     def prefix(self) -> str:
-        return f"tandem:{{{self.number}}}"
+        return f"{self.namespace.prefix}:{{{self.number}}}"
 
     @property
     def stream(self) -> str:

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 class Parked:
     """The parked users of one partition, in the generation that serves. Raises NotServing."""
 
-    def __init__(self, redis: Redis, partition: int, fingerprint: str) -> None:
+    def __init__(self, redis: Redis, partition: Partition, fingerprint: str) -> None:
         """`redis` decodes replies."""
         self._redis = redis
-        self._partition = Partition(partition)
-        self._generations = Generations(redis, self._partition, fingerprint)
+        self._partition = partition
+        self._generations = Generations(redis, partition, fingerprint)
 
     async def all(self) -> list[Aside]:
         keys = await self._serving()

@@ -23,7 +23,7 @@ from readside.functions import Functions, Gone
 from readside.gate import Delivery, Gate
 from readside.generations import Generations, entries
 from readside.history import History
-from readside.keys import Keys, Partition
+from readside.keys import TANDEM, Keys, Namespace
 from readside.rebuild import Progress, Rebuild
 from readside.share import Share
 
@@ -72,6 +72,7 @@ class Projector:
         told: Told | None = None,
         beat: Callable[[], None] = lambda: None,
         share: Share | None = None,
+        namespace: Namespace = TANDEM,
     ) -> None:
         """Both clients decode replies; `reader` may wait in a read for as long as `run_once` is told to.
 
@@ -87,8 +88,8 @@ class Projector:
         self._reader = reader
         self._history = history
         self._projections = projections
-        self._partition = Partition(partition)
-        self._functions = Functions(redis)
+        self._partition = namespace.partition(partition)
+        self._functions = Functions(redis, namespace)
         self._generations = Generations(redis, self._partition, fingerprint)
         self._rebuild = Rebuild(redis, history, self._generations, self.gate_of, self._consume)
         self._owner = self._partition.owner(fingerprint)

@@ -17,7 +17,7 @@ from hiredis import ReplyError
 from domain.events import partition_of
 from readside.changes import Changes, Subscription
 from readside.errors import ReadModelRebuilding, ReadModelUnavailable
-from readside.keys import POINTER, Keys, Partition
+from readside.keys import POINTER, TANDEM, Keys, Namespace, Partition
 from readside.line import Replies
 from readside.packing import pack
 
@@ -49,7 +49,7 @@ _NOT_NOW = (
 class Place(msgspec.Struct):
     """A partition. `keys` are those of the generation that served it last; `pointer` asks which one does."""
 
-    number: int
+    partition: Partition
     pointer: bytes
     keys: Keys | None = None
 
@@ -70,7 +70,7 @@ class Place(msgspec.Struct):
             return True
         if isinstance(serving, Exception):
             raise ReadModelUnavailable
-        self.keys = None if serving is None else Keys(Partition(self.number), serving)
+        self.keys = None if serving is None else Keys(self.partition, serving)
         if self.keys is None:
             raise ReadModelRebuilding
         return False
@@ -87,6 +87,7 @@ class Reads:
         partitions: int,
         fingerprint: str,
         patience: float = 2.0,
+        namespace: Namespace = TANDEM,
     ) -> None:
         """`patience`: seconds a read waits for the version it wants."""
         self.patience = patience
@@ -94,11 +95,8 @@ class Reads:
         self._link = link
         self._changes = changes
         self._places = [
-            Place(
-                number,
-                pack(("HGET", Partition(number).generations, f"{POINTER}{fingerprint}")),
-            )
-            for number in self.partitions
+            Place(partition, pack(("HGET", partition.generations, f"{POINTER}{fingerprint}")))
+            for partition in map(namespace.partition, self.partitions)
         ]
 
     def partition_of(self, user_id: UUID) -> int:
@@ -106,7 +104,8 @@ class Reads:
 
     def changes(self, user_id: UUID) -> AbstractAsyncContextManager[Subscription]:
         """Tells of each new version of a user, from now on."""
-        return self._changes.of(Partition(self.partition_of(user_id)).changed(user_id))
+        partition = self._places[self.partition_of(user_id)].partition
+        return self._changes.of(partition.changed(user_id))
 
     async def ask(self, partition: int, question: Question) -> Replies:
         """The replies to a question to one partition."""

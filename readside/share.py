@@ -17,7 +17,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from readside.functions import Functions
-from readside.keys import projectors
+from readside.keys import TANDEM, Namespace
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -40,9 +40,15 @@ def fair(partitions: int, members: Collection[str], me: str) -> int:
 class Share:
     """What this process has, and may have."""
 
-    def __init__(self, redis: Redis, fingerprint: str, partitions: int) -> None:
-        self._functions = Functions(redis)
-        self._key = projectors(fingerprint)
+    def __init__(
+        self,
+        redis: Redis,
+        fingerprint: str,
+        partitions: int,
+        namespace: Namespace = TANDEM,
+    ) -> None:
+        self._functions = Functions(redis, namespace)
+        self._key = namespace.projectors(fingerprint)
         self._partitions = partitions
         self.me = secrets.token_hex(8)  # also what the leases of this process say
         self._most = partitions  # until we have heard of others, so that nobody waits for that

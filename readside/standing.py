@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from readside.functions import Call, Functions
-from readside.keys import POINTER, Keys, Partition
+from readside.keys import POINTER, TANDEM, Keys, Namespace, Partition
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -63,18 +63,20 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 _standing = msgspec.json.Decoder(Standing)
 
 
-async def standings(redis: Redis, partitions: int, fingerprint: str) -> list[Standing]:
+async def standings(
+    redis: Redis, partitions: int, fingerprint: str, namespace: Namespace = TANDEM
+) -> list[Standing]:
     """Of each partition, for this version of the read models. `redis` decodes. Raises what redis-py raises.
 
     Which generation serves is asked for first, so the answer may be about one that has just been replaced.
     """
-    places = [Partition(number) for number in range(partitions)]
+    places = [namespace.partition(number) for number in range(partitions)]
     first = redis.pipeline(transaction=False)
     for place in places:
         first.hget(place.generations, f"{POINTER}{fingerprint}")
     serving: list[str | None] = await first.execute()
     calls = [_call(place, name, fingerprint) for place, name in zip(places, serving, strict=True)]
-    replies: list[str] = await Functions(redis).calls(calls)
+    replies: list[str] = await Functions(redis, namespace).calls(calls)
     found = [
         msgspec.structs.replace(_standing.decode(reply), generation=name)
         for reply, name in zip(replies, serving, strict=True)
@@ -105,11 +107,11 @@ async def _progress(
     return progress
 
 
-async def shown(redis: Redis, users: Sequence[tuple[int, str, UUID]]) -> list[int]:
-    """The versions that readers are shown of these users, given with partition and generation; 0 if none."""
+async def shown(redis: Redis, users: Sequence[tuple[Keys, UUID]]) -> list[int]:
+    """The versions that readers are shown of these users, given with their generation; 0 if none."""
     asked: Any = redis.pipeline(transaction=False)
-    for partition, generation, user in users:
-        asked.hget(Keys(Partition(partition), generation).user(user), "version")
+    for keys, user in users:
+        asked.hget(keys.user(user), "version")
     return [int(version or 0) for version in await asked.execute()]
 
 

@@ -20,7 +20,7 @@ from domain.events import UserId
 from readside.functions import Functions, Gone
 from readside.generations import Generations
 from readside.history import History
-from readside.keys import Keys, Partition
+from readside.keys import TANDEM, Keys, Namespace
 from readside.projector import CONSUMER, LEASE, Projector
 from readside.rebuild import Progress, ignore
 
@@ -57,14 +57,21 @@ class Steering:
         *,
         projections: tuple[Project, ...],
         fingerprint: str,
+        namespace: Namespace = TANDEM,
     ) -> None:
         """Both clients decode replies."""
-        self._partition = Partition(partition)
+        self._partition = namespace.partition(partition)
         self._history = history
-        self._functions = Functions(redis)
+        self._functions = Functions(redis, namespace)
         self._generations = Generations(redis, self._partition, fingerprint)
         self._hands = Projector(
-            redis, streams, history, partition, projections=projections, fingerprint=fingerprint
+            redis,
+            streams,
+            history,
+            partition,
+            projections=projections,
+            fingerprint=fingerprint,
+            namespace=namespace,
         )
         self._owner = self._partition.owner(f"rebuild-{fingerprint}")
         self._me = secrets.token_hex(8)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from readside.functions import Call, Functions
-from readside.keys import Partition
+from readside.keys import TANDEM, Namespace, Partition
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -28,30 +28,32 @@ class Append(Protocol):
 class RedisStream:
     """The relay's stream port on Redis."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, namespace: Namespace = TANDEM) -> None:
         """`redis` must not retry by itself: a lost reply is the relay's business."""
         self._redis = redis
-        self._functions = Functions(redis)
+        self._functions = Functions(redis, namespace)
+        self._partition = namespace.partition
 
     async def cursors(self, partitions: Sequence[int]) -> list[bytes | None]:
         pipeline = self._redis.pipeline(transaction=False)
         for partition in partitions:
-            pipeline.get(Partition(partition).cursor)
+            pipeline.get(self._partition(partition).cursor)
         replies: list[bytes | None] = await pipeline.execute()
         return replies
 
     async def begin(self, partition: int, expected: bytes | None, cursor: bytes) -> bool:
-        keys = Partition(partition)
+        keys = self._partition(partition)
         names = [keys.stream, keys.cursor, keys.generations]
         return bool(await self._functions.call("begin", names, expected or b"", cursor))
 
     async def append(self, appends: Sequence[Append]) -> list[bool]:
-        replies = await self._functions.calls([_call(append) for append in appends])
+        replies = await self._functions.calls(
+            [_call(self._partition(append.partition), append) for append in appends]
+        )
         return [reply == 1 for reply in replies]
 
 
-def _call(append: Append) -> Call:
-    keys = Partition(append.partition)
+def _call(keys: Partition, append: Append) -> Call:
     return Call(
         "append",
         [keys.stream, keys.cursor, keys.erased],

@@ -21,7 +21,7 @@ from readside.expected import Difference
 from readside.functions import Functions
 from readside.generations import Generations
 from readside.history import History
-from readside.keys import Keys, Partition
+from readside.keys import TANDEM, Keys, Namespace
 from readside.look import Looks, Turned
 from readside.strays import Strays
 from readside.tide import POLL, Tide
@@ -69,15 +69,16 @@ class Verify:
         projections: tuple[Project, ...],
         fingerprint: str,
         patience: float = 5.0,
+        namespace: Namespace = TANDEM,
     ) -> None:
         """`redis` decodes replies; `patience`: seconds for what is on its way to arrive."""
         self._redis = redis
         self._history = history
-        self._partition = Partition(partition)
+        self._partition = namespace.partition(partition)
         self._projections = projections
         self._fingerprint = fingerprint
         self._patience = patience
-        self._functions = Functions(redis)
+        self._functions = Functions(redis, namespace)
 
     async def run(self, told: Told = lambda _: None) -> Findings:
         """Everything; `told` is called with how many users have been compared."""

@@ -17,6 +17,12 @@ CODE = ("api", "domain", "readside")
 BUILDERS = {"create_pool", "connect", "from_url", "from_pool", "Redis", "BlockingConnectionPool"}
 """What builds a driver."""
 
+NAMING = {
+    *("Changes", "Functions", "Pipeline", "Projector", "Rate", "Reads", "RedisStream"),
+    *("RemoteBell", "Share", "Steering", "Verify", "standings"),
+}
+"""What takes a namespace."""
+
 MAY_BUILD = {
     "api/drivers.py",
     "api/serving.py",
@@ -53,6 +59,16 @@ def test_only_the_composition_root_builds_drivers() -> None:
         if isinstance(node, ast.Call) and _name(node.func) in BUILDERS
     }
     assert builders <= MAY_BUILD
+
+
+def test_all_that_names_something_in_redis_gets_the_names_of_its_service() -> None:
+    """The defaults are for tests: what forgets the argument would use the names of another service."""
+    for path in (path for package in CODE for path in (ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and _name(node.func) in NAMING:
+                assert "namespace" in ast.unparse(node), f"{path}:{node.lineno}"
+            if isinstance(node, ast.Call) and _name(node.func) == "Partition":
+                assert path.name == "keys.py", f"{path}:{node.lineno}"
 
 
 def test_importing_everything_connects_to_nothing_and_reads_no_setting() -> None:

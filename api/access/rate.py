@@ -11,6 +11,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from api.errors import RequestError
+from readside.keys import TANDEM, Namespace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,11 +50,13 @@ class Rate:
         *,
         per_second: float,
         burst: float,
+        namespace: Namespace = TANDEM,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._redis: Any = redis
         self._price = _SECOND / per_second
         self._most = math.ceil(burst * self._price)
+        self._key = namespace.rate
         self._clock = clock
         self._again = float("-inf")
 
@@ -66,7 +69,7 @@ class Rate:
             return
         spent = min(max(1, math.ceil(cost * self._price)), self._most)
         try:
-            wait = await self._redis.eval(_TAKE, 1, f"tandem:rate:{who}", spent, self._most)
+            wait = await self._redis.eval(_TAKE, 1, self._key(who), spent, self._most)
         except (RedisError, OSError) as error:  # a timeout is an OSError
             self._again = self._clock() + AWAY
             log.warning("rate_not_limited", error=type(error).__name__)

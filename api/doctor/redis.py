@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import RedisError, ResponseError
 
 from api.doctor.finding import Finding, clock, hint, ok, wrong
-from api.roles import fingerprint
+from api.roles import fingerprint, namespace
 from api.watch.primary import seen
-from readside.functions import VERSION, Functions
+from readside.functions import Functions
 from readside.generations import Generations
-from readside.keys import Partition
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -87,23 +86,24 @@ async def _time(redis: Redis) -> datetime:
 
 async def _functions(redis: Redis, settings: Settings) -> list[Finding]:
     try:
-        await Functions(redis).load()
+        functions = Functions(redis, namespace(settings))
+        await functions.load()
     except ResponseError as error:
         return [
             wrong(
                 "functions",
                 f"FUNCTION LOAD is refused ({error}); allow this user the commands function, fcall"
-                " and all on keys that begin with tandem:.",
+                f" and all on keys that begin with {settings.redis_prefix}:.",
             )
         ]
-    return [ok("functions", f"tandem_{VERSION} is loaded"), await _serving(redis, settings)]
+    return [ok("functions", f"{functions.library} is loaded"), await _serving(redis, settings)]
 
 
 async def _serving(redis: Redis, settings: Settings) -> Finding:
     number = settings.partitions
     mine = [
-        Generations(redis, Partition(partition), fingerprint(settings))
-        for partition in range(number)
+        Generations(redis, partition, fingerprint(settings))
+        for partition in map(namespace(settings).partition, range(number))
     ]
     serving = sum([await one.serving() is not None for one in mine])
     if serving < number:

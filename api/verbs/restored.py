@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api import drivers
+from api.roles import namespace
 from api.verbs.asked import carry_out
 from api.verbs.stores import opened
 from domain.relay import Relay
@@ -42,7 +43,8 @@ def restored(
             drivers.redis_for_cursors(stores.settings) as redis,
         ):
             partitions = stores.settings.partitions
-            relay = Relay(stores.log, RedisStream(redis), range(partitions))
+            stream = RedisStream(redis, namespace(stores.settings))
+            relay = Relay(stores.log, stream, range(partitions))
             await relay.start_over(take_over=take_over)
         typer.echo(
             f"The streams of {partitions} partitions begin again from this event log;"

@@ -15,7 +15,7 @@ from rich.live import Live
 from api import drivers
 from api.doctor import pooler
 from api.log_check import refuse_foreign_log
-from api.roles import fingerprint
+from api.roles import fingerprint, namespace
 from api.signals import stop_signals, unless
 from api.verbs.asked import carry_out, external
 from api.verbs.picture import Picture
@@ -77,17 +77,23 @@ async def _pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
         drivers.database(settings) as pool,
         drivers.redis_for_watching(settings) as redis,
     ):
-        await _checked(pool, redis, settings.partitions)
-        mark = fingerprint(settings)
-        yield Pipeline(pool, redis, partitions=settings.partitions, fingerprint=mark, fresh=0.0)
+        await _checked(pool, redis, settings)
+        yield Pipeline(
+            pool,
+            redis,
+            partitions=settings.partitions,
+            fingerprint=fingerprint(settings),
+            namespace=namespace(settings),
+            fresh=0.0,
+        )
 
 
-async def _checked(pool: asyncpg.Pool, redis: Redis, partitions: int) -> None:
+async def _checked(pool: asyncpg.Pool, redis: Redis, settings: Settings) -> None:
     with suppress(*WEATHER, *pooler.MISFITS):  # the look will say so
         async with asyncio.timeout(EVERY):
             async with pool.acquire() as connection:
-                await check(connection, partitions)  # type: ignore[arg-type]
-            await refuse_foreign_log(EventLog(pool), redis, partitions)
+                await check(connection, settings.partitions)  # type: ignore[arg-type]
+            await refuse_foreign_log(EventLog(pool), redis, settings)
 
 
 async def _looks(pipeline: Pipeline, show: Callable[[Look], None], *, watch: bool = False) -> int:

@@ -13,7 +13,7 @@ from redis.exceptions import AskError, ClusterCrossSlotError, ReadOnlyError, Red
 from api import drivers
 from api.doctor import pooler
 from api.log_check import refuse_foreign_log
-from api.roles import fingerprint
+from api.roles import fingerprint, namespace
 from api.verbs.asked import Refused, external
 from api.watch.primary import CLUSTER, REPLICA, Unfit, require_primary
 from api.workers import WEATHER
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from api.settings import Settings
+    from readside.keys import Namespace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,10 @@ class Stores:
     def fingerprint(self) -> str:
         return fingerprint(self.settings)
 
+    @property
+    def namespace(self) -> Namespace:
+        return namespace(self.settings)
+
     def steering(self, partition: int) -> Steering:
         """What can be done to the read models of a partition."""
         return Steering(
@@ -57,11 +62,12 @@ class Stores:
             partition,
             projections=PROJECTIONS,
             fingerprint=self.fingerprint,
+            namespace=self.namespace,
         )
 
     def parked(self, partition: int) -> Parked:
         """Who is set aside in a partition."""
-        return Parked(self.redis, partition, self.fingerprint)
+        return Parked(self.redis, self.namespace.partition(partition), self.fingerprint)
 
     def verify(self, partition: int, patience: float) -> Verify:
         """What compares a partition with the log."""
@@ -72,6 +78,7 @@ class Stores:
             projections=PROJECTIONS,
             fingerprint=self.fingerprint,
             patience=patience,
+            namespace=self.namespace,
         )
 
     def partitions(self, chosen: Collection[int] | None) -> list[int]:
@@ -152,5 +159,5 @@ async def opened(settings: Settings, *, any_log: bool = False) -> AsyncIterator[
             await require_primary(redis)
             stores = Stores(settings=settings, pool=pool, redis=redis, streams=streams)
             if not any_log:
-                await refuse_foreign_log(stores.log, redis, settings.partitions)
+                await refuse_foreign_log(stores.log, redis, settings)
             yield stores

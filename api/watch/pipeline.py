@@ -15,6 +15,7 @@ from api.watch.question import Question
 from api.watch.shared import Shared
 from domain.backlog import Backlog, Latest, backlog, latest
 from domain.connections import NO_WRITES, NOT_PRIMARY, require_writable
+from readside.keys import TANDEM, Keys, Namespace
 from readside.standing import Standing, shown, standings
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Pipeline:
         *,
         partitions: int,
         fingerprint: str,
+        namespace: Namespace = TANDEM,
         fresh: float = 1.0,
     ) -> None:
         """`redis` decodes replies."""
@@ -66,6 +68,7 @@ class Pipeline:
         self._redis = redis
         self._partitions = partitions
         self._fingerprint = fingerprint
+        self._namespace = namespace
         self._look_at_it = Shared(self._look, fresh)
         self._logs = Question[dict[int, Backlog]]()
         self._models = Question[list[Standing]]()
@@ -82,7 +85,7 @@ class Pipeline:
         found, _ = await self._events.answer(lambda: latest(self._pool, self._partitions, count))
         places = {one.number: one.standing for one in (await self.look()).partitions}
         asked = [
-            (event.partition, standing.generation, event.user_id)
+            (Keys(self._namespace.partition(event.partition), standing.generation), event.user_id)
             for event in found or ()
             if (standing := places[event.partition]) and standing.generation
         ]

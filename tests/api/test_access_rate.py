@@ -18,6 +18,7 @@ from api.access.door import Access
 from api.access.rate import AWAY, Rate, neighbourhood
 from api.errors import RequestError
 from api.settings import Settings
+from readside.keys import Namespace
 from tests.api.edge import edge, served
 from tests.api.test_websocket import INIT, PROTOCOL, heard, subscribe, tell
 from tests.api.tokens import bearer, signed, with_tokens
@@ -85,6 +86,19 @@ async def test_the_allowance_comes_back_and_is_told_when(redis_url: str) -> None
         assert 0 < wait <= 0.5
         await asyncio.sleep(wait)
         assert await passes(rate)
+
+
+async def test_what_a_caller_spends_with_one_service_it_has_not_spent_with_another(
+    redis_url: str,
+) -> None:
+    async with drivers.redis_for_functions(Settings(redis_url=redis_url)) as redis:
+        shop, other = (
+            Rate(redis, per_second=SLOWLY, burst=1, namespace=Namespace(prefix))
+            for prefix in ("shop", "shop-2")
+        )
+        assert await passes(shop)
+        assert not await passes(shop)
+        assert await passes(other)
 
 
 async def test_a_caller_that_owes_nothing_leaves_no_key(redis_url: str) -> None:

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from api import drivers
 from api.composition import RemoteBell
 from api.settings import Settings
-from readside.keys import WAKE
+from readside.keys import Namespace
 from tests.processes import HOST, free_port
 
 
@@ -28,7 +28,7 @@ async def test_many_commands_in_one_round_trip_wake_a_relay_twice_at_most(redis_
         Redis.from_url(redis_url) as redis,
         redis.pubsub() as calls,
     ):
-        await calls.subscribe(WAKE)
+        await calls.subscribe(Namespace().wake)
         await calls.get_message(timeout=5)
         bell = RemoteBell(link)
         for partition in range(50):

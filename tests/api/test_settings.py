@@ -31,6 +31,22 @@ def test_an_address_that_cannot_be_read_is_one_sentence(name: str, url: str) -> 
 
 
 @pytest.mark.parametrize(
+    "prefix", ["", "a:b", "{a}", "a*", "a?", "[a]", "a b", "a\n", "a\\", "ä", "a" * 33]
+)
+def test_a_prefix_with_a_meaning_of_its_own_in_redis_is_one_sentence(prefix: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings.model_validate({"redis_prefix": prefix})
+    [error] = refused.value.errors()
+    assert error["loc"] == ("redis_prefix",)
+    assert "letters, digits, dots, hyphens or underscores" in error["msg"]
+
+
+@pytest.mark.parametrize("prefix", ["tandem", "a", "0", "Shop-2.eu_west", "a" * 32])
+def test_a_plain_prefix_is_taken_as_it_is(prefix: str) -> None:
+    assert Settings.model_validate({"redis_prefix": prefix}).redis_prefix == prefix
+
+
+@pytest.mark.parametrize(
     ("name", "url"),
     [
         ("database_url", "postgresql://tandem:s3%2Fcret@postgres/tandem"),

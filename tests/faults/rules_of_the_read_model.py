@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from readside.keys import OWNER, Keys, Partition, projectors
+from readside.keys import OWNER, Keys, Namespace, Partition
 from tests.faults.case import Case
 from tests.faults.evidence import fingerprint
 from tests.faults.model import read_model
@@ -79,7 +79,7 @@ def no_orphans(case: Case) -> Iterator[str]:
         key
         for place in places
         for key in (place.stream, place.cursor, place.erased, place.generations)
-    } | {projectors(fingerprint(case.evidence.partitions))}
+    } | {Namespace().projectors(fingerprint(case.evidence.partitions))}
     for key in case.evidence.keys.keys() - apart:
         tandem, tag, name = [*key.split(":", 3), "", ""][:3]
         if f"{tandem}:{tag}" not in known:

@@ -13,7 +13,7 @@ from domain.events import UserCreated, UserRenamed
 from readside import projector as projecting
 from readside import share as sharing
 from readside.changes import Changes, Subscription
-from readside.keys import projectors
+from readside.keys import Namespace
 from readside.models import FINGERPRINT
 from readside.projector import Projector
 from readside.share import Share, fair
@@ -92,7 +92,7 @@ async def test_other_code_does_not_count(world: World) -> None:
 async def test_a_clock_of_redis_that_was_ahead_leaves_nobody_behind_who_is_not_there(
     world: World,
 ) -> None:
-    await world.redis.zadd(projectors("code"), {"somebody": 9e15})
+    await world.redis.zadd(Namespace().projectors("code"), {"somebody": 9e15})
     share = Share(world.redis, "code", 2)
     await share.run_once()
     assert taken(share, 0, 1) == [0, 1]
