@@ -124,7 +124,9 @@ class Pipeline:
         """Raises what redis-py raises; also where a replica answers."""
         await require_primary(self._redis)
         try:
-            return await standings(self._redis, self._partitions, self._fingerprint)
+            return await standings(
+                self._redis, self._partitions, self._fingerprint, self._namespace
+            )
         except (AskError, ClusterCrossSlotError) as error:  # which a proxy may hide until now
             raise Unfit(CLUSTER) from error
 
