@@ -15,6 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from api.clients import Client, Connections, Links
+from api.mendable import Mendable
 from readside.expiry import Expiry
 from readside.link import Link
 from readside.wire import Server
@@ -117,7 +118,12 @@ def _server(settings: Settings, name: str) -> Server:
     pool: Any = ConnectionPool.from_url(
         settings.redis_url or "", password=_password(settings), protocol=2
     )
-    told = pool.make_connection()  # which connects to nothing yet
+    try:
+        told = pool.make_connection()  # which connects to nothing yet
+    except (
+        TypeError
+    ) as error:  # which quotes the name of a parameter, or what of a password passes for one
+        raise Mendable("REDIS_URL has a parameter that is unknown; remove it.") from error
     tls = getattr(told, "ssl_context", None)
     return Server(
         host=getattr(told, "host", ""),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from api.addresses import first_line
 from api.stack import kind, stack
 from api.trace import current
 
@@ -74,7 +75,7 @@ def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
     error = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
     if isinstance(error, BaseException):
         event = {**event, "error": kind(error), "stack": stack(error)}
-    event["event"] = str(event["event"]).partition("\n")[0]
+    event["event"] = first_line(str(event["event"]))
     return event
 
 

@@ -17,11 +17,11 @@ import uvloop
 from rich.console import Console
 
 from api import drivers, spans
+from api.addresses import LAST_PORT, reason
 from api.crew import Crew, Sockets
 from api.log_check import refuse_foreign_log_at_start
 from api.process import listen, listen_for_health, listen_together, run
 from api.roles import ALL, Role
-from api.settings import LAST_PORT
 from api.signals import stop_signals, unless
 from api.verbs.asked import Refused, external
 from api.verbs.migrate import UNREACHABLE, migrated
@@ -130,7 +130,7 @@ async def _checked(settings: Settings) -> bool:
         try:
             connection = await drivers.connected(settings, settings.read_timeout)
         except asyncpg.ClientConfigurationError as error:
-            raise Refused(f"DATABASE_URL cannot be used: {error}.") from error
+            raise Refused(f"DATABASE_URL cannot be used: {reason(error)}.") from error
         try:
             await check(connection, settings.partitions)
         finally:

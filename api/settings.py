@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from api.access.settings import AccessSettings
+from api.addresses import LAST_PORT, UNREADABLE, is_readable
 from api.limits import Limits
 
 _SCHEMES = {
@@ -19,14 +18,10 @@ _SCHEMES = {
     "otel_exporter_otlp_endpoint": ("http://", "https://"),
 }
 
-_HOST = re.compile(r"(\[[^]]*\]|[^]:[]*)(:(?P<port>\d{0,5}))?", re.ASCII)
-
 _SEVERAL = ("sentinel", "cluster", "master", "replica")
 """Words of a scheme or an option that stand for more servers than one."""
 _PREFIX = re.compile(r"[A-Za-z0-9._-]{1,32}")
 """Without the colon that ends it in names, and without what a pattern of SCAN or an ACL gives a meaning."""
-
-LAST_PORT = 65_535
 
 
 class Settings(AccessSettings):
@@ -66,11 +61,8 @@ class Settings(AccessSettings):
             )
         if url is not None and not url.startswith(schemes):
             raise ValueError(f"it must start with {' or '.join(schemes)}")
-        if url is not None and not _readable(url):
-            # Quotes nothing: what was taken for a port may be a part of the password.
-            raise ValueError(
-                "its host or its port cannot be read; a slash in a password is written %2F, and so on"
-            )
+        if url is not None and not is_readable(url):
+            raise ValueError(UNREADABLE)
         return url
 
     host: str = Field(default="127.0.0.1", description="The address to listen on.")

@@ -10,6 +10,7 @@ import asyncpg
 import structlog
 from redis.exceptions import RedisError
 
+from api.addresses import first_line
 from api.mendable import Mendable
 from api.watch.pulse import Pulse
 from domain.identity import ForeignLog
@@ -54,7 +55,7 @@ async def forever(
             raise Fallen(str(error)) from error
         except WEATHER as error:
             if not tries % _TELL_EVERY:
-                reason = f"{type(error).__name__}: {error}"[:200]
+                reason = f"{type(error).__name__}: {first_line(str(error))}"[:200]
                 _log.warning("worker.waits", worker=pulse.name, reason=reason, tries=tries)
             pulse.wait_out(type(error).__name__)
             tries += 1

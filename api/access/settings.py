@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode
 
 from api.access.web_origin import normalised
+from api.addresses import UNREADABLE, is_readable
 
 SHARED = ("HS256", "HS384", "HS512")
 """Algorithms for a secret that we share with the issuer."""
@@ -91,6 +92,8 @@ class AccessSettings(BaseSettings):
     @classmethod
     def _is_safe(cls, url: str | None) -> str | None:
         if url is not None:
+            if not is_readable(url):
+                raise ValueError(UNREADABLE)
             parts = urlsplit(url)
             if parts.scheme != "https" and (parts.scheme, parts.hostname in _HERE) != (
                 "http",

@@ -6,6 +6,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from api.addresses import redacted
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -67,7 +69,7 @@ def is_own(origin: str, host: str) -> bool:
 def normalised(text: str) -> str:
     """Returns an allowed origin as browsers write it. Raises ValueError that says why it cannot be one."""
     if why := _objection(text):
-        raise ValueError(f"{text!r} {why}; {_FORM}")
+        raise ValueError(f"{redacted(text)!r} {why}; {_FORM}")
     return str(parse(text))
 
 

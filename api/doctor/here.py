@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import platform
-import re
 from typing import TYPE_CHECKING
 
+from api.addresses import LAST_PORT, redacted
 from api.doctor.finding import Finding, hint, ok
 from api.limits import Limits
-from api.settings import LAST_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
 
 MANY = 64
 """Workers on one machine that nobody has more of."""
-
-_PASSWORD = re.compile(r"(://[^:@/]*):[^@/]+@")
-_IN_QUERY = re.compile(r"(password=)[^&]*", re.IGNORECASE)
 
 
 def look(settings: Settings) -> list[Finding]:
@@ -52,13 +48,8 @@ def _changed(settings: BaseSettings) -> list[str]:
     """NAME=value of each setting that has another value than by default."""
     fields = type(settings).model_fields
     return [
-        f"{name.upper()}={masked(getattr(settings, name))}"
+        f"{name.upper()}={redacted(str(getattr(settings, name)))}"
         for name, field in fields.items()
         if name != "limits"
         and getattr(settings, name) != field.get_default(call_default_factory=True)
     ]
-
-
-def masked(value: object) -> str:
-    """Of an address everything but its password; pydantic masks what is a secret as a whole."""
-    return _IN_QUERY.sub(r"\1***", _PASSWORD.sub(r"\1:***@", str(value)))

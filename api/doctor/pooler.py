@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 
+from api.addresses import reason
 from api.doctor.finding import Finding, hint, ok
 
 MISFITS = (
@@ -28,7 +29,7 @@ _BACKEND = "select pg_backend_pid()"
 
 def remedy(error: BaseException) -> str:
     """One sentence about one of MISFITS; it says what to set."""
-    said = str(error).partition("\n")[0]
+    said = reason(error)
     if "startup parameter" in said:
         return (
             f"A pooler refuses what we set for a session ({said}); let pgbouncer have"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from api.addresses import reason
 from api.doctor import pooler
 from api.doctor.finding import Finding, clock, hint, ok, wrong
 from domain.connections import NO_WRITES, NOT_PRIMARY
@@ -31,8 +32,7 @@ async def look(pool: asyncpg.Pool, settings: Settings) -> list[Finding]:
     except NOT_PRIMARY:
         return [wrong("PostgreSQL", NO_WRITES)]
     except (*AWAY, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        why = str(error).partition("\n")[0] or type(error).__name__
-        return [wrong("PostgreSQL", f"It cannot be reached ({why}); check DATABASE_URL.")]
+        return [wrong("PostgreSQL", f"It cannot be reached ({reason(error)}); check DATABASE_URL.")]
 
 
 async def _looked(

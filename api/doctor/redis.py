@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError, ResponseError
 
+from api.addresses import reason
 from api.doctor.finding import Finding, clock, hint, ok, wrong
 from api.roles import fingerprint, namespace
 from api.watch.primary import seen
@@ -35,8 +36,7 @@ async def look(redis: Redis, settings: Settings) -> list[Finding]:
             *await _functions(redis, settings),
         ]
     except (RedisError, OSError) as error:
-        why = str(error) or type(error).__name__
-        return [wrong("Redis", f"It cannot be worked with ({why}); check REDIS_URL.")]
+        return [wrong("Redis", f"It cannot be worked with ({reason(error)}); check REDIS_URL.")]
 
 
 def _version(info: dict[str, Any]) -> Finding:

@@ -11,6 +11,7 @@ import asyncpg
 import typer
 
 from api import drivers
+from api.addresses import reason
 from api.doctor import pooler
 from api.verbs.asked import Refused, carry_out, external
 from api.verbs.rebuild import AsJson
@@ -67,7 +68,7 @@ async def migrated(settings: Settings) -> list[str]:
             raise
         except UNREACHABLE as error:
             raise Refused(
-                f"PostgreSQL did not carry out the migrations ({error or type(error).__name__});"
+                f"PostgreSQL did not carry out the migrations ({reason(error)});"
                 " what it did carry out is whole: run this again."
             ) from error
 
@@ -80,7 +81,7 @@ async def _connected(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
         raise Refused(NO_WRITES) from error
     except UNREACHABLE as error:
         raise Refused(
-            f"PostgreSQL cannot be reached ({error or type(error).__name__}); check DATABASE_URL."
+            f"PostgreSQL cannot be reached ({reason(error)}); check DATABASE_URL."
         ) from error
     try:
         yield connection

@@ -11,6 +11,7 @@ import asyncpg
 from redis.exceptions import AskError, ClusterCrossSlotError, ReadOnlyError, RedisError
 
 from api import drivers
+from api.addresses import reason
 from api.doctor import pooler
 from api.log_check import refuse_foreign_log
 from api.roles import fingerprint, namespace
@@ -125,9 +126,8 @@ def one_sentence() -> Iterator[None]:
     except WEATHER as error:
         redis = isinstance(error, RedisError)
         store, name = ("Redis", "REDIS_URL") if redis else ("PostgreSQL", "DATABASE_URL")
-        why = str(error).partition("\n")[0] or type(error).__name__
         raise Refused(
-            f"{store} cannot be worked with ({why}); check {name} and try again."
+            f"{store} cannot be worked with ({reason(error)}); check {name} and try again."
         ) from error
 
 

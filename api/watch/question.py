@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Generic, TypeVar
 
+from api.addresses import first_line
+
 T = TypeVar("T")
 
 PATIENCE: Final = 0.9
@@ -40,8 +42,7 @@ class Question(Generic[T]):
         try:
             return self._asked.result(), None
         except Exception as error:  # whatever it is: who watches is told, and never falls over it
-            said = str(error).partition("\n")[0]
-            return None, f"{type(error).__name__}: {said}"[:200]
+            return None, f"{type(error).__name__}: {first_line(str(error))}"[:200]
 
 
 def _heard(asked: asyncio.Task[Any]) -> None:

@@ -9,7 +9,6 @@ import pytest
 from redis.asyncio import Redis
 
 from api.doctor import here
-from api.doctor.here import masked
 from tests.acceptance.service import running
 from tests.acceptance.verbs import ask
 from tests.processes import HOST, free_port
@@ -110,16 +109,3 @@ async def test_stores_that_are_away_are_two_sentences(settings: Settings) -> Non
     assert "check REDIS_URL" in said.out
     assert "secret" not in said.out
     assert said.err == ""
-
-
-@pytest.mark.parametrize(
-    ("address", "shown"),
-    [
-        ("postgresql://me:word@host/db", "postgresql://me:***@host/db"),
-        ("redis://:word@host:1", "redis://:***@host:1"),
-        ("postgresql://host/db?password=word&a=b", "postgresql://host/db?password=***&a=b"),
-        ("postgresql://me@host/db", "postgresql://me@host/db"),
-    ],
-)
-def test_an_address_is_shown_without_its_password(address: str, shown: str) -> None:
-    assert masked(address) == shown
