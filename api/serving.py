@@ -26,7 +26,7 @@ from api.signals import stop_signals, unless
 from api.verbs.asked import Refused, external
 from api.verbs.migrate import UNREACHABLE, migrated
 from domain.connections import NOT_PRIMARY
-from domain.migrate import check
+from domain.migrate import check, check_positions
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -58,7 +58,7 @@ async def up(settings: Settings) -> None:
                         "redis_password": None,
                     }
                 )
-                if await unless(stop, migrated(located)) is None:
+                if await unless(stop, _prepared(located)) is None:
                     return
                 await refuse_foreign_log_at_start(located)
                 await run(
@@ -77,7 +77,7 @@ async def serve(settings: Settings, roles: frozenset[Role], *, first_migrate: bo
     """These roles, on the stores of the settings."""
     external(settings, "database_url", "redis_url")
     with stop_signals() as stop:
-        prepare = migrated(settings) if first_migrate else _checked(settings)
+        prepare = _prepared(settings) if first_migrate else _checked(settings)
         if await unless(stop, prepare) is None:
             return
         await refuse_foreign_log_at_start(settings)
@@ -124,6 +124,12 @@ def _listen_for_health(
     ]
 
 
+async def _prepared(settings: Settings) -> bool:
+    """Migrates a database, and refuses one that no event can be written to."""
+    await migrated(settings)
+    return await _checked(settings)
+
+
 async def _checked(settings: Settings) -> bool:
     """Refuses a database that was made otherwise; one that is away for now is no reason not to start."""
     with suppress(*UNREACHABLE, *NOT_PRIMARY):
@@ -133,6 +139,7 @@ async def _checked(settings: Settings) -> bool:
             raise Refused(f"DATABASE_URL cannot be used: {reason(error)}.") from error
         try:
             await check(connection, settings.partitions)
+            await check_positions(connection)
         finally:
             await connection.close()
     return True

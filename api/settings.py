@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -148,13 +149,3 @@ def _names_several(url: str) -> bool:
         )  # the name of a primary that a Sentinel knows
         or any(word in name.lower() for name in names for word in _SEVERAL)
     )
-
-
-def _readable(url: str) -> bool:
-    """Whether its hosts are some; drivers raise ValueError of all sorts if they are not."""
-    try:
-        _, _, hosts = urlsplit(url).netloc.rpartition("@")
-    except ValueError:
-        return False
-    found = [_HOST.fullmatch(host) for host in hosts.split(",")]
-    return all(host and int(host["port"] or 0) <= LAST_PORT for host in found)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
 import msgspec
+
+from domain import positions
 
 DIRECTORY = Path(__file__).parent / "migrations"
 
@@ -97,6 +100,13 @@ async def check(
                 f"The database lacks {migration.name}; run `tandem migrate` first."
             )
     await _fix_partitions(connection, partitions)
+
+
+async def check_positions(connection: asyncpg.Connection) -> None:
+    """Raises MigrationError if no event could be written, because the positions of new ones are taken."""
+    with suppress(positions.Unreadable):
+        if (fault := await positions.fault(connection.fetch)) is not None:
+            raise MigrationError(fault)
 
 
 async def _applied(connection: asyncpg.Connection) -> dict[str, str]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
 import asyncpg
 import structlog
 
-from domain import rows, statements
+from domain import positions, rows, statements
 from domain.command import Answer, Command, OrderCommand, UserCommand
 from domain.commands.create_user import CreateUser
 from domain.connections import Connections, is_lost
@@ -54,7 +55,11 @@ class WriteModelUnavailable(Exception):
     """PostgreSQL did not answer in time; str() says to a client what that means for its command."""
 
 
+_SILENCE = 60.0
+"""Seconds between two reports of the same fault of the database."""
+
 _NOT_WRITTEN = "The write model cannot be reached and nothing was written; try again."
+_REJECTED = "The write model takes no events now and nothing was written; try again later."
 _UNKNOWN = (
     "The write model stopped answering, so it is not known whether the command was carried out;"
     " send it again with the same idempotencyKey."
@@ -80,6 +85,7 @@ class Store:
         self._partitions = partitions
         self._now = now
         self._wake = wake
+        self._silent_until = 0.0
 
     async def execute(
         self, command: Command, *, metadata: Mapping[str, str] | None = None
@@ -211,8 +217,24 @@ class Store:
                 return None  # whoever held the key has just rolled back: try again
             case "users_pkey":
                 return None  # the very same creation once more: it is read now
+            case "events_pkey":
+                await self._report_positions()
+                raise WriteModelUnavailable(_REJECTED) from violation
             case _:
                 raise violation
+
+    async def _report_positions(self) -> None:
+        """Logs why the position of an event is taken and what to do, at most once a minute.
+
+        A client can do nothing but retry: the sequence draws a higher position each time.
+        """
+        now = asyncio.get_running_loop().time()
+        if now < self._silent_until:
+            return
+        self._silent_until = now + _SILENCE
+        with suppress(*AWAY, asyncpg.PostgresError, asyncpg.InterfaceError, positions.Unreadable):
+            fault = await positions.fault(self._connections.fetch)
+            _log.error("store.positions_taken", todo=fault)
 
     async def _read(
         self, user_id: UUID | None, order_id: UUID | None, key: str | None

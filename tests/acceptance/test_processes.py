@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
+from api.embedded.postgres import database_url as embedded_database_url
 from tests.acceptance.service import Client
 from tests.limited import limited
 from tests.processes import HOST, TANDEM, ended, free_port, running
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 PROTOCOL = Subprotocol("graphql-transport-ws")
 MIGRATING = 0x7A9D_E801
 WAITING = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+A_COPIED_EVENT = """
+    insert into events (position, partition, user_id, version, type, schema, data, metadata, occurred_at)
+    overriding system value values (7, 0, gen_random_uuid(), 1, 'UserCreated', 1, '{}', '{}', now())
+"""
 USER = "query($id: ID!) { user(id: $id, minVersion: 1) { name } }"
 
 
@@ -190,6 +195,29 @@ async def test_a_role_with_other_partitions_is_refused(
     assert "tandem migrate" in await refused(
         "relay", DATABASE_URL=empty_database_url, REDIS_URL=redis_url
     )
+
+
+@pytest.mark.parametrize("words", [("serve",), ("api", "--workers", "2")])
+async def test_a_log_copied_without_its_sequence_is_one_sentence(
+    database_url: str, redis_url: str, words: tuple[str, ...]
+) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(A_COPIED_EVENT)
+    await connection.close()
+    urls = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "PORT": "0"}
+    said = await refused(*words, LOG_FORMAT="json", **urls)
+    assert "select setval('public.events_position_seq', 7);" in said
+
+
+async def test_up_refuses_a_log_copied_without_its_sequence(place: Path) -> None:
+    async with tandem(place, "up", port=free_port()) as (_, client):
+        await client.create_user()
+        url = embedded_database_url(place / "data" / "run")
+        connection = await asyncpg.connect(url)
+        await connection.execute("alter table events alter column position restart")
+        await connection.close()
+    said = await refused("up", PORT="0", DATA_DIR=str(place / "data"))
+    assert "select setval('public.events_position_seq', 1);" in said
 
 
 @pytest.mark.parametrize("role", ["serve", "api", "relay", "projector"])
