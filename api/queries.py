@@ -48,8 +48,9 @@ class Query:
         info: Info,
         email: Annotated[EmailAddress, strawberry.argument(description="The address to look for.")],
     ) -> User | None:
-        found = await emails.find(info.context.reads, _email_key(email))
-        return None if found is None else _shown(await users.fetch(info.context.reads, found))
+        address, reads = _email(email), info.context.reads
+        found = [await users.fetch(reads, one) for one in await emails.find(reads, address.key)]
+        return _shown(_of(address, [row for row in found if row is not None]))
 
     @declare.field("All users, newest first.", CONNECTION, scope=Scope.READ)
     async def users(self, info: Info, first: First = 20, after: After = None) -> UserConnection:
@@ -75,9 +76,15 @@ def _shown(row: users.UserRow | None) -> User | None:
     return None if row is None else User.of(row)
 
 
-def _email_key(email: str) -> str:
+def _of(address: values.Email, found: list[users.UserRow]) -> users.UserRow | None:
+    """Returns the user with this very address, or else the first of those that share its key."""
+    exact = (row for row in found if row.email == address.address)
+    return next(exact, next(iter(found), None))
+
+
+def _email(email: str) -> values.Email:
     try:
-        return values.email(email).key
+        return values.email(email)
     except values.Invalid as error:
         raise bad_input("email", str(error)) from error
 

@@ -13,6 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import asyncpg
+import msgspec
+import structlog
 import uvloop
 from rich.console import Console
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from api.settings import Settings
 
 T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
 
 
 _MUTATION: Final = (
@@ -126,7 +130,9 @@ def _listen_for_health(
 
 async def _prepared(settings: Settings) -> bool:
     """Migrates a database, and refuses one that no event can be written to."""
-    await migrated(settings)
+    _, shared = await migrated(settings)
+    for each in shared:
+        _log.warning("migrate.address_shared", **msgspec.to_builtins(each))
     return await _checked(settings)
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.email_keys import beside
 from domain.events import Envelope, Undecodable, UserId, email_key
 from domain.log import envelope_in
 from domain.user import Order, User, evolve
@@ -94,7 +95,7 @@ def _compared(
             why = f"unreadable ({type(error).__name__})"
             yield _unequal(user, "events", f"version {envelope.version}", "an event", why)
             return
-    yield from _differing(user, "users", "", _row_of(user), dict(row))
+    yield from _differing(user, "users", "", _row_of(user, row["email_key"]), dict(row))
     rows = {order["id"]: dict(order) for order in orders}
     for order_id in user.orders.keys() | rows.keys():
         should = _row_of_order(user, user.orders[order_id]) if order_id in user.orders else {}
@@ -114,12 +115,19 @@ def _unequal(user: User, table: str, field: str, should: Any, found: Any) -> Une
     return Unequal(user=str(user.id), table=table, field=field, should=should, found=found)
 
 
-def _row_of(user: User) -> dict[str, Any]:
+def _key(user: User, kept: str | None) -> str:
+    """Returns the key of the address, or the one that was kept if that is the user's own beside it."""
+    key = email_key(user.email)
+    own = beside(key, user.id)
+    return own if kept == own else key
+
+
+def _row_of(user: User, kept: str | None) -> dict[str, Any]:
     return {
         "id": user.id,
         "name": user.name,
         "email": user.email,
-        "email_key": None if user.erased_at else email_key(user.email),
+        "email_key": None if user.erased_at else _key(user, kept),
         "version": user.version,
         "created_at": user.created_at,
         "updated_at": user.updated_at,

@@ -6,9 +6,11 @@ streams hold them for ever, so a change of shape is a new schema version with an
 
 from __future__ import annotations
 
+import unicodedata
 import zlib
 from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NewType, get_args
 from uuid import UUID
 
@@ -141,5 +143,28 @@ def partition_of(user_id: UUID, partitions: int) -> int:
 
 
 def email_key(address: str) -> str:
-    """What makes an address unique: its letters without their case."""
-    return address.lower()
+    """Returns what makes an e-mail address unique. Takes any text, whatever old events hold.
+
+    The local part without case in NFC, and the domain as the DNS has it: an IDNA 2008 A-label in lower case.
+    """
+    if address.isascii():
+        return address.lower()
+    local, at, domain = address.rpartition("@")
+    return f"{_caseless(local)}{at}{_a_label(domain)}"
+
+
+def _caseless(text: str) -> str:
+    """Folds case as Unicode's canonical caseless matching does: a final sigma is a sigma."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
+
+
+@lru_cache(maxsize=1024)
+def _a_label(domain: str) -> str:
+    if domain.isascii():
+        return domain.lower()
+    import idna  # here, because few processes meet such a domain, and its tables take a megabyte
+
+    try:
+        return idna.encode(domain, uts46=True).decode()
+    except UnicodeError:  # no domain that mail can be sent to; values.email refuses it
+        return _caseless(domain)

@@ -40,8 +40,15 @@ _CREATED = f"insert into users ({', '.join(_COLUMNS)}) values ({', '.join(_GIVEN
 
 # An INSERT ... ON CONFLICT would do for both, but where many write one user it may report the user's own
 # address as taken.
+# The key of a user is kept for as long as the address is: domain/email_keys.py may have given it another.
+_GIVEN_KEY = "case when users.email = $4 then users.email_key else $5 end"
+_NEXT = [
+    _GIVEN_KEY if column == "email_key" else given
+    for column, given in zip(_COLUMNS, _GIVEN, strict=True)
+]
+
 _CHANGED = f"""
-    update users set ({", ".join(_COLUMNS[1:])}) = ({", ".join(_GIVEN[1:])})
+    update users set ({", ".join(_COLUMNS[1:])}) = ({", ".join(_NEXT[1:])})
     where id = $1 and version = ${len(USER) + 1}
 """
 

@@ -51,11 +51,17 @@ class Invalid(ValueError):
     """The text is not such a value; str() says why in a sentence that may be shown to the client."""
 
 
-class Email(msgspec.Struct, frozen=True):
-    """An e-mail address as it is stored, and the key under which it is unique."""
+class Email(msgspec.Struct, frozen=True, rename={"lower": "key"}):
+    """An e-mail address as it is stored."""
 
     address: str
-    key: str
+    lower: str
+    """The address in lower case. It was the key once, and fingerprints of commands have it by that name."""
+
+    @property
+    def key(self) -> str:
+        """What makes the address unique."""
+        return email_key(self.address)
 
 
 def name(text: str) -> str:
@@ -91,7 +97,7 @@ def email(text: str) -> Email:
         address = validate_email(text, check_deliverability=False, strict=True).normalized
     except (EmailNotValidError, UnicodeError) as error:
         raise Invalid("This is not an e-mail address that mail can be sent to.") from error
-    return Email(_printable(address, "e-mail address"), email_key(address))
+    return Email(_printable(address, "e-mail address"), address.lower())
 
 
 @lru_cache(maxsize=1024)

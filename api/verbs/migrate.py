@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import asyncpg
+import msgspec
 import typer
 
 from api import drivers
@@ -17,6 +18,7 @@ from api.verbs.asked import Refused, carry_out, external
 from api.verbs.rebuild import AsJson
 from api.verbs.stores import located
 from domain.connections import NO_WRITES, NOT_PRIMARY
+from domain.email_keys import Shared, renew
 from domain.migrate import migrate, pending
 
 if TYPE_CHECKING:
@@ -42,15 +44,33 @@ def migrate_database(
     async def run(settings: Settings) -> int:
         settings = located(settings)
         external(settings, "database_url")
-        names = await (planned(settings) if plan else migrated(settings))
-        if as_json:
-            typer.echo(json.dumps({"pending" if plan else "applied": names}))
-        else:
-            for name in names:
-                typer.echo(f"would apply {name}" if plan else f"applied {name}")
-        return SOMETHING_TO_DO if plan and names else 0
+        if plan:
+            names = await planned(settings)
+            _print(as_json, {"pending": names}, [f"would apply {name}" for name in names])
+            return SOMETHING_TO_DO if names else 0
+        names, shared = await migrated(settings)
+        lines = [*(f"applied {name}" for name in names), *map(_sentence, shared)]
+        told = (
+            {"applied": names, "shared": msgspec.to_builtins(shared)}
+            if shared
+            else {"applied": names}
+        )
+        _print(as_json, told, lines)
+        return 0
 
     carry_out(run)
+
+
+def _print(as_json: bool, told: dict[str, Any], lines: list[str]) -> None:
+    for line in [json.dumps(told)] if as_json else lines:
+        typer.echo(line)
+
+
+def _sentence(shared: Shared) -> str:
+    return (
+        f"The users {shared.holder} and {shared.other} share the address {shared.address}, which was two"
+        " under older rules; let one of them change it."
+    )
 
 
 async def planned(settings: Settings) -> list[str]:
@@ -59,11 +79,15 @@ async def planned(settings: Settings) -> list[str]:
         return await pending(connection)
 
 
-async def migrated(settings: Settings) -> list[str]:
-    """Applies what is missing, and answers its names. Raises Refused and MigrationError."""
+async def migrated(settings: Settings) -> tuple[list[str], list[Shared]]:
+    """Applies what is missing, and returns its names, and the users that share an address.
+
+    Raises Refused and MigrationError.
+    """
     async with _connected(settings) as connection:
         try:
-            return await migrate(connection, settings.partitions)
+            names = await migrate(connection, settings.partitions)
+            return names, await renew(connection)
         except pooler.MISFITS:
             raise
         except UNREACHABLE as error:

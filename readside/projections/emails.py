@@ -36,16 +36,17 @@ def project(keys: Keys, happened: Happened) -> list[Command]:
             assert_never(happened.event)
 
 
-async def find(reads: Reads, key: str) -> UUID | None:
-    """The id of the user with this address key. Raises ReadModelError.
+async def find(reads: Reads, key: str) -> list[UUID]:
+    """Returns the ids of the users with this address key, the youngest first. Raises ReadModelError.
 
-    While an address is passing from one user to another two may hold it for a moment: the younger wins.
+    Several have it for a moment while an address passes from one user to another, and for as long as users
+    share it whose addresses were different under older rules.
     """
     found = await reads.ask_all(lambda keys: [pack(_entries(keys, key))])
-    return _holder(key, found) or await _look_closer(reads, key)
+    return _holders(key, found) or await _look_closer(reads, key)
 
 
-async def _look_closer(reads: Reads, key: str) -> UUID | None:
+async def _look_closer(reads: Reads, key: str) -> list[UUID]:
     """Nobody has it: if the index has lost nothing, and nobody is just being made anew."""
     found = await reads.ask_all(
         lambda keys: [
@@ -55,10 +56,10 @@ async def _look_closer(reads: Reads, key: str) -> UUID | None:
             pack(("HGET", keys.counters, keys.size_of("emails"))),
         ]
     )
-    holder = _holder(key, found)
-    if holder is None and any(lost or size != int(kept or 0) for _, lost, size, kept in found):
+    holders = _holders(key, found)
+    if not holders and any(lost or size != int(kept or 0) for _, lost, size, kept in found):
         raise ReadModelRebuilding
-    return holder
+    return holders
 
 
 def _entries(keys: Keys, key: str) -> Command:
@@ -66,6 +67,6 @@ def _entries(keys: Keys, key: str) -> Command:
     return ("ZRANGE", keys.of("emails"), f"[{key} ", f"({key}!", "BYLEX")
 
 
-def _holder(key: str, found: list[Replies]) -> UUID | None:
+def _holders(key: str, found: list[Replies]) -> list[UUID]:
     holders = (entry.rpartition(" ") for entries, *_ in found for entry in entries)
-    return max((UUID(user) for holding, _, user in holders if holding == key), default=None)
+    return sorted((UUID(user) for holding, _, user in holders if holding == key), reverse=True)

@@ -98,7 +98,7 @@ async def test_nobody_is_answered_from_a_lost_index(world: World, reads: Reads) 
     async with world.projector() as projector, world.projector(1) as other:
         await world.settle(other)
         old, _ = await filled(world, projector)
-        assert await emails.find(reads, "bob@example.com") == BOB
+        assert await emails.find(reads, "bob@example.com") == [BOB]
         await world.redis.delete(old.of("emails"))
         await projector.run_once()
         with pytest.raises(ReadModelRebuilding):
