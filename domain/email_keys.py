@@ -1,8 +1,8 @@
 """The keys of e-mail addresses that were stored under older rules: renewed in small transactions.
 
-The key was the address in lower case; `email_key` says what it is today. Of two users whose addresses
-have become one, the older keeps the key, and the key of the younger has its id behind it, which no address can
-have: both can be read, renamed, erased, and change their address. A later pass gives the younger a free key.
+The key was the address in lower case; `email_key` says what it is today. Of two users whose addresses are one
+now, the older keeps the key, and the key of the younger has its id behind it, which no address can have. Both
+can be read, renamed, erased, and change their address. A later pass gives the younger a key that is free.
 """
 
 from __future__ import annotations

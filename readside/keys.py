@@ -89,6 +89,11 @@ class Partition(msgspec.Struct, frozen=True):
         return f"{self.prefix}:erased"
 
     @property
+    def full(self) -> str:
+        """There for a minute after a rebuild has found Redis full."""
+        return f"{self.prefix}:full"
+
+    @property
     def generations(self) -> str:
         """A hash: generation -> live or void; serving:<fingerprint> -> the generation readers use."""
         return f"{self.prefix}:generations"

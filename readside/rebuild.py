@@ -14,9 +14,10 @@ from uuid import UUID
 
 import msgspec
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from domain.events import UserId
+from readside import capacity
 from readside.functions import Gone
 from readside.gate import Gate
 from readside.generations import Generations
@@ -76,8 +77,11 @@ class Rebuild:
         """
         try:
             done = await self.resume(keys, consumer, still_mine)
-        except Exception:
+        except Exception as error:
             await self._abandon(keys)
+            if isinstance(error, OutOfMemoryError):
+                with suppress(RedisError, OSError):
+                    await capacity.report(self._redis, keys.partition)
             raise
         if not done:
             await self._abandon(keys)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
+from redis.exceptions import NoPermissionError
 
+from readside.capacity import is_full
 from readside.functions import Call, Functions
 from readside.keys import POINTER, TANDEM, Keys, Namespace, Partition
 
@@ -46,6 +48,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Users who are set aside."""
     lost: int
     """Users who are to be made anew."""
+    full: bool = False
+    """Whether Redis refuses writes for want of memory, or did so to a rebuild within the last minute."""
     progress: Building | None = None
     """Of the youngest generation that is being built; None if none is."""
 
@@ -74,18 +78,32 @@ async def standings(
     first = redis.pipeline(transaction=False)
     for place in places:
         first.hget(place.generations, f"{POINTER}{fingerprint}")
-    serving: list[str | None] = await first.execute()
+        first.exists(place.full)
+    first.info("memory")
+    *answers, memory = _permitted(await first.execute(raise_on_error=False))
+    serving: list[str | None] = answers[::2]
+    full = [is_full(memory) or bool(noted) for noted in answers[1::2]]
     calls = [_call(place, name, fingerprint) for place, name in zip(places, serving, strict=True)]
     replies: list[str] = await Functions(redis, namespace).calls(calls)
     found = [
-        msgspec.structs.replace(_standing.decode(reply), generation=name)
-        for reply, name in zip(replies, serving, strict=True)
+        msgspec.structs.replace(_standing.decode(reply), generation=name, full=is_one)
+        for reply, name, is_one in zip(replies, serving, full, strict=True)
     ]
     progress = await _progress(redis, list(zip(places, found, strict=True)))
     return [
         msgspec.structs.replace(one, progress=each)
         for one, each in zip(found, progress, strict=True)
     ]
+
+
+def _permitted(replies: list[Any]) -> list[Any]:
+    """The replies, with no figures of the memory where the user of Redis may not ask for them."""
+    if isinstance(replies[-1], NoPermissionError):
+        replies[-1] = {}
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
 
 
 async def _progress(

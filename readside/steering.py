@@ -14,9 +14,10 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from domain.events import UserId
+from readside.capacity import FULL
 from readside.functions import Functions, Gone
 from readside.generations import Generations
 from readside.history import History
@@ -139,6 +140,13 @@ class Steering:
             done = await self._hands.rebuild(keys, self._mine, told)
         except Gone:
             done = False
+        except OutOfMemoryError as error:
+            await self._generations.remove(
+                keys
+            )  # kept for the next attempt it would take the memory of others
+            raise Refused(
+                f"Partition {self._partition.number} is not rebuilt, and the old read model serves on. {FULL}"
+            ) from error
         if not done:
             await self._generations.remove(keys)
         return done

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import asyncpg
-from redis.exceptions import AskError, ClusterCrossSlotError, ReadOnlyError, RedisError
+from redis.exceptions import (
+    AskError,
+    ClusterCrossSlotError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+)
 
 from api import drivers
 from api.addresses import reason
@@ -21,6 +27,7 @@ from api.workers import WEATHER
 from domain.connections import NO_WRITES, NOT_PRIMARY
 from domain.log import EventLog
 from domain.migrate import check
+from readside.capacity import FULL
 from readside.models import PROJECTIONS
 from readside.parked import Parked
 from readside.steering import Steering
@@ -123,6 +130,8 @@ def one_sentence() -> Iterator[None]:
         raise Refused(str(error) if isinstance(error, Unfit) else REPLICA) from error
     except (AskError, ClusterCrossSlotError) as error:
         raise Refused(CLUSTER) from error
+    except OutOfMemoryError as error:
+        raise Refused(FULL) from error
     except WEATHER as error:
         redis = isinstance(error, RedisError)
         store, name = ("Redis", "REDIS_URL") if redis else ("PostgreSQL", "DATABASE_URL")

@@ -15,7 +15,9 @@ import msgspec
 from api.watch import pulse as pulses
 from api.watch.pipeline import Look, Pipeline
 from api.watch.primary import plain
+from api.watch.problems import is_full
 from api.watch.pulse import Pulse, worst
+from readside.capacity import FULL
 
 OK = "ok"
 
@@ -51,6 +53,8 @@ def _loop(pulse: Pulse | None, look: Look, sound: float) -> tuple[str, bool]:
         return plain(look.writes) or _STANDS.format("PostgreSQL"), False
     if look.reads is not None:
         return plain(look.reads) or _STANDS.format("Redis"), False
+    if is_full(look) and pulse is not None and not pulse.is_frozen:
+        return FULL, False
     if pulse is None:
         return OK, False
     if pulse.is_frozen and sound <= pulses.FROZEN:
@@ -72,6 +76,6 @@ def _reads(look: Look) -> str:
     if missing:
         return (
             f"{len(missing)} of {len(look.partitions)} partitions are not served, so their users are refused:"
-            " a projector that runs builds them."
+            f" {FULL if is_full(look) else 'a projector that runs builds them.'}"
         )
     return OK

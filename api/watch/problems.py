@@ -9,6 +9,7 @@ import msgspec
 
 from api.watch.pipeline import Look
 from api.watch.primary import plain
+from readside.capacity import FULL
 
 Part = Literal["writes", "relay", "projector", "reads"]
 """In the order in which an event passes them."""
@@ -38,6 +39,11 @@ def unserved(look: Look) -> list[int]:
     ]
 
 
+def is_full(look: Look) -> bool:
+    """Returns whether Redis has no room for what the projectors write."""
+    return any(one.standing is not None and one.standing.full for one in look.partitions)
+
+
 def _stores(look: Look) -> Iterator[Problem]:
     if look.writes is not None:
         sentence = _away("PostgreSQL", look.writes, "commands", "DATABASE_URL")
@@ -45,6 +51,8 @@ def _stores(look: Look) -> Iterator[Problem]:
     if look.reads is not None:
         sentence = _away("Redis", look.reads, "queries", "REDIS_URL")
         yield Problem(part="reads", grave=True, sentence=sentence)
+    if is_full(look):
+        yield Problem(part="projector", grave=True, sentence=FULL)
     if missing := unserved(look):
         sentence = f"{_named(missing)} not served: see that a relay and a projector run."
         yield Problem(part="reads", grave=True, sentence=sentence)
