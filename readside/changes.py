@@ -9,13 +9,16 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from readside.expiry import Expiry
 from readside.keys import TANDEM, Namespace
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+_REPORT_EVERY = 60.0
+"""Seconds between two lines of the log about a connection that breaks again and again."""
 
 _PAUSE = 0.2
 """Seconds between attempts to reach Redis."""
@@ -67,11 +70,12 @@ class Changes:
         self._redis = redis
         # Keeps the connection in the subscribed state when nobody waits.
         self._silent = namespace.silent
+        self._prefix = namespace.prefix
         self._patience = patience
         self._expiry = expiry or Expiry()
         self._listeners: dict[str, set[Subscription]] = defaultdict(set)
         self._pubsub: Any = None
-        self._away = False
+        self._reported_until = 0.0
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Changes:
@@ -124,16 +128,25 @@ class Changes:
                 async with self._redis.pubsub() as pubsub:
                     await self._receive_on(pubsub)
             except Exception as error:  # a break; also what the driver makes of one under our hands
-                if not self._away:
-                    _log.warning("changes.broken", error=type(error).__name__)
-                self._away = True
+                self._report(error)
             await asyncio.sleep(_PAUSE)
+
+    def _report(self, error: Exception) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self._reported_until:
+            return
+        self._reported_until = now + _REPORT_EVERY
+        denied = isinstance(error, NoPermissionError)
+        todo = (
+            {"todo": f"allow this user of Redis the channels &{self._prefix}:*"} if denied else {}
+        )
+        _log.warning("changes.broken", error=type(error).__name__, **todo)
 
     async def _receive_on(self, pubsub: Any) -> None:
         count = self._expiry.count
         asked = set(self._listeners)
         await pubsub.subscribe(self._silent, *asked)
-        self._pubsub, self._away = pubsub, False
+        self._pubsub = pubsub
         try:
             # Whoever came while we were connecting could tell nobody.
             if late := set(self._listeners) - asked:

@@ -52,6 +52,11 @@ def new_generation() -> str:
     return f"{time.time_ns() // 1_000_000:x}-{secrets.token_hex(4)}"
 
 
+def is_generation(group: str) -> bool:
+    """Returns whether a consumer group is that of a generation, by its name."""
+    return _GENERATION.fullmatch(group) is not None
+
+
 def _generation_of(key: str, partition: Partition) -> str | None:
     """The generation a key belongs to; None for those that outlive every generation."""
     name, _, rest = key.removeprefix(f"{partition.prefix}:").partition(":")
@@ -170,7 +175,7 @@ class Generations:
         groups = [str(group["name"]) for group in await self._groups()]
         known: Any = await self._redis.hgetall(place.generations)
         for name in groups:  # other groups than ours may read along
-            if _GENERATION.fullmatch(name) and name not in known:
+            if is_generation(name) and name not in known:
                 removed += await self._redis.xgroup_destroy(place.stream, name)
         while True:
             found: Any = await self._redis.scan(cursor, match=f"{place.prefix}:*", count=1000)

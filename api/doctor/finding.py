@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from datetime import UTC, datetime
 from typing import Literal
 
+import asyncpg
 import msgspec
+from redis.exceptions import NoPermissionError
+
+from api.addresses import reason
 
 Level = Literal["ok", "hint", "wrong"]
 
@@ -31,6 +36,14 @@ def hint(what: str, says: str) -> Finding:
 
 def wrong(what: str, says: str) -> Finding:
     return Finding(what, "wrong", says)
+
+
+async def unless_denied(what: str, remedy: str, looking: Awaitable[list[Finding]]) -> list[Finding]:
+    """Returns what a check finds, or that this user may not look there; then the others go on."""
+    try:
+        return await looking
+    except (asyncpg.InsufficientPrivilegeError, NoPermissionError) as error:
+        return [hint(what, f"Not checked: this user may not look ({reason(error)}); {remedy}.")]
 
 
 def clock(what: str, theirs: datetime) -> Finding:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from api.addresses import reason
-from api.doctor import pooler
-from api.doctor.finding import Finding, clock, hint, ok, wrong
+from api.doctor import log, pooler, text, transactions
+from api.doctor.finding import Finding, clock, hint, ok, unless_denied, wrong
 from domain.connections import NO_WRITES, NOT_PRIMARY
 from domain.migrate import MigrationError, check, pending
 from domain.store import AWAY
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from api.settings import Settings
 
 OLDEST = 150000
+
+_GRANT = "grant pg_monitor and SELECT on all tables to it"
+
+_BEFORE_THE_LOG = ("migrations", "permissions")
+"""Without these there is no log to look at, or it cannot be read."""
 
 _WRITES = "has_table_privilege('events', 'INSERT') and has_table_privilege('users', 'UPDATE')"
 _READS = "has_table_privilege('events', 'SELECT') and has_table_privilege('skipped', 'SELECT')"
@@ -38,22 +43,27 @@ async def look(pool: asyncpg.Pool, settings: Settings) -> list[Finding]:
 async def _looked(
     connection: asyncpg.Connection, other: asyncpg.Connection, settings: Settings
 ) -> list[Finding]:
-    return [
+    found = [
         await _version(connection),
         await pooler.between(connection, other),
         await pooler.session(connection),
         clock("PostgreSQL's clock", await connection.fetchval("select clock_timestamp()")),
         await _durable(connection),
+        *await unless_denied("encoding", _GRANT, text.look(connection)),
+        *await unless_denied("transactions", _GRANT, transactions.look(connection)),
         *await _migrated(connection, settings),
     ]
+    if all(finding.level != "wrong" for finding in found if finding.what in _BEFORE_THE_LOG):
+        found += await unless_denied("sequence", _GRANT, log.look(connection))
+    return found
 
 
 async def _version(connection: asyncpg.Connection) -> Finding:
     number = int(await connection.fetchval("show server_version_num"))
-    text = await connection.fetchval("show server_version")
+    shown = await connection.fetchval("show server_version")
     if number < OLDEST:
-        return wrong("PostgreSQL", f"Version {text} is too old; use 15 or newer.")
-    return ok("PostgreSQL", str(text))
+        return wrong("PostgreSQL", f"Version {shown} is too old; use 15 or newer.")
+    return ok("PostgreSQL", str(shown))
 
 
 async def _durable(connection: asyncpg.Connection) -> Finding:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import RedisError, ResponseError
 
 from api.addresses import reason
-from api.doctor.finding import Finding, clock, hint, ok, wrong
+from api.doctor import channels, memory, streams
+from api.doctor.finding import Finding, clock, hint, ok, unless_denied, wrong
 from api.roles import fingerprint, namespace
 from api.watch.primary import seen
 from readside.functions import Functions
@@ -24,19 +25,32 @@ OLDEST = (7, 2)
 
 async def look(redis: Redis, settings: Settings) -> list[Finding]:
     """Ends at what makes the rest meaningless."""
+    names = namespace(settings)
+    read = f"allow it +@read on ~{names.prefix}:*"
+    subscribe = f"allow it +subscribe &{names.prefix}:*"
     try:
         if sentence := (await seen(redis)).unsupported:
             return [wrong("Redis", sentence)]
-        info: dict[str, Any] = await redis.info()
+        found = await unless_denied("Redis", "allow it +info", _server(redis))
         return [
-            _version(info),
-            _eviction(info),
-            await _persistence(redis, info),
-            clock("Redis's clock", await _time(redis)),
-            *await _functions(redis, settings),
+            *found,
+            *await unless_denied("Redis's clock", "allow it +time", _clock(redis)),
+            *await unless_denied("channels", subscribe, channels.look(redis, names)),
+            *await unless_denied("read model", read, _functions(redis, settings)),
+            *await unless_denied("streams", read, streams.look(redis, settings.partitions, names)),
         ]
     except (RedisError, OSError) as error:
         return [wrong("Redis", f"It cannot be worked with ({reason(error)}); check REDIS_URL.")]
+
+
+async def _server(redis: Redis) -> list[Finding]:
+    info: dict[str, Any] = await redis.info()
+    return [
+        _version(info),
+        _eviction(info),
+        memory.look(info),
+        await _persistence(redis, info),
+    ]
 
 
 def _version(info: dict[str, Any]) -> Finding:
@@ -79,9 +93,9 @@ async def _snapshots(redis: Redis) -> bool:
     return bool(found.get("save"))
 
 
-async def _time(redis: Redis) -> datetime:
+async def _clock(redis: Redis) -> list[Finding]:
     seconds, microseconds = await redis.time()
-    return datetime.fromtimestamp(seconds + microseconds / 1_000_000, UTC)
+    return [clock("Redis's clock", datetime.fromtimestamp(seconds + microseconds / 1_000_000, UTC))]
 
 
 async def _functions(redis: Redis, settings: Settings) -> list[Finding]:
