@@ -38,8 +38,8 @@ async def look(redis: Redis, names: Namespace) -> list[Finding]:
         hint(
             "channels",
             f"This user of Redis may not listen to {missing}, so relays, readers and projectors wait for"
-            f" their next poll; allow it &{names.prefix}:* (acl setuser NAME &{names.prefix}:*) and the commands"
-            " subscribe and publish.",
+            f" their next poll; allow it &{names.prefix}:* (acl setuser NAME &{names.prefix}:*) and the"
+            " commands subscribe and publish.",
         )
     ]
 
