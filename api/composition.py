@@ -28,6 +28,7 @@ from api.watch.pipeline import Pipeline
 from api.watch.pulse import Pulse
 from api.watch.routes import Watch
 from api.workers import Bell, forever
+from domain.erasures import Erasures
 from domain.log import EventLog
 from domain.relay import Relay
 from domain.store import Store
@@ -96,6 +97,7 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
             cursors = await stack.enter_async_context(drivers.redis_for_cursors(settings, expiry))
             watch.metrics.clients["cursors"] = cursors
             _add_relay(service, settings, log, cursors, changes, bell, watch)
+            _add_upkeep(service, pool, watch)
         if Role.PROJECTOR in roles:
             await _add_projectors(service, settings, log, stack, changes, watch, expiry)
         if Role.API in roles:
@@ -208,6 +210,14 @@ def _add_relay(
     watch.metrics.relay = relay
     service.loops["relay"] = lambda: forever(pulse, relay.run_once, bell.wait)
     service.loops["wake-ups"] = lambda: _pass_on(changes, namespace(settings).wake, bell)
+
+
+def _add_upkeep(service: Service, pool: asyncpg.Pool, watch: Watch) -> None:
+    """What the log needs beside the relay; it uses a connection for a moment at a time."""
+    erasures = Erasures(pool)
+    pulse = watch.pulse(Role.RELAY, "upkeep")
+    idle = lambda: asyncio.sleep(POLL)  # noqa: E731
+    service.loops["upkeep"] = lambda: forever(pulse, erasures.run_once, idle)
 
 
 async def _add_projectors(

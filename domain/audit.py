@@ -13,7 +13,7 @@ import msgspec
 
 from domain.email_keys import beside
 from domain.events import Envelope, Undecodable, UserId, email_key
-from domain.log import envelope_in
+from domain.log import ENVELOPE, envelope_in
 from domain.user import Order, User, evolve
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ PAGE = 500
 _IDS = "select id from users where id > $1 order by id limit $2"
 _USERS = "select * from users where id = any($1::uuid[])"
 _ORDERS = "select * from orders where user_id = any($1::uuid[])"
-_EVENTS = "select * from events where user_id = any($1::uuid[]) order by user_id, version"
+_EVENTS = f"""
+    select {ENVELOPE} from events e where user_id = any($1::uuid[]) order by user_id, version
+"""
 _WITHOUT_ROW = """
     select distinct user_id from events e where not exists (select from users u where u.id = e.user_id)
 """

@@ -14,6 +14,7 @@ from asyncpg import ReadOnlySQLTransactionError
 from domain.comparison import DIGEST, LogState, above, unequal_windows
 from domain.connections import NO_WRITES, Connections
 from domain.cursor import Mark, Snapshot, Window
+from domain.erasures import READ
 from domain.events import Envelope, UserId
 from domain.identity import ForeignLog, LogIdentity, Relation, log_identity, relation
 
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     import asyncpg
     from asyncpg.pool import PoolConnectionProxy
 
-_ENVELOPE = "e.user_id, e.version, e.type, e.schema, e.data, e.metadata, e.occurred_at"
+ENVELOPE = f"e.user_id, e.version, e.type, e.schema, {READ}, e.metadata, e.occurred_at"
+"""What `envelope_in` needs of an event `e`."""
 
-_ENTRY = f"{_ENVELOPE}, e.position, e.partition, e.xid"
+_ENTRY = f"{ENVELOPE}, e.position, e.partition, e.xid"
 
 # Which run of which server numbers the transactions, and which of its databases holds this log. A crash of
 # one backend makes the server recover without a new start of its postmaster; its statistics begin anew then.
@@ -44,7 +46,7 @@ _STATE = f"""
 
 # What was given up for the read models: only those who make users anew ask, the relay need not know.
 _WITH_SKIPPED = f"""
-    {_ENVELOPE},
+    {ENVELOPE},
     exists (select from skipped s where (s.user_id, s.version) = (e.user_id, e.version)) as skipped
 """
 

@@ -7,7 +7,7 @@ from functools import cache
 from itertools import count
 from typing import Final
 
-from domain.events import PERSONAL
+from domain.erasures import BLANK, SLICE
 
 LOAD = """
     select u.*, o.id as order_id, o.status, o.total, o.placed_at, o.closed_at,
@@ -69,11 +69,13 @@ _REMEMBERED = """, remembered as (
     from written w, (values {}) as c (key, fingerprint, id)
 )"""
 
+# The first slice. `domain/erasures.py` blanks what is behind it, and hides it from readers until then.
 _BLANKED = f""", blanked as (
-    update events e
-    set data = e.data || (select coalesce(jsonb_object_agg(field, ''), '{{}}')
-                          from jsonb_object_keys(e.data) as field where field in {PERSONAL})
-    from written w where e.user_id = w.id
+    update events e set data = {BLANK}
+    from written w where e.user_id = w.id and e.version <= {SLICE} and e.data <> {BLANK}
+), unfinished as (
+    insert into erasures (user_id, blanked, last, erased_at)
+    select id, {SLICE}, version - 1, updated_at from written where version - 1 > {SLICE}
 )"""
 
 _EVENT = ("smallint", "integer", "text", "smallint", "jsonb", "jsonb")

@@ -23,8 +23,14 @@ _GRANT = "grant pg_monitor and SELECT on all tables to it"
 _BEFORE_THE_LOG = ("migrations", "permissions")
 """Without these there is no log to look at, or it cannot be read."""
 
-_WRITES = "has_table_privilege('events', 'INSERT') and has_table_privilege('users', 'UPDATE')"
-_READS = "has_table_privilege('events', 'SELECT') and has_table_privilege('skipped', 'SELECT')"
+_WRITES = """
+    has_table_privilege('events', 'INSERT') and has_table_privilege('users', 'UPDATE')
+    and has_table_privilege('erasures', 'DELETE')
+"""
+_READS = """
+    has_table_privilege('events', 'SELECT') and has_table_privilege('skipped', 'SELECT')
+    and has_table_privilege('erasures', 'SELECT')
+"""
 
 
 async def look(pool: asyncpg.Pool, settings: Settings) -> list[Finding]:
@@ -98,6 +104,6 @@ async def _permissions(connection: asyncpg.Connection) -> Finding:
     if not await connection.fetchval(f"select {_WRITES}"):
         return wrong(
             "permissions",
-            "This user may not write; grant INSERT and UPDATE on all tables to it.",
+            "This user may not write; grant INSERT, UPDATE and DELETE on all tables to it.",
         )
     return ok("permissions", "reads and writes")

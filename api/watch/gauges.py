@@ -64,6 +64,18 @@ def of_stores(look: Look) -> Iterator[Metric]:
     yield up
 
 
+def of_upkeep(look: Look) -> Iterator[Metric]:
+    if look.upkeep is None:
+        return
+    left = look.upkeep.erasures
+    for name, text, value in (
+        ("erasures_unfinished", "Erased users whose events are not all blanked yet.", left.users),
+        ("erasure_events", "Events of theirs that are left.", left.events),
+        ("erasure_seconds", "Time since the first of them was erased, 0 if none.", left.oldest),
+    ):
+        yield GaugeMetricFamily(f"tandem_{name}", text, value=value)
+
+
 def of_partitions(look: Look) -> Iterator[Metric]:
     logs = [(str(one.number), one.backlog) for one in look.partitions if one.backlog is not None]
     known = [(number, log) for number, log in logs if log.unpublished is not None]

@@ -23,7 +23,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.utils import floatToGoString
 
-from api.watch.gauges import of_clients, of_link, of_partitions, of_pool, of_stores
+from api.watch.gauges import of_clients, of_link, of_partitions, of_pool, of_stores, of_upkeep
 from readside.models import FINGERPRINT
 
 if TYPE_CHECKING:
@@ -144,6 +144,7 @@ class Metrics:
         """Prometheus asks this of a collector."""
         if self._look is not None:
             yield from of_stores(self._look)
+            yield from of_upkeep(self._look)
             yield from of_partitions(self._look)
         if self.relay is not None:
             yield _counter(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -13,6 +14,7 @@ from redis.exceptions import AskError, ClusterCrossSlotError
 from api.watch.primary import CLUSTER, Unfit, require_primary
 from api.watch.question import Question
 from api.watch.shared import Shared
+from domain import erasures
 from domain.backlog import Backlog, Latest, backlog, latest
 from domain.connections import NO_WRITES, NOT_PRIMARY, require_writable
 from readside.keys import TANDEM, Keys, Namespace
@@ -32,6 +34,12 @@ class PartitionLook(msgspec.Struct, frozen=True, kw_only=True):
     """None if Redis did not answer."""
 
 
+class Upkeep(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left to do in PostgreSQL beside carrying events."""
+
+    erasures: erasures.Left
+
+
 class Look(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     """Seconds of the wall clock."""
@@ -40,6 +48,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     reads: str | None
     """Why Redis did not answer; None if it did."""
     partitions: list[PartitionLook]
+    upkeep: Upkeep | None = None
+    """None if PostgreSQL did not answer."""
 
 
 class Passing(msgspec.Struct, frozen=True):
@@ -70,7 +80,7 @@ class Pipeline:
         self._fingerprint = fingerprint
         self._namespace = namespace
         self._look_at_it = Shared(self._look, fresh)
-        self._logs = Question[dict[int, Backlog]]()
+        self._logs = Question[tuple[dict[int, Backlog], Upkeep]]()
         self._models = Question[list[Standing]]()
         self._events = Question[list[Latest]]()
         self._versions = Question[list[int]]()
@@ -103,7 +113,8 @@ class Pipeline:
         found, reads = await self._models.answer(self._standings)
         numbers = range(self._partitions)
         cursors = {number: found[number].cursor if found else None for number in numbers}
-        logs, writes = await self._logs.answer(lambda: self._backlog(cursors))
+        written, writes = await self._logs.answer(lambda: self._written(cursors))
+        logs, upkeep = written or (None, None)
         if writes is not None or reads is not None:
             self._sound_since = time.monotonic()
         return Look(
@@ -118,6 +129,7 @@ class Pipeline:
                 )
                 for number in numbers
             ],
+            upkeep=upkeep,
         )
 
     async def _standings(self) -> list[Standing]:
@@ -130,10 +142,13 @@ class Pipeline:
         except (AskError, ClusterCrossSlotError) as error:  # which a proxy may hide until now
             raise Unfit(CLUSTER) from error
 
-    async def _backlog(self, cursors: Mapping[int, str | None]) -> dict[int, Backlog]:
-        """Raises what asyncpg raises; also where a server answers that takes no writes."""
+    async def _written(
+        self, cursors: Mapping[int, str | None]
+    ) -> tuple[dict[int, Backlog], Upkeep]:
+        """What PostgreSQL knows. Raises what asyncpg raises; also where a server takes no writes."""
         try:
             await require_writable(self._pool)
         except NOT_PRIMARY as error:
             raise asyncpg.ReadOnlySQLTransactionError(NO_WRITES) from error
-        return await backlog(self._pool, cursors)
+        upkeep = Upkeep(erasures=await erasures.left(self._pool))
+        return await backlog(self._pool, cursors), upkeep

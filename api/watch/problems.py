@@ -19,6 +19,10 @@ BAD: Final = 5.0
 """Seconds that an event may wait at one place before somebody should look."""
 
 
+UNFINISHED: Final = 60.0
+"""Seconds that an erasure may take to reach every event of the log before somebody should look."""
+
+
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
     part: Part
     grave: bool
@@ -28,7 +32,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 def problems(look: Look) -> list[Problem]:
     """The first of them is where to look first."""
-    found = [*_stores(look), *_relay(look), *_projectors(look), *_set_aside(look)]
+    found = [*_stores(look), *_relay(look), *_erasures(look), *_projectors(look), *_set_aside(look)]
     return sorted(found, key=lambda problem: not problem.grave)
 
 
@@ -70,6 +74,18 @@ def _relay(look: Look) -> Iterator[Problem]:
     waits = [(log.oldest, number) for log, number in logs if log.oldest is not None]
     says = "Partition {number} has waited {seconds:.0f} s for a relay: see that one runs."
     return _longest("relay", waits, says)
+
+
+def _erasures(look: Look) -> Iterator[Problem]:
+    """A long history takes a while; what is left for longer than that is not being worked on."""
+    if look.upkeep is None or look.upkeep.erasures.oldest < UNFINISHED:
+        return
+    left = look.upkeep.erasures
+    sentence = (
+        f"The log still holds personal data in up to {left.events:,} events of erased users ({left.users}),"
+        f" the first since {left.oldest:.0f} s: see that a relay runs."
+    )
+    yield Problem(part="relay", grave=False, sentence=sentence)
 
 
 def _projectors(look: Look) -> Iterator[Problem]:

@@ -1,0 +1,84 @@
+"""What a running service does in PostgreSQL by itself: it finishes erasures."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from api.roles import Role
+from api.watch.pipeline import Look, Upkeep
+from api.watch.problems import UNFINISHED, problems
+from domain.erasures import SLICE, Left
+from tests import remains
+from tests.acceptance.service import running
+from tests.acceptance.test_health import figures
+from tests.acceptance.verbs import ask
+from tests.faults.whole import as_the_log
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+    from tests.acceptance.service import Client
+
+NAME = "Wilhelmina"
+EVENTS = 3 * SLICE
+CREATE = "mutation($input: CreateUserInput!) { createUser(input: $input) { id } }"
+ERASE = "mutation($input: EraseUserInput!) { eraseUser(input: $input) { id version } }"
+
+_LIVED = f"""
+    insert into events (partition, user_id, version, type, schema, data, metadata, occurred_at)
+    select partition, user_id, number, 'UserRenamed', 1, data - 'email', metadata, occurred_at
+    from events, generate_series(2, {EVENTS}) as number where version = 1
+"""
+
+
+async def prepared(settings: Settings, client: Client) -> str:
+    """A user with a long history."""
+    made = await client.data(CREATE, input={"name": NAME, "email": f"{NAME}@example.com"})
+    user_id: str = made["createUser"]["id"]
+    connection = await asyncpg.connect(settings.database_url)
+    try:
+        await connection.execute(_LIVED)
+        await connection.execute(f"update users set version = {EVENTS}")
+    finally:
+        await connection.close()
+    return user_id
+
+
+async def test_a_relay_finishes_what_an_api_began(settings: Settings) -> None:
+    async with running(settings):
+        pass
+    async with running(settings, frozenset({Role.API})) as client:
+        user_id = await prepared(settings, client)
+        erased = await client.data(ERASE, input={"userId": user_id})
+        assert erased["eraseUser"]["version"] == EVENTS + 1
+        told = figures((await client.http.get("/metrics")).text)
+        status = await ask(settings, "status", "--json")
+    assert told["tandem_erasures_unfinished"] == 1
+    assert told["tandem_erasure_events"] == EVENTS - SLICE
+    upkeep = status.json["look"]["upkeep"]
+    assert (upkeep["erasures"]["users"], upkeep["erasures"]["events"]) == (1, EVENTS - SLICE)
+    async with running(settings) as client:
+        async with asyncio.timeout(30):
+            while not await finished(client):
+                await asyncio.sleep(0.05)
+        await as_the_log(settings)
+        assert await remains.of(NAME, str(settings.database_url), str(settings.redis_url)) == []
+
+
+async def finished(client: Client) -> bool:
+    told = figures((await client.http.get("/metrics")).text)
+    return told["tandem_erasures_unfinished"] == told["tandem_erasure_events"] == 0
+
+
+def test_an_erasure_that_takes_long_is_a_problem_that_says_what_to_do() -> None:
+    def found(oldest: float) -> list[str]:
+        upkeep = Upkeep(erasures=Left(users=2, events=5000, oldest=oldest))
+        look = Look(at=0.0, writes=None, reads=None, partitions=[], upkeep=upkeep)
+        return [problem.sentence for problem in problems(look)]
+
+    assert found(UNFINISHED - 1) == []
+    [sentence] = found(UNFINISHED + 1)
+    assert "5,000 events of erased users (2)" in sentence
+    assert "see that a relay runs" in sentence
