@@ -31,6 +31,7 @@ from api.workers import Bell, forever
 from domain.erasures import Erasures
 from domain.log import EventLog
 from domain.relay import Relay
+from domain.retention import Retention
 from domain.store import Store
 from readside.changes import Changes
 from readside.errors import ReadModelError
@@ -97,7 +98,7 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
             cursors = await stack.enter_async_context(drivers.redis_for_cursors(settings, expiry))
             watch.metrics.clients["cursors"] = cursors
             _add_relay(service, settings, log, cursors, changes, bell, watch)
-            _add_upkeep(service, pool, watch)
+            _add_upkeep(service, settings, pool, watch)
         if Role.PROJECTOR in roles:
             await _add_projectors(service, settings, log, stack, changes, watch, expiry)
         if Role.API in roles:
@@ -212,12 +213,17 @@ def _add_relay(
     service.loops["wake-ups"] = lambda: _pass_on(changes, namespace(settings).wake, bell)
 
 
-def _add_upkeep(service: Service, pool: asyncpg.Pool, watch: Watch) -> None:
-    """What the log needs beside the relay; it uses a connection for a moment at a time."""
-    erasures = Erasures(pool)
+def _add_upkeep(service: Service, settings: Settings, pool: asyncpg.Pool, watch: Watch) -> None:
+    """What the log and the keys need beside the relay; it uses a connection for a moment at a time."""
+    erasures, retention = Erasures(pool), Retention(pool, settings.idempotency_retention)
     pulse = watch.pulse(Role.RELAY, "upkeep")
-    idle = lambda: asyncio.sleep(POLL)  # noqa: E731
-    service.loops["upkeep"] = lambda: forever(pulse, erasures.run_once, idle)
+    watch.metrics.retention = retention
+
+    async def run_once() -> bool:
+        blanked = await erasures.run_once()
+        return await retention.run_once() or blanked
+
+    service.loops["upkeep"] = lambda: forever(pulse, run_once, lambda: asyncio.sleep(POLL))
 
 
 async def _add_projectors(

@@ -131,6 +131,12 @@ class Settings(AccessSettings):
     shutdown_timeout: float = Field(
         default=10.0, gt=0, description="Seconds that requests under way have to finish at the end."
     )
+    idempotency_retention: float = Field(
+        default=30.0,
+        ge=0,
+        le=36_500,
+        description="Days for which idempotency keys are kept; 0 keeps them for ever.",
+    )
     limits: Limits = Field(default_factory=Limits, description="The limits of the edge.")
 
 

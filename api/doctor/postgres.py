@@ -25,7 +25,7 @@ _BEFORE_THE_LOG = ("migrations", "permissions")
 
 _WRITES = """
     has_table_privilege('events', 'INSERT') and has_table_privilege('users', 'UPDATE')
-    and has_table_privilege('erasures', 'DELETE')
+    and has_table_privilege('erasures', 'DELETE') and has_table_privilege('commands', 'DELETE')
 """
 _READS = """
     has_table_privilege('events', 'SELECT') and has_table_privilege('skipped', 'SELECT')

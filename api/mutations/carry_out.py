@@ -27,7 +27,8 @@ class Repeatable:
     idempotency_key: str | None = strawberry.field(
         default=None,
         description="A text you make up for this request. The same request with the same key is"
-        " carried out once, and answered the same each time.",
+        " carried out once, and answered the same each time, for as long as keys are kept: 30 days,"
+        " unless the service says otherwise.",
     )
 
 

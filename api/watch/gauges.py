@@ -72,6 +72,7 @@ def of_upkeep(look: Look) -> Iterator[Metric]:
         ("erasures_unfinished", "Erased users whose events are not all blanked yet.", left.users),
         ("erasure_events", "Events of theirs that are left.", left.events),
         ("erasure_seconds", "Time since the first of them was erased, 0 if none.", left.oldest),
+        ("idempotency_oldest_seconds", "Age of the oldest key.", look.upkeep.oldest_key),
     ):
         yield GaugeMetricFamily(f"tandem_{name}", text, value=value)
 

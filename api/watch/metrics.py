@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from api.watch.pipeline import Look
     from domain.relay import Relay
+    from domain.retention import Retention
     from readside.link import Link
     from readside.projector import Projector
 
@@ -108,6 +109,7 @@ class Metrics:
         self.commands = Timed(self.registry, "command", "command", "outcome")
         self.operations = Timed(self.registry, "operation", "kind", "code")
         self.relay: Relay | None = None
+        self.retention: Retention | None = None
         self.projectors: list[Projector] = []
         self.ways: Mapping[str, int] = {}
         """Operations by how they were executed."""
@@ -154,6 +156,12 @@ class Metrics:
                 "relay_lost_comparisons",
                 "Appends that another relay was faster with.",
                 self.relay.lost,
+            )
+        if self.retention is not None:
+            yield _counter(
+                "idempotency_keys_deleted",
+                "Keys beyond their retention that this process has deleted.",
+                self.retention.deleted,
             )
         if self.projectors:
             yield _of_projectors(self.projectors)

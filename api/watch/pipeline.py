@@ -14,7 +14,7 @@ from redis.exceptions import AskError, ClusterCrossSlotError
 from api.watch.primary import CLUSTER, Unfit, require_primary
 from api.watch.question import Question
 from api.watch.shared import Shared
-from domain import erasures
+from domain import erasures, retention
 from domain.backlog import Backlog, Latest, backlog, latest
 from domain.connections import NO_WRITES, NOT_PRIMARY, require_writable
 from readside.keys import TANDEM, Keys, Namespace
@@ -38,6 +38,8 @@ class Upkeep(msgspec.Struct, frozen=True, kw_only=True):
     """What is left to do in PostgreSQL beside carrying events."""
 
     erasures: erasures.Left
+    oldest_key: float
+    """Age of the oldest idempotency key in seconds, 0 if there is none."""
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,5 +152,8 @@ class Pipeline:
             await require_writable(self._pool)
         except NOT_PRIMARY as error:
             raise asyncpg.ReadOnlySQLTransactionError(NO_WRITES) from error
-        upkeep = Upkeep(erasures=await erasures.left(self._pool))
+        upkeep = Upkeep(
+            erasures=await erasures.left(self._pool),
+            oldest_key=await retention.oldest(self._pool),
+        )
         return await backlog(self._pool, cursors), upkeep

@@ -1,4 +1,4 @@
-"""What a running service does in PostgreSQL by itself: it finishes erasures."""
+"""What a running service does in PostgreSQL by itself: it finishes erasures and deletes old keys."""
 
 from __future__ import annotations
 
@@ -32,21 +32,29 @@ _LIVED = f"""
     from events, generate_series(2, {EVENTS}) as number where version = 1
 """
 
+_OLD_KEYS = """
+    insert into commands (key, fingerprint, id, user_id, version, answered_at)
+    select sha256(number::text::bytea), '', gen_random_uuid(), gen_random_uuid(), 1,
+           now() - interval '31 days'
+    from generate_series(1, 1200) as number
+"""
+
 
 async def prepared(settings: Settings, client: Client) -> str:
-    """A user with a long history."""
+    """A user with a long history, and keys that are beyond their retention."""
     made = await client.data(CREATE, input={"name": NAME, "email": f"{NAME}@example.com"})
     user_id: str = made["createUser"]["id"]
     connection = await asyncpg.connect(settings.database_url)
     try:
         await connection.execute(_LIVED)
         await connection.execute(f"update users set version = {EVENTS}")
+        await connection.execute(_OLD_KEYS)
     finally:
         await connection.close()
     return user_id
 
 
-async def test_a_relay_finishes_what_an_api_began(settings: Settings) -> None:
+async def test_a_relay_finishes_what_an_api_began_and_deletes_old_keys(settings: Settings) -> None:
     async with running(settings):
         pass
     async with running(settings, frozenset({Role.API})) as client:
@@ -57,6 +65,7 @@ async def test_a_relay_finishes_what_an_api_began(settings: Settings) -> None:
         status = await ask(settings, "status", "--json")
     assert told["tandem_erasures_unfinished"] == 1
     assert told["tandem_erasure_events"] == EVENTS - SLICE
+    assert told["tandem_idempotency_oldest_seconds"] > 30 * 86_400
     upkeep = status.json["look"]["upkeep"]
     assert (upkeep["erasures"]["users"], upkeep["erasures"]["events"]) == (1, EVENTS - SLICE)
     async with running(settings) as client:
@@ -69,12 +78,15 @@ async def test_a_relay_finishes_what_an_api_began(settings: Settings) -> None:
 
 async def finished(client: Client) -> bool:
     told = figures((await client.http.get("/metrics")).text)
-    return told["tandem_erasures_unfinished"] == told["tandem_erasure_events"] == 0
+    return (
+        told["tandem_erasures_unfinished"] == told["tandem_erasure_events"] == 0
+        and told["tandem_idempotency_keys_deleted_total"] == 1200
+    )
 
 
 def test_an_erasure_that_takes_long_is_a_problem_that_says_what_to_do() -> None:
     def found(oldest: float) -> list[str]:
-        upkeep = Upkeep(erasures=Left(users=2, events=5000, oldest=oldest))
+        upkeep = Upkeep(erasures=Left(users=2, events=5000, oldest=oldest), oldest_key=0.0)
         look = Look(at=0.0, writes=None, reads=None, partitions=[], upkeep=upkeep)
         return [problem.sentence for problem in problems(look)]
 
