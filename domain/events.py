@@ -22,6 +22,9 @@ OrderId = NewType("OrderId", UUID)
 PERSONAL = ("name", "email")
 """Fields of event data that name a person. Erasing a user blanks them in every event of that user."""
 
+NOT_PERSONAL = ("order_id", "total")
+"""The other fields of event data. Each field of each event is in one of the two; a test fails if not."""
+
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="type"):
     """What every event class is: an immutable value whose tag is its type on the wire."""

@@ -72,9 +72,21 @@ def evolve(user: User, event: Event, at: datetime) -> User:
         case OrderCancelled(order_id=order_id):
             return _close(user, order_id, "CANCELLED", at)
         case UserErased():
-            return msgspec.structs.replace(user, name="", email="", erased_at=at, secret=None)
+            return _erased(user, at)
         case _:
             assert_never(event)
+
+
+def _erased(user: User, at: datetime) -> User:
+    """The user with what is named here and nothing else, so that a new field is erased by default."""
+    return User(
+        id=user.id,
+        version=user.version,
+        created_at=user.created_at,
+        updated_at=at,
+        erased_at=at,
+        orders=user.orders,
+    )
 
 
 def _close(user: User, order_id: OrderId, status: Status, at: datetime) -> User:

@@ -61,6 +61,28 @@ TAMPERED: dict[str, tuple[str, set[tuple[str, str]]]] = {
 }
 
 
+@pytest.mark.parametrize("table", ["users", "orders"])
+async def test_a_column_that_is_compared_with_nothing_is_named(
+    model: WriteModel, table: str
+) -> None:
+    await model.pool.execute(f"alter table {table} add column phone text default '+49 123'")
+    await model.user()
+    assert await places(model) == {(table, "phone")}
+
+
+async def test_personal_data_that_outlived_an_erasure_is_named(model: WriteModel) -> None:
+    await model.ask(EraseUser(user_id=await model.user()))
+    await model.pool.execute(
+        """update events set data = '{"name": "Alice", "email": ""}' where version = 1"""
+    )
+    await model.pool.execute("update users set name = 'Alice', secret = gen_random_uuid()")
+    assert await places(model) == {
+        ("events", "version 1 name"),
+        ("users", "name"),
+        ("users", "secret"),
+    }
+
+
 @pytest.mark.parametrize("what", TAMPERED)
 async def test_what_somebody_tampered_with_is_named(model: WriteModel, what: str) -> None:
     order = str(await model.order(await model.user()))

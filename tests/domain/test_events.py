@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any, get_args
 from uuid import UUID
 
 import msgspec
 import pytest
 
-from domain import events
+from domain import commands, events
+from domain.command import Command
 from domain.events import (
+    NOT_PERSONAL,
+    PERSONAL,
     Envelope,
     Event,
     OrderCancelled,
@@ -99,6 +104,42 @@ def test_every_schema_of_every_event_in_the_union_is_kept_here() -> None:
     tags = [event.__struct_config__.tag for event in get_args(Event)]
     schemas = [(tag, n) for tag in tags for n in range(1, events.schema_of(tag) + 1)]
     assert sorted((tag, schema) for tag, schema, _, _ in WRITTEN) == sorted(schemas)
+
+
+def test_every_field_of_every_event_is_declared_to_be_personal_or_not() -> None:
+    """Also those of older schemas, which only the JSON that is kept here shows."""
+    fields = {field for event in get_args(Event) for field in event.__struct_fields__}
+    fields |= {name for _, _, data, _ in WRITTEN for name in msgspec.json.decode(data)}
+    assert fields == set(PERSONAL) ^ set(NOT_PERSONAL)
+
+
+def test_personal_fields_are_texts_so_that_they_can_be_blanked() -> None:
+    for event in get_args(Event):
+        for field in msgspec.structs.fields(event):
+            assert field.name not in PERSONAL or field.type is str
+    for _, _, data, _ in WRITTEN:
+        values = msgspec.json.decode(data)
+        assert all(isinstance(values[name], str) for name in PERSONAL if name in values)
+
+
+def test_what_a_command_is_given_is_declared_too_because_its_key_remembers_it() -> None:
+    """What is not personal is in the part of a fingerprint that an erasure leaves."""
+    ours = {"idempotency_key", "user_id", "expected_version", *NOT_PERSONAL}
+    found = [command for module in iter_modules(commands.__path__) for command in _in(module.name)]
+    assert len(found) > 5
+    for command in found:
+        assert set(command.__struct_fields__) - set(command.generated) - ours <= set(PERSONAL)
+
+
+def _in(name: str) -> list[type[Command]]:
+    module = import_module(f"{commands.__name__}.{name}")
+    return [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, Command)
+        and value.__module__ == module.__name__
+    ]
 
 
 def test_a_blanked_event_is_still_an_event() -> None:
