@@ -12,6 +12,7 @@ from domain.audit import Audit
 from domain.commands.complete_order import CompleteOrder
 from domain.commands.erase_user import EraseUser
 from domain.commands.rename_user import RenameUser
+from domain.erasures import Erasures
 
 if TYPE_CHECKING:
     from tests.domain.write_model import WriteModel
@@ -81,6 +82,10 @@ async def test_personal_data_that_outlived_an_erasure_is_named(model: WriteModel
         ("users", "name"),
         ("users", "secret"),
     }
+    # As docs/operations.md says.
+    await model.pool.execute("insert into erasures select id, 0, version, erased_at from users")
+    assert await Erasures(model.pool).run_once()
+    assert await places(model) == {("users", "name"), ("users", "secret")}
 
 
 @pytest.mark.parametrize("what", TAMPERED)
