@@ -172,7 +172,7 @@ def _row_of_order(user: User, order: Order) -> dict[str, Any]:
 
 
 _COMPARED = {
-    "users": set(_row_of(User(id=UserId(UUID(int=0))))),
+    "users": set(_row_of(User(id=UserId(UUID(int=0))), None)),
     "orders": {*Order.__struct_fields__, "user_id"},
 }
 """The columns of each table that are compared."""

@@ -187,9 +187,14 @@ class Gate:
         user = str(delivery.envelope.user_id)
         kind = delivery.envelope.type
         key = self.keys.user(user)
-        last, whole = kind == UserErased.__name__, delivery.whole is not None
+        last, whole = ends(kind), delivery.whole is not None
         event = (user, key, version, kind, channel, commands, reason, delivery.until, last, whole)
         return msgspec.Raw(_pack((delivery.entry, event)))
+
+
+def ends(kind: str) -> bool:
+    """Returns whether events of this type are the last of their user, and leave nothing to be set aside."""
+    return kind == UserErased.__name__
 
 
 def _batches(deliveries: Iterable[Delivery]) -> Iterator[list[Delivery]]:

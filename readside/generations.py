@@ -1,19 +1,14 @@
-"""Generations: which one serves, which are left over, and what makes two versions of the code differ."""
+"""Generations: which one serves, and which are left over."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 import time
-from collections.abc import Sequence
-from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
-from domain import events
 from readside.functions import Functions, Gone
 from readside.keys import OWNER, POINTER, Keys, Partition
 
@@ -25,23 +20,6 @@ RETIRE_AFTER = 600
 
 FORGET_AFTER = 30
 """The same, for one that has not read that somebody was erased: it still knows who that was."""
-
-
-def fingerprint(modules: Sequence[ModuleType]) -> str:
-    """What the projections do, as 12 hexadecimal digits, the same on every Python.
-
-    Lines that are blank or hold only a comment do not count.
-    """
-    digest = hashlib.sha256()
-    here = Path(__file__).parent
-    names = ("functions.lua", "fold.py", "gate.py", "keys.py", "lives.py", "projection.py")
-    shared = [here / name for name in names]
-    models = sorted(Path(str(module.__file__)) for module in modules)
-    for file in [*models, *shared, Path(events.__file__)]:
-        for line in file.read_text("utf-8").splitlines():
-            if not line.lstrip().startswith(("#", "--")) and line.strip():
-                digest.update(f"{line.rstrip()}\n".encode())
-    return digest.hexdigest()[:12]
 
 
 _GENERATION = re.compile("[0-9a-f]+-[0-9a-f]{8}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from readside.generations import fingerprint
+from readside.fingerprint import fingerprint
 from readside.projections import customers, directory, emails, orders, users
 
 _MODELS = (users, emails, directory, customers, orders)
 
 PROJECTIONS = tuple(model.project for model in _MODELS)
-FINGERPRINT = fingerprint(_MODELS)
-"""Changes whenever a projection does something else; then a new generation is built."""
+FINGERPRINT = fingerprint(model.__name__ for model in _MODELS)
+"""Changes whenever a projection stores something else; then a new generation is built."""
