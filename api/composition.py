@@ -249,6 +249,7 @@ async def _add_projectors(
             streams,
             log,
             partition,
+            partitions=settings.partitions,
             projections=PROJECTIONS,
             fingerprint=fingerprint(settings),
             told=follower("applied", settings),

@@ -61,14 +61,15 @@ local function trim(stream)
 end
 
 -- A new generation, whose group starts behind everything that is in the stream by now.
--- KEYS stream, cursor, generations, counters   ARGV generation, consumer, fingerprint if by hand, or ''
+-- KEYS stream, cursor, generations, counters
+-- ARGV generation, consumer, fingerprint if by hand, or '', fingerprint
 -- -> 1 done, 0 no relay has begun the stream
 local function build(keys, args)
   if redis.call('EXISTS', keys[2]) == 0 then return 0 end
   redis.call('XGROUP', 'CREATE', keys[1], args[1], '$', 'MKSTREAM')
   redis.call('XGROUP', 'CREATECONSUMER', keys[1], args[1], args[2])
   local before = named(redis.call('XINFO', 'STREAM', keys[1]))['entries-added']
-  redis.call('HSET', keys[4], 'before', before, 'taken', 0, 'applied', 0, 'by-hand', args[3])
+  redis.call('HSET', keys[4], 'before', before, 'taken', 0, 'applied', 0, 'by-hand', args[3], 'code', args[4])
   redis.call('HSET', keys[3], args[1], 'live')
   return 1
 end

@@ -7,6 +7,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from redis.exceptions import ResponseError
 
 from readside.functions import Functions, Gone
@@ -62,6 +63,19 @@ async def entries(
     return reply[0][1] if reply else []
 
 
+class Notes(msgspec.Struct, frozen=True):
+    """What is noted of a generation."""
+
+    by_hand: str | None
+    """The fingerprint of the code that it was made by hand for; '' if a projector made it."""
+    instead_of: str | None
+    """The generation that served before; None if this one has never served."""
+    code: str | None
+    """The fingerprint of the code that built it; None if that was an earlier version of Tandem."""
+    held: str | None
+    """Why it does not serve though it is complete, as JSON."""
+
+
 class Generations:
     """The generations of one partition, for one version of the code."""
 
@@ -88,30 +102,67 @@ class Generations:
         place, keys = self._partition, Keys(self._partition, new_generation())
         names = [place.stream, place.cursor, place.generations, keys.counters]
         mark = self._fingerprint if by_hand else ""
-        built = await self._functions.call("build", names, keys.generation, consumer, mark)
+        arguments = keys.generation, consumer, mark, self._fingerprint
+        built = await self._functions.call("build", names, *arguments)
         return keys if built else None
 
     async def unfinished(self) -> list[Keys]:
         """What somebody began by hand for this version of the code, and has not brought to serve; by age."""
         return [
             keys
-            for keys, by_hand, instead_of in await self._known()
-            if by_hand == self._fingerprint and instead_of is None
+            for keys, notes in await self._known()
+            if notes.by_hand == self._fingerprint and notes.instead_of is None
         ]
+
+    async def hold(self, keys: Keys, excess: bytes) -> None:
+        """Notes why a complete generation does not serve. It counts as made by hand: it can be resumed."""
+        notes: dict[Any, Any] = {"by-hand": self._fingerprint, "held": excess}
+        await self._redis.hset(keys.counters, mapping=notes)
+
+    async def held(self) -> Keys | None:
+        """The youngest generation of this version of the code that is complete and does not serve."""
+        held = [
+            keys
+            for keys, notes in await self._known()
+            if notes.held and notes.code == self._fingerprint and notes.instead_of is None
+        ]
+        return held[-1] if held else None
+
+    async def newest(self) -> Keys | None:
+        """The generation of this version of the code that serves, or else the youngest that is built."""
+        known = [keys for keys, notes in await self._known() if notes.code == self._fingerprint]
+        return await self.serving() or (known[-1] if known else None)
+
+    async def alternative(self, keys: Keys) -> Keys | None:
+        """Another generation that can serve: of this version of the code, or else of the youngest other.
+
+        One can if it has its group and was read within the time for which generations are kept.
+        """
+        fields: Any = await self._redis.hgetall(self._partition.generations)
+        before: Any = await self._redis.hget(keys.counters, "instead-of")
+        own = fields.get(f"{POINTER}{self._fingerprint}")
+        others = [name for field, name in fields.items() if field.startswith(POINTER)]
+        for name in (own, before, *sorted(others, reverse=True)):
+            known = name and name != keys.generation and fields.get(name) == "live"
+            if known and await self._idle(name) <= RETIRE_AFTER:
+                return Keys(self._partition, name)
+        return None
 
     async def before(self, keys: Keys) -> Keys | None:
         """The generation that this one has taken the place of, as long as that is kept."""
         name = await self._redis.hget(keys.counters, "instead-of")
-        return next((keys for keys, *_ in await self._known() if keys.generation == name), None)
+        return next((keys for keys, _ in await self._known() if keys.generation == name), None)
 
-    async def _known(self) -> list[tuple[Keys, str | None, str | None]]:
-        """Generations that are not void: made by hand for which code, and instead of which one they serve."""
+    async def _known(self) -> list[tuple[Keys, Notes]]:
+        """Generations that are not void, with what is noted of them; by age."""
         fields: Any = await self._redis.hgetall(self._partition.generations)
         found = []
         for name in sorted(name for name, state in fields.items() if state == "live"):
             keys = Keys(self._partition, name)
-            notes: Any = await self._redis.hmget(keys.counters, "by-hand", "instead-of")
-            found.append((keys, *notes))
+            notes: Any = await self._redis.hmget(
+                keys.counters, "by-hand", "instead-of", "code", "held"
+            )
+            found.append((keys, Notes(*notes)))
         return found
 
     async def touch(self, keys: Keys, consumer: str) -> None:

@@ -94,6 +94,11 @@ class Partition(msgspec.Struct, frozen=True):
         return f"{self.prefix}:full"
 
     @property
+    def accepted(self) -> str:
+        """The fingerprint of the code whose generations serve however many users they park."""
+        return f"{self.prefix}:accepted"
+
+    @property
     def generations(self) -> str:
         """A hash: generation -> live or void; serving:<fingerprint> -> the generation readers use."""
         return f"{self.prefix}:generations"

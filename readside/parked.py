@@ -26,7 +26,8 @@ class Parked:
         self._generations = Generations(redis, partition, fingerprint)
 
     async def all(self) -> list[Aside]:
-        keys = await self._serving()
+        """Also of a generation that does not serve because it parks so many."""
+        keys = await self._generations.held() or await self._serving()
         found: Any = await self._redis.hgetall(keys.parked)
         return [self._aside(user, why) for user, why in sorted(found.items())]
 

@@ -19,6 +19,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from domain.events import Envelope, UserId
+from readside.brake import Brake, TooManyParked
 from readside.functions import Functions, Gone
 from readside.gate import Delivery, Gate
 from readside.generations import Generations, entries
@@ -67,6 +68,7 @@ class Projector:
         history: History,
         partition: int,
         *,
+        partitions: int,
         projections: tuple[Project, ...],
         fingerprint: str,
         told: Told | None = None,
@@ -76,6 +78,7 @@ class Projector:
     ) -> None:
         """Both clients decode replies; `reader` may wait in a read for as long as `run_once` is told to.
 
+        `partitions` is how many there are: the brake on the flip looks at all.
         `told` is called with each event that has been applied, `beat` for each page of a rebuild; `share`
         says whether we may work.
         """
@@ -91,7 +94,14 @@ class Projector:
         self._partition = namespace.partition(partition)
         self._functions = Functions(redis, namespace)
         self._generations = Generations(redis, self._partition, fingerprint)
-        self._rebuild = Rebuild(redis, history, self._generations, self.gate_of, self._consume)
+        self._rebuild = Rebuild(
+            redis,
+            history,
+            self._generations,
+            Brake(redis, partition, partitions, fingerprint),
+            self.gate_of,
+            self._consume,
+        )
         self._owner = self._partition.owner(fingerprint)
         self._me = share.me if share is not None else secrets.token_hex(8)
         self._leased_at = -LEASE
@@ -100,6 +110,8 @@ class Projector:
         self._retiring: asyncio.Task[None] | None = None
         self._swept = ""
         self._gate: Gate | None = None
+        self._held = False
+        """Whether its generation is complete and does not serve: see readside.brake."""
         self._pending = True
         """Whether entries may have been read and not acknowledged: by us before an error, or by others."""
 
@@ -136,7 +148,9 @@ class Projector:
 
     async def _take_over(self, wait: float) -> int:
         """Finds the generation that serves, or builds one."""
-        keys = await self._generations.serving() or await self._build(wait)
+        keys = await self._generations.serving()
+        self._held = keys is None
+        keys = keys or await self._generations.held() or await self._build(wait)
         if keys is None:
             return 0
         self._pending = True
@@ -154,7 +168,12 @@ class Projector:
             # To the end, though our share may shrink meanwhile: another would have to begin anew.
             if await self._rebuild.run_once(keys, CONSUMER, self._still_leased):
                 self._retired_at = -_RETIRE_EVERY  # what it replaces may be void, or forgotten
+                self._held = False
                 return keys
+        except TooManyParked as held:
+            partition = self._partition.number
+            _log.error("rebuild.held", partition=partition, **msgspec.structs.asdict(held.excess))
+            return keys
         finally:
             renewing.cancel()
         await asyncio.sleep(wait)
@@ -188,6 +207,9 @@ class Projector:
         if time.monotonic() < self._mended_at + _MEND_EVERY:
             return
         try:
+            if self._held:
+                await self._offer(gate)
+                return
             await self._generations.check(gate.keys)
             lost: Any = await self._redis.srandmember(gate.keys.lost, 100)
             for user in lost or ():
@@ -195,6 +217,14 @@ class Projector:
                 await self._redis.srem(gate.keys.lost, user)  # also for who has read it half-way
         finally:  # so that the stream has its turn, however long this took to fail
             self._mended_at = time.monotonic()
+
+    async def _offer(self, gate: Gate) -> None:
+        """Lets a generation serve that was held, if it may by now. Raises Gone if another serves."""
+        if await self._generations.serving() is not None:
+            raise Gone
+        if await self._rebuild.released(gate.keys):
+            with suppress(TooManyParked):
+                self._held = not await self._rebuild.flip(gate, self._still_leased)
 
     def _retire(self, gate: Gate) -> None:
         """Now and then, and beside the loop: what serves nobody any more holds back the stream as well."""

@@ -18,6 +18,7 @@ from redis.exceptions import OutOfMemoryError, RedisError
 
 from domain.events import UserId
 from readside import capacity
+from readside.brake import Brake, TooManyParked
 from readside.functions import Gone
 from readside.gate import Gate
 from readside.generations import Generations
@@ -58,6 +59,7 @@ class Rebuild:
         redis: Redis,
         history: History,
         generations: Generations,
+        brake: Brake,
         gate_of: Callable[[Keys], Gate],
         consume: Callable[[Gate], Awaitable[int]],
     ) -> None:
@@ -65,6 +67,7 @@ class Rebuild:
         self._redis = redis
         self._history = history
         self._generations = generations
+        self._brake = brake
         self._gate_of = gate_of
         self._consume = consume
 
@@ -73,10 +76,13 @@ class Rebuild:
     ) -> bool:
         """Fills a new generation, catches up, compares and flips; answers whether it serves now.
 
-        Raises Gone if the generation was made void on the way. What does not come to serve is removed.
+        Raises Gone if the generation was made void on the way. What does not come to serve is removed, but
+        for one that is complete: it is kept, and TooManyParked is raised.
         """
         try:
             done = await self.resume(keys, consumer, still_mine)
+        except TooManyParked:
+            raise
         except Exception as error:
             await self._abandon(keys)
             if isinstance(error, OutOfMemoryError):
@@ -113,12 +119,31 @@ class Rebuild:
         expected = progress.expected
         if not await self._whole(keys, expected, progress.seen):
             return False
+        if not await self.flip(gate, still_mine):
+            return False
+        tell = _log.info if expected else _log.debug
+        tell("rebuild.done", partition=partition, generation=keys.generation, events=expected)
+        return True
+
+    async def released(self, keys: Keys) -> bool:
+        """Returns whether a generation that was held may be offered again."""
+        return await self._brake.releases(keys)
+
+    async def flip(self, gate: Gate, still_mine: Callable[[], Awaitable[bool]]) -> bool:
+        """Lets a complete generation serve; returns False if the lease is lost.
+
+        Raises TooManyParked, and then notes why; and Gone.
+        """
+        keys = gate.keys
+        try:
+            await self._brake.check(keys)
+        except TooManyParked as held:
+            await self._generations.hold(keys, msgspec.json.encode(held.excess))
+            raise
         while not await self._generations.serve(keys):  # more has come meanwhile
             if not await still_mine():
                 return False
             await self._consume(gate)
-        tell = _log.info if expected else _log.debug
-        tell("rebuild.done", partition=partition, generation=keys.generation, events=expected)
         return True
 
     async def _begun(self, keys: Keys) -> Progress:

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from redis.exceptions import NoPermissionError
 
+from readside.brake import Excess
 from readside.capacity import is_full
 from readside.functions import Call, Functions
 from readside.keys import POINTER, TANDEM, Keys, Namespace, Partition
@@ -52,6 +53,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Whether Redis refuses writes for want of memory, or did so to a rebuild within the last minute."""
     progress: Building | None = None
     """Of the youngest generation that is being built; None if none is."""
+    held: Excess | None = None
+    """Why a complete generation of this version of the code does not serve; None if there is none."""
 
     @property
     def building(self) -> list[str]:
@@ -89,11 +92,7 @@ async def standings(
         msgspec.structs.replace(_standing.decode(reply), generation=name, full=is_one)
         for reply, name, is_one in zip(replies, serving, full, strict=True)
     ]
-    progress = await _progress(redis, list(zip(places, found, strict=True)))
-    return [
-        msgspec.structs.replace(one, progress=each)
-        for one, each in zip(found, progress, strict=True)
-    ]
+    return await _with_builds(redis, fingerprint, list(zip(places, found, strict=True)))
 
 
 def _permitted(replies: list[Any]) -> list[Any]:
@@ -106,23 +105,29 @@ def _permitted(replies: list[Any]) -> list[Any]:
     return replies
 
 
-async def _progress(
-    redis: Redis, found: Sequence[tuple[Partition, Standing]]
-) -> list[Building | None]:
-    """Of each partition. Hardly ever there is something to be asked for."""
+async def _with_builds(
+    redis: Redis, fingerprint: str, found: Sequence[tuple[Partition, Standing]]
+) -> list[Standing]:
+    """The same with what is noted of generations that do not serve. Hardly ever there are any."""
     built = [
-        (number, Keys(place, max(one.building)).counters)  # names begin with the time
+        (number, Keys(place, name).counters)
         for number, (place, one) in enumerate(found)
-        if one.building
+        for name in sorted(one.building)  # names begin with the time
     ]
     asked: Any = redis.pipeline(transaction=False)
     for _, counters in built:
-        asked.hmget(counters, "seen", "expected")  # a rebuild notes them
-    progress: list[Building | None] = [None] * len(found)
-    for (number, _), fields in zip(built, await asked.execute() if built else (), strict=True):
-        if None not in fields and int(fields[0]) < int(fields[1]):  # or else it has served before
-            progress[number] = Building(*map(int, fields))
-    return progress
+        asked.hmget(counters, "seen", "expected", "code", "held", "instead-of")
+    standings = [one for _, one in found]
+    for (number, _), notes in zip(built, await asked.execute() if built else (), strict=True):
+        seen, expected, code, held, instead_of = notes
+        progress = None  # it has served before
+        if None not in (seen, expected) and int(seen) < int(expected):
+            progress = Building(int(seen), int(expected))
+        changed: dict[str, Any] = {"progress": progress}
+        if held is not None and code == fingerprint and instead_of is None:
+            changed["held"] = msgspec.json.decode(held, type=Excess)
+        standings[number] = msgspec.structs.replace(standings[number], **changed)
+    return standings
 
 
 async def shown(redis: Redis, users: Sequence[tuple[Keys, UUID]]) -> list[int]:

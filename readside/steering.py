@@ -17,6 +17,7 @@ import msgspec
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from domain.events import UserId
+from readside.brake import Brake, TooManyParked
 from readside.capacity import FULL
 from readside.functions import Functions, Gone
 from readside.generations import Generations
@@ -56,12 +57,14 @@ class Steering:
         history: History,
         partition: int,
         *,
+        partitions: int,
         projections: tuple[Project, ...],
         fingerprint: str,
         namespace: Namespace = TANDEM,
     ) -> None:
-        """Both clients decode replies."""
+        """Both clients decode replies; `partitions` is how many there are."""
         self._partition = namespace.partition(partition)
+        self._brake = Brake(redis, self._partition, partitions, fingerprint)
         self._history = history
         self._functions = Functions(redis, namespace)
         self._generations = Generations(redis, self._partition, fingerprint)
@@ -70,6 +73,7 @@ class Steering:
             streams,
             history,
             partition,
+            partitions=partitions,
             projections=projections,
             fingerprint=fingerprint,
             namespace=namespace,
@@ -93,6 +97,10 @@ class Steering:
             if not await self._filled(keys, told):
                 raise self._not_whole()
             return await self._flipped(before, keys)
+
+    async def accept_parked(self) -> None:
+        """Lets generations of this version of the code serve, however many users they park."""
+        await self._brake.accept()
 
     async def give_back(self) -> Flip:
         """The generation that served before is brought up to the present and serves again."""
@@ -147,6 +155,9 @@ class Steering:
             raise Refused(
                 f"Partition {self._partition.number} is not rebuilt, and the old read model serves on. {FULL}"
             ) from error
+        except TooManyParked as held:  # it is complete: to accept it is to resume it
+            number = self._partition.number
+            raise Refused(f"Partition {number} serves on as it is. {held}") from held
         if not done:
             await self._generations.remove(keys)
         return done

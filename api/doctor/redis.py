@@ -14,6 +14,7 @@ from api.roles import fingerprint, namespace
 from api.watch.primary import seen
 from readside.functions import Functions
 from readside.generations import Generations
+from readside.standing import standings
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -120,6 +121,13 @@ async def _serving(redis: Redis, settings: Settings) -> Finding:
         for partition in map(namespace(settings).partition, range(number))
     ]
     serving = sum([await one.serving() is not None for one in mine])
+    held = [
+        one.held
+        for one in await standings(redis, number, fingerprint(settings), namespace(settings))
+        if one.held
+    ]
+    if held:
+        return wrong("read model", max(held, key=lambda excess: excess.more).sentence)
     if serving < number:
         return hint(
             "read model",

@@ -40,6 +40,13 @@ def rebuild(
     abandon: Annotated[
         bool, typer.Option("--abandon", help="Remove what an interrupted rebuild left.")
     ] = False,
+    accept_parked: Annotated[
+        bool,
+        typer.Option(
+            "--accept-parked",
+            help="Let the read models of this code serve, however many users they park.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Build the read models anew from the event log, while the old ones go on serving.
@@ -48,16 +55,19 @@ def rebuild(
 
     The old read models are kept for as long: --return goes back at once.
 
+    Read models that park many more users than the old ones do not serve, unless --accept-parked says so.
+
     Example: tandem rebuild --partition 3 --partition 4
 
     Exit status: 0 done; 1 a partition cannot be rebuilt, and those before it are; 130 interrupted.
     """
 
     async def run(settings: Settings) -> int:
-        if sum([dry_run, give_back, abandon]) > 1:
-            raise Refused("Choose one of --dry-run, --return and --abandon.")
+        if sum([dry_run, give_back, abandon, accept_parked]) > 1:
+            raise Refused("Choose one of --dry-run, --return, --abandon and --accept-parked.")
         with stop_signals() as stop:
-            done = await unless(stop, _asked(settings, partition, asked, as_json=as_json))
+            work = _asked(settings, partition, asked, accept_parked=accept_parked, as_json=as_json)
+            done = await unless(stop, work)
         if done is not None:
             return done
         if asked == "rebuild":
@@ -72,7 +82,12 @@ def rebuild(
 
 
 async def _asked(
-    settings: Settings, chosen: Sequence[int] | None, asked: str, *, as_json: bool
+    settings: Settings,
+    chosen: Sequence[int] | None,
+    asked: str,
+    *,
+    accept_parked: bool,
+    as_json: bool,
 ) -> int:
     async with opened(settings) as stores:
         partitions = stores.partitions(chosen)
@@ -84,6 +99,8 @@ async def _asked(
             case "abandon":
                 rows = [await _abandon(stores, partition) for partition in partitions]
             case _:
+                for partition in partitions if accept_parked else ():
+                    await stores.steering(partition).accept_parked()
                 with bar(hidden=as_json) as shown:
                     rows = await _rebuild(stores, partitions, shown)
     _show(rows, as_json=as_json)

@@ -68,6 +68,7 @@ class Stores:
             self.streams,
             self.log,
             partition,
+            partitions=self.settings.partitions,
             projections=PROJECTIONS,
             fingerprint=self.fingerprint,
             namespace=self.namespace,

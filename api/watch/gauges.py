@@ -122,6 +122,11 @@ def of_partitions(look: Look) -> Iterator[Metric]:
         [(n, len(one.building)) for n, one in models],
     )
     yield _gauge(
+        "read_model_held",
+        "Users too many that a complete generation parks, which does not serve therefore; 0 if none is held.",
+        [(n, one.held.more if one.held else 0) for n, one in models],
+    )
+    yield _gauge(
         "rebuild_events_done",
         "Events that are in the generation that is being built; 0 if none is.",
         [(n, one.progress.done if one.progress else 0) for n, one in models],

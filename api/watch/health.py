@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from api.roles import Role
 from api.watch import pulse as pulses
 from api.watch.pipeline import Look, Pipeline
 from api.watch.primary import plain
-from api.watch.problems import is_full
+from api.watch.problems import held, is_full, unserved
 from api.watch.pulse import Pulse, worst
 from readside.capacity import FULL
 
@@ -38,13 +39,23 @@ async def health(
 ) -> Health:
     """`pulses` by role; `answers`: whether this process answers clients. Takes less than 2 seconds."""
     look = await pipeline.look()
+    brake = _held(look)
     loops = {role: _loop(worst(of_role), look, pipeline.sound) for role, of_role in pulses.items()}
     parts = {role: said for role, (said, _) in loops.items()}
+    if brake and Role.PROJECTOR in parts:
+        parts[Role.PROJECTOR] = brake
     if not answers:
         return Health(ready=set(parts.values()) <= {OK}, parts=parts)
     sides = _sides(look)
     frozen = any(is_frozen for _, is_frozen in loops.values())
-    return Health(ready=OK in sides.values() and not frozen, parts=sides | parts)
+    return Health(ready=OK in sides.values() and not frozen and not brake, parts=sides | parts)
+
+
+def _held(look: Look) -> str:
+    """Why the read model of this code does not serve though it is complete: a deploy must not go on."""
+    waits = [one.standing for one in look.partitions if one.standing and one.standing.held]
+    stands = any(standing.generation is None for standing in waits)
+    return held(look)[0].sentence if stands else ""
 
 
 def _loop(pulse: Pulse | None, look: Look, sound: float) -> tuple[str, bool]:
@@ -70,10 +81,9 @@ def _sides(look: Look) -> dict[str, str]:
 def _reads(look: Look) -> str:
     if look.reads is not None:
         return plain(look.reads) or _NO_READS
-    missing = [
-        one.number for one in look.partitions if one.standing and one.standing.generation is None
-    ]
-    if missing:
+    if why := _held(look):
+        return why
+    if missing := unserved(look):
         return (
             f"{len(missing)} of {len(look.partitions)} partitions are not served, so their users are refused:"
             f" {FULL if is_full(look) else 'a projector that runs builds them.'}"

@@ -9,6 +9,7 @@ import msgspec
 
 from api.watch.pipeline import Look
 from api.watch.primary import plain
+from readside.brake import Excess
 from readside.capacity import FULL
 
 Part = Literal["writes", "relay", "projector", "reads"]
@@ -37,15 +38,23 @@ def problems(look: Look) -> list[Problem]:
 
 
 def unserved(look: Look) -> list[int]:
-    """The partitions that no query is answered from."""
+    """The partitions that no query is answered from, though nothing is held."""
     return [
-        one.number for one in look.partitions if one.standing and one.standing.generation is None
+        one.number
+        for one in look.partitions
+        if one.standing and one.standing.generation is None and one.standing.held is None
     ]
 
 
 def is_full(look: Look) -> bool:
     """Returns whether Redis has no room for what the projectors write."""
     return any(one.standing is not None and one.standing.full for one in look.partitions)
+
+
+def held(look: Look) -> list[Excess]:
+    """Why complete generations do not serve: the greatest excess, or nothing."""
+    found = [one.standing.held for one in look.partitions if one.standing and one.standing.held]
+    return sorted(found, key=lambda excess: excess.more)[-1:]
 
 
 def _stores(look: Look) -> Iterator[Problem]:
@@ -57,6 +66,8 @@ def _stores(look: Look) -> Iterator[Problem]:
         yield Problem(part="reads", grave=True, sentence=sentence)
     if is_full(look):
         yield Problem(part="projector", grave=True, sentence=FULL)
+    for excess in held(look):
+        yield Problem(part="reads", grave=True, sentence=excess.sentence)
     if missing := unserved(look):
         sentence = f"{_named(missing)} not served: see that a relay and a projector run."
         yield Problem(part="reads", grave=True, sentence=sentence)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from readside.brake import Excess
 from tests.acceptance.service import Client, running
 from tests.acceptance.test_health import figures
 from tests.acceptance.verbs import ask, environment
@@ -29,16 +30,33 @@ RENAME = "mutation($input: RenameUserInput!) { renameUser(input: $input) { versi
 SERVED = {f"tandem_read_model_served {partition}" for partition in range(PARTITIONS)}
 
 
-@pytest.fixture
-def newer() -> Iterator[dict[str, str]]:
-    """What makes a process run newer code: ours, but that a user's name is kept under another one."""
+@contextmanager
+def changed(file: str, old: str, new: str) -> Iterator[dict[str, str]]:
+    """The environment of a process that runs our code with one change."""
     with TemporaryDirectory(prefix="tandem-newer-", dir=fast_temp()) as place:
         for package in ("api", "domain", "readside"):
             ignored = shutil.ignore_patterns("node_modules")
             shutil.copytree(ROOT / package, Path(place) / package, ignore=ignored)
-        users = Path(place, "readside/projections/users.py")
-        users.write_text(users.read_text().replace('"name"', '"fullName"'))
+        text = Path(place, file).read_text()
+        assert old in text
+        Path(place, file).write_text(text.replace(old, new))
         yield {"PYTHONPATH": place}
+
+
+@pytest.fixture
+def newer() -> Iterator[dict[str, str]]:
+    """What makes a process run newer code: ours, but that a user's name is kept under another one."""
+    with changed("readside/projections/users.py", '"name"', '"fullName"') as env:
+        yield env
+
+
+@pytest.fixture
+def broken() -> Iterator[dict[str, str]]:
+    """The same, but that an event has a new field, for which an upcast was forgotten."""
+    with changed(
+        "domain/events.py", "    name: str\n    email: str", "    name: str\n    surname: str"
+    ) as env:
+        yield env
 
 
 @asynccontextmanager
@@ -92,3 +110,32 @@ async def test_it_builds_its_own_read_model_and_a_roll_back_finds_the_old_one_th
                 await renamed(old, user_id, "Al")
         await renamed(old, user_id, "Alice")
         assert (await ask(settings, "verify")).status == 0
+
+
+async def test_a_deploy_that_parks_many_users_stops_and_says_why(
+    settings: Settings, broken: dict[str, str], tmp_path: Path
+) -> None:
+    what = Excess(more=12, users=12).sentence
+    async with running(settings) as old:
+        users = [await old.create_user(email=f"{n}@example.com") for n in range(12)]
+        async with role("projector", settings, broken, tmp_path / "log") as http:
+            async with asyncio.timeout(30):
+                while what not in (await ready(http)).text:
+                    await asyncio.sleep(0.05)
+            assert (await ready(http)).status_code == 503
+            told = await ask(settings, "status", **broken)
+            assert (told.status, what in " ".join(told.out.split())) == (1, True)
+            told = await ask(settings, "doctor", **broken)
+            assert (told.status, what in " ".join(told.out.split())) == (1, True)
+            await renamed(old, users[0], "Alicia")
+            assert (await ask(settings, "rebuild", "--accept-parked", **broken)).status == 0
+            await serving(http)
+            assert (await ready(http)).status_code == 200
+
+
+async def ready(http: httpx.AsyncClient) -> httpx.Response:
+    """What it says of itself; 503 if it has not started yet."""
+    try:
+        return await http.get("/readyz")
+    except httpx.TransportError:
+        return httpx.Response(503, text="")

@@ -103,7 +103,13 @@ async def parts(settings: Settings, straight: Settings) -> AsyncIterator[Parts]:
         projectors = [
             await enter(
                 Projector(
-                    functions, streams, log, number, projections=PROJECTIONS, fingerprint=ours
+                    functions,
+                    streams,
+                    log,
+                    number,
+                    partitions=PARTITIONS,
+                    projections=PROJECTIONS,
+                    fingerprint=ours,
                 )
             )
             for number in range(PARTITIONS)

@@ -78,7 +78,7 @@ def no_orphans(case: Case) -> Iterator[str]:
     apart = {
         key
         for place in places
-        for key in (place.stream, place.cursor, place.erased, place.generations)
+        for key in (place.stream, place.cursor, place.erased, place.generations, place.accepted)
     } | {Namespace().projectors(fingerprint(case.evidence.partitions))}
     for key in case.evidence.keys.keys() - apart:
         tandem, tag, name = [*key.split(":", 3), "", ""][:3]

@@ -59,6 +59,7 @@ class World:
             self._streams,
             self.log,
             partition,
+            partitions=PARTITIONS,
             projections=projections,
             fingerprint=fingerprint,
             share=share,
@@ -75,13 +76,19 @@ class World:
             patience=patience,
         )
 
-    def steering(self, partition: int = 0, fingerprint: str = FINGERPRINT) -> Steering:
+    def steering(
+        self,
+        partition: int = 0,
+        fingerprint: str = FINGERPRINT,
+        projections: tuple[Project, ...] = PROJECTIONS,
+    ) -> Steering:
         return Steering(
             self.redis,
             self._streams,
             self.log,
             partition,
-            projections=PROJECTIONS,
+            partitions=PARTITIONS,
+            projections=projections,
             fingerprint=fingerprint,
         )
 
