@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from api.verbs.doctor import doctor
+from api.verbs.generations import generations
 from api.verbs.migrate import migrate_database
 from api.verbs.parked import parked
 from api.verbs.rebuild import rebuild
@@ -29,6 +30,7 @@ app.command()(rebuild)
 app.command()(restored)
 app.command()(seed)
 app.add_typer(parked, name="parked")
+app.add_typer(generations, name="generations")
 
 
 @app.command()

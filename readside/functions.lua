@@ -355,6 +355,20 @@ local function oldest(stream, generation)
   end
 end
 
+-- Of each group how many entries it keeps from being trimmed, and for how many seconds nothing has read for it.
+-- Where Redis does not know how many are unread, these are all of the stream.
+local function groups(stream)
+  local found = {}
+  for _, flat in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+    local group, idle = named(flat), nil
+    for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group.name)) do
+      idle = math.min(idle or math.huge, named(consumer).idle / 1000)
+    end
+    found[group.name] = {entries = group.pending + (group.lag or redis.call('XLEN', stream)), idle = idle}
+  end
+  return found
+end
+
 -- How a partition is doing, for whoever watches: it decides nothing, and writes nothing.
 -- KEYS stream, cursor, generations, owner, (of the generation) counters, parked, lost   ARGV generation or ''
 -- -> JSON
@@ -371,6 +385,7 @@ local function standing(keys, args)
   }
   if redis.call('EXISTS', stream) == 1 then
     found.behind = backlog(stream, generation, keys[5])
+    found.groups = groups(stream)
     local since = oldest(stream, generation)
     local time = redis.call('TIME')
     if since then found.lag = math.max(0, time[1] + time[2] / 1000000 - since / 1000) end

@@ -27,7 +27,9 @@ class Parked:
 
     async def all(self) -> list[Aside]:
         """Also of a generation that does not serve because it parks so many."""
-        keys = await self._generations.held() or await self._serving()
+        keys = await self._generations.serving() or await self._generations.held()
+        if keys is None:
+            raise NotServing(self._partition.number)
         found: Any = await self._redis.hgetall(keys.parked)
         return [self._aside(user, why) for user, why in sorted(found.items())]
 

@@ -98,7 +98,7 @@ class Projector:
             redis,
             history,
             self._generations,
-            Brake(redis, partition, partitions, fingerprint),
+            Brake(redis, self._partition, partitions, fingerprint),
             self.gate_of,
             self._consume,
         )

@@ -26,6 +26,15 @@ class Building(msgspec.Struct, frozen=True):
     """Events of the log when it was begun."""
 
 
+class Group(msgspec.Struct, frozen=True):
+    """The consumer group of a generation, or one that somebody else has made."""
+
+    entries: int
+    """Those that it keeps from being trimmed."""
+    idle: float | None = None
+    """Seconds since it was last read; None if it never was."""
+
+
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Of one partition; `standing` in functions.lua writes it."""
 
@@ -37,6 +46,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Which projector has the lease."""
     generations: dict[str, str] = {}
     """As Partition.generations has them."""
+    groups: dict[str, Group] = {}
+    """Of the stream, by name: a generation's group has its name."""
     generation: str | None = None
     """The one that readers are answered from. What follows is about this one."""
     behind: int | None = None
@@ -55,6 +66,15 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Of the youngest generation that is being built; None if none is."""
     held: Excess | None = None
     """Why a complete generation of this version of the code does not serve; None if there is none."""
+
+    @property
+    def kept_back(self) -> dict[str, Group]:
+        """Groups that keep entries from being trimmed, other than that of the generation that serves."""
+        return {
+            name: group
+            for name, group in self.groups.items()
+            if group.entries and name != self.generation
+        }
 
     @property
     def building(self) -> list[str]:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from api.watch.problems import BAD, SLOW, problems
 from domain.backlog import MOST
+from readside.kept import IN_USE
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -60,6 +61,7 @@ class Picture:
         )
         yield next(fits, None) or self._table(ending, narrow=True)
         yield Text()
+        yield from _kept_back(self._look)
         yield from _verdict(self._look)
 
     def _table(self, named: Named, *, narrow: bool = False) -> Table:
@@ -83,6 +85,27 @@ def whole(name: str) -> str:
 def ending(name: str) -> str:
     """What tells a generation or a projector from its like; the log has the whole name."""
     return f"…{name[-_END_OF_A_NAME:]}"
+
+
+def _kept_back(look: Look) -> list[Text]:
+    """What keeps entries in the streams that the generations which serve have done with."""
+    found = [
+        (one.number, name, group)
+        for one in look.partitions
+        if one.standing
+        for name, group in sorted(one.standing.kept_back.items())
+        if group.idle is None or group.idle > IN_USE
+    ]
+    return [
+        Text(
+            f"partition {number}: {name} keeps {group.entries} entries; "
+            + (
+                "nothing has read it" if group.idle is None else f"last read {group.idle:.0f} s ago"
+            ),
+            "dim",
+        )
+        for number, name, group in found
+    ]
 
 
 def _verdict(look: Look) -> list[Text]:

@@ -102,6 +102,14 @@ def of_partitions(look: Look) -> Iterator[Metric]:
         "stream_entries", "Entries of the stream.", [(n, one.entries) for n, one in models]
     )
     yield _gauge(
+        "stream_held_entries",
+        "Entries that a group keeps in the stream, other than that of the generation that serves; the most.",
+        [
+            (n, max((group.entries for group in one.kept_back.values()), default=0))
+            for n, one in models
+        ],
+    )
+    yield _gauge(
         "projector_lag_events",
         "Entries that are not applied.",
         [(n, one.behind) for n, one in models],

@@ -11,6 +11,7 @@ from api.watch.pipeline import Look
 from api.watch.primary import plain
 from readside.brake import Excess
 from readside.capacity import FULL
+from readside.kept import IN_USE
 
 Part = Literal["writes", "relay", "projector", "reads"]
 """In the order in which an event passes them."""
@@ -18,6 +19,9 @@ Part = Literal["writes", "relay", "projector", "reads"]
 SLOW: Final = 1.0
 BAD: Final = 5.0
 """Seconds that an event may wait at one place before somebody should look."""
+
+MANY_ENTRIES: Final = 10_000
+"""Entries that a group which nothing reads may keep in a stream, some 5 MB, before somebody should look."""
 
 
 UNFINISHED: Final = 60.0
@@ -33,7 +37,14 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 def problems(look: Look) -> list[Problem]:
     """The first of them is where to look first."""
-    found = [*_stores(look), *_relay(look), *_erasures(look), *_projectors(look), *_set_aside(look)]
+    found = [
+        *_stores(look),
+        *_relay(look),
+        *_erasures(look),
+        *_projectors(look),
+        *_set_aside(look),
+        *_kept_back(look),
+    ]
     return sorted(found, key=lambda problem: not problem.grave)
 
 
@@ -104,6 +115,26 @@ def _projectors(look: Look) -> Iterator[Problem]:
     lags = [(model.lag, number) for model, number in models if model.lag is not None]
     says = "Partition {number} is {seconds:.0f} s behind: see that a projector runs."
     return _longest("projector", lags, says)
+
+
+def _kept_back(look: Look) -> Iterator[Problem]:
+    """What is removed by itself, but only after ten minutes."""
+    held = [
+        (group.entries, name, one.number, group.idle)
+        for one in look.partitions
+        if one.standing
+        for name, group in one.standing.kept_back.items()
+        if group.entries >= MANY_ENTRIES and (group.idle is None or group.idle > IN_USE)
+    ]
+    if held:
+        entries, name, number, idle = max(held)
+        read = "has never read it" if idle is None else f"has not read it for {idle:.0f} s"
+        yield Problem(
+            part="projector",
+            grave=False,
+            sentence=f"{name} keeps {entries} entries in the stream of partition {number} and {read}: see"
+            " `tandem generations list`; `tandem generations remove` frees them.",
+        )
 
 
 def _longest(part: Part, waits: list[tuple[float, int]], says: str) -> Iterator[Problem]:

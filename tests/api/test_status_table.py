@@ -9,8 +9,9 @@ from rich.console import Console
 
 from api.verbs.picture import Picture
 from api.watch.pipeline import Look, PartitionLook
+from api.watch.problems import MANY_ENTRIES
 from domain.backlog import MOST, Backlog
-from readside.standing import Building, Standing
+from readside.standing import Building, Group, Standing
 
 SERVES, BUILT, OWNER = "19ab3c4d5e6-a1b2c3d4", "19ab3c4d5e7-aaaabbbb", "0123456789abcdef"
 
@@ -31,6 +32,10 @@ def drawn(width: int, *, oldest: float = 99.94, progress: Building | None = None
         progress=progress,
     )
     one = PartitionLook(number=1023, backlog=log, standing=model)
+    return shown(width, one)
+
+
+def shown(width: int, one: PartitionLook) -> str:
     console = Console(width=width, file=StringIO())
     console.print(Picture(Look(at=0.0, writes=None, reads=None, partitions=[one])))
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
@@ -50,6 +55,16 @@ def test_where_there_is_room_names_are_whole_and_so_are_heads() -> None:
     for head in ("partition", "to publish", "in stream", "to apply"):
         assert head in drawn(120)
         assert head in drawn(200)
+
+
+@pytest.mark.parametrize(("entries", "grave"), [(MANY_ENTRIES - 1, False), (MANY_ENTRIES, True)])
+def test_what_keeps_entries_and_is_not_read_is_named(entries: int, grave: bool) -> None:
+    groups = {BUILT: Group(entries, 45.0), "read": Group(7, 1.0), SERVES: Group(9, 99.0)}
+    model = Standing(entries=9, generation=SERVES, applied=0, parked=0, lost=0, groups=groups)
+    text = shown(200, PartitionLook(number=3, backlog=None, standing=model))
+    assert f"partition 3: {BUILT} keeps {entries} entries; last read 45 s ago" in text
+    assert text.count(" keeps ") == 1 + grave
+    assert ("`tandem generations remove` frees them" in text) is grave
 
 
 def test_what_is_being_built_says_how_far_it_is() -> None:

@@ -76,7 +76,7 @@ async def test_code_that_parks_many_users_does_not_serve_and_the_old_code_serves
         assert not await serves(world)
         assert await held(world) == Excess(more=11, users=30)
         assert await world.serving() == old
-        assert {one.reason for one in await Parked(world.redis, 0, "broken").all()} == {
+        assert {one.reason for one in await Parked(world.redis, Partition(0), "broken").all()} == {
             "KeyError: 'surname'"
         }
         world.commit(users[0], UserRenamed(name="Robert"))

@@ -1,0 +1,36 @@
+"""tandem generations, as an operator runs it when a stream grows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from redis.asyncio import Redis
+
+from api.roles import fingerprint
+from readside.generations import Generations
+from readside.keys import Partition
+from tests.acceptance.service import running
+from tests.acceptance.verbs import ask
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+
+
+async def test_what_was_left_is_removed_and_what_serves_is_not(settings: Settings) -> None:
+    place = Partition(3)
+    async with running(settings) as client:
+        await client.create_user()
+    # Beside a service it would be removed any moment, as none has ever read for it.
+    async with Redis.from_url(str(settings.redis_url), decode_responses=True) as redis:
+        generations = Generations(redis, place, fingerprint(settings))
+        left, serving = await generations.build("nobody"), await generations.serving()
+        assert left is not None
+        assert serving is not None
+        await redis.xgroup_delconsumer(place.stream, left.generation, "nobody")
+        listed = (await ask(settings, "generations", "list", "--json")).json["generations"]
+        assert [one["state"] for one in listed if one["partition"] == 3] == ["serves", "kept"]
+        refused = await ask(settings, "generations", "remove", left.generation, serving.generation)
+        assert (refused.status, "serves this code" in refused.err) == (1, True)
+        removed = await ask(settings, "generations", "remove", "--all", "--json")
+        assert removed.json["removed"] == [left.generation]
+        assert await generations.serving() == serving
