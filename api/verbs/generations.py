@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from api.roles import namespace
 from api.verbs.asked import Refused, carry_out
 from api.verbs.rebuild import AsJson
 from api.verbs.stores import Stores, opened
 from readside.generations import Generations
 from readside.kept import Kept, kept
-from readside.keys import Keys, Partition
+from readside.keys import Keys
 from readside.standing import standings
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def remove(
                 if why is None and (everything or one.generation in (names or ())):
                     chosen.append((number, one))
             for number, one in chosen:
-                place = Partition(number)
+                place = namespace(settings).partition(number)
                 found = Generations(stores.redis, place, stores.fingerprint)
                 await found.remove(Keys(place, one.generation))
         removed = [one.generation for _, one in chosen]
@@ -104,5 +105,8 @@ def remove(
 
 async def _all(stores: Stores) -> list[tuple[int, Kept]]:
     """With the partition of each."""
-    found = await standings(stores.redis, stores.settings.partitions, stores.fingerprint)
+    settings = stores.settings
+    found = await standings(
+        stores.redis, settings.partitions, stores.fingerprint, namespace(settings)
+    )
     return [(number, one) for number, standing in enumerate(found) for one in kept(standing)]

@@ -18,7 +18,7 @@ from tests.readside.stories import PARTITIONS, user_in
 
 if TYPE_CHECKING:
     from domain.events import UserId
-    from readside.keys import Keys
+    from readside.keys import Keys, Partition
     from readside.projection import Command, Happened
     from readside.projector import Projector
     from readside.steering import Steering
