@@ -13,7 +13,7 @@ from tests.faults.evidence import fingerprint
 from tests.faults.history import History
 from tests.faults.verdict import at_rest, verdict
 from tests.faults.workload import Workload
-from tests.limited import limited
+from tests.limited import Limit
 
 if TYPE_CHECKING:
     from tests.faults.cluster import Cluster
@@ -59,11 +59,10 @@ async def _come_to(cluster: Cluster, *shares: int) -> None:
     """Waits until the processes that work have so many partitions each."""
     names = [Partition(number).owner(fingerprint(PARTITIONS)) for number in range(PARTITIONS)]
     found: list[int] = []
-    try:
-        async with cluster.redis() as redis, limited(WITHIN):
+    async with cluster.redis() as redis:
+        with Limit(WITHIN) as limit:
             while found != sorted(shares):
+                assert not limit.over, f"they share {found}, and not {shares}"
                 owners: Any = await redis.mget(names)
                 found = sorted(Counter(owner for owner in owners if owner).values())
                 await asyncio.sleep(0.05)
-    except TimeoutError:
-        raise AssertionError(f"they share {found}, and not {shares}") from None

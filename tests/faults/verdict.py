@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from traceback import extract_tb
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ import msgspec
 from tests.faults.checker import Violation, check
 from tests.faults.cluster import PARTITIONS
 from tests.faults.evidence import Evidence, gather, standing
-from tests.limited import limited
+from tests.limited import Limit
 
 if TYPE_CHECKING:
     from tests.faults.cluster import Cluster
@@ -55,23 +54,20 @@ async def at_rest(
 
     Fails after `within` seconds in which nothing moved on. `meanwhile` is called before each look.
     """
-    began, moved, behind = time.monotonic(), None, None
-    try:
-        async with asyncio.timeout(RESTS_WITHIN), limited(within) as limit:
-            while True:
-                meanwhile()
-                found = await standing(cluster.postgres.url, cluster.valkey.url, PARTITIONS)
-                took, behind = time.monotonic() - began, found.behind
-                if behind is None:
-                    return took
-                if found.moved != moved:
-                    moved = found.moved
-                    limit.renew()
-                await asyncio.sleep(
-                    min(0.1, 0.02 + took / 10)
-                )  # to look again is work for both stores
-    except TimeoutError:
-        raise AssertionError(f"after {time.monotonic() - began:.1f} s: {behind}") from None
+    began, moved = time.monotonic(), None
+    with Limit(within) as limit:
+        while True:
+            meanwhile()
+            found = await standing(cluster.postgres.url, cluster.valkey.url, PARTITIONS)
+            took = time.monotonic() - began
+            if found.behind is None:
+                return took
+            if found.moved != moved:
+                moved = found.moved
+                limit.renew()
+            assert not limit.over, f"after {took:.1f} s: {found.behind}"
+            assert took < RESTS_WITHIN, f"after {took:.1f} s, without an end: {found.behind}"
+            await asyncio.sleep(min(0.1, 0.02 + took / 10))  # to look again is work for both stores
 
 
 async def settled(cluster: Cluster, *, within: float = RECOVERS_WITHIN) -> float:
@@ -108,15 +104,14 @@ async def verdict(
     await workload.read_everyone(users, within=10.0 + 0.02 * len(users))
     began = time.monotonic() - carried_after  # reading everybody takes its time, and is no recovery
     recovered_after, evidence, found = carried_after, *await _judged(cluster, workload, within)
-    with suppress(TimeoutError):
-        async with limited(within) as limit:
-            # What Redis lost is noticed within a second, and then made anew.
-            while found and not {one.rule for one in found} - MENDED:
-                await asyncio.sleep(0.1)
-                recovered_after, before = time.monotonic() - began, found
-                evidence, found = await _judged(cluster, workload, within)
-                if found != before:
-                    limit.renew()
+    with Limit(within) as limit:
+        # What Redis lost is noticed within a second, and then made anew.
+        while found and not limit.over and not {one.rule for one in found} - MENDED:
+            await asyncio.sleep(0.1)
+            recovered_after, before = time.monotonic() - began, found
+            evidence, found = await _judged(cluster, workload, within)
+            if found != before:
+                limit.renew()
     complaints = [Violation("no-complaints", line) for line in cluster.complaints()]
     return Verdict(
         events=len(evidence.events), recovered_after=recovered_after, violations=found + complaints
