@@ -116,8 +116,10 @@ class Expected:
         elif isinstance(reply, Exception):
             yield self.difference(key, "", kind, "a key of another kind", False)
         elif kind == "":
-            if reply:
-                yield self.difference(key, "", None, "a key", key not in memory.kinds)
+            # Of a key that an event has made since the question, the reply says only that it is there.
+            if bool(reply) != (value is not None):
+                should, there = ("a key", None) if value is not None else (None, "a key")
+                yield self.difference(key, "", should, there, key not in memory.kinds)
         else:
             found = _read(kind, reply)
             yield from self._differing(key, _named(value), _named(found), False)

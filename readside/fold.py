@@ -100,12 +100,13 @@ class Fold:
         self._indexed[command[1:4]] = command[4]
 
     def remember(self, command: Command) -> None:
-        _, key, source, kept, version, *names = command
+        _, key, source, kept, version, always, *names = command
         if key not in self._emptied or source not in self._hashes or source not in self._emptied:
             raise Unfoldable("what was there before is remembered")
         said = self._hashes[source]
         # What a field never said is false: that is how Lua writes it in JSON.
-        self._rows[key].append([version, *[said.get(name, False) for name in names]])
+        others = chain.from_iterable((name, said.get(name, False)) for name in names)
+        self._rows[key].append([version, said.get(always, False), *others])
         self._kept[key] = int(kept)
 
     def _before(self, key: str, members: Mapping[str, str | None], member: str) -> str:

@@ -178,11 +178,17 @@ local function reindex(index, reverse, member, new)
   end
 end
 
--- Another verb: what these fields of a hash say now goes behind what they said after earlier versions, of which
--- a list keeps so many.
-local function remember(list, hash, many, version, ...)
-  local row = cjson.encode({version, unpack(redis.call('HMGET', hash, ...))})
-  if redis.call('RPUSH', list, row) > tonumber(many) then redis.call('LTRIM', list, -many, -1) end
+-- Another verb, for the fields of a hash that a version is about to change: a list keeps so many rows, each of the
+-- version, what `always` said before it, and the name of each other field with what that said before it.
+local function remember(list, hash, many, version, always, ...)
+  local row = {version, redis.call('HGET', hash, always)}
+  for _, field in ipairs({...}) do
+    row[#row + 1] = field
+    row[#row + 1] = redis.call('HGET', hash, field)
+  end
+  if redis.call('RPUSH', list, cjson.encode(row)) > tonumber(many) then
+    redis.call('LTRIM', list, -many, -1)
+  end
 end
 
 local VERBS = {REINDEX = reindex, REMEMBER = remember}

@@ -16,6 +16,7 @@ from domain.events import Envelope, UserErased, UserId
 from readside.functions import Functions
 from readside.history import History
 from readside.keys import Keys
+from readside.moments import moment
 from readside.projection import Command, Happened
 
 APPLIED, DUPLICATE, PARKED, POISON = 1, 0, 2, 3
@@ -218,7 +219,7 @@ def commands_of(keys: Keys, envelope: Envelope, projections: Sequence[Project]) 
     happened = Happened(
         user=str(envelope.user_id),
         version=envelope.version,
-        at=envelope.occurred_at.isoformat(),
+        at=moment(envelope.occurred_at),
         event=envelope.event(),
     )
     return [command for project in projections for command in project(keys, happened)]

@@ -105,12 +105,17 @@ def _reindex(memory: Memory, index: str, reverse: str, member: str, new: str) ->
         _zadd(memory, index, "0", f"{new} {member}")
 
 
-def _remember(memory: Memory, key: str, source: str, many: str, version: str, *names: str) -> None:
+def _remember(
+    memory: Memory, key: str, source: str, many: str, version: str, always: str, *names: str
+) -> None:
     """What a field never said is false: that is how Lua writes it in JSON."""
     said = memory.value(source) or {}
     assert isinstance(said, dict)
+    row = [version, said.get(always, False)]
+    for name in names:
+        row += [name, said.get(name, False)]
     entries = memory.entries(key)
-    entries.append([version, *(said.get(name, False) for name in names)])
+    entries.append(row)
     del entries[: -int(many)]
 
 

@@ -1,16 +1,34 @@
-"""Points in time, as a read model tells them."""
+"""Points in time, as the read models keep and show them."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def moment(at: str) -> str:
-    """Of a time as isoformat() writes it: RFC 3339 in UTC, cut to milliseconds, ending in Z.
+def moment(at: datetime) -> str:
+    """Returns the time in RFC 3339, in UTC, cut to milliseconds and ending in Z.
 
-    It is cut out of the text, because to parse it and to write it again is a tenth of what a page costs.
+    It is kept as it is shown, so that a read has nothing to convert.
     """
-    if at[26:] == "+00:00":  # with all six digits of the second
-        return at[:23] + "Z"
-    there = datetime.fromisoformat(at).astimezone(UTC)
-    return there.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    text = at.astimezone(UTC).isoformat(timespec="milliseconds")
+    return text.removesuffix("+00:00") + "Z"
+
+
+def milliseconds(moment: str) -> str:
+    """Returns the milliseconds since 1970 of what `moment` returned: the same in half of the characters."""
+    return str((datetime.fromisoformat(moment) - _EPOCH) // timedelta(milliseconds=1))
+
+
+def moment_of(milliseconds: str) -> str:
+    """Returns the moment again, in a third of the time that `datetime` takes."""
+    day, rest = divmod(int(milliseconds), 86_400_000)
+    minutes, rest = divmod(rest, 60_000)
+    return f"{_date(day)}T{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}Z"
+
+
+@lru_cache(maxsize=4096)
+def _date(day: int) -> str:
+    return (_EPOCH + timedelta(days=day)).date().isoformat()

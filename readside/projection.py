@@ -13,7 +13,7 @@ from domain.events import Event
 
 Command = tuple[str, ...]
 """A Redis command, or a verb of functions.lua: ("REINDEX", index, reverse, member, key) or ("REMEMBER", list,
-hash, how many, version, *fields of the hash)."""
+hash, how many, version, field, *other fields of the hash)."""
 
 
 class Happened(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,5 +23,5 @@ class Happened(msgspec.Struct, frozen=True, kw_only=True):
     """The user's id."""
     version: int
     at: str
-    """When, in RFC 3339."""
+    """When, as `moment` in moments.py returns it."""
     event: Event

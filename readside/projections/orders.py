@@ -1,4 +1,8 @@
-"""The orders of a user: a sorted set of ids by the user's version at placement, and a hash of their facts."""
+"""The orders of a user: a sorted set by the user's version at placement, and a hash of how they ended.
+
+A member of the set is "order id, total, milliseconds since 1970": with the time in that form none is longer
+than 64 bytes, up to which Redis keeps small sets in a compact form (zset-max-listpack-value).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,6 @@ import msgspec
 from domain.events import (
     OrderCancelled,
     OrderCompleted,
-    OrderId,
     OrderPlaced,
     UserCreated,
     UserEmailUpdated,
@@ -19,12 +22,12 @@ from domain.events import (
 )
 from readside.errors import ReadModelRebuilding
 from readside.keys import Keys
-from readside.moments import moment
+from readside.moments import milliseconds, moment_of
 from readside.packing import Form, pack
 from readside.projection import Command, Happened
 from readside.reader import Reads
 
-_KNOWN = Form("HMGET", "version", "orderCount", "until")
+_KNOWN = Form("HMGET", "version", "orderCount", "closedCount", "until")
 
 
 class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,30 +48,24 @@ class OrderPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def project(keys: Keys, happened: Happened) -> list[Command]:
-    ids, facts = keys.of_user("orders", happened.user), keys.of_user("order-facts", happened.user)
+    placed, closed = keys.of_user("orders", happened.user), keys.of_user("closed", happened.user)
     at = happened.at
     match happened.event:
         case OrderPlaced(order_id=order_id, total=total):
-            order = str(order_id)
             return [
-                ("ZADD", ids, str(happened.version), order),
-                ("HSET", facts, f"{order}:placed", f"{total} {at}"),
+                ("ZADD", placed, str(happened.version), f"{order_id} {total} {milliseconds(at)}")
             ]
         case OrderCompleted(order_id=order_id):
-            return [_closed(facts, order_id, "COMPLETED", at)]
+            return [("HSET", closed, str(order_id), f"COMPLETED {at}")]
         case OrderCancelled(order_id=order_id):
-            return [_closed(facts, order_id, "CANCELLED", at)]
+            return [("HSET", closed, str(order_id), f"CANCELLED {at}")]
         case UserCreated() | UserErased():
             # Created: whoever is made anew begins from nothing.
-            return [("DEL", ids, facts)]
+            return [("DEL", placed, closed)]
         case UserEmailUpdated() | UserRenamed():
             return []
         case _:
             assert_never(happened.event)
-
-
-def _closed(facts: str, order_id: OrderId, status: str, at: str) -> Command:
-    return ("HSET", facts, f"{order_id}:closed", f"{status} {at}")
 
 
 async def page(reads: Reads, user_id: UUID, first: int, after: int | None) -> OrderPage:
@@ -83,10 +80,10 @@ async def page(reads: Reads, user_id: UUID, first: int, after: int | None) -> Or
 async def count(reads: Reads, user_id: UUID) -> int:
     """How many orders the user has placed. Raises ReadModelError."""
     [known] = await reads.ask(reads.partition_of(user_id), lambda keys: [_known(keys, user_id)])
-    if (number := _number(known)) is None:
+    if (numbers := _numbers(known)) is None:
         await reads.report_lost(reads.partition_of(user_id), str(user_id))
         raise ReadModelRebuilding
-    return number
+    return numbers[0]
 
 
 async def _page(reads: Reads, user_id: UUID, first: int, after: int | None) -> OrderPage | None:
@@ -95,33 +92,47 @@ async def _page(reads: Reads, user_id: UUID, first: int, after: int | None) -> O
     newest = "+inf" if after is None else f"({after}"
     limit = ("LIMIT", "0", str(first + 1))
 
-    def ids_and_count(keys: Keys) -> list[bytes]:
-        ids = keys.of_user("orders", user_id)
+    def newest_and_count(keys: Keys) -> list[bytes]:
+        orders = keys.of_user("orders", user_id)
         return [
-            pack(("ZREVRANGEBYSCORE", ids, newest, "-inf", "WITHSCORES", *limit)),
-            pack(("ZCARD", ids)),
+            pack(("ZREVRANGEBYSCORE", orders, newest, "-inf", "WITHSCORES", *limit)),
+            pack(("ZCARD", orders)),
             _known(keys, user_id),
         ]
 
-    flat, placed, known = await reads.ask(partition, ids_and_count)
-    if placed != _number(known):
+    flat, count, known = await reads.ask(partition, newest_and_count)
+    numbers = _numbers(known)
+    if numbers is None or count != numbers[0]:
         return None
-    ids, sequences = flat[::2], flat[1::2]
-    if not ids:
-        return OrderPage(rows=[], has_next=False)
-    names = [f"{order_id}:{fact}" for order_id in ids[:first] for fact in ("placed", "closed")]
-    [facts] = await reads.ask(
-        partition, lambda keys: [pack(("HMGET", keys.of_user("order-facts", user_id), *names))]
-    )
-    if None in facts[::2]:
+    placed = [member.split(" ") for member in flat[: 2 * first : 2]]
+    ends: list[str | None] | None = [None] * len(placed)
+    if placed and numbers[1]:
+        ends = await _ends(reads, user_id, [order_id for order_id, *_ in placed])
+    if ends is None:
         return None
     rows = [
-        _row(order_id, int(float(sequence)), placed_at, closed)
-        for order_id, sequence, placed_at, closed in zip(
-            ids[:first], sequences[:first], facts[::2], facts[1::2], strict=True
+        _row(order_id, total, at, int(float(sequence)), end)
+        for (order_id, total, at), sequence, end in zip(
+            placed, flat[1 : 2 * first : 2], ends, strict=True
         )
     ]
-    return OrderPage(rows=rows, has_next=len(ids) > first)
+    return OrderPage(rows=rows, has_next=len(flat) > 2 * first)
+
+
+async def _ends(reads: Reads, user_id: UUID, order_ids: list[str]) -> list[str | None] | None:
+    """How these orders ended, None for an open one; None altogether if an end of some order was lost."""
+
+    def ends_and_count(keys: Keys) -> list[bytes]:
+        closed = keys.of_user("closed", user_id)
+        return [
+            pack(("HMGET", closed, *order_ids)),
+            pack(("HLEN", closed)),
+            _known(keys, user_id),
+        ]
+
+    ends, count, known = await reads.ask(reads.partition_of(user_id), ends_and_count)
+    numbers = _numbers(known)
+    return ends if numbers is not None and count == numbers[1] else None
 
 
 def _known(keys: Keys, user_id: UUID) -> bytes:
@@ -129,20 +140,19 @@ def _known(keys: Keys, user_id: UUID) -> bytes:
     return _KNOWN.of(keys.user(user_id))
 
 
-def _number(known: list[str | None]) -> int | None:
-    """How many orders there must be; None if the user is just not there, or being made anew."""
-    version, number, until = known
-    return int(number or 0) if version is not None and until is None else None
+def _numbers(known: list[str | None]) -> tuple[int, int] | None:
+    """How many orders there must be, and how many closed ones; None if the user is not there, or not yet."""
+    version, placed, closed, until = known
+    return None if version is None or until is not None else (int(placed or 0), int(closed or 0))
 
 
-def _row(order_id: str, sequence: int, placed: str, closed: str | None) -> OrderRow:
-    total, placed_at = placed.split(" ")
-    status, closed_at = closed.split(" ") if closed else ("OPEN", "")
+def _row(order_id: str, total: str, placed: str, sequence: int, end: str | None) -> OrderRow:
+    status, closed = end.split(" ") if end else ("OPEN", "")
     return OrderRow(
         id=order_id,
         status=status,
         total=int(total),
-        placed_at=moment(placed_at),
-        completed_at=moment(closed_at) if status == "COMPLETED" else None,
+        placed_at=moment_of(placed),
+        completed_at=closed if status == "COMPLETED" else None,
         sequence=sequence,
     )

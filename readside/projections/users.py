@@ -1,4 +1,4 @@
-"""The user by id: one hash per user, and a list of what it was after each of its last versions."""
+"""The user by id: one hash per user, and a list of what each of its last versions changed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from domain.events import (
 from readside.errors import ChangesForgotten, ReadModelBehind, ReadModelRebuilding
 from readside.keys import Keys
 from readside.line import Replies
-from readside.moments import moment
 from readside.packing import Form, pack
 from readside.projection import Command, Happened
 from readside.reader import Reads
@@ -39,11 +38,11 @@ FIELDS = (
 
 _ROW = Form("HMGET", *FIELDS)
 
-_CHANGING = ("name", "email", "updatedAt", "orderCount", "lifetimeValue")
-"""What is remembered of each version, behind its number."""
+_NUMBERS = {"orderCount": "order_count", "lifetimeValue": "lifetime_value"}
+"""Fields that hold a number, and what they are in a row."""
 
 KEPT = 100
-"""Versions of a user that are remembered for whoever watches it."""
+"""Versions of a user, the present one among them, that subscriptions can go back to."""
 
 _LOST = -1
 """The version of a user of whom something is missing: older than any that is asked for."""
@@ -67,29 +66,34 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
 def project(keys: Keys, happened: Happened) -> list[Command]:
     key, recent = keys.user(happened.user), keys.of_user("recent", happened.user)
     at = happened.at
-    commands: list[Command] = [("HSET", key, "updatedAt", at)]
+    updated: Command = ("HSET", key, "updatedAt", at)
+    closed: Command = ("HINCRBY", key, "closedCount", "1")
+
+    def remember(*fields: str) -> Command:
+        version = str(happened.version)
+        return ("REMEMBER", recent, key, str(KEPT - 1), version, "updatedAt", *fields)
+
     match happened.event:
         case UserCreated(name=name, email=email):
             # Whoever is made anew begins from nothing.
             facts = ("name", name, "email", email, "createdAt", at, "updatedAt", at)
-            commands = [("DEL", key, recent), ("HSET", key, *facts)]
+            return [("DEL", key, recent), ("HSET", key, *facts)]
         case UserEmailUpdated(email=email):
-            commands = [("HSET", key, "email", email, "updatedAt", at)]
+            return [remember("email"), (*updated, "email", email)]
         case UserRenamed(name=name):
-            commands = [("HSET", key, "name", name, "updatedAt", at)]
+            return [remember("name"), (*updated, "name", name)]
         case OrderPlaced():
-            commands += [("HINCRBY", key, "orderCount", "1")]
+            return [remember("orderCount"), updated, ("HINCRBY", key, "orderCount", "1")]
         case OrderCompleted(total=total):
-            commands += [("HINCRBY", key, "lifetimeValue", str(total))]
+            valued = ("HINCRBY", key, "lifetimeValue", str(total))
+            return [remember("lifetimeValue"), updated, closed, valued]
         case OrderCancelled():
-            pass
+            return [remember(), updated, closed]
         case UserErased():
             # The gate writes the version anew: a tombstone that says nothing else.
             return [("DEL", key, recent)]
         case _:
             assert_never(happened.event)
-    remember = ("REMEMBER", recent, key, str(KEPT), str(happened.version), *_CHANGING)
-    return [*commands, remember]
 
 
 async def fetch(reads: Reads, user_id: UUID, *, min_version: int = 0) -> UserRow | None:
@@ -164,37 +168,46 @@ async def changes(
 
 async def _since(reads: Reads, partition: int, user: str, after: int) -> list[UserRow]:
     """The versions behind `after`, of which there are some; none if the user was erased meanwhile."""
-    recent, fields = await reads.ask(
-        partition,
+    fields, recent = await reads.ask(
+        partition,  # the user first: what is remembered since then is left out
         lambda keys: [
-            pack(("LRANGE", keys.of_user("recent", user), "0", "-1")),
             _ROW.of(keys.user(user)),
+            pack(("LRANGE", keys.of_user("recent", user), "0", "-1")),
         ],
     )
     version, present = _row(user, fields)
     if present is None:
         return []
-    rows = [_remembered(present, entry) for entry in recent]
-    missed = [row for row in rows if row.version > after]
+    missed = [row for row in _versions(present, recent) if row.version > after]
     if not missed or missed[0].version != after + 1:
-        if len(rows) >= min(KEPT, version):
+        if len(recent) >= min(KEPT, version) - 1:
             raise ChangesForgotten(after)
         await reads.report_lost(partition, user)
         raise ReadModelRebuilding
     return missed
 
 
-def _remembered(present: UserRow, entry: str) -> UserRow:
-    version, name, email, updated_at, order_count, lifetime_value = msgspec.json.decode(entry)
-    return msgspec.structs.replace(
-        present,
-        version=int(version),
-        name=name,
-        email=email,
-        updated_at=moment(updated_at),
-        order_count=int(order_count or 0),
-        lifetime_value=int(lifetime_value or 0),
-    )
+def _versions(present: UserRow, recent: Replies) -> list[UserRow]:
+    """The user in each version that is remembered, oldest first; worked out from the present one back."""
+    rows = [present]
+    for entry in reversed(recent):
+        version, updated_at, *changed = msgspec.json.decode(entry)
+        if int(version) > present.version:
+            continue
+        while rows[-1].version > int(
+            version
+        ):  # a version that changed nothing: its event was given up
+            rows.append(msgspec.structs.replace(rows[-1], version=rows[-1].version - 1))
+        before = {
+            _NUMBERS.get(name, name): int(said or 0) if name in _NUMBERS else said
+            for name, said in zip(changed[::2], changed[1::2], strict=True)
+        }
+        rows.append(
+            msgspec.structs.replace(
+                rows[-1], version=int(version) - 1, updated_at=updated_at, **before
+            )
+        )
+    return rows[::-1]
 
 
 Seen = tuple[int, UserRow | None]
@@ -232,8 +245,8 @@ def _row(user: str, fields: Replies) -> Seen:
         version=int(version),
         name=name,
         email=email,
-        created_at=moment(created_at),
-        updated_at=moment(updated_at),
+        created_at=created_at,
+        updated_at=updated_at,
         order_count=int(order_count or 0),
         lifetime_value=int(lifetime_value or 0),
     )

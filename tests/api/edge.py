@@ -35,6 +35,7 @@ from domain.store import Store
 from readside.changes import Subscription
 from readside.keys import Keys, Partition
 from readside.line import Replies
+from readside.moments import milliseconds, moment
 from readside.reader import Question, Reads
 
 ALICE = UserId(UUID("019b0c9e-7d4e-7bbb-8a51-0a6f3c1d2e4f"))
@@ -72,7 +73,7 @@ class MemoryReads:
         self.recent: dict[str, list[str]] = defaultdict(list)
         self.ids: list[str] = []
         self.orders: dict[str, list[str]] = defaultdict(list)
-        """Ids by the key of their user's; an order's sequence is its place there, from 1."""
+        """Members by the key of their user's; an order's sequence is its place there, from 1."""
         self.failure: Exception | None = None
         self.asked = 0
         self.listeners: set[Subscription] = set()
@@ -80,10 +81,12 @@ class MemoryReads:
         """A list, and questions wait in it with what they would be answered."""
 
     def put(self, user_id: UUID, name: str, version: int = 1) -> None:
-        at = NOW.isoformat()
+        at = moment(NOW)
         keys = Keys(Partition(0), "g")
-        row = [str(version), name, f"{name.lower()}@example.com", at, False, False]
-        self.recent[keys.of_user("recent", user_id)].append(json.dumps(row))
+        if before := self.hashes.get(keys.user(user_id)):
+            fields = [each for field in ("name", "email") for each in (field, before[field])]
+            row = [str(version), before["updatedAt"], *fields]
+            self.recent[keys.of_user("recent", user_id)].append(json.dumps(row))
         self.hashes[keys.user(user_id)] = {
             "version": str(version),
             "name": name,
@@ -100,13 +103,15 @@ class MemoryReads:
         """An order of a user who is there; the status is OPEN, COMPLETED or CANCELLED."""
         keys = Keys(Partition(0), "g")
         placed = self.orders[keys.of_user("orders", user_id)]
-        order = f"{str(user_id)[:-4]}{len(placed):04}"
-        placed.append(order)
-        facts = self.hashes.setdefault(keys.of_user("order-facts", user_id), {})
-        facts[f"{order}:placed"] = f"{total} {NOW.isoformat()}"
+        order, at = f"{str(user_id)[:-4]}{len(placed):04}", moment(NOW)
+        placed.append(f"{order} {total} {milliseconds(at)}")
+        closed = self.hashes.setdefault(keys.of_user("closed", user_id), {})
         if status != "OPEN":
-            facts[f"{order}:closed"] = f"{status} {NOW.isoformat()}"
-        self.hashes[keys.user(user_id)]["orderCount"] = str(len(placed))
+            closed[order] = f"{status} {at}"
+        self.hashes[keys.user(user_id)] |= {
+            "orderCount": str(len(placed)),
+            "closedCount": str(len(closed)),
+        }
 
     def partition_of(self, _: UUID) -> int:
         return 0
@@ -171,6 +176,8 @@ class MemoryReads:
                 numbered = list(enumerate(placed, 1))[: max(0, before)][::-1]
                 page = numbered[: int(arguments[-1])]
                 return [each for number, order in page for each in (order, str(number))]
+            case "HLEN":
+                return len(self.hashes.get(key, {}))
             case "ZCARD":
                 return len(self.ids if key.endswith(":users") else self.orders[key])
             case _:

@@ -14,6 +14,7 @@ from tests.benchmarks.relay_poll import relay_poll
 from tests.benchmarks.rolling_restart import rolling_restart
 from tests.benchmarks.size import size
 from tests.benchmarks.start_up import start_up
+from tests.benchmarks.storage import storage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -97,6 +98,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Alone(name="reads", run=reads),
     Alone(name="rebuild", run=rebuild),
     Alone(name="size", run=size),
+    Alone(name="storage", run=storage),
     Alone(name="rolling-restart", run=rolling_restart),
     OnService(name="user-by-id", run=user_by_id),
     OnService(name="users-page", run=users_page),

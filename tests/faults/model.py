@@ -7,9 +7,10 @@ would hide.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 from zlib import crc32
@@ -29,8 +30,8 @@ SHARED = ("users", "emails", "email-of", "customers")
 """Keys of all users of a partition."""
 
 
-REMEMBERED = 100
-"""Versions of a user that are kept for whoever watches it."""
+REMEMBERED = 99
+"""Versions of a user of which it is kept what they changed, for whoever watches it."""
 
 
 def kept(key: str) -> str:
@@ -167,50 +168,68 @@ def read_model(stories: dict[str, Story], partitions: int) -> list[dict[str, Any
 
 def _add(keys: dict[str, Any], user: str, story: Story) -> None:
     last = story.last
-    keys[f"user:{user}"] = _hash(last)
+    keys[f"user:{user}"] = _hash(last, sum(bool(one.closed) for one in story.orders.values()))
     if last.erased:
         return
     address = str(last.email).lower()
-    keys[f"recent:{user}"] = [_remembered(state) for state in story.states[-REMEMBERED:]]
+    if changes := [_change(*pair) for pair in pairwise(story.states)]:
+        keys[f"recent:{user}"] = changes[-REMEMBERED:]
     keys["users"][user] = 0.0
     keys["emails"][f"{address} {user}"] = 0.0
     keys["email-of"][user] = address
     if any(order.status == "COMPLETED" for order in story.orders.values()):
         keys["customers"][user] = float(last.value)
     if story.orders:
-        keys[f"orders:{user}"] = {id_: float(order.version) for id_, order in story.orders.items()}
-        keys[f"order-facts:{user}"] = dict(_facts(story.orders))
+        keys[f"orders:{user}"] = dict(_placed(story.orders))
+    if ends := dict(_ends(story.orders)):
+        keys[f"closed:{user}"] = ends
 
 
-def _hash(last: State) -> dict[str, str]:
+def _hash(last: State, closed: int) -> dict[str, str]:
     if last.erased:
         return {"version": str(last.version)}
     found = {
         "version": str(last.version),
         "name": str(last.name),
         "email": str(last.email),
-        "createdAt": last.created.isoformat(),
-        "updatedAt": last.updated.isoformat(),
+        "createdAt": _written(last.created),
+        "updatedAt": _written(last.updated),
         "orderCount": str(last.orders) if last.orders else None,
         "lifetimeValue": str(last.value) if last.value else None,
+        "closedCount": str(closed) if closed else None,
     }
     return {field: value for field, value in found.items() if value is not None}
 
 
-def _remembered(state: State) -> list[str | bool]:
-    """What nobody has written yet is false: so Redis says it in JSON."""
-    return [
-        str(state.version),
-        str(state.name),
-        str(state.email),
-        state.updated.isoformat(),
-        str(state.orders) if state.orders else False,
-        str(state.value) if state.value else False,
-    ]
+def _change(before: State, after: State) -> list[str | bool]:
+    """What was before; what was not written yet is false: so Redis says it in JSON."""
+    change: list[str | bool] = [str(after.version), _written(before.updated)]
+    if after.name != before.name:
+        change += ["name", str(before.name)]
+    if after.email != before.email:
+        change += ["email", str(before.email)]
+    if after.orders != before.orders:
+        change += ["orderCount", str(before.orders) if before.orders else False]
+    if after.value != before.value:
+        change += ["lifetimeValue", str(before.value) if before.value else False]
+    return change
 
 
-def _facts(orders: dict[str, Placed]) -> Iterable[tuple[str, str]]:
+def _placed(orders: dict[str, Placed]) -> Iterable[tuple[str, float]]:
     for order_id, order in orders.items():
-        yield f"{order_id}:placed", f"{order.total} {order.placed.isoformat()}"
+        yield f"{order_id} {order.total} {_milliseconds(order.placed)}", float(order.version)
+
+
+def _ends(orders: dict[str, Placed]) -> Iterable[tuple[str, str]]:
+    for order_id, order in orders.items():
         if order.closed is not None:
-            yield f"{order_id}:closed", f"{order.status} {order.closed.isoformat()}"
+            yield order_id, f"{order.status} {_written(order.closed)}"
+
+
+def _written(at: datetime) -> str:
+    at = at.astimezone(UTC)
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"
+
+
+def _milliseconds(at: datetime) -> int:
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)

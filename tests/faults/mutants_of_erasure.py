@@ -95,9 +95,9 @@ def erased_address_kept() -> None:
     _erasing_without("REINDEX", "emails")
 
 
-def erased_order_facts_kept() -> None:
-    """Orders can no longer be listed, and stay all the same."""
-    _erasing_without("DEL", "order-facts:")
+def erased_closed_orders_kept() -> None:
+    """Orders can no longer be listed, and how they ended stays all the same."""
+    _erasing_without("DEL", "closed:")
 
 
 def erased_stays_parked() -> None:
@@ -129,7 +129,7 @@ MUTANTS = {
         erased_versions_kept,
         erased_hash_kept,
         erased_address_kept,
-        erased_order_facts_kept,
+        erased_closed_orders_kept,
         erased_stays_parked,
         erasure_waits_with_the_parked,
         streams_never_trimmed,

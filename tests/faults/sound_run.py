@@ -175,14 +175,11 @@ def _keys() -> dict[str, Any]:
         "version": "4",
         "name": "Alice 2",
         "email": "alice@example.com",
-        "createdAt": "2026-03-01T12:00:01+00:00",
-        "updatedAt": "2026-03-01T12:00:04+00:00",
+        "createdAt": "2026-03-01T12:00:01.000Z",
+        "updatedAt": "2026-03-01T12:00:04.000Z",
         "orderCount": "1",
         "lifetimeValue": "1250",
-    }
-    facts = {
-        f"{ORDER}:placed": "1250 2026-03-01T12:00:03+00:00",
-        f"{ORDER}:closed": "COMPLETED 2026-03-01T12:00:04+00:00",
+        "closedCount": "1",
     }
     pointer = {f"{POINTER}{fingerprint(1)}": KEYS.generation}
     return {
@@ -192,19 +189,16 @@ def _keys() -> dict[str, Any]:
         KEYS.of("emails"): {f"alice@example.com {ALICE}": 0.0},
         KEYS.of("email-of"): {ALICE: "alice@example.com"},
         KEYS.of("customers"): {ALICE: 1250.0},
-        KEYS.of_user("orders", ALICE): {ORDER: 3.0},
-        KEYS.of_user("order-facts", ALICE): facts,
-        KEYS.of_user("recent", ALICE): [_remembered(version) for version in range(1, 5)],
+        KEYS.of_user("orders", ALICE): {f"{ORDER} 1250 1772366403000": 3.0},
+        KEYS.of_user("closed", ALICE): {ORDER: "COMPLETED 2026-03-01T12:00:04.000Z"},
+        KEYS.of_user("recent", ALICE): [
+            ["2", "2026-03-01T12:00:01.000Z", "name", "Alice"],
+            ["3", "2026-03-01T12:00:02.000Z", "orderCount", False],
+            ["4", "2026-03-01T12:00:03.000Z", "lifetimeValue", False],
+        ],
         KEYS.counters: {"applied": "6", f"size:{KEYS.everyone}": "1"},
         PLACE.generations: {KEYS.generation: "live", **pointer},
         PLACE.cursor: "{}",
         PLACE.stream: 0,
         PLACE.owner("f"): "me",
     }
-
-
-def _remembered(version: int) -> list[str | bool]:
-    """A version of Alice, as she was."""
-    name = "Alice" if version == 1 else "Alice 2"
-    orders, value = "1" if version > 2 else False, "1250" if version > 3 else False
-    return [str(version), name, "alice@example.com", at(version).isoformat(), orders, value]

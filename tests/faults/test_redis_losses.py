@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PARTS = ["stream", "cursor", "generations", "group"]
 INDEXES = ["users", "emails", "email-of", "customers", "counters"]
-OWN = ["user", "orders", "order-facts"]
+OWN = ["user", "orders", "closed"]
 
 
 async def test_a_redis_emptied_again_and_again_is_filled_again(make: Make) -> None:

@@ -241,7 +241,7 @@ async def delete_a_key(cluster: Cluster, random: Random) -> None:
 
 async def _names(redis: Redis, keys: Keys) -> list[str]:
     users: Any = await redis.zrange(keys.everyone, 0, 5)
-    own = [keys.of_user(name, user) for user in users for name in ("user", "orders", "order-facts")]
+    own = [keys.of_user(name, user) for user in users for name in ("user", "orders", "closed")]
     return [*own, *map(keys.of, ("users", "emails", "email-of", "customers", "counters"))]
 
 

@@ -37,13 +37,15 @@ def test_only_the_last_place_in_an_index_counts() -> None:
     assert folded(*commands) == [("REINDEX", "i", "r", "m", "")]
 
 
-def test_each_version_is_remembered_as_it_was_and_only_the_last_are_kept() -> None:
+def test_what_each_version_changed_is_remembered_as_it_was_and_only_the_last_are_kept() -> None:
     said = [
-        (("HSET", "h", "name", name), ("REMEMBER", "l", "h", "2", version, "name", "age"))
-        for version, name in (("1", "A"), ("2", "B"), ("3", "C"))
+        (("REMEMBER", "l", "h", "2", version, "at", "name", "age"), ("HSET", "h", "name", name))
+        for version, name in (("2", "B"), ("3", "C"), ("4", "D"))
     ]
-    *_, pushed = folded(("DEL", "h", "l"), *(command for pair in said for command in pair))
-    assert pushed == ("RPUSH", "l", '["2","B",false]', '["3","C",false]')
+    begun = ("DEL", "h", "l"), ("HSET", "h", "at", "1", "name", "A")
+    *_, pushed = folded(*begun, *(command for pair in said for command in pair))
+    rows = ('["3","1","name","B","age",false]', '["4","1","name","C","age",false]')
+    assert pushed == ("RPUSH", "l", *rows)
 
 
 @pytest.mark.parametrize(

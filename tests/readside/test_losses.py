@@ -211,7 +211,7 @@ async def test_nothing_is_made_anew_when_nothing_is_lost(world: World) -> None:
         assert await world.serving() == old
 
 
-@pytest.mark.parametrize("name", ["orders", "order-facts"])
+@pytest.mark.parametrize("name", ["orders", "closed"])
 async def test_lost_orders_are_noticed_by_their_reader_and_come_back(
     world: World, reads: Reads, name: str
 ) -> None:

@@ -106,6 +106,5 @@ async def test_the_orders_of_an_erased_user_are_gone(told: Told) -> None:
     assert await sequences(told, alice, 10) == []
     keys = told.keys_of(alice)
     assert (
-        await told.redis.exists(keys.of_user("orders", alice), keys.of_user("order-facts", alice))
-        == 0
+        await told.redis.exists(keys.of_user("orders", alice), keys.of_user("closed", alice)) == 0
     )

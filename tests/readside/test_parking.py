@@ -95,7 +95,7 @@ async def test_a_projection_that_answers_what_cannot_be_sent_parks_the_user_alon
 async def test_a_command_that_redis_refuses_half_way_parks_the_user_alone(told: Told) -> None:
     await deliver(told, STORY[0], SOUND[0])
     keys = told.keys_of(ALICE)
-    await told.redis.set(keys.of_user("order-facts", ALICE), "not a hash")
+    await told.redis.set(keys.of_user("orders", ALICE), "no sorted set")
     changed = story(ALICE, OrderPlaced(order_id=OrderId(ALICE), total=1), after=1)
     await deliver(told, *changed, SOUND[1])
     why = await parked(told, ALICE)

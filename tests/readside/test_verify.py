@@ -24,10 +24,11 @@ from readside import verify
 from readside.keys import Keys, Partition
 from readside.memory import Memory, Unknown
 from readside.models import FINGERPRINT
+from readside.moments import milliseconds
 from readside.repair import repair
 from readside.verify import NotServing
 from tests.limited import limited
-from tests.readside.stories import order, spoilt, user_in
+from tests.readside.stories import moment_of, order, spoilt, user_in
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 ALICE, BOB, CAROL, DAVE = (user_in(0, number) for number in range(4))
 NOBODY = user_in(0, 99)
 STREAM = Partition(0).stream
+ORDER = f"{order(1)} 500 {milliseconds(moment_of(2))}"
+"""The first one of ALICE, as it is kept."""
 
 
 async def filled(world: World) -> Keys:
@@ -97,39 +100,43 @@ TAMPERED: dict[str, tuple[Tamper, set[tuple[str, str]]]] = {
     ),
     "an older version": (
         lambda r, k: r.hset(k.user(ALICE), "version", 6),
-        {("version", ""), ("user", "name"), ("user", "updatedAt"), ("recent", "6")},
+        {("version", ""), ("user", "name"), ("user", "updatedAt"), ("recent", "5")},
     ),
     "a version of the future": (
         lambda r, k: r.hset(k.user(BOB), "version", 9),
         {("version", ""), ("user", "version")},
     ),
     "an order gone": (
-        lambda r, k: r.zrem(k.of_user("orders", ALICE), str(order(1))),
-        {("orders", str(order(1)))},
+        lambda r, k: r.zrem(k.of_user("orders", ALICE), ORDER),
+        {("orders", ORDER)},
     ),
     "an order of nobody": (
         lambda r, k: r.zadd(k.of_user("orders", BOB), {str(order(9)): 1}),
         {("orders", "")},
     ),
     "the place of an order": (
-        lambda r, k: r.zadd(k.of_user("orders", ALICE), {str(order(1)): 9}),
-        {("orders", str(order(1)))},
+        lambda r, k: r.zadd(k.of_user("orders", ALICE), {ORDER: 9}),
+        {("orders", ORDER)},
     ),
-    "a fact of an order": (
-        lambda r, k: r.hset(k.of_user("order-facts", ALICE), f"{order(1)}:placed", "9 now"),
-        {("order-facts", f"{order(1)}:placed")},
+    "the end of an order": (
+        lambda r, k: r.hset(k.of_user("closed", ALICE), str(order(1)), "CANCELLED 9"),
+        {("closed", str(order(1)))},
     ),
     "the recent list deleted": (
-        lambda r, k: r.delete(k.of_user("recent", BOB)),
-        {("recent", "0")},
+        lambda r, k: r.delete(k.of_user("recent", ALICE)),
+        {("recent", str(place)) for place in range(6)},
     ),
     "the recent list changed": (
         lambda r, k: r.lset(k.of_user("recent", ALICE), 1, "[]"),
         {("recent", "1")},
     ),
     "the recent list longer": (
+        lambda r, k: r.rpush(k.of_user("recent", ALICE), "what"),
+        {("recent", "6")},
+    ),
+    "a recent list of a user that never changed": (
         lambda r, k: r.rpush(k.of_user("recent", BOB), "what"),
-        {("recent", "1")},
+        {("recent", "")},
     ),
     "a member gone": (
         lambda r, k: r.zrem(k.everyone, str(BOB)),
@@ -323,7 +330,8 @@ async def test_a_user_who_changes_between_any_two_looks_is_no_difference(
 
         async def and_change(users: Any) -> Any:
             known = await histories(users)
-            world.commit(BOB, UserRenamed(name=f"Bob {len(known[BOB])}"))
+            placed = OrderPlaced(order_id=order(len(known[BOB]) + 100), total=100)
+            world.commit(BOB, UserRenamed(name=f"Bob {len(known[BOB])}"), placed)
             await world.settle(projector)
             return known
 

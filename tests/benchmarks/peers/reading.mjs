@@ -5,14 +5,13 @@ import Redis from "ioredis";
 const FIELDS = ["version", "name", "email", "createdAt", "updatedAt", "orderCount", "lifetimeValue"];
 
 const money = (minor) => `${Math.floor(minor / 100)}.${String(minor % 100).padStart(2, "0")}`;
-const moment = (at) => `${at.slice(0, 23)}Z`; // the stored ones are UTC, in microseconds
 
 const shape = (id, [version, name, email, createdAt, updatedAt, orderCount, lifetimeValue]) => ({
   id,
   name,
   email,
-  createdAt: moment(createdAt),
-  updatedAt: moment(updatedAt),
+  createdAt,
+  updatedAt,
   version: Number(version),
   orderCount: Number(orderCount ?? 0),
   lifetimeValue: money(Number(lifetimeValue ?? 0)),
