@@ -51,7 +51,11 @@ _WITH_SKIPPED = f"""
 """
 
 _HISTORY = f"""
-    select {_WITH_SKIPPED} from events e where user_id = $1 and version > $2 order by version
+    select {_WITH_SKIPPED} from events e where user_id = $1 and version > $2 order by version limit $3
+"""
+
+_NEWEST = f"""
+    select {_WITH_SKIPPED} from events e where user_id = $1 order by version desc limit 1
 """
 
 _HISTORIES = f"""
@@ -163,10 +167,17 @@ class EventLog:
         self._pool = pool
         self._connections = Connections(pool, patience=_PATIENCE)
 
-    async def history(self, user_id: UserId, after: int) -> list[Envelope]:
-        """A user's events above the version `after`, in order of version."""
-        rows = await self._connections.fetch(_HISTORY, user_id, after)
+    async def history(
+        self, user_id: UserId, after: int, limit: int | None = None
+    ) -> list[Envelope]:
+        """Returns a user's events above the version `after` in order of version, `limit` of them at most."""
+        rows = await self._connections.fetch(_HISTORY, user_id, after, limit)
         return [envelope_in(row) for row in rows]
+
+    async def newest(self, user_id: UserId) -> Envelope | None:
+        """Returns the last event of a user; None if there is none."""
+        rows = await self._connections.fetch(_NEWEST, user_id)
+        return envelope_in(rows[0]) if rows else None
 
     async def partition(
         self, partition: int, size: int, after: int = 0

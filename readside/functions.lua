@@ -191,7 +191,10 @@ local function remember(list, hash, many, version, always, ...)
   end
 end
 
-local VERBS = {REINDEX = reindex, REMEMBER = remember}
+-- Deletes keys without blocking Redis for as long as it takes to free them: a user may have many orders.
+local function delete(...) redis.call('UNLINK', ...) end
+
+local VERBS = {DEL = delete, REINDEX = reindex, REMEMBER = remember}
 
 local function run(command)
   local verb = VERBS[command[1]]
@@ -217,7 +220,21 @@ local function watch(counters, watched, user, command)
 end
 
 -- What apply answers for an event. A hole is answered as -1 - (the version the user has).
-local APPLIED, DUPLICATE, PARKED, POISON = 1, 0, 2, 3
+local APPLIED, DUPLICATE, PARKED, POISON, DEFERRED = 1, 0, 2, 3, 4
+
+-- An event whose predecessors are missing. The caller reads them from the log; but if they are more than `room`,
+-- which all holes of a call share, it would keep other users waiting. Then the user is marked as lost, not shown
+-- before this version, and made anew in slices, so that the entry is not needed any more.
+local function hole(lost, call, user, key, version, have, hidden)
+  if call.room and call.holes[user] == nil then
+    call.room = call.room - (version - have - 1)
+    call.holes[user] = call.room >= 0
+  end
+  if not call.room or call.holes[user] then return -1 - have end
+  redis.call('HSET', key, 'until', math.max(hidden, version))
+  redis.call('SADD', lost, user)
+  return DEFERRED
+end
 
 -- The user is shown as it was before this event.
 local function set_aside(parked, call, event, problem)
@@ -249,7 +266,7 @@ local function gate(parked, counters, lost, call, event)
   local found = redis.call('HMGET', key, 'version', 'until')
   local have, hidden = tonumber(found[1] or '0'), math.max(tonumber(found[2] or '0'), till)
   if version <= have then return DUPLICATE end
-  if version > have + 1 and not (last or whole) then return -1 - have end
+  if version > have + 1 and not (last or whole) then return hole(lost, call, user, key, version, have, hidden) end
   if reason ~= '' then return set_aside(parked, call, event, reason) end
   for _, command in ipairs(commands) do watch(counters, call.watched, user, command) end
   for _, command in ipairs(commands) do
@@ -275,13 +292,15 @@ end
 
 -- Events through the gate, in the order given; whatever needs no more attention is acknowledged and trimmed.
 -- An entry that holds no event is false in its place.
--- KEYS stream, generations, parked, counters, lost   ARGV generation, msgpack [[entry id or '', event or false]...]
+-- KEYS stream, generations, parked, counters, lost
+-- ARGV generation, msgpack [[entry id or '', event or false]...], how many missing events are filled at once, or none
 -- -> one number for each event, or an error GONE when the generation is void or gone, by now or by this call
 local function apply(keys, args)
   if not kept(keys[2], args[1], keys[4]) then return gone() end
   local answers, done = {}, {}
   -- What is the same for all events of a call is asked, and told, once.
-  local call = {any_aside = redis.call('HLEN', keys[3]) > 0, watched = {}, applied = 0}
+  local any_aside = redis.call('HLEN', keys[3]) > 0
+  local call = {any_aside = any_aside, watched = {}, applied = 0, holes = {}, room = tonumber(args[3])}
   for i, item in ipairs(cmsgpack.unpack(args[2])) do
     local ok, answer = true, DUPLICATE
     if item[2] then ok, answer = pcall(gate, keys[3], keys[4], keys[5], call, item[2]) end
@@ -309,8 +328,16 @@ end
 local function forget(keys, args)
   local known = redis.call('TYPE', keys[1]).ok == 'hash' and redis.call('HGET', keys[1], 'version')
   if tonumber(known or '0') > tonumber(args[2]) then return 0 end
-  redis.call('DEL', keys[1])
+  redis.call('UNLINK', keys[1])
   redis.call('HDEL', keys[2], args[1])
+  return 1
+end
+
+-- A lost user has been made anew, unless more has been deferred meanwhile.
+-- KEYS user, lost   ARGV user   -> 1 no longer lost, 0 still hidden until a version that is to come
+local function found(keys, args)
+  if redis.call('TYPE', keys[1]).ok == 'hash' and redis.call('HEXISTS', keys[1], 'until') == 1 then return 0 end
+  redis.call('SREM', keys[2], args[1])
   return 1
 end
 
@@ -428,6 +455,7 @@ redis.register_function('serve_VERSION', serve)
 redis.register_function('whole_VERSION', whole)
 redis.register_function('apply_VERSION', apply)
 redis.register_function('forget_VERSION', forget)
+redis.register_function('found_VERSION', found)
 redis.register_function({function_name = 'look_VERSION', callback = look, flags = {'no-writes'}})
 redis.register_function('lease_VERSION', lease)
 redis.register_function('release_VERSION', release)

@@ -23,7 +23,8 @@ APPLIED, DUPLICATE, PARKED, POISON = 1, 0, 2, 3
 """What the gate answers for an event; below zero it is a hole, -1 - the version the user has."""
 
 FILLED = 4
-"""An event that was missing, and came from the log: counted beside what it came to."""
+"""An event that was missing, and came from the log: counted beside what it came to.
+The gate answers it for an event whose user misses so many that they are filled in slices."""
 
 BATCH = 250
 """The most events of one call, so that a call stops Redis for a few milliseconds at most."""
@@ -72,12 +73,20 @@ class Gate:
         names = [partition.stream, partition.generations, keys.parked, keys.counters, keys.lost]
         self._names = names
 
-    async def deliver(self, deliveries: Sequence[Delivery], *, publish: bool) -> Counter[int]:
-        """Applies envelopes in order, fills holes, acknowledges; answers how often which outcome came."""
+    async def deliver(
+        self, deliveries: Sequence[Delivery], *, publish: bool, defer: bool = False
+    ) -> Counter[int]:
+        """Applies envelopes in order, fills holes, acknowledges; answers how often which outcome came.
+
+        With `defer` a user of whom many events are missing is left to `mend_slice`: others need not wait.
+        """
         outcomes: Counter[int] = Counter()
         holes: list[Delivery] = []
+        room = BATCH if defer else None
         for batch in _batches(deliveries):
-            for delivery, answer in zip(batch, await self._apply(batch, publish), strict=True):
+            for delivery, answer in zip(
+                batch, await self._apply(batch, publish, room), strict=True
+            ):
                 if answer < 0:
                     # What does not go as a whole goes event by event, with this as the last one.
                     holes.append(msgspec.structs.replace(delivery, whole=None))
@@ -89,14 +98,53 @@ class Gate:
 
     async def mend(self, user_id: UserId) -> None:
         """Makes a user of whom something was lost anew from the event log, once that can be read."""
-        events = await self._history.history(user_id, 0)
-        names = [self.keys.user(user_id), self.keys.parked]
-        last = events[-1].version if events else 0
-        if not events or not await self._functions.call("forget", names, str(user_id), last):
-            return
-        await self._replay(events, publish=True)
-        await self._fill([Delivery(events[-1])], publish=True)  # parks whom the log has not whole
-        _log.warning("gate.mended", user_id=str(user_id), events=len(events))
+        begun = False
+        while await self.mend_slice(user_id, begun=begun):
+            begun = True
+
+    async def mend_slice(self, user_id: UserId, *, begun: bool) -> bool:
+        """Applies the next events of a lost user, BATCH at most; returns whether there are more.
+
+        How far the user is, and up to where it is hidden, stands in Redis: any process may apply the next
+        slice, and two that do at once do no harm. `begun` is whether the caller has applied one before.
+        """
+        have, until = await self._reached(user_id)
+        newest = None if until or begun else await self._history.newest(user_id)
+        if newest is not None:
+            erased = newest.type == UserErased.__name__  # of whom no event before leaves anything
+            have, until = newest.version - 1 if erased else 0, newest.version
+        if not until:
+            return False
+        page = await self._history.history(user_id, have, BATCH)
+        if newest is not None and not await self._forget(newest):
+            return False
+        if not page or page[0].version != have + 1:
+            await self._park(user_id, page[0].type if page else "unknown", have + 1)
+            return False
+        answers = await self._apply([Delivery(one, until=until) for one in page], publish=True)
+        if page[-1].version < until or min(answers) < 0:
+            return not {POISON, PARKED}.intersection(answers)
+        _log.warning("gate.mended", user_id=str(user_id), events=page[-1].version)
+        return False
+
+    async def found(self, user_id: UserId) -> None:
+        """Marks a user as no longer lost, unless more was deferred while it was made anew."""
+        names = [self.keys.user(user_id), self.keys.lost]
+        await self._functions.call("found", names, str(user_id))
+
+    async def _reached(self, user_id: UserId) -> tuple[int, int]:
+        """The version that a user has, and the one before which it is hidden; 0 for none."""
+        key = self.keys.user(user_id)
+        question = ("HMGET", key, "version", "until")
+        [reply] = await self._functions.call("look", [key], _pack([question]))
+        version, until = (None, None) if isinstance(reply, Exception) else reply
+        return int(version or 0), int(until or 0)
+
+    async def _forget(self, newest: Envelope) -> bool:
+        """Begins to make a user anew; False if the read model is ahead of this last event."""
+        user = str(newest.user_id)
+        names = [self.keys.user(user), self.keys.parked]
+        return bool(await self._functions.call("forget", names, user, newest.version))
 
     async def pass_over(self, entry: str) -> None:
         """Acknowledges an entry that holds no event."""
@@ -119,31 +167,40 @@ class Gate:
         return outcomes
 
     async def _from_log(self, early: Envelope, have: int, publish: bool) -> Counter[int]:
-        """Applies what the log has behind the version `have`; a user it cannot take further is parked."""
-        missing = await self._history.history(early.user_id, have)
-        if not missing or missing[0].version != have + 1:
-            await self._park(early, have + 1)
-            return Counter()
-        _log.info("gate.hole_filled", user_id=str(early.user_id), events=len(missing))
-        return await self._replay(missing, publish) + Counter({FILLED: len(missing)})
+        """Applies what the log has behind the version `have`; a user it cannot take further is parked.
 
-    async def _replay(self, missing: list[Envelope], publish: bool) -> Counter[int]:
-        """Events of one user, in as many calls as it takes; nobody is shown the user between two of them."""
-        outcomes: Counter[int] = Counter()
-        for start in range(0, len(missing), BATCH):
-            page = missing[start : start + BATCH]
-            deliveries = [Delivery(envelope, until=missing[-1].version) for envelope in page]
-            outcomes.update(a for a in await self._apply(deliveries, publish) if a >= 0)
+        Nobody is shown the user between two calls.
+        """
+        user_id, outcomes = early.user_id, Counter[int]()
+        newest = await self._history.newest(user_id)
+        until = 0 if newest is None else newest.version
+        while missing := await self._history.history(user_id, have, BATCH):
+            if missing[0].version != have + 1:
+                break
+            answers = await self._apply([Delivery(one, until=until) for one in missing], publish)
+            outcomes.update(answer for answer in answers if answer >= 0)
+            outcomes[FILLED] += len(missing)
+            have = missing[-1].version
+        if not outcomes:
+            await self._park(user_id, early.type, have + 1)
+        else:
+            _log.info("gate.hole_filled", user_id=str(user_id), events=outcomes[FILLED])
         return outcomes
 
-    async def _park(self, envelope: Envelope, version: int) -> None:
+    async def _park(self, user_id: UserId, kind: str, version: int) -> None:
         """The log does not have this version either."""
         reason = f"version {version} is missing from the event log"
-        await self._call([self._item(Delivery(envelope), version, "", [], reason)])
-        _log.error("gate.parked", user_id=str(envelope.user_id), reason=reason)
+        user = str(user_id)
+        event = user, self.keys.user(user), version, kind, "", (), reason, 0, False, False
+        await self._call([msgspec.Raw(_pack(("", event)))])
+        _log.error("gate.parked", user_id=str(user_id), reason=reason)
 
-    async def _apply(self, deliveries: Sequence[Delivery], publish: bool) -> list[int]:
-        answers = await self._call([self._prepare(delivery, publish) for delivery in deliveries])
+    async def _apply(
+        self, deliveries: Sequence[Delivery], publish: bool, room: int | None = None
+    ) -> list[int]:
+        answers = await self._call(
+            [self._prepare(delivery, publish) for delivery in deliveries], room
+        )
         for delivery, answer in zip(deliveries, answers, strict=True):
             envelope = delivery.envelope
             if answer == APPLIED and publish and self._told is not None:
@@ -158,9 +215,9 @@ class Gate:
                 )
         return answers
 
-    async def _call(self, items: list[msgspec.Raw]) -> list[int]:
+    async def _call(self, items: list[msgspec.Raw], room: int | None = None) -> list[int]:
         answers: list[int] = await self._functions.call(
-            "apply", self._names, self.keys.generation, _pack(items)
+            "apply", self._names, self.keys.generation, _pack(items), "" if room is None else room
         )
         return answers
 
@@ -171,22 +228,21 @@ class Gate:
             commands = delivery.whole
             if commands is None:
                 commands = commands_of(self.keys, envelope, self.projections)
-            return self._item(delivery, envelope.version, channel, commands, "")
+            return self._item(delivery, channel, commands, "")
         except Exception as error:  # whatever a projection stumbles over is a poison event
             reason = f"{type(error).__name__}: {error}".encode(errors="backslashreplace").decode()
-            return self._item(delivery, envelope.version, channel, [], reason)
+            return self._item(delivery, channel, [], reason)
 
     def _item(
         self,
         delivery: Delivery,
-        version: int,
         channel: str,
         commands: list[Command],
         reason: str,
     ) -> msgspec.Raw:
         """Packed one by one, so that what cannot be packed is the poison of one event only."""
         user = str(delivery.envelope.user_id)
-        kind = delivery.envelope.type
+        version, kind = delivery.envelope.version, delivery.envelope.type
         key = self.keys.user(user)
         last, whole = ends(kind), delivery.whole is not None
         event = (user, key, version, kind, channel, commands, reason, delivery.until, last, whole)

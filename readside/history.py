@@ -7,12 +7,20 @@ from typing import Protocol
 
 from domain.events import Envelope, UserId
 
+PAGE = 250
+"""The most events of one user in memory at a time."""
+
 
 class History(Protocol):
     """Whoever implements it raises its own driver's errors."""
 
-    async def history(self, user_id: UserId, after: int) -> list[Envelope]:
-        """A user's events above the version `after`, in order of version."""
+    async def history(
+        self, user_id: UserId, after: int, limit: int | None = None
+    ) -> list[Envelope]:
+        """Returns a user's events above the version `after` in order of version, `limit` of them at most."""
+
+    async def newest(self, user_id: UserId) -> Envelope | None:
+        """Returns the last event of a user; None if there is none."""
 
     def partition(
         self, partition: int, size: int, after: int = 0
@@ -34,3 +42,10 @@ class History(Protocol):
 
     async def known(self, users: Collection[UserId]) -> set[UserId]:
         """Which of these users have ever had an event."""
+
+
+async def behind(history: History, user_id: UserId, after: int) -> AsyncIterator[list[Envelope]]:
+    """Yields all events of a user above the version `after`, in pages of PAGE at most."""
+    while page := await history.history(user_id, after, PAGE):
+        yield page
+        after = page[-1].version

@@ -107,6 +107,8 @@ class Projector:
         self._leased_at = -LEASE
         self._retired_at = -_RETIRE_EVERY
         self._mended_at = -_MEND_EVERY
+        self._mending: dict[str, bool] = {}
+        """Users who are lost, the next one first, and whether they are being made anew."""
         self._retiring: asyncio.Task[None] | None = None
         self._swept = ""
         self._gate: Gate | None = None
@@ -137,8 +139,9 @@ class Projector:
             if self._gate is None:
                 return await self._take_over(wait)
             self._retire(self._gate)
-            await self._mend(self._gate)
-            return await self._consume(self._gate, wait)
+            more = await self._mend(self._gate)
+            found = await self._consume(self._gate, 0.0 if more else wait, defer=True)
+            return found + more
         except Gone:
             self._gate = None
             return 1  # there is work at once: another generation
@@ -154,6 +157,7 @@ class Projector:
         if keys is None:
             return 0
         self._pending = True
+        self._mending = {}
         self._gate = self.gate_of(keys)
         return 1
 
@@ -202,21 +206,45 @@ class Projector:
             with suppress(RedisError, OSError):
                 await self._leased()
 
-    async def _mend(self, gate: Gate) -> None:
-        """Now and then: looks whether anything was lost, and makes users anew whom readers missed."""
-        if time.monotonic() < self._mended_at + _MEND_EVERY:
-            return
+    async def _mend(self, gate: Gate) -> bool:
+        """Applies a slice of the events of a lost user; returns whether there is more to do at once.
+
+        Between two slices the stream has its turn, and so have other lost users.
+        """
         try:
-            if self._held:
-                await self._offer(gate)
-                return
-            await self._generations.check(gate.keys)
-            lost: Any = await self._redis.srandmember(gate.keys.lost, 100)
-            for user in lost or ():
-                await gate.mend(UserId(UUID(user)))
-                await self._redis.srem(gate.keys.lost, user)  # also for who has read it half-way
-        finally:  # so that the stream has its turn, however long this took to fail
-            self._mended_at = time.monotonic()
+            if time.monotonic() >= self._mended_at + _MEND_EVERY:
+                self._mended_at = time.monotonic()
+                if self._held:
+                    await self._offer(gate)
+                else:
+                    await self._look_for_lost(gate)
+            if self._mending:
+                await self._mend_next(gate)
+        except BaseException:
+            self._mending = {}
+            self._mended_at = (
+                time.monotonic()
+            )  # so that the stream has its turn, however long this took
+            raise
+        return bool(self._mending)
+
+    async def _look_for_lost(self, gate: Gate) -> None:
+        """Now and then: checks whether anything was lost, and which users readers missed."""
+        await self._generations.check(gate.keys)
+        lost: Any = await self._redis.srandmember(gate.keys.lost, 100)
+        self._mending = dict.fromkeys(lost or (), False) | self._mending
+        self._mended_at = time.monotonic()
+
+    async def _mend_next(self, gate: Gate) -> None:
+        user = next(iter(self._mending))
+        begun = self._mending.pop(user)
+        if not begun and not await self._redis.sismember(gate.keys.lost, user):
+            return  # another has done it
+        user_id = UserId(UUID(user))
+        if await gate.mend_slice(user_id, begun=begun):
+            self._mending[user] = True
+        else:
+            await gate.found(user_id)
 
     async def _offer(self, gate: Gate) -> None:
         """Lets a generation serve that was held, if it may by now. Raises Gone if another serves."""
@@ -240,12 +268,13 @@ class Projector:
                 await self._generations.sweep()
                 self._swept = keep.generation
 
-    async def _consume(self, gate: Gate, wait: float = 0.0) -> int:
-        """One batch of the stream through the gate."""
+    async def _consume(self, gate: Gate, wait: float = 0.0, *, defer: bool = False) -> int:
+        """Delivers one batch of the stream; `defer` as in Gate.deliver."""
         found = await self._read(gate.keys, wait)
         outcomes = await gate.deliver(
             [delivery for entry in found if (delivery := await self._open(gate, *entry))],
             publish=True,
+            defer=defer,
         )
         self.outcomes += outcomes
         if found:

@@ -22,7 +22,7 @@ from readside.brake import Brake, TooManyParked
 from readside.functions import Gone
 from readside.gate import Gate
 from readside.generations import Generations
-from readside.history import History
+from readside.history import History, behind
 from readside.keys import Keys
 from readside.lives import Page, pages
 
@@ -176,8 +176,9 @@ class Rebuild:
         parked: Any = await self._redis.hgetall(keys.parked)
         aside = 0
         for user, why in parked.items():
-            behind = msgspec.json.decode(why)["version"] - 1
-            aside += len(await self._history.history(UserId(UUID(user)), behind))
+            before = msgspec.json.decode(why)["version"] - 1
+            waiting = behind(self._history, UserId(UUID(user)), before)
+            aside += sum([len(page) async for page in waiting])
         if aside:
             _log.warning("rebuild.parked", generation=keys.generation, users=len(parked))
         whole = seen >= expected and applied + aside >= seen

@@ -129,9 +129,10 @@ class Steering:
         keys = await self._generations.serving()
         if keys is None:
             raise Gone
+        gate = self._hands.gate_of(keys)
         await self._redis.sadd(keys.lost, str(user_id))  # if we die half-way the projector goes on
-        await self._hands.gate_of(keys).mend(user_id)
-        await self._redis.srem(keys.lost, str(user_id))
+        await gate.mend(user_id)
+        await gate.found(user_id)
 
     async def _new(self) -> Keys:
         keys = await self._generations.build(CONSUMER, by_hand=True)

@@ -68,7 +68,10 @@ def no_compare_in_append() -> None:
 def no_version_gate() -> None:
     """Whatever comes is applied, however often and in whatever order."""
     _lua("if version <= have then return DUPLICATE end")
-    _lua("if version > have + 1 and not (last or whole) then return -1 - have end")
+    _lua(
+        "if version > have + 1 and not (last or whole) then"
+        " return hole(lost, call, user, key, version, have, hidden) end"
+    )
 
 
 def rebuild_without_the_gate() -> None:

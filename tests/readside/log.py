@@ -32,11 +32,19 @@ class Log:
         for envelope in envelopes:
             self.committed[partition_of(envelope.user_id, PARTITIONS)].append(envelope)
 
-    async def history(self, user_id: UserId, after: int) -> list[Envelope]:
+    async def history(
+        self, user_id: UserId, after: int, limit: int | None = None
+    ) -> list[Envelope]:
         self._reach()
         events = self._told(partition_of(user_id, PARTITIONS))
         found = [e for e in events if e.user_id == user_id and e.version > after]
-        return sorted(found, key=lambda e: e.version)
+        return sorted(found, key=lambda e: e.version)[:limit]
+
+    async def newest(self, user_id: UserId) -> Envelope | None:
+        self._reach()
+        events = self._told(partition_of(user_id, PARTITIONS))
+        found = [e for e in events if e.user_id == user_id]
+        return max(found, key=lambda e: e.version, default=None)
 
     async def partition(
         self, partition: int, size: int, after: int = 0

@@ -81,7 +81,7 @@ async def test_the_function_itself_touches_nothing_for_a_hole(told: Told) -> Non
     before = await contents(told.redis, told.keys_of(ALICE))
     seen: list[dict[str, object]] = []
 
-    async def looking(user_id: UserId, after: int) -> list[object]:
+    async def looking(user_id: UserId, *_: object) -> list[object]:
         seen.append(await contents(told.redis, told.keys_of(user_id)))
         raise LookupError
 
