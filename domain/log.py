@@ -58,10 +58,6 @@ _NEWEST = f"""
     select {_WITH_SKIPPED} from events e where user_id = $1 order by version desc limit 1
 """
 
-_HISTORIES = f"""
-    select {_WITH_SKIPPED} from events e where user_id = any($1::uuid[]) order by user_id, version
-"""
-
 _KNOWN = "select distinct user_id from events where user_id = any($1::uuid[])"
 
 _USERS = """
@@ -215,12 +211,10 @@ class EventLog:
             if len(rows) < size:
                 return
 
-    async def histories(self, users: Collection[UserId]) -> dict[UserId, list[Envelope]]:
-        """All events of these users, in order of version; none of those who have none."""
-        found: dict[UserId, list[Envelope]] = {}
-        for row in await self._connections.fetch(_HISTORIES, list(users)):
-            found.setdefault(row["user_id"], []).append(envelope_in(row))
-        return found
+    async def lives(self, users: Collection[UserId], size: int) -> AsyncIterator[list[Envelope]]:
+        """Yields all events of these users, user by user in order of version, in pages of `size` at most."""
+        async for rows in self._lives(list(users), size):
+            yield [envelope_in(row) for row in rows]
 
     async def known(self, users: Collection[UserId]) -> set[UserId]:
         """Which of these users have ever had an event."""

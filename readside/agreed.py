@@ -9,7 +9,8 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable
 
-from readside.expected import Place
+Place = tuple[str, str]
+"""The name of a shared key, and a member of it."""
 
 
 class Agreed:

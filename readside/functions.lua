@@ -131,11 +131,12 @@ local function serve(keys, args)
   return 1
 end
 
--- How many members a key has; -1 if it is of a kind that no projection writes.
+-- How many members a key has; -1 if it is of a kind that has no members.
 local function size(key)
   local kind = redis.call('TYPE', key).ok
   if kind == 'zset' then return redis.call('ZCARD', key) end
   if kind == 'hash' then return redis.call('HLEN', key) end
+  if kind == 'set' then return redis.call('SCARD', key) end
   return kind == 'none' and 0 or -1
 end
 
@@ -322,6 +323,73 @@ local function apply(keys, args)
   return answers
 end
 
+-- The same for a scratch generation, which never serves: it has a register of its own in place of the partition's,
+-- and all its keys expire.
+-- KEYS stream, register, parked, counters, lost, then all that the events may write
+-- ARGV generation, msgpack as above, milliseconds   -> as above
+local function scratch(keys, args)
+  redis.call('HSET', keys[2], args[1], 'live')
+  redis.call('HSETNX', keys[4], 'before', 0)
+  local answers = apply(keys, {args[1], args[2]})
+  for i = 2, #keys do redis.call('PEXPIRE', keys[i], args[3]) end
+  return answers
+end
+
+local SCANS = {hash = 'HSCAN', zset = 'ZSCAN', set = 'SSCAN'}
+local VALUES = {hash = 'HGET', zset = 'ZSCORE', set = 'SISMEMBER'}
+
+-- Members of one key, from a cursor on, with their values; and where to go on, '0' at the end.
+local function slice(key, kind, cursor, count)
+  if kind == 'string' then return '0', {''}, {redis.call('GET', key)} end
+  local names, values = {}, {}
+  if kind == 'list' then
+    local from = tonumber(cursor)
+    values = redis.call('LRANGE', key, from, from + count - 1)
+    for i = 1, #values do names[i] = string.format('%d', from + i - 1) end
+    return #values == count and string.format('%d', from + count) or '0', names, values
+  end
+  if not SCANS[kind] then return '0', names, values end
+  local found = redis.call(SCANS[kind], key, cursor, 'COUNT', count)
+  local step = kind == 'set' and 1 or 2
+  for i = 1, #found[2], step do
+    names[#names + 1] = found[2][i]
+    values[#values + 1] = step == 1 and 1 or found[2][i + 1]
+  end
+  return found[1], names, values
+end
+
+-- What a key of this kind holds under these names, which are a slice of another.
+local function held(key, kind, names)
+  if #names == 0 then return {} end
+  if kind == 'string' then return {redis.call('GET', key)} end
+  if kind == 'list' then return redis.call('LRANGE', key, names[1], names[#names]) end
+  local values = {}
+  for i, name in ipairs(names) do values[i] = redis.call(VALUES[kind], key, name) end
+  return values
+end
+
+-- Slices of keys against their counterparts: of each pair, what the first holds and the second does not hold alike.
+-- KEYS pairs   ARGV count, 'alike' or '', one cursor a pair
+-- -> of each pair: next cursor, kind of the first, kind of the second, names that differ, names that are alike
+local function differing(keys, args)
+  local replies = {}
+  for i = 1, #keys, 2 do
+    local kind, other = redis.call('TYPE', keys[i]).ok, redis.call('TYPE', keys[i + 1]).ok
+    local after, names, values, differ, alike = '0', {}, {}, {}, {}
+    if kind ~= 'none' then
+      after, names, values = slice(keys[i], kind, args[2 + (i + 1) / 2], tonumber(args[1]))
+    end
+    local theirs = kind == other and held(keys[i + 1], kind, names) or {}
+    for j, name in ipairs(names) do
+      local same = theirs[j] == values[j]
+      local list = same and alike or differ
+      if not same or args[2] ~= '' then list[#list + 1] = name end
+    end
+    replies[#replies + 1] = {after, kind, other, differ, alike}
+  end
+  return replies
+end
+
 -- A user is to be made anew from its first event: by whoever has all its events in hand, and so not if another
 -- has come meanwhile. One who is set aside will be set aside again, by the same event.
 -- KEYS user, parked   ARGV user, its last version   -> 1 forgotten, 0 it has come further
@@ -456,6 +524,8 @@ redis.register_function('whole_VERSION', whole)
 redis.register_function('apply_VERSION', apply)
 redis.register_function('forget_VERSION', forget)
 redis.register_function('found_VERSION', found)
+redis.register_function('scratch_VERSION', scratch)
+redis.register_function({function_name = 'differing_VERSION', callback = differing, flags = {'no-writes'}})
 redis.register_function({function_name = 'look_VERSION', callback = look, flags = {'no-writes'}})
 redis.register_function('lease_VERSION', lease)
 redis.register_function('release_VERSION', release)

@@ -11,7 +11,7 @@ import msgspec
 from redis.exceptions import ResponseError
 
 from readside.functions import Functions, Gone
-from readside.keys import OWNER, POINTER, Keys, Partition
+from readside.keys import OWNER, POINTER, SCRATCH, Keys, Partition
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -39,7 +39,7 @@ def is_generation(group: str) -> bool:
 def _generation_of(key: str, partition: Partition) -> str | None:
     """The generation a key belongs to; None for those that outlive every generation."""
     name, _, rest = key.removeprefix(f"{partition.prefix}:").partition(":")
-    return name if rest and name != OWNER else None
+    return name if rest and name not in {OWNER, SCRATCH} else None
 
 
 def _place(entry: str) -> tuple[int, int]:

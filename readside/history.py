@@ -37,8 +37,8 @@ class History(Protocol):
     def users(self, partition: int, size: int) -> AsyncIterator[list[UserId]]:
         """The users of a partition, in pages."""
 
-    async def histories(self, users: Collection[UserId]) -> dict[UserId, list[Envelope]]:
-        """All events of these users, in order of version; none of those who have none."""
+    def lives(self, users: Collection[UserId], size: int) -> AsyncIterator[list[Envelope]]:
+        """Yields all events of these users, user by user in order of version, in pages of `size` at most."""
 
     async def known(self, users: Collection[UserId]) -> set[UserId]:
         """Which of these users have ever had an event."""

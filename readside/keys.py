@@ -17,6 +17,9 @@ POINTER = "serving:"
 OWNER = "owner"
 """How the names of leases begin, where those of other keys have a generation."""
 
+SCRATCH = "scratch"
+"""How the names of scratch generations begin: no sweep removes their keys, because they expire."""
+
 
 class Namespace(msgspec.Struct, frozen=True):
     """The names of one service in Redis. Services with different prefixes can share a Redis.

@@ -1,17 +1,19 @@
-"""One look at users: what the gate says of each and what its places hold, both as of one moment."""
+"""Questions about users of one generation, and about places of it, each answered as of one moment."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from readside.expected import Expected
+from domain.events import UserId
+from readside.difference import Place
 from readside.functions import Call, Functions
 from readside.keys import POINTER, Keys
 from readside.projection import Command
 
+_VERBS = {"hash": "HGET", "zset": "ZSCORE", "set": "SISMEMBER", "list": "LINDEX"}
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -27,12 +29,12 @@ class Seen(msgspec.Struct, frozen=True):
     """Why the user is set aside."""
     unfinished: bool
     """Whether the user is being made anew, or waits for it."""
-    replies: list[Any]
-    """To the questions of what is expected."""
+    values: list[Any]
+    """Of the places that were asked about; None for what is not there."""
 
 
 class Looks:
-    """Looks at one generation."""
+    """Looks at the generation that serves."""
 
     def __init__(self, functions: Functions, keys: Keys, fingerprint: str) -> None:
         self._functions = functions
@@ -44,28 +46,48 @@ class Looks:
         [replies] = await self._asked([questions])
         return replies
 
-    async def at(self, users: dict[str, Expected]) -> dict[str, Seen]:
-        """Each user as of one moment of its own. Raises Turned."""
-        asked = [self._questions(user, expected) for user, expected in users.items()]
+    async def at(self, users: Mapping[UserId, Collection[Place]]) -> dict[UserId, Seen]:
+        """Each user, and places of it, as of one moment of its own. Raises Turned."""
+        asked = [self._questions(str(user), places) for user, places in users.items()]
         replies = await self._asked(asked)
-        return {user: _seen(reply) for user, reply in zip(users, replies, strict=True)}
+        return {
+            user: _seen(reply, places)
+            for (user, places), reply in zip(users.items(), replies, strict=True)
+        }
 
-    def _questions(self, user: str, expected: Expected) -> list[Command]:
+    def _questions(self, user: str, places: Collection[Place]) -> list[Command]:
         keys = self._keys
         return [
             ("HMGET", keys.user(user), "version", "until"),
             ("HGET", keys.parked, user),
             ("SISMEMBER", keys.lost, user),
-            *expected.questions(),
+            *_about(keys, places),
         ]
 
     async def _asked(self, asked: Sequence[Sequence[Command]]) -> list[list[Any]]:
         serving = ("HGET", self._keys.partition.generations, self._pointer)
-        calls = [_call([serving, *questions]) for questions in asked]
-        replies = await self._functions.calls(calls)
+        replies = await self._functions.calls([_call([serving, *each]) for each in asked])
         if any(reply[0] != self._keys.generation for reply in replies):
             raise Turned
         return [reply[1:] for reply in replies]
+
+
+async def values(functions: Functions, keys: Keys, places: Collection[Place]) -> list[Any]:
+    """What places of any generation hold; None for what is not there."""
+    if not places:
+        return []
+    [replies] = await functions.calls([_call(_about(keys, places))])
+    return list(map(_value, places, replies))
+
+
+def _about(keys: Keys, places: Collection[Place]) -> list[Command]:
+    return [_question(keys.of(place.name), place) for place in places]
+
+
+def _question(key: str, place: Place) -> Command:
+    if place.kind in _VERBS:
+        return (_VERBS[place.kind], key, place.member)
+    return ("GET" if place.kind == "string" else "TYPE", key)
 
 
 def _call(questions: Sequence[Command]) -> Call:
@@ -73,12 +95,36 @@ def _call(questions: Sequence[Command]) -> Call:
     return Call("look", names, [_pack(questions)])
 
 
-def _seen(replies: list[Any]) -> Seen:
+def _seen(replies: list[Any], places: Collection[Place]) -> Seen:
     gate, why, lost, *rest = replies
     version, until = (None, None) if isinstance(gate, Exception) else gate
     return Seen(
         version=int(version or 0),
         parked=None if why is None else msgspec.json.decode(why),
         unfinished=until is not None or bool(lost),
-        replies=rest,
+        values=list(map(_value, places, rest)),
     )
+
+
+def _value(place: Place, reply: Any) -> Any:
+    """So that what means the same is equal: scores are numbers, and rows of a list are JSON."""
+    if isinstance(reply, Exception):
+        return "in a key of another kind"
+    match place.kind:
+        case "":
+            return None if reply == "none" else f"a {reply}"
+        case "zset" if reply is not None:
+            return float(reply)
+        case "set":
+            return True if reply else None
+        case "list" if reply is not None:
+            return _decoded(reply)
+        case _:
+            return reply
+
+
+def _decoded(entry: str) -> Any:
+    try:
+        return msgspec.json.decode(entry)
+    except msgspec.MsgspecError:
+        return entry

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from domain.events import UserId
-from readside.compare import Aside
+from readside.difference import Aside
 from readside.generations import Generations
 from readside.keys import Keys, Partition
 from readside.verify import NotServing

@@ -2,87 +2,89 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from typing import Any
 
 from domain.events import UserId
 from readside.agreed import Agreed
-from readside.compare import Found
-from readside.expected import Difference
-from readside.keys import Keys
-from readside.look import Looks
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
+from readside.difference import Difference, Place, user_in
+from readside.sides import Sides
 
 BATCH = 500
 """Keys or members of one look."""
 
-_USER = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+Found = dict[UserId, set[Place]]
+"""Of each user the places that were found in its name."""
 
 
 class Strays:
     """Looks through one generation. What it finds may be gone, or someone's, when it is looked at closely."""
 
-    def __init__(self, redis: Redis, looks: Looks, keys: Keys) -> None:
-        self._redis = redis
-        self._looks = looks
-        self._keys = keys
+    def __init__(self, sides: Sides) -> None:
+        self._sides = sides
+        self._redis = sides.redis
+        self._keys = sides.keys
         self.nobodys: list[Difference] = []
         """What names no user at all."""
 
-    async def keys_of_users(self) -> AsyncIterator[dict[UserId, set[str]]]:
-        """The users' own keys, batch by batch."""
-        batch: dict[UserId, set[str]] = {}
-        async for key in self._redis.scan_iter(match=self._keys.of("*"), count=BATCH):
-            if (user := _user_in(key)) is not None:
-                batch.setdefault(user, set()).add(key)
+    async def keys_of_users(self, usual: set[str]) -> AsyncIterator[Found]:
+        """Keys that not every user has, and those of users whom the log does not know, batch by batch."""
+        batch: Found = {}
+        async for name in self._names():
+            if (user := user_in(name)) is not None:
+                batch.setdefault(user, set()).add(Place(name))
             if len(batch) >= BATCH:
-                yield batch
+                yield await self._odd(batch, usual)
                 batch = {}
-        yield batch
+        yield await self._odd(batch, usual)
+
+    async def _odd(self, batch: Found, usual: set[str]) -> Found:
+        known = await self._sides.history.known(list(batch))
+        found: Found = {}
+        for user, places in batch.items():
+            sure = {f"{kind}:{user}" for kind in usual} if user in known else set()
+            if odd := {place for place in places if place.name not in sure}:
+                found[user] = odd
+        return found
 
     async def members(self, agreed: Agreed) -> AsyncIterator[Found]:
         """What is in the keys that users share, and has not been agreed on before, batch by batch."""
-        async for key in self._redis.scan_iter(match=self._keys.of("*"), count=BATCH):
-            if _user_in(key) is None and key not in {self._keys.counters, self._keys.lost}:
-                async for batch in self._within(key, agreed):
+        keys = self._keys
+        async for name in self._names():
+            if user_in(name) is None and keys.of(name) not in {keys.counters, keys.lost}:
+                async for batch in self._within(name, agreed):
                     yield batch
 
-    async def _within(self, key: str, agreed: Agreed) -> AsyncIterator[Found]:
-        [kind] = await self._looks.ask(("TYPE", key))
+    async def _names(self) -> AsyncIterator[str]:
+        prefix = self._keys.of("")
+        async for key in self._redis.scan_iter(match=f"{prefix}*", count=BATCH):
+            yield key.removeprefix(prefix)
+
+    async def _within(self, name: str, agreed: Agreed) -> AsyncIterator[Found]:
+        [kind] = await self._sides.looks.ask(("TYPE", self._keys.of(name)))
+        if kind not in {"zset", "hash", "set", "none"}:
+            self._belongs_to_nobody(name, "")
+            return
         batch: Found = {}
-        async for member in self._scanned(key, kind):
-            if (key, member) in agreed:
+        async for member in _members(self._sides, name, kind):
+            if (name, member) in agreed:
                 continue
-            if (user := _user_in(member)) is None:
-                await self._belongs_to_nobody(key, member)
+            if (user := user_in(member)) is None:
+                self._belongs_to_nobody(name, member)
             else:
-                places = batch.setdefault(user, {})
-                if key != self._keys.parked:
-                    places[key, member] = kind
+                places = batch.setdefault(user, set())
+                if self._keys.of(name) != self._keys.parked:
+                    places.add(Place(name, member, kind))
             if len(batch) >= BATCH:
                 yield batch
                 batch = {}
         yield batch
 
-    async def _scanned(self, key: str, kind: str) -> AsyncIterator[str]:
-        if kind == "zset":
-            async for member, _ in self._redis.zscan_iter(key, count=BATCH):
-                yield member
-        elif kind == "hash":
-            async for field, _ in self._redis.hscan_iter(key, count=BATCH):
-                yield field
-        elif kind != "none":
-            await self._belongs_to_nobody(key, "")
-
-    async def _belongs_to_nobody(self, key: str, member: str) -> None:
+    def _belongs_to_nobody(self, name: str, member: str) -> None:
         self.nobodys.append(
             Difference(
                 partition=self._keys.partition.number,
-                key=key.removeprefix(self._keys.of("")),
+                key=name,
                 field=member,
                 found="something that names no user",
                 shared=True,
@@ -91,15 +93,21 @@ class Strays:
 
     async def sizes(self) -> list[Difference]:
         """Shared keys of which the number of members is not the one that was noted when they were written."""
-        [noted] = await self._looks.ask(("HGETALL", self._keys.counters))
+        [noted] = await self._sides.looks.ask(("HGETALL", self._keys.counters))
         marks = [field for field in noted[::2] if field.startswith("size:")]
         differences = []
         for mark in marks:
             key = mark.removeprefix("size:")
-            should, kind, members, fields = await self._looks.ask(
-                ("HGET", self._keys.counters, mark), ("TYPE", key), ("ZCARD", key), ("HLEN", key)
+            should, kind, *sizes = await self._sides.looks.ask(
+                ("HGET", self._keys.counters, mark),
+                ("TYPE", key),
+                ("ZCARD", key),
+                ("HLEN", key),
+                ("SCARD", key),
             )
-            found: Any = {"zset": members, "hash": fields, "none": 0}.get(kind, kind)
+            found: Any = dict(zip(("zset", "hash", "set"), sizes, strict=True), none=0).get(
+                kind, kind
+            )
             if str(found) != should:
                 differences.append(self._size(key, should, found))
         return differences
@@ -115,6 +123,27 @@ class Strays:
         )
 
 
-def _user_in(name: str) -> UserId | None:
-    found = _USER.search(name)
-    return None if found is None else UserId(UUID(found.group()))
+async def members_of(sides: Sides, user: UserId, names: set[str]) -> set[Place]:
+    """Returns all members of these shared keys that name the user."""
+    found: set[Place] = set()
+    for name in names:
+        [kind] = await sides.looks.ask(("TYPE", sides.keys.of(name)))
+        members = _members(sides, name, kind, f"*{user}")
+        found.update([Place(name, member, kind) async for member in members])
+    return found
+
+
+async def _members(
+    sides: Sides, name: str, kind: str, match: str | None = None
+) -> AsyncIterator[str]:
+    """Members of a sorted set or a set, or fields of a hash; none of a key of another kind."""
+    key, redis = sides.keys.of(name), sides.redis
+    if kind == "zset":
+        async for member, _ in redis.zscan_iter(key, match=match, count=BATCH):
+            yield member
+    elif kind == "hash":
+        async for field, _ in redis.hscan_iter(key, match=match, count=BATCH):
+            yield field
+    elif kind == "set":
+        async for member in redis.sscan_iter(key, match=match, count=BATCH):
+            yield member

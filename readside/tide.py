@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
-from readside.expected import Difference
+from readside.difference import Difference
 from readside.keys import Keys
 
 if TYPE_CHECKING:

@@ -16,9 +16,8 @@ from api.mendable import Mendable
 from api.settings import Settings
 from domain.identity import ForeignLog
 from domain.migrate import MigrationError
-from readside.memory import Unknown
 from readside.steering import Refused as RefusedBySteering
-from readside.verify import NotServing
+from readside.verify import NoSuchUser, NotServing
 
 
 class Refused(Mendable):
@@ -29,7 +28,7 @@ SENTENCES = (
     Mendable,
     RefusedBySteering,
     NotServing,
-    Unknown,
+    NoSuchUser,
     MigrationError,
     ForeignLog,
 )

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from domain.audit import Unequal
-from readside.compare import Aside
+from readside.difference import Aside
 from readside.repair import Repaired
 from readside.verify import Findings
 

@@ -13,7 +13,7 @@ from api.verbs.rebuild import AsJson
 from api.verbs.stores import Stores, opened
 from domain.events import Envelope, UserId, partition_of
 from domain.skips import NEEDED, Skips
-from readside.compare import Aside
+from readside.difference import Aside
 from readside.functions import Gone
 from readside.verify import NotServing
 

@@ -63,12 +63,13 @@ class Log:
         for start in range(0, len(found), size):
             yield found[start : start + size]
 
-    async def histories(self, users: Collection[UserId]) -> dict[UserId, list[Envelope]]:
-        found = {user_id: await self.history(user_id, 0) for user_id in users}
-        return {user_id: events for user_id, events in found.items() if events}
+    async def lives(self, users: Collection[UserId], size: int) -> AsyncIterator[list[Envelope]]:
+        events = [one for user in sorted(users) for one in await self.history(user, 0)]
+        for start in range(0, len(events), size):
+            yield events[start : start + size]
 
     async def known(self, users: Collection[UserId]) -> set[UserId]:
-        return set(await self.histories(users))
+        return {user for user in users if await self.history(user, 0, 1)}
 
     async def count(self, partition: int) -> int:
         self._reach()

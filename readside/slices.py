@@ -1,0 +1,75 @@
+"""Where two generations differ: found inside Redis, a slice of a key at a time, so no call takes long."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, NamedTuple
+
+from readside.difference import Place
+from readside.functions import Functions
+from readside.keys import Keys
+
+MEMBERS = 250
+"""Members of a key that one call compares, or somewhat more."""
+
+_PAIRS = 40
+"""Pairs of keys that one call compares."""
+
+
+class _Slice(NamedTuple):
+    """What there is still to be compared: a key of one generation, from a cursor on, with the other."""
+
+    name: str
+    backwards: bool
+    """Whether members of the generation that serves are looked for in the scratch generation."""
+    cursor: str = "0"
+
+
+class Slices:
+    """Compares a scratch generation with the one that serves."""
+
+    def __init__(self, functions: Functions, serving: Keys, scratch: Keys) -> None:
+        self._functions = functions
+        self._serving = serving
+        self._scratch = scratch
+
+    async def own(self, names: Iterable[str]) -> set[Place]:
+        """Where keys of these names differ, in both directions."""
+        found: set[Place] = set()
+        both = [_Slice(name, backwards) for name in names for backwards in (False, True)]
+        async for part, (_, kind, other, differ, _) in self._compared(both, alike=False):
+            if kind not in {"none", other} and (part.backwards or other != "none"):
+                found.add(Place(part.name))
+            else:
+                found.update(Place(part.name, member, kind) for member in differ)
+        return found
+
+    async def shared(self, names: Iterable[str]) -> tuple[set[Place], set[tuple[str, str]]]:
+        """Members of the scratch generation's keys: those that differ where it serves, and the others."""
+        found: set[Place] = set()
+        agreed: set[tuple[str, str]] = set()
+        there = [_Slice(name, backwards=False) for name in names]
+        async for part, (_, kind, _, differ, alike) in self._compared(there, alike=True):
+            found.update(Place(part.name, member, kind) for member in differ)
+            agreed.update((part.name, member) for member in alike)
+        return found, agreed
+
+    async def _compared(
+        self, work: Iterable[_Slice], *, alike: bool
+    ) -> AsyncIterator[tuple[_Slice, list[Any]]]:
+        left = deque(work)
+        while left:
+            batch = [left.popleft() for _ in range(min(_PAIRS, len(left)))]
+            keys = [key for part in batch for key in self._pair(part)]
+            cursors = [part.cursor for part in batch]
+            wanted = "alike" if alike else ""
+            replies = await self._functions.call("differing", keys, MEMBERS, wanted, *cursors)
+            for part, reply in zip(batch, replies, strict=True):
+                yield part, reply
+                if reply[0] != "0":
+                    left.append(part._replace(cursor=reply[0]))
+
+    def _pair(self, part: _Slice) -> list[str]:
+        pair = [self._scratch.of(part.name), self._serving.of(part.name)]
+        return pair[::-1] if part.backwards else pair
