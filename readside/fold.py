@@ -1,7 +1,7 @@
 """A user's life in one write: few commands that leave what the commands of all its events would leave.
 
-Only a rebuild takes this step, between the projections and the gate; see lives.py. `tandem verify` works out
-by itself what there must be, in memory.py: the two are kept apart, or a mistake in one would pass for right.
+Only a rebuild takes this step, between the projections and the gate; see lives.py. `tandem verify`
+projects event by event, without this step: or a mistake in it would pass for right.
 """
 
 from __future__ import annotations

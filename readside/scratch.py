@@ -42,7 +42,9 @@ class Scratch(Gate):
         self, redis: Redis, history: History, partition: Partition, projections: Sequence[Project]
     ) -> None:
         keys = Keys(partition, f"{SCRATCH}:{new_generation()}")
-        super().__init__(Functions(redis), history, keys, (self._recorded,))
+        super().__init__(
+            Functions(redis, keys.partition.namespace), history, keys, (self._recorded,)
+        )
         self._names[1] = keys.of("generations")  # its own, in place of the partition's
         self._redis = redis
         self._originals = projections

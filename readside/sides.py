@@ -32,7 +32,7 @@ class Sides:
         self.redis = redis
         self.history = history
         self.keys = keys
-        self.functions = Functions(redis)
+        self.functions = Functions(redis, keys.partition.namespace)
         self.looks = Looks(self.functions, keys, fingerprint)
         self._projections = projections
 

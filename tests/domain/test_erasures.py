@@ -101,7 +101,8 @@ async def readers(model: WriteModel, user_id: UserId) -> dict[str, list[Envelope
     page = await log.page(partition, whole, 10_000)
     return {
         "history": await log.history(user_id, 0),
-        "histories": (await log.histories([user_id]))[user_id],
+        "newest": [found] if (found := await log.newest(user_id)) else [],
+        "lives": [*chain(*[page async for page in log.lives([user_id], 100)])],
         "partition": [*chain(*pages)],
         "since": [entry.envelope for entry in since.entries],
         "page": [entry.envelope for entry in page],
