@@ -101,7 +101,6 @@ async def readers(model: WriteModel, user_id: UserId) -> dict[str, list[Envelope
     page = await log.page(partition, whole, 10_000)
     return {
         "history": await log.history(user_id, 0),
-        "newest": [found] if (found := await log.newest(user_id)) else [],
         "lives": [*chain(*[page async for page in log.lives([user_id], 100)])],
         "partition": [*chain(*pages)],
         "since": [entry.envelope for entry in since.entries],
