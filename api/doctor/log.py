@@ -51,6 +51,6 @@ async def _foreign(connection: asyncpg.Connection) -> Finding:
     return hint(
         "transaction numbers",
         f"{number} events have transaction numbers that this server has not reached: the database was"
-        " restored from a dump of a server with higher ones. The relay does not find them by their"
-        " numbers; see that `tandem verify` reports no difference, else execute `tandem rebuild`.",
+        " restored from a dump of a server with higher ones. A relay has the read models rebuilt, which"
+        " carries them; see that one runs, and that `tandem verify` reports no difference.",
     )
