@@ -90,8 +90,6 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     """Windows before it, the older first: a failover may have lost their events and kept those of `last`."""
     log: LogIdentity | None = None
     """The log that was read; None if an earlier version of the code wrote the cursor."""
-    file: int = 0
-    """The file (relfilenode) that held the table `events`."""
     mark: Mark | None = None
 
     def encode(self) -> bytes:

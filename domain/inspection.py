@@ -139,6 +139,4 @@ def _present(cursor: Cursor, state: LogState) -> Cursor:
 
 
 def _moved(cursor: Cursor, state: LogState, mark: Mark) -> Cursor:
-    return msgspec.structs.replace(
-        cursor.compared(), log=state.identity, file=state.file, mark=mark
-    )
+    return msgspec.structs.replace(cursor.compared(), log=state.identity, mark=mark)

@@ -176,7 +176,6 @@ class Relay:
             top=past.top,
             last=past if past.count else None,
             log=state.identity,
-            file=state.file,
             mark=mark,
         )
         begun = await self._stream.begin(partition, expected, cursor.encode())

@@ -201,7 +201,7 @@ async def test_a_cursor_of_an_earlier_version_of_the_code_goes_on(
     carrying: Carrying, relay: Relay
 ) -> None:
     carrying.stream.alter(
-        lambda cursor: msgspec.structs.replace(cursor, log=None, file=0, mark=None, earlier=())
+        lambda cursor: msgspec.structs.replace(cursor, log=None, mark=None, earlier=())
     )
     await write(carrying.model.pool, user_in(3), 1)
     await settle(carrying.relay())
