@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from itertools import chain
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from domain.commands.rename_user import RenameUser
 from domain.events import UserId, partition_of
 from domain.log import EventLog
+from readside.history import behind
 from tests.domain.write_model import PARTITIONS
 
 if TYPE_CHECKING:
@@ -85,3 +87,23 @@ async def test_what_was_given_up_says_so(model: WriteModel) -> None:
     pages = EventLog(model.pool).partition(partition_of(first, PARTITIONS), 1000)
     events = [one async for _, page in pages for one in page]
     assert [(one.user_id, one.version) for one in events if one.skipped] == [(first, 2)]
+
+
+async def test_the_lives_of_some_users_come_user_by_user_in_pages(model: WriteModel) -> None:
+    first, second = await two_lives(model)
+    log = EventLog(model.pool)
+    pages = [page async for page in log.lives([second, first], 3)]
+    assert [len(page) for page in pages] == [3, 3, 2]
+    found = [(one.user_id, one.version) for one in chain(*pages)]
+    assert found == life(first, 1, 2, 3, 4) + life(second, 1, 2, 3, 4)
+
+
+async def test_a_history_is_read_in_pages_up_to_the_newest_event(model: WriteModel) -> None:
+    first, _ = await two_lives(model)
+    log = EventLog(model.pool)
+    assert [one.version for one in await log.history(first, 1, 2)] == [2, 3]
+    assert [one.version async for page in behind(log, first, 1) for one in page] == [2, 3, 4]
+    newest = await log.newest(first)
+    assert newest is not None
+    assert (newest.version, newest.type) == (4, "UserRenamed")
+    assert await log.newest(UserId(UUID(int=1))) is None
