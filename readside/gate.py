@@ -29,6 +29,9 @@ The gate answers it for an event whose user misses so many that they are filled 
 BATCH = 250
 """The most events of one call, so that a call stops Redis for a few milliseconds at most."""
 
+SLICE = 100
+"""The most events of one user that are applied before other users' events have their turn."""
+
 Project = Callable[[Keys, Happened], list[Command]]
 Told = Callable[[Envelope], None]
 
@@ -103,7 +106,7 @@ class Gate:
             begun = True
 
     async def mend_slice(self, user_id: UserId, *, begun: bool) -> bool:
-        """Applies the next events of a lost user, BATCH at most; returns whether there are more.
+        """Applies the next events of a lost user, SLICE at most; returns whether there are more.
 
         How far the user is, and up to where it is hidden, stands in Redis: any process may apply the next
         slice, and two that do at once do no harm. `begun` is whether the caller has applied one before.
@@ -115,7 +118,7 @@ class Gate:
             have, until = newest.version - 1 if erased else 0, newest.version
         if not until:
             return False
-        page = await self._history.history(user_id, have, BATCH)
+        page = await self._history.history(user_id, have, SLICE)
         if newest is not None and not await self._forget(newest):
             return False
         if not page or page[0].version != have + 1:

@@ -63,8 +63,8 @@ class Scratch(Gate):
 
     async def add(self, events: Sequence[Envelope]) -> None:
         """Applies events, of each user in order of version."""
-        for start in range(0, len(events), gating.BATCH):
-            batch = events[start : start + gating.BATCH]
+        for start in range(0, len(events), gating.SLICE):
+            batch = events[start : start + gating.SLICE]
             items = [self._prepare(Delivery(one), publish=False) for one in batch]
             for one in batch:
                 self._note(str(one.user_id), self.keys.user(one.user_id))

@@ -264,7 +264,7 @@ async def test_a_user_made_anew_is_not_shown_half_way(
 
         monkeypatch.setattr(functions, "call", and_look)
         await world.settle(projector)
-        assert ["250", "601"] in seen
+        assert ["100", "601"] in seen
         row = await users.fetch(reads, ALICE)
         assert row is not None
         assert row.version == 601

@@ -32,6 +32,7 @@ PLACED = [OrderPlaced(order_id=order(number), total=1) for number in range(ORDER
 def _small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(projecting, "_MEND_EVERY", 0.0)
     monkeypatch.setattr(gating, "BATCH", SLICE)
+    monkeypatch.setattr(gating, "SLICE", SLICE)
 
 
 async def filled(world: World) -> Keys:
