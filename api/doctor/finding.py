@@ -8,7 +8,7 @@ from typing import Literal
 
 import asyncpg
 import msgspec
-from redis.exceptions import NoPermissionError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from api.addresses import reason
 
@@ -42,8 +42,15 @@ async def unless_denied(what: str, remedy: str, looking: Awaitable[list[Finding]
     """Returns what a check finds, or that this user may not look there; then the others go on."""
     try:
         return await looking
-    except (asyncpg.InsufficientPrivilegeError, NoPermissionError) as error:
+    except (asyncpg.InsufficientPrivilegeError, ResponseError) as error:
+        if isinstance(error, ResponseError) and not _is_denied(error):
+            raise
         return [hint(what, f"Not checked: this user may not look ({reason(error)}); {remedy}.")]
+
+
+def _is_denied(error: ResponseError) -> bool:
+    """Returns whether Redis refused a command to this user, or to a function that this user called."""
+    return isinstance(error, NoPermissionError) or str(error).startswith("ACL failure")
 
 
 def clock(what: str, theirs: datetime) -> Finding:

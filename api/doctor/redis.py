@@ -37,7 +37,7 @@ async def look(redis: Redis, settings: Settings) -> list[Finding]:
             *found,
             *await unless_denied("Redis's clock", "allow it +time", _clock(redis)),
             *await unless_denied("channels", subscribe, channels.look(redis, names)),
-            *await unless_denied("read model", read, _functions(redis, settings)),
+            *await _functions(redis, settings),
             *await unless_denied("streams", read, streams.look(redis, settings.partitions, names)),
         ]
     except (RedisError, OSError) as error:
@@ -111,10 +111,14 @@ async def _functions(redis: Redis, settings: Settings) -> list[Finding]:
                 f" and all on keys that begin with {settings.redis_prefix}:.",
             )
         ]
-    return [ok("functions", f"{functions.library} is loaded"), await _serving(redis, settings)]
+    read = f"allow it +@read on ~{settings.redis_prefix}:*"
+    return [
+        ok("functions", f"{functions.library} is loaded"),
+        *await unless_denied("read model", read, _serving(redis, settings)),
+    ]
 
 
-async def _serving(redis: Redis, settings: Settings) -> Finding:
+async def _serving(redis: Redis, settings: Settings) -> list[Finding]:
     number = settings.partitions
     mine = [
         Generations(redis, partition, fingerprint(settings))
@@ -127,11 +131,11 @@ async def _serving(redis: Redis, settings: Settings) -> Finding:
         if one.held
     ]
     if held:
-        return wrong("read model", max(held, key=lambda excess: excess.more).sentence)
+        return [wrong("read model", max(held, key=lambda excess: excess.more).sentence)]
     if serving < number:
-        return hint(
-            "read model",
+        says = (
             f"{number - serving} of {number} partitions are not served; they are built as soon as"
-            " `tandem relay` and `tandem projector` (or serve) run.",
+            " `tandem relay` and `tandem projector` (or serve) run."
         )
-    return ok("read model", f"all {number} partitions are served")
+        return [hint("read model", says)]
+    return [ok("read model", f"all {number} partitions are served")]

@@ -158,7 +158,10 @@ async def test_where_a_user_of_postgresql_may_not_look_the_doctor_says_so_and_go
 ) -> None:
     async with connected(settings.database_url) as connection:
         await connection.execute(
-            "create role looker login; grant select, insert, update on all tables in schema public to looker"
+            """
+            create role looker login;
+            grant select, insert, update, delete on all tables in schema public to looker
+            """
         )
         try:
             url = (settings.database_url or "").replace("tandem@", "looker@")

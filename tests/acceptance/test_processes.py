@@ -244,12 +244,14 @@ async def test_a_loop_that_falls_ends_its_process_and_the_log_says_why(
         async with httpx.AsyncClient(base_url=f"http://{HOST}:{port}") as http:
             await _ready(http)
         connection = await asyncpg.connect(database_url)
-        await connection.execute("alter table events rename to away")
+        await connection.execute("""
+            alter table events alter xid drop default, alter xid type text using xid::text
+        """)
         await connection.close()
         assert await ended(process, 20) == 1
     *_, fell, said = log.read_text().splitlines()
     assert json.loads(fell)["loop"] == "relay"
-    assert json.loads(fell)["error"].endswith("UndefinedTableError")
+    assert json.loads(fell)["error"].endswith("UndefinedFunctionError")
     assert said == "tandem: The relay loop ended, so the process ends too; the log says why."
 
 

@@ -140,5 +140,5 @@ async def test_what_cannot_be_dropped_or_retried_is_one_sentence(
             assert said.status == 1
             assert len(said.err.splitlines()) == 1
             assert what in said.err
-        await log.execute("delete from events")
-        assert "nothing to drop" in (await ask(impatient, "parked", "drop", user)).err
+    await log.execute("delete from events")  # a relay that runs would have it all rebuilt
+    assert "nothing to drop" in (await ask(impatient, "parked", "drop", user)).err

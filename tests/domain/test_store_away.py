@@ -167,9 +167,19 @@ async def test_a_command_that_finds_no_free_connection_in_time_writes_nothing(
 
 
 async def test_a_mistake_of_ours_is_not_hidden_as_an_absence(model: WriteModel) -> None:
-    await model.pool.execute("drop table events cascade")
-    with pytest.raises(Exception, match=r'relation "events" does not exist'):
+    await model.pool.execute("alter table events add constraint never check (false)")
+    with pytest.raises(asyncpg.CheckViolationError, match="never"):
         await model.store.execute(create("Alice", "alice@example.com"))
+
+
+async def test_tables_that_are_being_restored_are_unavailable_and_nothing_was_written(
+    model: WriteModel,
+) -> None:
+    await model.pool.execute("alter table events rename to away")
+    with pytest.raises(WriteModelUnavailable, match="nothing was written"):
+        await model.store.execute(create("Alice", "alice@example.com"))
+    await model.pool.execute("alter table away rename to events")
+    assert isinstance(await model.store.execute(create("Alice", "alice@example.com")), Answer)
 
 
 async def test_a_postgresql_that_takes_no_writes_is_unavailable(database_url: str) -> None:
