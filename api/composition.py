@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from api import drivers
+from api import drivers, redis_address
 from api.access.door import Access
 from api.access.keys import Keys
 from api.access.rate import Rate
@@ -21,7 +21,6 @@ from api.documents.kinds import COUNTED
 from api.follow import follower
 from api.log_check import watch_log
 from api.roles import Role, fingerprint, namespace
-from api.watch import moves
 from api.watch.commands import TimedStore
 from api.watch.metrics import ALARMING, Metrics
 from api.watch.pipeline import Pipeline
@@ -91,7 +90,7 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
         metrics = Metrics(commands if Role.API in roles else pool)
         watching = await stack.enter_async_context(drivers.redis_for_watching(settings, expiry))
         watch = _watch(settings, roles, pool, watching, metrics)
-        service.loops["moves"] = lambda: moves.follow(settings, expiry)
+        service.loops["redis address"] = lambda: redis_address.follow(settings, expiry)
         service.loops["log"] = lambda: watch_log(log, watching, settings)
         service.loops["clock"] = watch.metrics.sample
         if Role.RELAY in roles:

@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from api import drivers
+from api import drivers, redis_address
 from api.doctor import postgres, redis
 from api.doctor.finding import Finding
 from api.embedded.valkey import binary
@@ -20,7 +20,6 @@ from api.roles import Role
 from api.settings import Settings
 from api.verbs.asked import Refused
 from api.verbs.stores import opened
-from api.watch import moves
 from api.watch.pipeline import Pipeline
 from api.watch.problems import problems
 from api.workers import Fallen
@@ -78,7 +77,7 @@ async def test_a_redis_of_another_mode_is_refused_by_processes_and_verbs(
     async with server(data_dir / "s") as url:
         there = settings.model_copy(update={"redis_url": url})
         with pytest.raises(Fallen, match=sentence):
-            await moves.follow(there, Expiry())
+            await redis_address.follow(there, Expiry())
         with pytest.raises(Refused, match=f"{sentence}.*{LEAD}"):
             async with opened(there):
                 raise AssertionError("a verb works with it")

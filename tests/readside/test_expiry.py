@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from redis.exceptions import ReadOnlyError
 
-from api import drivers
+from api import drivers, redis_address
 from api.settings import Settings
-from api.watch import moves
 from api.watch.primary import Seen, seen
 from readside.changes import Changes
 from readside.expiry import Expiry
@@ -172,9 +171,9 @@ async def test_a_query_that_a_replica_without_its_primary_refuses_expires_its_li
 async def test_connections_expire_by_age_though_the_address_leads_to_the_same_server(
     through: Settings, expiry: Expiry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moves, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(redis_address, "LOOK_EVERY", 0.01)
     aging = through.model_copy(update={"connection_max_age": 0.1})
-    following = asyncio.create_task(moves.follow(aging, expiry))
+    following = asyncio.create_task(redis_address.follow(aging, expiry))
     await until(lambda: expiry.count >= 2)
     following.cancel()
 
