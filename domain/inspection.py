@@ -31,7 +31,7 @@ _ABOVE_ALL: Final = Mark(Snapshot(1), 2**62)
 _log = structlog.get_logger(__name__)
 
 
-class Findings(msgspec.Struct, frozen=True):
+class Inspected(msgspec.Struct, frozen=True):
     """What an inspection comes to."""
 
     cursors: dict[int, Cursor]
@@ -73,7 +73,7 @@ class Inspection:
         """Notes that the stream of a partition was begun from the present log."""
         self._compared.add(partition)
 
-    async def run(self, cursors: Mapping[int, Cursor]) -> Findings:
+    async def run(self, cursors: Mapping[int, Cursor]) -> Inspected:
         """Inspects these partitions. Raises ForeignLog, and what asyncpg raises."""
         state = await self._log.state()
         if self._state is None or _changed(self._state, state):
@@ -91,7 +91,7 @@ class Inspection:
         changed |= dict.fromkeys(excluded, "it holds events that no window will show")
         self._compared |= kept.keys()
         self._at = time.monotonic()
-        return Findings(
+        return Inspected(
             {
                 number: _moved(_present(cursor, state), state, marks[number])
                 for number, cursor in kept.items()
