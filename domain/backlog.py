@@ -49,7 +49,8 @@ _BACKLOG = f"""
     cross join lateral (
         select count(*)::int as count from (
             select from events
-            where partition = p.number and xid >= pg_snapshot_xmax(pg_current_snapshot()) limit {MOST}
+            where partition = p.number and xid >= pg_snapshot_xmax(pg_current_snapshot())
+            order by xid limit {MOST}
         ) as e
     ) as other
 """

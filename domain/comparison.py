@@ -41,16 +41,24 @@ _WINDOWS = f"""
     ) as digest
 """
 
-# Above the mark there is what has been written since: an index range of the primary key.
-_ABOVE = """
+# Ordered, so that the plan is a range of the primary key: as a rule no such event is there, and a plan that
+# hopes to meet one soon would read the whole log.
+_OUTSIDE = """(
+    select true from events
+    where partition = m.partition and position {}
+      and (pg_visible_in_snapshot(xid, m.snapshot::pg_snapshot)
+           or xid >= pg_snapshot_xmax(pg_current_snapshot()))
+    order by position limit 1
+)"""
+
+# Above the mark there is what has been written since; below its lowest position there is nothing.
+_MARKS = f"""
     select m.partition, pg_current_snapshot()::text as now,
            coalesce((select max(position) from events where partition = m.partition), 0) as position,
-           exists (
-               select from events where partition = m.partition and position > m.position
-               and (pg_visible_in_snapshot(xid, m.snapshot::pg_snapshot)
-                    or xid >= pg_snapshot_xmax(pg_current_snapshot()))
-           ) as excluded
-    from unnest($1::smallint[], $2::text[], $3::bigint[]) as m (partition, snapshot, position)
+           coalesce((select min(position) from events where partition = m.partition), 0) as lowest,
+           coalesce({_OUTSIDE.format("> m.position")}, {_OUTSIDE.format("< m.lowest")}, false) as excluded
+    from unnest($1::smallint[], $2::text[], $3::bigint[], $4::bigint[])
+        as m (partition, snapshot, position, lowest)
 """
 
 
@@ -86,16 +94,20 @@ async def unequal_windows(
     }
 
 
-async def above(
+async def outside(
     connection: PoolConnectionProxy, marks: Mapping[int, Mark], *, patience: float
 ) -> tuple[dict[int, Mark], set[int]]:
     """Returns new marks, and the partitions that hold events which no window will ever show."""
     rows = await connection.fetch(
-        _ABOVE,
+        _MARKS,
         list(marks),
         [str(mark.snapshot) for mark in marks.values()],
         [mark.position for mark in marks.values()],
+        [mark.lowest for mark in marks.values()],
         timeout=patience,
     )
-    found = {row["partition"]: Mark(Snapshot.parse(row["now"]), row["position"]) for row in rows}
+    found = {
+        row["partition"]: Mark(Snapshot.parse(row["now"]), row["position"], row["lowest"])
+        for row in rows
+    }
     return found, {row["partition"] for row in rows if row["excluded"]}

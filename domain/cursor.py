@@ -65,14 +65,16 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """The highest position that was visible in a snapshot.
+    """The highest and the lowest position that were visible in a snapshot.
 
-    An event above it that the snapshot shows was not written by a transaction of this server's present:
+    An event beyond them that the snapshot shows was not written by a transaction of this server's present:
     it came with a restored dump.
     """
 
     snapshot: Snapshot
     position: int
+    lowest: int = 0
+    """0 if it is not known, or there was no event."""
 
 
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,7 +148,9 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
         Every transaction whose events we appended did leave one, so we only trust the snapshot up to there.
         A page under way is begun again; events appended twice are dropped by the version gate.
         """
-        mark = self.mark and Mark(self.mark.snapshot.cut(self.top), self.mark.position)
+        mark = self.mark and msgspec.structs.replace(
+            self.mark, snapshot=self.mark.snapshot.cut(self.top)
+        )
         return msgspec.structs.replace(
             self, era=era, snapshot=self.snapshot.cut(self.top), page=None, mark=mark
         )

@@ -22,7 +22,7 @@ from domain.log import EventLog
 EVERY: Final = 2.0
 """Seconds between two inspections."""
 
-SMALL: Final = 10_000
+SMALL: Final = 1_000
 """Events of a window that is compared every time; a larger one only when something else is suspicious."""
 
 _ABOVE_ALL: Final = Mark(Snapshot(1), 2**62)
@@ -81,15 +81,20 @@ class Inspection:
         self._state = state
         changed = await self._replaced(cursors, state)
         kept = {number: cursor for number, cursor in cursors.items() if number not in changed}
-        changed |= await self._unequal(kept)
-        marks, excluded = await self._log.above(
-            {
-                number: (_present(cursor, state).mark or _ABOVE_ALL)
-                for number, cursor in kept.items()
-            }
+        known = {number: _present(cursor, state).mark for number, cursor in kept.items()}
+        marks, excluded = await self._log.outside(
+            {number: mark or _ABOVE_ALL for number, mark in known.items()}
         )
+        # Where the end of the log is gone, the window that it was in may be of any size.
+        self._compared -= {
+            number
+            for number, mark in known.items()
+            if mark and marks[number].position < mark.position
+        }
+        changed |= await self._unequal(kept)
         changed |= dict.fromkeys(excluded, "it holds events that no window will show")
-        self._compared |= kept.keys()
+        # What has changed is compared again, unless its stream has begun again until then.
+        self._compared |= kept.keys() - changed.keys()
         self._at = time.monotonic()
         return Inspected(
             {

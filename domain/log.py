@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from asyncpg import ReadOnlySQLTransactionError
 
-from domain.comparison import DIGEST, LogState, above, unequal_windows
+from domain.comparison import DIGEST, LogState, outside, unequal_windows
 from domain.connections import NO_WRITES, Connections
 from domain.cursor import Mark, Snapshot, Window
 from domain.erasures import READ
@@ -119,7 +119,8 @@ _FLOOR = """
 
 _ALL = f"""
     select coalesce(max(position), 0) as position, coalesce(max(xid::text::bigint), 0) as top, {DIGEST},
-           (select coalesce(max(position), 0) from events where partition = $1) as highest
+           (select coalesce(max(position), 0) from events where partition = $1) as highest,
+           (select coalesce(min(position), 0) from events where partition = $1) as lowest
     from events where partition = $1 and pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
 """
 
@@ -277,15 +278,15 @@ class EventLog:
         async with self._patient() as connection:
             return await unequal_windows(connection, windows, patience=_PATIENCE)
 
-    async def above(self, marks: Mapping[int, Mark]) -> tuple[dict[int, Mark], set[int]]:
+    async def outside(self, marks: Mapping[int, Mark]) -> tuple[dict[int, Mark], set[int]]:
         """Returns new marks, and the partitions that hold events which no window will ever show."""
         async with self._patient() as connection:
-            return await above(connection, marks, patience=_PATIENCE)
+            return await outside(connection, marks, patience=_PATIENCE)
 
     async def all_until(self, partition: int, until: Snapshot) -> tuple[Window, Mark]:
-        """Everything a partition has, as a window, and the mark of its highest position."""
+        """Everything a partition has, as a window, and the mark of its highest and its lowest position."""
         row = dict(await self._patiently(_ALL, partition, str(until)))
-        mark = Mark(until, row.pop("highest"))
+        mark = Mark(until, row.pop("highest"), row.pop("lowest"))
         return Window(since=Snapshot(1), until=until, **row), mark
 
     async def since(self, snapshot: Snapshot, partitions: Collection[int], limit: int) -> News:
