@@ -83,16 +83,19 @@ _LIVES = f"""
     order by user_id, version limit $4
 """
 
-# The statement's own snapshot is what `now` says, so whatever it sees is visible in `now`. Every branch is
-# an index range of `events_window` that starts at the snapshot: its cost does not depend on the log's length.
-# It ends at the present: a log restored from a dump holds numbers that this server has not reached yet.
+# The statement's own snapshot is what `now` says, so whatever it sees is visible in `now`, but for events of
+# a restored dump: their numbers may not have been reached yet, or may be those of transactions that run now.
+# Such events are left for a later window. Every branch is an index range of `events_window` that starts at
+# the snapshot: its cost does not depend on the log's length.
 _SINCE = f"""
     with fresh as materialized (
         select e.* from unnest($1::smallint[]) as p (partition) cross join lateral (
             (select * from events where partition = p.partition and xid >= $2
-             and xid < pg_snapshot_xmax(pg_current_snapshot()) order by xid limit $4)
+             and xid < pg_snapshot_xmax(pg_current_snapshot())
+             and pg_visible_in_snapshot(xid, pg_current_snapshot()) order by xid limit $4)
             union all
-            (select * from events where partition = p.partition and xid = any($3::xid8[]))
+            (select * from events where partition = p.partition and xid = any($3::xid8[])
+             and pg_visible_in_snapshot(xid, pg_current_snapshot()))
         ) as e
     )
     select pg_current_snapshot()::text as now, {_ERA}, {_ENTRY}
@@ -110,7 +113,7 @@ _PAGE = f"""
 # Materialized, or a generic plan would walk the primary key from the beginning of the log.
 _FLOOR = """
     with fresh as materialized (
-        (select position from events where partition = $1 and xid >= $2)
+        (select position from events where partition = $1 and xid >= $2 and xid < $4)
         union all
         (select position from events where partition = $1 and xid = any($3::xid8[]))
     )
@@ -311,9 +314,12 @@ class EventLog:
         )
         return [_entry_in(row) for row in rows]
 
-    async def floor(self, partition: int, since: Snapshot) -> int:
-        """A position below which nothing became visible since the snapshot."""
-        row = await self._patiently(_FLOOR, partition, since.xmax, list(since.running))
+    async def floor(self, partition: int, window: Window) -> int:
+        """A position below which nothing became visible in a window."""
+        since = window.since
+        row = await self._patiently(
+            _FLOOR, partition, since.xmax, list(since.running), window.until.xmax
+        )
         return max(0, int(row[0]))
 
 

@@ -206,7 +206,7 @@ class Relay:
 
     async def _turn_to_pages(self, partition: int, window: Window) -> bool:
         """Too much for one append: from now on this window is read in pages, up to its `until`."""
-        floor = await self._log.floor(partition, window.since)
+        floor = await self._log.floor(partition, window)
         raw, cursor = self._cursors[partition]
         page = msgspec.structs.replace(window, position=floor)
         self._cursors[partition] = raw, cursor.advanced(page, closed=False)

@@ -43,18 +43,15 @@ async def test_neither_an_inspection_nor_a_look_at_the_backlog_reads_the_log(
     if is_foreign:
         await pool.execute("update events set xid = '1000000' where position <= 1000")
     await pool.execute("vacuum analyze events")
-    now, highest, lowest = await pool.fetchrow(
+    [(now, highest, lowest)] = await pool.fetch(
         "select pg_current_snapshot()::text, max(position), min(position) from events where partition = 3"
     )
     mark = f"array[3]::smallint[], array['{now}'], array[{highest}]::bigint[], array[{lowest}]::bigint[]"
+    types = "smallint[], text[], bigint[], bigint[]"
+    assert await pages_read(carrying, comparison._MARKS, types, mark) < 30  # noqa: SLF001
     fresh = f"array[3]::smallint[], array['{now}'], array[null]::bigint[]"
-    assert (
-        await pages_read(
-            carrying, comparison._MARKS, "smallint[], text[], bigint[], bigint[]", mark
-        )
-        < 30
-    )  # noqa: SLF001
-    assert await pages_read(carrying, backlog._BACKLOG, "smallint[], text[], bigint[]", fresh) < 60  # noqa: SLF001
+    types = "smallint[], text[], bigint[]"
+    assert await pages_read(carrying, backlog._BACKLOG, types, fresh) < 60  # noqa: SLF001
 
 
 @pytest.fixture
@@ -79,7 +76,7 @@ async def test_an_end_of_the_log_that_is_gone_is_found_in_a_window_of_any_size(
 
 @pytest.mark.usefixtures("_no_window_is_small")
 async def test_what_was_found_is_found_again_if_the_stream_could_not_begin(
-    carrying: Carrying,
+    carrying: Carrying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     relay = carrying.relay(inspect_every=0.0)
     await settle(relay)
@@ -92,15 +89,14 @@ async def test_what_was_found_is_found_again_if_the_stream_could_not_begin(
         insert into events overriding system value
         select * from kept where version <> 2
     """)
-    begin = carrying.stream.begin
 
     async def lost(*_: object) -> bool:
         return False
 
-    carrying.stream.begin = lost  # type: ignore[method-assign]
-    for _ in range(4):
-        await relay.run_once()
-    carrying.stream.begin = begin  # type: ignore[method-assign]
+    with monkeypatch.context() as patched:
+        patched.setattr(carrying.stream, "begin", lost)
+        for _ in range(4):
+            await relay.run_once()
     await settle(relay)
     assert carrying.stream.begun == [*range(8), 3]
 
