@@ -158,31 +158,43 @@ class Relay:
         `take_over` allows this of the streams of another log. Raises ForeignLog.
         """
         for partition in self._partitions:
+            present = await self._present(partition)
             done = False
-            while not done:
+            while not done:  # a relay that runs may append at this very moment
                 [raw] = await self._stream.cursors([partition])
                 cursor = decoded(raw)
                 if not take_over and cursor is not None:
                     await self._log.refuse_foreign({cursor.log})
-                done = await self._begin(partition, raw)
+                done = await self._stream.begin(partition, raw, present.encode())
+            self._forget([partition])
 
     async def _begin(self, partition: int, expected: bytes | None) -> bool:
         """A stream that starts now: what is in the log already reaches the read model by a rebuild."""
-        state = await self._log.state()
-        past, mark = await self._log.all_until(partition, state.now)
-        cursor = Cursor(
-            era=state.era,
+        cursor = await self._present(partition)
+        begun = await self._stream.begin(partition, expected, cursor.encode())
+        self._forget([partition])
+        if begun:
+            self._inspection.begun(partition)
+        return begun
+
+    async def _present(self, partition: int) -> Cursor:
+        """The cursor behind all that the log holds now."""
+        while True:
+            state = await self._log.state()
+            past, mark = await self._log.all_until(partition, state.now)
+            _, era = await self._log.now()
+            if (
+                era == state.era
+            ):  # else the snapshot may name other transactions than those of the log
+                break
+        return Cursor(
+            era=era,
             snapshot=state.now,
             top=past.top,
             last=past if past.count else None,
             log=state.identity,
             mark=mark,
         )
-        begun = await self._stream.begin(partition, expected, cursor.encode())
-        self._forget([partition])
-        if begun:
-            self._inspection.begun(partition)
-        return begun
 
     async def _window(self, since: Snapshot, partitions: list[int]) -> bool:
         """Append what became visible since a snapshot that these partitions have in common."""
@@ -215,11 +227,11 @@ class Relay:
     async def _next_page(self, partition: int) -> bool:
         _, cursor = self._cursors[partition]
         assert cursor.page is not None
+        found = await self._log.page(partition, cursor.page, LIMIT)
         _, era = await self._log.now()
-        if cursor.era != era:
+        if cursor.era != era:  # a restart between the two would be missed if the era was read first
             self._inspection.expire()
             return True
-        found = await self._log.page(partition, cursor.page, LIMIT)
         window = _grown(cursor.page.since, cursor.page.until, found, cursor.page)
         return await self._carry_out([self._append(partition, window, found, len(found) < LIMIT)])
 
