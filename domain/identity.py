@@ -29,8 +29,9 @@ _SERVER = "select system_identifier from pg_control_system()"
 
 _STILL_THERE = """
     select exists (select from pg_database where oid = $1) as database,
-           exists (select from pg_class where oid = $2) as table
+           exists (select from pg_class where oid = $2 and relname = 'events') as table
 """
+"""A table that was renamed is the log of no service any more, though it may be kept."""
 
 
 class LogIdentity(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,8 @@ from tests.domain.carrying import Carrying, settle, user_in, write
 ANOTHER = UUID(int=7)
 GONE = 4_000_000_000
 """An object identifier that nothing has."""
+OTHER = -1
+"""Stands for the table of a second log in the same database."""
 
 
 async def identity(carrying: Carrying) -> LogIdentity:
@@ -51,8 +53,9 @@ async def test_a_cursor_names_its_log(carrying: Carrying) -> None:
         ({"database": 1}, Relation.FOREIGN),  # template1
         ({"table": GONE}, Relation.SAME),  # restored in place: its windows are compared
         ({"table": GONE, "log": ANOTHER}, Relation.REPLACED),
-        ({"table": 1259}, Relation.FOREIGN),  # a table that is still there
-        ({"table": 1259, "log": ANOTHER}, Relation.FOREIGN),
+        ({"table": OTHER}, Relation.FOREIGN),  # a log that is still there
+        ({"table": OTHER, "log": ANOTHER}, Relation.FOREIGN),
+        ({"table": 1259}, Relation.SAME),  # pg_class, which is no log
     ],
 )
 async def test_what_another_log_is_to_ours(
@@ -60,9 +63,26 @@ async def test_what_another_log_is_to_ours(
 ) -> None:
     ours = await identity(carrying)
     async with carrying.model.pool.acquire() as connection:
+        await connection.execute("create schema other; create table other.events (like events)")
         carried = msgspec.structs.replace(ours, **other)
+        if carried.table == OTHER:
+            table = await connection.fetchval("select 'other.events'::regclass::oid::bigint")
+            carried = msgspec.structs.replace(carried, table=table)
         assert await relation(connection, carried, ours) is expected
         assert await relation(connection, None, ours) is Relation.SAME
+
+
+async def test_a_table_that_was_renamed_for_another_is_used_by_nobody(carrying: Carrying) -> None:
+    """As where the table is made again by hand, and the old one is kept or attached as a partition."""
+    await write(carrying.model.pool, user_in(3), 1)
+    await carrying.begun()
+    await carrying.model.pool.execute("""
+        alter table events rename to events_before;
+        create table events (like events_before including all);
+        insert into events overriding system value select * from events_before
+    """)
+    await settle(carrying.relay())
+    assert carrying.stream.begun == [*range(8)]
 
 
 async def test_a_role_without_rights_can_read_the_identity(
