@@ -21,7 +21,6 @@ WEATHER = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a connection whose server has just said goodbye
     asyncpg.TransactionRollbackError,
-    asyncpg.InsufficientPrivilegeError,  # until it is granted, such as that to a table of a new version
     RedisError,
 )
 """What the drivers raise when a store is away, restarting, full or not itself."""

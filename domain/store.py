@@ -35,11 +35,13 @@ AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # shutdowns, and statements cancelled by their time limit
     asyncpg.InsufficientResourcesError,
-    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidTransactionStateError,  # read-only, or ended by the server for its time
     asyncpg.LockNotAvailableError,
     asyncpg.PostgresSystemError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
+    asyncpg.ObjectNotInPrerequisiteStateError,  # a database that is closed to connections,
+    asyncpg.InsufficientPrivilegeError,  # or whose rights are not granted again yet
     asyncpg.TargetServerAttributeNotMatched,  # what answers is a standby
     asyncpg.UndefinedTableError,  # a dump is being restored,
     asyncpg.UndefinedColumnError,  # or a schema is being made again,
