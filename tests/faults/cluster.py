@@ -82,10 +82,13 @@ class Cluster:
         """Starts the process of this name, with these failpoints armed; it may not answer yet."""
         member = self.members.get(name)
         assert member is None or not member.running, f"{name} runs already"
-        env = {**self._environment, "FAILPOINTS": failpoints}
-        log = self.place / f"{name}.log"
-        self.members[name] = self._programs.start(name, [VERBS[name]], env, log)
+        self.members[name] = self.run(name, VERBS[name], FAILPOINTS=failpoints)
         return self.members[name]
+
+    def run(self, name: str, verb: str, **environment: str) -> Member:
+        """Starts a process that is no member: its end is the caller's business, as is what it logs."""
+        env, log = {**self._environment, **environment}, self.place / f"{name}.log"
+        return self._programs.start(name, [verb], env, log)
 
     async def kill(self, name: str) -> None:
         """SIGKILL; returns when it is gone."""

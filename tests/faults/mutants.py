@@ -26,7 +26,7 @@ from readside.projections import users
 from readside.projector import Projector
 from readside.reader import Place, Reads
 from readside.rebuild import Rebuild
-from tests.faults import mutants_of_erasure, mutants_of_sharing
+from tests.faults import mutants_of_erasure, mutants_of_identity, mutants_of_sharing
 from tests.faults.scalpel import get as _get
 from tests.faults.scalpel import lua as _lua
 from tests.faults.scalpel import put as _set
@@ -38,7 +38,9 @@ Patch = Callable[[], None]
 def apply(name: str) -> None:
     """Takes the mechanism out of this process; '' takes out none."""
     if name:
-        (MUTANTS | mutants_of_erasure.MUTANTS | mutants_of_sharing.MUTANTS)[name]()
+        others = (mutants_of_erasure, mutants_of_identity, mutants_of_sharing)
+        patches = MUTANTS | {name: patch for one in others for name, patch in one.MUTANTS.items()}
+        patches[name]()
 
 
 def cursor_by_last_position() -> None:

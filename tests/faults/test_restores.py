@@ -2,79 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
-from api.embedded.postgres import binary
 from api.settings import Settings
 from domain.migrate import migrate
 from tests.acceptance.service import Client, running
 from tests.faults.cluster import PARTITIONS
+from tests.faults.dumps import (
+    data_only_after_delete,
+    data_only_after_truncate,
+    dump_of,
+    execute,
+    in_place,
+    into_a_new_database,
+    into_a_new_schema,
+)
 from tests.faults.test_postgres_lost_tail import USER, rename
 from tests.faults.whole import forgotten
-
-TABLES = "users, orders, events, commands, skipped, topology"
-
-
-async def program(name: str, *arguments: str) -> None:
-    """Runs one of PostgreSQL's programs to its end, which must be a good one."""
-    process = await asyncio.create_subprocess_exec(
-        binary(name), *arguments, stderr=asyncio.subprocess.PIPE
-    )
-    async with asyncio.timeout(60):
-        _, said = await process.communicate()
-    assert process.returncode == 0, said.decode()
-
-
-async def execute(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
-async def restore(url: str, dump: Path, *options: str) -> None:
-    await program("pg_restore", "--dbname", url, "--no-owner", *options, str(dump))
-
-
-async def in_place(url: str, dump: Path) -> None:
-    await restore(url, dump, "--clean", "--if-exists")
-
-
-async def into_a_new_schema(url: str, dump: Path) -> None:
-    await execute(url, "drop schema public cascade; create schema public")
-    await restore(url, dump)
-
-
-async def data_only_after_truncate(url: str, dump: Path) -> None:
-    await execute(url, f"truncate {TABLES}, migrations")
-    await restore(url, dump, "--data-only")
-
-
-async def data_only_after_delete(url: str, dump: Path) -> None:
-    tables = (*TABLES.split(", "), "migrations")
-    await execute(
-        url, "begin", *[f"delete from {t}" for t in sorted(tables, reverse=True)], "commit"
-    )
-    await restore(url, dump, "--data-only")
-
-
-async def into_a_new_database(url: str, dump: Path) -> None:
-    parts = urlsplit(url)
-    name = parts.path.strip("/")
-    postgres = parts._replace(path="/postgres").geturl()
-    await execute(postgres, f"drop database {name} with (force)", f"create database {name}")
-    await restore(url, dump)
-
 
 WAYS = [
     in_place,
@@ -138,7 +88,7 @@ async def dumped(settings: Settings, place: Path) -> AsyncIterator[tuple[Client,
     told, dump = Told(), place / "dump"
     async with running(settings) as client:
         await told.before(client)
-        await program("pg_dump", "--dbname", str(settings.database_url), "-Fc", "--file", str(dump))
+        await dump_of(str(settings.database_url), dump)
         await told.after(client)
         yield client, told, dump
 

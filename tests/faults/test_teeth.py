@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults import mutants_of_erasure, mutants_of_sharing
+from tests.faults import mutants_of_erasure, mutants_of_identity, mutants_of_sharing
 from tests.faults.conftest import Make
 from tests.faults.erasing import erasing
 from tests.faults.gauntlet import gauntlet
+from tests.faults.identity import MEMBERS, identity
 from tests.faults.mutants import MUTANTS, OF_LOSSES
 from tests.faults.sharing import sharing
 
@@ -16,6 +17,10 @@ SEEDS = (1, 2, 3)
 
 RUN = 120
 """Seconds that one run may take, as any other test."""
+
+
+AT_ONCE = 1.0
+"""Seconds after which a read model that differs from the log is not about to be rebuilt."""
 
 
 @pytest.mark.parametrize("seed", SEEDS[:2])
@@ -54,3 +59,15 @@ async def test_our_projectors_share_evenly_and_lose_nothing(make: Make) -> None:
 async def test_a_mutant_of_sharing_is_caught(make: Make, mutant: str) -> None:
     async with make(MUTANT=mutant) as cluster:
         assert await sharing(cluster, SEEDS[0]), "it survived"
+
+
+async def test_a_changed_log_is_detected_and_another_one_is_refused(make: Make) -> None:
+    async with make(names=MEMBERS) as cluster:
+        assert await identity(cluster, *mutants_of_identity.STAGES.values()) == []
+
+
+@pytest.mark.parametrize("mutant", mutants_of_identity.MUTANTS)
+async def test_a_mutant_of_the_identity_is_caught(make: Make, mutant: str) -> None:
+    stage = mutants_of_identity.STAGES[mutants_of_identity.MUTANTS[mutant]]
+    async with make(names=MEMBERS, MUTANT=mutant) as cluster:
+        assert await identity(cluster, stage, within=AT_ONCE), "it survived"

@@ -1,0 +1,91 @@
+"""Dumps of a database, and the usual ways to restore one, with PostgreSQL's own programs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from api.embedded.postgres import binary
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TABLES = "users, orders, events, commands, skipped, topology, erasures"
+
+
+async def program(name: str, *arguments: str) -> None:
+    """Runs one of PostgreSQL's programs to its end, which must be a good one."""
+    process = await asyncio.create_subprocess_exec(
+        binary(name), *arguments, stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(60):
+        _, said = await process.communicate()
+    assert process.returncode == 0, said.decode()
+
+
+async def execute(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def dump_of(url: str, dump: Path) -> None:
+    """Writes a dump of the whole database, as of one snapshot."""
+    await program("pg_dump", "--dbname", url, "-Fc", "--file", str(dump))
+
+
+async def restore(url: str, dump: Path, *options: str) -> None:
+    await program("pg_restore", "--dbname", url, "--no-owner", *options, str(dump))
+
+
+async def in_place(url: str, dump: Path) -> None:
+    await restore(url, dump, "--clean", "--if-exists")
+
+
+async def into_a_new_schema(url: str, dump: Path) -> None:
+    await execute(url, "drop schema public cascade; create schema public")
+    await restore(url, dump)
+
+
+async def data_only_after_truncate(url: str, dump: Path) -> None:
+    await execute(url, f"truncate {TABLES}, migrations")
+    await restore(url, dump, "--data-only")
+
+
+async def data_only_after_delete(url: str, dump: Path) -> None:
+    tables = (*TABLES.split(", "), "migrations")
+    await execute(
+        url, "begin", *[f"delete from {t}" for t in sorted(tables, reverse=True)], "commit"
+    )
+    await restore(url, dump, "--data-only")
+
+
+async def into_a_new_database(url: str, dump: Path) -> None:
+    name = database_of(url)
+    postgres = with_database(url, "postgres")
+    await execute(postgres, f"drop database {name} with (force)", f"create database {name}")
+    await restore(url, dump)
+
+
+async def copied(url: str, name: str, place: Path) -> str:
+    """Restores a dump of a database as another one of the same server, and returns its URL."""
+    await dump_of(url, place / f"{name}.dump")
+    await execute(url, f"create database {name}")
+    copy = with_database(url, name)
+    await restore(copy, place / f"{name}.dump")
+    return copy
+
+
+def database_of(url: str) -> str:
+    return urlsplit(url).path.strip("/")
+
+
+def with_database(url: str, name: str) -> str:
+    """The URL of another database of the same server."""
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
