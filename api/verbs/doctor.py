@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from api import drivers
-from api.doctor import here, postgres, redis
+from api.doctor import here, identity, postgres, redis
 from api.doctor.finding import Finding
 from api.verbs.asked import carry_out, external
 from api.verbs.rebuild import AsJson
@@ -48,11 +48,12 @@ async def _looked(settings: Settings) -> list[Finding]:
         drivers.database(settings) as pool,
         drivers.redis_for_functions(settings) as client,
     ):
-        return [
+        found = [
             *here.look(settings),
             *await postgres.look(pool, settings),
             *await redis.look(client, settings),
         ]
+        return [*found, *await identity.look(pool, client, settings, found)]
 
 
 def _show(findings: list[Finding]) -> None:

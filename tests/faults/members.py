@@ -8,16 +8,16 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from tests.faults.program import Wanted, die_with_parent
+from tests.faults.program import STATUS, Wanted, die_with_parent
 from tests.processes import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 class Member:
@@ -63,6 +63,11 @@ class Member:
 
     async def ended(self) -> None:
         await self._ended.wait()
+
+    @property
+    def status(self) -> int:
+        """The exit status of a process that has ended by itself."""
+        return int(Path(f"{self.log}{STATUS}").read_text())
 
     def _on_end(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)

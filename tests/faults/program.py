@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 import msgspec
@@ -22,6 +23,9 @@ from api import cli
 from tests.faults import failpoints, mutants
 
 PR_SET_PDEATHSIG = 1
+
+STATUS = ".status"
+"""Appended to the name of a log: the file with the exit status of a process that ended by itself."""
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +84,7 @@ def _become(wanted: Wanted) -> NoReturn:
         sys.excepthook(*sys.exc_info())
     finally:
         sys.stdout.flush()
+        Path(f"{wanted.log}{STATUS}").write_text(str(status))
         os._exit(status)
 
 
