@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ import msgspec
 from tests.faults.checker import Violation
 from tests.faults.history import History
 from tests.faults.verdict import RECOVERS_WITHIN, Verdict, at_rest, verdict
-from tests.faults.weather import HAPPENINGS, slow_commits
+from tests.faults.weather import HAPPENINGS, MORE_LANES, slow_commits
 from tests.faults.workload import Workload
 
 if TYPE_CHECKING:
@@ -121,7 +122,9 @@ async def _happen(cluster: Cluster, planned: list[Planned], report: Report) -> N
     async def happen(one: Planned) -> None:
         await asyncio.sleep(began + one.at - time.monotonic())
         happening = _BY_NAME[one.name]
-        async with lanes[HAPPENINGS[happening][0]]:
+        async with AsyncExitStack() as stack:
+            for lane in (HAPPENINGS[happening][0], *MORE_LANES.get(happening, ())):
+                await stack.enter_async_context(lanes[lane])
             await happening(cluster, Random(one.seed))
         report.happened[one.name] += 1
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from tests.faults.members import Member, Programs
     from tests.faults.proxy import Proxy
+    from tests.faults.restored import Restored
     from tests.faults.stores import Postgres, Valkey
 
 PARTITIONS = 4
@@ -64,6 +65,7 @@ class Cluster:
         self.members: dict[str, Member] = {}
         self.port = _free_port()
         self.place = place
+        self.restores: list[Restored] = []
         self._programs = programs
         self._environment = {
             "HOST": HOST,

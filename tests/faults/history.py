@@ -64,6 +64,8 @@ class Watched(msgspec.Struct, kw_only=True):
     user: str
     told: list[tuple[bool, Row]] = []
     """In order; and whether it began again with the present state there."""
+    times: list[float] = []
+    """When it was told each of them, in seconds of the monotonic clock."""
 
 
 class History:

@@ -13,6 +13,7 @@ from tests.faults.checker import Violation, check
 from tests.faults.evidence import Evidence, Logged, fingerprint
 from tests.faults.history import Called, History, Row, Seen, Watched
 from tests.faults.model import kept
+from tests.faults.restored import Restored, uncertain
 
 ALICE, BOB = "01a209c1-d957-77bb-948a-8ffd6764b693", "01a209c1-e291-722a-b928-28e240c81feb"
 ORDER = "01a209c9-828b-7f7d-bcc1-2ec48fa8bb68"
@@ -35,6 +36,7 @@ class Run:
 
     def __init__(self) -> None:
         self.parked: frozenset[str] = frozenset()
+        self.restores: list[Restored] = []
         self.events = [
             logged(ALICE, 1, "UserCreated", name="Alice", email="alice@example.com"),
             logged(ALICE, 2, "UserRenamed", name="Alice 2"),
@@ -128,7 +130,7 @@ class Run:
             keys=self.keys,
             groups=self.groups,
         )
-        return check(self.history, evidence, parked=self.parked)
+        return check(uncertain(self.history, self.restores), evidence, parked=self.parked)
 
     def broken(self) -> set[str]:
         """The rules that this run breaks."""

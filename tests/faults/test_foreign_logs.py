@@ -176,8 +176,8 @@ async def test_each_role_and_each_verb_refuses_another_log_and_doctor_reports_it
         before = await as_the_log(settings)
         expected = dict.fromkeys(SERVING, 1) | VERBS
         found = await asyncio.gather(*[tandem.run(other, words) for words in expected])
-        for said, status in zip(found, expected.values(), strict=True):
-            assert_refused(said, status)
+        for one, status in zip(found, expected.values(), strict=True):
+            assert_refused(one, status)
         status, said = await tandem.run(other, "doctor --json")
         [finding] = [
             one for one in msgspec.json.decode(said)["findings"] if one["level"] == "wrong"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from api.settings import Settings
 from domain.migrate import migrate
 from tests.acceptance.service import Client, running
 from tests.faults.cluster import PARTITIONS
+from tests.faults.conftest import Make
 from tests.faults.dumps import (
     data_only_after_delete,
     data_only_after_truncate,
@@ -23,6 +25,8 @@ from tests.faults.dumps import (
     into_a_new_database,
     into_a_new_schema,
 )
+from tests.faults.load import acknowledged, under_load
+from tests.faults.restored import restored
 from tests.faults.test_postgres_lost_tail import USER, rename
 from tests.faults.whole import forgotten
 
@@ -123,3 +127,14 @@ async def test_a_log_that_was_made_anew_under_the_service_has_an_empty_read_mode
         user_id = await client.create_user()
         found: dict[str, Any] = await client.data(USER, id=user_id, v=1)
         assert found["user"]["name"] == "Alice"
+
+
+@pytest.mark.parametrize(
+    "data_only", [False, *([True] if os.environ.get("TANDEM_NIGHTLY") == "1" else [])]
+)
+async def test_under_load_a_restore_takes_back_what_is_newer_than_the_dump_and_nothing_else(
+    make: Make, data_only: bool
+) -> None:
+    async with make() as cluster, under_load(cluster) as workload:
+        await restored(cluster, data_only=data_only, lost=0.5)
+        await acknowledged(workload, 50)

@@ -13,6 +13,7 @@ import msgspec
 from tests.faults.checker import Violation, check
 from tests.faults.cluster import PARTITIONS
 from tests.faults.evidence import Evidence, gather, standing
+from tests.faults.restored import uncertain
 from tests.limited import Limit
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ async def _judged(
 ) -> tuple[Evidence, list[Violation]]:
     await at_rest(cluster, within=within)
     evidence = await gather(cluster.postgres.url, cluster.valkey.url, PARTITIONS)
-    return evidence, check(workload.history, evidence)
+    return evidence, check(uncertain(workload.history, cluster.restores), evidence)
 
 
 async def verdict(

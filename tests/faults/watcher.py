@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import httpx
@@ -60,5 +61,6 @@ class Watcher:
             return False
         row = msgspec.convert(response["data"]["userChanged"], Row)
         self._watched.told.append((self._anew, row))
+        self._watched.times.append(time.monotonic())
         self._anew = False
         return True

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from readside.keys import POINTER, Keys, Partition
 from tests.faults.cluster import PARTITIONS
+from tests.faults.restored import restored
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -267,6 +268,11 @@ async def _outlive(old: Store, random: Random) -> None:
     await old.kill()
 
 
+async def restore(cluster: Cluster, random: Random) -> None:
+    """Sets the database back to a dump that is a few seconds old, into the same running server."""
+    await restored(cluster, data_only=random.random() < 0.5, lost=random.uniform(1.0, 3.0))
+
+
 Lane = Literal["api", "relay", "projector", "postgres", "redis", "wires"]
 
 HAPPENINGS: dict[Happening, tuple[Lane, int]] = {
@@ -296,5 +302,9 @@ HAPPENINGS: dict[Happening, tuple[Lane, int]] = {
     flush_functions: ("redis", 2),
     delete_a_key: ("redis", 4),
     lose_unread_entries: ("redis", 2),
+    restore: ("postgres", 1),
 }
 """What a schedule draws from: what it meddles with, one at a time, and how often it comes."""
+
+MORE_LANES: dict[Happening, tuple[Lane, ...]] = {restore: ("redis", "wires")}
+"""What else stands still meanwhile: a relay that is cut off cannot detect anything within its time."""

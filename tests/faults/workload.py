@@ -120,7 +120,7 @@ class Workload:
             if number in self._watching:
                 await self._watching[number].run()
             if (person := self.someone(random)) is not None:
-                watched = Watched(client=f"watcher-{number}", user=person.id, told=[])
+                watched = Watched(client=f"watcher-{number}", user=person.id, told=[], times=[])
                 self.history.watches.append(watched)
                 self._watching[number] = Watcher(self._port, watched)
             await asyncio.sleep(0.05)
