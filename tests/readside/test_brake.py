@@ -10,6 +10,7 @@ from domain.events import UserCreated, UserErased, UserRenamed
 from readside import brake
 from readside import projector as projecting
 from readside.brake import Excess
+from readside.keys import Partition
 from readside.models import FINGERPRINT, PROJECTIONS
 from readside.parked import Parked
 from readside.standing import standings
@@ -18,7 +19,7 @@ from tests.readside.stories import PARTITIONS, user_in
 
 if TYPE_CHECKING:
     from domain.events import UserId
-    from readside.keys import Keys, Partition
+    from readside.keys import Keys
     from readside.projection import Command, Happened
     from readside.projector import Projector
     from readside.steering import Steering
