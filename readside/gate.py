@@ -170,17 +170,17 @@ class Gate:
         return outcomes
 
     async def _from_log(self, early: Envelope, have: int, publish: bool) -> Counter[int]:
-        """Applies what the log has behind the version `have`; a user it cannot take further is parked.
+        """Applies what the log has between `have` and this event; parks the user if that is nothing.
 
-        Nobody is shown the user between two calls.
+        The user is not shown between two calls. What is behind the event is not read: it is in the stream.
         """
         user_id, outcomes = early.user_id, Counter[int]()
-        newest = await self._history.newest(user_id)
-        until = 0 if newest is None else newest.version
-        while missing := await self._history.history(user_id, have, BATCH):
-            if missing[0].version != have + 1:
+        while room := min(BATCH, early.version - 1 - have):
+            missing = await self._history.history(user_id, have, room)
+            if not missing or missing[0].version != have + 1:
                 break
-            answers = await self._apply([Delivery(one, until=until) for one in missing], publish)
+            filled = [Delivery(one, until=early.version) for one in missing]
+            answers = await self._apply(filled, publish)
             outcomes.update(answer for answer in answers if answer >= 0)
             outcomes[FILLED] += len(missing)
             have = missing[-1].version
