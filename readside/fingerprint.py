@@ -15,6 +15,7 @@ from functools import cache
 from importlib import metadata
 from importlib.abc import InspectLoader
 from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import resolve_name
 from pathlib import Path
 
 import msgspec
@@ -73,6 +74,8 @@ class Module:
             elif isinstance(node, ast.Import | ast.ImportFrom):
                 for name, one in self._bound(node):
                     self.imports.setdefault(name, set()).add(one)
+            elif isinstance(node, ast.Call) and (name := _imported(node, self._package)):
+                self.imports.setdefault(name, set()).add(_Import(name))
 
     def _bound(self, node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, _Import]]:
         for alias in node.names:
@@ -109,8 +112,28 @@ class Module:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             return any(map(self._is_ours, _names(node.decorator_list)))
         if isinstance(node, ast.ClassDef):
-            return any(map(self._is_ours, _names([*node.decorator_list, *node.bases])))
-        return not self.binds[place]
+            made_by = [*node.decorator_list, *node.bases, *node.keywords]
+            return any(map(self._is_ours, _names(made_by)))
+        return not self.binds[place] or any(map(self._may_register, ast.walk(node)))
+
+    def _may_register(self, node: ast.AST) -> bool:
+        """Whether a node calls our own code, other than a class: what that makes is used by its name."""
+        if not isinstance(node, ast.Call):
+            return False
+        if isinstance(node.func, ast.Name) and self._is_class(node.func.id):
+            return False
+        return any(map(self._is_ours, _names([node.func])))
+
+    def _is_class(self, name: str) -> bool:
+        imported = (
+            node
+            for one in self.imports.get(name, ())
+            if _is_own(one.module) and _find(one.module) is not None
+            for node in _module(one.module).body
+            if _binds(node) == {one.attribute}
+        )
+        here = (node for node in self.body if _binds(node) == {name})
+        return any(isinstance(node, ast.ClassDef) for node in (*here, *imported))
 
     def is_module(self, name: str) -> bool:
         """Whether a name is that of an imported module of our own."""
@@ -226,6 +249,15 @@ def _binds(node: ast.stmt) -> set[str]:
             return set()
     plain = all(isinstance(one, ast.Name | ast.Tuple) for one in bound)
     return _names(bound) if plain else set()
+
+
+def _imported(call: ast.Call, package: str) -> str:
+    """The module that a call such as import_module("a.b") names in the code; '' for any other call."""
+    name = getattr(call.func, "id", getattr(call.func, "attr", ""))
+    match call.args:
+        case [ast.Constant(value=str(module)), *_] if name in ("import_module", "__import__"):
+            return resolve_name(module, package) if module.startswith(".") else module
+    return ""
 
 
 def _is_own(module: str) -> bool:

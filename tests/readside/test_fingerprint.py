@@ -18,9 +18,11 @@ FILES = {
     "shop/__init__.py": "",
     "shop/model.py": '''
 from __future__ import annotations
+from importlib import import_module
 from typing import TYPE_CHECKING
 import msgspec
 from readside.reader import Reads
+from shop.queries import Query
 from shop.addresses import key as key_of
 from shop.events import Moved
 from shop import rules
@@ -44,6 +46,18 @@ def rule(function):
 def short(text):
     return text[:9]
 
+_title = rule(str.title)
+_count = _RULES.append(str.upper)
+_ASKED = Query(1)
+_dots = import_module("shop.dots")
+
+class Registered(type):
+    def __init__(cls, *_):
+        _RULES.append(cls.apply)
+
+class Trimmed(metaclass=Registered):
+    apply = str.strip
+
 def project(keys: Keys, happened: Happened) -> list[Command]:
     """Says what happened."""
     # It is kept.
@@ -66,6 +80,7 @@ def key(address: str, strict: bool = True) -> str:
     return _lower(address) if strict else address
 ''',
     "shop/letters.py": "def lower(text):\n    return text.lower()\n",
+    "shop/dots.py": "from shop.events import UPCASTS\nUPCASTS['Left'] = ()\n",
     "shop/late.py": "def suffix():\n    return '!'\n",
     "shop/rules.py": "def clean(text):\n    return text.strip()\n",
     "shop/upcasts.py": "from shop.events import UPCASTS as U\nU['Moved'] = (lambda old: {**old, 'to': 1},)\n",
@@ -78,7 +93,7 @@ class Moved(msgspec.Struct):
     """Where to."""
     to: int = 0
 ''',
-    "shop/queries.py": "class Row:\n    name: str\n",
+    "shop/queries.py": "class Row:\n    name: str\n\nclass Query(int):\n    pass\n",
 }
 
 
@@ -127,6 +142,10 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
         ("model.py", '"none"', '"-"'),
         ("model.py", "[:9]", "[:8]"),
         ("model.py", "+ suffix()", "+ 2 * suffix()"),
+        ("model.py", "rule(str.title)", "rule(str.lower)"),
+        ("model.py", "append(str.upper)", "append(str.lower)"),
+        ("model.py", "apply = str.strip", "apply = str.rstrip"),
+        ("dots.py", "= ()", "= (str,)"),
         ("model.py", "_RULES = []\n", "_RULES = []\n_RULES.append(str)\n"),
         ("model.py", "import key as key_of", "import _lower as key_of"),
         ("addresses.py", "strict: bool = True", "strict: bool = False"),
@@ -159,6 +178,7 @@ def test_code_that_runs_for_an_event_changes_it_wherever_it_is(
         ("model.py", "LIMIT = 3", "LIMIT: int = 3"),
         ("model.py", " -> list[Command]", ""),
         ("model.py", "SHOWN = 20", "SHOWN = 50"),
+        ("model.py", "Query(1)", "Query(2)"),
         ("model.py", "ask_all(SHOWN)", "ask_all(SHOWN + 1)"),
         ("addresses.py", "Addresses.", "Addresses, as they are compared."),
         ("addresses.py", "Returns the key.", "Returns what is unique."),
