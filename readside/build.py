@@ -61,4 +61,6 @@ class Build:
 
     async def values(self, places: list[Place]) -> list[object]:
         """What these places hold here."""
-        return await values(self._sides.functions, self._scratch.keys, places)
+        found = await values(self._sides.functions, self._scratch.keys, places)
+        await self._scratch.check()
+        return found

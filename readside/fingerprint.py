@@ -30,7 +30,10 @@ _MACHINERY = (
 )
 """What runs for every projection, beside the functions in Redis."""
 
-_NOT_STORED = ("append", "begin", "join", "leave", "lease", "look", "release", "standing")
+_NOT_STORED = (
+    *("append", "begin", "differing", "join", "leave", "lease", "look", "release", "scratch"),
+    "standing",
+)
 """Functions of functions.lua that neither write nor check what a generation holds."""
 
 

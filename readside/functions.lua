@@ -324,14 +324,17 @@ local function apply(keys, args)
 end
 
 -- The same for a scratch generation, which never serves: it has a register of its own in place of the partition's,
--- and all its keys expire.
+-- and all its keys expire. Of these the register is the first: as long as it is there, so is everything else.
 -- KEYS stream, register, parked, counters, lost, then all that the events may write
--- ARGV generation, msgpack as above, milliseconds   -> as above
+-- ARGV generation, msgpack as above, milliseconds, 'begin' or ''   -> as above
 local function scratch(keys, args)
-  redis.call('HSET', keys[2], args[1], 'live')
-  redis.call('HSETNX', keys[4], 'before', 0)
+  if args[4] ~= '' then
+    redis.call('HSET', keys[2], args[1], 'live')
+    redis.call('PEXPIRE', keys[2], args[3])
+    redis.call('HSET', keys[4], 'before', 0)
+  end
   local answers = apply(keys, {args[1], args[2]})
-  for i = 2, #keys do redis.call('PEXPIRE', keys[i], args[3]) end
+  for i = 3, #keys do redis.call('PEXPIRE', keys[i], args[3]) end
   return answers
 end
 

@@ -16,7 +16,7 @@ import msgspec
 
 from domain.events import Envelope, UserId
 from readside import gate as gating
-from readside.functions import Functions
+from readside.functions import Functions, Gone
 from readside.gate import APPLIED, Delivery, Gate, Project
 from readside.generations import new_generation
 from readside.history import History
@@ -49,6 +49,7 @@ class Scratch(Gate):
         self._redis = redis
         self._originals = projections
         self._kept_until = 0.0
+        self._begun = False
         self._added: set[str] = set()
         self.events = 0
         """How many were added."""
@@ -85,10 +86,16 @@ class Scratch(Gate):
         """The gate's, but all keys that the events may write expire with this call."""
         names, self._added = [*self._names, *self._added], set()
         await self.keep()
+        begin, self._begun = "" if self._begun else "begin", True
         answers: list[int] = await self._functions.call(
-            "scratch", names, self.keys.generation, _pack(items), int(EXPIRES * 1000)
+            "scratch", names, self.keys.generation, _pack(items), int(EXPIRES * 1000), begin
         )
         return answers
+
+    async def check(self) -> None:
+        """Raises Gone unless everything that was added is still there."""
+        if self._begun and not await self._redis.exists(self._names[1]):
+            raise Gone
 
     async def keep(self) -> None:
         """Keeps what was written long ago from expiring while more is added."""
@@ -96,7 +103,8 @@ class Scratch(Gate):
             return
         self._kept_until = monotonic() + EXPIRES / 4
         written = (self.keys.of(name) for names in self.own.values() for name in names)
-        for names in _chunks([*written, *map(self.keys.of, self.shared)]):
+        # The register last, so that it expires first.
+        for names in _chunks([*written, *map(self.keys.of, self.shared), self._names[1]]):
             pipeline = self._redis.pipeline(transaction=False)
             for name in names:
                 pipeline.pexpire(name, int(EXPIRES * 1000))

@@ -42,4 +42,4 @@ class Sides:
 
     def slices(self, scratch: Scratch) -> Slices:
         """Returns what compares a scratch generation with the one that serves."""
-        return Slices(self.functions, self.keys, scratch.keys)
+        return Slices(self.functions, self.keys, scratch)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from readside.difference import Place
 from readside.functions import Functions
 from readside.keys import Keys
+
+if TYPE_CHECKING:
+    from readside.scratch import Scratch
 
 MEMBERS = 250
 """Members of a key that one call compares, or somewhat more."""
@@ -29,7 +32,7 @@ class _Slice(NamedTuple):
 class Slices:
     """Compares a scratch generation with the one that serves."""
 
-    def __init__(self, functions: Functions, serving: Keys, scratch: Keys) -> None:
+    def __init__(self, functions: Functions, serving: Keys, scratch: Scratch) -> None:
         self._functions = functions
         self._serving = serving
         self._scratch = scratch
@@ -62,6 +65,7 @@ class Slices:
         while left:
             batch = [left.popleft() for _ in range(min(_PAIRS, len(left)))]
             keys = [key for part in batch for key in self._pair(part)]
+            await self._scratch.keep()
             cursors = [part.cursor for part in batch]
             wanted = "alike" if alike else ""
             replies = await self._functions.call("differing", keys, MEMBERS, wanted, *cursors)
@@ -71,5 +75,5 @@ class Slices:
                     left.append(part._replace(cursor=reply[0]))
 
     def _pair(self, part: _Slice) -> list[str]:
-        pair = [self._scratch.of(part.name), self._serving.of(part.name)]
+        pair = [self._scratch.keys.of(part.name), self._serving.of(part.name)]
         return pair[::-1] if part.backwards else pair

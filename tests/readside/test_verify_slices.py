@@ -10,6 +10,7 @@ import pytest
 
 from domain.events import OrderPlaced, UserCreated, UserEmailUpdated, UserErased, UserRenamed
 from readside import examination, slices, survey, verify
+from readside.build import Build
 from readside.functions import Functions
 from readside.models import FINGERPRINT, PROJECTIONS
 from readside.scratch import EXPIRES, Scratch
@@ -236,6 +237,48 @@ async def test_a_scratch_generation_that_expires_meanwhile_is_no_difference(
     monkeypatch.setattr(world.log, "lives", and_lose)
     assert (await world.verify().run()).differences == []
     assert losses == [0]
+
+
+async def test_one_that_expires_before_its_values_are_read_is_no_difference(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = await filled(world)
+    await world.redis.hset(keys.user(ALICE), "name", "Mallory")
+    values, losses = Build.values, [1]
+
+    async def and_lose(self: Build, places: Any) -> Any:
+        if losses[0]:
+            losses[0] -= 1
+            await world.redis.unlink(*await scratches(world.redis))
+        return await values(self, places)
+
+    monkeypatch.setattr(Build, "values", and_lose)
+    [found] = (await world.verify().of_user(ALICE)).differences
+    assert (found.field, found.should, found.found) == ("name", "Alice", "Mallory")
+    assert losses == [0]
+
+
+@pytest.mark.usefixtures("_small")
+async def test_it_is_kept_for_as_long_as_a_comparison_takes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(world)
+    kept = list[int]()
+    call, pexpire = Functions.call, Scratch.keep
+
+    async def noted(self: Scratch) -> None:
+        kept.append(0)
+        await pexpire(self)
+
+    async def counted(self: Functions, name: str, *rest: Any) -> Any:
+        if name == "differing":
+            assert kept.pop() == 0
+            kept.clear()
+        return await call(self, name, *rest)
+
+    monkeypatch.setattr(Scratch, "keep", noted)
+    monkeypatch.setattr(Functions, "call", counted)
+    assert (await world.verify().of_user(ALICE)).differences == []
 
 
 def anything(keys: Keys, happened: Happened) -> list[Command]:
