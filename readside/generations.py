@@ -120,13 +120,16 @@ class Generations:
         await self._redis.hset(keys.counters, mapping=notes)
 
     async def held(self) -> Keys | None:
-        """The youngest generation of this version of the code that is complete and does not serve."""
+        """The youngest generation of this version of the code that is complete and does not serve.
+
+        None if it has no group any more: nothing can bring it up to date.
+        """
         held = [
             keys
             for keys, notes in await self._known()
             if notes.held and notes.code == self._fingerprint and notes.instead_of is None
         ]
-        return held[-1] if held else None
+        return held[-1] if held and await self._has_group(held[-1].generation) else None
 
     async def newest(self) -> Keys | None:
         """The generation of this version of the code that serves, or else the youngest that is built."""

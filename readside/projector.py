@@ -247,12 +247,20 @@ class Projector:
             await gate.found(user_id)
 
     async def _offer(self, gate: Gate) -> None:
-        """Lets a generation serve that was held, if it may by now. Raises Gone if another serves."""
+        """Lets a generation serve that was held, if it may by now. Raises Gone if another must.
+
+        One that cannot serve because it has missed entries is removed.
+        """
         if await self._generations.serving() is not None:
             raise Gone
         if await self._rebuild.released(gate.keys):
-            with suppress(TooManyParked):
+            try:
                 self._held = not await self._rebuild.flip(gate, self._still_leased)
+            except TooManyParked:
+                pass
+            except Gone:
+                await self._generations.remove(gate.keys)
+                raise
 
     def _retire(self, gate: Gate) -> None:
         """Now and then, and beside the loop: what serves nobody any more holds back the stream as well."""

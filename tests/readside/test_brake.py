@@ -161,6 +161,32 @@ async def test_it_serves_once_enough_of_the_parked_are_erased(world: World) -> N
         assert await serves(world)
 
 
+async def test_one_whose_stream_was_lost_is_built_again(world: World) -> None:
+    """Its name is still there, and its group is not: so nothing could bring it up to date."""
+    await people(world, bobs=11)
+    async with broken(world) as projector:
+        await world.settle(projector)
+        [built] = await world.generations(fingerprint="broken").unfinished()
+        await world.redis.delete(built.partition.stream)
+        for _ in range(10):
+            await projector.run_once()
+    assert await serves(world)  # what it was held for has lost its group, too
+
+
+async def test_one_that_has_missed_entries_is_built_again_once_it_may_serve(world: World) -> None:
+    await people(world, bobs=11)
+    async with broken(world) as projector:
+        await world.settle(projector)
+        [built] = await world.generations(fingerprint="broken").unfinished()
+        await world.redis.hincrby(built.counters, "taken", -1)
+        await by_hand(world).accept_parked()
+        for _ in range(10):
+            await projector.run_once()
+    serving = await world.serving(fingerprint="broken")
+    assert serving is not None
+    assert serving != built
+
+
 async def test_without_another_read_model_all_serve(world: World) -> None:
     await people(world, bobs=11)
     await world.redis.flushall()
