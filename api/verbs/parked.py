@@ -109,7 +109,9 @@ def retry(
 @parked.command()
 def drop(
     user: Who,
-    reason: Annotated[str, typer.Option(help="Why, for whoever asks later.")] = "",
+    reason: Annotated[
+        str, typer.Option(help="Why. It outlives an erasure: no personal data.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Give up, for ever, the event that a user is parked at: the read models go on without it.
