@@ -19,6 +19,7 @@ from domain.refusals import EmailAlreadyRegistered, IdempotencyKeyReused
 from domain.store import WriteModelUnavailable
 from tests.domain.write_model import PARTITIONS, WriteModel, create
 from tests.faults.proxy import Held, Proxy
+from tests.faults.scalpel import get, put
 from tests.faults.writers import held_commits
 from tests.limited import limited
 
@@ -34,6 +35,8 @@ async def wired(wire: Proxy) -> AsyncIterator[WriteModel]:
     settings = Settings(database_url=wire.url, database_connections=4)
     async with drivers.database(settings) as pool:
         model = WriteModel(pool)
+        # On a busy machine the prepared connection might go back to the pool, and another be made instead.
+        put(get(model.store, "_connections"), "_kept", 60.0)
         await asyncio.gather(*map(model.ask, creations(2, "warm")))
         wire.asked.clear()
         yield model
