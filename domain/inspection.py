@@ -93,8 +93,8 @@ class Inspection:
         }
         changed |= await self._unequal(kept)
         changed |= dict.fromkeys(excluded, "it holds events that no window will show")
-        # What has changed is compared again, unless its stream has begun again until then.
-        self._compared |= kept.keys() - changed.keys()
+        # What changed is compared again if its stream is not begun: another relay may append meanwhile.
+        self._compared = (self._compared | kept.keys()) - changed.keys()
         self._at = time.monotonic()
         return Inspected(
             {

@@ -178,6 +178,23 @@ async def test_no_more_windows_are_kept_than_a_failover_can_lose(
     assert carrying.stream.begun == [*range(8)]
 
 
+async def test_a_relay_that_another_relay_overtook_compares_again_at_once(
+    carrying: Carrying, relay: Relay
+) -> None:
+    """The other one has not compared yet, and appends between the comparison and the begin of the stream."""
+    await carrying.model.pool.execute("delete from events where version > 2")
+    begin, overtaken = carrying.stream.begin, carrying.relay()
+
+    async def once_overtaken(partition: int, expected: bytes | None, cursor: bytes) -> bool:
+        carrying.stream.begin = begin  # type: ignore[method-assign]
+        carrying.stream.alter(lambda cursor: msgspec.structs.replace(cursor, top=cursor.top + 1))
+        return await begin(partition, expected, cursor)
+
+    carrying.stream.begin = once_overtaken  # type: ignore[method-assign]
+    await settle(overtaken)
+    assert carrying.stream.begun == [*range(8), 3]
+
+
 @pytest.mark.parametrize("version", range(1, 7))
 async def test_of_transactions_that_run_at_once_any_that_is_lost_is_detected(
     carrying: Carrying, version: int
