@@ -159,5 +159,8 @@ CREATE_MANY = f"""
 
 REMEMBER = """
     insert into commands (key, fingerprint, id, user_id, version, answered_at)
-    values ($1, $2, $3, $4, $5, $6)
+    select $1::bytea, $2::bytea, $3::uuid, id, version, $6::timestamptz
+    from users where id = $4 and version = $5
+    returning version
 """
+"""Stores the result of a command that changed nothing; no row if the user has another version by now."""

@@ -198,11 +198,15 @@ class Store:
 
     async def _remember(
         self, command: Command, user: User, answer: Answer, now: datetime
-    ) -> Answer:
-        """Nothing had to change; the answer is kept all the same, so that its key is taken."""
+    ) -> Answer | None:
+        """Stores the result of a command that changed nothing, so that its key is taken.
+
+        Returns None if the user has changed since it was loaded: also by a restored dump.
+        """
         if command.idempotency_key:
             arguments = rows.to_remember(command, user, answer, now)
-            await self._fetch(_UNKNOWN, statements.REMEMBER, *arguments)
+            if not await self._fetch(_UNKNOWN, statements.REMEMBER, *arguments):
+                return None
         return answer
 
     async def _unique(

@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from api import drivers
+from api.settings import Settings
 from domain.command import Command
 from domain.commands.cancel_order import CancelOrder
 from domain.commands.complete_order import CompleteOrder
@@ -23,6 +25,7 @@ from domain.refusals import (
 )
 from domain.values import email
 from tests.domain.write_model import WriteModel, create
+from tests.faults.proxy import Proxy
 
 
 def place(user_id: UserId, key: str, total: int = 1250) -> PlaceOrder:
@@ -193,3 +196,22 @@ async def test_the_very_same_creation_is_answered_again(model: WriteModel, key: 
     first = await model.ask(command)
     assert await model.ask(command) == first
     assert await model.count("users") == await model.count("events") == 1
+
+
+async def test_a_result_without_a_change_is_stored_only_for_the_state_that_it_was_decided_on(
+    model: WriteModel, wire: Proxy
+) -> None:
+    """The user may be renamed meanwhile, or be another one after a dump was restored."""
+    user_id = await model.user("Alice")
+    async with drivers.database(Settings(database_url=wire.url)) as pool:
+        late = WriteModel(pool)
+        loaded = wire.hold_next("left join users")
+        command = RenameUser(user_id=user_id, name="Alice", idempotency_key="k")
+        waiting = asyncio.create_task(late.ask(command))
+        await loaded.reached
+        await model.ask(RenameUser(user_id=user_id, name="Bob"))
+        loaded.release()
+        answer = await waiting
+    assert answer.version == 3
+    assert (await model.folded(user_id)).name == "Alice"
+    assert await model.ask(command) == answer
