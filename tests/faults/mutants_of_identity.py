@@ -44,13 +44,13 @@ def foreign_logs_accepted() -> None:
 
 def no_marks() -> None:
     """Nothing looks for events whose transaction numbers another server gave out."""
-    above = get(EventLog, "above")
+    outside = get(EventLog, "outside")
 
     async def marked(self: EventLog, marks: Any) -> Any:
-        found, _ = await above(self, marks)
+        found, _ = await outside(self, marks)
         return found, set()
 
-    put(EventLog, "above", marked)
+    put(EventLog, "outside", marked)
 
 
 STAGES: dict[Callable[[], None], Callable[..., Awaitable[None]]] = {
