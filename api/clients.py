@@ -36,7 +36,7 @@ class Connections(BlockingConnectionPool):
     expiry: Expiry
 
     async def ensure_connection(self, connection: AbstractConnection) -> None:
-        """Connects, if need be anew: called before each use."""
+        """Connects, or connects again where the connection is lost or expired; called before each use."""
         count = self.expiry.count
         if getattr(connection, "begun_under", count) != count:
             await connection.disconnect()

@@ -1,4 +1,4 @@
-"""What keeps locks, old rows and WAL: forgotten transactions, prepared ones, and slots of nobody."""
+"""What keeps locks, old rows and WAL: old open transactions, prepared ones, and unused replication slots."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import asyncpg
 
 OLD = timedelta(minutes=5)
-"""No transaction of Tandem takes nearly that long, but for a migration."""
+"""Only a migration keeps a transaction of Tandem open for nearly that long."""
 
 MUCH = 1_000_000_000
 """Bytes of WAL that a slot may keep without a word."""
