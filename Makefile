@@ -34,7 +34,7 @@ bench: .venv/.test
 	@exec .venv/bin/python -m tests.benchmarks $(ARGS)
 
 chaos: .venv/.test
-	@exec .venv/bin/python -m tests.faults --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10) $(ARGS)
+	@exec .venv/bin/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10) $(ARGS)
 
 sbom: .venv/.test
 	@.venv/bin/python .ci/setup/sbom.py >sbom.json.new && mv sbom.json.new sbom.json && echo 'sbom.json is written.'

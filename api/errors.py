@@ -9,17 +9,21 @@ from uuid import uuid4
 import structlog
 from graphql import GraphQLError
 
-from api.stack import kind, stack
+from api.safe_traceback import kind, stack
 from readside.errors import ReadModelError
 
 Formatted = dict[str, Any]
 """An error, or a whole response, on its way out."""
 
 _INVALID = "GRAPHQL_VALIDATION_FAILED"
-_LONGEST = 300
+_MAX_MESSAGE_LENGTH = 300
 """Characters of a message."""
 
 log = structlog.get_logger("tandem.api")
+
+
+class OperatorError(Exception):
+    """An error that an operator can fix. str() is one sentence that says what to do."""
 
 
 class RequestError(Exception):
@@ -148,7 +152,7 @@ def mask(surprise: BaseException) -> Formatted:
 def _format(error: GraphQLError, extensions: Formatted) -> Formatted:
     formatted: Formatted = {"message": _brief(error.message)}
     if error.source is not None and error.positions:
-        # Not error.locations, which are wrong for a document that api.documents.parsing has parsed.
+        # Not error.locations, which are wrong for a document that api.engine.documents.parsing has parsed.
         places = map(error.source.get_location, error.positions)
         formatted["locations"] = [place.formatted for place in places]
     if error.path is not None:
@@ -158,4 +162,4 @@ def _format(error: GraphQLError, extensions: Formatted) -> Formatted:
 
 def _brief(message: str) -> str:
     """Some messages of graphql-core quote a value of the request, however long it is."""
-    return message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…"
+    return message if len(message) <= _MAX_MESSAGE_LENGTH else f"{message[:_MAX_MESSAGE_LENGTH]}…"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from readside.keys import Namespace
-from readside.models import FINGERPRINT
+from readside.read_models import FINGERPRINT
+from readside.redis_functions.keys import Namespace
 
 if TYPE_CHECKING:
     from api.settings import Settings

@@ -9,9 +9,10 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from api.access.settings import AccessSettings
-from api.addresses import LAST_PORT, UNREADABLE, is_readable
+from api.auth.auth_settings import AccessSettings
+from api.errors import OperatorError
 from api.limits import Limits
+from api.server_urls import LAST_PORT, UNREADABLE, is_readable
 
 _SCHEMES = {
     "database_url": ("postgresql://", "postgres://"),
@@ -155,3 +156,12 @@ def _names_several(url: str) -> bool:
         )  # the name of a primary that a Sentinel knows
         or any(word in name.lower() for name in names for word in _SEVERAL)
     )
+
+
+def require_settings(settings: Settings, *names: str) -> None:
+    """Raises OperatorError unless these settings, which have no default, are set."""
+    for name in names:
+        if getattr(settings, name) is None:
+            raise OperatorError(
+                f"{name.upper()} is not set; set it, or use `tandem up`, which needs none."
+            )

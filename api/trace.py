@@ -1,8 +1,8 @@
 """Which trace a request belongs to, and which command it carries out (W3C Trace Context).
 
 A client that sends `traceparent` finds its trace in every line of the log and in the metadata of every event
-that its command causes; who sends none gets a trace of its own. With OpenTelemetry (api/spans.py) each trace
-also has a span.
+that its command causes; who sends none gets a trace of its own. With OpenTelemetry
+(api/observability/otel.py) each trace also has a span.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Trace:
     __slots__ = ("_parent", "_span", "command_id")
 
     start_span: StartSpan | None = None
-    """Set for the whole process, by api/spans.py."""
+    """Set for the whole process, by api/observability/otel.py."""
 
     def __init__(self, given: str | None = None) -> None:
         """`given` is the client's traceparent; one that is none is as if it had not come."""

@@ -9,15 +9,15 @@ from uuid import UUID
 
 import msgspec
 
-from domain.events import PERSONAL, Event, OrderId, UserId
-from domain.refusals import OrderNotFound, Refusal, UserNotFound, VersionConflict
-from domain.user import Order, User
+from domain.refusal import Refusal
+from domain.users.events import PERSONAL_FIELDS, Event, UserId
+from domain.users.state import User
 
 Decision = Sequence[Event] | Refusal
 """No events means that nothing had to change, which is a success."""
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
     """A command was carried out."""
 
     id: UUID
@@ -49,7 +49,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
         values = msgspec.to_builtins(self)
         for field in (*self.generated, "idempotency_key"):
             del values[field]
-        personal = {field: values.pop(field) for field in PERSONAL if field in values}
+        personal = {field: values.pop(field) for field in PERSONAL_FIELDS if field in values}
         bare = hashlib.sha256(_bytes([type(self).__name__, values])).digest()
         if secret is None or not personal:
             return bare
@@ -57,48 +57,6 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
     def decide(self, user: User) -> Decision:
         """The events that this command causes, or why it is refused. No await, no clock, no I/O."""
-        raise NotImplementedError
-
-
-class UserCommand(Command, frozen=True, kw_only=True):
-    """A command on a user that must exist and, if the client says so, have an expected version."""
-
-    user_id: UserId
-    expected_version: int | None = None
-
-    @property
-    def subject(self) -> UUID:
-        return self.user_id
-
-    def decide(self, user: User) -> Decision:
-        if not user.exists:
-            return UserNotFound()
-        if self.expected_version not in {None, user.version}:
-            return VersionConflict(expected=self.expected_version or 0, actual=user.version)
-        return self.change(user)
-
-    def change(self, user: User) -> Decision:
-        """The decision about a user who exists, in the version the client expects."""
-        raise NotImplementedError
-
-
-class OrderCommand(Command, frozen=True, kw_only=True):
-    """A command on an order that must exist; its user is found by the order."""
-
-    order_id: OrderId
-
-    @property
-    def subject(self) -> UUID:
-        return self.order_id
-
-    def decide(self, user: User) -> Decision:
-        order = user.orders.get(self.order_id)
-        if order is None or not user.exists:
-            return OrderNotFound()
-        return self.change(order)
-
-    def change(self, order: Order) -> Decision:
-        """The decision about an order that exists."""
         raise NotImplementedError
 
 

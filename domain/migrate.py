@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import msgspec
 
-from domain import positions
+from domain.log import positions
 
 DIRECTORY = Path(__file__).parent / "migrations"
 
@@ -104,7 +104,7 @@ async def check(
 
 async def check_positions(connection: asyncpg.Connection) -> None:
     """Raises MigrationError if no event could be written, because the positions of new ones are taken."""
-    with suppress(positions.Unreadable):
+    with suppress(positions.UnreadableSequence):
         if (fault := await positions.fault(connection.fetch)) is not None:
             raise MigrationError(fault)
 

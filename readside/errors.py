@@ -24,7 +24,7 @@ class ReadModelBehind(ReadModelError):
         self.have = have
 
 
-class ChangesForgotten(ReadModelError):
+class ChangesNoLongerKept(ReadModelError):
     """Somebody who watches a user wants changes that are too far back, or has fallen too far behind."""
 
     code = "CHANGES_FORGOTTEN"
@@ -62,4 +62,13 @@ class ReadModelOverloaded(ReadModelError):
     def __init__(self) -> None:
         super().__init__(
             "The read model is asked for more than it can answer; try again in a moment."
+        )
+
+
+class NotServing(Exception):
+    """There is no read model to be looked at; str() is one sentence."""
+
+    def __init__(self, partition: int) -> None:
+        super().__init__(
+            f"Partition {partition} has no read model that serves; is `tandem projector` running?"
         )

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import msgspec
 
-from domain.events import Event
+from domain.users.events import Event
 
 Command = tuple[str, ...]
 """A Redis command, or a verb of functions.lua: ("REINDEX", index, reverse, member, key) or ("REMEMBER", list,
 hash, how many, version, field, *other fields of the hash)."""
 
 
-class Happened(msgspec.Struct, frozen=True, kw_only=True):
+class ProjectedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event and its circumstances."""
 
     user: str

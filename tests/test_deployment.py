@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from api.embedded.spawn import NEEDED, environment
+from api.embedded.child_process import NEEDED, environment
 from api.embedded.valkey import binary
 from api.limits import Limits
 from api.settings import Settings

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from api.embedded.errors import EmbeddedError
-from api.embedded.leftovers import end_leftovers
+from api.embedded.orphaned_processes import end_leftovers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

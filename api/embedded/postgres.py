@@ -9,17 +9,17 @@ from signal import SIGINT, SIGKILL, SIGQUIT
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from api.embedded.binaries import package_directory
+from api.embedded.child_process import Program, Server, failure, run_to_end, spawn
 from api.embedded.errors import EmbeddedError
-from api.embedded.installed import package_directory
-from api.embedded.leftovers import pid_in, works_in
+from api.embedded.orphaned_processes import pid_in, works_in
 from api.embedded.ownership import claim
-from api.embedded.spawn import Program, Server, failure, run_to_end, spawn
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from api.embedded.data_directory import Directory
-    from api.embedded.identity import Identity
+    from api.embedded.run_as import Identity
 
 PID_FILE = "postmaster.pid"
 INITDB_SECONDS = 120.0

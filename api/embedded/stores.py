@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from api.embedded.data_directory import opened_directory
 from api.embedded.errors import EmbeddedError
-from api.embedded.identity import choose_identity, let_through
 from api.embedded.locks import await_no_servers, owned
 from api.embedded.ownership import give
 from api.embedded.postgres import database_url, postgres_ready, start_postgres
+from api.embedded.run_as import choose_identity, let_through
 from api.embedded.sockets import socket_directory
 from api.embedded.valkey import redis_url, start_valkey, valkey_ready
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from api.embedded.child_process import Server
     from api.embedded.data_directory import Directory
-    from api.embedded.identity import Identity
-    from api.embedded.spawn import Server
+    from api.embedded.run_as import Identity
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,16 +7,16 @@ from signal import SIGKILL, SIGTERM
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from api.embedded.binaries import package_directory
+from api.embedded.child_process import Program, Server, failure, spawn
 from api.embedded.errors import EmbeddedError
-from api.embedded.installed import package_directory
 from api.embedded.ownership import claim
-from api.embedded.spawn import Program, Server, failure, spawn
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from api.embedded.data_directory import Directory
-    from api.embedded.identity import Identity
+    from api.embedded.run_as import Identity
 
 READY_SECONDS = 60.0
 """Loading a large append-only file takes its time."""

@@ -1,1 +1,1 @@
-"""What can be known: one file per read model, which holds its shape, its projection and its fetch."""
+"""The read models: one file each, which holds its shape, its projection and its queries."""

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.events import (
+from domain.users.events import (
     OrderCancelled,
     OrderCompleted,
     OrderPlaced,
@@ -21,13 +21,13 @@ from domain.events import (
     UserRenamed,
 )
 from readside.errors import ReadModelRebuilding
-from readside.keys import Keys
-from readside.moments import milliseconds, moment_of
-from readside.packing import Form, pack
-from readside.projection import Command, Happened
-from readside.reader import Reads
+from readside.projection import Command, ProjectedEvent
+from readside.queries.reader import ReadModel
+from readside.redis_connection.encoding import CommandTemplate, pack
+from readside.redis_functions.keys import Keys
+from readside.timestamps import from_epoch_millis, to_epoch_millis
 
-_KNOWN = Form("HMGET", "version", "orderCount", "closedCount", "until")
+_KNOWN = CommandTemplate("HMGET", "version", "orderCount", "closedCount", "until")
 
 
 class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,13 +47,13 @@ class OrderPage(msgspec.Struct, frozen=True, kw_only=True):
     has_next: bool
 
 
-def project(keys: Keys, happened: Happened) -> list[Command]:
+def project(keys: Keys, happened: ProjectedEvent) -> list[Command]:
     placed, closed = keys.of_user("orders", happened.user), keys.of_user("closed", happened.user)
     at = happened.at
     match happened.event:
         case OrderPlaced(order_id=order_id, total=total):
             return [
-                ("ZADD", placed, str(happened.version), f"{order_id} {total} {milliseconds(at)}")
+                ("ZADD", placed, str(happened.version), f"{order_id} {total} {to_epoch_millis(at)}")
             ]
         case OrderCompleted(order_id=order_id):
             return [("HSET", closed, str(order_id), f"COMPLETED {at}")]
@@ -68,7 +68,7 @@ def project(keys: Keys, happened: Happened) -> list[Command]:
             assert_never(happened.event)
 
 
-async def page(reads: Reads, user_id: UUID, first: int, after: int | None) -> OrderPage:
+async def page(reads: ReadModel, user_id: UUID, first: int, after: int | None) -> OrderPage:
     """The `first` newest orders of a user, or those behind the sequence `after`. Raises ReadModelError."""
     found = await _page(reads, user_id, first, after) or await _page(reads, user_id, first, after)
     if found is None:
@@ -77,7 +77,7 @@ async def page(reads: Reads, user_id: UUID, first: int, after: int | None) -> Or
     return found
 
 
-async def count(reads: Reads, user_id: UUID) -> int:
+async def count(reads: ReadModel, user_id: UUID) -> int:
     """How many orders the user has placed. Raises ReadModelError."""
     [known] = await reads.ask(reads.partition_of(user_id), lambda keys: [_known(keys, user_id)])
     if (numbers := _numbers(known)) is None:
@@ -86,7 +86,7 @@ async def count(reads: Reads, user_id: UUID) -> int:
     return numbers[0]
 
 
-async def _page(reads: Reads, user_id: UUID, first: int, after: int | None) -> OrderPage | None:
+async def _page(reads: ReadModel, user_id: UUID, first: int, after: int | None) -> OrderPage | None:
     """None if what was found does not fit together: an order was just placed or erased, or a key was lost."""
     partition = reads.partition_of(user_id)
     newest = "+inf" if after is None else f"({after}"
@@ -119,7 +119,7 @@ async def _page(reads: Reads, user_id: UUID, first: int, after: int | None) -> O
     return OrderPage(rows=rows, has_next=len(flat) > 2 * first)
 
 
-async def _ends(reads: Reads, user_id: UUID, order_ids: list[str]) -> list[str | None] | None:
+async def _ends(reads: ReadModel, user_id: UUID, order_ids: list[str]) -> list[str | None] | None:
     """How these orders ended, None for an open one; None altogether if an end of some order was lost."""
 
     def ends_and_count(keys: Keys) -> list[bytes]:
@@ -152,7 +152,7 @@ def _row(order_id: str, total: str, placed: str, sequence: int, end: str | None)
         id=order_id,
         status=status,
         total=int(total),
-        placed_at=moment_of(placed),
+        placed_at=from_epoch_millis(placed),
         completed_at=closed if status == "COMPLETED" else None,
         sequence=sequence,
     )

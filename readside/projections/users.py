@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.events import (
+from domain.users.events import (
     OrderCancelled,
     OrderCompleted,
     OrderPlaced,
@@ -18,12 +18,12 @@ from domain.events import (
     UserErased,
     UserRenamed,
 )
-from readside.errors import ChangesForgotten, ReadModelBehind, ReadModelRebuilding
-from readside.keys import Keys
-from readside.line import Replies
-from readside.packing import Form, pack
-from readside.projection import Command, Happened
-from readside.reader import Reads
+from readside.errors import ChangesNoLongerKept, ReadModelBehind, ReadModelRebuilding
+from readside.projection import Command, ProjectedEvent
+from readside.queries.reader import ReadModel
+from readside.redis_connection.encoding import CommandTemplate, pack
+from readside.redis_connection.request_queue import Replies
+from readside.redis_functions.keys import Keys
 
 FIELDS = (
     "version",
@@ -36,18 +36,18 @@ FIELDS = (
     "until",  # the gate's: this user is being made anew, and not there yet
 )
 
-_ROW = Form("HMGET", *FIELDS)
+_ROW = CommandTemplate("HMGET", *FIELDS)
 
 _NUMBERS = {"orderCount": "order_count", "lifetimeValue": "lifetime_value"}
 """Fields that hold a number, and what they are in a row."""
 
-KEPT = 100
+HISTORY_LENGTH = 100
 """Versions of a user, the present one among them, that subscriptions can go back to."""
 
-_LOST = -1
+_NEEDS_RESYNC = -1
 """The version of a user of whom something is missing: older than any that is asked for."""
 
-_LOOK_AGAIN = 5.0
+_REPOLL_SECONDS = 5.0
 """Seconds after which a watched user is read though nothing was published: a rebuild publishes nothing."""
 
 
@@ -63,7 +63,7 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
     """Minor units."""
 
 
-def project(keys: Keys, happened: Happened) -> list[Command]:
+def project(keys: Keys, happened: ProjectedEvent) -> list[Command]:
     key, recent = keys.user(happened.user), keys.of_user("recent", happened.user)
     at = happened.at
     updated: Command = ("HSET", key, "updatedAt", at)
@@ -71,7 +71,7 @@ def project(keys: Keys, happened: Happened) -> list[Command]:
 
     def remember(*fields: str) -> Command:
         version = str(happened.version)
-        return ("REMEMBER", recent, key, str(KEPT - 1), version, "updatedAt", *fields)
+        return ("REMEMBER", recent, key, str(HISTORY_LENGTH - 1), version, "updatedAt", *fields)
 
     match happened.event:
         case UserCreated(name=name, email=email):
@@ -96,7 +96,7 @@ def project(keys: Keys, happened: Happened) -> list[Command]:
             assert_never(happened.event)
 
 
-async def fetch(reads: Reads, user_id: UUID, *, min_version: int = 0) -> UserRow | None:
+async def fetch(reads: ReadModel, user_id: UUID, *, min_version: int = 0) -> UserRow | None:
     """The user, or None if there is none (any more), in `min_version` or newer.
 
     Waits for that version up to the reader's patience, then raises ReadModelBehind. Raises ReadModelError.
@@ -116,13 +116,13 @@ async def fetch(reads: Reads, user_id: UUID, *, min_version: int = 0) -> UserRow
             if version < min_version and overdue:
                 raise (
                     ReadModelRebuilding
-                    if version == _LOST
+                    if version == _NEEDS_RESYNC
                     else ReadModelBehind(min_version, version)
                 )
     return row
 
 
-async def fetch_many(reads: Reads, found: Mapping[str, int]) -> list[UserRow]:
+async def fetch_many(reads: ReadModel, found: Mapping[str, int]) -> list[UserRow]:
     """The users with these ids, each with its partition, in this order; those who do not exist are left out.
 
     To be called right behind the questions that found them. Raises ReadModelError.
@@ -136,13 +136,13 @@ async def fetch_many(reads: Reads, found: Mapping[str, int]) -> list[UserRow]:
         one if one[0] > 0 else await _look_closer(reads, found[user], user)
         for user, one in zip(found, seen, strict=True)
     ]
-    if any(version == _LOST for version, _ in known):
+    if any(version == _NEEDS_RESYNC for version, _ in known):
         raise ReadModelRebuilding  # rather than a list in which somebody is missing
     return [row for _, row in known if row is not None]
 
 
 async def changes(
-    reads: Reads, user_id: UUID, after: int | None = None
+    reads: ReadModel, user_id: UUID, after: int | None = None
 ) -> AsyncGenerator[UserRow | None, None]:
     """The user's present state, and each later version in order; with `after`, each one behind that version.
 
@@ -156,17 +156,17 @@ async def changes(
             if row is None and version > 0:
                 yield None
                 return
-            if after is None and version != _LOST:
+            if after is None and version != _NEEDS_RESYNC:
                 yield row
                 after = version
             elif after is not None and version > after:
                 for row in await _since(reads, partition, user, after):
                     yield row
                     after = row.version
-            await changed.wait(_LOOK_AGAIN)
+            await changed.wait(_REPOLL_SECONDS)
 
 
-async def _since(reads: Reads, partition: int, user: str, after: int) -> list[UserRow]:
+async def _since(reads: ReadModel, partition: int, user: str, after: int) -> list[UserRow]:
     """The versions behind `after`, of which there are some; none if the user was erased meanwhile."""
     fields, recent = await reads.ask(
         partition,  # the user first: what is remembered since then is left out
@@ -180,8 +180,8 @@ async def _since(reads: Reads, partition: int, user: str, after: int) -> list[Us
         return []
     missed = [row for row in _versions(present, recent) if row.version > after]
     if not missed or missed[0].version != after + 1:
-        if len(recent) >= min(KEPT, version) - 1:
-            raise ChangesForgotten(after)
+        if len(recent) >= min(HISTORY_LENGTH, version) - 1:
+            raise ChangesNoLongerKept(after)
         await reads.report_lost(partition, user)
         raise ReadModelRebuilding
     return missed
@@ -210,17 +210,17 @@ def _versions(present: UserRow, recent: Replies) -> list[UserRow]:
     return rows[::-1]
 
 
-Seen = tuple[int, UserRow | None]
+VersionedUser = tuple[int, UserRow | None]
 """A user's version and the user; 0 and None if there never was one, _LOST and None if it was lost."""
 
 
-async def _read(reads: Reads, partition: int, user: str) -> Seen:
+async def _read(reads: ReadModel, partition: int, user: str) -> VersionedUser:
     [fields] = await reads.ask(partition, lambda keys: [_ROW.of(keys.user(user))])
     seen = _row(user, fields)
     return seen if seen[0] > 0 else await _look_closer(reads, partition, user)
 
 
-async def _look_closer(reads: Reads, partition: int, user: str) -> Seen:
+async def _look_closer(reads: ReadModel, partition: int, user: str) -> VersionedUser:
     """Whoever is listed has a hash. If Redis has lost it, the projector is asked to make it anew."""
     listed, fields = await reads.ask(
         partition,  # listed first: what is listed and then not there was not just being created
@@ -230,14 +230,14 @@ async def _look_closer(reads: Reads, partition: int, user: str) -> Seen:
     if version > 0 or (listed is None and version == 0):
         return version, row
     await reads.report_lost(partition, user)
-    return _LOST, None
+    return _NEEDS_RESYNC, None
 
 
-def _row(user: str, fields: Replies) -> Seen:
+def _row(user: str, fields: Replies) -> VersionedUser:
     """The version of the user, 0 if there never was one, and the user unless there is none to be shown."""
     version, name, email, created_at, updated_at, order_count, lifetime_value, until = fields
     if until is not None:
-        return _LOST, None
+        return _NEEDS_RESYNC, None
     if name is None:
         return int(version or 0), None
     return int(version), UserRow(

@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx
 
-from api.composition import compose
 from api.roles import Role
+from api.runtime.background import cancel_all
+from api.runtime.composition import compose
 from api.settings import Settings
-from api.workers import end
 from tests.limited import limited
 
 REBUILDING = "READ_MODEL_REBUILDING"
@@ -87,5 +87,5 @@ async def running(
                 yield client
         finally:
             fallen = [task for task in tasks if task.done()]
-            await end(tasks)
+            await cancel_all(tasks)
             assert not fallen, fallen

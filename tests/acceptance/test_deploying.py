@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from readside.brake import Excess
+from readside.generations.activation_guard import ParkedExcess
 from tests.acceptance.service import Client, running
 from tests.acceptance.test_health import figures
 from tests.acceptance.verbs import ask, environment
@@ -54,7 +54,7 @@ def newer() -> Iterator[dict[str, str]]:
 def broken() -> Iterator[dict[str, str]]:
     """The same, but that an event has a new field, for which an upcast was forgotten."""
     with changed(
-        "domain/events.py", "    name: str\n    email: str", "    name: str\n    surname: str"
+        "domain/users/events.py", "    name: str\n    email: str", "    name: str\n    surname: str"
     ) as env:
         yield env
 
@@ -115,7 +115,7 @@ async def test_it_builds_its_own_read_model_and_a_roll_back_finds_the_old_one_th
 async def test_a_deploy_that_parks_many_users_stops_and_says_why(
     settings: Settings, broken: dict[str, str], tmp_path: Path
 ) -> None:
-    what = Excess(more=12, users=12).sentence
+    what = ParkedExcess(more=12, users=12).sentence
     async with running(settings) as old:
         users = [await old.create_user(email=f"{n}@example.com") for n in range(12)]
         async with role("projector", settings, broken, tmp_path / "log") as http:

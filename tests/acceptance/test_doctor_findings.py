@@ -13,20 +13,20 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from api import drivers
-from api.doctor import postgres, streams, transactions
-from api.doctor import redis as redis_doctor
+from api.cli.checks import postgres, redis_streams, transactions
+from api.cli.checks import redis as redis_doctor
+from api.runtime import drivers
 from domain.migrate import migrate
-from readside.changes import Changes
-from readside.keys import Partition
+from readside.queries.pubsub import PubSub
+from readside.redis_functions.keys import Partition
 from tests.acceptance.service import running
-from tests.faults import stores as own
+from tests.chaos import stores as own
 from tests.stores import PARTITIONS, OwnStores, fast_temp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from api.doctor.finding import Finding
+    from api.cli.checks.finding import Finding
     from api.settings import Settings
 
 EVENT = """
@@ -194,7 +194,7 @@ async def test_a_channel_that_a_user_may_not_listen_to_is_named_and_logged_once_
         with capture_logs() as logged:
             async with (
                 drivers.redis_for_changes(poor) as redis,
-                Changes(redis, patience=1.0) as all_,
+                PubSub(redis, patience=1.0) as all_,
                 all_.of("tandem:{0}:changed:x"),
             ):
                 pass
@@ -246,13 +246,13 @@ async def test_whoever_holds_back_a_stream_is_named_with_what_to_do(settings: Se
             if group["name"] != "reports":
                 await redis.xreadgroup(group["name"], "c", {place.stream: ">"})
                 await redis.xack(place.stream, group["name"], entry)
-        [found] = await streams.look(redis, 1, held=-1.0)
+        [found] = await redis_streams.look(redis, 1, held=-1.0)
         assert "the foreign group reports" in found.says
         assert "XGROUP DESTROY tandem:{0}:stream reports" in found.says
         await redis.xgroup_destroy(place.stream, "reports")
-        [found] = await streams.look(redis, 1, held=-1.0)
+        [found] = await redis_streams.look(redis, 1, held=-1.0)
         assert "see that a projector runs" in found.says
-        assert (await streams.look(redis, 1))[0].level == "ok"
+        assert (await redis_streams.look(redis, 1))[0].level == "ok"
 
 
 async def test_a_server_in_cluster_mode_is_wrong(settings: Settings, place: Path) -> None:

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from tests import remains
 from tests.acceptance.service import Client
 from tests.acceptance.test_processes import tandem
-from tests.faults.whole import as_the_log
+from tests.chaos.convergence import as_the_log
 from tests.limited import limited
 from tests.processes import free_port
 from tests.stores import PARTITIONS, OwnStores

@@ -11,12 +11,13 @@ from uuid import UUID
 
 import msgspec
 
-from api import drivers
-from domain import rows
-from domain.events import Event, UserErased, decode, encode
+from api.runtime import drivers
+from domain.envelope import decode, encode
+from domain.users.events import Event, UserErased
+from domain.write import rows
 from tests import remains
-from tests.domain.test_events import WRITTEN
-from tests.domain.test_every_event import Happens
+from tests.domain.users.test_events import WRITTEN
+from tests.domain.write.test_every_event import Happens
 from tests.domain.write_model import WriteModel
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis.asyncio import Redis
 
-from api.watch.metrics import ALARMING
-from readside.keys import Partition
+from api.observability.metrics import ALARMING
+from readside.redis_functions.keys import Partition
 from tests.acceptance.service import running
 from tests.acceptance.test_health import figures
 from tests.limited import limited

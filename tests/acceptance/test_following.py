@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from api import spans
+from api.observability import otel
 from tests.acceptance.service import running
 from tests.acceptance.test_processes import refused, tandem
 from tests.limited import limited
@@ -36,9 +36,9 @@ CREATE = """mutation Create {
 def exporter() -> Iterator[InMemorySpanExporter]:
     """Where spans go, which are made while the test lasts."""
     exporter = InMemorySpanExporter()
-    spans.begin(SimpleSpanProcessor(exporter), "tandem")
+    otel.begin(SimpleSpanProcessor(exporter), "tandem")
     yield exporter
-    spans.end()
+    otel.end()
 
 
 async def test_every_line_of_a_command_and_its_event_has_the_same_trace_and_command_id(

@@ -13,10 +13,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.roles import Role
-from domain.relay import Relay
+from domain.log.relay import Relay
 from tests.acceptance.service import Client, running
 from tests.acceptance.test_processes import tandem
-from tests.faults.proxy import proxy
+from tests.chaos.proxy import proxy
 from tests.limited import limited
 from tests.processes import HOST, TANDEM, ended, free_port
 from tests.processes import running as process
@@ -93,7 +93,7 @@ async def test_a_frozen_relay_makes_the_process_unready_though_nothing_happens(
         return await once(self)
 
     monkeypatch.setattr(Relay, "run_once", hanging)
-    monkeypatch.setattr("api.watch.pulse.FROZEN", 1.5)
+    monkeypatch.setattr("api.observability.heartbeat.FROZEN", 1.5)
     async with running(settings) as client:
         assert (await health(client.http))[0] == 200
         hangs.set()

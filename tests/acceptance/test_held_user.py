@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from api import drivers
+from api.runtime import drivers
 from tests.acceptance.service import Client, running
 from tests.acceptance.test_health import ALL_WELL
 from tests.domain.write_model import WriteModel

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from domain.relay import Relay
+from domain.log.relay import Relay
 from tests.acceptance.service import Client, running
 from tests.acceptance.test_health import ALL_WELL, health, until
-from tests.faults.proxy import Proxy, proxy
+from tests.chaos.proxy import Proxy, proxy
 from tests.limited import limited
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ PROMPT = 2.0
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop is frozen sooner than a driver gives up a store that says nothing."""
-    monkeypatch.setattr("api.watch.pulse.FROZEN", 1.5)
+    monkeypatch.setattr("api.observability.heartbeat.FROZEN", 1.5)
 
 
 @asynccontextmanager

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
+from api.embedded.child_process import child_command
 from api.embedded.data_directory import opened_directory
-from api.embedded.identity import choose_identity
 from api.embedded.ownership import give
-from api.embedded.spawn import child_command
+from api.embedded.run_as import choose_identity
 from tests import processes
 from tests.acceptance.service import running
 from tests.acceptance.test_verb_doctor import levels, says

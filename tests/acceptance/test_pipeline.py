@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from api import drivers
+from api.observability.pipeline import PartitionView, Pipeline, PipelineStatus
+from api.observability.probe import TIMEOUT_SECONDS
 from api.roles import Role
-from api.watch.pipeline import Look, PartitionLook, Pipeline
-from api.watch.question import PATIENCE
+from api.runtime import drivers
 from tests.acceptance.service import running
-from tests.faults.evidence import fingerprint
-from tests.faults.proxy import proxy
+from tests.chaos.evidence import fingerprint
+from tests.chaos.proxy import proxy
 from tests.limited import limited
 from tests.stores import PARTITIONS
 
@@ -34,20 +34,20 @@ async def pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
         yield Pipeline(pool, redis, partitions=PARTITIONS, fingerprint=mark, fresh=0.0)
 
 
-async def until(pipeline: Pipeline, holds: Callable[[Look], bool]) -> Look:
+async def until(pipeline: Pipeline, holds: Callable[[PipelineStatus], bool]) -> PipelineStatus:
     async with limited(10):
         while not holds(look := await pipeline.look()):
             pass
     return look
 
 
-def unpublished(one: PartitionLook) -> int:
+def unpublished(one: PartitionView) -> int:
     assert one.backlog is not None
     assert one.backlog.unpublished is not None
     return one.backlog.unpublished
 
 
-def behind(one: PartitionLook) -> int:
+def behind(one: PartitionView) -> int:
     assert one.standing is not None
     return one.standing.behind or 0
 
@@ -115,7 +115,7 @@ async def test_a_silent_store_is_named_in_time_and_the_other_is_looked_at(
         through = settings.model_copy(update={store: wire.url})
         async with pipeline(through) as seen:
             wire.blackhole("both")
-            async with limited(2 * PATIENCE + 1):
+            async with limited(2 * TIMEOUT_SECONDS + 1):
                 look = await seen.look()
             wire.flow()
     writes, reads = (True, False) if store == "database_url" else (False, True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from api import drivers
+from api.runtime import drivers
 from tests.acceptance.service import running
 from tests.acceptance.verbs import ask
-from tests.domain.test_email_keys import as_by_older_code
+from tests.domain.users.test_email_keys import as_by_older_code
 from tests.domain.write_model import WriteModel
 
 if TYPE_CHECKING:

@@ -10,16 +10,17 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from api import drivers
-from api.doctor import redis as doctor
+from api.cli.checks import redis as doctor
+from api.cli.open_stores import open_stores
 from api.roles import fingerprint, namespace
+from api.runtime import drivers
 from api.settings import Settings
-from api.verbs.stores import opened
-from domain.events import UserId, partition_of
-from readside.changes import Changes
-from readside.generations import Generations
+from domain.envelope import partition_of
+from domain.users.events import UserId
+from readside.generations.registry import Generations
 from readside.projections import users
-from readside.reader import Reads
+from readside.queries.pubsub import PubSub
+from readside.queries.reader import ReadModel
 from tests.acceptance.service import Client, running
 from tests.acceptance.verbs import ask
 
@@ -130,14 +131,14 @@ async def held(redis: Any, prefix: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def watched(settings: Settings) -> AsyncIterator[Reads]:
+async def watched(settings: Settings) -> AsyncIterator[ReadModel]:
     """What subscriptions of this service read."""
     async with (
         drivers.redis_for_changes(settings) as redis,
-        Changes(redis, namespace=namespace(settings)) as changes,
+        PubSub(redis, namespace=namespace(settings)) as changes,
         drivers.link_for_reads(settings) as link,
     ):
-        yield Reads(
+        yield ReadModel(
             link,
             changes,
             partitions=PARTITIONS,
@@ -178,7 +179,7 @@ async def test_services_with_different_prefixes_share_one_redis(
 
         # One service is rebuilt and swept: the other keeps what it has.
         before = await held(redis, second.name)
-        async with opened(first.settings) as stores:
+        async with open_stores(first.settings) as stores:
             for partition in {side.partition for side in (first, second)}:
                 await stores.steering(partition).rebuild()
                 place = stores.namespace.partition(partition)

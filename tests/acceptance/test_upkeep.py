@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from api.observability.pipeline import PipelineStatus, Upkeep
+from api.observability.problems import UNFINISHED, problems
 from api.roles import Role
-from api.watch.pipeline import Look, Upkeep
-from api.watch.problems import UNFINISHED, problems
-from domain.erasures import SLICE, Left
+from domain.log.erasures import SLICE, PendingErasures
 from tests import remains
 from tests.acceptance.service import running
 from tests.acceptance.test_health import figures
 from tests.acceptance.verbs import ask
-from tests.faults.whole import as_the_log
+from tests.chaos.convergence import as_the_log
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -86,8 +86,10 @@ async def finished(client: Client) -> bool:
 
 def test_an_erasure_that_takes_long_is_a_problem_that_says_what_to_do() -> None:
     def found(oldest: float) -> list[str]:
-        upkeep = Upkeep(erasures=Left(users=2, events=5000, oldest=oldest), oldest_key=0.0)
-        look = Look(at=0.0, writes=None, reads=None, partitions=[], upkeep=upkeep)
+        upkeep = Upkeep(
+            erasures=PendingErasures(users=2, events=5000, oldest=oldest), oldest_key=0.0
+        )
+        look = PipelineStatus(at=0.0, writes=None, reads=None, partitions=[], upkeep=upkeep)
         return [problem.sentence for problem in problems(look)]
 
     assert found(UNFINISHED - 1) == []

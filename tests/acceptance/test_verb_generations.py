@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from redis.asyncio import Redis
 
 from api.roles import fingerprint
-from readside.generations import Generations
-from readside.keys import Partition
+from readside.generations.registry import Generations
+from readside.redis_functions.keys import Partition
 from tests.acceptance.service import running
 from tests.acceptance.verbs import ask
 

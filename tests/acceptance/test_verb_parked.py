@@ -9,8 +9,9 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from domain.events import UserId, partition_of
-from readside.keys import Partition
+from domain.envelope import partition_of
+from domain.users.events import UserId
+from readside.redis_functions.keys import Partition
 from tests.acceptance.service import running
 from tests.acceptance.verbs import ask
 from tests.stores import PARTITIONS

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from api.seeding.people import person
+from api.cli.seed_data.people import person
 from tests.acceptance.service import running
 from tests.acceptance.verbs import ask
 from tests.processes import HOST, free_port

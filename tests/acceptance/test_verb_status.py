@@ -13,7 +13,7 @@ import pytest
 from api.roles import Role
 from tests.acceptance.service import running
 from tests.acceptance.verbs import Said, ask, environment
-from tests.faults.proxy import proxy
+from tests.chaos.proxy import proxy
 from tests.limited import limited
 from tests.processes import HOST, TANDEM, ended, free_port
 from tests.processes import running as process_running

@@ -9,7 +9,7 @@ import asyncpg
 from redis.asyncio import Redis
 
 from api.roles import Role
-from api.workers import end
+from api.runtime.background import cancel_all
 from tests.acceptance.service import running
 from tests.acceptance.verbs import ask
 from tests.processes import HOST, free_port
@@ -41,7 +41,7 @@ async def test_under_load_there_is_no_false_alarm(settings: Settings) -> None:
                 assert (said.status, said.json["differences"]) == (0, []), said
                 assert said.json["users"] > 0
         finally:
-            await end([load])
+            await cancel_all([load])
         assert "0 differences" in (await ask(settings, "verify")).out
 
 

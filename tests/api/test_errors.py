@@ -8,9 +8,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from api.limits import Limits
-from api.logs import _bounded
-from api.stack import stack
-from tests.api.edge import ALICE, edge
+from api.observability.logs import _bounded
+from api.safe_traceback import stack
+from tests.api.in_memory_app import ALICE, edge
 
 SECRET = "select * from users where email = 'alice@example.com' -- /srv/tandem"
 CREATE = 'mutation { createUser(input: {name: "A", email: "a@example.com"}) { id } }'
@@ -26,7 +26,7 @@ async def test_a_surprise_is_masked_and_logged_once_under_its_id() -> None:
         assert error["path"] == ["createUser"]
         assert logged["event"] == "request_failed"
         assert logged["error"] == "builtins.RuntimeError"
-        assert "tests.api.edge.ScriptedStore.execute:" in logged["stack"]
+        assert "tests.api.in_memory_app.ScriptedStore.execute:" in logged["stack"]
 
 
 async def test_nothing_secret_is_told_or_logged() -> None:

@@ -8,11 +8,11 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
-from api.logs import with_trace
+from api.observability.logs import with_trace
 from api.trace import Trace, current, id_of
-from domain.store import WriteModelUnavailable
-from tests.api.edge import edge
-from tests.api.test_websocket import connected, heard
+from domain.write.store import WriteModelUnavailable
+from tests.api.http.test_graphql_ws import connected, heard
+from tests.api.in_memory_app import edge
 
 ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{ID}-00f067aa0ba902b7-01"

@@ -10,9 +10,9 @@ from typing import Any
 
 import jwt
 
-from api.access.door import Access
-from api.access.scopes import Scope
-from api.access.tokens import Tokens, shared
+from api.auth.access import Access
+from api.auth.scopes import Scope
+from api.auth.tokens import Tokens, shared
 
 SECRET = "a secret of the tests that is long enough"
 AUDIENCE = "tandem"

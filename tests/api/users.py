@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from tests.api.edge import ALICE
+from tests.api.in_memory_app import ALICE
 
 if TYPE_CHECKING:
-    from tests.api.edge import MemoryReads
+    from tests.api.in_memory_app import MemoryReads
 
 
 def put_users(reads: MemoryReads, number: int, orders: int = 0) -> None:

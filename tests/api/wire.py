@@ -8,15 +8,15 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from api.connections.server import config
-from tests.api.edge import ALICE, Edge, Server, edge, running
+from api.http.protocols.server_config import config
+from tests.api.in_memory_app import ALICE, Edge, Server, edge, running
 from tests.limited import limited
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from api.access.door import Access
-    from api.connections.http import HTTPConnection
+    from api.auth.access import Access
+    from api.http.protocols.http_protocol import HTTPConnection
     from api.limits import Limits
 
 QUERY = "{ __typename }"

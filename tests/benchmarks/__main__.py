@@ -22,7 +22,7 @@ from tests.benchmarks.peers.rounds import beside_peers
 from tests.benchmarks.scenarios import SCENARIOS, Alone, OnService, Scenario
 from tests.benchmarks.services import Service, tandem_serve
 from tests.benchmarks.wire import AnswerError
-from tests.clients.packages import NotFetched
+from tests.interop.graphql_clients.packages import NotFetched
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

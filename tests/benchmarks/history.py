@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from domain.events import (
+from domain.envelope import encode, partition_of
+from domain.ids import new_id
+from domain.migrate import migrate
+from domain.users.events import (
     Event,
     OrderCompleted,
     OrderId,
     OrderPlaced,
     UserCreated,
     UserRenamed,
-    encode,
-    partition_of,
 )
-from domain.ids import new_id
-from domain.migrate import migrate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,12 +10,12 @@ from uuid import UUID
 import msgspec
 import uvloop
 
-from api import drivers
 from api.roles import fingerprint
+from api.runtime import drivers
 from api.settings import Settings
-from readside.changes import Changes
-from readside.projections import directory, users
-from readside.reader import Reads
+from readside.projections import user_list, users
+from readside.queries.pubsub import PubSub
+from readside.queries.reader import ReadModel
 from tests.benchmarks import history
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.services import tandem_serve
@@ -60,24 +60,24 @@ async def _figures(redis_url: str) -> list[Figure]:
     settings = Settings(redis_url=redis_url, partitions=history.PARTITIONS)
     async with (
         drivers.redis_for_changes(settings) as listening,
-        Changes(listening) as changes,
+        PubSub(listening) as changes,
         drivers.link_for_reads(settings) as link,
     ):
-        reads = Reads(
+        reads = ReadModel(
             link,
             changes,
             partitions=history.PARTITIONS,
             fingerprint=fingerprint(settings),
         )
-        someone = UUID(str(next(iter((await directory.page(reads, 1, None)).ids))))
+        someone = UUID(str(next(iter((await user_list.page(reads, 1, None)).ids))))
         return [
             await _figure("a user by id", lambda: users.fetch(reads, someone)),
             await _figure(f"a page of {PAGE} users", lambda: _page(reads)),
         ]
 
 
-async def _page(reads: Reads) -> None:
-    page = await directory.page(reads, PAGE, None)
+async def _page(reads: ReadModel) -> None:
+    page = await user_list.page(reads, PAGE, None)
     assert len(await users.fetch_many(reads, page.ids)) == PAGE
 
 

@@ -6,12 +6,12 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from api.documents.documents import Documents
-from api.documents.request import from_body
+from api.engine.documents.document_cache import DocumentCache
+from api.engine.request import from_body
 from api.errors import RequestError
 from api.limits import Limits
 from api.schema import SCHEMA
-from domain import values
+from domain.users import values
 from tests.benchmarks.figures import Figure
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ async def refusals(bench: Bench) -> None:
 
 
 def _prepare(text: str) -> None:
-    Documents(SCHEMA, Limits()).prepare(text)  # new ones: the next try shall not find it there
+    DocumentCache(SCHEMA, Limits()).prepare(text)  # new ones: the next try shall not find it there
 
 
 def _figure(name: str, work: Callable[[T], object], given: T) -> Figure:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from api.embedded import embedded_stores
-from domain.cursor import Snapshot, Window
-from domain.log import EventLog
-from domain.relay import LIMIT
+from domain.log.cursor import Snapshot, Window
+from domain.log.event_log import EventLog
+from domain.log.relay import MAX_APPEND_EVENTS
 from tests.benchmarks import history
 from tests.benchmarks.figures import Figure
 
@@ -44,17 +44,17 @@ async def relay_poll(bench: Bench) -> None:
 async def _looks(pool: asyncpg.Pool, connection: asyncpg.Connection, events: int) -> list[Figure]:
     log = EventLog(pool)
     before, _ = await log.now()
-    idle = await _typical(lambda: log.since(before, _ALL, LIMIT))
+    idle = await _typical(lambda: log.since(before, _ALL, MAX_APPEND_EVENTS))
     for _ in range(BUSY):
         await history.write_one(connection)
-    busy = await _typical(lambda: log.since(before, _ALL, LIMIT))
+    busy = await _typical(lambda: log.since(before, _ALL, MAX_APPEND_EVENTS))
     now, _ = await log.now()
     backlog = Window(since=Snapshot(1), until=now, position=events // 2)
-    page = await _typical(lambda: log.page(0, backlog, LIMIT))
+    page = await _typical(lambda: log.page(0, backlog, MAX_APPEND_EVENTS))
     return [
         Figure(name=f"a look at {events:,} events, idle", value=idle, unit="ms"),
         Figure(name=f"  with {BUSY} new events", value=busy, unit="ms"),
-        Figure(name=f"  a page of {LIMIT} of a backlog", value=page, unit="ms"),
+        Figure(name=f"  a page of {MAX_APPEND_EVENTS} of a backlog", value=page, unit="ms"),
     ]
 
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import httpx
 
 from api.embedded import embedded_stores
+from api.runtime.migrations import migrated
 from api.settings import Settings
-from api.verbs.migrate import migrated
 from tests.benchmarks import questions
 from tests.benchmarks.answering import ANSWERS_WITHIN, answering
 from tests.benchmarks.figures import Figure, Row, summarise

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from domain.events import UserCreated
 from domain.ids import new_id
+from domain.users.events import UserCreated
 from tests.benchmarks import cpu, history, questions
 from tests.benchmarks.figures import row
 from tests.benchmarks.plan import Plan
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from domain.events import Event
+    from domain.users.events import Event
     from tests.benchmarks.bench import Bench
 
 SIZES = (10_000, 1_000_000)

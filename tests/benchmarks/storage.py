@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis
 
-from api import drivers
-from api.composition import compose
 from api.embedded import embedded_stores
 from api.roles import Role, fingerprint
+from api.runtime import drivers
+from api.runtime.background import cancel_all
+from api.runtime.composition import compose
 from api.settings import Settings
-from api.workers import end
-from domain.command import Answer, Command
-from domain.commands.complete_order import CompleteOrder
-from domain.commands.create_user import CreateUser
-from domain.commands.place_order import PlaceOrder
-from domain.commands.rename_user import RenameUser
-from domain.events import OrderId, UserId
+from domain.command import Command, CommandResult
 from domain.ids import new_id
-from domain.store import Store
-from domain.values import email
-from readside.standing import standings
+from domain.users.commands.complete_order import CompleteOrder
+from domain.users.commands.create_user import CreateUser
+from domain.users.commands.place_order import PlaceOrder
+from domain.users.commands.rename_user import RenameUser
+from domain.users.events import OrderId, UserId
+from domain.users.values import email
+from domain.write.store import Store
+from readside.admin.partition_status import partition_statuses
 from tests.benchmarks import history
 from tests.benchmarks.figures import Figure
 
@@ -103,7 +103,7 @@ async def _each(numbers: Any, act: Any) -> None:
 
 async def _done(store: Store, command: Command) -> None:
     answer = await store.execute(command, metadata=METADATA)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, CommandResult)
 
 
 async def _life(store: Store, number: int) -> None:
@@ -192,12 +192,12 @@ async def _running(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[
         try:
             yield
         finally:
-            await end(tasks)
+            await cancel_all(tasks)
 
 
 async def _standings(settings: Settings) -> Any:
     async with drivers.redis_for_functions(settings) as redis:
-        return await standings(redis, settings.partitions, fingerprint(settings))
+        return await partition_statuses(redis, settings.partitions, fingerprint(settings))
 
 
 async def _entries(settings: Settings) -> int:

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from api import drivers
+from api.runtime import drivers
 from api.settings import Settings
-from tests.domain.carrying import Carrying
+from tests.chaos.proxy import Proxy, proxy
+from tests.domain.log.relay_harness import Carrying
 from tests.domain.write_model import WriteModel
-from tests.faults.proxy import Proxy, proxy
 
 
 @pytest.fixture

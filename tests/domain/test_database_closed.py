@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from api import drivers
-from api.log_check import refuse_foreign_log_at_start
+from api.runtime import drivers
+from api.runtime.background import TRANSIENT_ERRORS
+from api.runtime.log_check import refuse_foreign_log_at_start
 from api.settings import Settings
-from api.workers import WEATHER
-from domain.store import WriteModelUnavailable
-from tests.domain.carrying import Carrying
+from domain.write.store import WriteModelUnavailable
+from tests.domain.log.relay_harness import Carrying
 from tests.domain.write_model import WriteModel, create
 from tests.stores import OwnStores
 
@@ -47,7 +47,7 @@ async def test_a_database_that_is_closed_is_waited_for(closed_url: str, redis_ur
     await refuse_foreign_log_at_start(settings)
     async with drivers.database(settings) as pool:
         model = WriteModel(pool)
-        with pytest.raises(WEATHER):
+        with pytest.raises(TRANSIENT_ERRORS):
             await Carrying(model).relay().run_once()
         with pytest.raises(WriteModelUnavailable, match="nothing was written"):
             await model.store.execute(create("Alice", "alice@example.com"))

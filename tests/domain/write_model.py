@@ -8,15 +8,16 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from domain.command import Answer, Command
-from domain.commands.create_user import CreateUser
-from domain.commands.place_order import PlaceOrder
-from domain.events import Event, OrderId, UserId, decode, email_key
+from domain.command import Command, CommandResult
+from domain.envelope import decode
 from domain.ids import new_id
-from domain.refusals import Refusal
-from domain.store import Store
-from domain.user import User, evolve
-from domain.values import email
+from domain.refusal import Refusal
+from domain.users.commands.create_user import CreateUser
+from domain.users.commands.place_order import PlaceOrder
+from domain.users.events import Event, OrderId, UserId, email_key
+from domain.users.state import User, evolve
+from domain.users.values import email
+from domain.write.store import Store
 from tests.limited import limited
 
 PARTITIONS = 8
@@ -42,9 +43,9 @@ class WriteModel:
         self._ticks += 1
         return START + timedelta(seconds=self._ticks)
 
-    async def ask(self, command: Command) -> Answer:
+    async def ask(self, command: Command) -> CommandResult:
         answer = await self.store.execute(command)
-        assert isinstance(answer, Answer), answer
+        assert isinstance(answer, CommandResult), answer
         return answer
 
     async def refused(self, command: Command) -> Refusal:

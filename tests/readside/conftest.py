@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from api import drivers
+from api.runtime import drivers
 from api.settings import Settings
-from readside.changes import Changes
-from readside.models import FINGERPRINT
-from readside.reader import Reads
-from tests.readside.stories import PARTITIONS
-from tests.readside.told import Told
-from tests.readside.world import World
+from readside.queries.pubsub import PubSub
+from readside.queries.reader import ReadModel
+from readside.read_models import FINGERPRINT
+from tests.readside.envelopes import PARTITIONS
+from tests.readside.harness import World
+from tests.readside.projection_harness import Told
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,19 +40,19 @@ async def streams(settings: Settings) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-async def changes(settings: Settings) -> AsyncIterator[Changes]:
-    async with drivers.redis_for_changes(settings) as redis, Changes(redis) as changes:
+async def changes(settings: Settings) -> AsyncIterator[PubSub]:
+    async with drivers.redis_for_changes(settings) as redis, PubSub(redis) as changes:
         yield changes
 
 
 @pytest.fixture
-async def reads(settings: Settings, changes: Changes) -> AsyncIterator[Reads]:
+async def reads(settings: Settings, changes: PubSub) -> AsyncIterator[ReadModel]:
     async with drivers.link_for_reads(settings) as link:
-        yield Reads(link, changes, partitions=PARTITIONS, fingerprint=FINGERPRINT)
+        yield ReadModel(link, changes, partitions=PARTITIONS, fingerprint=FINGERPRINT)
 
 
 @pytest.fixture
-async def told(redis: Redis, reads: Reads) -> Told:
+async def told(redis: Redis, reads: ReadModel) -> Told:
     told = Told(redis, reads)
     await told.begin()
     return told

@@ -11,7 +11,7 @@ from tests.limited import limited
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from readside.keys import Keys
+    from readside.redis_functions.keys import Keys
 
 
 async def contents(redis: Redis, keys: Keys) -> dict[str, Any]:

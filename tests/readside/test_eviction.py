@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from api.process import run
 from api.roles import Role
+from api.runtime.background import LoopFailed
+from api.runtime.process import run
 from api.settings import Settings
-from api.workers import Fallen
-from tests.faults.proxy import Proxy, proxy
+from tests.chaos.proxy import Proxy, proxy
 from tests.limited import limited
 
 
@@ -46,7 +46,7 @@ async def test_a_redis_that_is_away_at_the_start_is_asked_as_soon_as_it_answers(
         await asyncio.wait([running], timeout=0.2)
         assert not running.done(), "it is to start without Redis"
         wire.accept()
-        with pytest.raises(Fallen, match="set maxmemory-policy to noeviction"):
+        with pytest.raises(LoopFailed, match="set maxmemory-policy to noeviction"):
             await running
 
 

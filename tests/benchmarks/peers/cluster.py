@@ -13,9 +13,9 @@ from redis.asyncio import Redis
 from api.embedded import Stores, embedded_stores
 from api.roles import fingerprint
 from api.settings import Settings
-from domain.events import Event, OrderCompleted, OrderId, OrderPlaced, UserCreated
 from domain.ids import new_id
-from readside.keys import POINTER, Keys, Partition
+from domain.users.events import Event, OrderCompleted, OrderId, OrderPlaced, UserCreated
+from readside.redis_functions.keys import ACTIVE_PREFIX, Keys, Partition
 from tests.benchmarks import history, questions
 from tests.benchmarks.answering import ProcessError
 from tests.processes import HOST, TANDEM, running
@@ -114,7 +114,7 @@ async def _built(redis_url: str, users: int) -> list[str]:
 
 
 async def _serving(redis: Redis) -> list[Keys]:
-    pointer = POINTER + fingerprint(Settings(partitions=history.PARTITIONS))
+    pointer = ACTIVE_PREFIX + fingerprint(Settings(partitions=history.PARTITIONS))
     partitions = [Partition(number) for number in range(history.PARTITIONS)]
     named = [await redis.hget(one.generations, pointer) for one in partitions]
     return [Keys(one, str(name)) for one, name in zip(partitions, named, strict=True) if name]

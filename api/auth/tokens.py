@@ -1,0 +1,142 @@
+"""From the Authorization of a request to its caller: bearer tokens that are JWTs (RFC 6750, 7519, 8725)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final
+
+import jwt
+from jwt.exceptions import InvalidJTIError, InvalidSubjectError
+
+from api.auth.scopes import ANONYMOUS, Caller
+from api.errors import RequestError
+
+MAX_TOKEN_BYTES: Final = 8192
+"""Characters of a token."""
+
+_FOREVER: Final = 32_503_680_000.0
+"""The year 3000, for tokens that expire even later: nobody waits for more."""
+
+_WHY: Final[dict[type[Exception], str]] = {
+    jwt.ExpiredSignatureError: "has expired",
+    jwt.ImmatureSignatureError: "is not valid yet",
+    jwt.InvalidAudienceError: "is meant for another audience",
+    jwt.InvalidIssuerError: "comes from another issuer",
+    jwt.InvalidAlgorithmError: "is signed in a way that is not allowed",
+    jwt.MissingRequiredClaimError: "lacks a claim that is needed",
+    InvalidSubjectError: "has a claim sub that is not a string (RFC 7519, section 4.1.2)",
+    InvalidJTIError: "has a claim jti that is not a string (RFC 7519, section 4.1.7)",
+    jwt.InvalidIssuedAtError: "has a claim iat that is not a number (RFC 7519, section 4.1.6)",
+}
+
+Key = Any
+"""What PyJWT checks a signature with."""
+
+FindKey = Callable[[dict[str, Any]], Awaitable[Key]]
+"""The key for a token with this header. Raises UnknownKey."""
+
+
+def shared(secret: str) -> FindKey:
+    """The same secret for every token."""
+
+    async def find(_header: dict[str, Any]) -> Key:
+        return secret
+
+    return find
+
+
+class UnknownKey(Exception):
+    """There is no key to check the token with; str() goes on from "The token"."""
+
+
+class Tokens:
+    """Checks tokens. Only the algorithms given are accepted, whatever a token says of itself."""
+
+    def __init__(
+        self,
+        find: FindKey,
+        *,
+        algorithms: tuple[str, ...],
+        audience: str | None = None,
+        issuer: str | None = None,
+        leeway: float = 0,
+    ) -> None:
+        """`leeway` is the seconds by which clocks may differ."""
+        self._find = find
+        self._algorithms = algorithms
+        self._audience = audience
+        self._issuer = issuer
+        self._leeway = leeway
+
+    async def caller(self, authorization: str | None) -> Caller:
+        """Who asks; NOBODY if there is no token. Raises UNAUTHENTICATED."""
+        if authorization is None:
+            return ANONYMOUS
+        claims = await self._claims(_bearer(authorization))
+        return Caller(
+            scopes=frozenset(_scopes(claims)),
+            subject=claims.get("sub"),
+            # int() is what PyJWT has checked it with; float() would raise for one of 400 digits.
+            expires=min(int(claims["exp"]), _FOREVER) + self._leeway,
+        )
+
+    async def _claims(self, token: str) -> dict[str, Any]:
+        try:
+            header = jwt.get_unverified_header(token)
+            if header.get("alg") not in self._algorithms:
+                raise jwt.InvalidAlgorithmError
+            return self._checked(token, await self._find(header))
+        except UnknownKey as error:
+            raise _invalid(str(error)) from None
+        except Exception as error:  # a token is hostile input: whatever it breaks, it is no token
+            why = next((_WHY[kind] for kind in type(error).__mro__ if kind in _WHY), None)
+            raise _invalid(why or "cannot be read, or its signature is wrong") from None
+
+    def _checked(self, token: str, key: Key) -> dict[str, Any]:
+        return jwt.decode(
+            token,
+            key,
+            algorithms=list(self._algorithms),
+            audience=self._audience,
+            issuer=self._issuer,
+            leeway=self._leeway,
+            options={"require": ["exp"]},
+        )
+
+
+def unauthenticated(message: str, challenge: bytes = b"Bearer") -> RequestError:
+    error = {"message": message, "extensions": {"code": "UNAUTHENTICATED"}}
+    return RequestError(
+        [error], status=401, well_formed=False, header=(b"www-authenticate", challenge)
+    )
+
+
+def expired() -> RequestError:
+    return _invalid(_WHY[jwt.ExpiredSignatureError])
+
+
+def no_token() -> RequestError:
+    return unauthenticated("A token is needed: send the header Authorization: Bearer <token>.")
+
+
+def _invalid(why: str) -> RequestError:
+    return unauthenticated(f"The token {why}; get another one.", b'Bearer error="invalid_token"')
+
+
+def _bearer(authorization: str) -> str:
+    scheme, _, token = authorization.strip().partition(" ")
+    if scheme.lower() != "bearer" or len(token) > MAX_TOKEN_BYTES:
+        raise _invalid(
+            f"must come as Authorization: Bearer <token>, in at most {MAX_TOKEN_BYTES} characters"
+        )
+    return token.strip()
+
+
+def _scopes(claims: dict[str, Any]) -> Iterator[str]:
+    """From `scope` (RFC 8693), `scp` or `scopes`: words in a text, or a list of them."""
+    for name in ("scope", "scp", "scopes"):
+        match claims.get(name):
+            case str(words):
+                yield from words.split()
+            case list(words):
+                yield from (word for word in words if isinstance(word, str))

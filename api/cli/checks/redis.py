@@ -1,0 +1,145 @@
+"""Redis: its version, whether it may forget, what it keeps, what we may do there, and who serves."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import RedisError, ResponseError
+
+from api.cli.checks import redis_channels, redis_memory, redis_streams
+from api.cli.checks.finding import Finding, clock, hint, ok, unless_denied, wrong
+from api.observability.redis_primary import seen
+from api.roles import fingerprint, namespace
+from api.server_urls import reason
+from readside.admin.partition_status import partition_statuses
+from readside.generations.registry import Generations
+from readside.redis_functions.functions import Functions
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from api.settings import Settings
+
+MIN_VERSION = (7, 2)
+
+
+async def look(redis: Redis, settings: Settings) -> list[Finding]:
+    """Ends at what makes the rest meaningless."""
+    names = namespace(settings)
+    read = f"allow it +@read on ~{names.prefix}:*"
+    subscribe = f"allow it +subscribe &{names.prefix}:*"
+    try:
+        if sentence := (await seen(redis)).unsupported:
+            return [wrong("Redis", sentence)]
+        found = await unless_denied("Redis", "allow it +info", _server(redis))
+        return [
+            *found,
+            *await unless_denied("Redis's clock", "allow it +time", _clock(redis)),
+            *await unless_denied("channels", subscribe, redis_channels.look(redis, names)),
+            *await _functions(redis, settings),
+            *await unless_denied(
+                "streams", read, redis_streams.look(redis, settings.partitions, names)
+            ),
+        ]
+    except (RedisError, OSError) as error:
+        return [wrong("Redis", f"It cannot be worked with ({reason(error)}); check REDIS_URL.")]
+
+
+async def _server(redis: Redis) -> list[Finding]:
+    info: dict[str, Any] = await redis.info()
+    return [
+        _version(info),
+        _eviction(info),
+        redis_memory.look(info),
+        await _persistence(redis, info),
+    ]
+
+
+def _version(info: dict[str, Any]) -> Finding:
+    name, speaks = info.get("server_name", "redis"), str(info["redis_version"])
+    text = f"{name} {info.get('valkey_version', speaks)}"
+    if tuple(map(int, speaks.split(".")[:2])) < MIN_VERSION:
+        return wrong("Redis", f"{text} is too old; use Redis or Valkey 7.2 or newer.")
+    if info.get("role") != "master":
+        return wrong("Redis", f"{text} is a replica; let REDIS_URL lead to the primary.")
+    return ok("Redis", text)
+
+
+def _eviction(info: dict[str, Any]) -> Finding:
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        return wrong(
+            "eviction",
+            f"maxmemory-policy is {policy}, so keys may vanish; set maxmemory-policy to noeviction.",
+        )
+    return ok("eviction", "none")
+
+
+async def _persistence(redis: Redis, info: dict[str, Any]) -> Finding:
+    if info.get("aof_enabled"):
+        return ok("persistence", "append-only file")
+    if await _snapshots(redis):
+        return ok("persistence", "snapshots; what came since the last one is rebuilt after a crash")
+    return hint(
+        "persistence",
+        "Redis keeps nothing: after its restart the read model is rebuilt, and queries answer"
+        " READ_MODEL_REBUILDING meanwhile; set appendonly yes to spare that.",
+    )
+
+
+async def _snapshots(redis: Redis) -> bool:
+    try:
+        found: Any = await redis.config_get("save")
+    except ResponseError:  # we may not ask
+        return False
+    return bool(found.get("save"))
+
+
+async def _clock(redis: Redis) -> list[Finding]:
+    seconds, microseconds = await redis.time()
+    return [clock("Redis's clock", datetime.fromtimestamp(seconds + microseconds / 1_000_000, UTC))]
+
+
+async def _functions(redis: Redis, settings: Settings) -> list[Finding]:
+    try:
+        functions = Functions(redis, namespace(settings))
+        await functions.load()
+    except ResponseError as error:
+        return [
+            wrong(
+                "functions",
+                f"FUNCTION LOAD is refused ({error}); allow this user the commands function, fcall"
+                f" and all on keys that begin with {settings.redis_prefix}:.",
+            )
+        ]
+    read = f"allow it +@read on ~{settings.redis_prefix}:*"
+    return [
+        ok("functions", f"{functions.library} is loaded"),
+        *await unless_denied("read model", read, _serving(redis, settings)),
+    ]
+
+
+async def _serving(redis: Redis, settings: Settings) -> list[Finding]:
+    number = settings.partitions
+    mine = [
+        Generations(redis, partition, fingerprint(settings))
+        for partition in map(namespace(settings).partition, range(number))
+    ]
+    serving = sum([await one.serving() is not None for one in mine])
+    held = [
+        one.held
+        for one in await partition_statuses(
+            redis, number, fingerprint(settings), namespace(settings)
+        )
+        if one.held
+    ]
+    if held:
+        return [wrong("read model", max(held, key=lambda excess: excess.more).sentence)]
+    if serving < number:
+        says = (
+            f"{number - serving} of {number} partitions are not served; they are built as soon as"
+            " `tandem relay` and `tandem projector` (or serve) run."
+        )
+        return [hint("read model", says)]
+    return [ok("read model", f"all {number} partitions are served")]

@@ -1,0 +1,54 @@
+"""The channels of Redis that wake relays and readers: whether this user may listen to each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from redis.exceptions import NoPermissionError
+
+from api.cli.checks.finding import Finding, hint, ok
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from readside.redis_functions.keys import Namespace
+
+_TIMEOUT_SECONDS = 2.0
+"""Seconds for the reply to a subscription."""
+
+
+def _channels(names: Namespace) -> dict[str, str]:
+    """By pattern, a channel that it fits."""
+    return {
+        names.silent: names.silent,
+        names.wake: names.wake,
+        names.projectors("*"): names.projectors("doctor"),
+        f"{names.prefix}:{{*}}:changed:*": names.partition(0).changed(UUID(int=0)),
+    }
+
+
+async def look(redis: Redis, names: Namespace) -> list[Finding]:
+    channels = _channels(names).items()
+    denied = [pattern for pattern, channel in channels if await _is_denied(redis, channel)]
+    if not denied:
+        return [ok("channels", "may be listened to")]
+    missing = " ".join(f"&{pattern}" for pattern in denied)
+    return [
+        hint(
+            "channels",
+            f"This user of Redis may not listen to {missing}, so relays, readers and projectors wait for"
+            f" their next poll; allow it &{names.prefix}:* (acl setuser NAME &{names.prefix}:*) and the"
+            " commands subscribe and publish.",
+        )
+    ]
+
+
+async def _is_denied(redis: Redis, channel: str) -> bool:
+    async with redis.pubsub() as pubsub:
+        try:
+            await pubsub.subscribe(channel)
+            await pubsub.get_message(timeout=_TIMEOUT_SECONDS)
+        except NoPermissionError:
+            return True
+    return False

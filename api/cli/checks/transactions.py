@@ -1,0 +1,95 @@
+"""What keeps locks, old rows and WAL: old open transactions, prepared ones, and unused replication slots."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from api.cli.checks.finding import Finding, hint, ok
+
+if TYPE_CHECKING:
+    import asyncpg
+
+OLD_TRANSACTION = timedelta(minutes=5)
+"""Only a migration keeps a transaction of Tandem open for nearly that long."""
+
+MAX_RETAINED_WAL_BYTES = 1_000_000_000
+"""Bytes of WAL that a slot may keep without a word."""
+
+_PREPARED = """
+    select quote_literal(gid) as gid, owner, clock_timestamp() - prepared as age from pg_prepared_xacts
+    where database = current_database() and prepared < clock_timestamp() - $1::interval
+    order by prepared limit 3
+"""
+
+_OPEN = """
+    select pid, usename, application_name, state, clock_timestamp() - xact_start as age from pg_stat_activity
+    where datname = current_database() and pid <> pg_backend_pid()
+      and xact_start < clock_timestamp() - $1::interval order by xact_start limit 3
+"""
+
+_HIDDEN = """
+    select count(*) from pg_stat_activity
+    where datname = current_database() and query = '<insufficient privilege>'
+"""
+
+_SLOTS = """
+    select slot_name, quote_literal(slot_name) as quoted, active,
+           pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint as bytes
+    from pg_replication_slots
+    where not active or pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) > $1 order by restart_lsn limit 3
+"""
+
+
+async def look(connection: asyncpg.Connection, old: timedelta = OLD_TRANSACTION) -> list[Finding]:
+    found = [
+        *await _prepared(connection, old),
+        *await _open(connection, old),
+        *await _slots(connection),
+    ]
+    return found or [ok("transactions", "none is old, and no slot keeps WAL")]
+
+
+async def _prepared(connection: asyncpg.Connection, old: timedelta) -> list[Finding]:
+    return [
+        hint(
+            "prepared",
+            f"The prepared transaction {row['gid']} of {row['owner']} has been there for"
+            f" {_minutes(row['age'])}: it keeps its locks and old rows, and its events are not there yet;"
+            f" connect to this database and execute: commit prepared {row['gid']}; or: rollback prepared"
+            f" {row['gid']};",
+        )
+        for row in await connection.fetch(_PREPARED, old)
+    ]
+
+
+async def _open(connection: asyncpg.Connection, old: timedelta) -> list[Finding]:
+    found = [
+        hint(
+            "transactions",
+            f"A transaction of {row['usename']} ({row['application_name'] or 'no application_name'},"
+            f" {row['state']}) has been open for {_minutes(row['age'])}: it keeps its locks and old rows;"
+            f" end it, or execute: select pg_terminate_backend({row['pid']});",
+        )
+        for row in await connection.fetch(_OPEN, old)
+    ]
+    if hidden := await connection.fetchval(_HIDDEN):
+        says = f"Not checked: this user may not see {hidden} sessions of others; grant it pg_read_all_stats."
+        found.append(hint("transactions", says))
+    return found
+
+
+async def _slots(connection: asyncpg.Connection) -> list[Finding]:
+    return [
+        hint(
+            "replication slot",
+            f"The replication slot {row['slot_name']} {'is behind' if row['active'] else 'is not in use'}"
+            f" and keeps {(row['bytes'] or 0) / 1e6:.0f} MB of WAL on the disk; if no standby or subscriber"
+            f" needs it, execute: select pg_drop_replication_slot({row['quoted']});",
+        )
+        for row in await connection.fetch(_SLOTS, MAX_RETAINED_WAL_BYTES)
+    ]
+
+
+def _minutes(age: timedelta) -> str:
+    return f"{age.total_seconds() / 60:.0f} min"

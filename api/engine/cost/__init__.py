@@ -1,0 +1,1 @@
+"""Query cost analysis: what fields cost, and what an operation adds up to."""

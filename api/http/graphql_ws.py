@@ -1,0 +1,251 @@
+"""GraphQL over WebSocket: the graphql-transport-ws protocol, and no other."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
+
+from api.auth.csrf import combined
+from api.auth.scopes import ANONYMOUS
+from api.auth.tokens import expired
+from api.engine.execution.concurrency import for_sockets
+from api.engine.execution.executor import Executor
+from api.engine.operation_type import ANY
+from api.errors import Formatted, RequestError
+from api.http import websocket_close_codes
+from api.http.graphql_ws_messages import Complete, Init, Message, Ping, Pong, Subscribe, decode
+from api.trace import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.types import Receive, Scope, Send
+
+    from api.auth.access import Access
+    from api.engine.request import Request
+    from api.http.websocket_close_codes import Close
+    from api.limits import Limits
+
+PROTOCOL = "graphql-transport-ws"
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Closing(Exception):
+    """Ends the conversation, and closes the connection with a code."""
+
+    def __init__(self, close: Close) -> None:
+        super().__init__(close.reason)
+        self.close = close
+
+
+class GraphQLOverWebSocket:
+    """Serves connections that speak graphql-transport-ws, and closes all others with 4406.
+
+    Those of other sites' pages, which browsers let connect to any host, are closed with 4403.
+    """
+
+    def __init__(self, executor: Executor, limits: Limits, access: Access) -> None:
+        self._executor = executor
+        self._limits = limits
+        self._seats = for_sockets(limits)
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        socket = WebSocket(scope, receive, send)
+        spoken = PROTOCOL in scope["subprotocols"]
+        # Accepted in any case: pages see no code and no status when the handshake fails.
+        await socket.accept(PROTOCOL if spoken else None)
+        if not self._access.may_open_socket(combined(scope["headers"])):
+            await socket.close(*websocket_close_codes.FOREIGN_PAGE)
+            return
+        if not spoken:
+            await socket.close(*websocket_close_codes.NO_SUBPROTOCOL)
+            return
+        try:
+            with self._seats:
+                await Connection(socket, self._executor, self._limits, self._access).serve()
+        except RequestError:  # from `with` alone: errors of operations are messages
+            await socket.close(*websocket_close_codes.TOO_MANY_CONNECTIONS)
+
+
+class Connection:
+    """One connection, and the operations that run on it, each in a task of its own."""
+
+    def __init__(
+        self, socket: WebSocket, executor: Executor, limits: Limits, access: Access
+    ) -> None:
+        self._socket = socket
+        self._executor = executor
+        self._limits = limits
+        self._access = access
+        self._caller = ANONYMOUS
+        self._acknowledged = False
+        self._is_drained = _drain_of(socket)
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(self) -> None:
+        """Runs until the client disconnects or the connection closes; every operation has ended then."""
+        close = None
+        try:
+            await self._converse()
+        except Closing as closing:
+            close = closing.close
+        except WebSocketDisconnect:
+            pass
+        finally:
+            await self._stop()
+        if close is not None:
+            with suppress(WebSocketDisconnect, WebSocketDisconnected):
+                await self._socket.close(*close)
+
+    async def _converse(self) -> None:
+        """Handles messages until connection_init is late, or the token that came with it has expired."""
+        try:
+            async with asyncio.timeout(self._limits.init_seconds) as self._deadline:
+                while True:
+                    await self._drain()  # a client that does not read may not ask for more
+                    await self._handle(_understood(await self._receive()))
+        except TimeoutError as error:
+            if self._acknowledged:
+                raise Closing(websocket_close_codes.forbidden(expired())) from error
+            raise Closing(websocket_close_codes.INIT_TIMEOUT) from error
+
+    async def _receive(self) -> str:
+        message = await self._socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1005))
+        text: str | None = message.get("text")
+        if text is None:
+            raise Closing(websocket_close_codes.NOT_TEXT)
+        if len(text) > self._limits.body_bytes:
+            raise Closing(websocket_close_codes.MESSAGE_TOO_BIG)
+        return text
+
+    async def _handle(self, message: Message) -> None:
+        match message:
+            case Init(payload=payload):
+                await self._acknowledge(payload)
+            case Ping(payload=payload):
+                await self._send({"type": "pong"} | ({"payload": payload} if payload else {}))
+            case Pong():
+                pass
+            case Subscribe(id=id_, payload=request):
+                await self._subscribe(id_, request)
+            case Complete(id=id_):
+                if task := self._running.pop(id_, None):
+                    task.cancel()
+
+    async def _acknowledge(self, payload: dict[str, Any] | None) -> None:
+        if self._acknowledged:
+            raise Closing(websocket_close_codes.SECOND_INIT)
+        try:
+            self._caller = await self._access.by_payload(payload, self._socket.scope)
+        except RequestError as error:
+            self._executor.refuse(error, ANONYMOUS)
+            raise Closing(websocket_close_codes.forbidden(error)) from None
+        self._acknowledged = True
+        self._close_in(self._caller.seconds_left)
+        await self._send({"type": "connection_ack"})
+
+    def _close_in(self, seconds: float | None) -> None:
+        """Closes with 4403 then, so that the client connects again with another token (None: never)."""
+        now = asyncio.get_running_loop().time()
+        with suppress(RuntimeError):  # it is closing already
+            self._deadline.reschedule(None if seconds is None else now + seconds)
+
+    async def _subscribe(self, id_: str, request: Request) -> None:
+        if not self._acknowledged:
+            raise Closing(websocket_close_codes.NOT_INITIALISED)
+        if id_ in self._running:
+            raise Closing(websocket_close_codes.DUPLICATE_ID)
+        if len(self._tasks) >= self._limits.operations:
+            return await self._send({"id": id_, "type": "error", "payload": [_OVERLOADED]})
+        task = asyncio.create_task(self._run(id_, request))
+        self._running[id_] = task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return None
+
+    async def _run(self, id_: str, request: Request) -> None:
+        """Sends the results of one operation, and then that it is complete, or its errors.
+
+        Waits before each result until the socket has drained: for a client that does not read nothing is
+        executed.
+        """
+        last: Formatted = {"id": id_, "type": "complete"}
+        try:
+            await self._drain()
+            with Trace(_traceparent(request)):
+                async with aclosing(self._executor.stream(request, ANY, self._caller)) as results:
+                    async for result in results:
+                        await self._send({"id": id_, "type": "next", "payload": result})
+                        await self._drain()
+        except RequestError as error:
+            if _is_unauthenticated(error):  # the token has expired since connection_init
+                self._close_in(0)
+                return
+            last = {"id": id_, "type": "error", "payload": error.errors}
+        except WebSocketDisconnect:
+            return
+        except Exception as error:
+            refusal = self._executor.refuse(error, self._caller)
+            last = {"id": id_, "type": "error", "payload": refusal.errors}
+        # Before it is sent, because the client may use the id again as soon as it receives it.
+        del self._running[id_]
+        await self._send(last)
+
+    async def _drain(self) -> None:
+        """Waits until the socket takes more. Raises WebSocketDisconnect if the connection ends instead."""
+        if not await self._is_drained():
+            raise WebSocketDisconnect(1006)
+
+    async def _send(self, message: Formatted) -> None:
+        with suppress(WebSocketDisconnect, WebSocketDisconnected):
+            await self._socket.send_text(_encode(message).decode())
+
+    async def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+_OVERLOADED: Formatted = {
+    "message": "Too many operations run on this connection; complete one of them first.",
+    "extensions": {"code": "OVERLOADED"},
+}
+
+
+def _traceparent(request: Request) -> str | None:
+    """A message has no headers, so clients put it where there is room."""
+    given = (request.extensions or {}).get("traceparent")
+    return given if isinstance(given, str) else None
+
+
+def _drain_of(socket: WebSocket) -> Callable[[], Awaitable[bool]]:
+    """Returns the extension of ASGI by which our server waits until a socket takes more."""
+    extension = socket.scope.get("extensions", {}).get("drain", {})
+    found: Callable[[], Awaitable[bool]] = extension.get("wait", _true)
+    return found
+
+
+async def _true() -> bool:
+    """Waits for nothing: a server without the extension waits in `send`."""
+    return True
+
+
+def _is_unauthenticated(error: RequestError) -> bool:
+    found: bool = error.errors[0]["extensions"]["code"] == "UNAUTHENTICATED"
+    return found
+
+
+def _understood(text: str) -> Message:
+    try:
+        return decode(text)
+    except (ValueError, RecursionError) as error:
+        raise Closing(websocket_close_codes.NOT_A_MESSAGE) from error

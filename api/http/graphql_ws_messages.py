@@ -1,0 +1,42 @@
+"""The messages that a client of graphql-transport-ws may send."""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from api.engine.request import Request
+
+OperationId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+class Init(msgspec.Struct, tag="connection_init"):
+    payload: dict[str, Any] | None = None
+
+
+class Ping(msgspec.Struct, tag="ping"):
+    payload: dict[str, Any] | None = None
+
+
+class Pong(msgspec.Struct, tag="pong"):
+    payload: dict[str, Any] | None = None
+
+
+class Subscribe(msgspec.Struct, tag="subscribe"):
+    """Asks for any operation, not only for a subscription."""
+
+    id: OperationId
+    payload: Request
+
+
+class Complete(msgspec.Struct, tag="complete"):
+    id: OperationId
+
+
+Message = Init | Ping | Pong | Subscribe | Complete
+
+_decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
+
+
+def decode(text: str) -> Message:
+    """The message in a text frame. Raises ValueError or RecursionError."""
+    return _decoder.decode(text)

@@ -1,0 +1,78 @@
+"""The configuration of uvicorn with the protocols of this package."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from api.http.protocols.http_protocol import HTTPConnection
+from api.http.protocols.idle_connections import IdleConnections
+from api.http.protocols.response_heads import CLOSE, date_line, keep_alive
+from api.http.protocols.unsent_bytes import UnsentBytes
+from api.http.protocols.websocket_protocol import WebSocketConnection
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.types import Scope
+
+    from api.http.graphql_http import GraphQLOverHTTP
+
+
+class ServerContext:
+    """What the connections of one server share; they find it at `config.serving`."""
+
+    def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
+        """The state of the application has its limits, and the endpoint for GraphQL if it has one."""
+        self.limits = app.state.limits
+        self._keep_alive = keep_alive(self.limits.idle_seconds)
+        self._second = 0
+        self._lines = (b"", b"")
+        self.idle = IdleConnections()
+        self.unsent = UnsentBytes(self.limits.unsent_bytes)
+        self.graphql: GraphQLOverHTTP | None = getattr(app.state, "graphql", None)
+        self._forwarded: Any = (
+            ProxyHeadersMiddleware(_ignore, trusted_hosts=config.forwarded_allow_ips)
+            if config.proxy_headers
+            else _ignore
+        )
+
+    def lines(self, *, closes: bool) -> bytes:
+        """Returns the header lines that every response has: the date, and whether the connection closes."""
+        second = int(time.time())
+        if second != self._second:
+            date = date_line(second)
+            self._second, self._lines = second, (date + self._keep_alive, date + CLOSE)
+        return self._lines[closes]
+
+    async def set_client(self, scope: Scope) -> None:
+        """Replaces a trusted proxy's address by that of its client, as uvicorn does for an application."""
+        await self._forwarded(scope, _ignore, _ignore)
+
+
+def config(app: Starlette, **options: Any) -> uvicorn.Config:
+    """Returns uvicorn's configuration for this application."""
+    limits = app.state.limits
+    made = uvicorn.Config(
+        app,
+        http=HTTPConnection,
+        ws=WebSocketConnection,
+        ws_max_size=limits.body_bytes,
+        ws_per_message_deflate=False,  # a few bytes may decompress to very many
+        ws_ping_interval=limits.ping_seconds,
+        ws_ping_timeout=limits.ping_seconds,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        **options,
+    )
+    made.serving = ServerContext(made, app)  # type: ignore[attr-defined]
+    return made
+
+
+async def _ignore(*_: Any) -> Any:
+    """An application that does nothing."""

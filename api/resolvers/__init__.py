@@ -1,0 +1,1 @@
+"""Building blocks of a schema: typed decorators, scalars, pages, and what a resolver receives."""

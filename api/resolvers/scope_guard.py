@@ -1,0 +1,36 @@
+"""The check in front of each field that says which scope it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from api.auth.scopes import Scope
+from api.errors import failure
+
+if TYPE_CHECKING:
+    from graphql import GraphQLField
+
+    from api.resolvers.context import Context
+
+Resolver = Callable[..., Any]
+
+
+def guard(field: GraphQLField) -> None:
+    """Puts the check in front of the field's resolver, if the field says that it needs a scope."""
+    declared = (field.extensions or {}).get("strawberry-definition")
+    scope = declared.metadata.get(Scope) if declared is not None else None
+    if scope is not None and field.subscribe is not None:
+        field.subscribe = _guarded(field.subscribe, scope)
+    elif scope is not None and field.resolve is not None:
+        field.resolve = _guarded(field.resolve, scope)
+
+
+def _guarded(resolve: Resolver, scope: Scope) -> Resolver:
+    def guarded(source: Any, info: Any, **arguments: Any) -> Any:
+        context: Context = info.context
+        if scope not in context.caller.scopes:
+            raise failure("FORBIDDEN", f"{info.field_name} needs a token with the scope {scope}.")
+        return resolve(source, info, **arguments)
+
+    return guarded

@@ -1,0 +1,1 @@
+"""The process: settings become parts, parts become a running service."""

@@ -1,0 +1,102 @@
+"""The web application: which address leads where."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
+
+from api import graphiql
+from api.auth.access import Access
+from api.auth.cors import CrossOriginSharing
+from api.auth.security_headers import SecurityHeaders
+from api.engine.execution.executor import Executor
+from api.http.graphql_http import GraphQLOverHTTP
+from api.http.graphql_ws import GraphQLOverWebSocket
+from api.observability import status_page
+from api.observability.routes import LIVEZ
+from api.schema import CONVERTER, SCHEMA, sdl
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.types import Lifespan
+
+    from api.limits import Limits
+    from api.observability.routes import Guard, Monitoring
+    from api.resolvers.context import Context
+
+
+def create_app(
+    context: Context,
+    access: Access | None = None,
+    watch: Monitoring | None = None,
+    *,
+    lifespan: Lifespan[Starlette] | None = None,
+) -> Starlette:
+    """The application over these stores. Setting `state.closing` ends the streams that are open."""
+    access = access or Access()
+    executor = Executor(SCHEMA, CONVERTER, context, access.rate)
+    closing = asyncio.Event()
+    page = graphiql.page if access.graphiql else None
+    over_http = GraphQLOverHTTP(
+        executor, context.limits, access, page, closing, context.http_profile
+    )
+    over_websocket = GraphQLOverWebSocket(executor, context.limits, access)
+    app = Starlette(
+        routes=[
+            Route("/graphql", over_http),
+            Route("/graphql/", _without_slash, methods=["GET", "POST"]),
+            WebSocketRoute("/graphql", over_websocket),
+            *([Route("/schema.graphql", _schema)] if context.introspection else []),
+            *(
+                [*watch.routes(_insider(access)), *status_page.routes(watch, access)]
+                if watch
+                else [LIVEZ]
+            ),
+            *(graphiql.routes() if access.graphiql else []),
+        ],
+        middleware=[Middleware(SecurityHeaders), *_cors(access)],
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False  # Starlette redirects to the Host that the client names
+    app.state.executor = executor
+    app.state.graphql = over_http
+    app.state.limits = context.limits
+    app.state.closing = closing
+    return app
+
+
+def health_app(watch: Monitoring, limits: Limits) -> Starlette:
+    """The application of HEALTH_PORT."""
+    app = Starlette(routes=watch.routes(), middleware=[Middleware(SecurityHeaders)])
+    app.router.redirect_slashes = False
+    app.state.limits = limits
+    app.state.closing = asyncio.Event()
+    return app
+
+
+def _insider(access: Access) -> Guard:
+    async def guard(request: Request) -> None:
+        await access.check_insider(request.scope)
+
+    return guard
+
+
+def _cors(access: Access) -> list[Middleware]:
+    """Nothing unless there are origins: then they may ask, and read the answers, without cookies."""
+    return [Middleware(CrossOriginSharing, origins=access.origins)] if access.origins else []
+
+
+async def _without_slash(request: Request) -> Response:
+    """Redirects relative to the address, so that a prefix that a proxy has removed stays."""
+    query = request.scope["query_string"].decode("latin-1")
+    location = f"../graphql?{query}" if query else "../graphql"
+    return Response(status_code=307, headers={"location": location})
+
+
+async def _schema(_: Request) -> PlainTextResponse:
+    return PlainTextResponse(sdl())

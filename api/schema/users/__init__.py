@@ -1,0 +1,15 @@
+"""What queries answer with: one file per thing, with its connection beside it."""
+
+from api.resolvers.pagination import PageInfo
+from api.schema.users.order_types import Order, OrderConnection, OrderEdge
+from api.schema.users.user_types import User, UserConnection, UserEdge
+
+__all__ = [
+    "Order",
+    "OrderConnection",
+    "OrderEdge",
+    "PageInfo",
+    "User",
+    "UserConnection",
+    "UserEdge",
+]

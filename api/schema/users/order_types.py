@@ -1,0 +1,77 @@
+"""An order as queries answer it, and the list of a user's orders."""
+
+from typing import Self
+from uuid import UUID
+
+import strawberry
+
+from api.engine.cost.directives import READ
+from api.resolvers import fields
+from api.resolvers.context import Info
+from api.resolvers.pagination import PageInfo, broken_cursor, cursor, page_info, page_size, place
+from api.resolvers.scalars import DateTime, Money
+from api.schema.users.enums import OrderStatus
+from domain.users.values import format_money
+from readside.projections import orders
+from readside.projections.orders import OrderRow
+
+
+@strawberry.type(description="Something a user ordered.")
+class Order:
+    id: strawberry.ID = strawberry.field(description="The order's id, a UUID.")
+    status: OrderStatus = strawberry.field(description="How far the order has come.")
+    total: Money = strawberry.field(description="What the order costs.")
+    placed_at: DateTime = strawberry.field(description="When the order was placed.")
+    completed_at: DateTime | None = strawberry.field(
+        description="When it was completed, if it was."
+    )
+
+    @classmethod
+    def of(cls, row: OrderRow) -> Self:
+        return cls(
+            id=strawberry.ID(row.id),
+            status=OrderStatus(row.status),
+            total=Money(format_money(row.total)),
+            placed_at=DateTime(row.placed_at),
+            completed_at=None if row.completed_at is None else DateTime(row.completed_at),
+        )
+
+
+@strawberry.type(description="An order in a list.")
+class OrderEdge:
+    cursor: str = strawberry.field(description="Marks this place in the list.")
+    node: Order = strawberry.field(description="The order.")
+
+
+@strawberry.type(description="A page of a user's orders, newest first.")
+class OrderConnection:
+    edges: list[OrderEdge] = strawberry.field(description="The orders with their cursors.")
+    nodes: list[Order] = strawberry.field(description="The orders alone.")
+    page_info: PageInfo = strawberry.field(description="Where this page lies in the list.")
+    user_id: strawberry.Private[UUID]
+
+    @fields.field("How many orders the user has.", READ)
+    async def total_count(self, info: Info) -> int:
+        return await orders.count(info.context.reads, self.user_id)
+
+
+async def orders_of(info: Info, user_id: UUID, first: int, after: str | None) -> OrderConnection:
+    """A page of a user's orders; `after` is the cursor of the last order seen."""
+    size, seen = page_size(info, first), None if after is None else _sequence(after)
+    page = await orders.page(info.context.reads, user_id, size, seen)
+    nodes = [Order.of(row) for row in page.rows]
+    places = [str(row.sequence) for row in page.rows]
+    edges = zip(places, nodes, strict=True) if info.selects("edges") else ()
+    return OrderConnection(
+        edges=[OrderEdge(cursor=cursor(at), node=node) for at, node in edges],
+        nodes=nodes,
+        page_info=page_info(places, more=page.has_next, after=after),
+        user_id=user_id,
+    )
+
+
+def _sequence(after: str) -> int:
+    digits = place(after)
+    if not digits.isdecimal() or len(digits) > 15:
+        raise broken_cursor()
+    return int(digits)

@@ -1,0 +1,94 @@
+"""A user as queries answer it, and the list of all users."""
+
+from typing import Self
+from uuid import UUID
+
+import strawberry
+
+from api.engine.cost.directives import CONNECTION, READ
+from api.resolvers import fields
+from api.resolvers.context import Info
+from api.resolvers.pagination import (
+    After,
+    First,
+    PageInfo,
+    broken_cursor,
+    cursor,
+    page_info,
+    page_size,
+    place,
+)
+from api.resolvers.scalars import DateTime, EmailAddress, Money
+from api.schema.users.order_types import OrderConnection, orders_of
+from domain.users.values import Invalid, format_money, identifier
+from readside.projections import user_list, users
+from readside.projections.users import UserRow
+
+
+@strawberry.type(description="A person who is registered.")
+class User:
+    id: strawberry.ID = strawberry.field(description="The user's id, a UUID.")
+    name: str = strawberry.field(description="What the user is called.")
+    email: EmailAddress = strawberry.field(description="Where mail reaches the user.")
+    created_at: DateTime = strawberry.field(description="When the user was registered.")
+    updated_at: DateTime = strawberry.field(description="When the user was last changed.")
+    version: int = strawberry.field(
+        description="Grows by one with every change of the user or of its orders."
+    )
+    order_count: int = strawberry.field(description="How many orders the user has placed.")
+    lifetime_value: Money = strawberry.field(description="The sum of the completed orders.")
+
+    @fields.field("The user's orders, newest first.", CONNECTION)
+    async def orders(self, info: Info, first: First = 20, after: After = None) -> OrderConnection:
+        return await orders_of(info, UUID(self.id), first, after)
+
+    @classmethod
+    def of(cls, row: UserRow) -> Self:
+        return cls(
+            id=strawberry.ID(row.id),
+            name=row.name,
+            email=EmailAddress(row.email),
+            created_at=DateTime(row.created_at),
+            updated_at=DateTime(row.updated_at),
+            version=row.version,
+            order_count=row.order_count,
+            lifetime_value=Money(format_money(row.lifetime_value)),
+        )
+
+
+@strawberry.type(description="A user in a list.")
+class UserEdge:
+    cursor: str = strawberry.field(description="Marks this place in the list.")
+    node: User = strawberry.field(description="The user.")
+
+
+@strawberry.type(description="A page of the users, newest first.")
+class UserConnection:
+    edges: list[UserEdge] = strawberry.field(description="The users with their cursors.")
+    nodes: list[User] = strawberry.field(description="The users alone.")
+    page_info: PageInfo = strawberry.field(description="Where this page lies in the list.")
+
+    @fields.field("How many users there are.", READ)
+    async def total_count(self, info: Info) -> int:
+        return await user_list.count(info.context.reads)
+
+
+async def all_users(info: Info, first: int, after: str | None) -> UserConnection:
+    """A page of all users; the users themselves are read only if they are asked for."""
+    size, seen = page_size(info, first), None if after is None else _id(after)
+    page = await user_list.page(info.context.reads, first=size, after=seen)
+    wanted = page.ids if info.selects("edges", "nodes") else {}
+    nodes = [User.of(row) for row in await users.fetch_many(info.context.reads, wanted)]
+    edges = nodes if info.selects("edges") else []
+    return UserConnection(
+        edges=[UserEdge(cursor=cursor(node.id), node=node) for node in edges],
+        nodes=nodes,
+        page_info=page_info(list(page.ids), more=page.has_next, after=after),
+    )
+
+
+def _id(after: str) -> UUID:
+    try:
+        return identifier(place(after))
+    except Invalid as error:
+        raise broken_cursor() from error

@@ -1,1 +1,0 @@
-"""What can be asked: one file per command, which holds its values and its decision."""

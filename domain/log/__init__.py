@@ -1,0 +1,1 @@
+"""The event log and its relay: events are read in order and appended to the streams."""

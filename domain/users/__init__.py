@@ -1,0 +1,1 @@
+"""The aggregate User: its events, state, values, refusals and commands."""

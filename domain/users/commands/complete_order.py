@@ -1,0 +1,16 @@
+"""completeOrder: an open order becomes COMPLETED and counts towards its user's lifetime value."""
+
+from __future__ import annotations
+
+from domain.command import Decision
+from domain.users.commands import OrderCommand
+from domain.users.events import OrderCompleted
+from domain.users.refusals import OrderNotOpen
+from domain.users.state import Order
+
+
+class CompleteOrder(OrderCommand, frozen=True, kw_only=True):
+    def change(self, order: Order) -> Decision:
+        if order.status != "OPEN":
+            return OrderNotOpen(status=order.status)
+        return [OrderCompleted(order_id=order.id, total=order.total)]

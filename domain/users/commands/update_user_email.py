@@ -1,0 +1,18 @@
+"""updateUserEmail: another e-mail address for a user; the one it already has changes nothing."""
+
+from __future__ import annotations
+
+from domain.command import Decision
+from domain.users.commands import UserCommand
+from domain.users.events import UserEmailUpdated
+from domain.users.state import User
+from domain.users.values import Email
+
+
+class UpdateUserEmail(UserCommand, frozen=True, kw_only=True):
+    email: Email
+
+    def change(self, user: User) -> Decision:
+        if self.email.address == user.email:
+            return []
+        return [UserEmailUpdated(email=self.email.address)]

@@ -1,0 +1,36 @@
+"""The refusals of commands on users and their orders."""
+
+from __future__ import annotations
+
+from domain.refusal import Refusal
+
+
+class EmailAlreadyRegistered(Refusal, frozen=True, kw_only=True):
+    message: str = "This e-mail address belongs to another user; use another one."
+    path: tuple[str, ...] | None = ("email",)
+
+
+class UserNotFound(Refusal, frozen=True, kw_only=True):
+    message: str = "There is no user with this id."
+    path: tuple[str, ...] | None = ("userId",)
+
+
+class VersionConflict(Refusal, frozen=True, kw_only=True):
+    message: str = (
+        "The user has changed since the version you expected; read it again and decide anew."
+    )
+    path: tuple[str, ...] | None = ("expectedVersion",)
+    expected: int
+    actual: int
+
+
+class OrderNotFound(Refusal, frozen=True, kw_only=True):
+    message: str = "There is no order with this id."
+    path: tuple[str, ...] | None = ("orderId",)
+
+
+class OrderNotOpen(Refusal, frozen=True, kw_only=True):
+    message: str = "Only an open order can be completed or cancelled, and this one is not open."
+    path: tuple[str, ...] | None = ("orderId",)
+    status: str
+    """COMPLETED or CANCELLED."""

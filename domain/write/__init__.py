@@ -1,0 +1,1 @@
+"""The write path: a command becomes one SQL statement that writes rows and events together."""

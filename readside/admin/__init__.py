@@ -1,0 +1,1 @@
+"""Administration of one partition: status, maintenance, parked users, retained generations."""

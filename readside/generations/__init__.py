@@ -1,0 +1,1 @@
+"""Generations of read models: built from the event log, activated, kept and removed."""

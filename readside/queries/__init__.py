@@ -1,0 +1,1 @@
+"""Reading: queries against the active generation, and subscriptions to its changes."""

@@ -1,0 +1,1 @@
+"""The multiplexed connection to Redis: protocol, request queue and encoding."""

@@ -1,0 +1,1 @@
+"""The functions inside Redis, the names of their keys, and the streams."""

@@ -1,0 +1,61 @@
+"""The streams as the relay sees them: where it keeps its cursor and appends its entries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from readside.redis_functions.functions import FunctionCall, Functions
+from readside.redis_functions.keys import TANDEM, Namespace, Partition
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+class AppendRequest(Protocol):
+    """What the relay asks for: move the cursor from `expected` to `cursor` and append the entries."""
+
+    @property
+    def partition(self) -> int: ...
+    @property
+    def expected(self) -> bytes: ...
+    @property
+    def cursor(self) -> bytes: ...
+    @property
+    def entries(self) -> Sequence[bytes]: ...
+
+
+class RedisStream:
+    """The relay's stream port on Redis."""
+
+    def __init__(self, redis: Redis, namespace: Namespace = TANDEM) -> None:
+        """`redis` must not retry by itself: a lost reply is the relay's business."""
+        self._redis = redis
+        self._functions = Functions(redis, namespace)
+        self._partition = namespace.partition
+
+    async def cursors(self, partitions: Sequence[int]) -> list[bytes | None]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for partition in partitions:
+            pipeline.get(self._partition(partition).cursor)
+        replies: list[bytes | None] = await pipeline.execute()
+        return replies
+
+    async def begin(self, partition: int, expected: bytes | None, cursor: bytes) -> bool:
+        keys = self._partition(partition)
+        names = [keys.stream, keys.cursor, keys.generations]
+        return bool(await self._functions.call("begin", names, expected or b"", cursor))
+
+    async def append(self, appends: Sequence[AppendRequest]) -> list[bool]:
+        replies = await self._functions.calls(
+            [_call(self._partition(append.partition), append) for append in appends]
+        )
+        return [reply == 1 for reply in replies]
+
+
+def _call(keys: Partition, append: AppendRequest) -> FunctionCall:
+    return FunctionCall(
+        "append",
+        [keys.stream, keys.cursor, keys.erased],
+        [append.expected, append.cursor, *append.entries],
+    )

@@ -1,0 +1,95 @@
+"""What every answer says to browsers, what it does not tell of us, and what production hides."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from api import graphiql
+from api.auth.access import Access
+from api.auth.security_headers import SECURITY_HEADERS
+from api.http.protocols.server_config import config
+from api.settings import Settings
+from tests.api.in_memory_app import edge, served_by
+
+PAGE = {"accept": "text/html,*/*;q=0.1"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("POST", "/graphql", {}),
+        ("GET", "/graphql?query={__typename}", {}),
+        ("GET", "/graphql?query={__typename}", {"accept": "text/event-stream"}),
+        ("GET", "/graphql?query={", {}),
+        ("GET", "/graphql", PAGE),
+        ("PUT", "/graphql", {}),
+        ("GET", "/schema.graphql", {}),
+        ("GET", "/livez", {}),
+        ("GET", "/nowhere", {}),
+        ("GET", "/graphiql/nothing.js", {}),
+        ("POST", "/livez", {}),
+    ],
+)
+async def test_every_answer_has_the_security_headers_once(
+    method: str, path: str, headers: dict[str, str]
+) -> None:
+    async with edge() as made:
+        response = await made.client.request(method, path, headers=headers)
+        for name, value in SECURITY_HEADERS:
+            [given] = response.headers.get_list(name.decode())
+            if name not in {b"content-security-policy", b"cache-control"}:
+                assert given == value.decode()
+
+
+async def test_an_answer_is_kept_by_nobody() -> None:
+    async with edge() as made:
+        for accept in ("application/json", "text/event-stream"):
+            response = await made.post("{ __typename }", headers={"accept": accept})
+            assert response.headers["cache-control"] == "no-store"
+
+
+async def test_the_page_keeps_its_own_policy() -> None:
+    if not graphiql.DIST.is_dir():
+        pytest.skip("GraphiQL was not built with this installation")
+    async with edge() as made:
+        response = await made.client.get("/graphql", headers=PAGE)
+        assert response.headers["content-security-policy"] == graphiql.POLICY
+
+
+async def test_no_answer_says_which_server_gave_it() -> None:
+    async with edge() as made, served_by(config(made.app)) as host:
+        async with httpx.AsyncClient() as client:
+            response = await client.get(f"http://{host}/livez")
+        assert "server" not in response.headers
+
+
+async def test_without_graphiql_its_address_answers_graphql_alone() -> None:
+    async with edge(access=Access(graphiql=False)) as made:
+        page = await made.client.get("/graphql", headers=PAGE)
+        assert page.json()["errors"][0]["extensions"] == {"code": "BAD_REQUEST"}
+        asked = await made.client.get("/graphql?query={__typename}", headers=PAGE)
+        assert asked.json() == {"data": {"__typename": "Query"}}
+        assert (await made.client.get("/graphiql/index.js")).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["GRAPHIQL", "INTROSPECTION"])
+@pytest.mark.parametrize(
+    ("env", "switch", "shown"),
+    [
+        ("development", None, True),
+        ("production", None, False),
+        ("production", "true", True),
+        ("development", "false", False),
+    ],
+)
+def test_graphiql_and_introspection_are_off_in_production_and_each_is_switched_by_itself(
+    monkeypatch: pytest.MonkeyPatch, name: str, env: str, switch: str | None, shown: bool
+) -> None:
+    monkeypatch.setenv("TANDEM_ENV", env)
+    if switch is not None:
+        monkeypatch.setenv(name, switch)
+    settings = Settings()
+    assert {"GRAPHIQL": settings.shows_graphiql, "INTROSPECTION": settings.shows_schema}[
+        name
+    ] is shown

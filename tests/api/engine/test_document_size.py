@@ -1,0 +1,240 @@
+"""Each limit on the size of a document holds from the first one above it, wherever the excess hides."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from api.engine.documents.document_cache import DocumentCache
+from api.engine.operation_type import MUTATIONS, QUERIES
+from api.engine.request import from_body
+from api.errors import RequestError
+from api.limits import Limits
+from api.schema import SCHEMA
+from domain.users import values
+from tests.api.engine.hostile_documents import DOCUMENTS
+from tests.api.in_memory_app import edge
+from tests.benchmarks import refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MOST_CALLS = 300_000
+"""A call takes about 0.1 µs here, so that is about 30 ms; the limit of the design is 50 ms."""
+
+
+def _many(text: str, number: int) -> str:
+    return " ".join(text.replace("#", str(index)) for index in range(number))
+
+
+def _users(selections: str) -> str:
+    return f"{{ users {{ nodes {{ {selections} }} }} }}"
+
+
+def _deep(levels: int) -> str:
+    """That many fields in one another; what they are does not matter before validation."""
+    return "{ a " * levels + "}" * levels
+
+
+SIZES: dict[str, tuple[str, Callable[[int], str]]] = {
+    "fields in one another": ("depth", _deep),
+    "fields in one another, in fragments": (
+        "depth",
+        lambda n: f"{{ ...F }} fragment F on Query {_deep(n)}",
+    ),
+    "fields in one another, in inline fragments": (
+        "depth",
+        lambda n: f"{{ ... {{ ... on Query {_deep(n)} }} }}",
+    ),
+    "aliases": ("aliases", lambda n: f"{{ {_many('a#: __typename', n)} }}"),
+    "aliases below others": (
+        "aliases",
+        lambda n: f"{{ a: users {{ {_many('a#: totalCount', n - 1)} }} }}",
+    ),
+    "aliases in fragments": (
+        "aliases",
+        lambda n: (
+            f"{{ ...F {_many('a#: __typename', n - 2)} }} fragment F on Query {{ b: x c: x }}"
+        ),
+    ),
+    "fields at the top": ("root_fields", lambda n: f"{{ {'__typename ' * n} }}"),
+    "fields at the top, in fragments": (
+        "root_fields",
+        lambda n: (
+            f"{{ ... {{ __typename }} ...F }} fragment F on Query {{ {'__typename ' * (n - 1)} }}"
+        ),
+    ),
+    "selections": ("selections", lambda n: _users(_many("a#", n - 2))),
+    "fields again and again": ("repeats", lambda n: _users("id " * (n + 1))),
+    "fields again in inline fragments": ("repeats", lambda n: _users("... { id } " * (n + 1))),
+    "members of a list": (
+        "members",
+        lambda n: f"{{ users(first: [{'1 ' * n}]) {{ totalCount }} }}",
+    ),
+    "members of an object": (
+        "members",
+        lambda n: f"{{ users(first: {{{_many('a#: 1', n)}}}) {{ totalCount }} }}",
+    ),
+    "members of lists in lists": (
+        "members",
+        lambda n: f"{{ users(first: [{'[1] ' * (n // 2)}{'1 ' * (n % 2)}]) {{ totalCount }} }}",
+    ),
+    "directives in one place": (
+        "directives_of_node",
+        lambda n: f"{{ __typename {_many('@a#', n)} }}",
+    ),
+    "directives of an operation": (
+        "directives_of_node",
+        lambda n: f"query {_many('@a#', n)} {{ id }}",
+    ),
+    "directives of a variable": (
+        "directives_of_node",
+        lambda n: f"query($a: Int {_many('@a#', n)}) {{ id }}",
+    ),
+    "directives of a fragment": (
+        "directives_of_node",
+        lambda n: f"{{ ...F }} fragment F on Query {_many('@a#', n)} {{ id }}",
+    ),
+    "directives of a spread": (
+        "directives_of_node",
+        lambda n: f"{{ ...F {_many('@a#', n)} }} fragment F on Query {{ id }}",
+    ),
+    "directives of an inline fragment": (
+        "directives_of_node",
+        lambda n: f"{{ ... {_many('@a#', n)} {{ id }} }}",
+    ),
+    "directives all over": ("directives", lambda n: _users(_many("a# @b", n))),
+    "fragments": ("fragments", lambda n: f"{{ id }} {_many('fragment F# on Query { id }', n)}"),
+}
+
+
+def told(query: str, limits: Limits) -> str:
+    """What is wrong with the document, all of it."""
+    try:
+        DocumentCache(SCHEMA, limits).prepare(query)
+    except RequestError as error:
+        return " ".join(each["message"] for each in error.errors)
+    return ""
+
+
+@dataclass
+class Calls:
+    """Of functions, those of C too: the same number on every machine."""
+
+    number: int = 0
+
+    def __call__(self, frame: object, event: str, argument: object) -> None:
+        self.number += event in ("call", "c_call")
+
+
+@contextmanager
+def counted() -> Iterator[Calls]:
+    calls = Calls()
+    sys.setprofile(calls)
+    try:
+        yield calls
+    finally:
+        sys.setprofile(None)
+
+
+@pytest.mark.parametrize(("setting", "query"), SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize("limit", [6, 9])
+def test_a_limit_holds_from_the_first_one_above_it(
+    setting: str, query: Callable[[int], str], limit: int
+) -> None:
+    limits = Limits(**{setting: limit})
+    refusal = f"at most {limit} are allowed (LIMIT_{setting.upper()})"
+    assert refusal not in told(query(limit), limits)
+    assert f"There are {limit + 1} " in told(query(limit + 1), limits)
+    assert refusal in told(query(limit + 1), limits)
+
+
+@pytest.mark.parametrize(
+    "orders",
+    ["orders { nodes { id } }", "orders { ... { nodes { id } } }", "...F"],
+)
+def test_lists_in_one_another_are_limited(orders: str) -> None:
+    fragment = "fragment F on User { orders { edges { node { id } } } }" if "F" in orders else ""
+    query = f"{_users(orders)} {fragment}"
+    assert told(query, Limits(lists=2)) == ""
+    assert "2 lists in one another; at most 1 are allowed (LIMIT_LISTS)" in told(
+        query, Limits(lists=1)
+    )
+
+
+def test_lists_beside_one_another_are_not_in_one_another() -> None:
+    query = f"{{ a: {_users('id')[1:-1]} b: {_users('id')[1:-1]} }}"
+    assert told(query, Limits(lists=1)) == ""
+
+
+def test_what_is_spread_several_times_counts_each_time() -> None:
+    query = "{ ...F ... { ...F } } fragment F on Query { a: __typename }"
+    assert told(query, Limits(aliases=2)) == ""
+    assert "There are 2 aliases" in told(query, Limits(aliases=1))
+
+
+def test_each_operation_is_measured_for_itself() -> None:
+    query = "query A { a: __typename b: __typename } query B { a: __typename b: __typename }"
+    assert told(query, Limits(aliases=2)) == ""
+    assert told(query, Limits(aliases=1)).count("There are 2 aliases") == 2
+
+
+def test_introspection_counts_as_one_field() -> None:
+    query = "{ __schema { types { fields { type { ofType { ofType { name } } } } } } }"
+    assert told(query, Limits(depth=1, lists=1)) == ""
+
+
+HOSTILE = refusals.DOCUMENTS | {document.name: document.query for document in DOCUMENTS}
+
+
+@pytest.mark.parametrize("query", HOSTILE.values(), ids=HOSTILE)
+def test_whatever_is_sent_the_work_is_bounded(query: str) -> None:
+    with counted() as calls, suppress(RequestError):
+        DocumentCache(SCHEMA, Limits()).prepare(query)
+    assert 0 < calls.number < MOST_CALLS
+
+
+@pytest.mark.parametrize(("value", "text"), refusals.TEXTS.values(), ids=refusals.TEXTS)
+def test_whatever_text_is_sent_the_work_is_bounded(
+    value: Callable[[str], object], text: str
+) -> None:
+    with counted() as calls, suppress(values.Invalid):
+        value(text)
+    assert 0 < calls.number < MOST_CALLS
+
+
+def _nested(levels: int) -> dict[str, Any]:
+    inner: dict[str, Any] = {}
+    for _ in range(levels):
+        inner = {"a": inner}
+    return inner
+
+
+CREATE = "mutation($value: CreateUserInput!) { createUser(input: $value) { id } }"
+USER = "query($value: ID!) { user(id: $value) { id } }"
+USERS = "query($value: Int!) { users(first: $value) { totalCount } }"
+
+VARIABLES: dict[str, tuple[str, Any]] = {
+    "an input of 20,000 unknown fields": (CREATE, {f"a{n}": 1 for n in range(20_000)}),
+    "an input nested deep": (CREATE, _nested(400)),
+    "20,000 inputs": (CREATE, [{}] * 20_000),
+    "an id of 200,000 characters": (USER, "x" * 200_000),
+    "20,000 ids": (USER, ["x"] * 20_000),
+    "a number that is a text of 200,000 characters": (USERS, "x" * 200_000),
+    "20,000 numbers": (USERS, [1] * 20_000),
+}
+
+
+@pytest.mark.parametrize(("query", "value"), VARIABLES.values(), ids=VARIABLES)
+async def test_whatever_variables_are_sent_the_work_is_bounded(query: str, value: Any) -> None:
+    body = json.dumps({"query": query, "variables": {"value": value}}).encode()
+    async with edge() as made:
+        made.executor.admission.documents.prepare(query)
+        with counted() as calls, suppress(RequestError):
+            await made.executor.execute(from_body(body), QUERIES | MUTATIONS)
+    assert 0 < calls.number < MOST_CALLS

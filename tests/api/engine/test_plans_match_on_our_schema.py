@@ -1,0 +1,138 @@
+"""The same as test_plans_agree.py, over the schema that is served: users, orders, commands and refusals."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from hypothesis_graphql import nodes
+
+from api.engine.execution.executor import Executor
+from api.engine.operation_type import ANY
+from api.engine.request import Request
+from api.errors import RequestError
+from api.resolvers.context import Context
+from api.resolvers.pagination import cursor
+from api.schema import CONVERTER, SCHEMA
+from domain.users import refusals
+from domain.write.store import WriteModelUnavailable
+from readside.errors import ReadModelRebuilding, ReadModelUnavailable
+from tests.api.engine.operation_strategies import SCALARS, Asked, mutations_of, queries_of
+from tests.api.engine.test_plans_match_graphql_core import (
+    ROOMY,
+    SETTINGS,
+    NoPlans,
+    Told,
+    encoded,
+    errors_of,
+    nulls_of,
+)
+from tests.api.in_memory_app import ALICE, MemoryReads, ScriptedStore
+
+KNOWN = {
+    **SCALARS,
+    "ID": st.sampled_from([*[str(ALICE)] * 7, "x"]).map(nodes.String),
+    "Int": st.sampled_from([1, 2, 3, 3, 2, 1, 2, 0]).map(nodes.Int),
+    "String": st.sampled_from([cursor("3"), cursor("2"), cursor(str(ALICE))]).map(nodes.String),
+    "EmailAddress": st.sampled_from([*["alice@example.com"] * 5, "x"]).map(nodes.String),
+    "Money": st.sampled_from(["1.50", "x"]).map(nodes.String),
+}
+ORDERS = {"OPEN": 1_050, "COMPLETED": 7, "CANCELLED": 0}
+"""The totals of Alice's orders by their status, the oldest first."""
+
+SHOWN = [*ORDERS, "10.50", cursor("2"), '"hasNextPage":true', '"totalCount":3']
+"""What is to be found in answers by plan."""
+
+PAGES = Asked(
+    "query($id: ID!, $after: String) { user(id: $id) { one: orders(first: 2) { ...page }"
+    " two: orders(first: 2, after: $after) { ...page } } }"
+    " fragment page on OrderConnection { totalCount edges { cursor node { ...order } }"
+    " nodes { ...order } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } }"
+    " fragment order on Order { __typename id status total placedAt completedAt }",
+    None,
+    {"id": str(ALICE), "after": cursor("2")},
+)
+
+OUTCOMES = st.sampled_from(
+    [
+        None,
+        None,
+        refusals.UserNotFound(message="none such"),
+        WriteModelUnavailable("away"),
+        RuntimeError("a surprise"),
+    ]
+)
+FAILURES = st.sampled_from([*[None] * 8, ReadModelUnavailable(), ReadModelRebuilding()])
+
+
+class CoreAlone(Executor):
+    """graphql-core executes everything."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(SCHEMA, CONVERTER, context)
+        self.admission._plans = NoPlans(  # noqa: SLF001 (there is no other way to be without them)
+            SCHEMA, CONVERTER, context.limits
+        )
+
+
+async def told(
+    make: Callable[[Context], Executor], asked: Asked, outcome: Any, failure: Any
+) -> Any:
+    """The answer to the second of two requests, and which way it went."""
+    store, reads = ScriptedStore(), MemoryReads()
+    reads.patience = 0
+    reads.put(ALICE, "Alice", 3)
+    for status, total in ORDERS.items():
+        reads.put_order(ALICE, status, total)
+    reads.failure = failure
+    store.outcome = outcome or store.outcome
+    executor = make(Context(store=cast("Any", store), reads=cast("Any", reads), limits=ROOMY))
+    request = Request(query=asked.text, operation_name=asked.name, variables=asked.variables)
+    for _ in range(2):
+        executor.admission.ways.clear()
+        store.commands.clear()
+        try:
+            response = await executor.execute(request, ANY)
+        except RequestError as error:
+            response = {"data": error.status, "errors": error.errors}
+    order = [type(command).__name__ for command in store.commands]
+    data = response["data"]
+    data = data if isinstance(data, int) else encoded(data)
+    found = Told(data, list(response.get("errors", [])), Counter(order), order)
+    return found, next(iter(executor.admission.ways), "refused")
+
+
+@pytest.mark.parametrize("asking", [queries_of, mutations_of], ids=["query", "mutation"])
+def test_a_plan_and_graphql_core_agree_on_what_is_served(
+    asking: Callable[..., st.SearchStrategy[Asked]],
+) -> None:
+    ways: Counter[str] = Counter()
+    shown: Counter[str] = Counter()
+
+    @SETTINGS
+    @example(PAGES, None, None)
+    @example(replace(PAGES, variables={**PAGES.variables, "after": "no cursor"}), None, None)
+    @given(asking(SCHEMA, KNOWN), OUTCOMES, FAILURES)
+    def agree(asked: Asked, outcome: Any, failure: Any) -> None:
+        alone, _ = asyncio.run(told(CoreAlone, asked, outcome, failure))
+        planned = lambda context: Executor(SCHEMA, CONVERTER, context)  # noqa: E731
+        again, way = asyncio.run(told(planned, asked, outcome, failure))
+        ways[way] += 1
+        if way == "plan":
+            shown.update(each for each in SHOWN if each.encode() in again.data)
+        assert again.data == alone.data
+        assert nulls_of(again) == nulls_of(alone)
+        assert again.order == alone.order
+        if len(alone.errors) < 2:
+            assert len(errors_of(again)) == len(alone.errors)
+
+    agree()
+    assert ways["plan"] + ways["replay"] > ways.total() / 2
+    assert ways["plan"] > ways.total() / 8
+    assert set(shown) == set(SHOWN)

@@ -1,0 +1,163 @@
+"""GraphQL over Server-Sent Events, distinct connections mode, over a real server."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+import msgspec
+
+from api.http.graphql_sse import send_stream
+from api.limits import Limits
+from tests.api.in_memory_app import ALICE, Edge, edge, served
+from tests.limited import limited
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+    from starlette.types import Message
+
+    from api.errors import Formatted
+
+STREAM = {"accept": "text/event-stream"}
+WATCH = f'subscription {{ userChanged(id: "{ALICE}") {{ version }} }}'
+COMPLETE = ["event: complete", "data:"]
+
+
+@asynccontextmanager
+async def streamed(
+    query: str, limits: Limits | None = None, versions: range = range(1, 2)
+) -> AsyncIterator[tuple[Edge, AsyncIterator[str]]]:
+    """The lines of the stream that a query gets."""
+    async with edge(limits) as made, served(made.app) as address:
+        for version in versions:
+            made.reads.put(ALICE, "Alice", version)
+        async with (
+            httpx.AsyncClient(base_url=f"http://{address}", headers=STREAM) as client,
+            client.stream("POST", "/graphql", json={"query": query}) as response,
+        ):
+            assert response.status_code == 200
+            assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+            yield made, response.aiter_lines()
+
+
+async def event(lines: AsyncIterator[str]) -> list[str]:
+    """The lines up to the next empty one."""
+    found = []
+    async with limited(5):
+        async for line in lines:
+            if not line:
+                break
+            found.append(line)
+    return found
+
+
+def told(version: int) -> list[str]:
+    data = msgspec.json.encode({"data": {"userChanged": {"version": version}}}).decode()
+    return ["event: next", f"data: {data}"]
+
+
+async def test_a_query_is_one_event_and_then_complete() -> None:
+    async with streamed("{ __typename }") as (_, lines):
+        assert await event(lines) == ["event: next", 'data: {"data":{"__typename":"Query"}}']
+        assert await event(lines) == COMPLETE
+        assert await event(lines) == []
+
+
+async def test_a_subscription_tells_the_present_state_and_then_each_change() -> None:
+    async with streamed(WATCH) as (made, lines):
+        assert await event(lines) == told(1)
+        made.reads.put(ALICE, "Bob", version=2)
+        assert await event(lines) == told(2)
+
+
+def watch_behind(version: int) -> str:
+    return f'subscription {{ userChanged(id: "{ALICE}", afterVersion: {version}) {{ version }} }}'
+
+
+async def test_whoever_comes_back_names_the_last_version_it_was_told() -> None:
+    async with streamed(watch_behind(2), versions=range(1, 5)) as (made, lines):
+        assert [await event(lines) for _ in range(2)] == [told(3), told(4)]
+        made.reads.put(ALICE, "Bob", version=5)
+        assert await event(lines) == told(5)
+
+
+async def test_changes_that_are_no_longer_kept_are_an_error() -> None:
+    async with streamed(watch_behind(2), versions=range(50, 201)) as (_, lines):
+        name, data = await event(lines)
+        assert name == "event: next"
+        assert '"code":"CHANGES_FORGOTTEN"' in data
+        assert await event(lines) == COMPLETE
+
+
+async def test_a_request_that_gets_no_data_is_told_in_the_stream() -> None:
+    for query, code in (
+        ("{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
+        ('subscription { userChanged(id: "x") { id } }', "BAD_USER_INPUT"),
+        (watch_behind(-1), "BAD_USER_INPUT"),
+    ):
+        async with streamed(query) as (_, lines):
+            name, data = await event(lines)
+            assert name == "event: next"
+            assert f'"code":"{code}"' in data
+            assert await event(lines) == COMPLETE
+
+
+async def test_silence_is_broken_by_comments() -> None:
+    async with streamed(WATCH, Limits(keep_alive_seconds=0.02)) as (made, lines):
+        assert await event(lines) == told(1)
+        assert await event(lines) == [":"]
+        made.reads.put(ALICE, "Bob", version=2)
+        while (found := await event(lines)) == [":"]:
+            pass
+        assert found == told(2)
+
+
+async def test_a_client_that_leaves_leaves_nothing_behind() -> None:
+    """The connection of a client that has closed may be half-closed, until a comment cannot be written."""
+    async with edge(Limits(keep_alive_seconds=0.02)) as made, served(made.app) as address:
+        made.reads.put(ALICE, "Alice")
+        before = asyncio.all_tasks()
+        async with httpx.AsyncClient(base_url=f"http://{address}", headers=STREAM) as client:
+            for _ in range(5):
+                body = {"query": WATCH}
+                async with client.stream("POST", "/graphql", json=body) as response:
+                    assert await event(response.aiter_lines()) == told(1)
+        async with limited(5):
+            await asyncio.gather(*(asyncio.all_tasks() - before), return_exceptions=True)
+        assert made.reads.listeners == set()
+
+
+async def test_no_event_is_made_before_the_one_before_has_drained() -> None:
+    made, drained, received = 0, asyncio.Event(), asyncio.Event()
+    drained.set()
+
+    async def events() -> AsyncGenerator[Formatted, None]:
+        nonlocal made
+        for _ in range(3):
+            made += 1
+            yield {"data": None}
+
+    async def send(message: Message) -> None:
+        """As servers do: waits before it writes, and an event fills the buffer."""
+        await drained.wait()
+        if message.get("body", b"").startswith(b"event: next"):
+            drained.clear()
+            received.set()
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    streaming = asyncio.create_task(send_stream(events(), receive, send, 60, asyncio.Event()))
+    for number in range(1, 4):
+        async with limited(5):
+            await received.wait()
+        received.clear()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert made == number
+        drained.set()
+    await streaming

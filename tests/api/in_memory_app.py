@@ -1,0 +1,308 @@
+"""The edge alone: the real application over a store and a read model that live in this process.
+
+The stores have tests of their own, and the acceptance tests put everything together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any, cast
+from uuid import UUID
+
+import httpx
+import uvicorn
+from hiredis import Reader
+from starlette.applications import Starlette
+
+from api.auth.access import Access
+from api.engine.documents.trusted import TrustedDocuments
+from api.engine.execution.executor import Executor
+from api.http.graphql_http import Profile
+from api.http.protocols.server_config import config
+from api.limits import Limits
+from api.resolvers.context import Context
+from api.runtime.app import create_app
+from domain.command import Command, CommandResult
+from domain.refusal import Refusal
+from domain.users.events import UserId
+from domain.write.store import Store
+from readside.queries.pubsub import ChannelSubscription
+from readside.queries.reader import Question, ReadModel
+from readside.redis_connection.request_queue import Replies
+from readside.redis_functions.keys import Keys, Partition
+from readside.timestamps import to_epoch_millis, to_rfc3339_millis
+
+ALICE = UserId(UUID("019b0c9e-7d4e-7bbb-8a51-0a6f3c1d2e4f"))
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+class ScriptedStore:
+    """Answers every command with `outcome`, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.commands: list[Command] = []
+        self.metadata: list[Mapping[str, str]] = []
+        self.outcome: CommandResult | Refusal | Exception = CommandResult(
+            id=ALICE, user_id=ALICE, version=1
+        )
+        self.answers = asyncio.Event()
+        """Cleared, the store does not answer."""
+        self.answers.set()
+
+    async def execute(
+        self, command: Command, *, metadata: Mapping[str, str]
+    ) -> CommandResult | Refusal:
+        self.commands.append(command)
+        self.metadata.append(metadata)
+        await self.answers.wait()
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+class MemoryReads:
+    """Answers what the fetches of users and orders ask Redis, from dictionaries; or fails with `failure`."""
+
+    patience = 0.01
+    partitions = range(1)
+
+    def __init__(self) -> None:
+        self.hashes: dict[str, dict[str, str]] = {}
+        self.recent: dict[str, list[str]] = defaultdict(list)
+        self.ids: list[str] = []
+        self.orders: dict[str, list[str]] = defaultdict(list)
+        """Members by the key of their user's; an order's sequence is its place there, from 1."""
+        self.failure: Exception | None = None
+        self.asked = 0
+        self.listeners: set[ChannelSubscription] = set()
+        self.unanswered: list[tuple[asyncio.Future[Replies], Replies]] | None = None
+        """A list, and questions wait in it with what they would be answered."""
+
+    def put(self, user_id: UUID, name: str, version: int = 1) -> None:
+        at = to_rfc3339_millis(NOW)
+        keys = Keys(Partition(0), "g")
+        if before := self.hashes.get(keys.user(user_id)):
+            fields = [each for field in ("name", "email") for each in (field, before[field])]
+            row = [str(version), before["updatedAt"], *fields]
+            self.recent[keys.of_user("recent", user_id)].append(json.dumps(row))
+        self.hashes[keys.user(user_id)] = {
+            "version": str(version),
+            "name": name,
+            "email": f"{name.lower()}@example.com",
+            "createdAt": at,
+            "updatedAt": at,
+            "orderCount": str(len(self.orders[keys.of_user("orders", user_id)])),
+        }
+        self.ids = sorted({*self.ids, str(user_id)}, reverse=True)
+        for listener in self.listeners:
+            listener.notify()
+
+    def put_order(self, user_id: UUID, status: str, total: int) -> None:
+        """An order of a user who is there; the status is OPEN, COMPLETED or CANCELLED."""
+        keys = Keys(Partition(0), "g")
+        placed = self.orders[keys.of_user("orders", user_id)]
+        order, at = f"{str(user_id)[:-4]}{len(placed):04}", to_rfc3339_millis(NOW)
+        placed.append(f"{order} {total} {to_epoch_millis(at)}")
+        closed = self.hashes.setdefault(keys.of_user("closed", user_id), {})
+        if status != "OPEN":
+            closed[order] = f"{status} {at}"
+        self.hashes[keys.user(user_id)] |= {
+            "orderCount": str(len(placed)),
+            "closedCount": str(len(closed)),
+        }
+
+    def partition_of(self, _: UUID) -> int:
+        return 0
+
+    @asynccontextmanager
+    async def changes(self, _: UUID) -> AsyncIterator[ChannelSubscription]:
+        subscription = ChannelSubscription()
+        self.listeners.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self.listeners.discard(subscription)
+
+    def ask(self, partition: int, question: Question) -> asyncio.Future[Replies]:
+        answer: asyncio.Future[Replies] = asyncio.get_running_loop().create_future()
+        self.asked += 1
+        if self.failure is not None:
+            answer.set_exception(self.failure)
+            return answer
+        keys = Keys(Partition(partition), "g")
+        replies = [self._reply(*_words(command)) for command in question(keys)]
+        if self.unanswered is None:
+            answer.set_result(replies)
+        else:
+            self.unanswered.append((answer, replies))
+        return answer
+
+    async def ask_each(self, questions: dict[int, Question]) -> dict[int, Replies]:
+        return {number: await self.ask(number, asked) for number, asked in questions.items()}
+
+    async def served(self, partitions: set[int]) -> dict[int, Keys]:
+        return {number: Keys(Partition(number), "g") for number in partitions}
+
+    def ask_at_once(self, commands: list[bytes]) -> asyncio.Future[Replies]:
+        return self.ask(0, lambda _: commands)
+
+    async def ask_all(self, question: Question) -> list[Replies]:
+        return [await self.ask(0, question)]
+
+    def _email_of(self, user: str) -> str:
+        return self.hashes[Keys(Partition(0), "g").user(user)]["email"]
+
+    def _reply(self, verb: str, key: str, *arguments: str) -> Any:
+        match verb:
+            case "HMGET":
+                return [self.hashes.get(key, {}).get(field) for field in arguments]
+            case "LRANGE":
+                return self.recent[key]
+            case "ZRANGE" if key.endswith(":emails"):
+                address = arguments[0].removeprefix("[")
+                return [
+                    f"{address}{user}" for user in self.ids if self._email_of(user) == address[:-1]
+                ]
+            case "ZRANGE":
+                below = arguments[0].removeprefix("(").replace("+", "~")
+                return [user for user in self.ids if user < below][: int(arguments[-1])]
+            case "ZSCORE":
+                return "0" if arguments[0] in self.ids else None
+            case "ZREVRANGEBYSCORE":
+                placed, newest = self.orders[key], arguments[0]
+                before = len(placed) if newest == "+inf" else int(newest.removeprefix("(")) - 1
+                numbered = list(enumerate(placed, 1))[: max(0, before)][::-1]
+                page = numbered[: int(arguments[-1])]
+                return [each for number, order in page for each in (order, str(number))]
+            case "HLEN":
+                return len(self.hashes.get(key, {}))
+            case "ZCARD":
+                return len(self.ids if key.endswith(":users") else self.orders[key])
+            case _:
+                return [] if verb.startswith("Z") else None
+
+
+def _words(command: tuple[str, ...] | bytes) -> list[str]:
+    """Of a command that may be packed."""
+    if not isinstance(command, bytes):
+        return list(command)
+    reader = Reader(encoding="utf-8")
+    reader.feed(command)
+    words: list[str] = reader.gets()
+    return words
+
+
+class Edge:
+    """The application, what is behind it, and a client in front of it."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        trusted: TrustedDocuments | None = None,
+        *,
+        access: Access | None = None,
+        introspection: bool = True,
+        http_profile: Profile = "compatible",
+    ) -> None:
+        self.store = ScriptedStore()
+        self.reads = MemoryReads()
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        """Operations by their kind and code."""
+        context = Context(
+            store=cast("Store", self.store),
+            reads=cast("ReadModel", self.reads),
+            limits=limits,
+            http_profile=http_profile,
+            trusted=trusted or TrustedDocuments(),
+            introspection=introspection,
+            measure=lambda kind, code, _: self.outcomes.update([(kind, code)]),
+        )
+        self.app: Starlette = create_app(context, access)
+        self.executor: Executor = self.app.state.executor
+        transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=True)
+        self.client = httpx.AsyncClient(transport=transport, base_url="http://tandem")
+
+    async def post(self, query: str, **request: Any) -> httpx.Response:
+        headers = request.pop("headers", {})
+        body = {"query": query, **request}
+        return await self.client.post("/graphql", json=body, headers=headers)
+
+    async def ask(self, query: str, **variables: Any) -> Any:
+        """The response's JSON."""
+        return (await self.post(query, variables=variables)).json()
+
+    async def error(self, query: str, **variables: Any) -> Any:
+        """The one error of the response."""
+        [error] = (await self.ask(query, **variables))["errors"]
+        return error
+
+
+@asynccontextmanager
+async def edge(
+    limits: Limits | None = None,
+    trusted: TrustedDocuments | None = None,
+    *,
+    access: Access | None = None,
+    introspection: bool = True,
+    http_profile: Profile = "compatible",
+) -> AsyncIterator[Edge]:
+    made = Edge(
+        limits or Limits(),
+        trusted,
+        access=access,
+        introspection=introspection,
+        http_profile=http_profile,
+    )
+    async with made.client:
+        yield made
+
+
+class Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+        self.address: tuple[str, int] = ("", 0)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+
+@asynccontextmanager
+async def served(app: Starlette) -> AsyncIterator[str]:
+    """The application behind a real server; the value is its host and port."""
+    async with served_by(config(app, log_level="warning")) as address:
+        try:
+            yield address
+        finally:
+            app.state.closing.set()  # as the process does, so that event streams end
+
+
+@asynccontextmanager
+async def served_by(config: uvicorn.Config) -> AsyncIterator[str]:
+    async with running(config) as server:
+        yield "{}:{}".format(*server.address)
+
+
+@asynccontextmanager
+async def running(
+    config: uvicorn.Config, port: int = 0, *, shared: bool = False
+) -> AsyncIterator[Server]:
+    """`shared`: other servers may listen on the same port."""
+    server = Server(config)
+    with socket.create_server(("127.0.0.1", port), reuse_port=shared) as listener:
+        server.address = listener.getsockname()
+        serving = asyncio.create_task(server.serve([listener]))
+        try:
+            await server.listening.wait()
+            yield server
+        finally:
+            server.should_exit = True
+            with suppress(asyncio.CancelledError):
+                await serving

@@ -1,0 +1,48 @@
+"""Commands wake the relays of other processes, however many there are in one moment."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from redis.asyncio import Redis
+
+from api.runtime import drivers
+from api.runtime.composition import RedisWakeUp
+from api.settings import Settings
+from readside.redis_functions.keys import Namespace
+from tests.processes import HOST, free_port
+
+
+async def heard(calls: Any) -> int:
+    """How many calls have come, once no more does."""
+    number = 0
+    while await calls.get_message(ignore_subscribe_messages=True, timeout=0.2):
+        number += 1
+    return number
+
+
+async def test_many_commands_in_one_round_trip_wake_a_relay_twice_at_most(redis_url: str) -> None:
+    async with (
+        drivers.link_for_reads(Settings(redis_url=redis_url)) as link,
+        Redis.from_url(redis_url) as redis,
+        redis.pubsub() as calls,
+    ):
+        await calls.subscribe(Namespace().wake)
+        await calls.get_message(timeout=5)
+        bell = RedisWakeUp(link)
+        for partition in range(50):
+            bell.ring(partition)
+        assert await heard(calls) == 2  # the second tells of what came after the first was sent
+        bell.ring(0)
+        assert await heard(calls) == 1
+
+
+async def test_a_redis_that_is_away_keeps_no_command_from_its_answer() -> None:
+    url = f"redis://{HOST}:{free_port()}/0"
+    async with drivers.link_for_reads(Settings(redis_url=url)) as link:
+        bell = RedisWakeUp(link)
+        for _ in range(3):
+            bell.ring(0)
+            await asyncio.sleep(0.01)
+        assert link.unanswered > 0

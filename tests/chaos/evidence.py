@@ -1,0 +1,271 @@
+"""Everything there is once a run has come to rest: the tables of PostgreSQL and the keys of Redis."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from readside.read_models import FINGERPRINT
+from readside.redis_functions.keys import ACTIVE_PREFIX, Keys, Partition
+
+if TYPE_CHECKING:
+    from redis.asyncio.client import Pipeline
+
+CHUNK = 2_000
+"""Keys of one pipeline, and rows of one fetch."""
+
+_EVENTS = """
+    select user_id::text, version, type, data, occurred_at, partition, position
+    from events order by user_id, version, position
+"""
+_COMMANDS = "select encode(key, 'hex') as key, id, user_id, version from commands"
+
+# Two index ranges for each partition, however long the log is. A log restored from a dump holds numbers that
+# this server has not reached yet: those came by a rebuild.
+_NOT_CARRIED = """
+    select p.number as partition,
+           (select count(*) from events e where e.partition = p.number
+            and e.xid >= pg_snapshot_xmax(p.carried) and e.xid < pg_snapshot_xmax(pg_current_snapshot()))
+         + (select count(*) from events e where e.partition = p.number
+            and e.xid = any(array(select pg_snapshot_xip(p.carried)))) as events
+    from unnest($1::smallint[], $2::text[]::pg_snapshot[]) as p (number, carried)
+"""
+
+
+class Logged(msgspec.Struct, frozen=True):
+    """A row of `events`."""
+
+    user: str
+    version: int
+    type: str
+    data: dict[str, Any]
+    at: datetime
+    partition: int
+    position: int
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    events: list[Logged]
+    """By user and version."""
+    users: dict[str, dict[str, Any]]
+    orders: dict[str, dict[str, Any]]
+    commands: dict[str, dict[str, Any]]
+    """Rows by id, or by the hexadecimal SHA-256 of the key."""
+    partitions: int
+    keys: dict[str, Any]
+    """Every key of Tandem in Redis, with its value; of a stream its length."""
+    groups: dict[int, list[dict[str, Any]]]
+    """The consumer groups of each partition's stream."""
+
+    def serving(self, partition: int) -> Keys | None:
+        """The generation that answers for a partition."""
+        names = self.keys.get(Partition(partition).generations, {})
+        name = names.get(f"{ACTIVE_PREFIX}{fingerprint(self.partitions)}")
+        return None if name is None else Keys(Partition(partition), name)
+
+
+def fingerprint(partitions: int) -> str:
+    """Of this code's read models, as the composition root has it."""
+    return f"{FINGERPRINT}-{partitions}"
+
+
+async def gather(database_url: str, redis_url: str, partitions: int) -> Evidence:
+    """Reads all of it. Nobody should be writing meanwhile.
+
+    The tables are seen as of one instant all the same: what is unknown may still commit.
+    """
+    with collecting_nothing():
+        return await _gather(database_url, redis_url, partitions)
+
+
+@contextmanager
+def collecting_nothing() -> Iterator[None]:
+    """A million objects are made, and all are kept: looking for garbage among them only takes time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+async def _gather(database_url: str, redis_url: str, partitions: int) -> Evidence:
+    connection = await asyncpg.connect(database_url)
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            events = [
+                Logged(row[0], row[1], row[2], msgspec.json.decode(row[3]), *row[4:])
+                async for row in connection.cursor(_EVENTS, prefetch=CHUNK)
+            ]
+            users = await _rows(connection, "select * from users", "id")
+            orders = await _rows(connection, "select * from orders", "id")
+            commands = await _rows(connection, _COMMANDS, "key")
+    finally:
+        await connection.close()
+    async with Redis.from_url(redis_url, decode_responses=True) as redis:
+        keys = {key: value async for key, value in _values(redis)}
+        groups = {partition: await _groups(redis, partition) for partition in range(partitions)}
+    return Evidence(
+        events=events,
+        users=users,
+        orders=orders,
+        commands=commands,
+        partitions=partitions,
+        keys=keys,
+        groups=groups,
+    )
+
+
+async def _rows(
+    connection: asyncpg.Connection, statement: str, key: str
+) -> dict[str, dict[str, Any]]:
+    return {str(row[key]): dict(row) async for row in connection.cursor(statement, prefetch=CHUNK)}
+
+
+async def _values(redis: Redis) -> AsyncIterator[tuple[str, Any]]:
+    for kind, ask in KINDS.items():  # asking each key of which kind it is would take twice as long
+        scan = redis.scan_iter(match="tandem:*", count=CHUNK, _type=kind)
+        names = sorted({key async for key in scan})
+        for start in range(0, len(names), CHUNK):
+            chunk = names[start : start + CHUNK]
+            pipeline = redis.pipeline(transaction=False)
+            for name in chunk:
+                ask(pipeline, name)
+            for name, value in zip(chunk, await pipeline.execute(), strict=True):
+                yield name, READ[kind](value) if kind in READ else value
+
+
+KINDS: dict[str, Callable[[Pipeline, str], object]] = {
+    "hash": lambda pipeline, name: pipeline.hgetall(name),
+    "zset": lambda pipeline, name: pipeline.zrange(name, 0, -1, withscores=True),
+    "set": lambda pipeline, name: pipeline.smembers(name),
+    "list": lambda pipeline, name: pipeline.lrange(name, 0, -1),
+    "stream": lambda pipeline, name: pipeline.xlen(name),
+    "string": lambda pipeline, name: pipeline.get(name),
+}
+"""How a key of each kind is read."""
+
+READ: dict[str, Callable[[Any], Any]] = {
+    "zset": dict,
+    "list": lambda entries: [msgspec.json.decode(entry) for entry in entries],
+}
+"""What is made of the replies of some kinds."""
+
+
+async def _groups(redis: Redis, partition: int) -> list[dict[str, Any]]:
+    stream = Partition(partition).stream
+    if not await redis.exists(stream):
+        return []
+    groups: list[dict[str, Any]] = await redis.xinfo_groups(stream)
+    last = (await redis.xinfo_stream(stream))["last-generated-id"]
+    return [{**group, "unread": group["last-delivered-id"] != last} for group in groups]
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """What Redis says of one partition, read in this order."""
+
+    cursor: str | None
+    generations: dict[str, str]
+    groups: list[dict[str, Any]]
+    last: str
+    """The entry that was added last, whether or not it is still there."""
+
+    def phrase(self, partitions: int) -> str | None:
+        """What is still to be done in Redis."""
+        if self.cursor is None:
+            return "there is no cursor"
+        if msgspec.json.decode(self.cursor)["page"] is not None:
+            return "the relay is within a window"
+        serving = self.generations.get(f"{ACTIVE_PREFIX}{fingerprint(partitions)}", "")
+        if self.generations.get(serving) != "live":
+            return "nothing serves"
+        mine = [group for group in self.groups if group["name"] == serving]
+        if not mine:
+            return "the serving generation has no group"
+        if mine[0]["last-delivered-id"] != self.last or mine[0]["pending"]:
+            return "entries of the stream are not applied"
+        return None
+
+    def moved(self) -> object:
+        """Not the cursor, which goes on with every transaction of anybody."""
+        read = [
+            (group["name"], group["last-delivered-id"], group["pending"]) for group in self.groups
+        ]
+        return self.last, sorted(self.generations.items()), read
+
+    def carried(self) -> str:
+        """The snapshot in which everything has been appended, as PostgreSQL writes it.
+
+        No transaction above `top` has been appended: a server that crashed may hand out the numbers between
+        that and the snapshot's end again.
+        """
+        cursor = msgspec.json.decode(self.cursor or "")
+        end = min(cursor["snapshot"]["xmax"], cursor["top"] + 1)
+        running = [xid for xid in cursor["snapshot"]["running"] if xid < end]
+        return f"{min([*running, end])}:{end}:{','.join(map(str, running))}"
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How far the events are on their way from the log to the read model."""
+
+    behind: str | None
+    """What is still under way, in one phrase; None if nothing is."""
+    moved: list[object]
+    """What changes whenever an event or a generation moves on, and at no other time."""
+
+
+async def behind(database_url: str, redis_url: str, partitions: int) -> str | None:
+    """What is still under way between the log and the read model, in one phrase; None if nothing is."""
+    return (await standing(database_url, redis_url, partitions)).behind
+
+
+async def standing(database_url: str, redis_url: str, partitions: int) -> Standing:
+    """Looks at cursors and groups only: the checker judges.
+
+    Redis is asked first, so that what commits meanwhile counts as not carried.
+    """
+    async with Redis.from_url(redis_url, decode_responses=True) as redis:
+        found = [await _progress(redis, Partition(number)) for number in range(partitions)]
+    phrases = (
+        f"partition {n}: {phrase}"
+        for n, one in enumerate(found)
+        if (phrase := one.phrase(partitions))
+    )
+    phrase = next(phrases, None) or await _not_carried(database_url, found)
+    return Standing(phrase, [phrase, *(one.moved() for one in found)])
+
+
+async def _not_carried(database_url: str, found: list[Progress]) -> str | None:
+    """How many events are in the log alone, in one phrase; None if none are."""
+    partitions = len(found)
+    connection = await asyncpg.connect(database_url)
+    try:
+        snapshots = [progress.carried() for progress in found]
+        rows = await connection.fetch(_NOT_CARRIED, range(partitions), snapshots)
+    finally:
+        await connection.close()
+    for number, left in rows:
+        if left:
+            return f"partition {number}: {left} events are not in the stream"
+    return None
+
+
+async def _progress(redis: Redis, keys: Partition) -> Progress:
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.get(keys.cursor)
+    pipeline.hgetall(keys.generations)
+    pipeline.xinfo_groups(keys.stream)
+    pipeline.xinfo_stream(keys.stream)
+    cursor, generations, groups, stream = await pipeline.execute(raise_on_error=False)
+    if isinstance(groups, ResponseError) or isinstance(stream, ResponseError):
+        return Progress(cursor, generations, [], "")  # there is no stream
+    return Progress(cursor, generations, groups, stream["last-generated-id"])

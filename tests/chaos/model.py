@@ -1,0 +1,235 @@
+"""What the events mean, said once more and independently: the checker compares everything with this.
+
+Nothing here is shared with the code under test but the names of partitions and keys: a mistake that both had
+would hide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from hashlib import sha256
+from itertools import pairwise
+from typing import Any
+from uuid import UUID
+from zlib import crc32
+
+import msgspec
+
+from tests.chaos.evidence import Logged
+
+UNKNOWN = None
+"""A name or an address that was blanked, and that no command of the history tells us."""
+
+BLANK = ""
+"""What an erasure leaves of a name or an address in the log."""
+
+
+SHARED = ("users", "emails", "email-of", "customers")
+"""Keys of all users of a partition."""
+
+
+REMEMBERED = 99
+"""Versions of a user of which it is kept what they changed, for whoever watches it."""
+
+
+def kept(key: str) -> str:
+    """What the write model keeps of an idempotency key."""
+    return sha256(key.encode()).hexdigest()
+
+
+class State(msgspec.Struct, frozen=True):
+    """A user after one of its events."""
+
+    version: int
+    name: str | None
+    email: str | None
+    created: datetime
+    updated: datetime
+    orders: int
+    value: int
+    """Of the completed orders, in minor units."""
+    ended: datetime | None = None
+    """When it was erased."""
+
+    @property
+    def erased(self) -> bool:
+        return self.ended is not None
+
+
+class Placed(msgspec.Struct):
+    """An order as it is in the end."""
+
+    user: str
+    version: int
+    """The user's, at the placement."""
+    total: int
+    placed: datetime
+    status: str = "OPEN"
+    closed: datetime | None = None
+
+
+class Story(msgspec.Struct):
+    """All that happened to one user."""
+
+    states: list[State] = []
+    orders: dict[str, Placed] = {}
+    problems: list[str] = []
+
+    @property
+    def last(self) -> State:
+        return self.states[-1]
+
+
+Personal = dict[tuple[str, int], dict[str, str]]
+"""What the commands say about names and addresses that the log has blanked, by user and version."""
+
+
+def fold(events: Iterable[Logged], personal: Personal) -> dict[str, Story]:
+    """The story of every user; the events come by user and version."""
+    stories: dict[str, Story] = {}
+    for event in events:
+        story = stories.setdefault(event.user, Story(states=[], orders={}, problems=[]))
+        if event.version != len(story.states) + 1:
+            story.problems.append(f"version {event.version} follows {len(story.states)}")
+            continue
+        try:
+            story.states.append(_after(story, event, personal))
+        except (KeyError, TypeError, ValueError) as error:
+            story.problems.append(
+                f"version {event.version} ({event.type}) makes no sense: {error!r}"
+            )
+            if story.states:
+                story.states.append(msgspec.structs.replace(story.last, version=event.version))
+    return stories
+
+
+def _after(story: Story, event: Logged, personal: Personal) -> State:
+    told = personal.get((event.user, event.version), {})
+    data: dict[str, Any] = {
+        field: told.get(field, UNKNOWN) if value == BLANK else value
+        for field, value in event.data.items()
+    }
+    if event.type == "UserCreated":
+        if story.states:
+            raise ValueError("created twice")
+        return State(1, data["name"], data["email"], event.at, event.at, 0, 0)
+    if not story.states:
+        raise ValueError("nobody was created")
+    before = story.last
+    if before.erased:
+        raise ValueError("something happened after the erasure")
+    changes: dict[str, Any] = {"version": event.version, "updated": event.at}
+    match event.type:
+        case "UserRenamed":
+            changes["name"] = data["name"]
+        case "UserEmailUpdated":
+            changes["email"] = data["email"]
+        case "UserErased":
+            changes |= {"ended": event.at, "name": "", "email": ""}
+        case "OrderPlaced":
+            story.orders[data["order_id"]] = Placed(
+                event.user, event.version, data["total"], event.at
+            )
+            changes["orders"] = before.orders + 1
+        case "OrderCompleted":
+            changes["value"] = (
+                before.value + _close(story, data["order_id"], "COMPLETED", event).total
+            )
+        case "OrderCancelled":
+            _close(story, data["order_id"], "CANCELLED", event)
+        case other:
+            raise ValueError(f"nobody knows {other}")
+    return msgspec.structs.replace(before, **changes)
+
+
+def _close(story: Story, order_id: str, status: str, event: Logged) -> Placed:
+    order = story.orders[order_id]
+    if order.status != "OPEN":
+        raise ValueError(f"order {order_id} was {order.status}")
+    order.status, order.closed = status, event.at
+    return order
+
+
+@lru_cache(maxsize=500_000)
+def partition_of(user: str, partitions: int) -> int:
+    return crc32(UUID(user).bytes) % partitions
+
+
+def read_model(stories: dict[str, Story], partitions: int) -> list[dict[str, Any]]:
+    """Of each partition every key that a generation must have, without its prefix, and the value."""
+    found: list[dict[str, Any]] = [{name: {} for name in SHARED} for _ in range(partitions)]
+    for user, story in stories.items():
+        if story.states:
+            _add(found[partition_of(user, partitions)], user, story)
+    return [{name: value for name, value in keys.items() if value} for keys in found]
+
+
+def _add(keys: dict[str, Any], user: str, story: Story) -> None:
+    last = story.last
+    keys[f"user:{user}"] = _hash(last, sum(bool(one.closed) for one in story.orders.values()))
+    if last.erased:
+        return
+    address = str(last.email).lower()
+    if changes := [_change(*pair) for pair in pairwise(story.states)]:
+        keys[f"recent:{user}"] = changes[-REMEMBERED:]
+    keys["users"][user] = 0.0
+    keys["emails"][f"{address} {user}"] = 0.0
+    keys["email-of"][user] = address
+    if any(order.status == "COMPLETED" for order in story.orders.values()):
+        keys["customers"][user] = float(last.value)
+    if story.orders:
+        keys[f"orders:{user}"] = dict(_placed(story.orders))
+    if ends := dict(_ends(story.orders)):
+        keys[f"closed:{user}"] = ends
+
+
+def _hash(last: State, closed: int) -> dict[str, str]:
+    if last.erased:
+        return {"version": str(last.version)}
+    found = {
+        "version": str(last.version),
+        "name": str(last.name),
+        "email": str(last.email),
+        "createdAt": _written(last.created),
+        "updatedAt": _written(last.updated),
+        "orderCount": str(last.orders) if last.orders else None,
+        "lifetimeValue": str(last.value) if last.value else None,
+        "closedCount": str(closed) if closed else None,
+    }
+    return {field: value for field, value in found.items() if value is not None}
+
+
+def _change(before: State, after: State) -> list[str | bool]:
+    """What was before; what was not written yet is false: so Redis says it in JSON."""
+    change: list[str | bool] = [str(after.version), _written(before.updated)]
+    if after.name != before.name:
+        change += ["name", str(before.name)]
+    if after.email != before.email:
+        change += ["email", str(before.email)]
+    if after.orders != before.orders:
+        change += ["orderCount", str(before.orders) if before.orders else False]
+    if after.value != before.value:
+        change += ["lifetimeValue", str(before.value) if before.value else False]
+    return change
+
+
+def _placed(orders: dict[str, Placed]) -> Iterable[tuple[str, float]]:
+    for order_id, order in orders.items():
+        yield f"{order_id} {order.total} {_milliseconds(order.placed)}", float(order.version)
+
+
+def _ends(orders: dict[str, Placed]) -> Iterable[tuple[str, str]]:
+    for order_id, order in orders.items():
+        if order.closed is not None:
+            yield order_id, f"{order.status} {_written(order.closed)}"
+
+
+def _written(at: datetime) -> str:
+    at = at.astimezone(UTC)
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"
+
+
+def _milliseconds(at: datetime) -> int:
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)

@@ -1,0 +1,261 @@
+"""Mutants: Tandem with one of its mechanisms taken out. The checker must catch every one of them.
+
+MUTANT=name applies one to a process. Each is what a plausible simpler implementation would do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from domain.command import Command
+from domain.ids import new_id
+from domain.log.cursor import Snapshot
+from domain.log.event_log import EventLog, VisibleEntries
+from domain.users.commands.create_user import CreateUser
+from domain.users.commands.place_order import PlaceOrder
+from domain.users.events import OrderId, UserId
+from domain.write.store import Store, WriteModelUnavailable
+from readside.generations.rebuild import Rebuild
+from readside.generations.registry import Generations
+from readside.projections import users
+from readside.projector.projector import Projector
+from readside.queries.reader import PartitionPointer, ReadModel
+from readside.redis_functions.keys import ACTIVE_PREFIX, Keys
+from tests.chaos import mutants_of_assignment, mutants_of_erasure, mutants_of_identity
+from tests.chaos.mutation import get as _get
+from tests.chaos.mutation import lua as _lua
+from tests.chaos.mutation import put as _set
+from tests.chaos.mutation import write as _write
+
+Patch = Callable[[], None]
+
+
+def apply(name: str) -> None:
+    """Takes the mechanism out of this process; '' takes out none."""
+    if name:
+        others = (mutants_of_erasure, mutants_of_identity, mutants_of_assignment)
+        patches = MUTANTS | {name: patch for one in others for name, patch in one.MUTANTS.items()}
+        patches[name]()
+
+
+def cursor_by_last_position() -> None:
+    """The relay goes on behind the highest position it has seen, as if events were seen in order."""
+    since, last = EventLog.since, dict[int, int]()
+
+    async def by_position(
+        self: EventLog, snapshot: Snapshot, partitions: list[int], limit: int
+    ) -> VisibleEntries:
+        news = await since(self, snapshot, partitions, limit)
+        fresh = [entry for entry in news.entries if entry.position > last.get(entry.partition, 0)]
+        for entry in fresh:
+            last[entry.partition] = entry.position
+        return msgspec.structs.replace(news, entries=fresh)
+
+    _set(EventLog, "since", by_position)
+
+
+def no_compare_in_append() -> None:
+    """A relay appends whatever the cursor in Redis is."""
+    _lua(
+        "if (redis.call('GET', keys[2]) or '') ~= args[1] then return 0 end\n  for i = 3",
+        "for i = 3",
+    )
+
+
+def no_version_gate() -> None:
+    """Whatever comes is applied, however often and in whatever order."""
+    _lua("if version <= have then return DUPLICATE end")
+    _lua(
+        "if version > have + 1 and not (last or whole) then"
+        " return hole(lost, call, user, key, version, have, hidden) end"
+    )
+
+
+def rebuild_without_the_gate() -> None:
+    """Until it serves, a generation applies whatever comes, from the log and from the stream."""
+    _lua(
+        "if version <= have then return DUPLICATE end",
+        "if version <= have and redis.call('HEXISTS', counters, 'ungated') == 0 then return DUPLICATE end",
+    )
+    build, serve = _get(Generations, "build"), _get(Generations, "serve")
+
+    async def built(self: Generations, consumer: str) -> Keys | None:
+        keys: Keys | None = await build(self, consumer)
+        if keys is not None:
+            await _get(self, "_redis").hset(keys.counters, "ungated", 1)
+        return keys
+
+    async def served(self: Generations, keys: Keys) -> bool:
+        flipped: bool = await serve(self, keys)
+        if flipped:
+            await _get(self, "_redis").hdel(keys.counters, "ungated")
+        return flipped
+
+    _set(Generations, "build", built)
+    _set(Generations, "serve", served)
+
+
+def acknowledge_before_applying() -> None:
+    """A projector that dies between reading and applying takes with it what it had read."""
+    read = _get(Projector, "_read")
+
+    async def and_acknowledge(self: Projector, keys: Keys, wait: float) -> Any:
+        found = await read(self, keys, wait)
+        if found:
+            names = [entry for entry, _ in found]
+            await _get(self, "_redis").xack(keys.partition.stream, keys.generation, *names)
+        return found
+
+    _set(Projector, "_read", and_acknowledge)
+
+
+def no_idempotency_row() -> None:
+    """What was answered to a key is not remembered."""
+    _write("_REMEMBERED", "as c (key, fingerprint, id)", "as c (key, fingerprint, id) where false")
+
+
+_EVENT = """
+    insert into events (user_id, occurred_at, partition, version, type, schema, data, metadata)
+    values ($1, $2, $3, $4, $5, $6, $7, $8)
+"""
+
+
+def events_before_rows() -> None:
+    """The events are written in transactions of their own, before the rows."""
+    fetch = _get(Store, "_fetch")
+
+    async def apart(self: Store, when_away: str, statement: str, *given: Any) -> Any:
+        rest, logged, _ = statement.partition("insert into events")
+        if not logged:
+            return await fetch(self, when_away, statement, *given)
+        of_rows = len(set(re.findall(r"\$[0-9]+", rest)))
+        for first in range(of_rows, len(given), 6):
+            event = given[first : first + 6]
+            await fetch(self, when_away, _EVENT, given[0], given[6], *event)
+        return await fetch(self, when_away, f"{rest} select id from written", *given[:of_rows])
+
+    _set(Store, "_fetch", apart)
+
+
+def naive_retry() -> None:
+    """A command whose answer was lost is simply carried out again, as a new one."""
+    execute = Store.execute
+
+    async def again(self: Store, command: Command, **circumstances: Any) -> Any:
+        try:
+            return await execute(self, command, **circumstances)
+        except WriteModelUnavailable:
+            return await execute(self, _anew(command), **circumstances)
+
+    _set(Store, "execute", again)
+
+
+def _anew(command: Command) -> Command:
+    match command:
+        case CreateUser():
+            return msgspec.structs.replace(command, user_id=UserId(new_id()))
+        case PlaceOrder():
+            return msgspec.structs.replace(command, order_id=OrderId(new_id()))
+        case _:
+            return command
+
+
+def trim_by_length() -> None:
+    """The stream is kept short by its length, whoever has read it."""
+    _lua(
+        "redis.call('SET', keys[2], args[2])\n  return 1\nend\n\n-- An empty",
+        "redis.call('XTRIM', keys[1], 'MAXLEN', 3)\n"
+        "  redis.call('SET', keys[2], args[2])\n  return 1\nend\n\n-- An empty",
+    )
+
+
+def flip_before_filling() -> None:
+    """A new generation serves from its first moment, and is filled while it serves."""
+    build = _get(Rebuild, "resume")
+
+    async def flipped(self: Rebuild, keys: Keys, *rest: Any) -> Any:
+        pointer = f"{ACTIVE_PREFIX}{_get(_get(self, '_generations'), '_fingerprint')}"
+        await _get(self, "_redis").hset(keys.partition.generations, pointer, keys.generation)
+        return await build(self, keys, *rest)
+
+    _set(Rebuild, "resume", flipped)
+
+
+def answer_from_any_generation() -> None:
+    """A query does not look again which generation serves."""
+    hear = _get(PartitionPointer, "hear")
+
+    def heard(self: PartitionPointer, keys: Keys | None, serving: Any) -> bool:
+        return bool(hear(self, keys, keys.generation if keys else serving))
+
+    _set(PartitionPointer, "hear", heard)
+
+
+def min_version_ignored() -> None:
+    """A read answers what is there, whatever version was asked for."""
+    fetch = users.fetch
+
+    async def at_once(reads: ReadModel, user_id: UUID, *, min_version: int = 0) -> Any:
+        return await fetch(reads, user_id, min_version=min(min_version, 0))
+
+    _set(users, "fetch", at_once)
+
+
+def no_version_guard() -> None:
+    """The write does not ask whether the user is still as it was when the command was decided."""
+    _write("_CHANGED", "and version = $10", "and $10::integer > 0")
+
+
+def changes_conflated() -> None:
+    """Whoever watches a user is told what it is now, and not what it was in between."""
+    since = _get(users, "_since")
+
+    async def latest(*given: Any) -> Any:
+        return (await since(*given))[-1:]
+
+    _set(users, "_since", latest)
+
+
+def losses_unnoticed() -> None:
+    """Nobody looks whether Redis still has what it was given."""
+
+    async def unseen(*_: object) -> None:
+        pass
+
+    _set(Generations, "check", unseen)
+
+
+OF_LOSSES = {
+    "no_version_gate",
+    "rebuild_without_the_gate",
+    "flip_before_filling",
+    "answer_from_any_generation",
+    "losses_unnoticed",
+}
+"""Those that show when Redis is emptied and filled again."""
+
+MUTANTS: dict[str, Patch] = {
+    patch.__name__: patch
+    for patch in (
+        cursor_by_last_position,
+        no_compare_in_append,
+        no_version_gate,
+        rebuild_without_the_gate,
+        acknowledge_before_applying,
+        no_idempotency_row,
+        events_before_rows,
+        naive_retry,
+        trim_by_length,
+        flip_before_filling,
+        answer_from_any_generation,
+        min_version_ignored,
+        no_version_guard,
+        changes_conflated,
+        losses_unnoticed,
+    )
+}

@@ -1,0 +1,137 @@
+"""Mutants that leave something of a person behind, each in another place; `erasing` must find every one."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from domain.command import Command
+from domain.users.events import PERSONAL_FIELDS, UserErased
+from domain.write import rows, store
+from readside import applier
+from tests.chaos.mutation import get, lua, put, write
+
+
+def erased_row_kept() -> None:
+    """The user's row only says that it is erased."""
+    evolve = get(store, "evolve")
+
+    def noted(user: Any, event: Any, at: Any) -> Any:
+        after = evolve(user, event, at)
+        if not isinstance(event, UserErased):
+            return after
+        return msgspec.structs.replace(after, name=user.name, email=user.email)
+
+    put(store, "evolve", noted)
+
+
+def erased_secret_kept() -> None:
+    """What the fingerprints are keyed with stays, so that names can be tried on them."""
+    evolve = get(store, "evolve")
+
+    def keyed(user: Any, event: Any, at: Any) -> Any:
+        return msgspec.structs.replace(evolve(user, event, at), secret=user.secret)
+
+    put(store, "evolve", keyed)
+
+
+def erased_events_kept() -> None:
+    """The log is append-only, to the letter."""
+    write("_BLANKED", "e.user_id = w.id", "e.user_id = w.id and false")
+
+
+def requests_kept_with_their_keys() -> None:
+    """The idempotency row has the request itself instead of its digest."""
+    fingerprint = Command.fingerprint
+
+    def whole(self: Command, secret: UUID | None) -> bytes:
+        values = msgspec.to_builtins(self)
+        told = [values[field] for field in PERSONAL_FIELDS if field in values]
+        return fingerprint(self, None) + (msgspec.json.encode(told) if secret else b"")
+
+    put(Command, "fingerprint", whole)
+
+
+def keys_kept_as_they_came() -> None:
+    """Clients make up idempotency keys of addresses, too."""
+    put(rows, "key_digest", lambda key: None if key is None else key.encode())
+
+
+def _erasing_without(kind: str, part: str) -> None:
+    """No projection of an erasure does this to a key whose name ends or goes on so."""
+    commands_of = get(applier, "commands_of")
+
+    def spared(keys: Any, envelope: Any, projections: Any) -> Any:
+        commands = commands_of(keys, envelope, projections)
+        if envelope.type != UserErased.__name__:
+            return commands
+        return [left for command in commands if (left := _spare(command, kind, part))]
+
+    put(applier, "commands_of", spared)
+
+
+def _spare(command: Any, kind: str, part: str) -> Any:
+    """Of a removal the other keys, of another command nothing if it is about such a key."""
+    if command[0] != kind:
+        return command
+    left = [word for word in command[1:] if f":{part}" not in word]
+    return (kind, *left) if left and (kind == "DEL" or len(left) == len(command) - 1) else None
+
+
+def erased_versions_kept() -> None:
+    """The list of a user's last versions stays, for whoever watches."""
+    _erasing_without("DEL", "recent:")
+
+
+def erased_hash_kept() -> None:
+    """The user is taken off the lists, and its hash stays."""
+    _erasing_without("DEL", "user:")
+
+
+def erased_address_kept() -> None:
+    """The index by address still leads to who is erased."""
+    _erasing_without("REINDEX", "emails")
+
+
+def erased_closed_orders_kept() -> None:
+    """Orders can no longer be listed, and how they ended stays all the same."""
+    _erasing_without("DEL", "closed:")
+
+
+def erased_stays_parked() -> None:
+    """Who is set aside is erased, and the note about why stays."""
+    lua("if last then redis.call('HDEL', parked, user) end")
+
+
+def erasure_waits_with_the_parked() -> None:
+    """The erasure queues behind what cannot be applied, as any event."""
+    lua(
+        "if call.any_aside and not last and redis.call('HEXISTS', parked, user) == 1",
+        "if call.any_aside and redis.call('HEXISTS', parked, user) == 1",
+    )
+
+
+def streams_never_trimmed() -> None:
+    """What was applied stays in the stream, which has the names."""
+    lua("if safe then redis.call('XTRIM'", "if false then redis.call('XTRIM'")
+
+
+MUTANTS = {
+    patch.__name__: patch
+    for patch in (
+        erased_row_kept,
+        erased_secret_kept,
+        erased_events_kept,
+        requests_kept_with_their_keys,
+        keys_kept_as_they_came,
+        erased_versions_kept,
+        erased_hash_kept,
+        erased_address_kept,
+        erased_closed_orders_kept,
+        erased_stays_parked,
+        erasure_waits_with_the_parked,
+        streams_never_trimmed,
+    )
+}

@@ -1,0 +1,119 @@
+"""The end of a run: everything is healed, comes to rest, is read once more, and is judged."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from traceback import extract_tb
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tests.chaos.checker import Violation, check
+from tests.chaos.cluster import PARTITIONS
+from tests.chaos.evidence import Evidence, gather, standing
+from tests.chaos.restore_rules import uncertain
+from tests.limited import Limit
+
+if TYPE_CHECKING:
+    from tests.chaos.cluster import Cluster
+    from tests.chaos.workload import Workload
+
+RECOVERS_WITHIN = 5.0
+"""Seconds from the last fault until the read model equals the log; on a busy machine, from step to step."""
+
+RESTS_WITHIN = 60.0
+"""Seconds in all, however busy the machine is."""
+
+MENDED = {"read-model-is-the-fold", "all-acknowledged", "no-orphans"}
+"""Rules about Redis as it is now: they hold once it has been repaired."""
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    events: int
+    """In the log by now."""
+    recovered_after: float
+    """Seconds after which the read model was seen to be the log."""
+    violations: list[Violation]
+
+
+def restless(error: Exception) -> Violation:
+    """It did not come to rest, or to an answer: what the error says, or where it came from."""
+    way = extract_tb(error.__traceback__)
+    said = str(error) or " > ".join(f"{place.name}:{place.lineno}" for place in way)
+    return Violation("comes-to-rest", said)
+
+
+async def at_rest(
+    cluster: Cluster,
+    *,
+    within: float = RECOVERS_WITHIN,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> float:
+    """Waits until the log is in the read model; answers after how many seconds.
+
+    Fails after `within` seconds in which nothing moved on. `meanwhile` is called before each look.
+    """
+    began, moved = time.monotonic(), None
+    with Limit(within) as limit:
+        while True:
+            meanwhile()
+            found = await standing(cluster.postgres.url, cluster.valkey.url, PARTITIONS)
+            took = time.monotonic() - began
+            if found.behind is None:
+                return took
+            if found.moved != moved:
+                moved = found.moved
+                limit.renew()
+            assert not limit.over, f"after {took:.1f} s: {found.behind}"
+            assert took < RESTS_WITHIN, f"after {took:.1f} s, without an end: {found.behind}"
+            await asyncio.sleep(min(0.1, 0.02 + took / 10))  # to look again is work for both stores
+
+
+async def settled(cluster: Cluster, *, within: float = RECOVERS_WITHIN) -> float:
+    """Heals everything and waits until nothing is under way; answers after how many seconds.
+
+    It heals at each look: a process may come to its failpoint only now, when a command is carried out whose
+    client has gone.
+    """
+    cluster.mend()
+    await cluster.answers(cluster.mend)
+    return await at_rest(cluster, within=within, meanwhile=cluster.mend)
+
+
+async def _users(cluster: Cluster) -> list[str]:
+    """Everybody, also those of whom no client was told."""
+    async with cluster.database() as connection:
+        return [str(row["id"]) for row in await connection.fetch("select id from users")]
+
+
+async def _judged(
+    cluster: Cluster, workload: Workload, within: float
+) -> tuple[Evidence, list[Violation]]:
+    await at_rest(cluster, within=within)
+    evidence = await gather(cluster.postgres.url, cluster.valkey.url, PARTITIONS)
+    return evidence, check(uncertain(workload.history, cluster.restores), evidence)
+
+
+async def verdict(
+    cluster: Cluster, workload: Workload, *, within: float = RECOVERS_WITHIN
+) -> Verdict:
+    """Judges the run so far. No client may be at work."""
+    carried_after = await settled(cluster, within=within)
+    users = await _users(cluster)
+    await workload.read_everyone(users, within=10.0 + 0.02 * len(users))
+    began = time.monotonic() - carried_after  # reading everybody takes its time, and is no recovery
+    recovered_after, evidence, found = carried_after, *await _judged(cluster, workload, within)
+    with Limit(within) as limit:
+        # What Redis lost is noticed within a second, and then made anew.
+        while found and not limit.over and not {one.rule for one in found} - MENDED:
+            await asyncio.sleep(0.1)
+            recovered_after, before = time.monotonic() - began, found
+            evidence, found = await _judged(cluster, workload, within)
+            if found != before:
+                limit.renew()
+    complaints = [Violation("no-complaints", line) for line in cluster.complaints()]
+    return Verdict(
+        events=len(evidence.events), recovered_after=recovered_after, violations=found + complaints
+    )

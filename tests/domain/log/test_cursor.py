@@ -1,0 +1,94 @@
+"""Snapshots as PostgreSQL writes them, and how the cursor moves from one to the next."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+
+from domain.log.cursor import Cursor, Snapshot, Window
+
+SINCE, UNTIL = Snapshot(10), Snapshot(20, (15, 17))
+CURSOR = Cursor(era="monday", snapshot=SINCE, top=9)
+
+
+@pytest.mark.parametrize(
+    ("text", "snapshot"),
+    [
+        ("1:1:", Snapshot(1)),
+        ("10:20:10,14,15", Snapshot(20, (10, 14, 15))),
+        ("9:18446744073709551615:9", Snapshot(18446744073709551615, (9,))),
+    ],
+)
+def test_a_snapshot_reads_what_it_writes(text: str, snapshot: Snapshot) -> None:
+    assert Snapshot.parse(text) == snapshot
+    assert str(snapshot) == text
+
+
+async def test_a_snapshot_of_a_server_is_written_back_as_it_was(database_url: str) -> None:
+    holding, looking = [await asyncpg.connect(database_url) for _ in range(2)]
+    try:
+        async with holding.transaction():
+            running = int(await holding.fetchval("select pg_current_xact_id()"))
+            await looking.execute("select pg_current_xact_id()")
+            text = await looking.fetchval("select pg_current_snapshot()::text")
+            snapshot = Snapshot.parse(text)
+            assert snapshot.running == (running,)
+            assert snapshot.xmax > running + 1
+            assert str(snapshot) == text
+            again = await looking.fetchval("select $1::text::pg_snapshot::text", str(snapshot))
+            assert again == text
+    finally:
+        await holding.close()
+        await looking.close()
+
+
+@pytest.mark.parametrize(
+    ("top", "cut"),
+    [
+        (30, Snapshot(20, (15, 17))),
+        (19, Snapshot(20, (15, 17))),
+        (16, Snapshot(17, (15,))),
+        (15, Snapshot(16, (15,))),
+        (14, Snapshot(15)),
+        (0, Snapshot(1)),
+    ],
+)
+def test_a_cut_snapshot_knows_nothing_of_transactions_above_the_top(
+    top: int, cut: Snapshot
+) -> None:
+    assert UNTIL.cut(top) == cut
+
+
+def test_a_closed_window_moves_the_cursor_to_its_end() -> None:
+    window = Window(since=SINCE, until=UNTIL, position=7, count=2, top=18)
+    assert CURSOR.advanced(window, closed=True) == Cursor(
+        era="monday", snapshot=UNTIL, top=18, last=window
+    )
+
+
+def test_an_open_window_is_the_page_under_way_and_moves_nothing_else() -> None:
+    window = Window(since=SINCE, until=UNTIL, position=7, count=2, top=18)
+    assert CURSOR.advanced(window, closed=False) == Cursor(
+        era="monday", snapshot=SINCE, top=9, page=window
+    )
+
+
+def test_a_window_without_events_keeps_the_last_that_had_some() -> None:
+    full = CURSOR.advanced(
+        Window(since=SINCE, until=UNTIL, position=7, count=2, top=18), closed=True
+    )
+    after = full.advanced(Window(since=UNTIL, until=Snapshot(30)), closed=True)
+    assert (after.snapshot, after.last, after.top) == (Snapshot(30), full.last, 18)
+
+
+def test_a_cursor_reborn_trusts_its_snapshot_only_as_far_as_it_has_appended() -> None:
+    window = Window(since=SINCE, until=UNTIL, position=7, count=2, top=16)
+    reborn = CURSOR.advanced(window, closed=True).reborn("tuesday")
+    assert (reborn.era, reborn.snapshot) == ("tuesday", Snapshot(17, (15,)))
+    assert CURSOR.advanced(window, closed=False).reborn("tuesday").page is None
+
+
+def test_a_cursor_reads_what_it_writes() -> None:
+    window = Window(since=SINCE, until=UNTIL, position=7, count=2, top=18)
+    for cursor in (CURSOR, CURSOR.advanced(window, closed=False)):
+        assert Cursor.decode(cursor.encode()) == cursor

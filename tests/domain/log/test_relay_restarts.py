@@ -1,0 +1,270 @@
+"""PostgreSQL restarts, crashes and goes back in time: its numbers may come again, its events may be gone."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from signal import SIGKILL
+
+import asyncpg
+import msgspec
+import pytest
+
+from domain.log import relay as module
+from domain.log.cursor import Cursor, Snapshot
+from domain.log.event_log import EventLog
+from tests.domain.log.relay_harness import Carrying, settle, user_in, write
+from tests.limited import limited
+
+FAR = 1_000_000
+"""Transactions that left no trace, so that their numbers come again after a crash."""
+
+
+def from_before_a_crash(cursor: Cursor) -> Cursor:
+    """As the cursor was if many had come and gone before the crash without a trace."""
+    page = cursor.page
+    return msgspec.structs.replace(
+        cursor,
+        era="another",
+        snapshot=_later(cursor.snapshot),
+        page=page and msgspec.structs.replace(page, until=_later(page.until)),
+    )
+
+
+def _later(snapshot: Snapshot) -> Snapshot:
+    return Snapshot(snapshot.xmax + FAR, snapshot.running)
+
+
+async def test_after_a_restart_nothing_is_lost_though_numbers_come_again(
+    carrying: Carrying,
+) -> None:
+    relay = await carrying.begun()
+    user_id = user_in(3)
+    await write(carrying.model.pool, user_id, 1)
+    await settle(relay)
+    carrying.stream.alter(from_before_a_crash)
+    relay = carrying.relay()
+    await write(carrying.model.pool, user_id, 2)
+    await settle(relay)
+    await write(carrying.model.pool, user_id, 3)
+    await settle(relay)
+    assert carrying.stream.versions(user_id) == [1, 2, 3]
+    assert carrying.stream.begun == [*range(8)]
+
+
+async def test_a_relay_that_lives_through_a_restart_loses_nothing(carrying: Carrying) -> None:
+    relay = await carrying.begun(verify_every=0)
+    user_id = user_in(3)
+    await write(carrying.model.pool, user_id, 1)
+    await settle(relay)
+    carrying.stream.alter(from_before_a_crash)
+    for version in (2, 3):
+        await write(carrying.model.pool, user_id, version)
+        await settle(relay)
+    assert carrying.stream.versions(user_id) == [1, 2, 3]
+
+
+async def test_a_stream_that_began_before_the_restart_and_carried_nothing_loses_nothing(
+    carrying: Carrying,
+) -> None:
+    user_id = user_in(3)
+    await write(carrying.model.pool, user_id, 1)
+    await carrying.begun()
+    carrying.stream.alter(from_before_a_crash)
+    await write(carrying.model.pool, user_id, 2)
+    await settle(carrying.relay())
+    assert carrying.stream.versions(user_id) == [2]
+    assert carrying.stream.begun == [*range(8)]
+
+
+async def test_a_page_under_way_at_a_restart_is_carried_to_its_end(
+    carrying: Carrying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_APPEND_EVENTS", 4)
+    relay = await carrying.begun()
+    user_id = user_in(3)
+    for version in range(1, 20):
+        await write(carrying.model.pool, user_id, version)
+    await relay.run_once()
+    assert Cursor.decode(carrying.stream.kept[3]).page is not None
+    carrying.stream.alter(from_before_a_crash)
+    await write(carrying.model.pool, user_id, 20)
+    await settle(carrying.relay())
+    versions = carrying.stream.versions(user_id)
+    assert versions[-20:] == list(range(1, 21))  # twice is allowed here: the version gate drops it
+
+
+async def test_a_backlog_that_was_carried_in_pages_is_recognised_after_a_restart(
+    carrying: Carrying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_APPEND_EVENTS", 4)
+    relay = await carrying.begun()
+    user_id = user_in(3)
+    for version in range(1, 12):
+        await write(carrying.model.pool, user_id, version)
+    await settle(relay)
+    carrying.stream.alter(from_before_a_crash)
+    await settle(carrying.relay())
+    assert carrying.stream.begun == [*range(8)]
+    await carrying.assert_all_is_carried()
+
+
+async def test_what_is_open_while_a_page_is_taken_up_after_a_restart_is_not_lost(
+    carrying: Carrying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_APPEND_EVENTS", 4)
+    relay = await carrying.begun()
+    for version in range(1, 20):
+        await write(carrying.model.pool, user_in(3), version)
+    await relay.run_once()
+    carrying.stream.alter(from_before_a_crash)
+    relay, late = carrying.relay(), user_in(3)
+    async with carrying.transaction() as slow:
+        await write(slow, late, 1)
+        await write(carrying.model.pool, user_in(3), 1)
+        while Cursor.decode(carrying.stream.kept[3]).page is not None:
+            await relay.run_once()
+    await settle(relay)
+    assert carrying.stream.versions(late) == [1]
+
+
+async def test_a_log_that_went_back_in_time_begins_its_stream_anew(carrying: Carrying) -> None:
+    relay = await carrying.begun()
+    gone, kept = user_in(3), user_in(6)
+    for version in (1, 2):
+        await write(carrying.model.pool, gone, version)
+        await write(carrying.model.pool, kept, version)
+        await settle(relay)
+    await carrying.model.pool.execute("delete from events where user_id = $1 and version = 2", gone)
+    carrying.stream.alter(from_before_a_crash)
+    relay = carrying.relay()
+    await settle(relay)
+    assert carrying.stream.begun == [*range(8), 3]
+    assert carrying.stream.versions(gone) == []
+    assert carrying.stream.versions(kept) == [1, 2]
+    await write(carrying.model.pool, gone, 2)
+    await settle(relay)
+    assert carrying.stream.versions(gone) == [2]
+
+
+@pytest.mark.parametrize(
+    "otherwise",
+    [f"user_id = '{user_in(3)}'", "occurred_at = occurred_at + interval '1 microsecond'"],
+    ids=["another user", "the same user at another time"],
+)
+async def test_a_log_that_went_back_and_took_the_same_places_again_begins_its_stream_anew(
+    carrying: Carrying, otherwise: str
+) -> None:
+    relay = await carrying.begun()
+    await write(carrying.model.pool, user_in(3), 1)
+    await settle(relay)
+    await carrying.model.pool.execute(f"update events set {otherwise}")
+    carrying.stream.alter(from_before_a_crash)
+    await settle(carrying.relay())
+    assert carrying.stream.begun == [*range(8), 3]
+
+
+async def test_a_log_restored_into_a_server_with_lower_numbers_begins_its_streams_anew(
+    carrying: Carrying,
+) -> None:
+    """A dump keeps the numbers of the server it was taken from, which this one has not reached."""
+    relay = await carrying.begun()
+    user_id = user_in(3)
+    await write(carrying.model.pool, user_id, 1)
+    await settle(relay)
+    await carrying.model.pool.execute(f"""
+        update events set xid = (xid::text::bigint + {FAR})::text::xid8
+    """)
+    carrying.stream.alter(of_another_server)
+    relay = carrying.relay()
+    await settle(relay)
+    assert carrying.stream.begun == [*range(8), 3]
+    for version in (2, 3):
+        await write(carrying.model.pool, user_id, version)
+        await settle(relay)
+        assert not await relay.run_once()
+    assert carrying.stream.versions(user_id) == [2, 3]
+
+
+def of_another_server(cursor: Cursor) -> Cursor:
+    cursor = from_before_a_crash(cursor)
+    last = cursor.last
+    return msgspec.structs.replace(
+        cursor,
+        top=cursor.top and cursor.top + FAR,
+        last=last and msgspec.structs.replace(last, until=_later(last.until)),
+    )
+
+
+async def test_a_log_that_went_back_behind_the_beginning_of_its_stream_begins_it_anew(
+    carrying: Carrying,
+) -> None:
+    await write(carrying.model.pool, user_in(3), 1)
+    await carrying.begun()
+    await carrying.model.pool.execute("delete from events")
+    carrying.stream.alter(from_before_a_crash)
+    await settle(carrying.relay())
+    assert carrying.stream.begun == [*range(8), 3]
+
+
+async def test_a_log_that_went_back_in_the_middle_of_a_page_begins_its_stream_anew(
+    carrying: Carrying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_APPEND_EVENTS", 4)
+    relay = await carrying.begun()
+    user_id = user_in(3)
+    for version in range(1, 20):
+        await write(carrying.model.pool, user_id, version)
+    await relay.run_once()
+    await relay.run_once()
+    await carrying.model.pool.execute("delete from events where version > 6")
+    carrying.stream.alter(from_before_a_crash)
+    await settle(carrying.relay())
+    assert carrying.stream.begun == [*range(8), 3]
+
+
+async def crash(pool: asyncpg.Pool) -> None:
+    """One backend is killed, so the server ends all others and recovers; its postmaster lives on."""
+    async with pool.acquire() as witness:
+        victim = await pool.fetchval("select pg_backend_pid()")
+        os.kill(victim, SIGKILL)
+        async with limited(60):
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                while True:
+                    await witness.execute("select")
+            while not await _answers(pool):
+                pass
+
+
+async def _answers(pool: asyncpg.Pool) -> bool:
+    try:
+        await pool.execute("select")
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return False
+    return True
+
+
+async def test_a_server_that_crashed_and_recovered_is_another_era(carrying: Carrying) -> None:
+    log = EventLog(carrying.model.pool)
+    _, before = await log.now()
+    _, still = await log.now()
+    await crash(carrying.model.pool)
+    _, after = await log.now()
+    assert before == still != after
+
+
+async def test_a_crash_that_gives_numbers_back_loses_nothing(carrying: Carrying) -> None:
+    relay = await carrying.begun()
+    pool, user_id = carrying.model.pool, user_in(3)
+    async with carrying.transaction() as durable:
+        await durable.execute("set local synchronous_commit = on")
+        await write(durable, user_id, 1)
+    for _ in range(100):
+        async with carrying.transaction():
+            pass  # a number that leaves its trace later, if at all
+    await settle(relay)
+    await crash(pool)
+    for version in (2, 3, 4):
+        await write(pool, user_id, version)
+        await settle(relay)
+    assert carrying.stream.versions(user_id) == [1, 2, 3, 4]

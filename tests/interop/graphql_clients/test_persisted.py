@@ -1,0 +1,43 @@
+"""Automatic persisted queries of urql and Apollo Client: an unknown hash makes them send the text."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from api.engine.documents.trusted import TrustedDocuments
+from tests.api.in_memory_app import edge, served
+
+if TYPE_CHECKING:
+    from api.engine.documents.trusted import Mode
+    from tests.interop.graphql_clients.node import Node
+
+TEXT = "query Hello {\n  users {\n    totalCount\n    __typename\n  }\n}"
+DATA = {"users": {"totalCount": 0, "__typename": "UserConnection"}}
+
+
+@pytest.mark.parametrize(
+    ("mode", "known", "sends_text"),
+    [
+        ("off", False, True),
+        ("allow", False, True),
+        ("allow", True, False),
+        ("require", True, False),
+    ],
+)
+async def test_a_client_sends_the_text_only_where_its_hash_is_unknown(
+    node: Node, mode: Mode, known: bool, sends_text: bool
+) -> None:
+    documents = {sha256(TEXT.encode()).hexdigest(): TEXT} if known else {}
+    async with (
+        edge(trusted=TrustedDocuments(mode=mode, documents=documents)) as made,
+        served(made.app) as address,
+    ):
+        told: dict[str, Any] = await node.tell("persisted.mjs", address)
+    for name, client in told.items():
+        methods, texts = zip(*client["requests"], strict=True)
+        assert client["data"] == DATA, name
+        assert methods[0] == name.split()[1]
+        assert texts == ((False, True) if sends_text else (False,)), name

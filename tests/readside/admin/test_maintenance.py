@@ -1,0 +1,299 @@
+"""By hand: a rebuild beside the projector that serves, resumed or abandoned, and the way back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from domain.users.events import OrderPlaced, UserCreated, UserRenamed
+from readside.admin import maintenance
+from readside.admin.maintenance import MaintenanceRefused
+from readside.generations.rebuild import Progress
+from readside.projector import projector as projecting
+from readside.read_models import FINGERPRINT
+from readside.redis_functions.keys import Partition
+from tests.readside.contents import contents, eventually
+from tests.readside.envelopes import order, user_in
+
+if TYPE_CHECKING:
+    from readside.redis_functions.keys import Keys
+    from tests.readside.harness import World
+
+ALICE, BOB, CAROL = (user_in(0, number) for number in range(3))
+CREATED = UserCreated(name="Alice", email="alice@example.com")
+PLACED = OrderPlaced(order_id=order(1), total=5)
+STREAM = Partition(0).stream
+
+
+class Interrupted(BaseException):
+    """Ctrl-C."""
+
+
+@pytest.fixture(autouse=True)
+def _in_every_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projecting, "_RESYNC_INTERVAL_SECONDS", 0.0)
+
+
+async def serving(world: World) -> Keys:
+    keys = await world.serving()
+    assert keys is not None
+    return keys
+
+
+async def filled(world: World) -> Keys:
+    """A read model that serves, of three users."""
+    world.commit(ALICE, CREATED, PLACED)
+    world.commit(BOB, CREATED)
+    world.commit(CAROL, CREATED)
+    await world.build()
+    return await serving(world)
+
+
+async def interrupted(world: World, after_pages: int = 1) -> None:
+    """A rebuild that somebody stops between two pages."""
+    pages: list[int] = []
+
+    async def meanwhile() -> None:
+        pages.append(1)
+        if len(pages) == after_pages:
+            world.log.while_paging = None
+            raise Interrupted
+
+    world.log.while_paging = meanwhile
+    with pytest.raises(Interrupted):
+        await world.steering().rebuild()
+
+
+async def groups(world: World) -> set[object]:
+    return {group["name"] for group in await world.redis.xinfo_groups(STREAM)}
+
+
+async def test_a_rebuild_by_hand_holds_the_same_as_what_it_replaces(world: World) -> None:
+    old = await filled(world)
+    flip = await world.steering().rebuild()
+    new = await serving(world)
+    assert (flip.before, flip.after) == (old.generation, new.generation)
+    assert new != old
+    assert await contents(world.redis, new) == await contents(world.redis, old)
+
+
+async def test_a_rebuild_by_hand_gives_its_lease_back_without_an_error(world: World) -> None:
+    await filled(world)
+    await world.redis.config_resetstat()
+    await world.steering().rebuild()
+    assert await world.redis.info("errorstats") == {}
+
+
+async def test_a_running_projector_goes_on_with_the_old_and_then_with_the_new(
+    world: World,
+) -> None:
+    old = await filled(world)
+    async with world.projector() as projector:
+        await world.settle(projector)
+
+        async def meanwhile() -> None:
+            world.log.while_paging = None
+            world.commit(ALICE, UserRenamed(name="Alicia"))
+            await world.settle(projector)
+            assert await world.redis.hget(old.user(ALICE), "name") == "Alicia"
+            assert await world.serving() == old
+
+        world.log.while_paging = meanwhile
+        await world.steering().rebuild()
+        new = await serving(world)
+        world.commit(ALICE, UserRenamed(name="Al"))
+        await world.settle(projector)
+        assert await world.redis.hget(new.user(ALICE), "name") == "Al"
+        assert await world.redis.hget(old.user(ALICE), "name") == "Alicia"
+
+
+async def test_progress_is_told_page_by_page(world: World) -> None:
+    await filled(world)
+    told: list[Progress] = []
+    await world.steering().rebuild(told.append)
+    assert [progress.seen for progress in told] == [0, 2, 4]
+    assert {progress.expected for progress in told} == {4}
+
+
+async def test_what_was_interrupted_is_resumed_behind_the_page_it_had_reached(world: World) -> None:
+    old = await filled(world)
+    await interrupted(world)
+    assert await world.serving() == old
+    [left] = await world.generations().unfinished()
+    told: list[int] = []
+    flip = await world.steering().rebuild(lambda progress: told.append(progress.seen))
+    assert flip.after == left.generation
+    assert told == [2, 4]
+    assert await contents(world.redis, left) == await contents(world.redis, old)
+
+
+async def test_what_came_between_an_interruption_and_the_next_try_is_in_it(world: World) -> None:
+    old = await filled(world)
+    await interrupted(world)
+    async with world.projector() as projector:
+        world.commit(ALICE, UserRenamed(name="Alicia"))
+        # Behind the page that was read already: it is in the stream alone for whoever resumes.
+        world.log.committed[0].insert(0, world.log.committed[0].pop())
+        await world.redis.xadd(STREAM, {"e": msgspec.json.encode(world.log.committed[0][0])})
+        await world.settle(projector)
+    await world.steering().rebuild()
+    new = await serving(world)
+    assert (await world.hash_of(ALICE))["name"] == "Alicia"
+    assert await contents(world.redis, new) == await contents(world.redis, old)
+
+
+async def test_one_that_can_no_longer_be_resumed_is_built_anew(world: World) -> None:
+    await filled(world)
+    await interrupted(world)
+    [left] = await world.generations().unfinished()
+    await world.redis.xgroup_destroy(STREAM, left.generation)
+    flip = await world.steering().rebuild()
+    assert flip.after != left.generation
+    assert await contents(world.redis, left) == {}
+
+
+async def test_what_was_interrupted_can_be_abandoned(world: World) -> None:
+    old = await filled(world)
+    await interrupted(world)
+    [left] = await world.generations().unfinished()
+    assert await world.steering().abandon() == 1
+    assert await contents(world.redis, left) == {}
+    assert await groups(world) == {old.generation}
+    assert await world.steering().abandon() == 0
+
+
+async def test_what_nobody_takes_up_again_is_retired_and_the_stream_is_trimmed(
+    world: World,
+) -> None:
+    old = await filled(world)
+    await interrupted(world)
+    async with world.projector() as projector:
+        world.commit(ALICE, UserRenamed(name="Alicia"))
+        await world.settle(projector)
+        assert await world.length() == 1
+        await world.generations().retire(old, after=-1.0)
+        assert await groups(world) == {old.generation}
+        world.commit(ALICE, UserRenamed(name="Al"))
+        await world.settle(projector)
+        assert await world.length() == 0
+
+
+async def test_the_way_back_is_up_to_the_present(world: World) -> None:
+    old = await filled(world)
+    await world.steering().rebuild()
+    async with world.projector() as projector:
+        world.commit(ALICE, UserRenamed(name="Alicia"))
+        await world.settle(projector)
+        new = await serving(world)
+        flip = await world.steering().give_back()
+        assert (flip.before, flip.after) == (new.generation, old.generation)
+        assert await world.serving() == old
+        assert (await world.hash_of(ALICE))["name"] == "Alicia"
+        world.commit(ALICE, UserRenamed(name="Al"))
+        await world.settle(projector)
+        assert (await world.hash_of(ALICE))["name"] == "Al"
+
+
+async def test_only_the_last_generation_is_kept_however_often_somebody_rebuilds(
+    world: World,
+) -> None:
+    await filled(world)
+    flips = [await world.steering().rebuild() for _ in range(3)]
+    assert await groups(world) == {flips[-1].before, flips[-1].after}
+    await world.steering().give_back()
+    assert await groups(world) == {flips[-1].before, flips[-1].after}
+
+
+async def test_whoever_went_back_can_go_forth_again(world: World) -> None:
+    await filled(world)
+    new = (await world.steering().rebuild()).after
+    await world.steering().give_back()
+    assert (await world.steering().give_back()).after == new
+
+
+async def test_an_old_generation_is_kept_from_the_flip_on_however_long_nobody_read_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = await filled(world)
+    idle = 0.3
+
+    async def is_idle() -> bool:
+        [consumer] = await world.redis.xinfo_consumers(STREAM, old.generation)
+        return bool(consumer["idle"] > idle * 1000)
+
+    await eventually(is_idle)
+    await world.steering().rebuild()
+    assert await world.generations().retire(await serving(world), after=idle) == 0
+    assert (await world.steering().give_back()).after == old.generation
+
+
+async def test_what_has_served_is_neither_resumed_nor_abandoned(world: World) -> None:
+    await filled(world)
+    first = await world.steering().rebuild()
+    second = await world.steering().rebuild()
+    assert second.before == first.after != second.after
+    assert await world.steering().abandon() == 0
+    assert await world.version_of(ALICE) == 2
+
+
+@pytest.mark.parametrize("why", ["first", "retired", "void"])
+async def test_without_a_generation_that_is_kept_there_is_no_way_back(
+    world: World, why: str
+) -> None:
+    old = await filled(world)
+    if why != "first":
+        await world.steering().rebuild()
+    if why == "retired":
+        await world.generations().retire(await serving(world), after=-1.0)
+    if why == "void":
+        await world.redis.hset(Partition(0).generations, old.generation, "void")
+    before = await serving(world)
+    with pytest.raises(MaintenanceRefused, match="No earlier read model of partition 0 is kept"):
+        await world.steering().give_back()
+    assert await world.serving() == before
+
+
+async def test_a_rebuild_that_comes_out_short_leaves_the_old_one_serving(world: World) -> None:
+    old = await filled(world)
+    world.log.hidden = 1
+    with pytest.raises(MaintenanceRefused, match="did not come out whole"):
+        await world.steering().rebuild()
+    assert await world.serving() == old
+    assert await groups(world) == {old.generation}
+
+
+async def test_without_a_relay_there_is_nothing_to_build_on(world: World) -> None:
+    with pytest.raises(MaintenanceRefused, match="tandem relay"):
+        await world.steering().rebuild()
+
+
+async def test_two_people_do_not_rebuild_one_partition_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "_PATIENCE", 0.1)
+    await filled(world)
+
+    async def meanwhile() -> None:
+        world.log.while_paging = None
+        with pytest.raises(MaintenanceRefused, match="Somebody else"):
+            await world.steering().rebuild()
+
+    world.log.while_paging = meanwhile
+    await world.steering().rebuild()
+
+
+async def test_a_roll_back_of_the_code_is_answered_from_its_own_generation_at_once(
+    world: World,
+) -> None:
+    old = await filled(world)
+    async with world.projector(fingerprint="newer") as newer:
+        await world.settle(newer)
+        world.commit(ALICE, UserRenamed(name="Alicia"))
+        await world.settle(newer)
+    assert await world.serving() == old
+    async with world.projector(fingerprint=FINGERPRINT) as rolled_back:
+        await world.settle(rolled_back)
+    assert await world.serving() == old
+    assert (await world.hash_of(ALICE))["name"] == "Alicia"

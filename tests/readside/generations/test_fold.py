@@ -1,0 +1,71 @@
+"""Folding: what many commands leave, in few; and what only Redis can work out is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from readside.generations.fold import CannotFold, Fold
+from readside.projection import Command
+
+
+def folded(*commands: Command) -> list[Command]:
+    fold = Fold()
+    fold.add(commands)
+    return fold.commands()
+
+
+def test_a_field_that_is_said_again_and_again_is_written_once() -> None:
+    assert folded(("HSET", "h", "a", "1", "b", "2"), ("HSET", "h", "a", "3")) == [
+        ("HSET", "h", "a", "3", "b", "2")
+    ]
+
+
+def test_what_is_emptied_is_forgotten_and_counting_begins_from_nothing() -> None:
+    commands = [("HSET", "h", "a", "1"), ("DEL", "h"), ("HINCRBY", "h", "b", "2")]
+    assert folded(*commands, ("HINCRBY", "h", "b", "3")) == [("DEL", "h"), ("HSET", "h", "b", "5")]
+
+
+def test_a_score_is_counted_on_from_where_it_was_taken_away_or_set() -> None:
+    taken, counted = ("ZREM", "z", "m"), ("ZINCRBY", "z", "2", "m")
+    assert folded(taken, counted, counted) == [("ZADD", "z", "4", "m")]
+    assert folded(("ZADD", "z", "1", "m"), counted) == [("ZADD", "z", "3", "m")]
+    assert folded(("ZADD", "z", "1", "m"), taken) == [taken]
+
+
+def test_only_the_last_place_in_an_index_counts() -> None:
+    commands = [("REINDEX", "i", "r", "m", new) for new in ("a", "b", "")]
+    assert folded(*commands) == [("REINDEX", "i", "r", "m", "")]
+
+
+def test_what_each_version_changed_is_remembered_as_it_was_and_only_the_last_are_kept() -> None:
+    said = [
+        (("REMEMBER", "l", "h", "2", version, "at", "name", "age"), ("HSET", "h", "name", name))
+        for version, name in (("2", "B"), ("3", "C"), ("4", "D"))
+    ]
+    begun = ("DEL", "h", "l"), ("HSET", "h", "at", "1", "name", "A")
+    *_, pushed = folded(*begun, *(command for pair in said for command in pair))
+    rows = ('["3","1","name","B","age",false]', '["4","1","name","C","age",false]')
+    assert pushed == ("RPUSH", "l", *rows)
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        [("HINCRBY", "h", "a", "1")],
+        [("ZINCRBY", "z", "1", "m")],
+        [("DEL", "l"), ("REMEMBER", "l", "h", "9", "1", "name")],
+        [("DEL", "h"), ("HSET", "h", "a", "1"), ("REMEMBER", "l", "h", "9", "1", "a")],
+        [("HSET", "k", "a", "1"), ("ZADD", "k", "1", "m")],
+        [("REINDEX", "i", "r", "m", "new"), ("ZADD", "i", "1", "m")],
+        [("REINDEX", "i", "r", "m", "new"), ("DEL", "r")],
+        [("DEL", "h"), ("HSET", "h", "a", str(2**63 - 1)), ("HINCRBY", "h", "a", "1")],
+    ],
+)
+def test_what_only_redis_can_tell_is_not_folded(commands: list[Command]) -> None:
+    with pytest.raises(CannotFold):
+        folded(*commands)
+
+
+def test_a_verb_that_is_not_known_here_is_not_folded() -> None:
+    with pytest.raises(KeyError):
+        folded(("SADD", "s", "m"))

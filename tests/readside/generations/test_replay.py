@@ -1,0 +1,225 @@
+"""A rebuild writes a user's whole life at once: nobody can tell, and poison is still found in its place."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from api.runtime import drivers
+from api.settings import Settings
+from domain.envelope import Envelope
+from domain.users.events import OrderCompleted, OrderPlaced, UserCreated, UserRenamed
+from readside.applier import APPLIED, DUPLICATE, PARKED, Delivery, EventApplier
+from readside.generations.rebuild import PAGE
+from readside.generations.registry import Generations
+from readside.generations.replay import pages
+from readside.read_models import PROJECTIONS
+from readside.redis_functions.functions import Functions
+from readside.redis_functions.keys import Keys, Partition
+from readside.redis_functions.stream import RedisStream
+from tests.readside.contents import contents
+from tests.readside.envelopes import order, spoilt, story, user_in
+from tests.readside.memory_log import Log, relay
+from tests.readside.projections.test_any_order import histories
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from readside.applier import Projection
+    from readside.projection import Command, ProjectedEvent
+    from tests.readside.harness import World
+    from tests.readside.projection_harness import Told
+
+ALICE, BOB = user_in(0, 0), user_in(0, 1)
+CREATED = UserCreated(name='A/l"ïce', email="alice@example.com")
+RENAMED = UserRenamed(name="Alicia")
+PLACED = OrderPlaced(order_id=order(1), total=5)
+STORY = story(ALICE, CREATED, RENAMED, PLACED)
+
+
+async def whole(
+    keys: Keys, events: list[Envelope], projections: tuple[Projection, ...] = PROJECTIONS
+) -> list[Delivery]:
+    """The deliveries of a page that has these events."""
+
+    async def log() -> AsyncIterator[tuple[int, list[Envelope]]]:
+        yield 1, events
+
+    [page] = [page async for page in pages(keys, log(), projections)]
+    return page.deliveries
+
+
+@given(histories(), st.data())
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_life_at_once_means_the_same_as_event_by_event(
+    redis_url: str, lives: list[list[Envelope]], data: st.DataObject
+) -> None:
+    """Also for whom something is there already: what an interrupted rebuild has left."""
+    before = [event for life in lives for event in life[: data.draw(st.integers(0, len(life)))]]
+    asyncio.run(_compare(Settings(redis_url=redis_url, partitions=1), lives, before))
+
+
+async def _compare(settings: Settings, lives: list[list[Envelope]], before: list[Envelope]) -> None:
+    events = [event for life in lives for event in life]
+    async with drivers.redis_for_functions(settings) as redis:
+        await redis.flushall()
+        await relay(Log(), RedisStream(redis))
+        one_by_one, at_once = await _gate(redis), await _gate(redis)
+        await one_by_one.deliver([Delivery(event) for event in events], publish=False)
+        await at_once.deliver([Delivery(event) for event in before], publish=False)
+        deliveries = await whole(at_once.keys, events)
+        assert all(len(life) == 1 or one.whole for life, one in zip(lives, deliveries, strict=True))
+        for _ in range(2):
+            await at_once.deliver(deliveries, publish=False)
+        assert await _meaning(redis, at_once) == await _meaning(redis, one_by_one)
+
+
+async def _gate(redis: Redis) -> EventApplier:
+    keys = await Generations(redis, Partition(0), "any").build("projector")
+    assert keys is not None
+    return EventApplier(Functions(redis), Log(), keys, PROJECTIONS)
+
+
+async def _meaning(redis: Redis, gate: EventApplier) -> dict[str, Any]:
+    """What is there; the same JSON may be written in several ways."""
+    found = await contents(redis, gate.keys)
+    sizes: Any = await redis.hgetall(gate.keys.counters)
+    names = {name.replace(gate.keys.generation, ""): size for name, size in sizes.items()}
+    said = {
+        key: [json.loads(row) for row in value] if key.startswith("recent") else value
+        for key, value in found.items()
+    }
+    return {**said, "sizes": {name: size for name, size in names.items() if "size:" in name}}
+
+
+async def test_a_life_that_is_there_already_is_a_duplicate(told: Told) -> None:
+    gate = told.gate_of(ALICE)
+    [life] = await whole(gate.keys, STORY)
+    assert await gate.deliver([life], publish=False) == {APPLIED: 1}
+    later = story(ALICE, UserRenamed(name="Al"), after=3)
+    await gate.deliver([Delivery(one) for one in later], publish=True)
+    before = await contents(told.redis, gate.keys)
+    assert await gate.deliver([life], publish=False) == {DUPLICATE: 1}
+    assert await contents(told.redis, gate.keys) == before
+
+
+async def test_the_longest_life_that_a_page_may_hold_is_one_write(told: Told) -> None:
+    ordered = [
+        event
+        for number in range(PAGE // 2)
+        for event in (
+            OrderPlaced(order_id=order(number), total=5),
+            OrderCompleted(order_id=order(number), total=5),
+        )
+    ]
+    gate = told.gate_of(ALICE)
+    life = story(ALICE, CREATED, *ordered)[:PAGE]
+    assert await gate.deliver(await whole(gate.keys, life), publish=False) == {APPLIED: 1}
+
+
+async def test_a_user_who_is_set_aside_is_not_brought_back_by_a_life(told: Told) -> None:
+    gate = told.gate_of(ALICE)
+    bad = spoilt(STORY[1], type="UserPromoted")
+    await gate.deliver([Delivery(STORY[0]), Delivery(bad)], publish=False)
+    assert await gate.deliver(await whole(gate.keys, STORY), publish=False) == {PARKED: 1}
+    assert await told.redis.hget(gate.keys.user(ALICE), "version") == "1"
+
+
+def raises(keys: Keys, happened: ProjectedEvent) -> list[Command]:
+    return [] if happened.event != RENAMED else [("HSET", keys.of("any"), str(1 // 0))]
+
+
+def is_refused_by_redis(keys: Keys, happened: ProjectedEvent) -> list[Command]:
+    return [] if happened.event != RENAMED else [("ZADD", keys.of("any"), "none", happened.user)]
+
+
+def cannot_be_sent(keys: Keys, happened: ProjectedEvent) -> list[Command]:
+    return [] if happened.event != RENAMED else [("HSET", keys.of("any"), "any", "\ud800")]
+
+
+def is_not_known(keys: Keys, happened: ProjectedEvent) -> list[Command]:
+    return [] if happened.event != RENAMED else [("NOSUCH", keys.of("any"))]
+
+
+@pytest.mark.parametrize("stumbles", [raises, is_refused_by_redis, cannot_be_sent, is_not_known])
+async def test_poison_in_a_life_parks_the_user_at_that_event_and_nobody_else(
+    told: Told, stumbles: Callable[[Keys, ProjectedEvent], list[Command]]
+) -> None:
+    projections = (stumbles, *PROJECTIONS)
+    await told.begin(projections)
+    gate = told.gate_of(ALICE)
+    bob = story(BOB, UserCreated(name="Bob", email="bob@example.com"), PLACED)
+    told.log.commit([*STORY, *bob])
+    await gate.deliver(await whole(gate.keys, [*STORY, *bob], projections), publish=False)
+    why: Any = await told.redis.hgetall(gate.keys.parked)
+    assert {user: json.loads(reason)["version"] for user, reason in why.items()} == {str(ALICE): 2}
+    kept = await told.redis.hgetall(gate.keys.user(ALICE))
+    assert (kept["version"], kept["name"]) == ("1", CREATED.name)
+    assert await told.redis.hget(gate.keys.user(BOB), "version") == "2"
+
+
+def tallied(keys: Keys, happened: ProjectedEvent) -> list[Command]:
+    tally = keys.of_user("tally", happened.user)
+    return [("DEL", tally) if happened.version == 1 else ("HINCRBY", tally, "events", "1")]
+
+
+async def test_of_a_life_that_fails_half_way_nothing_stays(told: Told) -> None:
+    projections = (is_refused_by_redis, tallied)
+    await told.begin(projections)
+    gate = told.gate_of(ALICE)
+    events = story(ALICE, CREATED, PLACED, RENAMED)
+    told.log.commit(events)
+    await gate.deliver([Delivery(one) for one in events[:2]], publish=False)
+    [life] = await whole(gate.keys, events, projections)
+    await gate.deliver([life], publish=False)
+    assert await told.redis.hgetall(gate.keys.of_user("tally", ALICE)) == {"events": "1"}
+    assert await told.redis.hget(gate.keys.user(ALICE), "version") == "2"
+
+
+def counted(keys: Keys, happened: ProjectedEvent) -> list[Command]:
+    return [("HINCRBY", keys.of("seen"), happened.user, "1")]
+
+
+async def test_a_projection_that_cannot_be_folded_goes_event_by_event(told: Told) -> None:
+    keys = told.keys_of(ALICE)
+    found = await whole(keys, STORY, (*PROJECTIONS, counted))
+    assert found == [Delivery(one) for one in STORY]
+
+
+async def test_the_end_of_a_life_alone_goes_event_by_event(told: Told) -> None:
+    assert await whole(told.keys_of(ALICE), STORY[1:]) == [Delivery(one) for one in STORY[1:]]
+    assert await whole(told.keys_of(ALICE), STORY[::2]) == [Delivery(one) for one in STORY[::2]]
+
+
+async def test_a_rebuild_that_is_stopped_within_a_page_sees_no_event_twice(world: World) -> None:
+    world.commit(ALICE, CREATED, RENAMED, PLACED)
+    world.commit(BOB, CREATED)
+    await world.relay()
+    stops = iter([True])
+
+    async def in_parts(
+        _: int, size: int, after: int = 0
+    ) -> AsyncIterator[tuple[int, list[Envelope]]]:
+        events = world.log.committed[0]
+        if after == 0:
+            yield 0, events[:2]
+            if next(stops, False):
+                raise ConnectionError
+            yield 4, events[2:]
+
+    world.log.partition = in_parts  # type: ignore[method-assign, assignment]
+    with pytest.raises(ConnectionError):
+        await world.steering().rebuild()
+    told: list[int] = []
+    await world.steering().rebuild(lambda progress: told.append(progress.seen))
+    assert told == [0, 2, 4]
+    assert msgspec.structs.astuple(await world.verify().run()) == (2, [], [])

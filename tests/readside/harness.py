@@ -1,0 +1,141 @@
+"""The read side put together on a real Valkey, with the event log in memory; tests drive its passes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from domain.envelope import partition_of
+from domain.users.events import Event, UserId
+from readside.admin.maintenance import PartitionMaintenance
+from readside.generations.registry import Generations
+from readside.projector.projector import CONSUMER, Projector
+from readside.read_models import FINGERPRINT, PROJECTIONS
+from readside.redis_functions.keys import Partition
+from readside.redis_functions.stream import RedisStream
+from readside.verify.verify import Verify
+from tests.readside.envelopes import PARTITIONS, story
+from tests.readside.memory_log import Log, relay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from redis.asyncio import Redis
+
+    from readside.applier import Projection
+    from readside.projector.assignment import PartitionAssignment
+    from readside.redis_functions.keys import Keys
+
+
+class World:
+    """Commits go to the log; `relay` and the projectors' passes carry them on."""
+
+    def __init__(self, redis: Redis, streams: Redis) -> None:
+        self.redis = redis
+        self.log = Log()
+        self._streams = streams
+        self._versions: dict[UserId, int] = {}
+
+    def commit(self, user: UserId, *events: Event) -> int:
+        """Answers the user's version."""
+        before = self._versions.get(user, 0)
+        self._versions[user] = before + len(events)
+        self.log.commit(story(user, *events, after=before))
+        return self._versions[user]
+
+    async def relay(self) -> None:
+        await relay(self.log, RedisStream(self.redis))
+
+    def projector(
+        self,
+        partition: int = 0,
+        *,
+        projections: tuple[Projection, ...] = PROJECTIONS,
+        fingerprint: str = FINGERPRINT,
+        share: PartitionAssignment | None = None,
+        beat: Callable[[], None] = lambda: None,
+    ) -> Projector:
+        return Projector(
+            self.redis,
+            self._streams,
+            self.log,
+            partition,
+            partitions=PARTITIONS,
+            projections=projections,
+            fingerprint=fingerprint,
+            share=share,
+            beat=beat,
+        )
+
+    def verify(self, partition: int = 0, patience: float = 0.2) -> Verify:
+        return Verify(
+            self.redis,
+            self.log,
+            partition,
+            projections=PROJECTIONS,
+            fingerprint=FINGERPRINT,
+            patience=patience,
+        )
+
+    def steering(
+        self,
+        partition: int = 0,
+        fingerprint: str = FINGERPRINT,
+        projections: tuple[Projection, ...] = PROJECTIONS,
+    ) -> PartitionMaintenance:
+        return PartitionMaintenance(
+            self.redis,
+            self._streams,
+            self.log,
+            partition,
+            partitions=PARTITIONS,
+            projections=projections,
+            fingerprint=fingerprint,
+        )
+
+    async def settle(self, *projectors: Projector) -> None:
+        """Until nobody finds work any more."""
+        await self.relay()
+        while sum([await projector.run_once() for projector in projectors]):
+            pass
+
+    async def build(self) -> None:
+        """A read model of every partition, by projectors that have gone away since."""
+        await self.relay()
+        for partition in range(PARTITIONS):
+            async with self.projector(partition) as projector:
+                await self.settle(projector)
+
+    async def serving(self, partition: int = 0, fingerprint: str = FINGERPRINT) -> Keys | None:
+        return await self.generations(partition, fingerprint).serving()
+
+    def generations(self, partition: int = 0, fingerprint: str = FINGERPRINT) -> Generations:
+        return Generations(self.redis, Partition(partition), fingerprint)
+
+    async def hash_of(self, user: UserId) -> dict[str, str]:
+        """The user's hash in the generation that serves."""
+        keys = await self.serving(partition_of(user, PARTITIONS))
+        assert keys is not None
+        found: Any = await self.redis.hgetall(keys.user(user))
+        return dict(found)
+
+    async def version_of(self, user: UserId) -> int:
+        return int((await self.hash_of(user)).get("version", 0))
+
+    async def read_and_die(self, partition: int = 0) -> int:
+        """What a projector does that dies between reading and applying; answers how much it read."""
+        keys = await self.serving(partition)
+        assert keys is not None
+        stream: Any = {keys.partition.stream: ">"}
+        reply: Any = await self.redis.xreadgroup(keys.generation, CONSUMER, stream)
+        return len(reply[0][1]) if reply else 0
+
+    async def pending(self, partition: int = 0) -> int:
+        keys = await self.serving(partition)
+        assert keys is not None
+        summary: Any = await self.redis.xpending(keys.partition.stream, keys.generation)
+        return int(summary["pending"])
+
+    async def length(self, partition: int = 0) -> int:
+        """Of the stream."""
+        return int(await self.redis.xlen(Partition(partition).stream))

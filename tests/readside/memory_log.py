@@ -1,0 +1,111 @@
+"""An event log in memory, and the part of the relay that carries it into the real streams."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from domain.envelope import Envelope, partition_of
+from domain.users.events import UserId
+from readside.redis_functions.keys import Partition
+from tests.readside.envelopes import PARTITIONS
+
+if TYPE_CHECKING:
+    from readside.redis_functions.stream import RedisStream
+
+
+class Log:
+    """The History port. What was committed is in order of commit, as positions would be."""
+
+    def __init__(self) -> None:
+        self.committed: dict[int, list[Envelope]] = defaultdict(list)
+        self.away = False
+        """Whether to raise what a driver raises when its server is away."""
+        self.hidden = 0
+        """How many of its newest events a partition's pages and a user's history leave out: a lie."""
+        self.while_paging: Callable[[], Awaitable[None]] | None = None
+        """What happens between two pages."""
+
+    def commit(self, envelopes: Sequence[Envelope]) -> None:
+        for envelope in envelopes:
+            self.committed[partition_of(envelope.user_id, PARTITIONS)].append(envelope)
+
+    async def history(
+        self, user_id: UserId, after: int, limit: int | None = None
+    ) -> list[Envelope]:
+        self._reach()
+        events = self._told(partition_of(user_id, PARTITIONS))
+        found = [e for e in events if e.user_id == user_id and e.version > after]
+        return sorted(found, key=lambda e: e.version)[:limit]
+
+    async def newest(self, user_id: UserId) -> Envelope | None:
+        self._reach()
+        events = self._told(partition_of(user_id, PARTITIONS))
+        found = [e for e in events if e.user_id == user_id]
+        return max(found, key=lambda e: e.version, default=None)
+
+    async def partition(
+        self, partition: int, size: int, after: int = 0
+    ) -> AsyncIterator[tuple[int, list[Envelope]]]:
+        self._reach()
+        start, size = after, min(size, 2)
+        while page := self._told(partition)[start : start + size]:
+            start += len(page)
+            yield start, page
+            if self.while_paging is not None:
+                await self.while_paging()
+
+    async def users(self, partition: int, size: int) -> AsyncIterator[list[UserId]]:
+        self._reach()
+        found = [event.user_id for event in self._told(partition) if event.version == 1]
+        for start in range(0, len(found), size):
+            yield found[start : start + size]
+
+    async def lives(self, users: Collection[UserId], size: int) -> AsyncIterator[list[Envelope]]:
+        events = [one for user in sorted(users) for one in await self.history(user, 0)]
+        for start in range(0, len(events), size):
+            yield events[start : start + size]
+
+    async def known(self, users: Collection[UserId]) -> set[UserId]:
+        return {user for user in users if await self.history(user, 0, 1)}
+
+    async def count(self, partition: int) -> int:
+        self._reach()
+        return len(self.committed[partition])
+
+    def _told(self, partition: int) -> list[Envelope]:
+        events = self.committed[partition]
+        return events[: len(events) - self.hidden]
+
+    def _reach(self) -> None:
+        if self.away:
+            raise ConnectionError("the log is away")
+
+
+class Append(msgspec.Struct, frozen=True, kw_only=True):
+    partition: int
+    expected: bytes
+    cursor: bytes
+    entries: list[bytes]
+
+
+async def relay(log: Log, stream: RedisStream) -> None:
+    """One pass: a missing cursor begins the stream behind the log; otherwise what is new is appended."""
+    for partition in range(PARTITIONS):
+        [cursor] = await stream.cursors([partition])
+        events = log.committed[partition]
+        end = str(len(events)).encode()
+        if cursor is None:
+            await stream.begin(partition, None, end)
+            continue
+        entries = [msgspec.json.encode(event) for event in events[int(cursor) :]]
+        if entries:
+            append = Append(partition=partition, expected=cursor, cursor=end, entries=entries)
+            assert await stream.append([append]) == [True]
+
+
+def partition_for(user_id: UserId) -> Partition:
+    return Partition(partition_of(user_id, PARTITIONS))

@@ -1,0 +1,85 @@
+"""A page of the directory asks each partition for some of its users: the answer is that of asking for all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+from uuid import UUID
+
+from hiredis import Reader
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from readside.projections import user_list
+from readside.queries.reader import ReadModel
+from readside.redis_functions.keys import Keys, Partition
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from readside.queries.reader import Question
+    from readside.redis_connection.request_queue import Replies
+
+PARTITIONS = 8
+MOST = 200
+
+
+class Lists:
+    """Answers as Redis does, from a list of ids for each partition, oldest first."""
+
+    partitions = range(PARTITIONS)
+
+    def __init__(self, places: list[int]) -> None:
+        """`places`: of each user the partition, oldest user first."""
+        self.lists: list[list[str]] = [[] for _ in self.partitions]
+        for number, place in enumerate(places):
+            self.lists[place].append(str(UUID(int=number)))
+        self.trips = 0
+        self.told = 0
+
+    async def ask_each(self, questions: Mapping[int, Question]) -> dict[int, Replies]:
+        self.trips += 1
+        return {number: [self._range(number, asked)] for number, asked in questions.items()}
+
+    def _range(self, number: int, question: Question) -> list[str]:
+        reader = Reader(encoding="utf-8")
+        [command] = question(Keys(Partition(number), "g"))
+        assert isinstance(command, bytes)
+        reader.feed(command)
+        words = reader.gets()
+        newest, most = words[2], int(words[-1])
+        below = "~" if newest == "+" else newest.removeprefix("(")
+        found = [user for user in reversed(self.lists[number]) if user < below][:most]
+        self.told += len(found)
+        return found
+
+
+anywhere = st.integers(0, PARTITIONS - 1)
+crowded = st.sampled_from([0] * 9 + [1, 2])
+
+
+@given(
+    places=st.lists(anywhere, max_size=MOST) | st.lists(crowded, max_size=MOST),
+    first=st.integers(1, 100),
+    after=st.none() | st.integers(0, MOST),
+)
+@example(places=[3] * MOST, first=100, after=None)
+@example(places=[3] * 6, first=20, after=None)
+@example(places=[0] * 50 + [1] * 50, first=40, after=None)
+async def test_a_page_is_that_of_all_lists_whole(
+    places: list[int], first: int, after: int | None
+) -> None:
+    lists = Lists(places)
+    page = await user_list.page(
+        cast("ReadModel", lists), first, None if after is None else UUID(int=after)
+    )
+    behind = range(len(places) if after is None else min(after, len(places)))
+    whole = [(str(UUID(int=number)), places[number]) for number in reversed(behind)]
+    assert list(page.ids.items()) == whole[:first]
+    assert page.has_next == (len(whole) > first)
+    assert lists.trips <= 1 + PARTITIONS
+
+
+async def test_users_who_are_spread_evenly_are_found_in_one_round_trip_of_short_lists() -> None:
+    lists = Lists([number % PARTITIONS for number in range(MOST)])
+    await user_list.page(cast("ReadModel", lists), 20, None)
+    assert (lists.trips, lists.told < PARTITIONS * 21 / 2) == (1, True)

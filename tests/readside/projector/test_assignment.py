@@ -1,0 +1,255 @@
+"""Partitions are shared by all projectors of the same code, and none is left when one has gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from redis.asyncio import Redis
+
+from domain.users.events import UserCreated, UserRenamed
+from readside.projector import assignment as sharing
+from readside.projector import projector as projecting
+from readside.projector.assignment import PartitionAssignment, fair_share
+from readside.projector.projector import Projector
+from readside.queries.pubsub import ChannelSubscription, PubSub
+from readside.read_models import FINGERPRINT
+from readside.redis_functions.keys import Namespace
+from tests.limited import limited
+from tests.readside.envelopes import user_in
+from tests.readside.harness import World
+
+RENAMED = UserRenamed(name="B")
+
+
+@pytest.mark.parametrize(
+    ("partitions", "members", "fairly"),
+    [(8, 1, [8]), (8, 3, [3, 3, 2]), (8, 8, [1] * 8), (5, 4, [2, 1, 1, 1]), (2, 3, [1, 1, 0])],
+)
+def test_the_shares_differ_by_one_at_most_and_add_up(
+    partitions: int, members: int, fairly: list[int]
+) -> None:
+    names = [f"member {number}" for number in range(members)]
+    assert [fair_share(partitions, names, name) for name in names] == fairly
+
+
+def taken(share: PartitionAssignment, *partitions: int) -> list[int]:
+    """Takes what is wanted of these; answers what is kept of them."""
+    for partition in partitions:
+        if share.wants(partition):
+            share.took(partition)
+    return [partition for partition in partitions if share.wants(partition)]
+
+
+async def test_whoever_is_alone_takes_all_before_it_has_heard_of_anybody(world: World) -> None:
+    share = PartitionAssignment(world.redis, "code", 4)
+    assert taken(share, 0, 1, 2, 3) == [0, 1, 2, 3]
+
+
+async def test_what_was_taken_last_is_given_back_when_another_comes(world: World) -> None:
+    first, second = (
+        PartitionAssignment(world.redis, "code", 4),
+        PartitionAssignment(world.redis, "code", 4),
+    )
+    await first.run_once()
+    assert taken(first, 2, 0, 1, 3) == [2, 0, 1, 3]
+    await second.run_once()
+    await first.run_once()
+    assert [partition for partition in range(4) if first.wants(partition)] == [0, 2]
+    first.lost(1)
+    first.lost(3)
+    assert not first.wants(1)
+    assert taken(second, 1, 3) == [1, 3]
+
+
+async def test_who_left_counts_no_more(world: World) -> None:
+    first, second = (
+        PartitionAssignment(world.redis, "code", 4),
+        PartitionAssignment(world.redis, "code", 4),
+    )
+    await second.run_once()
+    await second.leave()
+    await first.run_once()
+    assert taken(first, 0, 1, 2, 3) == [0, 1, 2, 3]
+
+
+async def test_who_says_nothing_any_more_counts_no_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "MEMBERSHIP_SECONDS", 0.05)
+    first, second = (
+        PartitionAssignment(world.redis, "code", 2),
+        PartitionAssignment(world.redis, "code", 2),
+    )
+    await second.run_once()
+    async with limited(5):
+        while True:
+            await first.run_once()
+            if taken(first, 0, 1) == [0, 1]:
+                return
+
+
+async def test_other_code_does_not_count(world: World) -> None:
+    ours, theirs = (
+        PartitionAssignment(world.redis, "ours", 2),
+        PartitionAssignment(world.redis, "theirs", 2),
+    )
+    await theirs.run_once()
+    await ours.run_once()
+    assert taken(ours, 0, 1) == [0, 1]
+
+
+async def test_a_clock_of_redis_that_was_ahead_leaves_nobody_behind_who_is_not_there(
+    world: World,
+) -> None:
+    await world.redis.zadd(Namespace().projectors("code"), {"somebody": 9e15})
+    share = PartitionAssignment(world.redis, "code", 2)
+    await share.run_once()
+    assert taken(share, 0, 1) == [0, 1]
+
+
+async def test_leaving_while_redis_is_away_is_no_error(world: World) -> None:
+    share = PartitionAssignment(world.redis, "code", 2)
+    await world.redis.connection_pool.disconnect()
+    world.redis.connection_pool.connection_kwargs["path"] = "/nowhere"
+    await share.leave()
+
+
+async def test_a_projector_gives_back_what_is_above_its_share(world: World) -> None:
+    ours, theirs = (
+        PartitionAssignment(world.redis, "code", 2),
+        PartitionAssignment(world.redis, "code", 2),
+    )
+    async with (
+        world.projector(0, share=ours) as zero,
+        world.projector(1, share=ours) as one,
+        world.projector(0, share=theirs) as other_zero,
+        world.projector(1, share=theirs) as other_one,
+    ):
+        mine, others = (zero, one), (other_zero, other_one)
+        await world.settle(*mine, *others)
+        assert await owners(world) == 2
+        for share in (theirs, ours, theirs):
+            await share.run_once()
+        await world.settle(*mine)
+        assert await owners(world) == 1
+        await world.settle(*others)
+        assert await owners(world) == 2
+        assert [ours.wants(0), ours.wants(1)] == [not theirs.wants(0), not theirs.wants(1)]
+
+
+async def owners(world: World) -> int:
+    """How many partitions somebody works on."""
+    return len([key async for key in world.redis.scan_iter(match="tandem:*:owner:*")])
+
+
+async def test_two_that_ask_at_once_do_not_both_get_the_room_for_one(world: World) -> None:
+    ours, theirs = (
+        PartitionAssignment(world.redis, "code", 2),
+        PartitionAssignment(world.redis, "code", 2),
+    )
+    await world.relay()
+    await theirs.run_once()
+    await ours.run_once()
+    async with world.projector(0, share=ours) as zero, world.projector(1, share=ours) as one:
+        await asyncio.gather(zero.run_once(), one.run_once())
+        assert await owners(world) == 1
+
+
+@asynccontextmanager
+async def hearing(share: PartitionAssignment, redis_url: str) -> AsyncIterator[None]:
+    """It says that it is there once, and again only when it hears something."""
+
+    async def run(words: ChannelSubscription) -> None:
+        while True:
+            await share.run_once()
+            await words.wait(None)
+
+    async with (
+        Redis.from_url(redis_url, decode_responses=True) as redis,
+        PubSub(redis) as changes,
+        changes.of(share.channel) as words,
+    ):
+        running = asyncio.create_task(run(words))
+        try:
+            yield
+        finally:
+            running.cancel()
+
+
+@pytest.fixture
+def only_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No lease and no presence ends by itself, and nobody looks without being told."""
+    monkeypatch.setattr(projecting, "_LEASE_POLL_SECONDS", 60.0)
+    monkeypatch.setattr(projecting, "LEASE_SECONDS", 60.0)
+    monkeypatch.setattr(sharing, "MEMBERSHIP_SECONDS", 60.0)
+
+
+def two_for_one(world: World) -> tuple[PartitionAssignment, PartitionAssignment]:
+    """That of the only partition there is, and one that has none as long as the first is there."""
+    one, two = (
+        PartitionAssignment(world.redis, FINGERPRINT, 1),
+        PartitionAssignment(world.redis, FINGERPRINT, 1),
+    )
+    return (one, two) if one.me < two.me else (two, one)
+
+
+async def taken_up(projector: Projector) -> None:
+    """Until it works on its partition; what it waits for is only told, never found out."""
+    async with limited(10):
+        while not await projector.run_once(wait=60.0):
+            pass
+
+
+async def test_who_waits_for_a_partition_hears_when_another_leaves(
+    world: World, redis_url: str, only_words: None
+) -> None:
+    first, second = two_for_one(world)
+    await first.run_once()
+    async with hearing(second, redis_url), world.projector(0, share=second) as waiting:
+        async with world.projector(0, share=first) as working:
+            await world.settle(working)
+            taking = asyncio.create_task(taken_up(waiting))
+            await asyncio.sleep(0)
+        await first.leave()
+        await taking
+
+
+async def test_who_comes_hears_when_another_gives_a_partition_back(
+    world: World, redis_url: str, only_words: None
+) -> None:
+    first, second = two_for_one(world)
+    async with (
+        hearing(second, redis_url),
+        world.projector(0, share=second) as working,
+        world.projector(0, share=first) as coming,
+    ):
+        await world.settle(working)
+        async with hearing(first, redis_url):
+            taking = asyncio.create_task(taken_up(coming))
+            while not taking.done():
+                await working.run_once()
+            await taking
+
+
+async def test_a_rebuild_goes_on_to_its_end_though_the_share_shrinks(world: World) -> None:
+    ours, others = (
+        PartitionAssignment(world.redis, "code", 1),
+        [PartitionAssignment(world.redis, "code", 1) for _ in range(9)],
+    )
+    world.commit(user_in(0), UserCreated(name="A", email="a@b.example"), *[RENAMED] * 9)
+    async with world.projector(0, share=ours) as projector:
+
+        async def others_come() -> None:
+            while ours.wants(0):
+                for share in [*others, ours]:
+                    await share.run_once()
+                others.append(PartitionAssignment(world.redis, "code", 1))
+
+        world.log.while_paging = others_come
+        await world.settle(projector)
+        assert not ours.wants(0)
+        assert await world.serving() is not None
+        assert await owners(world) == 0

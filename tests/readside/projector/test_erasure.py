@@ -1,0 +1,154 @@
+"""Who is erased is forgotten everywhere in Redis, whatever has become of them, and of the streams, before."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from domain.users.events import Event, OrderPlaced, UserCreated, UserErased, UserRenamed
+from readside.applier import Delivery
+from readside.generations import registry as retiring
+from readside.projection import Command, ProjectedEvent
+from readside.projector.projector import Projector
+from readside.read_models import FINGERPRINT, PROJECTIONS
+from readside.redis_functions.keys import Keys
+from tests import remains
+from tests.readside.envelopes import order, story, user_in
+from tests.readside.harness import World
+from tests.readside.projection_harness import Told
+
+ALICE, BOB = user_in(0, 0), user_in(0, 1)
+CREATED = UserCreated(name="Alice", email="alice@example.com")
+PLACED = OrderPlaced(order_id=order(1), total=5)
+BLANK: list[Event] = [UserCreated(name="", email=""), PLACED, UserRenamed(name=""), UserErased()]
+
+
+async def of_alice(redis_url: str) -> list[str]:
+    return [text for text in await remains.keys(redis_url) if "alic" in text.lower()]
+
+
+def stumbles(keys: Keys, happened: ProjectedEvent) -> list[Command]:
+    if isinstance(happened.event, UserRenamed) and happened.event.name:
+        raise ValueError(happened.event.name)
+    return []
+
+
+async def set_aside(told: Told) -> None:
+    """Alice cannot be renamed, and the reason says how."""
+    await told.begin((*PROJECTIONS, stumbles))
+    await told.given(CREATED, PLACED, UserRenamed(name="Alicia"), user=ALICE)
+
+
+async def test_of_who_was_set_aside_nothing_is_left_either(told: Told, redis_url: str) -> None:
+    await set_aside(told)
+    assert any("Alicia" in text for text in await of_alice(redis_url))
+    await told.given(UserErased(), user=ALICE)
+    assert await of_alice(redis_url) == []
+    keys = told.keys_of(ALICE)
+    assert await told.redis.hgetall(keys.user(ALICE)) == {"version": "4"}
+    assert not await told.redis.exists(keys.parked)
+
+
+async def test_an_erasure_needs_nothing_that_was_before_it(told: Told, redis_url: str) -> None:
+    gate, happened = told.gate_of(ALICE), story(ALICE, CREATED, PLACED, UserRenamed(name="Al"))
+    await gate.deliver([Delivery(happened[0])], publish=True)
+    [erased] = story(ALICE, UserErased(), after=3)
+    await gate.deliver(
+        [Delivery(erased), Delivery(happened[1]), Delivery(happened[2])], publish=True
+    )
+    assert await told.redis.hgetall(told.keys_of(ALICE).user(ALICE)) == {"version": "4"}
+    assert await of_alice(redis_url) == []
+    assert await told.redis.hget(told.keys_of(ALICE).counters, "applied") == "4"
+
+
+async def test_who_was_set_aside_and_erased_does_not_keep_a_rebuild_from_serving(
+    world: World,
+) -> None:
+    happened = story(ALICE, *BLANK)
+    happened[1] = msgspec.structs.replace(happened[1], schema=99)
+    world.log.commit(happened)
+    world.commit(BOB, UserCreated(name="Bob", email="bob@example.com"))
+    async with world.projector() as projector:
+        await world.settle(projector)
+    assert await world.version_of(BOB) == 1
+    assert await world.hash_of(ALICE) == {"version": "4"}
+
+
+async def test_what_was_in_the_stream_before_anybody_read_it_is_forgotten(
+    world: World, redis_url: str
+) -> None:
+    await world.relay()
+    world.commit(ALICE, CREATED, UserErased())
+    await world.relay()
+    world.log.committed[0][:] = story(ALICE, UserCreated(name="", email=""), UserErased())
+    assert await of_alice(redis_url) != []
+    async with world.projector() as projector:
+        await world.settle(projector)
+    assert await of_alice(redis_url) == []
+
+
+@pytest.fixture
+def nobody_retires(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But the test itself."""
+    monkeypatch.setattr(Projector, "_retire", lambda *_: None)
+
+
+async def of_other_code(world: World) -> Keys:
+    """A generation of other code, which knows Alice, and whose projectors have gone."""
+    async with world.projector() as ours, world.projector(fingerprint="other") as theirs:
+        world.commit(ALICE, CREATED)
+        await world.settle(ours, theirs)
+    keys = await world.serving(fingerprint="other")
+    assert keys is not None
+    return keys
+
+
+@pytest.mark.usefixtures("nobody_retires")
+async def test_a_generation_that_nobody_tells_of_an_erasure_is_removed_before_long(
+    world: World, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await of_other_code(world)
+    world.commit(ALICE, UserErased())
+    async with world.projector() as ours:
+        await world.settle(ours)
+        ours_alone = await world.serving()
+        assert ours_alone is not None
+        assert await world.generations().retire(ours_alone) == 0
+        assert await of_alice(redis_url) != []  # in the other generation, and in the stream
+        monkeypatch.setattr(retiring, "FORGET_AFTER", -1)
+        assert await world.generations().retire(ours_alone) == 1
+        await world.generations().check(ours_alone)
+    assert await of_alice(redis_url) == []
+
+
+@pytest.mark.usefixtures("nobody_retires")
+async def test_one_that_has_read_of_it_is_kept_for_a_return(
+    world: World, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await of_other_code(world)
+    monkeypatch.setattr(retiring, "FORGET_AFTER", -1)
+    world.commit(ALICE, UserErased())
+    async with world.projector() as ours, world.projector(fingerprint="other") as theirs:
+        await world.settle(ours, theirs)
+        world.commit(BOB, UserCreated(name="Bob", email="bob@example.com"))
+        await world.settle(ours)
+        ours_alone = await world.serving(fingerprint=FINGERPRINT)
+        assert ours_alone is not None
+        assert await world.generations().retire(ours_alone) == 0
+    assert await of_alice(redis_url) == []
+
+
+@pytest.mark.usefixtures("nobody_retires")
+async def test_one_that_has_read_of_it_and_not_acknowledged_it_is_removed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = await of_other_code(world)
+    world.commit(ALICE, UserErased())
+    await world.relay()
+    await world.redis.xreadgroup(theirs.generation, "projector", {theirs.partition.stream: ">"})
+    monkeypatch.setattr(retiring, "FORGET_AFTER", -1)
+    async with world.projector() as ours:
+        await world.settle(ours)
+        ours_alone = await world.serving()
+        assert ours_alone is not None
+        assert await world.generations().retire(ours_alone) == 1

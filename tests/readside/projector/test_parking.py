@@ -1,0 +1,184 @@
+"""Poison: an event that cannot be applied sets its user aside, with the reason, and nobody else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from domain.envelope import Envelope
+from domain.users.events import OrderId, OrderPlaced, UserCreated, UserId, UserRenamed
+from readside.applier import Delivery
+from readside.projection import Command, ProjectedEvent
+from readside.projections import users
+from readside.read_models import PROJECTIONS
+from readside.redis_functions.keys import Keys
+from tests.readside.envelopes import spoilt, story, user_in
+from tests.readside.projection_harness import Told
+
+ALICE, BOB = user_in(0, 0), user_in(0, 1)
+CREATED = UserCreated(name="Alice", email="alice@example.com")
+STORY = story(ALICE, CREATED, UserRenamed(name="Alicia"), UserRenamed(name="Al"))
+SOUND = story(BOB, UserCreated(name="Bob", email="bob@example.com"), UserRenamed(name="Rob"))
+
+POISONS: dict[str, tuple[Callable[[Envelope], Envelope], str]] = {
+    "unreadable": (lambda e: spoilt(e, data=msgspec.Raw(b'{"name": 7}')), "Undecodable"),
+    "not-json": (lambda e: spoilt(e, data=msgspec.Raw(b"{")), "Undecodable"),
+    "unknown-type": (lambda e: spoilt(e, type="UserPromoted"), "UserPromoted"),
+    "future-schema": (lambda e: spoilt(e, schema=99), "schema 99"),
+}
+
+
+async def parked(told: Told, user: UserId) -> dict[str, object] | None:
+    why = await told.redis.hget(told.keys_of(user).parked, str(user))
+    return None if why is None else json.loads(str(why))
+
+
+async def version(told: Told, user: UserId) -> int:
+    row = await users.fetch(told.reads, user)
+    return 0 if row is None else row.version
+
+
+async def deliver(told: Told, *envelopes: Envelope) -> None:
+    """All in one batch, the poison among them, so that others are behind it."""
+    await told.gate_of(ALICE).deliver([Delivery(one) for one in envelopes], publish=True)
+
+
+@pytest.mark.parametrize("poison", POISONS)
+async def test_poison_parks_its_user_alone_and_says_why(told: Told, poison: str) -> None:
+    spoil, reason = POISONS[poison]
+    bad = spoil(STORY[1])
+    await deliver(told, STORY[0], SOUND[0], bad, SOUND[1])
+    why = await parked(told, ALICE)
+    assert why is not None
+    assert reason in str(why["reason"])
+    assert (why["version"], why["type"]) == (2, bad.type)
+    assert (await version(told, ALICE), await version(told, BOB)) == (1, 2)
+    assert await parked(told, BOB) is None
+
+
+def stumbles(keys: Keys, happened: ProjectedEvent) -> list[Command]:
+    if happened.event == UserRenamed(name="Alicia"):
+        raise ZeroDivisionError("by Alicia")
+    return []
+
+
+async def test_a_projection_that_raises_parks_the_user_alone(told: Told) -> None:
+    await told.begin((*PROJECTIONS, stumbles))
+    await deliver(told, STORY[0], SOUND[0], STORY[1], SOUND[1])
+    assert await parked(told, ALICE) == {
+        "version": 2,
+        "type": "UserRenamed",
+        "reason": "ZeroDivisionError: by Alicia",
+    }
+    assert (await version(told, ALICE), await version(told, BOB)) == (1, 2)
+
+
+def unspeakable(keys: Keys, happened: ProjectedEvent) -> list[Command]:
+    if happened.event == UserRenamed(name="Alicia"):
+        return [("HSET", keys.of("odd"), "name", "\ud800")]
+    return []
+
+
+async def test_a_projection_that_answers_what_cannot_be_sent_parks_the_user_alone(
+    told: Told,
+) -> None:
+    await told.begin((*PROJECTIONS, unspeakable))
+    await deliver(told, STORY[0], SOUND[0], STORY[1], SOUND[1])
+    why = await parked(told, ALICE)
+    assert why is not None
+    assert "UnicodeEncodeError" in str(why["reason"])
+    assert (await version(told, ALICE), await version(told, BOB)) == (1, 2)
+
+
+async def test_a_command_that_redis_refuses_half_way_parks_the_user_alone(told: Told) -> None:
+    await deliver(told, STORY[0], SOUND[0])
+    keys = told.keys_of(ALICE)
+    await told.redis.set(keys.of_user("orders", ALICE), "no sorted set")
+    changed = story(ALICE, OrderPlaced(order_id=OrderId(ALICE), total=1), after=1)
+    await deliver(told, *changed, SOUND[1])
+    why = await parked(told, ALICE)
+    assert why is not None
+    assert "WRONGTYPE" in str(why["reason"])
+    assert why["version"] == 2
+    assert await told.redis.hget(keys.user(ALICE), "version") == "1"
+    assert await version(told, BOB) == 2
+
+
+async def test_a_command_that_redis_does_not_know_parks_the_user(told: Told) -> None:
+    await told.begin((*PROJECTIONS, lambda keys, _: [("NOSUCH", keys.of("odd"))]))
+    await deliver(told, STORY[0])
+    assert await parked(told, ALICE) is not None
+
+
+async def test_what_happens_later_to_a_parked_user_is_acknowledged_and_not_applied(
+    told: Told,
+) -> None:
+    keys = told.keys_of(ALICE)
+    stream = keys.partition.stream
+    entries = [str(await told.redis.xadd(stream, {"e": "any"})) for _ in STORY]
+    await told.redis.xreadgroup(keys.generation, "projector", {stream: ">"})
+    bad = [STORY[0], spoilt(STORY[1], schema=99), STORY[2]]
+    told.log.commit(bad)
+    deliveries = [Delivery(one, entry) for one, entry in zip(bad, entries, strict=True)]
+    await told.gate_of(ALICE).deliver(deliveries, publish=True)
+    assert (await told.redis.xpending(stream, keys.generation))["pending"] == 0
+    assert await version(told, ALICE) == 1
+
+
+async def test_a_hole_that_the_log_cannot_fill_parks_the_user_alone(told: Told) -> None:
+    told.log.commit([STORY[0], STORY[2], *SOUND])
+    await deliver(told, STORY[0], STORY[2], SOUND[0], SOUND[1])
+    assert await parked(told, ALICE) == {
+        "version": 2,
+        "type": "UserRenamed",
+        "reason": "version 2 is missing from the event log",
+    }
+    assert (await version(told, ALICE), await version(told, BOB)) == (1, 2)
+
+
+async def test_poison_found_while_a_hole_is_filled_parks_the_user(told: Told) -> None:
+    told.log.commit([STORY[0], spoilt(STORY[1], type="UserPromoted"), STORY[2]])
+    await deliver(told, STORY[2], SOUND[0])
+    why = await parked(told, ALICE)
+    assert why is not None
+    assert why["version"] == 2
+    assert (await version(told, ALICE), await version(told, BOB)) == (1, 1)
+
+
+async def test_an_event_that_was_given_up_moves_its_user_on_and_does_nothing_else(
+    told: Told,
+) -> None:
+    bad = spoilt(STORY[1], type="UserPromoted")
+    told.log.commit([STORY[0], bad, STORY[2]])
+    await deliver(told, STORY[0], bad, STORY[2])
+    assert await version(told, ALICE) == 1
+    told.log.committed[0][1] = spoilt(bad, skipped=True)
+    await told.gate_of(ALICE).mend(ALICE)
+    assert await parked(told, ALICE) is None
+    assert await version(told, ALICE) == 3
+    sound = spoilt(STORY[1], skipped=True)
+    told.log.committed[0][1:] = [sound]
+    await told.flip(0)
+    keys = told.keys_of(ALICE)
+    assert await told.redis.hget(keys.user(ALICE), "name") == "Alice"
+    assert await version(told, ALICE) == 2
+
+
+async def test_several_early_events_with_another_hole_among_them_all_get_an_answer(
+    told: Told,
+) -> None:
+    tale = story(ALICE, CREATED, *(UserRenamed(name=f"{n}") for n in range(5)))
+    keys = told.keys_of(ALICE)
+    stream = keys.partition.stream
+    entries = [str(await told.redis.xadd(stream, {"e": "any"})) for _ in range(3)]
+    await told.redis.xreadgroup(keys.generation, "projector", {stream: ">"})
+    told.log.commit([tale[0], tale[1]])  # the log lacks 3 to 6; the stream brings 6, 3 and 4
+    early = [tale[5], tale[2], tale[3]]
+    deliveries = [Delivery(one, entry) for one, entry in zip(early, entries, strict=True)]
+    await told.gate_of(ALICE).deliver(deliveries, publish=True)
+    assert (await told.redis.xpending(stream, keys.generation))["pending"] == 0
+    assert await version(told, ALICE) == 4
+    assert await parked(told, ALICE) is not None

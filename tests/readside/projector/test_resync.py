@@ -1,0 +1,306 @@
+"""A user of whom something was lost is made anew: all of it, once, and nobody sees it half-way."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from domain.users.events import (
+    OrderCompleted,
+    OrderPlaced,
+    UserCreated,
+    UserEmailUpdated,
+    UserRenamed,
+)
+from readside.applier import Delivery
+from readside.errors import ReadModelRebuilding
+from readside.projections import orders, users, users_by_email
+from readside.projector import projector as projecting
+from tests.readside.contents import contents, eventually
+from tests.readside.envelopes import located, order, spoilt, user_in
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from readside.projector.projector import Projector
+    from readside.queries.reader import ReadModel
+    from readside.redis_functions.keys import Keys
+    from tests.readside.harness import World
+
+ALICE = user_in(0, 0)
+CREATED = UserCreated(name="Alice", email="alice@example.com")
+PLACED = OrderPlaced(order_id=order(1), total=5)
+COMPLETED = OrderCompleted(order_id=order(1), total=5)
+MANY = 600
+
+
+@pytest.fixture(autouse=True)
+def _looks_in_every_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projecting, "_RESYNC_INTERVAL_SECONDS", 0.0)
+
+
+async def serving(world: World, projector: Projector) -> Keys:
+    await world.settle(projector)
+    keys = await world.serving()
+    assert keys is not None
+    return keys
+
+
+def behind_each_call(
+    monkeypatch: pytest.MonkeyPatch, projector: Projector, what: Callable[[], Awaitable[None]]
+) -> None:
+    functions = projector._functions  # noqa: SLF001
+    call = functions.call
+
+    async def and_look(*arguments: Any) -> Any:
+        answer = await call(*arguments)
+        await what()
+        return answer
+
+    monkeypatch.setattr(functions, "call", and_look)
+
+
+async def test_a_user_of_whom_orders_were_lost_is_still_shown_while_the_log_is_away(
+    world: World,
+) -> None:
+    async with world.projector() as projector:
+        world.commit(ALICE, CREATED, PLACED)
+        keys = await serving(world, projector)
+        await world.redis.delete(keys.of_user("orders", ALICE))
+        await world.redis.sadd(keys.lost, str(ALICE))
+        world.log.away = True
+        with pytest.raises(ConnectionError):
+            await projector.run_once()
+        world.log.away = False
+        assert await world.version_of(ALICE) == 2
+        await world.settle(projector)
+        assert await world.redis.zcard(keys.of_user("orders", ALICE)) == 1
+
+
+async def test_what_happens_while_the_log_is_asked_is_not_taken_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.projector() as projector:
+        world.commit(ALICE, CREATED, PLACED)
+        keys = await serving(world, projector)
+        gate = projector.gate_of(keys)
+        history = world.log.history
+        asked: list[str] = []
+
+        async def and_more_happens(*arguments: Any) -> Any:
+            known = await history(*arguments)
+            if not asked:
+                asked.append("once")
+                world.commit(ALICE, UserRenamed(name="Alicia"))
+                last = world.log.committed[0][-1]
+                await gate.deliver([Delivery(last)], publish=True)
+            return known
+
+        monkeypatch.setattr(world.log, "history", and_more_happens)
+        await gate.mend(ALICE)
+        assert asked
+        assert (await world.hash_of(ALICE))["version"] == "3"
+        assert "until" not in await world.hash_of(ALICE)
+
+
+async def test_orders_are_not_shown_half_way(
+    world: World, reads: ReadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.projector() as projector:
+        many = [OrderPlaced(order_id=order(n), total=1) for n in range(MANY)]
+        world.commit(ALICE, CREATED, *many)
+        keys = await serving(world, projector)
+        await world.redis.sadd(keys.lost, str(ALICE))
+        counts: list[int | None] = []
+        pages: list[int | None] = []
+
+        async def look() -> None:
+            try:
+                counts.append(await orders.count(reads, ALICE))
+            except ReadModelRebuilding:
+                counts.append(None)
+            try:
+                pages.append(len((await orders.page(reads, ALICE, 1000, None)).rows))
+            except ReadModelRebuilding:
+                pages.append(None)
+
+        behind_each_call(monkeypatch, projector, look)
+        await world.settle(projector)
+        assert set(counts) == set(pages) == {None, MANY}
+
+
+async def test_who_is_asked_for_while_made_anew_is_not_made_anew_again(
+    world: World, reads: ReadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.projector() as projector:
+        world.commit(ALICE, CREATED, *[UserRenamed(name=f"Alice {n}") for n in range(MANY)])
+        keys = await serving(world, projector)
+        await world.redis.sadd(keys.lost, str(ALICE))
+        versions: list[int] = []
+
+        async def ask() -> None:
+            version, until = await world.redis.hmget(keys.user(ALICE), "version", "until")
+            if until is not None:
+                versions.append(int(version or 0))
+                with pytest.raises(ReadModelRebuilding):
+                    await users.fetch_many(reads, located(ALICE))
+
+        behind_each_call(monkeypatch, projector, ask)
+        await world.settle(projector)
+        await world.settle(projector)
+        assert set(versions) == {100, 200, 300, 400, 500, 600}
+        assert versions == sorted(versions)
+
+
+async def test_whoever_brings_the_last_event_shows_the_user_again(world: World) -> None:
+    async with world.projector() as projector:
+        world.commit(ALICE, CREATED, PLACED, COMPLETED)
+        keys = await serving(world, projector)
+        gate = projector.gate_of(keys)
+        await world.redis.delete(keys.user(ALICE))
+        first, *rest = await world.log.history(ALICE, 0)
+        await gate.deliver([Delivery(first, until=3)], publish=True)
+        assert (await world.hash_of(ALICE))["until"] == "3"
+        await gate.deliver(
+            [Delivery(one) for one in rest], publish=True
+        )  # as they come in the stream
+        assert "until" not in await world.hash_of(ALICE)
+
+
+async def test_a_user_who_is_set_aside_comes_back_as_far_as_it_was(
+    world: World, reads: ReadModel
+) -> None:
+    world.commit(ALICE, CREATED, PLACED, COMPLETED)
+    events = world.log.committed[0]
+    events[2] = spoilt(events[2], type="OrderDreamtOf")
+    async with world.projector() as projector:
+        keys = await serving(world, projector)
+        before = await contents(world.redis, keys)
+        await world.redis.delete(keys.user(ALICE), keys.of_user("orders", ALICE))
+        with pytest.raises(ReadModelRebuilding):
+            await users.fetch_many(reads, located(ALICE))
+        assert await serving(world, projector) == keys
+        after = await contents(world.redis, keys)
+        assert {**after, "counters": {}} == {**before, "counters": {}}
+
+
+async def test_a_user_made_anew_is_as_in_a_fresh_generation(world: World, reads: ReadModel) -> None:
+    async with world.projector() as projector, world.projector(fingerprint="fresh") as other:
+        world.commit(ALICE, CREATED, PLACED, COMPLETED, UserRenamed(name="Alicia"))
+        keys = await serving(world, projector)
+        await world.redis.hdel(keys.of_user("closed", ALICE), str(order(1)))
+        with pytest.raises(ReadModelRebuilding):
+            await orders.page(reads, ALICE, 10, None)
+        await world.settle(projector, other)
+        fresh = await world.serving(fingerprint="fresh")
+        assert fresh is not None
+        mended, expected = await contents(world.redis, keys), await contents(world.redis, fresh)
+        assert {**mended, "counters": {}} == {**expected, "counters": {}}
+
+
+async def test_a_user_set_aside_for_a_hole_in_the_log_comes_back_as_far_as_it_was(
+    world: World,
+) -> None:
+    world.commit(ALICE, CREATED, PLACED, COMPLETED)
+    del world.log.committed[0][1]
+    async with world.projector() as projector:
+        keys = await serving(world, projector)
+        before = await contents(world.redis, keys)
+        assert before["parked"].keys() == {str(ALICE)}
+        await world.redis.sadd(keys.lost, str(ALICE))
+        await serving(world, projector)
+        after = await contents(world.redis, keys)
+        assert {**after, "counters": {}} == {**before, "counters": {}}
+
+
+async def test_orders_just_being_placed_are_not_taken_for_lost(
+    world: World, reads: ReadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.projector() as projector:
+        world.commit(ALICE, CREATED, PLACED)
+        keys = await serving(world, projector)
+        ids = keys.of_user("orders", ALICE)
+        await world.redis.zadd(ids, {"half-way": 3})
+        ask = reads.ask
+        looks: list[Any] = []
+
+        async def and_complete(*arguments: Any) -> Any:
+            replies = await ask(*arguments)
+            looks.append(replies)
+            await world.redis.zrem(ids, "half-way")
+            return replies
+
+        monkeypatch.setattr(reads, "ask", and_complete)
+        assert len((await orders.page(reads, ALICE, 10, None)).rows) == 1
+        assert len(looks) == 2
+        assert await world.redis.exists(keys.lost) == 0
+
+
+async def test_an_address_is_not_said_to_be_nobodys_while_its_user_is_made_anew(
+    world: World, reads: ReadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.projector() as projector, world.projector(1) as other:
+        await world.settle(other)
+        renamed = [UserRenamed(name=f"Alice {n}") for n in range(MANY)]
+        world.commit(ALICE, CREATED, *renamed, UserEmailUpdated(email="alice@example.org"))
+        keys = await serving(world, projector)
+        await world.redis.sadd(keys.lost, str(ALICE))
+        answers: list[object] = []
+
+        async def find() -> None:
+            try:
+                answers.append(
+                    next(iter(await users_by_email.find(reads, "alice@example.org")), None)
+                )
+            except ReadModelRebuilding:
+                answers.append("rebuilding")
+
+        behind_each_call(monkeypatch, projector, find)
+        await world.settle(projector)
+        assert set(answers) == {ALICE, "rebuilding"}
+
+
+async def test_a_user_left_half_way_is_made_anew_though_nobody_asks(world: World) -> None:
+    async with world.projector() as projector:
+        world.commit(ALICE, CREATED, PLACED, COMPLETED)
+        keys = await serving(world, projector)
+        await world.redis.delete(keys.user(ALICE))
+        [first, *_] = await world.log.history(ALICE, 0)
+        await projector.gate_of(keys).deliver([Delivery(first, until=3)], publish=True)
+        assert await serving(world, projector) == keys
+        await world.settle(projector)
+        assert (await world.hash_of(ALICE))["version"] == "3"
+        assert await world.redis.exists(keys.lost) == 0
+
+
+async def test_events_are_applied_while_a_lost_user_waits_for_a_log_that_is_slow_to_fail(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projecting, "_RESYNC_INTERVAL_SECONDS", 0.2)
+    async with world.projector() as projector:
+        world.commit(ALICE, CREATED)
+        keys = await serving(world, projector)
+        await world.redis.sadd(keys.lost, str(ALICE))
+        failures: list[str] = []
+
+        async def silent(*_: Any) -> Any:
+            await asyncio.sleep(0.3)
+            failures.append("once more")
+            raise ConnectionError("the log is away")
+
+        async def failed() -> bool:
+            with suppress(ConnectionError):
+                await projector.run_once()
+            return bool(failures)
+
+        async def applied() -> bool:
+            return await failed() and await world.version_of(ALICE) == 2
+
+        monkeypatch.setattr(world.log, "history", silent)
+        await eventually(failed)
+        world.commit(ALICE, UserRenamed(name="Alicia"))
+        await world.relay()
+        await eventually(applied)

@@ -1,0 +1,258 @@
+"""A user with a long life is made anew in slices: others wait for one, and a dead projector loses none."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from domain.envelope import Envelope
+from domain.users.events import OrderPlaced, UserCreated, UserErased, UserRenamed
+from readside import applier as gating
+from readside.applier import EventApplier
+from readside.projector import projector as projecting
+from readside.redis_functions.functions import FunctionCall, Functions
+from tests.readside.contents import contents
+from tests.readside.envelopes import order, story, user_in
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from readside.redis_functions.keys import Keys
+    from tests.readside.harness import World
+
+ALICE, BOB = user_in(0, 0), user_in(0, 1)
+SLICE, ORDERS = 10, 65
+CREATED = UserCreated(name="Alice", email="alice@example.com")
+PLACED = [OrderPlaced(order_id=order(number), total=1) for number in range(ORDERS)]
+
+
+@pytest.fixture(autouse=True)
+def _small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projecting, "_RESYNC_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(gating, "BATCH", SLICE)
+    monkeypatch.setattr(gating, "SLICE", SLICE)
+
+
+async def filled(world: World) -> Keys:
+    """A read model with a user of many orders and another, and nobody at work."""
+    world.commit(ALICE, CREATED, *PLACED)
+    world.commit(BOB, UserCreated(name="Bob", email="bob@example.com"))
+    await world.build()
+    keys = await world.serving()
+    assert keys is not None
+    return keys
+
+
+async def hidden(world: World, keys: Keys) -> bool:
+    return bool(await world.redis.hexists(keys.user(ALICE), "until"))
+
+
+async def same(world: World, keys: Keys, before: dict[str, Any]) -> bool:
+    after = await contents(world.redis, keys)
+    return {**after, "counters": {}} == {**before, "counters": {}}
+
+
+async def test_events_of_others_are_applied_between_any_two_slices(world: World) -> None:
+    keys = await filled(world)
+    before = await contents(world.redis, keys)
+    await world.redis.sadd(keys.lost, str(ALICE))
+    passes = 0
+    async with world.projector() as projector:
+        while await projector.run_once() or not passes:
+            if not await hidden(world, keys):
+                continue
+            passes += 1
+            version = world.commit(BOB, UserRenamed(name="Bob"))
+            await world.relay()
+            await projector.run_once()
+            assert await world.version_of(BOB) == version
+    assert passes >= ORDERS // SLICE // 2
+    after = await contents(world.redis, keys)
+    for name in ("user", "orders", "recent"):
+        assert after[f"{name}:{ALICE}"] == before[f"{name}:{ALICE}"]
+
+
+async def test_an_event_of_whom_much_is_missing_waits_for_its_slices_and_nobody_else_does(
+    world: World,
+) -> None:
+    keys = await filled(world)
+    await world.redis.delete(keys.user(ALICE))
+    version = world.commit(ALICE, UserRenamed(name="Alicia"))
+    world.commit(ALICE, UserRenamed(name="Al"))
+    world.commit(BOB, UserRenamed(name="Rob"))
+    await world.relay()
+    async with world.projector() as projector:
+        while await world.version_of(BOB) < 2:
+            await projector.run_once()
+        assert await hidden(world, keys)
+        assert await world.version_of(ALICE) < ORDERS // 2
+        assert await world.pending() == 0
+        await world.settle(projector)
+    found = await world.hash_of(ALICE)
+    assert (found["version"], found["name"]) == (str(version + 1), "Al")
+    assert "until" not in found
+    assert await world.redis.exists(keys.lost) == 0
+
+
+async def test_many_small_holes_are_not_filled_in_one_pass(world: World) -> None:
+    """Each alone is small enough, and together they would keep whoever has none waiting."""
+    keys = await filled(world)
+    crowd = [user_in(0, number) for number in range(2, 12)]
+    for user in crowd:
+        world.commit(user, CREATED, *PLACED[: SLICE - 2])
+    async with world.projector() as projector:
+        await world.settle(projector)
+        await world.redis.delete(*map(keys.user, crowd))
+        for user in crowd:
+            world.commit(user, UserRenamed(name="Anew"))
+        await world.relay()
+        while not await world.redis.exists(keys.lost):
+            await projector.run_once()
+        await world.settle(projector)
+    assert [await world.version_of(user) for user in crowd] == [SLICE] * len(crowd)
+
+
+async def test_a_small_hole_before_many_events_is_filled_without_reading_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are in the stream, where others have their turn between them."""
+    keys = await filled(world)
+    before = world.commit(ALICE, UserRenamed(name="Al"))
+    async with world.projector() as projector:
+        await world.settle(projector)
+        await world.redis.hset(keys.user(ALICE), "version", before - 1)  # as if it had been lost
+        last = world.commit(ALICE, *[UserRenamed(name="Alicia")] * 6 * SLICE)
+        read, history = list[Envelope](), world.log.history
+
+        async def counted(*arguments: Any) -> list[Envelope]:
+            read.extend(found := await history(*arguments))
+            return found
+
+        monkeypatch.setattr(world.log, "history", counted)
+        await world.relay()
+        await projector.run_once()
+        assert [event.version for event in read] == [before]
+        await world.settle(projector)
+    assert await world.version_of(ALICE) == last
+    assert not await hidden(world, keys)
+    assert await world.redis.exists(keys.lost) == 0
+
+
+async def test_one_killed_half_way_is_followed_by_one_that_goes_on_there(world: World) -> None:
+    keys = await filled(world)
+    before = await contents(world.redis, keys)
+    await world.redis.sadd(keys.lost, str(ALICE))
+    reached = []
+    for _ in range(ORDERS):
+        async with world.projector() as projector:
+            await projector.run_once()
+            await projector.run_once()
+        if not await hidden(world, keys):
+            break
+        reached.append(await world.version_of(ALICE))
+    assert len(reached) >= 3
+    assert reached == sorted(set(reached))
+    assert await same(world, keys, before)
+    assert await world.redis.exists(keys.lost) == 0
+
+
+async def test_two_that_make_the_same_user_anew_do_no_harm(world: World) -> None:
+    keys = await filled(world)
+    before = await contents(world.redis, keys)
+    await asyncio.gather(*(world.steering().mend(ALICE) for _ in range(3)))
+    async with world.projector() as projector:
+        await world.settle(projector)
+    assert await same(world, keys, before)
+    assert await world.redis.exists(keys.lost) == 0
+
+
+async def test_whatever_was_deferred_at_the_end_is_not_forgotten(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process applies the last slice, then an event is deferred, then it says that it has done."""
+    keys = await filled(world)
+    mend = EventApplier.mend
+
+    async def and_more_happens(self: EventApplier, *arguments: Any) -> None:
+        await mend(self, *arguments)
+        version = world.commit(ALICE, UserRenamed(name="Alicia"))
+        await world.redis.hset(keys.user(ALICE), "until", version)
+        await world.redis.sadd(keys.lost, str(ALICE))
+
+    monkeypatch.setattr(EventApplier, "mend", and_more_happens)
+    await world.steering().mend(ALICE)
+    async with world.projector() as projector:
+        while await hidden(world, keys):
+            await projector.run_once()
+    assert (await world.hash_of(ALICE))["name"] == "Alicia"
+
+
+async def test_who_is_erased_is_made_anew_by_one_event(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.commit(ALICE, CREATED, *PLACED, UserErased())
+    await world.build()
+    keys = await world.serving()
+    assert keys is not None
+    read: list[str] = []
+    history = world.log.history
+
+    async def counted(*arguments: Any) -> list[Envelope]:
+        found = await history(*arguments)
+        read.extend(event.type for event in found)
+        return found
+
+    monkeypatch.setattr(world.log, "history", counted)
+    before = await contents(world.redis, keys)
+    await world.redis.delete(keys.user(ALICE))
+    await world.steering().mend(ALICE)
+    assert read == ["UserErased"]
+    assert await same(world, keys, before)
+
+
+async def test_an_entry_far_ahead_of_the_log_parks_its_user(world: World) -> None:
+    keys = await filled(world)
+    [foreign] = story(BOB, UserRenamed(name="Mallory"), after=100)
+    await world.redis.xadd(keys.partition.stream, {"e": msgspec.json.encode(foreign)})
+    async with world.projector() as projector:
+        await world.settle(projector)
+    why = await world.redis.hget(keys.parked, str(BOB))
+    assert why is not None
+    assert "version 2 is missing from the event log" in why
+    assert await world.redis.exists(keys.lost) == 0
+
+
+async def test_no_call_applies_or_reads_more_than_a_slice_and_no_key_is_freed_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = await filled(world)
+    sizes: list[int] = []
+    calls, history = Functions.calls, world.log.history
+
+    async def counted(self: Functions, made: Sequence[FunctionCall]) -> list[Any]:
+        applied = [call for call in made if call.name == "apply"]
+        sizes.extend(len(msgspec.msgpack.decode(call.arguments[1])) for call in applied)  # type: ignore[arg-type]
+        return await calls(self, made)
+
+    async def read(user: Any, after: int, limit: int | None = None) -> list[Envelope]:
+        assert 0 < (limit or 0) <= SLICE
+        return await history(user, after, limit)
+
+    monkeypatch.setattr(Functions, "calls", counted)
+    monkeypatch.setattr(world.log, "history", read)
+    await world.redis.config_resetstat()
+    await world.redis.sadd(keys.lost, str(ALICE))
+    async with world.projector() as projector:
+        await world.settle(projector)
+        world.commit(ALICE, UserErased())
+        await world.settle(projector)
+        await world.redis.delete(keys.user(BOB))
+        world.commit(BOB, UserRenamed(name="Rob"))
+        await world.settle(projector)
+    assert max(sizes) == SLICE
+    done: Any = await world.redis.info("commandstats")
+    assert done["cmdstat_unlink"]["calls"] > 0
+    assert done["cmdstat_del"]["calls"] <= 2  # the lease, and what this test has deleted

@@ -1,0 +1,396 @@
+"""Read your own write, and subscriptions: a reader waits for a version without asking again and again."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import uvloop
+
+from api.runtime import drivers
+from domain.users.events import (
+    Event,
+    OrderCancelled,
+    OrderCompleted,
+    OrderPlaced,
+    UserCreated,
+    UserEmailUpdated,
+    UserErased,
+    UserRenamed,
+)
+from readside.errors import ChangesNoLongerKept, ReadModelBehind, ReadModelRebuilding
+from readside.projections import users
+from readside.queries.pubsub import PubSub
+from readside.redis_functions.keys import Partition
+from tests.limited import limited
+from tests.readside.contents import eventually
+from tests.readside.envelopes import order, user_in
+
+if TYPE_CHECKING:
+    from api.settings import Settings
+    from tests.readside.projection_harness import Told
+
+ALICE = user_in(0, 0)
+CHANNEL = Partition(0).changed(ALICE)
+CREATED = UserCreated(name="Alice", email="alice@example.com")
+
+
+async def listened_to(told: Told) -> set[str]:
+    """The users' channels that somebody listens to."""
+    found = await told.redis.pubsub_channels("tandem:{*")
+    return {str(channel) for channel in found}
+
+
+async def begins_to_wait(told: Told) -> None:
+    async def listening() -> bool:
+        return CHANNEL in await listened_to(told)
+
+    await eventually(listening)
+
+
+async def test_a_version_that_is_there_is_answered_at_once(told: Told) -> None:
+    await told.given(CREATED, UserRenamed(name="Alicia"))
+    row = await users.fetch(told.reads, ALICE, min_version=2)
+    assert row is not None
+    assert row.version == 2
+    assert await listened_to(told) == set()
+
+
+async def test_a_version_that_comes_is_waited_for(told: Told) -> None:
+    await told.given(CREATED)
+    waiting = asyncio.create_task(users.fetch(told.reads, ALICE, min_version=3))
+    await begins_to_wait(told)
+    await told.given(UserRenamed(name="A"))
+    await told.given(UserRenamed(name="B"))
+    row = await waiting
+    assert row is not None
+    assert (row.version, row.name) == (3, "B")
+
+
+async def test_a_user_that_comes_is_waited_for(told: Told) -> None:
+    waiting = asyncio.create_task(users.fetch(told.reads, ALICE, min_version=1))
+    await begins_to_wait(told)
+    await told.given(CREATED)
+    assert await waiting is not None
+
+
+async def test_waiting_for_the_erasure_ends_with_none(told: Told) -> None:
+    await told.given(CREATED)
+    waiting = asyncio.create_task(users.fetch(told.reads, ALICE, min_version=2))
+    await begins_to_wait(told)
+    await told.given(UserErased())
+    assert await waiting is None
+
+
+async def test_a_version_that_does_not_come_is_refused_within_patience(told: Told) -> None:
+    await told.given(CREATED)
+    told.reads.patience = 0.1
+    async with limited(1):
+        with pytest.raises(ReadModelBehind) as refused:
+            await users.fetch(told.reads, ALICE, min_version=2)
+    assert (refused.value.wanted, refused.value.have) == (2, 1)
+    assert refused.value.code == "READ_MODEL_BEHIND"
+
+
+async def test_news_of_other_versions_does_not_prolong_the_wait(told: Told) -> None:
+    await told.given(CREATED)
+    told.reads.patience = 0.3
+    waiting = asyncio.create_task(users.fetch(told.reads, ALICE, min_version=10**6))
+    async with limited(2):
+        while not waiting.done():
+            await told.given(UserRenamed(name="again"))
+    with pytest.raises(ReadModelBehind):
+        await waiting
+
+
+async def test_a_version_that_came_unheard_is_found_before_the_refusal(told: Told) -> None:
+    await told.given(CREATED)
+    told.reads.patience = 0.3
+    waiting = asyncio.create_task(users.fetch(told.reads, ALICE, min_version=2))
+    await begins_to_wait(told)
+    await told.redis.hset(told.keys_of(ALICE).user(ALICE), "version", "2")
+    row = await waiting
+    assert row is not None
+    assert row.version == 2
+
+
+async def test_a_waiting_reader_survives_a_broken_connection(told: Told) -> None:
+    await told.given(CREATED)
+    waiting = asyncio.create_task(users.fetch(told.reads, ALICE, min_version=2))
+    await begins_to_wait(told)
+    assert await told.redis.client_kill_filter(_type="pubsub") == 1
+    await told.given(UserRenamed(name="while nobody listens"))
+    row = await waiting
+    assert row is not None
+    assert row.version == 2
+
+
+def test_a_reader_comes_and_goes_while_the_connection_closes(settings: Settings) -> None:
+    """On uvloop, as in production: it refuses to write to such a connection in a way of its own."""
+
+    async def comes_and_goes() -> None:
+        async with drivers.redis_for_changes(settings) as redis, redis.pubsub() as pubsub:
+            changes = PubSub(redis, patience=0.01)  # nobody listens, so nobody notices
+            await pubsub.subscribe("any")
+            vars(changes)["_pubsub"] = pubsub
+            writer: Any = pubsub.connection._writer  # noqa: SLF001
+            writer.transport.abort()
+            await writer.wait_closed()
+            async with changes.of("any") as subscription:
+                assert not subscription.ready.is_set()
+
+    uvloop.run(comes_and_goes())
+
+
+async def test_connections_that_break_all_the_time_delay_a_reader_and_no_more(told: Told) -> None:
+    await told.given(CREATED)
+    told.reads.patience = 8.0
+    for version in range(2, 8):
+        waiting = [
+            asyncio.create_task(users.fetch(told.reads, ALICE, min_version=version))
+            for _ in range(10)
+        ]
+        await told.redis.client_kill_filter(_type="pubsub")
+        others = [
+            asyncio.create_task(users.fetch(told.reads, user_in(0, n), min_version=1))
+            for n in range(5, 8)
+        ]
+        await begins_to_wait(told)
+        await told.redis.client_kill_filter(_type="pubsub")
+        for other in others:
+            other.cancel()
+        await told.given(UserRenamed(name=str(version)))
+        rows = await asyncio.gather(*waiting)
+        assert [row and row.version for row in rows] == [version] * 10
+
+
+async def test_a_thousand_waits_leave_nothing_behind(told: Told) -> None:
+    await told.given(CREATED)
+    tasks = len(asyncio.all_tasks())
+    for version in range(2, 12):
+        waiting = [
+            asyncio.create_task(users.fetch(told.reads, ALICE, min_version=version))
+            for _ in range(90)
+        ]
+        cancelled = [
+            asyncio.create_task(users.fetch(told.reads, user_in(0, 1 + n), min_version=1))
+            for n in range(10)
+        ]
+        await begins_to_wait(told)
+        for one in cancelled:
+            one.cancel()
+        await told.given(UserRenamed(name=str(version)))
+        await asyncio.gather(*waiting)
+        await asyncio.gather(*cancelled, return_exceptions=True)
+
+    async def silence() -> bool:
+        return await listened_to(told) == set()
+
+    await eventually(silence)
+    assert len(asyncio.all_tasks()) == tasks
+    clients = await told.redis.client_list(_type="pubsub")
+    assert len(clients) == 1
+
+
+async def test_whoever_comes_while_the_connection_is_made_is_heard(told: Told) -> None:
+    told.reads.patience = 5.0
+    numbers = count(1)
+    for _ in range(4):
+        await told.redis.client_kill_filter(_type="pubsub")
+
+        async def none() -> bool:
+            return not await told.redis.client_list(_type="pubsub")
+
+        await eventually(none)
+        # The listener is about to connect; readers of other users come at every moment of that.
+        waiting = {}
+        while not await told.redis.client_list(_type="pubsub"):
+            user = user_in(0, next(numbers))
+            waiting[user] = asyncio.create_task(users.fetch(told.reads, user, min_version=1))
+            await asyncio.sleep(0.001)  # some for every moment, and not thousands of them
+        wanted = {Partition(0).changed(user) for user in waiting}
+
+        async def all_heard(wanted: set[str] = wanted) -> bool:
+            return wanted <= await listened_to(told)
+
+        await eventually(all_heard, 2)
+        for user in waiting:
+            await told.given(CREATED, user=user)
+        async with limited(2):
+            await asyncio.gather(*waiting.values())
+
+
+async def test_changes_give_the_present_state_and_each_newer_one(told: Told) -> None:
+    await told.given(CREATED)
+    changes = users.changes(told.reads, ALICE)
+    first = await anext(changes)
+    assert first is not None
+    assert first.name == "Alice"
+    for name in ("A", "B", "C"):
+        await told.given(UserRenamed(name=name))
+        row = await anext(changes)
+        assert row is not None
+        assert row.name == name
+    await changes.aclose()
+
+
+async def test_changes_of_a_user_who_is_not_yet_begin_with_none_and_wait(told: Told) -> None:
+    changes = users.changes(told.reads, ALICE)
+    assert await anext(changes) is None
+    await told.given(CREATED)
+    row = await anext(changes)
+    assert row is not None
+    assert row.version == 1
+    await changes.aclose()
+
+
+async def test_changes_end_after_the_erasure(told: Told) -> None:
+    await told.given(CREATED)
+    changes = users.changes(told.reads, ALICE)
+    assert await anext(changes) is not None
+    await told.given(UserErased())
+    assert [row async for row in changes] == [None]
+    assert [row async for row in users.changes(told.reads, ALICE)] == [None]
+
+
+async def test_changes_never_go_back_and_survive_a_lost_user(told: Told) -> None:
+    await told.given(CREATED, UserRenamed(name="A"))
+    changes = users.changes(told.reads, ALICE)
+    assert await anext(changes) is not None
+    await told.redis.delete(told.keys_of(ALICE).user(ALICE))
+    coming = asyncio.ensure_future(anext(changes))
+    await told.redis.publish(CHANNEL, "2")  # it looks, and finds nobody
+    await told.given(UserRenamed(name="B"))
+    row = await coming
+    assert row is not None
+    assert row.version == 3
+    await changes.aclose()
+
+
+async def test_changes_go_on_after_a_broken_connection(told: Told) -> None:
+    await told.given(CREATED)
+    changes = users.changes(told.reads, ALICE)
+    await anext(changes)
+    await told.redis.client_kill_filter(_type="pubsub")
+    await told.given(UserRenamed(name="A"))
+    async with limited(5):
+        row = await anext(changes)
+    assert row is not None
+    assert row.version == 2
+    await changes.aclose()
+
+
+async def test_no_version_is_skipped_though_many_come_at_once(told: Told) -> None:
+    await told.given(CREATED)
+    changes = users.changes(told.reads, ALICE)
+    await anext(changes)
+    for start in range(0, 60, 20):
+        await told.given(*[UserRenamed(name=str(n)) for n in range(start, start + 20)])
+        rows = [await anext(changes) for _ in range(20)]
+        assert [row and (row.version, row.name) for row in rows] == [
+            (n + 2, str(n)) for n in range(start, start + 20)
+        ]
+    await changes.aclose()
+
+
+async def test_each_version_is_told_as_it_was(told: Told) -> None:
+    placed = order(1), order(2)
+    events: list[Event] = [
+        UserCreated(name='Ünï "quoted" / 👩‍💻', email="alice@example.com"),
+        OrderPlaced(order_id=placed[0], total=1250),
+        OrderPlaced(order_id=placed[1], total=10**13),
+        UserEmailUpdated(email="a@example.org"),
+        OrderCompleted(order_id=placed[1], total=10**13),
+        OrderCancelled(order_id=placed[0]),
+    ]
+    expected = []
+    for event in events:
+        await told.given(event)
+        expected.append(await users.fetch(told.reads, ALICE))
+    changes = users.changes(told.reads, ALICE, 0)
+    assert [await anext(changes) for _ in events] == expected
+    await changes.aclose()
+
+
+async def test_whoever_comes_back_is_told_what_it_has_missed(told: Told) -> None:
+    await told.given(CREATED, *[UserRenamed(name=str(n)) for n in range(2, 30)])
+    changes = users.changes(told.reads, ALICE, 20)
+    rows = [await anext(changes) for _ in range(21, 30)]
+    assert [row and (row.version, row.name) for row in rows] == [(n, str(n)) for n in range(21, 30)]
+    coming = asyncio.ensure_future(anext(changes))
+    await told.given(UserRenamed(name="30"))
+    last = await coming
+    assert last is not None
+    assert last.version == 30
+    await changes.aclose()
+
+
+async def test_what_was_missed_too_long_ago_is_said_to_be_forgotten(told: Told) -> None:
+    await told.given(CREATED, *[UserRenamed(name=str(n)) for n in range(users.HISTORY_LENGTH + 10)])
+    with pytest.raises(ChangesNoLongerKept) as forgotten:
+        await anext(users.changes(told.reads, ALICE, 10))
+    assert forgotten.value.code == "CHANGES_FORGOTTEN"
+    oldest = await anext(users.changes(told.reads, ALICE, 11))
+    assert oldest is not None
+    assert oldest.version == 12
+
+
+async def test_another_generation_tells_no_version_twice_and_skips_none(told: Told) -> None:
+    await told.given(CREATED)
+    changes = users.changes(told.reads, ALICE)
+    versions = [await anext(changes)]
+    for _ in range(4):
+        await told.given(UserRenamed(name="before"), UserRenamed(name="and after"))
+        await told.flip(0)
+        await told.given(UserRenamed(name="the flip"))
+        versions += [await anext(changes) for _ in range(3)]
+    assert [row and row.version for row in versions] == list(range(1, 14))
+    await changes.aclose()
+
+
+async def test_changes_that_were_lost_are_reported_so_that_the_user_is_made_anew(
+    told: Told,
+) -> None:
+    await told.given(CREATED, UserRenamed(name="A"), UserRenamed(name="B"))
+    keys = told.keys_of(ALICE)
+    await told.redis.delete(keys.of_user("recent", ALICE))
+    with pytest.raises(ReadModelRebuilding):
+        await anext(users.changes(told.reads, ALICE, 1))
+    assert await told.redis.smembers(keys.lost) == {str(ALICE)}
+    await told.gate_of(ALICE).mend(ALICE)
+    row = await anext(users.changes(told.reads, ALICE, 1))
+    assert row is not None
+    assert (row.version, row.name) == (2, "A")
+
+
+async def test_an_erasure_leaves_nothing_of_what_was_remembered(told: Told) -> None:
+    await told.given(CREATED, UserRenamed(name="A"), UserErased())
+    assert not await told.redis.exists(told.keys_of(ALICE).of_user("recent", ALICE))
+    assert [row async for row in users.changes(told.reads, ALICE, 1)] == [None]
+
+
+async def test_changes_of_an_emptied_redis_end_with_an_error_that_says_so(told: Told) -> None:
+    await told.given(CREATED)
+    changes = users.changes(told.reads, ALICE)
+    await anext(changes)
+    await told.redis.flushall()
+    await told.redis.publish(CHANNEL, "1")
+    with pytest.raises(ReadModelRebuilding):
+        await anext(changes)
+
+
+async def test_closed_changes_leave_nothing_behind(told: Told) -> None:
+    await told.given(CREATED)
+    tasks = len(asyncio.all_tasks())
+    for _ in range(20):
+        changes = users.changes(told.reads, ALICE)
+        await anext(changes)
+        await changes.aclose()
+
+    async def silence() -> bool:
+        return await listened_to(told) == set()
+
+    await eventually(silence)
+    assert len(asyncio.all_tasks()) == tasks

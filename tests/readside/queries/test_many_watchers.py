@@ -1,0 +1,85 @@
+"""However many watch, one connection listens; however often they come and go, nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import statistics
+import tracemalloc
+from contextlib import aclosing
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from domain.users.events import UserCreated, UserRenamed
+from readside.projections import users
+from tests.limited import limited
+from tests.readside.contents import eventually
+from tests.readside.envelopes import user_in
+
+if TYPE_CHECKING:
+    from tests.readside.projection_harness import Told
+
+WATCHED = [user_in(0, number) for number in range(10)]
+WATCHERS = 1_000
+
+
+async def heard_of(told: Told) -> list[str]:
+    """The users' channels that somebody listens to."""
+    return [str(channel) for channel in await told.redis.pubsub_channels("tandem:{*")]
+
+
+async def begin(told: Told) -> None:
+    for user in WATCHED:
+        await told.given(UserCreated(name="A", email=f"{user}@example.com"), user=user)
+
+
+async def test_a_thousand_watchers_share_one_connection_and_each_is_told(told: Told) -> None:
+    await begin(told)
+    watching = [users.changes(told.reads, WATCHED[n % 10]) for n in range(WATCHERS)]
+    await asyncio.gather(*(anext(changes) for changes in watching))
+    assert len(await told.redis.client_list(_type="pubsub")) == 1
+    assert len(await heard_of(told)) == len(WATCHED)
+    for user in WATCHED:
+        await told.given(UserRenamed(name="B"), user=user)
+    async with limited(20):
+        rows = await asyncio.gather(*(anext(changes) for changes in watching))
+    assert {row and (row.version, row.name) for row in rows} == {(2, "B")}
+    await asyncio.gather(*(changes.aclose() for changes in watching))
+
+
+async def test_ten_thousand_watchers_who_come_and_go_leave_nothing_behind(told: Told) -> None:
+    await begin(told)
+
+    async def come_and_go(number: int) -> None:
+        async with aclosing(users.changes(told.reads, WATCHED[number % 10])) as changes:
+            assert await anext(changes) is not None
+
+    async def a_thousand() -> None:
+        await asyncio.gather(*map(come_and_go, range(WATCHERS)))
+
+    await a_thousand()  # what is made once is made
+    tasks = asyncio.all_tasks()
+    tracemalloc.start()
+    try:
+        await a_thousand()
+        memory = [_memory()]
+        for _ in range(8):
+            await a_thousand()
+            memory.append(_memory())
+    finally:
+        tracemalloc.stop()
+
+    async def silence() -> bool:
+        return not await heard_of(told)
+
+    await eventually(silence)
+    assert asyncio.all_tasks() == tasks
+    assert len(await told.redis.client_list(_type="pubsub")) == 1
+    # What a watcher leaves is left in every round; a table that the loop grows once is not.
+    grown = statistics.median(after - before for before, after in pairwise(memory))
+    assert grown < WATCHERS * 10, "more than 10 bytes were left by each of them"
+
+
+def _memory() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]

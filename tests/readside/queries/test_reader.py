@@ -1,0 +1,304 @@
+"""The reader: never a wrong null, one pipeline per turn, and an error it can name when Redis is not there."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from api.limits import Limits
+from api.runtime import drivers
+from api.settings import Settings
+from domain.users.events import UserCreated, UserRenamed
+from readside.errors import (
+    ReadModelError,
+    ReadModelOverloaded,
+    ReadModelRebuilding,
+    ReadModelUnavailable,
+)
+from readside.projections import orders, top_customers, user_list, users, users_by_email
+from readside.queries.pubsub import PubSub
+from readside.queries.reader import ReadModel
+from readside.read_models import FINGERPRINT
+from readside.redis_functions.keys import Keys, Partition
+from tests.limited import limited
+from tests.readside.envelopes import PARTITIONS, located, user_in
+from tests.readside.harness import World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from redis.asyncio import Redis
+
+    from tests.readside.projection_harness import Told
+
+ALICE, BOB = user_in(0, 0), user_in(1, 0)
+CREATED = UserCreated(name="Alice", email="alice@example.com")
+
+FETCHES: dict[str, Callable[[ReadModel], Awaitable[Any]]] = {
+    "user": lambda reads: users.fetch(reads, ALICE),
+    "user-in-version": lambda reads: users.fetch(reads, ALICE, min_version=1),
+    "users": lambda reads: users.fetch_many(reads, located(ALICE, BOB)),
+    "by-email": lambda reads: users_by_email.find(reads, "alice@example.com"),
+    "page": lambda reads: user_list.page(reads, 10, None),
+    "count": user_list.count,
+    "customers": lambda reads: top_customers.top(reads, 10),
+    "orders": lambda reads: orders.page(reads, ALICE, 10, None),
+    "order-count": lambda reads: orders.count(reads, ALICE),
+}
+
+
+@pytest.mark.parametrize("fetch", FETCHES)
+async def test_before_anything_is_built_every_answer_is_rebuilding(
+    reads: ReadModel, fetch: str
+) -> None:
+    with pytest.raises(ReadModelRebuilding):
+        await FETCHES[fetch](reads)
+
+
+@pytest.mark.parametrize("fetch", FETCHES)
+async def test_when_redis_was_emptied_every_answer_is_rebuilding(told: Told, fetch: str) -> None:
+    await told.given(CREATED)
+    await FETCHES[fetch](told.reads)
+    await told.redis.flushall()
+    with pytest.raises(ReadModelRebuilding):
+        await FETCHES[fetch](told.reads)
+
+
+async def test_while_one_partition_is_missing_lists_are_rebuilding_and_others_answer(
+    told: Told,
+) -> None:
+    await told.given(CREATED)
+    await told.redis.delete(Partition(1).generations)
+    with pytest.raises(ReadModelRebuilding):
+        await user_list.page(told.reads, 10, None)
+    assert await users.fetch(told.reads, ALICE) is not None
+
+
+async def test_readers_of_other_code_are_not_answered_from_ours(
+    told: Told, settings: Settings, changes: PubSub
+) -> None:
+    await told.given(CREATED)
+    async with drivers.link_for_reads(settings) as link:
+        others = ReadModel(link, changes, partitions=PARTITIONS, fingerprint="other")
+        with pytest.raises(ReadModelRebuilding):
+            await users.fetch(others, ALICE)
+
+
+async def test_after_a_flip_the_answer_comes_from_the_new_generation(
+    world: World, reads: ReadModel
+) -> None:
+    world.commit(ALICE, CREATED)
+    await world.build()
+    assert await users.fetch(reads, ALICE) is not None
+    old = await world.serving()
+    assert old is not None
+    async with world.projector() as projector:
+        await world.redis.xgroup_destroy(old.partition.stream, old.generation)
+        world.commit(ALICE, UserRenamed(name="Alicia"))
+        await world.settle(projector)
+        await world.generations().remove(old)
+    row = await users.fetch(reads, ALICE)
+    assert row is not None
+    assert row.name == "Alicia"
+
+
+async def test_no_read_finds_nobody_while_generations_come_and_go(
+    world: World, reads: ReadModel
+) -> None:
+    world.commit(ALICE, CREATED)
+    await world.build()
+    turning = True
+
+    async def turn() -> None:
+        nonlocal turning
+        for _ in range(10):
+            old = await world.serving()
+            assert old is not None
+            async with world.projector() as projector:
+                await world.redis.xgroup_destroy(old.partition.stream, old.generation)
+                await world.settle(projector)
+            await world.generations().remove(old)
+        turning = False
+
+    async def look() -> int:
+        looks = 0
+        while turning:
+            row = await users.fetch(reads, ALICE)
+            assert row is not None
+            looks += 1
+        return looks
+
+    looks, _ = await asyncio.gather(look(), turn())
+    assert looks > 10
+
+
+async def test_questions_of_one_turn_share_one_pipeline(told: Told, settings: Settings) -> None:
+    await told.given(CREATED)
+    await told.given(UserCreated(name="Bob", email="b@example.com"), user=BOB)
+    await asyncio.gather(
+        *(fetch(told.reads) for fetch in FETCHES.values())
+    )  # learns the generations
+    async with drivers.redis_for_watching(settings) as looking:
+        await looking.ping()
+        before = await _reads_processed(looking)
+        await asyncio.gather(*(users.fetch(told.reads, user) for user in [ALICE, BOB] * 10))
+        after = await _reads_processed(looking)
+    # One read of the socket for the twenty questions, and one for our second look at the figure.
+    assert after - before == 2
+
+
+async def test_questions_of_one_turn_go_in_one_pipeline_each_turn(
+    told: Told, settings: Settings
+) -> None:
+    await told.given(CREATED)
+    await users.fetch(told.reads, ALICE)
+    async with drivers.redis_for_watching(settings) as looking:
+        await looking.ping()
+        before = await _reads_processed(looking)
+        for _ in range(5):
+            await asyncio.gather(*(users.fetch(told.reads, ALICE) for _ in range(20)))
+        after = await _reads_processed(looking)
+    assert after - before == 6
+
+
+async def test_a_question_that_cannot_be_put_fails_alone(told: Told) -> None:
+    def stumbles(keys: Keys) -> list[bytes]:
+        raise ZeroDivisionError
+
+    async def asks() -> object:
+        return await told.reads.ask(0, stumbles)
+
+    await told.given(CREATED)
+    await users.fetch(told.reads, ALICE)
+    async with limited(5):
+        found, bad = await asyncio.gather(
+            users.fetch(told.reads, ALICE), asks(), return_exceptions=True
+        )
+    assert isinstance(found, users.UserRow)
+    assert isinstance(bad, ZeroDivisionError)
+
+
+async def test_whoever_goes_away_takes_no_answer_from_others(told: Told) -> None:
+    await told.given(CREATED)
+    leaving = asyncio.create_task(users.fetch(told.reads, ALICE))
+    staying = asyncio.create_task(users.fetch(told.reads, ALICE))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert await staying is not None
+
+
+@pytest.mark.parametrize("fetch", FETCHES)
+async def test_without_redis_every_answer_is_unavailable(
+    tmp_path: Path, changes: PubSub, fetch: str
+) -> None:
+    nowhere = Settings(redis_url=f"unix://{tmp_path}/nowhere", partitions=PARTITIONS)
+    async with drivers.link_for_reads(nowhere) as link, limited(1):
+        reads = ReadModel(link, changes, partitions=PARTITIONS, fingerprint=FINGERPRINT)
+        with pytest.raises(ReadModelUnavailable):
+            await FETCHES[fetch](reads)
+
+
+@pytest.fixture
+async def silent(tmp_path: Path) -> AsyncIterator[str]:
+    """The URL of a server that takes connections and says nothing."""
+    connected: list[asyncio.StreamWriter] = []
+
+    def connect(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.append(writer)
+
+    server = await asyncio.start_unix_server(connect, tmp_path / "silent")
+    yield f"unix://{tmp_path}/silent"
+    server.close()
+    for writer in connected:
+        writer.close()
+
+
+async def test_when_redis_says_nothing_the_answer_is_unavailable_in_time(
+    silent: str, changes: PubSub
+) -> None:
+    settings = Settings(redis_url=silent, partitions=PARTITIONS, read_timeout=0.2)
+    async with drivers.link_for_reads(settings) as link:
+        reads = ReadModel(link, changes, partitions=PARTITIONS, fingerprint=FINGERPRINT)
+        async with limited(2 * 0.2 + 0.3):  # it may ask once more
+            with pytest.raises(ReadModelUnavailable):
+                await users.fetch(reads, ALICE)
+
+
+@pytest.mark.parametrize("fetch", FETCHES)
+async def test_a_replica_that_has_lost_its_master_is_unavailable(told: Told, fetch: str) -> None:
+    await told.given(CREATED)
+    await told.redis.config_set("replica-serve-stale-data", "no")
+    await told.redis.replicaof("127.0.0.1", "1")  # where nobody is: MASTERDOWN
+    try:
+        with pytest.raises(ReadModelUnavailable):
+            await FETCHES[fetch](told.reads)
+    finally:
+        await told.redis.replicaof("NO", "ONE")
+        await told.redis.config_set("replica-serve-stale-data", "yes")
+    await FETCHES[fetch](told.reads)
+
+
+async def test_a_list_is_right_when_one_of_its_partitions_has_another_generation(
+    told: Told,
+) -> None:
+    await told.given(CREATED)
+    await told.given(UserCreated(name="Bob", email="b@example.com"), user=BOB)
+    for flipped in (0, 1, 0):
+        before = await user_list.page(told.reads, 10, None)
+        await told.redis.delete(*await told.redis.keys(f"{told.gates[flipped].keys.prefix}:user*"))
+        await told.flip(flipped)
+        assert await user_list.page(told.reads, 10, None) == before
+        rows = await users.fetch_many(told.reads, located(ALICE, BOB))
+        assert [row.name for row in rows] == ["Alice", "Bob"]
+
+
+async def test_the_rows_of_a_list_are_found_though_it_was_replaced_and_removed_meanwhile(
+    told: Told,
+) -> None:
+    await told.given(CREATED)
+    await told.given(UserCreated(name="Bob", email="b@example.com"), user=BOB)
+    page = await user_list.page(told.reads, 10, None)
+    for flipped in (0, 1, 0):
+        await told.redis.delete(*await told.redis.keys(f"{told.gates[flipped].keys.prefix}:*"))
+        await told.flip(flipped)
+        rows = await users.fetch_many(told.reads, page.ids)
+        assert sorted(row.name for row in rows) == ["Alice", "Bob"]
+
+
+async def test_more_commands_than_there_is_room_for_are_overload_and_what_fits_is_answered(
+    told: Told, settings: Settings, changes: PubSub
+) -> None:
+    await told.given(CREATED)
+    narrow = settings.model_copy(update={"limits": Limits(reads=4)})
+    async with drivers.link_for_reads(narrow) as link:
+        reads = ReadModel(link, changes, partitions=PARTITIONS, fingerprint=FINGERPRINT)
+        assert await users.fetch(reads, ALICE) is not None
+        asked = [users.fetch(reads, ALICE) for _ in range(5)]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(one) for one in found] == [users.UserRow] * 2 + [ReadModelOverloaded] * 3
+
+
+async def test_reads_go_on_when_their_connections_were_cut(told: Told) -> None:
+    await told.given(CREATED)
+    await users.fetch(told.reads, ALICE)
+    await told.redis.client_kill_filter(_type="normal", skipme=True)
+    assert await users.fetch(told.reads, ALICE) is not None
+
+
+def test_every_error_has_a_code_and_a_sentence_for_the_client() -> None:
+    errors: list[ReadModelError] = [
+        ReadModelRebuilding(),
+        ReadModelUnavailable(),
+        ReadModelOverloaded(),
+    ]
+    codes = ["READ_MODEL_REBUILDING", "READ_MODEL_UNAVAILABLE", "OVERLOADED"]
+    assert [error.code for error in errors] == codes
+    assert all(str(error).endswith(".") for error in errors)
+
+
+async def _reads_processed(redis: Redis) -> int:
+    """How often Valkey has read from a client's socket."""
+    return int((await redis.info("stats"))["total_reads_processed"])

@@ -1,0 +1,164 @@
+"""How the read link comes to Redis: the URL means what redis-py makes of it; who is not let in is told."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from structlog.testing import capture_logs
+
+from api.runtime import drivers
+from api.settings import Settings
+from readside.errors import ReadModelUnavailable
+from readside.redis_connection.encoding import pack
+from tests.processes import HOST
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from redis.asyncio import Redis
+
+WHO = pack(("ACL", "WHOAMI"))
+SECRET = "p@ss/w%rd:ß"
+
+
+async def asked(url: str, *commands: bytes, times: int = 1) -> list[Any]:
+    """The replies to what was asked so many times, or errors in their place."""
+    found: list[Any] = []
+    async with drivers.link_for_reads(Settings(redis_url=url, read_timeout=10)) as link:
+        for _ in range(times):
+            try:
+                found += await link.ask(commands)
+            except ReadModelUnavailable as error:
+                found.append(error)
+    return found
+
+
+@pytest.fixture
+async def reader(redis: Redis) -> AsyncIterator[None]:
+    """A user who may read, and not say its name."""
+    await redis.acl_setuser(
+        "reader",
+        enabled=True,
+        passwords=[f"+{SECRET}"],
+        keys=["*"],
+        categories=["+@read"],
+        commands=["+acl|whoami"],
+    )
+    yield
+    await redis.acl_deluser("reader")
+
+
+def as_user(url: str, user: str, password: str) -> str:
+    return url.replace("unix://", f"unix://{quote(user)}:{quote(password, safe='')}@")
+
+
+async def test_it_comes_as_the_user_of_the_url_even_if_that_one_may_not_say_its_name(
+    redis_url: str, reader: None
+) -> None:
+    assert await asked(as_user(redis_url, "reader", SECRET), WHO) == ["reader"]
+
+
+@pytest.mark.parametrize("password", ["wrong", ""])
+async def test_a_wrong_password_is_unavailable_and_is_logged_once(
+    redis_url: str, reader: None, password: str
+) -> None:
+    with capture_logs() as logs:
+        found = await asked(as_user(redis_url, "reader", password), WHO, times=5)
+    assert {type(error) for error in found} == {ReadModelUnavailable}
+    assert [(line["event"], line["why"]) for line in logs] == [("link.no_connection", "WRONGPASS")]
+
+
+async def test_a_password_alone_is_that_of_the_default_user(redis_url: str, redis: Redis) -> None:
+    await redis.config_set("requirepass", SECRET)
+    try:
+        assert await asked(as_user(redis_url, "", SECRET), WHO) == ["default"]
+        assert isinstance((await asked(redis_url, WHO))[0], ReadModelUnavailable)
+    finally:
+        await redis.config_set("requirepass", "")
+
+
+async def test_it_reads_the_database_of_the_url(redis_url: str) -> None:
+    other = f"{redis_url}{'&' if urlsplit(redis_url).query else '?'}db=3"
+    assert await asked(other, pack(("SET", "where", "3"))) == ["OK"]
+    assert await asked(redis_url, pack(("GET", "where"))) == [None]
+    assert await asked(other, pack(("GET", "where"))) == ["3"]
+
+
+async def test_a_database_that_there_is_not_is_unavailable(redis_url: str) -> None:
+    other = f"{redis_url}{'&' if urlsplit(redis_url).query else '?'}db=999"
+    assert isinstance((await asked(other, WHO))[0], ReadModelUnavailable)
+
+
+async def test_who_may_not_choose_that_database_is_not_answered_from_another(
+    redis_url: str, reader: None
+) -> None:
+    other = f"{as_user(redis_url, 'reader', SECRET)}{'&' if urlsplit(redis_url).query else '?'}db=3"
+    assert isinstance((await asked(other, WHO))[0], ReadModelUnavailable)
+
+
+async def test_over_tls_it_checks_who_answers(redis_url: str, tmp_path: Path) -> None:
+    certificate = tmp_path / "certificate.pem"
+    certificate.write_bytes(self_signed())
+    async with behind_tls(redis_url, certificate) as port:
+        trusting = f"rediss://{HOST}:{port}/0?ssl_ca_certs={certificate}&ssl_check_hostname=false"
+        assert await asked(trusting, WHO) == ["default"]
+        assert isinstance((await asked(f"rediss://{HOST}:{port}", WHO))[0], ReadModelUnavailable)
+        assert await asked(f"rediss://{HOST}:{port}?ssl_cert_reqs=none", WHO) == ["default"]
+        assert isinstance((await asked(f"redis://{HOST}:{port}", WHO))[0], ReadModelUnavailable)
+
+
+@asynccontextmanager
+async def behind_tls(redis_url: str, certificate: Path) -> AsyncIterator[int]:
+    """The port of a server that speaks TLS, and passes on what is in it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner = await asyncio.open_unix_connection(urlsplit(redis_url).path)
+        await asyncio.gather(pour(reader, inner[1]), pour(inner[0], writer))
+
+    server = await asyncio.start_server(pass_on, HOST, 0, ssl=context)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+        server.close()
+
+
+async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass  # the other side has gone
+    finally:
+        writer.close()
+
+
+def self_signed() -> bytes:
+    """A key and a certificate for it, in PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "tandem-tests")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return private + made.public_bytes(serialization.Encoding.PEM)

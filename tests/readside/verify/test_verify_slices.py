@@ -1,0 +1,336 @@
+"""Verify works in slices, leaves nothing behind, and compares whatever a projection may write."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from domain.users.events import OrderPlaced, UserCreated, UserEmailUpdated, UserErased, UserRenamed
+from readside.read_models import FINGERPRINT, PROJECTIONS
+from readside.redis_functions.functions import Functions
+from readside.verify import examination, slices, survey, verify
+from readside.verify.scratch_generation import EXPIRES, ScratchGeneration
+from readside.verify.scratch_user import ScratchUser
+from readside.verify.verify import Verify
+from tests.readside.envelopes import order, user_in
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from redis.asyncio import Redis
+
+    from domain.users.events import UserId
+    from readside.projection import Command, ProjectedEvent
+    from readside.redis_functions.keys import Keys
+    from tests.readside.harness import World
+
+ALICE, *CROWD = (user_in(0, number) for number in range(13))
+ORDERS = 40
+SCRATCHES = "tandem:*:scratch:*"
+
+
+@pytest.fixture
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slices, pages and generations of a few members, so that everything takes several."""
+    for module, name, size in (
+        (slices, "MEMBERS", 3),
+        (slices, "_PAIRS", 2),
+        (survey, "EVENTS", 5),
+        (survey, "ROOM", 7),
+        (verify, "PAGE", 4),
+        (examination, "_PLACES", 2),
+    ):
+        monkeypatch.setattr(module, name, size)
+
+
+async def filled(world: World, orders: int = ORDERS) -> Keys:
+    """A user of many orders among others, in keys that Redis scans in slices; nobody is at work."""
+    for kind in ("hash", "zset", "set"):
+        await world.redis.config_set(f"{kind}-max-listpack-entries", 0)
+    placed = [OrderPlaced(order_id=order(number), total=1) for number in range(orders)]
+    world.commit(ALICE, UserCreated(name="Alice", email="alice@example.com"), *placed)
+    for number, user in enumerate(CROWD):
+        world.commit(user, UserCreated(name=f"U{number}", email=f"u{number}@example.com"))
+    await world.build()
+    keys = await world.serving()
+    assert keys is not None
+    return keys
+
+
+async def scratches(redis: Redis) -> list[str]:
+    return [key async for key in redis.scan_iter(match=SCRATCHES)]
+
+
+@pytest.mark.usefixtures("_small")
+async def test_what_differs_in_any_slice_of_a_long_key_is_found_and_nothing_else(
+    world: World,
+) -> None:
+    keys = await filled(world)
+    assert (await world.verify().run()).differences == []
+    orders = keys.of_user("orders", ALICE)
+    kept: Any = await world.redis.zrange(orders, 0, -1)
+    await world.redis.zrem(orders, kept[3])
+    await world.redis.zadd(orders, {kept[20]: 1, "more": 5})
+    await world.redis.hset(keys.of_user("closed", ALICE), "odd", "1")
+    await world.redis.lset(keys.of_user("recent", ALICE), 30, "[]")
+    await world.redis.zadd(keys.of("emails"), {f"x@example.com {CROWD[5]}": 0})
+    await world.redis.hset(keys.of("email-of"), str(CROWD[7]), "x@example.com")
+    await world.redis.zrem(keys.of("users"), str(CROWD[11]))
+    found = {(one.key, one.field) for one in (await world.verify().run()).differences}
+    assert found == {
+        ("orders", kept[3]),
+        ("orders", kept[20]),
+        ("orders", "more"),
+        ("closed", ""),
+        ("recent", "30"),
+        ("emails", f"x@example.com {CROWD[5]}"),
+        ("emails", "(members)"),
+        ("email-of", str(CROWD[7])),
+        ("users", str(CROWD[11])),
+        ("users", "(members)"),
+    }
+
+
+@pytest.mark.usefixtures("_small")
+async def test_one_user_is_compared_with_members_that_no_event_of_it_has_written(
+    world: World,
+) -> None:
+    keys = await filled(world)
+    world.commit(CROWD[0], UserEmailUpdated(email="new@example.com"))
+    async with world.projector() as projector:
+        await world.settle(projector)
+    await world.redis.zadd(keys.of("emails"), {f"u0@example.com {CROWD[0]}": 0})
+    await world.redis.zadd(keys.of("customers"), {str(CROWD[0]): 7, str(CROWD[1]): 7})
+    found = await world.verify().of_user(CROWD[0])
+    assert {(one.key, one.field, one.user) for one in found.differences} == {
+        ("emails", f"u0@example.com {CROWD[0]}", str(CROWD[0])),
+        ("customers", str(CROWD[0]), str(CROWD[0])),
+    }
+
+
+@pytest.mark.usefixtures("_small")
+async def test_a_long_user_who_changes_all_the_time_is_no_difference(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every look at Redis finds another version, also between two slices of one key."""
+    await filled(world)
+    call, changes = Functions.call, iter(range(10**6))
+    async with world.projector() as projector:
+        await world.settle(projector)
+
+        async def and_change(self: Functions, name: str, *rest: Any) -> Any:
+            answer = await call(self, name, *rest)
+            if name == "differing":
+                number = next(changes)
+                world.commit(
+                    ALICE,
+                    UserEmailUpdated(email=f"{number}@example.com"),
+                    OrderPlaced(order_id=order(1000 + number), total=1),
+                )
+                await world.settle(projector)
+            return answer
+
+        monkeypatch.setattr(Functions, "call", and_change)
+        assert (await world.verify().run()).differences == []
+        assert next(changes) > ORDERS // 3
+
+
+async def _work(world: World, user: UserId) -> tuple[dict[str, int], int]:
+    """Calls of each command that a comparison made in Redis, and the most members in one reply."""
+    await world.redis.config_resetstat()
+    sizes, calls = [0], Functions.calls
+
+    async def counted(self: Functions, made: Any) -> Any:
+        replies = await calls(self, made)
+        sizes.extend(
+            len(names) for reply in replies if made[0].name == "differing" for _, *names in reply
+        )
+        sizes.extend(len(call.keys) for call in made)
+        return replies
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Functions, "calls", counted)
+        assert (await world.verify().of_user(user)).differences == []
+    stats: Any = await world.redis.info("commandstats")
+    return {name: each["calls"] for name, each in stats.items()}, max(sizes)
+
+
+async def test_the_work_grows_with_a_users_orders_and_no_call_does(world: World) -> None:
+    await filled(world, 1000)
+    placed = [OrderPlaced(order_id=order(5000 + number), total=1) for number in range(2000)]
+    world.commit(CROWD[0], *placed)
+    async with world.projector() as projector:
+        await world.settle(projector)
+    small, _ = await _work(world, ALICE)
+    large, most = await _work(world, CROWD[0])
+    assert most <= 2 * slices.MEMBERS * slices._PAIRS  # noqa: SLF001
+    assert 1.5 < sum(large.values()) / sum(small.values()) < 2.5
+    for name in ("hgetall", "zrange", "smembers", "del"):
+        assert f"cmdstat_{name}" not in large
+
+
+async def test_nothing_is_left_and_no_group_ever_holds_back_the_stream(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = await filled(world)
+    lives, seen = world.log.lives, list[object]()
+
+    async def and_look(*arguments: Any) -> AsyncIterator[Any]:
+        async for page in lives(*arguments):
+            yield page
+            seen.append(await scratches(world.redis))
+            groups = await world.redis.xinfo_groups(keys.partition.stream)
+            assert [group["name"] for group in groups] == [keys.generation]
+            assert set(await world.redis.hvals(keys.partition.generations)) == {
+                "live",
+                keys.generation,
+            }
+
+    monkeypatch.setattr(world.log, "lives", and_look)
+    monkeypatch.setattr(survey, "EVENTS", 5)
+    before = {key async for key in world.redis.scan_iter()}
+    assert (await world.verify().run()).differences == []
+    assert any(seen)
+    assert {key async for key in world.redis.scan_iter()} == before
+
+
+async def test_whatever_a_killed_one_leaves_expires_and_no_sweep_takes_it_from_a_living_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(world)
+
+    async def no_longer(_: ScratchGeneration) -> None:
+        """A process that was killed removes nothing."""
+
+    async def killed(*_: Any) -> Any:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(ScratchGeneration, "drop", no_longer)
+    monkeypatch.setattr(slices.KeyComparison, "own", killed)
+    with suppress(asyncio.CancelledError):
+        await world.verify().run()
+    left = await scratches(world.redis)
+    assert len(left) > len(CROWD)
+    for key in left:
+        assert 0 < await world.redis.pttl(key) <= EXPIRES * 1000
+    assert await world.generations().sweep() == 0
+    assert sorted(await scratches(world.redis)) == sorted(left)
+
+
+@pytest.mark.usefixtures("_small")
+async def test_a_scratch_generation_that_expires_meanwhile_is_no_difference(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(world)
+    lives, losses = world.log.lives, [3]
+
+    async def and_lose(*arguments: Any) -> AsyncIterator[Any]:
+        async for page in lives(*arguments):
+            yield page
+            if losses[0]:
+                losses[0] -= 1
+                await world.redis.unlink(*await scratches(world.redis) or ["none"])
+
+    monkeypatch.setattr(world.log, "lives", and_lose)
+    assert (await world.verify().run()).differences == []
+    assert losses == [0]
+
+
+async def test_one_that_expires_before_its_values_are_read_is_no_difference(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = await filled(world)
+    await world.redis.hset(keys.user(ALICE), "name", "Mallory")
+    values, losses = ScratchUser.values, [1]
+
+    async def and_lose(self: ScratchUser, places: Any) -> Any:
+        if losses[0]:
+            losses[0] -= 1
+            await world.redis.unlink(*await scratches(world.redis))
+        return await values(self, places)
+
+    monkeypatch.setattr(ScratchUser, "values", and_lose)
+    [found] = (await world.verify().of_user(ALICE)).differences
+    assert (found.field, found.should, found.found) == ("name", "Alice", "Mallory")
+    assert losses == [0]
+
+
+@pytest.mark.usefixtures("_small")
+async def test_it_is_kept_for_as_long_as_a_comparison_takes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(world)
+    kept = list[int]()
+    call, pexpire = Functions.call, ScratchGeneration.keep
+
+    async def noted(self: ScratchGeneration) -> None:
+        kept.append(0)
+        await pexpire(self)
+
+    async def counted(self: Functions, name: str, *rest: Any) -> Any:
+        if name == "differing":
+            assert kept.pop() == 0
+            kept.clear()
+        return await call(self, name, *rest)
+
+    monkeypatch.setattr(ScratchGeneration, "keep", noted)
+    monkeypatch.setattr(Functions, "call", counted)
+    assert (await world.verify().of_user(ALICE)).differences == []
+
+
+def anything(keys: Keys, happened: ProjectedEvent) -> list[Command]:
+    """A projection with commands that no code of ours knows."""
+    user = happened.user
+    own, shared = keys.of_user("tags", user), keys.of("tagged")
+    if isinstance(happened.event, UserCreated):
+        return [("DEL", own), ("SADD", own, "a", "b"), ("SADD", shared, user)]
+    if isinstance(happened.event, UserErased):
+        return [("DEL", own, keys.of_user("said", user)), ("SREM", shared, user)]
+    return [
+        ("SET", keys.of_user("said", user), happened.at),
+        ("HINCRBYFLOAT", keys.of_user("sums", user), "sum", "0.5"),
+        ("LPUSH", keys.of_user("latest", user), happened.at),
+    ]
+
+
+async def test_a_projection_may_use_any_command_and_is_compared_all_the_same(world: World) -> None:
+    projections = (*PROJECTIONS, anything)
+    world.commit(ALICE, UserCreated(name="Alice", email="alice@example.com"), UserRenamed(name="A"))
+    world.commit(CROWD[0], UserCreated(name="Bob", email="bob@example.com"))
+    world.commit(CROWD[1], UserCreated(name="C", email="c@example.com"), UserErased())
+    async with world.projector(projections=projections) as projector:
+        await world.settle(projector)
+    keys = await world.serving()
+    assert keys is not None
+
+    async def found() -> set[tuple[str, str]]:
+        looking = Verify(
+            world.redis,
+            world.log,
+            0,
+            projections=projections,
+            fingerprint=FINGERPRINT,
+            patience=0.2,
+        )
+        return {(one.key, one.field) for one in (await looking.run()).differences}
+
+    assert await found() == set()
+    await world.redis.srem(keys.of_user("tags", ALICE), "a")
+    await world.redis.sadd(keys.of_user("tags", CROWD[0]), "c")
+    await world.redis.set(keys.of_user("said", ALICE), "nothing")
+    await world.redis.hset(keys.of_user("sums", ALICE), "sum", "7")
+    await world.redis.lpush(keys.of_user("latest", ALICE), "now")
+    await world.redis.sadd(keys.of("tagged"), str(CROWD[1]))
+    assert await found() == {
+        ("tags", "a"),
+        ("tags", "c"),
+        ("said", ""),
+        ("sums", "sum"),
+        ("latest", "0"),
+        ("latest", "1"),
+        ("tagged", str(CROWD[1])),
+        ("tagged", "(members)"),
+    }
