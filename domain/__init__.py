@@ -1,1 +1,1 @@
-"""The write side: commands decide, the store writes rows and events, the relay carries events out."""
+"""The write side: commands decide, the store writes rows and events, the relay publishes the events."""

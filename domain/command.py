@@ -1,4 +1,4 @@
-"""What a command is: values in, and a pure decision that turns a user's state into events or a refusal."""
+"""Commands: requests to change a user, each with a pure decision that returns events or a refusal."""
 
 from __future__ import annotations
 
@@ -14,51 +14,52 @@ from domain.users.events import PERSONAL_FIELDS, Event, UserId
 from domain.users.state import User
 
 Decision = Sequence[Event] | Refusal
-"""No events means that nothing had to change, which is a success."""
+"""The events to write, or the reason for none. An empty sequence is a success that changes nothing."""
 
 
 class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A command was carried out."""
+    """The result of a command that was carried out."""
 
     id: UUID
-    """What was created or changed: a user or an order."""
+    """The id of the user or the order that was created or changed."""
     user_id: UserId
     version: int
-    """The user's version after the command: what to ask the read model for."""
+    """The user's version after the command; a read with this minVersion sees the change."""
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to change something. Two of the same fingerprint are the same request."""
+    """The base of all commands. Two commands with the same request digest are the same request."""
 
-    generated: ClassVar[tuple[str, ...]] = ()
-    """Fields that we made up and not the client, so they do not count in the fingerprint."""
+    server_generated: ClassVar[tuple[str, ...]] = ()
+    """Fields that the server fills in. They differ when a request is repeated, so the digest omits them."""
 
     idempotency_key: str | None = None
 
     @property
-    def subject(self) -> UUID:
-        """The id of what the command creates or changes."""
+    def target_id(self) -> UUID:
+        """The id of the user or the order that the command creates or changes."""
         raise NotImplementedError
-
-    def fingerprint(self, secret: UUID | None) -> bytes:
-        """A digest of the values the client gave, and behind it one of those that name a person.
-
-        The second is keyed with the user's secret: once that is erased, nobody can try names on it, and the
-        fingerprint without it, which is what None gives, is all that is still compared.
-        """
-        values = msgspec.to_builtins(self)
-        for field in (*self.generated, "idempotency_key"):
-            del values[field]
-        personal = {field: values.pop(field) for field in PERSONAL_FIELDS if field in values}
-        bare = hashlib.sha256(_bytes([type(self).__name__, values])).digest()
-        if secret is None or not personal:
-            return bare
-        return bare + hashlib.blake2b(_bytes(personal), key=secret.bytes, digest_size=32).digest()
 
     def decide(self, user: User) -> Decision:
-        """The events that this command causes, or why it is refused. No await, no clock, no I/O."""
+        """Returns the events that the command causes, or why it is refused. No await, no clock, no I/O."""
         raise NotImplementedError
 
+    def request_digest(self, secret: UUID | None) -> bytes:
+        """Returns a digest of the values that the client sent, followed by one of the personal ones.
 
-def _bytes(values: object) -> bytes:
+        The second is keyed with the user's secret: once the secret is erased, nothing can be guessed from
+        it. Without a secret only the first is returned, and only the first is compared.
+        """
+        values = msgspec.to_builtins(self)
+        for field in (*self.server_generated, "idempotency_key"):
+            del values[field]
+        personal = {field: values.pop(field) for field in PERSONAL_FIELDS if field in values}
+        digest = hashlib.sha256(_canonical_json([type(self).__name__, values])).digest()
+        if secret is None or not personal:
+            return digest
+        key = secret.bytes
+        return digest + hashlib.blake2b(_canonical_json(personal), key=key, digest_size=32).digest()
+
+
+def _canonical_json(values: object) -> bytes:
     return msgspec.json.encode(values, order="sorted")

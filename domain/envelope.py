@@ -1,4 +1,4 @@
-"""The envelope in which an event is stored and travels, and how events are encoded and decoded."""
+"""The envelope in which an event is stored and sent, and the encoding and decoding of events."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from domain.users.events import UPCASTS, Event, UserId
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One event of the log as it travels: who, which version, when, and the event still encoded."""
+    """One event of the log: user, version, time and metadata, with the event itself still encoded."""
 
     user_id: UserId
     version: int
-    """The user's version after this event: 1, 2, 3 ... without a hole."""
+    """The user's version after this event: 1, 2, 3 ... without a gap."""
     type: str
     schema: int
     data: msgspec.Raw
     occurred_at: datetime
     metadata: dict[str, str] = {}
     skipped: bool = False
-    """Whether somebody has given this event up for the read models. It keeps its place in the order."""
+    """Whether an operator has excluded this event from the read models. It keeps its version."""
 
     def event(self) -> Event:
-        """The event in today's shape. Raises Undecodable: the type or its schema is unknown here."""
+        """Returns the event in its present shape. Raises Undecodable."""
         return decode(self.type, self.schema, bytes(self.data))
 
 
 class Undecodable(ValueError):
-    """This version of the code cannot read an event of that type and schema."""
+    """This version of the code cannot read an event of that type and schema version."""
 
 
 _DECODERS: dict[str, msgspec.json.Decoder[Event]] = {
@@ -41,19 +41,19 @@ _DECODERS: dict[str, msgspec.json.Decoder[Event]] = {
 
 
 def encode(event: Event) -> tuple[str, int, str]:
-    """What to store of an event: its type, the schema version of today, and its fields as JSON."""
+    """Returns the columns of an event: its type, its present schema version, and its fields as JSON."""
     fields: dict[str, Any] = msgspec.to_builtins(event)
     tag: str = fields.pop("type")
     return tag, schema_of(tag), msgspec.json.encode(fields).decode()
 
 
 def schema_of(tag: str) -> int:
-    """The schema version that events of this type are written with today, from 1."""
+    """Returns the schema version in which events of this type are written today, from 1."""
     return 1 + len(UPCASTS.get(tag, ()))
 
 
 def decode(tag: str, schema: int, data: bytes) -> Event:
-    """The one place where stored events become values; older schema versions are upcast here.
+    """Returns a stored event in its present shape; upcasts older schema versions.
 
     Raises Undecodable for an unknown type, a schema version from the future, or malformed data.
     """
@@ -67,11 +67,11 @@ def decode(tag: str, schema: int, data: bytes) -> Event:
         for upcast in UPCASTS.get(tag, ())[schema - 1 :]:
             fields = upcast(fields)
         event: Event = msgspec.convert({**fields, "type": tag}, Event)
-    except Exception as error:  # whatever an upcast stumbles over: one event must not stop the rest
+    except Exception as error:  # an upcast may raise anything: one event must not stop the others
         raise Undecodable(f"{tag} of schema {schema} is unreadable: {error}") from error
     return event
 
 
 def partition_of(user_id: UUID, partitions: int) -> int:
-    """The partition of a user, 0 to partitions - 1. Stable for ever: rows and keys are placed by it."""
+    """Returns the partition of a user, 0 to partitions - 1. Never change it: rows and keys depend on it."""
     return zlib.crc32(user_id.bytes) % partitions

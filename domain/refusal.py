@@ -1,4 +1,4 @@
-"""Why a command is refused. A refusal is a result, not an error: nothing was written."""
+"""Refusals: why a command was not carried out. A refusal is a result, not an error; nothing was written."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import msgspec
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """What every refusal has: a sentence for people, and the input field it is about, if it is about one."""
+    """The base of all refusals: a message for the client and the input field it is about, if any."""
 
     message: str
     path: tuple[str, ...] | None = None
 
 
 class InvalidInput(Refusal, frozen=True, kw_only=True):
-    """A value of the command is unusable; `path` names the field."""
+    """A value in the command is invalid; `path` names the field."""
 
 
 class IdempotencyKeyReused(Refusal, frozen=True, kw_only=True):
+    """The idempotency key belongs to an earlier, different request."""
+
     message: str = "This idempotency key was used for another request; use a new key."
     path: tuple[str, ...] | None = ("idempotencyKey",)

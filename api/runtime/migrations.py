@@ -13,7 +13,7 @@ from api.runtime import drivers, pgbouncer
 from api.server_urls import reason
 from domain.connection_pool import NO_WRITES, NOT_PRIMARY
 from domain.migrate import migrate, pending
-from domain.users.email_keys import SharedAddress, renew
+from domain.users.email_keys import SharedAddress, migrate_email_keys
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -36,7 +36,7 @@ async def migrated(settings: Settings) -> tuple[list[str], list[SharedAddress]]:
     async with _connected(settings) as connection:
         try:
             names = await migrate(connection, settings.partitions)
-            return names, await renew(connection)
+            return names, await migrate_email_keys(connection)
         except pgbouncer.POOLER_ERRORS:
             raise
         except UNREACHABLE as error:

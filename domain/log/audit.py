@@ -15,7 +15,7 @@ import msgspec
 
 from domain.envelope import Envelope, Undecodable
 from domain.log.event_log import ENVELOPE, envelope_in
-from domain.users.email_keys import beside
+from domain.users.email_keys import suffixed_key
 from domain.users.events import PERSONAL_FIELDS, UserId, email_key
 from domain.users.state import Order, User, evolve
 
@@ -150,7 +150,7 @@ def _unequal(user: User, table: str, field: str, should: Any, found: Any) -> Mis
 def _key(user: User, kept: str | None) -> str:
     """Returns the key of the address, or the one that was kept if that is the user's own beside it."""
     key = email_key(user.email)
-    own = beside(key, user.id)
+    own = suffixed_key(key, user.id)
     return own if kept == own else key
 
 

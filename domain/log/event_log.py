@@ -166,7 +166,7 @@ class EventLog:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
-        self._connections = ConnectionPool(pool, patience=_PATIENCE)
+        self._connections = ConnectionPool(pool, timeout_seconds=_PATIENCE)
 
     async def history(
         self, user_id: UserId, after: int, limit: int | None = None

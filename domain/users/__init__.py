@@ -1,1 +1,1 @@
-"""The aggregate User: its events, state, values, refusals and commands."""
+"""The aggregate User, orders included: its events, state, values, refusals and commands."""

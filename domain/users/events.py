@@ -1,7 +1,7 @@
-"""What can happen: the published language between the write side and the read side.
+"""The events of a user: everything that can happen, and all that the read side knows of the write side.
 
-The class names, tags and field names here are a storage format. Rows of `events` and entries of the
-streams hold them for ever, so a change of shape is a new schema version with an upcast, never an edit.
+Class names and field names are a storage format: rows of `events` and entries of the streams keep them
+indefinitely. Change the shape of an event with a new schema version and an upcast, never with an edit.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ UserId = NewType("UserId", UUID)
 OrderId = NewType("OrderId", UUID)
 
 PERSONAL_FIELDS = ("name", "email")
-"""Fields of event data that name a person. Erasing a user blanks them in every event of that user."""
+"""Fields of events that identify a person. Erasing a user blanks them in every event of that user."""
 
 NON_PERSONAL_FIELDS = ("order_id", "total")
-"""The other fields of event data. Each field of each event is in one of the two; a test fails if not."""
+"""The other fields of events. A test fails if a field of an event is in neither list."""
 
 
 class DomainEvent(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="type"):
-    """What every event class is: an immutable value whose tag is its type on the wire."""
+    """The base of all events: an immutable value whose tag, the class name, is stored as its type."""
 
 
 class UserCreated(DomainEvent, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ class OrderPlaced(DomainEvent, frozen=True, kw_only=True):
 class OrderCompleted(DomainEvent, frozen=True, kw_only=True):
     order_id: OrderId
     total: int
-    """Minor units (cents), repeated here so that a projection need not remember the placement."""
+    """Minor units (cents), repeated here so that a projection does not have to store the placed order."""
 
 
 class OrderCancelled(DomainEvent, frozen=True, kw_only=True):
@@ -70,18 +70,19 @@ Event = (
     | OrderCancelled
     | UserErased
 )
-"""The registry: add a class here and the type checker lists every place that must say what it does."""
+"""The union of all events. Add a class here, and the type checker lists every place that must handle it."""
 
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 
 UPCASTS: dict[str, tuple[Upcast, ...]] = {}
-"""Per type, how to read its older schema versions: the n-th function turns version n into n + 1."""
+"""By event type, the functions that convert older schema versions: the n-th converts version n to n + 1."""
 
 
 def email_key(address: str) -> str:
-    """Returns what makes an e-mail address unique. Takes any text, whatever old events hold.
+    """Returns the key by which an e-mail address is unique. Accepts any text, as old events may hold it.
 
-    The local part without case in NFC, and the domain as the DNS has it: an IDNA 2008 A-label in lower case.
+    The key is the case-folded local part in NFC, and the domain as in the DNS: an IDNA 2008 A-label in lower
+    case.
     """
     if address.isascii():
         return address.lower()
@@ -98,9 +99,9 @@ def _caseless(text: str) -> str:
 def _a_label(domain: str) -> str:
     if domain.isascii():
         return domain.lower()
-    import idna  # here, because few processes meet such a domain, and its tables take a megabyte
+    import idna  # here: few processes need it, and its tables take a megabyte
 
     try:
         return idna.encode(domain, uts46=True).decode()
-    except UnicodeError:  # no domain that mail can be sent to; values.email refuses it
+    except UnicodeError:  # not a valid domain; values.parse_email rejects it
         return _caseless(domain)

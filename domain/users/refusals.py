@@ -6,18 +6,24 @@ from domain.refusal import Refusal
 
 
 class EmailAlreadyRegistered(Refusal, frozen=True, kw_only=True):
+    """Another user has the e-mail address."""
+
     message: str = "This e-mail address belongs to another user; use another one."
     path: tuple[str, ...] | None = ("email",)
 
 
 class UserNotFound(Refusal, frozen=True, kw_only=True):
+    """The user does not exist or is erased."""
+
     message: str = "There is no user with this id."
     path: tuple[str, ...] | None = ("userId",)
 
 
 class VersionConflict(Refusal, frozen=True, kw_only=True):
+    """The user is not in the version that the client expected."""
+
     message: str = (
-        "The user has changed since the version you expected; read it again and decide anew."
+        "The user has changed since the version you expected; read it again and decide again."
     )
     path: tuple[str, ...] | None = ("expectedVersion",)
     expected: int
@@ -25,11 +31,15 @@ class VersionConflict(Refusal, frozen=True, kw_only=True):
 
 
 class OrderNotFound(Refusal, frozen=True, kw_only=True):
+    """The order does not exist, or its user is erased."""
+
     message: str = "There is no order with this id."
     path: tuple[str, ...] | None = ("orderId",)
 
 
 class OrderNotOpen(Refusal, frozen=True, kw_only=True):
+    """The order is completed or cancelled already."""
+
     message: str = "Only an open order can be completed or cancelled, and this one is not open."
     path: tuple[str, ...] | None = ("orderId",)
     status: str

@@ -1,7 +1,7 @@
-"""The user as commands see it: the state that its events add up to, its orders included.
+"""The state of a user, orders included: what the user's events add up to.
 
-The store loads only the orders that a command is about, and writes what `evolve` makes of the events, so
-the tables of the write model are the fold of the log by construction.
+The store loads only the orders that a command is about. It writes what `evolve` makes of the new events, so
+the tables of the write model are the fold of the event log by construction.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ from domain.users.events import (
     UserRenamed,
 )
 
-Status = Literal["OPEN", "COMPLETED", "CANCELLED"]
+OrderStatus = Literal["OPEN", "COMPLETED", "CANCELLED"]
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """An order of a user."""
+
     id: OrderId
-    status: Status
+    status: OrderStatus
     total: int
     """Minor units."""
     placed_at: datetime
@@ -38,16 +40,18 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
+    """A user as commands see it. The defaults are those of a user that has no event yet."""
+
     id: UserId
     name: str = ""
     email: str = ""
     version: int = 0
-    """How many events this user has had; 0 is a user not yet created."""
+    """The number of events of this user."""
     created_at: datetime | None = None
     updated_at: datetime | None = None
     erased_at: datetime | None = None
     secret: UUID | None = None
-    """What the fingerprints of its commands are keyed with; None once erased."""
+    """The key of the request digests of the user's commands; None once the user is erased."""
     orders: dict[OrderId, Order] = {}
 
     @property
@@ -56,7 +60,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def evolve(user: User, event: Event, at: datetime) -> User:
-    """The user after one more event, which happened at `at`."""
+    """Returns the user after one more event, which happened at `at`."""
     user = msgspec.structs.replace(user, version=user.version + 1, updated_at=at)
     match event:
         case UserCreated(name=name, email=email):
@@ -66,19 +70,27 @@ def evolve(user: User, event: Event, at: datetime) -> User:
         case UserRenamed(name=name):
             return msgspec.structs.replace(user, name=name)
         case OrderPlaced(order_id=order_id, total=total):
-            return _with(user, Order(id=order_id, status="OPEN", total=total, placed_at=at))
+            return _with_order(user, Order(id=order_id, status="OPEN", total=total, placed_at=at))
         case OrderCompleted(order_id=order_id):
-            return _close(user, order_id, "COMPLETED", at)
+            return _with_order(user, _closed(user.orders[order_id], "COMPLETED", at))
         case OrderCancelled(order_id=order_id):
-            return _close(user, order_id, "CANCELLED", at)
+            return _with_order(user, _closed(user.orders[order_id], "CANCELLED", at))
         case UserErased():
             return _erased(user, at)
         case _:
             assert_never(event)
 
 
+def _with_order(user: User, order: Order) -> User:
+    return msgspec.structs.replace(user, orders={**user.orders, order.id: order})
+
+
+def _closed(order: Order, status: OrderStatus, at: datetime) -> Order:
+    return msgspec.structs.replace(order, status=status, closed_at=at)
+
+
 def _erased(user: User, at: datetime) -> User:
-    """The user with what is named here and nothing else, so that a new field is erased by default."""
+    """Lists what is kept, so that a field that is added later is erased by default."""
     return User(
         id=user.id,
         version=user.version,
@@ -87,12 +99,3 @@ def _erased(user: User, at: datetime) -> User:
         erased_at=at,
         orders=user.orders,
     )
-
-
-def _close(user: User, order_id: OrderId, status: Status, at: datetime) -> User:
-    order = msgspec.structs.replace(user.orders[order_id], status=status, closed_at=at)
-    return _with(user, order)
-
-
-def _with(user: User, order: Order) -> User:
-    return msgspec.structs.replace(user, orders={**user.orders, order.id: order})

@@ -62,7 +62,7 @@ def earlier_in(row: asyncpg.Record, command: Command) -> CommandResult | Refusal
     kept = row["fingerprint"]
     if kept is None:
         return None
-    asked = command.fingerprint(row["answer_secret"])
+    asked = command.request_digest(row["answer_secret"])
     # One is shorter once the user is erased, or if it is from before they were keyed.
     if kept[: len(asked)] != asked[: len(kept)]:
         return IdempotencyKeyReused()
@@ -132,7 +132,9 @@ def to_write(
             for order in after.orders.values()
             if before.orders.get(order.id) != order
         ],
-        answer=() if key is None else (key, command.fingerprint(before.secret), command.subject),
+        answer=()
+        if key is None
+        else (key, command.request_digest(before.secret), command.target_id),
         events=[
             (partition, version, *encode(event), circumstances)
             for version, event in enumerate(events, before.version + 1)
@@ -161,7 +163,7 @@ def to_remember(
     command: Command, user: User, answer: CommandResult, now: datetime
 ) -> tuple[object, ...]:
     """The arguments of a REMEMBER."""
-    key, fingerprint = key_digest(command.idempotency_key), command.fingerprint(user.secret)
+    key, fingerprint = key_digest(command.idempotency_key), command.request_digest(user.secret)
     return key, fingerprint, answer.id, answer.user_id, answer.version, now
 
 

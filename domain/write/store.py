@@ -85,7 +85,7 @@ class Store:
         patience: float = 5.0,
     ) -> None:
         """`patience`: seconds to wait for a free connection, and to repeat what PostgreSQL rolls back."""
-        self._connections = ConnectionPool(pool, patience=patience)
+        self._connections = ConnectionPool(pool, timeout_seconds=patience)
         self._creations = GroupCommit(self._create)
         self._patience = patience
         self._partitions = partitions
@@ -157,7 +157,7 @@ class Store:
         after = user
         for event in events:
             after = evolve(after, event, now)
-        answer = CommandResult(id=command.subject, user_id=user.id, version=after.version)
+        answer = CommandResult(id=command.target_id, user_id=user.id, version=after.version)
         if not events:
             return await self._remember(command, user, answer, now)
         write = rows.to_write(
@@ -264,7 +264,7 @@ class Store:
         self, when_away: str, statement: str, *arguments: object
     ) -> list[asyncpg.Record]:
         try:
-            connection = await self._connections.take()
+            connection = await self._connections.acquire()
         except (*UNAVAILABLE_ERRORS, asyncpg.InterfaceError) as error:
             raise WriteModelUnavailable(_NOT_WRITTEN) from error
         sound = False
@@ -289,7 +289,7 @@ class Store:
             said = _NOT_WRITTEN if _is_rolled_back(error) else when_away
             raise WriteModelUnavailable(said) from error
         finally:
-            await self._connections.give(connection, sound=sound)
+            await self._connections.release(connection, sound=sound)
         return found
 
 

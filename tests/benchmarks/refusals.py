@@ -73,10 +73,10 @@ BODIES = {
 
 MARKS = "a" + "\u0301\u0316" * 60_000
 TEXTS = {
-    "an e-mail address of 250 kB": (values.email, "a@" + "b" * 250_000 + ".com"),
-    "an e-mail address of 240 kB of marks": (values.email, MARKS),
-    "a name of 240 kB of marks": (values.name, MARKS),
-    "money of 250 kB": (values.money, "9" * 250_000),
+    "an e-mail address of 250 kB": (values.parse_email, "a@" + "b" * 250_000 + ".com"),
+    "an e-mail address of 240 kB of marks": (values.parse_email, MARKS),
+    "a name of 240 kB of marks": (values.parse_name, MARKS),
+    "money of 250 kB": (values.parse_money, "9" * 250_000),
 }
 
 

@@ -23,7 +23,7 @@ from domain.users.commands.create_user import CreateUser
 from domain.users.commands.place_order import PlaceOrder
 from domain.users.commands.rename_user import RenameUser
 from domain.users.events import OrderId, UserId
-from domain.users.values import email
+from domain.users.values import parse_email
 from domain.write.store import Store
 from readside.admin.partition_status import partition_statuses
 from tests.benchmarks import history
@@ -108,7 +108,7 @@ async def _done(store: Store, command: Command) -> None:
 
 async def _life(store: Store, number: int) -> None:
     user_id, orders = UserId(new_id()), [OrderId(new_id()) for _ in range(2)]
-    address = email(f"user-{number:06}@example.com")
+    address = parse_email(f"user-{number:06}@example.com")
 
     def key() -> str:
         return str(new_id())

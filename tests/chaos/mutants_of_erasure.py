@@ -44,14 +44,14 @@ def erased_events_kept() -> None:
 
 def requests_kept_with_their_keys() -> None:
     """The idempotency row has the request itself instead of its digest."""
-    fingerprint = Command.fingerprint
+    request_digest = Command.request_digest
 
     def whole(self: Command, secret: UUID | None) -> bytes:
         values = msgspec.to_builtins(self)
         told = [values[field] for field in PERSONAL_FIELDS if field in values]
-        return fingerprint(self, None) + (msgspec.json.encode(told) if secret else b"")
+        return request_digest(self, None) + (msgspec.json.encode(told) if secret else b"")
 
-    put(Command, "fingerprint", whole)
+    put(Command, "request_digest", whole)
 
 
 def keys_kept_as_they_came() -> None:

@@ -21,7 +21,7 @@ from domain.users.commands.place_order import PlaceOrder
 from domain.users.commands.rename_user import RenameUser
 from domain.users.commands.update_user_email import UpdateUserEmail
 from domain.users.events import OrderId, UserId
-from domain.users.values import email
+from domain.users.values import parse_email
 from domain.write.store import WriteModelUnavailable
 from tests.chaos.proxy import Proxy, proxy
 from tests.domain.write_model import WriteModel, create
@@ -31,7 +31,7 @@ COMMANDS: dict[str, Callable[[UserId, OrderId], Command]] = {
     "create": lambda _, __: create("Bob", "bob@example.com", key="k"),
     "rename": lambda user, _: RenameUser(user_id=user, name="Zoë", idempotency_key="k"),
     "email": lambda user, _: UpdateUserEmail(
-        user_id=user, email=email("z@example.com"), idempotency_key="k"
+        user_id=user, email=parse_email("z@example.com"), idempotency_key="k"
     ),
     "place": lambda user, _: PlaceOrder(
         user_id=user, order_id=OrderId(new_id()), total=5, idempotency_key="k"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from domain.migrate import check, migrations
+from domain.migrate import check, load_migrations
 from tests.chaos.processes import Programs
 from tests.limited import limited
 from tests.processes import TANDEM, ended, running
@@ -84,7 +84,7 @@ async def test_a_migration_killed_in_the_middle_leaves_nothing_and_the_next_goes
     assert await witness.fetchval("select count(*) from migrations") == 0
     async with migrating(empty_database_url, tmp_path, "next") as following:
         assert await ended(following, 30) == 0
-    assert await witness.fetchval("select count(*) from migrations") == len(migrations())
+    assert await witness.fetchval("select count(*) from migrations") == len(load_migrations())
     await check(witness, PARTITIONS)
 
 
@@ -106,7 +106,7 @@ async def test_of_two_processes_one_migrates_and_the_other_goes_on_from_there(
         assert await ended(second, 30) == 0
         assert await ended(first, 30) == (-SIGKILL if killed else 0)
     applied = {name: (tmp_path / name).read_text().count("applied") for name in ("first", "second")}
-    everything = len(migrations())
+    everything = len(load_migrations())
     assert applied == {"first": 0 if killed else everything, "second": everything if killed else 0}
     await check(witness, PARTITIONS)
 
@@ -120,7 +120,7 @@ async def test_a_migration_killed_before_its_commit_leaves_nothing_and_the_next_
     point: str,
 ) -> None:
     env = {"DATABASE_URL": empty_database_url, "PARTITIONS": str(PARTITIONS)}
-    for failpoints, left in ((f"{point}=kill", 0), ("", len(migrations()))):
+    for failpoints, left in ((f"{point}=kill", 0), ("", len(load_migrations()))):
         environment = {**env, "FAILPOINTS": failpoints}
         member = started.start("migrate", ["migrate"], environment, tmp_path / "migrate.log")
         async with limited(30):

@@ -16,7 +16,7 @@ from domain.users.commands.place_order import PlaceOrder
 from domain.users.commands.update_user_email import UpdateUserEmail
 from domain.users.events import OrderId, UserId
 from domain.users.refusals import EmailAlreadyRegistered
-from domain.users.values import email
+from domain.users.values import parse_email
 from domain.write.store import WriteModelUnavailable
 from tests.chaos.writers import only, write_models
 from tests.domain.write_model import WriteModel, create
@@ -127,7 +127,7 @@ async def address_of(model: WriteModel, user_id: UserId) -> str:
 
 
 def move(user_id: UserId, address: str, key: str) -> UpdateUserEmail:
-    return UpdateUserEmail(user_id=user_id, email=email(address), idempotency_key=key)
+    return UpdateUserEmail(user_id=user_id, email=parse_email(address), idempotency_key=key)
 
 
 # What raises what PostgreSQL itself raises, for every event that is written, or every order that is read.

@@ -31,12 +31,12 @@ async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
 
 @pytest.fixture
 def connections(pool: asyncpg.Pool) -> ConnectionPool:
-    return ConnectionPool(pool, patience=60.0, kept=60.0)
+    return ConnectionPool(pool, timeout_seconds=60.0, max_hold_seconds=60.0)
 
 
 async def queue(connections: ConnectionPool, count: int) -> list[asyncio.Task[Any]]:
     """So many who wait, in order."""
-    waiting = [asyncio.create_task(connections.take()) for _ in range(count)]
+    waiting = [asyncio.create_task(connections.acquire()) for _ in range(count)]
     await asyncio.sleep(0)
     assert not any(task.done() for task in waiting)
     return waiting
@@ -45,75 +45,75 @@ async def queue(connections: ConnectionPool, count: int) -> list[asyncio.Task[An
 async def none_is_lost(connections: ConnectionPool, pool: asyncpg.Pool) -> None:
     """All can be had at once, and there are no more than that."""
     async with limited(5):
-        taken = [await connections.take() for _ in range(TWO)]
+        taken = [await connections.acquire() for _ in range(TWO)]
     assert pool.get_size() == TWO
     for connection in taken:
-        await connections.give(connection, sound=True)
+        await connections.release(connection, sound=True)
 
 
 async def test_whoever_waits_longest_gets_the_connection_of_whoever_is_done(
     connections: ConnectionPool, pool: asyncpg.Pool
 ) -> None:
-    first, second = [await connections.take() for _ in range(TWO)]
+    first, second = [await connections.acquire() for _ in range(TWO)]
     waiting = await queue(connections, 3)
-    await connections.give(second, sound=True)
+    await connections.release(second, sound=True)
     assert await waiting[0] is second
-    await connections.give(first, sound=True)
+    await connections.release(first, sound=True)
     assert await waiting[1] is first
-    await connections.give(first, sound=True)
+    await connections.release(first, sound=True)
     assert await waiting[2] is first
     for connection in (first, second):
-        await connections.give(connection, sound=True)
+        await connections.release(connection, sound=True)
     await none_is_lost(connections, pool)
 
 
 async def test_one_that_may_be_broken_goes_to_the_pool_and_another_is_taken(
     connections: ConnectionPool, pool: asyncpg.Pool
 ) -> None:
-    first, second = [await connections.take() for _ in range(TWO)]
+    first, second = [await connections.acquire() for _ in range(TWO)]
     waiting = await queue(connections, 1)
     first.terminate()
-    await connections.give(first, sound=False)
+    await connections.release(first, sound=False)
     third = await waiting[0]
     assert third is not first
     assert await third.fetchval("select 1") == 1
     for connection in (second, third):
-        await connections.give(connection, sound=True)
+        await connections.release(connection, sound=True)
     await none_is_lost(connections, pool)
 
 
 async def test_whoever_comes_next_gets_the_one_that_is_free(
     connections: ConnectionPool, pool: asyncpg.Pool
 ) -> None:
-    first = await connections.take()
-    await connections.give(first, sound=True)
-    assert await connections.take() is first
-    await connections.give(first, sound=True)
+    first = await connections.acquire()
+    await connections.release(first, sound=True)
+    assert await connections.acquire() is first
+    await connections.release(first, sound=True)
     assert await connections.fetch("select 1")
     assert pool.get_size() == 1
 
 
 async def test_one_that_is_lost_while_it_is_free_is_nobodys(connections: ConnectionPool) -> None:
-    first = await connections.take()
+    first = await connections.acquire()
     pid = await first.fetchval("select pg_backend_pid()")
-    second = await connections.take()
-    await connections.give(first, sound=True)
+    second = await connections.acquire()
+    await connections.release(first, sound=True)
     await second.execute("select pg_terminate_backend($1, 5000)", pid)
     async with limited(5):
         while not is_lost(first):
             await asyncio.sleep(0.01)
-    third = await connections.take()
+    third = await connections.acquire()
     assert third is not first
     assert await third.fetchval("select 1")
     for connection in (second, third):
-        await connections.give(connection, sound=True)
+        await connections.release(connection, sound=True)
 
 
 async def test_one_that_is_lost_on_its_way_back_is_no_error_for_whoever_had_it(
     connections: ConnectionPool, pool: asyncpg.Pool
 ) -> None:
-    connection = await connections.take()
-    giving = asyncio.create_task(connections.give(connection, sound=False))
+    connection = await connections.acquire()
+    giving = asyncio.create_task(connections.release(connection, sound=False))
     await asyncio.sleep(0)
     connection.terminate()  # before the pool has begun to look at it
     await giving
@@ -121,9 +121,9 @@ async def test_one_that_is_lost_on_its_way_back_is_no_error_for_whoever_had_it(
 
 
 async def test_one_that_nobody_needs_goes_back_to_the_pool(pool: asyncpg.Pool) -> None:
-    connections = ConnectionPool(pool, patience=60.0, kept=0.05)
-    for connection in [await connections.take() for _ in range(TWO)]:
-        await connections.give(connection, sound=True)
+    connections = ConnectionPool(pool, timeout_seconds=60.0, max_hold_seconds=0.05)
+    for connection in [await connections.acquire() for _ in range(TWO)]:
+        await connections.release(connection, sound=True)
     assert pool.get_idle_size() == 0
     async with limited(5):
         while pool.get_idle_size() < TWO:
@@ -133,7 +133,7 @@ async def test_one_that_nobody_needs_goes_back_to_the_pool(pool: asyncpg.Pool) -
 async def test_those_that_are_always_needed_leave_others_of_the_pool_a_turn(
     pool: asyncpg.Pool,
 ) -> None:
-    connections = ConnectionPool(pool, patience=60.0)
+    connections = ConnectionPool(pool, timeout_seconds=60.0)
 
     async def need_it_always() -> None:
         while True:
@@ -152,85 +152,85 @@ async def test_whoever_asks_again_after_a_refusal_does_not_overtake_who_waits(
     connections: ConnectionPool,
 ) -> None:
     """As a command does whose e-mail address is taken: it looks which rule it was."""
-    first, second = [await connections.take() for _ in range(TWO)]
+    first, second = [await connections.acquire() for _ in range(TWO)]
     [waiting] = await queue(connections, 1)
 
     async def refused() -> PoolConnectionProxy:
-        await connections.give(first, sound=False)
-        return await connections.take()
+        await connections.release(first, sound=False)
+        return await connections.acquire()
 
     asking = asyncio.create_task(refused())
     await asyncio.wait([waiting, asking], return_when=asyncio.FIRST_COMPLETED)
     assert waiting.done()
     assert not asking.done()
-    await connections.give(waiting.result(), sound=True)
+    await connections.release(waiting.result(), sound=True)
     for connection in (second, await asking):
-        await connections.give(connection, sound=True)
+        await connections.release(connection, sound=True)
 
 
 @pytest.mark.parametrize("sound", [True, False])
 async def test_who_leaves_in_the_moment_of_being_told_keeps_nothing(
     connections: ConnectionPool, pool: asyncpg.Pool, *, sound: bool
 ) -> None:
-    first, second = [await connections.take() for _ in range(TWO)]
+    first, second = [await connections.acquire() for _ in range(TWO)]
     leaving, staying = await queue(connections, 2)
-    await connections.give(first, sound=sound)
+    await connections.release(first, sound=sound)
     leaving.cancel()
     assert await staying
-    await connections.give(second, sound=True)
-    await connections.give(staying.result(), sound=True)
+    await connections.release(second, sound=True)
+    await connections.release(staying.result(), sound=True)
     assert leaving.cancelled()
     await none_is_lost(connections, pool)
-    assert [await connections.take() for _ in range(TWO)]
+    assert [await connections.acquire() for _ in range(TWO)]
 
 
 async def test_who_has_left_is_passed_over(connections: ConnectionPool, pool: asyncpg.Pool) -> None:
-    first, second = [await connections.take() for _ in range(TWO)]
+    first, second = [await connections.acquire() for _ in range(TWO)]
     left, staying = await queue(connections, 2)
     left.cancel()
-    await connections.give(first, sound=True)
+    await connections.release(first, sound=True)
     assert await staying is first
     for connection in (first, second):
-        await connections.give(connection, sound=True)
+        await connections.release(connection, sound=True)
     await none_is_lost(connections, pool)
 
 
 async def test_whoever_has_waited_too_long_is_told_so_in_turn(pool: asyncpg.Pool) -> None:
-    connections = ConnectionPool(pool, patience=0.05, kept=60.0)
-    first, second = [await connections.take() for _ in range(TWO)]
+    connections = ConnectionPool(pool, timeout_seconds=0.05, max_hold_seconds=60.0)
+    first, second = [await connections.acquire() for _ in range(TWO)]
     for _ in range(2):
         waiting = await queue(connections, 2)
         async with limited(5):
             told = await asyncio.gather(*waiting, return_exceptions=True)
         assert [type(each) for each in told] == [TimeoutError] * 2
     for connection in (first, second):
-        await connections.give(connection, sound=True)
-    assert [await connections.take() for _ in range(TWO)]
+        await connections.release(connection, sound=True)
+    assert [await connections.acquire() for _ in range(TWO)]
 
 
 async def test_whoever_comes_later_may_wait_longer(pool: asyncpg.Pool) -> None:
-    connections = ConnectionPool(pool, patience=0.5, kept=60.0)
-    first, second = [await connections.take() for _ in range(TWO)]
-    early = asyncio.create_task(connections.take())
+    connections = ConnectionPool(pool, timeout_seconds=0.5, max_hold_seconds=60.0)
+    first, second = [await connections.acquire() for _ in range(TWO)]
+    early = asyncio.create_task(connections.acquire())
     await asyncio.sleep(0.4)
-    late = asyncio.create_task(connections.take())
+    late = asyncio.create_task(connections.acquire())
     await asyncio.wait([early], timeout=5)
     assert isinstance(early.exception(), TimeoutError)
     assert not late.done()
-    await connections.give(first, sound=True)
+    await connections.release(first, sound=True)
     assert await late is first
     for connection in (first, second):
-        await connections.give(connection, sound=True)
+        await connections.release(connection, sound=True)
 
 
 async def test_a_pool_that_has_none_left_keeps_nobody_longer(pool: asyncpg.Pool) -> None:
-    connections = ConnectionPool(pool, patience=0.05, kept=60.0)
+    connections = ConnectionPool(pool, timeout_seconds=0.05, max_hold_seconds=60.0)
     async with pool.acquire(), pool.acquire():
         for _ in range(TWO + 1):
             async with limited(5):
                 with pytest.raises(TimeoutError):
-                    await connections.take()
-    assert [await connections.take() for _ in range(TWO)]
+                    await connections.acquire()
+    assert [await connections.acquire() for _ in range(TWO)]
 
 
 async def test_a_connection_that_cannot_be_had_is_nobodys(
@@ -240,19 +240,19 @@ async def test_a_connection_that_cannot_be_had_is_nobodys(
         for _ in range(TWO + 1):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.01):
-                    await connections.take()
-    assert [await connections.take() for _ in range(TWO)]
+                    await connections.acquire()
+    assert [await connections.acquire() for _ in range(TWO)]
 
 
 async def test_however_many_come_and_go_and_leave_none_is_lost(
     connections: ConnectionPool, pool: asyncpg.Pool
 ) -> None:
     async def one(number: int) -> None:
-        connection = await connections.take()
+        connection = await connections.acquire()
         try:
             await connection.fetchval("select pg_sleep(0.001)")
         finally:
-            await connections.give(connection, sound=number % 7 > 0)
+            await connections.release(connection, sound=number % 7 > 0)
 
     tasks = [asyncio.create_task(one(number)) for number in range(300)]
     for number, task in enumerate(tasks):
@@ -261,23 +261,23 @@ async def test_however_many_come_and_go_and_leave_none_is_lost(
             task.cancel()
     await asyncio.wait(tasks)
     assert pool.get_size() <= TWO
-    assert [await connections.take() for _ in range(TWO)]
+    assert [await connections.acquire() for _ in range(TWO)]
 
 
 async def test_connections_that_have_expired_are_not_used_again(
     connections: ConnectionPool, pool: asyncpg.Pool
 ) -> None:
     """Neither one that is free nor one that is given back."""
-    first, second = [await connections.take() for _ in range(TWO)]
+    first, second = [await connections.acquire() for _ in range(TWO)]
     before = {first.get_server_pid(), second.get_server_pid()}
-    await connections.give(first, sound=True)
+    await connections.release(first, sound=True)
     await connections.expire()
-    await connections.give(second, sound=True)
+    await connections.release(second, sound=True)
     async with asyncio.timeout(5):
-        third, fourth = [await connections.take() for _ in range(TWO)]
+        third, fourth = [await connections.acquire() for _ in range(TWO)]
     assert not before & {third.get_server_pid(), fourth.get_server_pid()}
-    await connections.give(third, sound=True)
-    await connections.give(fourth, sound=True)
+    await connections.release(third, sound=True)
+    await connections.release(fourth, sound=True)
     await none_is_lost(connections, pool)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from domain.migrate import DIRECTORY, MigrationError, check, migrate, migrations, pending
+from domain.migrate import DIRECTORY, MigrationError, check, load_migrations, migrate, pending
 from tests.limited import limited
 
 FIRST = "0001_write_model.sql"
@@ -113,7 +113,7 @@ async def test_those_who_migrate_at_once_take_turns(empty_database_url: str) -> 
             stack.push_async_callback(connection.close)
             connections.append(connection)
         applied = await asyncio.gather(*(migrate(connection, 8) for connection in connections))
-    assert sorted(map(len, applied)) == [0, 0, 0, 0, len(migrations())]
+    assert sorted(map(len, applied)) == [0, 0, 0, 0, len(load_migrations())]
 
 
 async def test_a_migration_that_was_changed_is_an_error_and_nothing_is_applied(
@@ -182,7 +182,7 @@ async def test_another_number_of_partitions_is_an_error_and_nothing_is_applied(
     connection: asyncpg.Connection, first: Path, directory: Path
 ) -> None:
     await migrate(connection, 8, directory=first)
-    with pytest.raises(MigrationError, match=r"^PARTITIONS is 16, .* made with 8; .*=8\.$"):
+    with pytest.raises(MigrationError, match=r"^PARTITIONS is 16, .* created with 8; .*=8\.$"):
         await migrate(connection, 16, directory=directory)
     assert "colours" not in await tables(connection)
 

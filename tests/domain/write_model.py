@@ -16,7 +16,7 @@ from domain.users.commands.create_user import CreateUser
 from domain.users.commands.place_order import PlaceOrder
 from domain.users.events import Event, OrderId, UserId, email_key
 from domain.users.state import User, evolve
-from domain.users.values import email
+from domain.users.values import parse_email
 from domain.write.store import Store
 from tests.limited import limited
 
@@ -120,7 +120,7 @@ class WriteModel:
 
 def create(name: str, address: str, key: str | None = None) -> CreateUser:
     return CreateUser(
-        user_id=UserId(new_id()), name=name, email=email(address), idempotency_key=key
+        user_id=UserId(new_id()), name=name, email=parse_email(address), idempotency_key=key
     )
 
 

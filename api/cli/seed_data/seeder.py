@@ -13,7 +13,7 @@ from domain.users.commands.create_user import CreateUser
 from domain.users.commands.place_order import PlaceOrder
 from domain.users.commands.rename_user import RenameUser
 from domain.users.events import OrderId, UserId
-from domain.users.values import email
+from domain.users.values import parse_email
 
 if TYPE_CHECKING:
     from domain.write.store import Store
@@ -50,7 +50,7 @@ class Seeder:
             CreateUser(
                 user_id=UserId(new_id()),
                 name=who.name,
-                email=email(who.email),
+                email=parse_email(who.email),
                 idempotency_key=f"{key}-created",
             )
         )

@@ -70,7 +70,7 @@ class Query:
 def user_id_of(text: str) -> UUID:
     """The id of a user, as an argument named `id`."""
     try:
-        return values.identifier(text)
+        return values.parse_identifier(text)
     except values.Invalid as error:
         raise bad_input("id", str(error)) from error
 
@@ -87,7 +87,7 @@ def _of(address: values.Email, found: list[users.UserRow]) -> users.UserRow | No
 
 def _email(email: str) -> values.Email:
     try:
-        return values.email(email)
+        return values.parse_email(email)
     except values.Invalid as error:
         raise bad_input("email", str(error)) from error
 

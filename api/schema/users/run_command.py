@@ -67,7 +67,7 @@ class InputParser:
     def key(self, given: IdempotentInput) -> str | None:
         """The idempotency key, if there is one."""
         text = given.idempotency_key
-        return None if text is None else self("idempotencyKey", text, values.idempotency_key)
+        return None if text is None else self("idempotencyKey", text, values.parse_idempotency_key)
 
 
 async def run_command(info: Info, read: InputParser, command: Command, payload: type[P]) -> P:

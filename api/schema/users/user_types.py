@@ -20,7 +20,7 @@ from api.resolvers.pagination import (
 )
 from api.resolvers.scalars import DateTime, EmailAddress, Money
 from api.schema.users.order_types import OrderConnection, orders_of
-from domain.users.values import Invalid, format_money, identifier
+from domain.users.values import Invalid, format_money, parse_identifier
 from readside.projections import user_list, users
 from readside.projections.users import UserRow
 
@@ -89,6 +89,6 @@ async def all_users(info: Info, first: int, after: str | None) -> UserConnection
 
 def _id(after: str) -> UUID:
     try:
-        return identifier(place(after))
+        return parse_identifier(place(after))
     except Invalid as error:
         raise broken_cursor() from error

@@ -1,6 +1,6 @@
-"""The commands on users: one file per command, which holds its values and its decision.
+"""The commands on users: one file per command, with its values and its decision.
 
-What commands on a user, and on an order, have in common is here.
+Here are the base classes of commands on a user and on an order.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from domain.users.state import Order, User
 
 
 class UserCommand(Command, frozen=True, kw_only=True):
-    """A command on a user that must exist and, if the client says so, have an expected version."""
+    """A command on a user who must exist and, if the client sends it, have the expected version."""
 
     user_id: UserId
     expected_version: int | None = None
 
     @property
-    def subject(self) -> UUID:
+    def target_id(self) -> UUID:
         return self.user_id
 
     def decide(self, user: User) -> Decision:
@@ -28,28 +28,28 @@ class UserCommand(Command, frozen=True, kw_only=True):
             return UserNotFound()
         if self.expected_version not in {None, user.version}:
             return VersionConflict(expected=self.expected_version or 0, actual=user.version)
-        return self.change(user)
+        return self.decide_existing(user)
 
-    def change(self, user: User) -> Decision:
-        """The decision about a user who exists, in the version the client expects."""
+    def decide_existing(self, user: User) -> Decision:
+        """Returns the decision about a user who exists in the expected version."""
         raise NotImplementedError
 
 
 class OrderCommand(Command, frozen=True, kw_only=True):
-    """A command on an order that must exist; its user is found by the order."""
+    """A command on an order that must exist; the store loads its user by the order."""
 
     order_id: OrderId
 
     @property
-    def subject(self) -> UUID:
+    def target_id(self) -> UUID:
         return self.order_id
 
     def decide(self, user: User) -> Decision:
         order = user.orders.get(self.order_id)
         if order is None or not user.exists:
             return OrderNotFound()
-        return self.change(order)
+        return self.decide_existing(order)
 
-    def change(self, order: Order) -> Decision:
-        """The decision about an order that exists."""
+    def decide_existing(self, order: Order) -> Decision:
+        """Returns the decision about an order that exists."""
         raise NotImplementedError

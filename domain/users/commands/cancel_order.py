@@ -1,4 +1,4 @@
-"""cancelOrder: an open order becomes CANCELLED."""
+"""CancelOrder: cancels an open order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from domain.users.state import Order
 
 
 class CancelOrder(OrderCommand, frozen=True, kw_only=True):
-    def change(self, order: Order) -> Decision:
+    def decide_existing(self, order: Order) -> Decision:
         if order.status != "OPEN":
             return OrderNotOpen(status=order.status)
         return [OrderCancelled(order_id=order.id)]

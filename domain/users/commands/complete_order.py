@@ -1,4 +1,4 @@
-"""completeOrder: an open order becomes COMPLETED and counts towards its user's lifetime value."""
+"""CompleteOrder: completes an open order, which then counts towards the user's lifetime value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from domain.users.state import Order
 
 
 class CompleteOrder(OrderCommand, frozen=True, kw_only=True):
-    def change(self, order: Order) -> Decision:
+    def decide_existing(self, order: Order) -> Decision:
         if order.status != "OPEN":
             return OrderNotOpen(status=order.status)
         return [OrderCompleted(order_id=order.id, total=order.total)]

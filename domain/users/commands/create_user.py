@@ -1,4 +1,4 @@
-"""createUser: a new user, whose e-mail address no other user has (the store's index decides that)."""
+"""CreateUser: creates a user. A unique index ensures that no other user has the e-mail address."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from domain.users.values import Email
 
 
 class CreateUser(Command, frozen=True, kw_only=True):
-    generated: ClassVar[tuple[str, ...]] = ("user_id",)
+    server_generated: ClassVar[tuple[str, ...]] = ("user_id",)
 
     user_id: UserId
     name: str
     email: Email
 
     @property
-    def subject(self) -> UUID:
+    def target_id(self) -> UUID:
         return self.user_id
 
     def decide(self, user: User) -> Decision:
         if user.version:
-            return []  # the id is new, so this is the very same command once more
+            return []  # the id is generated for each command, so this command is being retried
         return [UserCreated(name=self.name, email=self.email.address)]

@@ -1,4 +1,4 @@
-"""eraseUser: the person is forgotten; the numbers of the log and the amounts of the orders stay."""
+"""EraseUser: erases the personal data of a user; versions and the amounts of orders stay."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from domain.users.state import User
 
 
 class EraseUser(UserCommand, frozen=True, kw_only=True):
-    def change(self, user: User) -> Decision:
+    def decide_existing(self, user: User) -> Decision:
         return [UserErased()]

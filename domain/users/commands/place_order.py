@@ -1,4 +1,4 @@
-"""placeOrder: a new open order of a user."""
+"""PlaceOrder: places an open order for a user."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from domain.users.state import User
 
 
 class PlaceOrder(UserCommand, frozen=True, kw_only=True):
-    generated: ClassVar[tuple[str, ...]] = ("order_id",)
+    server_generated: ClassVar[tuple[str, ...]] = ("order_id",)
 
     order_id: OrderId
     total: int
     """Minor units."""
 
     @property
-    def subject(self) -> UUID:
+    def target_id(self) -> UUID:
         return self.order_id
 
-    def change(self, user: User) -> Decision:
+    def decide_existing(self, user: User) -> Decision:
         return [OrderPlaced(order_id=self.order_id, total=self.total)]

@@ -1,4 +1,4 @@
-"""renameUser: another name for a user; the one it already has changes nothing."""
+"""RenameUser: changes a user's name; the present name changes nothing."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from domain.users.state import User
 class RenameUser(UserCommand, frozen=True, kw_only=True):
     name: str
 
-    def change(self, user: User) -> Decision:
+    def decide_existing(self, user: User) -> Decision:
         return [] if self.name == user.name else [UserRenamed(name=self.name)]

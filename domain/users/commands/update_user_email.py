@@ -1,4 +1,4 @@
-"""updateUserEmail: another e-mail address for a user; the one it already has changes nothing."""
+"""UpdateUserEmail: changes a user's e-mail address; the present address changes nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from domain.users.values import Email
 class UpdateUserEmail(UserCommand, frozen=True, kw_only=True):
     email: Email
 
-    def change(self, user: User) -> Decision:
+    def decide_existing(self, user: User) -> Decision:
         if self.email.address == user.email:
             return []
         return [UserEmailUpdated(email=self.email.address)]

@@ -14,7 +14,7 @@ from domain.refusal import Refusal
 from domain.users.commands.place_order import PlaceOrder
 from domain.users.commands.update_user_email import UpdateUserEmail
 from domain.users.events import OrderId, UserId
-from domain.users.values import email
+from domain.users.values import parse_email
 from tests.chaos.proxy import proxy
 from tests.domain.log.relay_harness import Carrying, settle, user_in, write
 from tests.domain.write_model import WriteModel, create
@@ -166,7 +166,10 @@ async def _work(model: WriteModel, user_id: UserId) -> int:
     """Two writers of one user, and those who want its e-mail. How many were refused."""
     commands = [
         *[PlaceOrder(user_id=user_id, order_id=OrderId(new_id()), total=1) for _ in range(20)],
-        *[UpdateUserEmail(user_id=user_id, email=email(f"n{n}@example.com")) for n in range(6)],
+        *[
+            UpdateUserEmail(user_id=user_id, email=parse_email(f"n{n}@example.com"))
+            for n in range(6)
+        ],
         create("N", "n1@example.com"),
     ]
 

@@ -19,10 +19,10 @@ from domain.users import email_keys
 from domain.users.commands.erase_user import EraseUser
 from domain.users.commands.rename_user import RenameUser
 from domain.users.commands.update_user_email import UpdateUserEmail
-from domain.users.email_keys import renew
+from domain.users.email_keys import migrate_email_keys
 from domain.users.events import UserId, email_key
 from domain.users.refusals import EmailAlreadyRegistered
-from domain.users.values import Invalid, email
+from domain.users.values import Invalid, parse_email
 from tests.domain.write_model import PARTITIONS, WriteModel, create
 
 if TYPE_CHECKING:
@@ -50,13 +50,13 @@ DIFFERENT = [
 
 @pytest.mark.parametrize("addresses", SAME)
 def test_spellings_of_one_address_have_one_key(addresses: tuple[str, ...]) -> None:
-    assert len({email(address).key for address in addresses}) == 1
+    assert len({parse_email(address).key for address in addresses}) == 1
     assert len({email_key(address) for address in addresses if "。" not in address}) == 1
 
 
 @pytest.mark.parametrize("addresses", DIFFERENT)
 def test_different_addresses_have_different_keys(addresses: tuple[str, ...]) -> None:
-    assert len({email(address).key for address in addresses}) == len(addresses)
+    assert len({parse_email(address).key for address in addresses}) == len(addresses)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_different_addresses_have_different_keys(addresses: tuple[str, ...]) -> 
 )
 def test_a_domain_that_idna_does_not_know_is_refused(domain: str) -> None:
     with pytest.raises(Invalid, match="not an e-mail address"):
-        email(f"a@{domain}")
+        parse_email(f"a@{domain}")
 
 
 @pytest.mark.parametrize(
@@ -86,10 +86,10 @@ async def test_no_second_user_gets_another_spelling(
     for address in others:
         refusal = await model.refused(create("Mallory", address))
         assert isinstance(refusal, EmailAlreadyRegistered)
-        change = UpdateUserEmail(user_id=other, email=email(address))
+        change = UpdateUserEmail(user_id=other, email=parse_email(address))
         assert isinstance(await model.refused(change), EmailAlreadyRegistered)
     [row] = await model.rows("select email from users where email_key <> 'bob@example.com'")
-    assert row["email"] == email(first).address
+    assert row["email"] == parse_email(first).address
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ async def test_no_second_user_gets_another_spelling(
 def test_the_fingerprint_of_a_command_is_as_older_code_has_stored_it(
     address: str, stored: str
 ) -> None:
-    command = UpdateUserEmail(user_id=UserId(UUID(int=1)), email=email(address))
-    assert command.fingerprint(UUID(int=7))[32:].hex() == stored
+    command = UpdateUserEmail(user_id=UserId(UUID(int=1)), email=parse_email(address))
+    assert command.request_digest(UUID(int=7))[32:].hex() == stored
 
 
 @asynccontextmanager
@@ -139,7 +139,7 @@ async def keys(model: WriteModel) -> dict[UUID, str]:
 async def migrated(model: WriteModel) -> list[email_keys.SharedAddress]:
     async with model.pool.acquire() as connection:
         await migrate(connection, PARTITIONS)  # type: ignore[arg-type]
-        return await renew(connection)  # type: ignore[arg-type]
+        return await migrate_email_keys(connection)  # type: ignore[arg-type]
 
 
 async def differences(model: WriteModel) -> list[Mismatch]:
@@ -197,9 +197,11 @@ async def test_users_who_share_an_address_can_do_everything_that_others_can(
             await model.ask(RenameUser(user_id=user, name="New"))
             await model.order(user)
         assert await differences(model) == []
-        refusal = await model.refused(UpdateUserEmail(user_id=younger, email=email(spelled[2])))
+        refusal = await model.refused(
+            UpdateUserEmail(user_id=younger, email=parse_email(spelled[2]))
+        )
         assert isinstance(refusal, EmailAlreadyRegistered)
-        await model.ask(UpdateUserEmail(user_id=oldest, email=email("other@example.com")))
+        await model.ask(UpdateUserEmail(user_id=oldest, email=parse_email("other@example.com")))
         assert await migrated(model) == []
         assert (await keys(model))[younger] == "ασ@example.com"
         await model.ask(EraseUser(user_id=younger))
@@ -237,7 +239,7 @@ async def test_keys_are_renewed_beside_commands_and_wherever_it_was_interrupted(
         async def commands(user: UserId, number: int) -> None:
             await model.ask(RenameUser(user_id=user, name=f"Name {number}"))
             if number % 5 == 0:
-                address = email(f"new{number}ς@example.com")
+                address = parse_email(f"new{number}ς@example.com")
                 await model.ask(UpdateUserEmail(user_id=user, email=address))
 
         async def interrupted() -> None:

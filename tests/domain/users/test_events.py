@@ -124,7 +124,7 @@ def test_what_a_command_is_given_is_declared_too_because_its_key_remembers_it() 
     found = [command for module in iter_modules(commands.__path__) for command in _in(module.name)]
     assert len(found) > 5
     for command in found:
-        assert set(command.__struct_fields__) - set(command.generated) - ours <= set(
+        assert set(command.__struct_fields__) - set(command.server_generated) - ours <= set(
             PERSONAL_FIELDS
         )
 

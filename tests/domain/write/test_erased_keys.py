@@ -12,7 +12,7 @@ from domain.users.commands.place_order import PlaceOrder
 from domain.users.commands.rename_user import RenameUser
 from domain.users.commands.update_user_email import UpdateUserEmail
 from domain.users.events import OrderId, UserId
-from domain.users.values import email
+from domain.users.values import parse_email
 from tests.domain.write_model import WriteModel, create
 
 FINGERPRINT = "select fingerprint from commands where id = $1 order by answered_at"
@@ -44,9 +44,9 @@ async def test_two_who_have_the_same_name_have_different_fingerprints_of_it(
     for user_id in users:
         key = f"update {user_id}"
         await model.ask(
-            UpdateUserEmail(user_id=user_id, email=email("a@b.cc"), idempotency_key=key)
+            UpdateUserEmail(user_id=user_id, email=parse_email("a@b.cc"), idempotency_key=key)
         )
-        await model.ask(UpdateUserEmail(user_id=user_id, email=email(f"{user_id}@b.cc")))
+        await model.ask(UpdateUserEmail(user_id=user_id, email=parse_email(f"{user_id}@b.cc")))
     [[one], [other]] = [await model.rows(FINGERPRINT, user_id) for user_id in users]
     assert len(one["fingerprint"]) == len(other["fingerprint"]) == 64
     assert one["fingerprint"][32:] != other["fingerprint"][32:]
@@ -66,7 +66,7 @@ async def test_without_that_one_name_fits_the_fingerprint_as_well_as_another(
 ) -> None:
     await erased(model)
     names = [create("Alice", "alice@example.com"), create("Mallory", "mallory@example.com")]
-    assert names[0].fingerprint(None) == names[1].fingerprint(None)
+    assert names[0].request_digest(None) == names[1].request_digest(None)
 
 
 @pytest.mark.parametrize("name", ["Alicia", "Mallory"])

@@ -37,7 +37,7 @@ async def wired(wire: Proxy) -> AsyncIterator[WriteModel]:
     async with drivers.database(settings) as pool:
         model = WriteModel(pool)
         # On a busy machine the prepared connection might go back to the pool, and another be made instead.
-        put(get(model.store, "_connections"), "_kept", 2.0)
+        put(get(model.store, "_connections"), "_max_hold_seconds", 2.0)
         await asyncio.gather(*map(model.ask, creations(2, "warm")))
         wire.asked.clear()
         yield model

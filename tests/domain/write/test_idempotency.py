@@ -19,7 +19,7 @@ from domain.users.commands.rename_user import RenameUser
 from domain.users.commands.update_user_email import UpdateUserEmail
 from domain.users.events import OrderId, UserId
 from domain.users.refusals import EmailAlreadyRegistered, OrderNotFound, UserNotFound
-from domain.users.values import email
+from domain.users.values import parse_email
 from tests.chaos.proxy import Proxy
 from tests.domain.write_model import WriteModel, create
 
@@ -38,7 +38,7 @@ async def test_a_creation_is_answered_again_after_its_user_has_another_email(
     model: WriteModel,
 ) -> None:
     first = await model.ask(create("Alice", "alice@example.com", key="k"))
-    await model.ask(UpdateUserEmail(user_id=first.user_id, email=email("new@example.com")))
+    await model.ask(UpdateUserEmail(user_id=first.user_id, email=parse_email("new@example.com")))
     assert await model.ask(create("Alice", "alice@example.com", key="k")) == first
     assert await model.count("users") == 1
 
@@ -57,7 +57,9 @@ async def test_every_command_is_answered_again_as_it_was_though_more_has_happene
     order_id = await model.order(user_id)
     commands: list[Command] = [
         RenameUser(user_id=user_id, name="Zoë", idempotency_key="rename"),
-        UpdateUserEmail(user_id=user_id, email=email("z@b.example"), idempotency_key="update"),
+        UpdateUserEmail(
+            user_id=user_id, email=parse_email("z@b.example"), idempotency_key="update"
+        ),
         CompleteOrder(order_id=order_id, idempotency_key="complete"),
         EraseUser(user_id=user_id, idempotency_key="erase"),
     ]

@@ -34,7 +34,7 @@ from domain.users.refusals import (
     UserNotFound,
     VersionConflict,
 )
-from domain.users.values import email
+from domain.users.values import parse_email
 from tests.domain.write_model import PARTITIONS, START, WriteModel, create
 
 NOBODY = UserId(UUID(int=7))
@@ -66,7 +66,7 @@ async def test_the_commands_on_a_user_write_its_row_and_an_event_each(model: Wri
     order_id = OrderId(UUID(int=9))
     commands: list[tuple[Command, Event, UUID]] = [
         (
-            UpdateUserEmail(user_id=user_id, email=email("new@example.com")),
+            UpdateUserEmail(user_id=user_id, email=parse_email("new@example.com")),
             UserEmailUpdated(email="new@example.com"),
             user_id,
         ),
@@ -112,7 +112,9 @@ async def test_a_command_that_changes_nothing_answers_the_present_version(
     before = await model.dump()
     for command in (
         RenameUser(user_id=user_id, name="Alice"),
-        UpdateUserEmail(user_id=user_id, email=email("alice@example.com"), expected_version=1),
+        UpdateUserEmail(
+            user_id=user_id, email=parse_email("alice@example.com"), expected_version=1
+        ),
     ):
         answer = await model.ask(command)
         assert answer == CommandResult(id=user_id, user_id=user_id, version=1)
@@ -127,20 +129,20 @@ async def test_an_email_belongs_to_one_user_whatever_its_case(
     bob = await model.user("Bob", "bob@example.com")
     before = await model.dump()
     assert await model.refused(create("Carol", address)) == EmailAlreadyRegistered()
-    update = UpdateUserEmail(user_id=bob, email=email(address))
+    update = UpdateUserEmail(user_id=bob, email=parse_email(address))
     assert await model.refused(update) == EmailAlreadyRegistered()
     assert await model.dump() == before
 
 
 async def test_a_user_may_change_the_case_of_its_own_email(model: WriteModel) -> None:
     user_id = await model.user("Alice", "alice@example.com")
-    await model.ask(UpdateUserEmail(user_id=user_id, email=email("ALICE@example.com")))
+    await model.ask(UpdateUserEmail(user_id=user_id, email=parse_email("ALICE@example.com")))
     await model.assert_tables_are_the_fold_of_the_log()
 
 
 async def test_an_email_that_was_given_up_is_free_again(model: WriteModel) -> None:
     user_id = await model.user("Alice", "alice@example.com")
-    await model.ask(UpdateUserEmail(user_id=user_id, email=email("new@example.com")))
+    await model.ask(UpdateUserEmail(user_id=user_id, email=parse_email("new@example.com")))
     await model.user("Bob", "alice@example.com")
     await model.assert_tables_are_the_fold_of_the_log()
 
@@ -152,7 +154,7 @@ async def test_refusals_leave_no_trace(model: WriteModel) -> None:
     before, woken = await model.dump(), len(model.woken)
     refusals: list[tuple[Command, Refusal]] = [
         (RenameUser(user_id=NOBODY, name="N"), UserNotFound()),
-        (UpdateUserEmail(user_id=NOBODY, email=email("n@example.com")), UserNotFound()),
+        (UpdateUserEmail(user_id=NOBODY, email=parse_email("n@example.com")), UserNotFound()),
         (PlaceOrder(user_id=NOBODY, order_id=NO_ORDER, total=1), UserNotFound()),
         (EraseUser(user_id=NOBODY), UserNotFound()),
         (CompleteOrder(order_id=NO_ORDER), OrderNotFound()),
@@ -185,7 +187,7 @@ async def test_erasing_a_user_blanks_its_name_and_email_everywhere_and_keeps_its
     user_id = await model.user("Aloysius", "aloysius@secret.example")
     await model.user("Bob", "bob@example.com")
     await model.ask(RenameUser(user_id=user_id, name="Barnaby"))
-    await model.ask(UpdateUserEmail(user_id=user_id, email=email("Barnaby@secret.example")))
+    await model.ask(UpdateUserEmail(user_id=user_id, email=parse_email("Barnaby@secret.example")))
     order_id = await model.order(user_id)
     await model.ask(EraseUser(user_id=user_id, idempotency_key="forget"))
     assert await model.history(user_id) == [

@@ -19,7 +19,7 @@ from domain.users.refusals import (
     UserNotFound,
     VersionConflict,
 )
-from domain.users.values import email
+from domain.users.values import parse_email
 from tests.domain.write_model import PARTITIONS, WriteModel, create
 
 
@@ -82,8 +82,8 @@ async def test_two_users_who_swap_their_emails_at_once_are_both_answered(model: 
     alice = await model.user("Alice", "alice@example.com")
     bob = await model.user("Bob", "bob@example.com")
     swaps = [
-        UpdateUserEmail(user_id=alice, email=email("bob@example.com")),
-        UpdateUserEmail(user_id=bob, email=email("alice@example.com")),
+        UpdateUserEmail(user_id=alice, email=parse_email("bob@example.com")),
+        UpdateUserEmail(user_id=bob, email=parse_email("alice@example.com")),
     ]
     answers = await asyncio.gather(*map(model.store.execute, swaps))
     assert EmailAlreadyRegistered() in answers
@@ -119,7 +119,7 @@ async def test_a_command_that_lost_a_deadlock_is_carried_out_after_all(model: Wr
     async with model.pool.acquire() as other, other.transaction():
         await other.execute("set local deadlock_timeout = '1min'")  # so it is not the one to yield
         await other.execute("update users set email_key = null where id = $1", bob)
-        wish = UpdateUserEmail(user_id=alice, email=email("bob@example.com"))
+        wish = UpdateUserEmail(user_id=alice, email=parse_email("bob@example.com"))
         waiting = asyncio.create_task(model.store.execute(wish))
         await model.waits_for_a_lock()
         await other.execute("select from users where id = $1 for update", alice)

@@ -16,7 +16,7 @@ from domain.users.commands.place_order import PlaceOrder
 from domain.users.commands.rename_user import RenameUser
 from domain.users.commands.update_user_email import UpdateUserEmail
 from domain.users.events import OrderId, UserId
-from domain.users.values import email
+from domain.users.values import parse_email
 from tests.domain.write_model import WriteModel, create
 
 
@@ -37,7 +37,9 @@ class Asked:
         return PlaceOrder(user_id=self._user(number), order_id=self.orders[-1], total=number + 1)
 
     def update(self, number: int) -> Command:
-        return UpdateUserEmail(user_id=self._user(number), email=email(f"N{number}@example.com"))
+        return UpdateUserEmail(
+            user_id=self._user(number), email=parse_email(f"N{number}@example.com")
+        )
 
     def rename(self, number: int) -> Command:
         return RenameUser(

@@ -45,7 +45,7 @@ async def cancel_order(
 ) -> CancelOrderPayload | None:
     read = InputParser()
     command = CancelOrder(
-        order_id=OrderId(read("orderId", given.order_id, values.identifier)),
+        order_id=OrderId(read("orderId", given.order_id, values.parse_identifier)),
         idempotency_key=read.key(given),
     )
     return await run_command(info, read, command, CancelOrderPayload)

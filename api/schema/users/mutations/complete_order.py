@@ -45,7 +45,7 @@ async def complete_order(
 ) -> CompleteOrderPayload | None:
     read = InputParser()
     command = CompleteOrder(
-        order_id=OrderId(read("orderId", given.order_id, values.identifier)),
+        order_id=OrderId(read("orderId", given.order_id, values.parse_identifier)),
         idempotency_key=read.key(given),
     )
     return await run_command(info, read, command, CompleteOrderPayload)

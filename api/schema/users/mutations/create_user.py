@@ -51,8 +51,8 @@ async def create_user(
     read = InputParser()
     command = CreateUser(
         user_id=UserId(new_id()),
-        name=read("name", given.name, values.name),
-        email=read("email", given.email, values.email),
+        name=read("name", given.name, values.parse_name),
+        email=read("email", given.email, values.parse_email),
         idempotency_key=read.key(given),
     )
     return await run_command(info, read, command, CreateUserPayload)

@@ -48,7 +48,7 @@ async def erase_user(
 ) -> EraseUserPayload | None:
     read = InputParser()
     command = EraseUser(
-        user_id=UserId(read("userId", given.user_id, values.identifier)),
+        user_id=UserId(read("userId", given.user_id, values.parse_identifier)),
         expected_version=given.expected_version,
         idempotency_key=read.key(given),
     )

@@ -48,9 +48,9 @@ async def place_order(
 ) -> PlaceOrderPayload | None:
     read = InputParser()
     command = PlaceOrder(
-        user_id=UserId(read("userId", given.user_id, values.identifier)),
+        user_id=UserId(read("userId", given.user_id, values.parse_identifier)),
         order_id=OrderId(new_id()),
-        total=read("total", given.total, values.money),
+        total=read("total", given.total, values.parse_money),
         expected_version=given.expected_version,
         idempotency_key=read.key(given),
     )

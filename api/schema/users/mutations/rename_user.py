@@ -49,8 +49,8 @@ async def rename_user(
 ) -> RenameUserPayload | None:
     read = InputParser()
     command = RenameUser(
-        user_id=UserId(read("userId", given.user_id, values.identifier)),
-        name=read("name", given.name, values.name),
+        user_id=UserId(read("userId", given.user_id, values.parse_identifier)),
+        name=read("name", given.name, values.parse_name),
         expected_version=given.expected_version,
         idempotency_key=read.key(given),
     )

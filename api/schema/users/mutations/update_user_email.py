@@ -48,8 +48,8 @@ async def update_user_email(
 ) -> UpdateUserEmailPayload | None:
     read = InputParser()
     command = UpdateUserEmail(
-        user_id=UserId(read("userId", given.user_id, values.identifier)),
-        email=read("email", given.email, values.email),
+        user_id=UserId(read("userId", given.user_id, values.parse_identifier)),
+        email=read("email", given.email, values.parse_email),
         expected_version=given.expected_version,
         idempotency_key=read.key(given),
     )
