@@ -17,7 +17,8 @@ from api.cli.run import run_async
 from api.cli.seed_data.seeder import Seeder
 from api.errors import OperatorError
 from api.runtime.signals import run_until, stop_signals
-from domain.write.store import Store, WriteModelUnavailable
+from domain.write.database import WriteModelUnavailable
+from domain.write.store import Store
 
 if TYPE_CHECKING:
     import asyncpg

@@ -155,6 +155,6 @@ class Pipeline:
             raise asyncpg.ReadOnlySQLTransactionError(NO_WRITES) from error
         upkeep = Upkeep(
             erasures=await erasures.left(self._pool),
-            oldest_key=await key_retention.oldest(self._pool),
+            oldest_key=await key_retention.oldest_key_age(self._pool),
         )
         return await backlog(self._pool, cursors), upkeep

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from domain.refusal import Refusal
-from domain.write.store import WriteModelUnavailable
+from domain.write.database import WriteModelUnavailable
 
 if TYPE_CHECKING:
     from api.observability.metrics import TimedCounter

@@ -14,7 +14,7 @@ from api.errors import OperatorError
 from api.observability.heartbeat import Heartbeat
 from api.server_urls import first_line
 from domain.log.log_identity import ForeignLog
-from domain.write.store import UNAVAILABLE_ERRORS
+from domain.write.database import UNAVAILABLE_ERRORS
 
 TRANSIENT_ERRORS = (
     *UNAVAILABLE_ERRORS,

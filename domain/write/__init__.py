@@ -1,1 +1,1 @@
-"""The write path: a command becomes one SQL statement that writes rows and events together."""
+"""The write path: carries out a command with one SQL statement that writes rows and events together."""

@@ -1,98 +1,129 @@
-"""Group commit: creations that come while others are being written are written together, in one statement.
+"""Group commit: creates that arrive while others are being written form the next group, in one statement.
 
-A statement costs PostgreSQL and us three times what a row in it costs, and its COMMIT waits for the disk. So
-few are under way at a time, and who comes meanwhile makes up the next group. Whoever comes alone waits for
-nobody. Creations alone go together: no two of them wait for the same row.
+A statement costs PostgreSQL and this process three times what a row in it costs, and its COMMIT waits for the
+disk. So few are in flight at a time, and a lone create is not delayed. Only creates are grouped: no two of
+them wait for the same row.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
-from domain.write.rows import Write
+import asyncpg
+
+from domain.write.bulk_insert import build_bulk_insert
+from domain.write.database import WriteDatabase, WriteModelUnavailable
+from domain.write.sql import Write, build_write
 
 MAX_IN_FLIGHT = 2
-"""Statements under way. With one, whoever comes second waits for a COMMIT that is not his own."""
+"""Statements in flight. With one, a second create would wait for a COMMIT that is not its own."""
 
 MAX_GROUP_SIZE = 64
-"""Creations in a group."""
+"""Creates in a group."""
 
 _MAX_WAIT_SECONDS = 0.1
-"""Seconds that a group waits for those before it: they may have to wait for somebody else's transaction."""
-
-Commit = Callable[[Sequence[Write]], Awaitable[Collection[object]]]
-"""Writes a group, and answers the ids of whom it wrote. What it raises is raised to all of the group."""
+"""Seconds that a group waits for those before it, which may be waiting for another transaction."""
 
 
 class GroupCommit:
-    """The group that whoever comes now belongs to, and those that are under way."""
+    """Writes what commands change; creates in groups."""
 
-    def __init__(self, commit: Commit) -> None:
-        self._commit = commit
-        self._turns = asyncio.Semaphore(MAX_IN_FLIGHT)
+    def __init__(self, database: WriteDatabase) -> None:
+        self._database = database
+        self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._open: _Group | None = None
+        """The group that the next create joins."""
 
     async def write(self, write: Write) -> bool:
-        """Whether it was written; if not, it is to be tried alone. Raises what the commit raises."""
+        """Writes rows and events; returns False if the user has changed since it was loaded.
+
+        Raises WriteModelUnavailable, and what asyncpg raises for violations and conflicts.
+        """
+        if not write.before.version and await self._write_in_group(write):
+            return True
+        return await self._write_alone(write)
+
+    async def _write_alone(self, write: Write) -> bool:
+        return bool(await self._database.write(*build_write(write)))
+
+    async def _write_in_group(self, write: Write) -> bool:
+        """Returns whether the user was created; if not, the write must be retried alone."""
         group = self._open
-        if group is None or not group.takes_more:
+        if group is None or not group.accepts_more:
             group = self._open = _Group()
-            group.task = asyncio.create_task(self._carry(group))
+            group.task = asyncio.create_task(self._commit_in_turn(group))
         return await group.join(write)
 
-    async def _carry(self, group: _Group) -> None:
-        in_turn = await self._turn()
+    async def _commit_in_turn(self, group: _Group) -> None:
+        has_turn = await self._wait_for_turn()
         if self._open is group:
             self._open = None
         try:
-            group.tell(await self._commit(group.writes))
+            group.resolve(await self._commit(group.writes))
         except Exception as error:
             group.fail(error)
         finally:
-            if in_turn:
-                self._turns.release()
+            if has_turn:
+                self._in_flight.release()
 
-    async def _turn(self) -> bool:
-        """Whether there was one in time. Who goes without takes one more connection."""
+    async def _wait_for_turn(self) -> bool:
+        """Returns False after the longest wait; then the group takes one more connection."""
         try:
             async with asyncio.timeout(_MAX_WAIT_SECONDS):
-                return await self._turns.acquire()
+                return await self._in_flight.acquire()
         except TimeoutError:
             return False
 
+    async def _commit(self, writes: Sequence[Write]) -> Collection[object]:
+        """Returns the ids of the users that were created."""
+        if len(writes) == 1:
+            return [write.after.id for write in writes if await self._write_alone(write)]
+        try:
+            created = await self._database.write(*build_bulk_insert(writes))
+        except WriteModelUnavailable as error:
+            if isinstance(error.__cause__, asyncpg.LockNotAvailableError):
+                return ()
+            raise
+        except asyncpg.ReadOnlySQLTransactionError:
+            raise  # which concerns all of them
+        except (asyncpg.PostgresError, asyncpg.InterfaceError):
+            return ()  # rolled back as a whole, because of one of them
+        return {row["user_id"] for row in created}
+
 
 class _Group:
-    """Those who are written together. If all of them have gone, so has the statement."""
+    """Creates that are written together. If all of them are cancelled, so is the statement."""
 
     def __init__(self) -> None:
         self.writes: list[Write] = []
         self.task: asyncio.Task[None]
-        self._told: list[asyncio.Future[bool]] = []
+        self._results: list[asyncio.Future[bool]] = []
 
     @property
-    def takes_more(self) -> bool:
-        """One that all have left while it waited for its turn is as good as gone, though it is still open."""
+    def accepts_more(self) -> bool:
+        """False also if all creates were cancelled while the group waited for its turn."""
         return len(self.writes) < MAX_GROUP_SIZE and not self.task.cancelling()
 
     async def join(self, write: Write) -> bool:
-        told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        """Returns whether the user was created. Raises what the commit raises."""
+        result: asyncio.Future[bool] = asyncio.Future()
         self.writes.append(write)
-        self._told.append(told)
+        self._results.append(result)
         try:
-            return await told
+            return await result
         except asyncio.CancelledError:
-            if all(each.cancelled() for each in self._told):
+            if all(other.cancelled() for other in self._results):
                 self.task.cancel()
                 await asyncio.wait([self.task])
             raise
 
-    def tell(self, written: Collection[object]) -> None:
-        for write, told in zip(self.writes, self._told, strict=True):
-            if not told.done():
-                told.set_result(write.user_id in written)
+    def resolve(self, created: Collection[object]) -> None:
+        for write, result in zip(self.writes, self._results, strict=True):
+            if not result.done():
+                result.set_result(write.after.id in created)
 
     def fail(self, error: Exception) -> None:
-        for told in self._told:
-            if not told.done():
-                told.set_exception(error)
+        for result in self._results:
+            if not result.done():
+                result.set_exception(error)

@@ -14,7 +14,7 @@ import msgspec
 from api.runtime import drivers
 from domain.envelope import decode, encode
 from domain.users.events import Event, UserErased
-from domain.write import rows
+from domain.write import sql
 from tests import remains
 from tests.domain.users.test_events import WRITTEN
 from tests.domain.write.test_every_event import Happens
@@ -76,7 +76,7 @@ async def test_no_text_of_any_event_ever_written_is_left_in_either_store(
     client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = [decode(tag, schema, data.encode()) for tag, schema, data, _ in LIVED]
-    monkeypatch.setattr(rows, "encode", as_it_was_written(events))
+    monkeypatch.setattr(sql, "encode", as_it_was_written(events))
     async with drivers.database(settings) as pool:
         model = WriteModel(pool)
         user_id = await model.user("Somebody", "somebody@example.com")

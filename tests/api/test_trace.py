@@ -10,7 +10,7 @@ from structlog.testing import LogCapture
 
 from api.observability.logs import with_trace
 from api.trace import Trace, current, id_of
-from domain.write.store import WriteModelUnavailable
+from domain.write.database import WriteModelUnavailable
 from tests.api.http.test_graphql_ws import connected, heard
 from tests.api.in_memory_app import edge
 

@@ -19,7 +19,8 @@ from domain.log.event_log import EventLog, VisibleEntries
 from domain.users.commands.create_user import CreateUser
 from domain.users.commands.place_order import PlaceOrder
 from domain.users.events import OrderId, UserId
-from domain.write.store import Store, WriteModelUnavailable
+from domain.write.database import WriteDatabase, WriteModelUnavailable
+from domain.write.store import Store
 from readside.generations.rebuild import Rebuild
 from readside.generations.registry import Generations
 from readside.projections import users
@@ -116,7 +117,9 @@ def acknowledge_before_applying() -> None:
 
 def no_idempotency_row() -> None:
     """What was answered to a key is not remembered."""
-    _write("_REMEMBERED", "as c (key, fingerprint, id)", "as c (key, fingerprint, id) where false")
+    _write(
+        "_INSERT_RESULT", "as c (key, fingerprint, id)", "as c (key, fingerprint, id) where false"
+    )
 
 
 _EVENT = """
@@ -127,19 +130,19 @@ _EVENT = """
 
 def events_before_rows() -> None:
     """The events are written in transactions of their own, before the rows."""
-    fetch = _get(Store, "_fetch")
+    fetch = _get(WriteDatabase, "_fetch")
 
-    async def apart(self: Store, when_away: str, statement: str, *given: Any) -> Any:
-        rest, logged, _ = statement.partition("insert into events")
+    async def apart(self: WriteDatabase, text: str, given: Any, **mode: bool) -> Any:
+        rest, logged, _ = text.partition("insert into events")
         if not logged:
-            return await fetch(self, when_away, statement, *given)
+            return await fetch(self, text, given, **mode)
         of_rows = len(set(re.findall(r"\$[0-9]+", rest)))
         for first in range(of_rows, len(given), 6):
             event = given[first : first + 6]
-            await fetch(self, when_away, _EVENT, given[0], given[6], *event)
-        return await fetch(self, when_away, f"{rest} select id from written", *given[:of_rows])
+            await fetch(self, _EVENT, [given[0], given[6], *event], **mode)
+        return await fetch(self, f"{rest} select id from written", given[:of_rows], **mode)
 
-    _set(Store, "_fetch", apart)
+    _set(WriteDatabase, "_fetch", apart)
 
 
 def naive_retry() -> None:
@@ -208,7 +211,7 @@ def min_version_ignored() -> None:
 
 def no_version_guard() -> None:
     """The write does not ask whether the user is still as it was when the command was decided."""
-    _write("_CHANGED", "and version = $10", "and $10::integer > 0")
+    _write("_UPDATE_USER", "and version = $10", "and $10::integer > 0")
 
 
 def changes_conflated() -> None:

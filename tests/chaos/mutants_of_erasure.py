@@ -39,7 +39,7 @@ def erased_secret_kept() -> None:
 
 def erased_events_kept() -> None:
     """The log is append-only, to the letter."""
-    write("_BLANKED", "e.user_id = w.id", "e.user_id = w.id and false")
+    write("_BLANK_EVENTS", "e.user_id = w.id", "e.user_id = w.id and false")
 
 
 def requests_kept_with_their_keys() -> None:

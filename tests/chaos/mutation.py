@@ -30,4 +30,4 @@ def lua(part: str, instead: str = "") -> None:
 def write(name: str, part: str, instead: str) -> None:
     """In a part of the statement that writes what a command does."""
     put(sql, name, cut(get(sql, name), part, instead))
-    sql.write.cache_clear()
+    sql.write_statement.cache_clear()

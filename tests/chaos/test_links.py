@@ -22,7 +22,7 @@ from domain.users.commands.rename_user import RenameUser
 from domain.users.commands.update_user_email import UpdateUserEmail
 from domain.users.events import OrderId, UserId
 from domain.users.values import parse_email
-from domain.write.store import WriteModelUnavailable
+from domain.write.database import WriteModelUnavailable
 from tests.chaos.proxy import Proxy, proxy
 from tests.domain.write_model import WriteModel, create
 from tests.limited import limited

@@ -17,7 +17,7 @@ from domain.users.commands.complete_order import CompleteOrder
 from domain.users.commands.place_order import PlaceOrder
 from domain.users.commands.rename_user import RenameUser
 from domain.users.events import OrderId, UserId
-from domain.write.store import WriteModelUnavailable
+from domain.write.database import WriteModelUnavailable
 from readside.projections import users
 from readside.projector.projector import Projector
 from readside.redis_functions.keys import Partition

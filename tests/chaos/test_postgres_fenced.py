@@ -13,7 +13,7 @@ import pytest
 from api.runtime.migrations import migrated
 from api.settings import Settings
 from domain.users.commands.rename_user import RenameUser
-from domain.write.store import WriteModelUnavailable
+from domain.write.database import WriteModelUnavailable
 from tests.acceptance.service import Client, running
 from tests.chaos.cluster import PARTITIONS
 from tests.chaos.convergence import as_the_log

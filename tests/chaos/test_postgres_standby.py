@@ -11,7 +11,7 @@ import pytest
 
 from api.runtime import drivers
 from api.settings import Settings
-from domain.write.store import WriteModelUnavailable
+from domain.write.database import WriteModelUnavailable
 from tests.acceptance.service import Client, running
 from tests.chaos.cluster import PARTITIONS
 from tests.chaos.convergence import as_the_log, forgotten, mentions

@@ -13,8 +13,8 @@ import pytest
 from api.runtime import drivers
 from api.settings import Settings
 from domain.users.commands.rename_user import RenameUser
-from domain.write import sql
-from domain.write.store import WriteModelUnavailable
+from domain.write import rows, sql
+from domain.write.database import WriteModelUnavailable
 from tests.chaos.proxy import Proxy, proxy
 from tests.domain.write_model import WriteModel, create
 from tests.limited import limited
@@ -88,9 +88,9 @@ async def test_a_statement_that_is_being_prepared_is_not_yet_the_one_that_is_mea
 async def test_round_trips_are_counted_by_what_they_run(wire: Proxy, wired: WriteModel) -> None:
     user_id = await wired.user()
     await wired.ask(RenameUser(user_id=user_id, name="Zoë"))
-    created = sql.write(creates=True, orders=0, keyed=False, erases=False, events=1)
-    changed = sql.write(creates=False, orders=0, keyed=False, erases=False, events=1)
-    assert wire.asked == {created: 1, sql.LOAD: 1, changed: 1}
+    created = sql.write_statement(creates=True, orders=0, keyed=False, erases=False, events=1)
+    changed = sql.write_statement(creates=False, orders=0, keyed=False, erases=False, events=1)
+    assert wire.asked == {created: 1, rows.LOAD: 1, changed: 1}
 
 
 async def test_a_held_answer_lets_a_test_stand_between_commit_and_answer(

@@ -17,7 +17,7 @@ from domain.users.commands.update_user_email import UpdateUserEmail
 from domain.users.events import OrderId, UserId
 from domain.users.refusals import EmailAlreadyRegistered
 from domain.users.values import parse_email
-from domain.write.store import WriteModelUnavailable
+from domain.write.database import WriteModelUnavailable
 from tests.chaos.writers import only, write_models
 from tests.domain.write_model import WriteModel, create
 from tests.limited import limited
@@ -157,7 +157,7 @@ async def test_a_command_that_is_rolled_back_for_ever_is_given_up_and_was_not_wr
     async with write_models(database_url, 1) as [model]:
         order_id = await model.order(await model.user())
         await model.pool.execute(NEVER % {"code": code, "where": begin})
-        hasty = WriteModel(model.pool, patience=0.2)
+        hasty = WriteModel(model.pool, timeout_seconds=0.2)
         command = CompleteOrder(order_id=order_id, idempotency_key="k")
         async with limited(10):
             with pytest.raises(WriteModelUnavailable, match=r"nothing was written"):

@@ -13,7 +13,7 @@ from domain.ids import new_id
 from domain.users.commands.place_order import PlaceOrder
 from domain.users.commands.rename_user import RenameUser
 from domain.users.events import OrderId, UserId
-from domain.write.store import WriteModelUnavailable
+from domain.write.database import WriteModelUnavailable
 from tests.chaos.writers import Hold, held_commits, only, write_models
 from tests.domain.write_model import WriteModel, create
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 
 from domain.command import CommandResult
-from domain.write.store import WriteModelUnavailable
+from domain.write.database import WriteModelUnavailable
 from tests.chaos.standby import ask, fence
 from tests.chaos.stores import postgres
 from tests.chaos.writers import write_models
@@ -36,7 +36,7 @@ async def test_an_exhausted_pool_writes_nothing_says_so_in_time_and_recovers(
     database_url: str,
 ) -> None:
     async with write_models(database_url, 1, connections=3) as [model]:
-        hasty = WriteModel(model.pool, patience=0.3)
+        hasty = WriteModel(model.pool, timeout_seconds=0.3)
         async with AsyncExitStack() as held:
             for _ in range(3):
                 await held.enter_async_context(model.pool.acquire())

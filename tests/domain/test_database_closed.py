@@ -12,7 +12,7 @@ from api.runtime import drivers
 from api.runtime.background import TRANSIENT_ERRORS
 from api.runtime.log_check import refuse_foreign_log_at_start
 from api.settings import Settings
-from domain.write.store import WriteModelUnavailable
+from domain.write.database import WriteModelUnavailable
 from tests.domain.log.relay_harness import Carrying
 from tests.domain.write_model import WriteModel, create
 from tests.stores import OwnStores

@@ -27,7 +27,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 class WriteModel:
     """A store, a clock that ticks a second per look, and the tables behind them."""
 
-    def __init__(self, pool: asyncpg.Pool, *, patience: float = 5.0) -> None:
+    def __init__(self, pool: asyncpg.Pool, *, timeout_seconds: float = 5.0) -> None:
         self.pool = pool
         self.woken: list[int] = []
         self._ticks = 0
@@ -36,7 +36,7 @@ class WriteModel:
             partitions=PARTITIONS,
             now=self._now,
             wake=self.woken.append,
-            patience=patience,
+            timeout_seconds=timeout_seconds,
         )
 
     def _now(self) -> datetime:

@@ -11,7 +11,7 @@ from api.cli.checks.finding import Finding, ok, wrong
 from api.runtime.log_check import refuse_foreign_log
 from domain.log.event_log import EventLog
 from domain.log.log_identity import ForeignLog
-from domain.write.store import UNAVAILABLE_ERRORS
+from domain.write.database import UNAVAILABLE_ERRORS
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

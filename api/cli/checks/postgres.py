@@ -12,7 +12,7 @@ from api.runtime import pgbouncer
 from api.server_urls import reason
 from domain.connection_pool import NO_WRITES, NOT_PRIMARY
 from domain.migrate import MigrationError, check, pending
-from domain.write.store import UNAVAILABLE_ERRORS
+from domain.write.database import UNAVAILABLE_ERRORS
 
 if TYPE_CHECKING:
     from api.settings import Settings

@@ -14,7 +14,7 @@ from domain.command import Command
 from domain.ids import new_id
 from domain.refusal import InvalidInput, Refusal
 from domain.users import values
-from domain.write.store import WriteModelUnavailable
+from domain.write.database import WriteModelUnavailable
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Payload[Any])

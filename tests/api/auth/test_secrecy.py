@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from domain.write.store import WriteModelUnavailable
+from domain.write.database import WriteModelUnavailable
 from readside.errors import ReadModelUnavailable
 from tests.api.in_memory_app import ALICE, Edge, edge
 from tests.api.tokens import bearer, signed, with_tokens

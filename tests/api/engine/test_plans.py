@@ -12,7 +12,7 @@ from graphql import OperationDefinitionNode
 
 from api.engine.resolver_info import ResolverInfo
 from api.limits import Limits
-from domain.write.store import WriteModelUnavailable
+from domain.write.database import WriteModelUnavailable
 from readside.errors import ReadModelUnavailable
 from tests.api.http.test_leaks import websocket
 from tests.api.in_memory_app import ALICE, edge

@@ -21,7 +21,7 @@ from api.resolvers.context import Context
 from api.resolvers.pagination import cursor
 from api.schema import CONVERTER, SCHEMA
 from domain.users import refusals
-from domain.write.store import WriteModelUnavailable
+from domain.write.database import WriteModelUnavailable
 from readside.errors import ReadModelRebuilding, ReadModelUnavailable
 from tests.api.engine.operation_strategies import SCALARS, Asked, mutations_of, queries_of
 from tests.api.engine.test_plans_match_graphql_core import (

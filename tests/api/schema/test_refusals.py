@@ -15,7 +15,7 @@ from domain.users.refusals import (
     UserNotFound,
     VersionConflict,
 )
-from domain.write.store import WriteModelUnavailable
+from domain.write.database import WriteModelUnavailable
 from readside.errors import ReadModelRebuilding, ReadModelUnavailable
 from tests.api.in_memory_app import ALICE, Edge, edge
 

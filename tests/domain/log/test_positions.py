@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from domain.log import positions
 from domain.migrate import MigrationError, check_positions
-from domain.write.store import WriteModelUnavailable
+from domain.write.database import WriteModelUnavailable
 from tests.domain.write_model import WriteModel
 
 RESTART = "alter table events alter column position restart"

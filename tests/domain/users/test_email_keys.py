@@ -117,7 +117,7 @@ async def of_older_code(database_url: str, place: Path) -> AsyncIterator[WriteMo
     async with drivers.database(Settings(database_url=database_url)) as pool:
         async with pool.acquire() as connection:
             await migrate(connection, PARTITIONS, directory=place)  # type: ignore[arg-type]
-        yield WriteModel(pool, patience=30)
+        yield WriteModel(pool, timeout_seconds=30)
 
 
 async def as_by_older_code(model: WriteModel, address: str) -> UserId:

@@ -15,9 +15,9 @@ from domain.command import CommandResult
 from domain.envelope import partition_of
 from domain.refusal import IdempotencyKeyReused
 from domain.users.refusals import EmailAlreadyRegistered
-from domain.write import sql
+from domain.write.bulk_insert import BULK_INSERT
+from domain.write.database import WriteModelUnavailable
 from domain.write.group_commit import MAX_GROUP_SIZE, MAX_IN_FLIGHT
-from domain.write.store import WriteModelUnavailable
 from tests.chaos.mutation import get, put
 from tests.chaos.proxy import Held, Proxy
 from tests.chaos.writers import held_commits
@@ -37,7 +37,7 @@ async def wired(wire: Proxy) -> AsyncIterator[WriteModel]:
     async with drivers.database(settings) as pool:
         model = WriteModel(pool)
         # On a busy machine the prepared connection might go back to the pool, and another be made instead.
-        put(get(model.store, "_connections"), "_max_hold_seconds", 2.0)
+        put(get(get(model.store, "_database"), "_connections"), "_max_hold_seconds", 2.0)
         await asyncio.gather(*map(model.ask, creations(2, "warm")))
         wire.asked.clear()
         yield model
@@ -75,7 +75,7 @@ async def test_creations_of_one_moment_are_one_statement(wire: Proxy, wired: Wri
     commands = creations(10, keyed=True)
     answers = await asyncio.gather(*map(wired.ask, commands))
     assert [answer.user_id for answer in answers] == [command.user_id for command in commands]
-    assert wire.asked == {sql.CREATE_MANY: 1}
+    assert wire.asked == {BULK_INSERT: 1}
     assert wired.woken[-10:] == [partition_of(one.user_id, PARTITIONS) for one in commands]
     await wired.assert_tables_are_the_fold_of_the_log()
 
@@ -91,12 +91,12 @@ async def test_who_comes_while_others_are_written_is_in_the_next_group(
     for hold in held:
         hold.release()
     await asyncio.gather(*first, *asked)
-    assert wire.asked[sql.CREATE_MANY] == 1
+    assert wire.asked[BULK_INSERT] == 1
 
 
 async def test_a_group_has_its_bounds(wire: Proxy, wired: WriteModel) -> None:
     await asyncio.gather(*map(wired.ask, creations(3 * MAX_GROUP_SIZE)))
-    assert wire.asked[sql.CREATE_MANY] == 3
+    assert wire.asked[BULK_INSERT] == 3
 
 
 async def test_whose_address_is_taken_is_refused_and_the_others_are_not_asked_again(
@@ -107,7 +107,7 @@ async def test_whose_address_is_taken_is_refused_and_the_others_are_not_asked_ag
     answers = await execute(wired, creations(8))
     assert answers.pop(3) == EmailAlreadyRegistered()
     assert all(isinstance(answer, CommandResult) for answer in answers)
-    assert wire.asked[sql.CREATE_MANY] == 1
+    assert wire.asked[BULK_INSERT] == 1
     assert wire.asked.total() == 3  # and who is refused tries alone, and looks why
     await wired.assert_tables_are_the_fold_of_the_log()
 
@@ -126,7 +126,7 @@ async def test_a_command_repeated_in_a_group_is_answered_as_before(
     answers = await execute(wired, creations(8, keyed=True))
     assert answers[3] == before
     assert all(isinstance(answer, CommandResult) for answer in answers)
-    assert wire.asked[sql.CREATE_MANY] == 1
+    assert wire.asked[BULK_INSERT] == 1
     assert await wired.count("commands") == 8
 
 
@@ -204,7 +204,7 @@ async def test_one_who_goes_takes_nobody_along(wire: Proxy, wired: WriteModel) -
     held.release()
     assert len(await asyncio.gather(*staying)) == 3
     assert gone.cancelled()
-    assert wire.asked == {sql.CREATE_MANY: 1}
+    assert wire.asked == {BULK_INSERT: 1}
 
 
 async def test_who_comes_when_all_of_a_group_have_gone_is_not_one_of_them(
@@ -252,10 +252,10 @@ async def test_a_group_whose_answer_is_lost_is_not_known_and_the_keys_answer(
 async def test_a_plan_that_was_made_while_the_tables_were_empty_does_not_read_them_through(
     model: WriteModel,
 ) -> None:
-    parameters = len(set(re.findall(r"\$\d+", sql.CREATE_MANY)))
+    parameters = len(set(re.findall(r"\$\d+", BULK_INSERT)))
     arguments = [*["'{}'"] * (parameters - 2), "'UserCreated'", "1"]
     async with model.pool.acquire() as connection, connection.transaction():
-        await connection.execute(f"prepare many as {sql.CREATE_MANY}")
+        await connection.execute(f"prepare many as {BULK_INSERT}")
         await connection.execute("set local plan_cache_mode = force_generic_plan")
         plan = await connection.fetch(f"explain execute many({', '.join(arguments)})")
         await connection.execute("deallocate many")

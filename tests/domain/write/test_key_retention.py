@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from domain.migrate import DIRECTORY, migrate
-from domain.write.key_retention import _DELETE, KeyRetention, oldest
+from domain.write.key_retention import _DELETE, KeyRetention, oldest_key_age
 from tests.domain.write_model import WriteModel, create
 
 DAY = 86_400
@@ -26,7 +26,7 @@ _KEYS = """
 
 
 def retention(model: WriteModel, days: float = 30, size: int = 7) -> KeyRetention:
-    return KeyRetention(model.pool, days, size=size, pause=0.0)
+    return KeyRetention(model.pool, days, batch_size=size, pause_seconds=0.0)
 
 
 async def finish(job: KeyRetention) -> int:
@@ -44,7 +44,7 @@ async def test_keys_beyond_the_retention_are_deleted_and_no_others(model: WriteM
     assert job.deleted == 31
     left = await model.rows("select now() - answered_at < '30 days' as young from commands")
     assert [row["young"] for row in left] == [True] * 30
-    assert 28.9 * DAY < await oldest(model.pool) < 29.1 * DAY
+    assert 28.9 * DAY < await oldest_key_age(model.pool) < 29.1 * DAY
 
 
 async def test_a_retention_of_0_keeps_all_keys(model: WriteModel) -> None:
@@ -60,7 +60,7 @@ async def test_what_is_due_later_is_found_by_a_later_search(model: WriteModel) -
     await model.pool.execute(_KEYS, 33)
     assert not await job.run_once()  # not searched for again so soon
     assert job.deleted == 0
-    job._due = 0.0  # noqa: SLF001
+    job._due_at = 0.0  # noqa: SLF001
     await finish(job)
     assert job.deleted == 3
 

@@ -15,7 +15,7 @@ from api.runtime import drivers
 from api.settings import Settings
 from domain.command import CommandResult
 from domain.users.commands.rename_user import RenameUser
-from domain.write.store import WriteModelUnavailable
+from domain.write.database import WriteModelUnavailable
 from tests.chaos.proxy import Proxy
 from tests.domain.write_model import WriteModel, create
 from tests.limited import limited
@@ -161,7 +161,7 @@ async def test_a_command_that_finds_no_free_connection_in_time_writes_nothing(
 ) -> None:
     settings = Settings(database_url=database_url, database_connections=2)
     async with drivers.database(settings) as pool, pool.acquire(), pool.acquire():
-        hasty = WriteModel(pool, patience=0.05)
+        hasty = WriteModel(pool, timeout_seconds=0.05)
         with pytest.raises(WriteModelUnavailable, match=r"nothing was written"):
             await hasty.store.execute(create("Alice", "alice@example.com"))
 
