@@ -1,7 +1,7 @@
-"""Through the version gate: envelopes become commands, and one function call applies them atomically.
+"""Applies events to one generation: envelopes become Redis commands, and one function call applies a batch.
 
-What cannot be applied stops its user alone: a hole is filled from the event log, and an event that cannot be
-decoded or projected parks its user. The gate inside Redis decides; here we only prepare and follow up.
+A failure stops one user only: missing events are read from the event log, and an event that cannot be decoded
+or projected parks its user. The version gate in functions.lua decides; this module prepares and follows up.
 """
 
 from __future__ import annotations
@@ -15,25 +15,24 @@ import structlog
 from domain.envelope import Envelope
 from domain.users.events import UserErased, UserId
 from readside.event_source import EventSource
-from readside.projection import Command, ProjectedEvent
+from readside.projection import Command, ProjectedEvent, Projection
 from readside.redis_functions.functions import Functions
 from readside.redis_functions.keys import Keys
 from readside.timestamps import to_rfc3339_millis
 
 APPLIED, DUPLICATE, PARKED, POISON = 1, 0, 2, 3
-"""What the gate answers for an event; below zero it is a hole, -1 - the version the user has."""
+"""Outcomes of an event in the version gate. A negative outcome is a gap: -1 - the version of the user."""
 
 FILLED = 4
-"""An event that was missing, and came from the log: counted beside what it came to.
-The gate answers it for an event whose user misses so many that they are filled in slices."""
+"""A missing event that was read from the log; counted in addition to its outcome.
+As an outcome of the gate: the user misses so many events that it is resynced in slices."""
 
-BATCH = 250
-"""The most events of one call, so that a call stops Redis for a few milliseconds at most."""
+MAX_BATCH_EVENTS = 250
+"""Limit of one function call, so that it blocks Redis for a few milliseconds at most."""
 
-SLICE = 100
-"""The most events of one user that are applied before other users' events have their turn."""
+MAX_SLICE_EVENTS = 100
+"""Limit of events of one user that are applied before other users' events have their turn."""
 
-Projection = Callable[[Keys, ProjectedEvent], list[Command]]
 OnApplied = Callable[[Envelope], None]
 
 _log = structlog.get_logger(__name__)
@@ -41,245 +40,257 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """An envelope, and the stream entry that brought it: '' if it came from the event log."""
+    """An envelope to apply."""
 
     envelope: Envelope
-    entry: str = ""
-    until: int = 0
-    """The version before which the user is not shown, if it is being made anew."""
-    whole: list[Command] | None = None
-    """What all events of the user come to, from the first to this one: then none is needed before it."""
+    entry_id: str = ""
+    """The stream entry to acknowledge; '' for an envelope from the event log."""
+    visible_from: int = 0
+    """Hides a user that is being resynced from readers below this version."""
+    folded: list[Command] | None = None
+    """The commands of all events of the user up to this one, which then needs no predecessor."""
 
     @property
-    def events(self) -> int:
-        """How many it brings."""
-        return 1 if self.whole is None else self.envelope.version
+    def event_count(self) -> int:
+        return 1 if self.folded is None else self.envelope.version
 
 
 class EventApplier:
-    """The way into one generation of one partition. Raises Gone when that generation is no longer kept."""
+    """The way into one generation of one partition. Raises GenerationGone when it is void or removed."""
 
     def __init__(
         self,
         functions: Functions,
-        history: EventSource,
+        event_source: EventSource,
         keys: Keys,
         projections: Sequence[Projection],
-        told: OnApplied | None = None,
+        on_applied: OnApplied | None = None,
     ) -> None:
-        """`told` is called with each event that has been applied, but not while a generation is built."""
+        """`on_applied` is called with each applied event, except while a generation is built."""
         self.keys = keys
-        self._told = told
-        self._functions = functions
-        self._history = history
         self.projections = projections
+        self._on_applied = on_applied
+        self._functions = functions
+        self._event_source = event_source
         partition = keys.partition
-        names = [partition.stream, partition.generations, keys.parked, keys.counters, keys.lost]
-        self._names = names
+        self._names = [
+            *(partition.stream, partition.generations),
+            *(keys.parked, keys.counters, keys.needs_resync),
+        ]
 
-    async def deliver(
+    async def apply(
         self, deliveries: Sequence[Delivery], *, publish: bool, defer: bool = False
     ) -> Counter[int]:
-        """Applies envelopes in order, fills holes, acknowledges; answers how often which outcome came.
+        """Applies envelopes in order, fills gaps and acknowledges; returns the number of each outcome.
 
-        With `defer` a user of whom many events are missing is left to `mend_slice`: others need not wait.
+        With `defer` a user that misses many events is left to `resync_slice`, so that others do not wait.
         """
         outcomes: Counter[int] = Counter()
-        holes: list[Delivery] = []
-        room = BATCH if defer else None
+        gaps: list[Delivery] = []
+        max_missing = MAX_BATCH_EVENTS if defer else None
         for batch in _batches(deliveries):
-            for delivery, answer in zip(
-                batch, await self._apply(batch, publish, room), strict=True
+            for delivery, outcome in zip(
+                batch, await self._apply(batch, publish, max_missing), strict=True
             ):
-                if answer < 0:
-                    # What does not go as a whole goes event by event, with this as the last one.
-                    holes.append(msgspec.structs.replace(delivery, whole=None))
+                if outcome < 0:
+                    # A folded delivery that failed is applied event by event, with this one as the last.
+                    gaps.append(msgspec.structs.replace(delivery, folded=None))
                 else:
-                    outcomes[answer] += 1
-        if holes:
-            outcomes += await self._fill(holes, publish)
+                    outcomes[outcome] += 1
+        if gaps:
+            outcomes += await self._fill(gaps, publish)
         return outcomes
 
-    async def mend(self, user_id: UserId) -> None:
-        """Makes a user of whom something was lost anew from the event log, once that can be read."""
-        begun = False
-        while await self.mend_slice(user_id, begun=begun):
-            begun = True
+    async def resync_user(self, user_id: UserId) -> None:
+        """Replays all events of a user whose keys are incomplete."""
+        started = False
+        while await self.resync_slice(user_id, started=started):
+            started = True
 
-    async def mend_slice(self, user_id: UserId, *, begun: bool) -> bool:
-        """Applies the next events of a lost user, SLICE at most; returns whether there are more.
+    async def resync_slice(self, user_id: UserId, *, started: bool) -> bool:
+        """Replays the next MAX_SLICE_EVENTS events of a user; returns whether there are more.
 
-        How far the user is, and up to where it is hidden, stands in Redis: any process may apply the next
-        slice, and two that do at once do no harm. `begun` is whether the caller has applied one before.
+        The progress is stored in Redis, so any process may apply the next slice, and two at the same time do
+        no harm. `started`: the caller has applied a slice before.
         """
-        have, until = await self._reached(user_id)
-        newest = None if until or begun else await self._history.newest(user_id)
+        version, visible_from = await self._progress(user_id)
+        newest = None if visible_from or started else await self._event_source.newest(user_id)
         if newest is not None:
-            erased = newest.type == UserErased.__name__  # of whom no event before leaves anything
-            have, until = newest.version - 1 if erased else 0, newest.version
-        if not until:
+            version = newest.version - 1 if is_final(newest.type) else 0
+            visible_from = newest.version
+        if not visible_from:
             return False
-        page = await self._history.history(user_id, have, SLICE)
-        if newest is not None and not await self._forget(newest):
+        page = await self._event_source.history(user_id, version, MAX_SLICE_EVENTS)
+        if newest is not None and not await self._reset(newest):
             return False
-        if not page or page[0].version != have + 1:
-            await self._park(user_id, page[0].type if page else "unknown", have + 1)
+        if not page or page[0].version != version + 1:
+            await self._park(user_id, page[0].type if page else "unknown", version + 1)
             return False
-        answers = await self._apply([Delivery(one, until=until) for one in page], publish=True)
-        if page[-1].version < until or min(answers) < 0:
-            return not {POISON, PARKED}.intersection(answers)
-        _log.warning("gate.mended", user_id=str(user_id), events=page[-1].version)
+        deliveries = [Delivery(envelope, visible_from=visible_from) for envelope in page]
+        outcomes = await self._apply(deliveries, publish=True)
+        if page[-1].version < visible_from or min(outcomes) < 0:
+            return not {POISON, PARKED}.intersection(outcomes)
+        _log.warning("user.resynced", user_id=str(user_id), events=page[-1].version)
         return False
 
-    async def found(self, user_id: UserId) -> None:
-        """Marks a user as no longer lost, unless more was deferred while it was made anew."""
-        names = [self.keys.user(user_id), self.keys.lost]
-        await self._functions.call("found", names, str(user_id))
+    async def finish_resync(self, user_id: UserId) -> None:
+        """Removes a user from needs_resync, unless more events were deferred meanwhile."""
+        names = [self.keys.user_hash(user_id), self.keys.needs_resync]
+        await self._functions.call("finish_resync", names, str(user_id))
 
-    async def _reached(self, user_id: UserId) -> tuple[int, int]:
-        """The version that a user has, and the one before which it is hidden; 0 for none."""
-        key = self.keys.user(user_id)
-        question = ("HMGET", key, "version", "until")
-        [reply] = await self._functions.call("look", [key], _pack([question]))
-        version, until = (None, None) if isinstance(reply, Exception) else reply
-        return int(version or 0), int(until or 0)
-
-    async def _forget(self, newest: Envelope) -> bool:
-        """Begins to make a user anew; False if the read model is ahead of this last event."""
-        user = str(newest.user_id)
-        names = [self.keys.user(user), self.keys.parked]
-        return bool(await self._functions.call("forget", names, user, newest.version))
-
-    async def pass_over(self, entry: str) -> None:
+    async def discard_entry(self, entry_id: str) -> None:
         """Acknowledges an entry that holds no event."""
-        await self._call([msgspec.Raw(_pack((entry, False)))])
+        await self._call([msgspec.Raw(_pack((entry_id, False)))])
 
-    async def _fill(self, holes: list[Delivery], publish: bool) -> Counter[int]:
-        """What came too early, user by user and in order of version, each behind what the log has."""
+    async def _progress(self, user_id: UserId) -> tuple[int, int]:
+        """Returns the version of a user, and the version below which it is hidden; 0 for none."""
+        key = self.keys.user_hash(user_id)
+        command = ("HMGET", key, "version", "until")
+        [reply] = await self._functions.call("read_snapshot", [key], _pack([command]))
+        version, visible_from = (None, None) if isinstance(reply, Exception) else reply
+        return int(version or 0), int(visible_from or 0)
+
+    async def _reset(self, newest: Envelope) -> bool:
+        """Returns False if Redis has a newer version than this last event."""
+        user = str(newest.user_id)
+        names = [self.keys.user_hash(user), self.keys.parked]
+        return bool(await self._functions.call("reset_user", names, user, newest.version))
+
+    async def _fill(self, gaps: list[Delivery], publish: bool) -> Counter[int]:
+        """Applies each user's early events in order of version, each after the events missing before it."""
         outcomes: Counter[int] = Counter()
-        for user_id in dict.fromkeys(hole.envelope.user_id for hole in holes):
-            early = [hole for hole in holes if hole.envelope.user_id == user_id]
-            early.sort(key=lambda hole: hole.envelope.version)
+        for user_id in dict.fromkeys(gap.envelope.user_id for gap in gaps):
+            early = [gap for gap in gaps if gap.envelope.user_id == user_id]
+            early.sort(key=lambda gap: gap.envelope.version)
             while early:
-                batch, early = early[:BATCH], early[BATCH:]
-                answers = await self._apply(batch, publish)
-                outcomes.update(answer for answer in answers if answer >= 0)
-                still = [(d, a) for d, a in zip(batch, answers, strict=True) if a < 0]
+                batch, early = early[:MAX_BATCH_EVENTS], early[MAX_BATCH_EVENTS:]
+                batch_outcomes = await self._apply(batch, publish)
+                outcomes.update(outcome for outcome in batch_outcomes if outcome >= 0)
+                still = [(d, o) for d, o in zip(batch, batch_outcomes, strict=True) if o < 0]
                 early = [delivery for delivery, _ in still] + early
                 if still:
                     outcomes += await self._from_log(early[0].envelope, -1 - still[0][1], publish)
         return outcomes
 
-    async def _from_log(self, early: Envelope, have: int, publish: bool) -> Counter[int]:
-        """Applies what the log has between `have` and this event; parks the user if that is nothing.
+    async def _from_log(self, early: Envelope, version: int, publish: bool) -> Counter[int]:
+        """Applies the log's events between `version` and this event; parks the user if there are none.
 
-        The user is not shown between two calls. What is behind the event is not read: it is in the stream.
+        The user is hidden between two calls. Later events are not read: they are in the stream.
         """
         user_id, outcomes = early.user_id, Counter[int]()
-        while room := min(BATCH, early.version - 1 - have):
-            missing = await self._history.history(user_id, have, room)
-            if not missing or missing[0].version != have + 1:
+        while limit := min(MAX_BATCH_EVENTS, early.version - 1 - version):
+            missing = await self._event_source.history(user_id, version, limit)
+            if not missing or missing[0].version != version + 1:
                 break
-            filled = [Delivery(one, until=early.version) for one in missing]
-            answers = await self._apply(filled, publish)
-            outcomes.update(answer for answer in answers if answer >= 0)
+            filled = [Delivery(envelope, visible_from=early.version) for envelope in missing]
+            batch_outcomes = await self._apply(filled, publish)
+            outcomes.update(outcome for outcome in batch_outcomes if outcome >= 0)
             outcomes[FILLED] += len(missing)
-            have = missing[-1].version
+            version = missing[-1].version
         if not outcomes:
-            await self._park(user_id, early.type, have + 1)
+            await self._park(user_id, early.type, version + 1)
         else:
-            _log.info("gate.hole_filled", user_id=str(user_id), events=outcomes[FILLED])
+            _log.info("gap.filled", user_id=str(user_id), events=outcomes[FILLED])
         return outcomes
 
-    async def _park(self, user_id: UserId, kind: str, version: int) -> None:
-        """The log does not have this version either."""
+    async def _park(self, user_id: UserId, event_type: str, version: int) -> None:
+        """Parks a user of whom the log does not have this version."""
         reason = f"version {version} is missing from the event log"
         user = str(user_id)
-        event = user, self.keys.user(user), version, kind, "", (), reason, 0, False, False
+        event = (
+            user,
+            self.keys.user_hash(user),
+            version,
+            event_type,
+            "",
+            (),
+            reason,
+            0,
+            False,
+            False,
+        )
         await self._call([msgspec.Raw(_pack(("", event)))])
-        _log.error("gate.parked", user_id=str(user_id), reason=reason)
+        _log.error("user.parked", user_id=str(user_id), reason=reason)
 
     async def _apply(
-        self, deliveries: Sequence[Delivery], publish: bool, room: int | None = None
+        self, deliveries: Sequence[Delivery], publish: bool, max_missing: int | None = None
     ) -> list[int]:
-        answers = await self._call(
-            [self._prepare(delivery, publish) for delivery in deliveries], room
+        outcomes = await self._call(
+            [self._prepare(delivery, publish) for delivery in deliveries], max_missing
         )
-        for delivery, answer in zip(deliveries, answers, strict=True):
+        for delivery, outcome in zip(deliveries, outcomes, strict=True):
             envelope = delivery.envelope
-            if answer == APPLIED and publish and self._told is not None:
-                self._told(envelope)
-            if answer == POISON:
+            if outcome == APPLIED and publish and self._on_applied is not None:
+                self._on_applied(envelope)
+            if outcome == POISON:
                 _log.error(
-                    "gate.parked",
+                    "user.parked",
                     user_id=str(envelope.user_id),
                     version=envelope.version,
                     type=envelope.type,
                     command_id=envelope.metadata.get("commandId"),
                 )
-        return answers
+        return outcomes
 
-    async def _call(self, items: list[msgspec.Raw], room: int | None = None) -> list[int]:
-        answers: list[int] = await self._functions.call(
-            "apply", self._names, self.keys.generation, _pack(items), "" if room is None else room
+    async def _call(self, items: list[msgspec.Raw], max_missing: int | None = None) -> list[int]:
+        limit = "" if max_missing is None else max_missing
+        outcomes: list[int] = await self._functions.call(
+            "apply", self._names, self.keys.generation, _pack(items), limit
         )
-        return answers
+        return outcomes
 
     def _prepare(self, delivery: Delivery, publish: bool) -> msgspec.Raw:
-        envelope = delivery.envelope
-        channel = self.keys.partition.changed(envelope.user_id) if publish else ""
+        """Packs each delivery alone, so that a failure to project or pack it is the poison of one event."""
+        channel = self.keys.partition.user_channel(delivery.envelope.user_id) if publish else ""
         try:
-            commands = delivery.whole
+            commands = delivery.folded
             if commands is None:
-                commands = commands_of(self.keys, envelope, self.projections)
-            return self._item(delivery, channel, commands, "")
-        except Exception as error:  # whatever a projection stumbles over is a poison event
+                commands = commands_for(self.keys, delivery.envelope, self.projections)
+            return self._packed(delivery, channel, commands, "")
+        except Exception as error:  # any error of a projection makes the event a poison event
             reason = f"{type(error).__name__}: {error}".encode(errors="backslashreplace").decode()
-            return self._item(delivery, channel, [], reason)
+            return self._packed(delivery, channel, [], reason)
 
-    def _item(
-        self,
-        delivery: Delivery,
-        channel: str,
-        commands: list[Command],
-        reason: str,
+    def _packed(
+        self, delivery: Delivery, channel: str, commands: list[Command], reason: str
     ) -> msgspec.Raw:
-        """Packed one by one, so that what cannot be packed is the poison of one event only."""
-        user = str(delivery.envelope.user_id)
-        version, kind = delivery.envelope.version, delivery.envelope.type
-        key = self.keys.user(user)
-        last, whole = ends(kind), delivery.whole is not None
-        event = (user, key, version, kind, channel, commands, reason, delivery.until, last, whole)
-        return msgspec.Raw(_pack((delivery.entry, event)))
+        envelope = delivery.envelope
+        user = str(envelope.user_id)
+        event = (
+            *(user, self.keys.user_hash(user), envelope.version, envelope.type, channel, commands),
+            *(reason, delivery.visible_from, is_final(envelope.type), delivery.folded is not None),
+        )
+        return msgspec.Raw(_pack((delivery.entry_id, event)))
 
 
-def ends(kind: str) -> bool:
-    """Returns whether events of this type are the last of their user, and leave nothing to be set aside."""
-    return kind == UserErased.__name__
+def is_final(event_type: str) -> bool:
+    """Returns whether events of this type are the last of their user and remove all of its data."""
+    return event_type == UserErased.__name__
 
 
 def _batches(deliveries: Iterable[Delivery]) -> Iterator[list[Delivery]]:
-    """As much as one call may hold."""
     batch: list[Delivery] = []
-    room = BATCH
+    free = MAX_BATCH_EVENTS
     for delivery in deliveries:
-        room -= delivery.events
-        if batch and room < 0:
+        free -= delivery.event_count
+        if batch and free < 0:
             yield batch
-            batch, room = [], BATCH - delivery.events
+            batch, free = [], MAX_BATCH_EVENTS - delivery.event_count
         batch.append(delivery)
     if batch:
         yield batch
 
 
-def commands_of(keys: Keys, envelope: Envelope, projections: Sequence[Projection]) -> list[Command]:
-    """What an event does to a generation. Raises whatever a projection stumbles over."""
+def commands_for(
+    keys: Keys, envelope: Envelope, projections: Sequence[Projection]
+) -> list[Command]:
+    """Returns the commands of all projections for an event. Raises any error of a projection."""
     if envelope.skipped:
         return []
-    happened = ProjectedEvent(
-        user=str(envelope.user_id),
+    event = ProjectedEvent(
+        user_id=str(envelope.user_id),
         version=envelope.version,
-        at=to_rfc3339_millis(envelope.occurred_at),
-        event=envelope.event(),
+        occurred_at=to_rfc3339_millis(envelope.occurred_at),
+        data=envelope.event(),
     )
-    return [command for project in projections for command in project(keys, happened)]
+    return [command for project in projections for command in project(keys, event)]

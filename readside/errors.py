@@ -1,4 +1,4 @@
-"""Why the read model cannot answer. Each has the code that the client sees and a sentence fit for clients."""
+"""Why the read model cannot answer a query. Each error has the code and a message for clients."""
 
 from __future__ import annotations
 
@@ -6,69 +6,68 @@ from typing import ClassVar
 
 
 class ReadModelError(Exception):
-    """The read model cannot answer now; asking again later may succeed."""
+    """The read model cannot answer now; a retry may succeed."""
 
     code: ClassVar[str]
 
 
 class ReadModelBehind(ReadModelError):
-    """The user has not reached the version that was asked for within the deadline."""
+    """The user did not reach the required version within the deadline."""
 
     code = "READ_MODEL_BEHIND"
 
-    def __init__(self, wanted: int, have: int) -> None:
+    def __init__(self, required: int, current: int) -> None:
         super().__init__(
-            f"The read model has version {have} of this user, you asked for {wanted}; ask again in a moment."
+            f"The read model has version {current} of this user, version {required} is required;"
+            " retry in a moment."
         )
-        self.wanted = wanted
-        self.have = have
+        self.required = required
+        self.current = current
 
 
 class ChangesNoLongerKept(ReadModelError):
-    """Somebody who watches a user wants changes that are too far back, or has fallen too far behind."""
+    """A subscription needs changes that are no longer in the user's change history."""
 
     code = "CHANGES_FORGOTTEN"
 
     def __init__(self, after: int) -> None:
         super().__init__(
             f"The changes after version {after} are no longer kept;"
-            " watch without afterVersion to go on from the present state."
+            " subscribe without afterVersion to continue from the present state."
         )
 
 
 class ReadModelRebuilding(ReadModelError):
-    """There is nothing to answer from yet."""
+    """No generation is active, or the user is being resynced."""
 
     code = "READ_MODEL_REBUILDING"
 
     def __init__(self) -> None:
-        super().__init__("The read model is being built; ask again in a moment.")
+        super().__init__("The read model is being built; retry in a moment.")
 
 
 class ReadModelUnavailable(ReadModelError):
-    """Redis does not answer."""
+    """Redis does not reply."""
 
     code = "READ_MODEL_UNAVAILABLE"
 
     def __init__(self) -> None:
-        super().__init__("The read model cannot be reached; ask again in a moment.")
+        super().__init__("The read model cannot be reached; retry in a moment.")
 
 
 class ReadModelOverloaded(ReadModelError):
-    """Redis has not answered as many commands as may be under way."""
+    """As many commands as allowed are waiting for Redis."""
 
     code = "OVERLOADED"
 
     def __init__(self) -> None:
-        super().__init__(
-            "The read model is asked for more than it can answer; try again in a moment."
-        )
+        super().__init__("The read model is overloaded; retry in a moment.")
 
 
 class NotServing(Exception):
-    """There is no read model to be looked at; str() is one sentence."""
+    """A partition has no active generation; str() is a message for operators."""
 
     def __init__(self, partition: int) -> None:
         super().__init__(
-            f"Partition {partition} has no read model that serves; is `tandem projector` running?"
+            f"Partition {partition} has no active read model; is `tandem projector` running?"
         )

@@ -1,4 +1,4 @@
-"""The history port: what the read side may ask of the event log. The composition root hands it in."""
+"""The read side's port to the event log. The composition root passes the implementation."""
 
 from __future__ import annotations
 
@@ -8,47 +8,47 @@ from typing import Protocol
 from domain.envelope import Envelope
 from domain.users.events import UserId
 
-PAGE = 250
-"""The most events of one user in memory at a time."""
+MAX_HISTORY_EVENTS = 250
+"""Limit of events of one user in memory at a time."""
 
 
 class EventSource(Protocol):
-    """Whoever implements it raises its own driver's errors."""
+    """The event log. An implementation raises the errors of its own driver."""
 
     async def history(
         self, user_id: UserId, after: int, limit: int | None = None
     ) -> list[Envelope]:
-        """Returns a user's events above the version `after` in order of version, `limit` of them at most."""
+        """Returns at most `limit` events of a user above the version `after`, in order of version."""
 
     async def newest(self, user_id: UserId) -> Envelope | None:
-        """Returns the last event of a user; None if there is none."""
+        """Returns the last event of a user; None if it has none."""
 
     def partition(
         self, partition: int, size: int, after: int = 0
     ) -> AsyncIterator[tuple[int, list[Envelope]]]:
-        """All events of a partition, in pages; best user by user.
+        """Yields all events of a partition in pages, preferably user by user.
 
-        Each comes with the position to go on from when it is done with. If that is where the page itself
-        began, the page would come again.
+        Each page comes with the position to continue from once it is applied. If that is where the page
+        itself began, a continuation reads the page again.
         """
 
     async def count(self, partition: int) -> int:
-        """How many events a partition has."""
+        """Returns the number of events of a partition."""
 
     def users(self, partition: int, size: int) -> AsyncIterator[list[UserId]]:
-        """The users of a partition, in pages."""
+        """Yields the users of a partition in pages."""
 
     def lives(self, users: Collection[UserId], size: int) -> AsyncIterator[list[Envelope]]:
-        """Yields all events of these users, user by user in order of version, in pages of `size` at most."""
+        """Yields all events of these users, user by user in order of version, in pages of at most `size`."""
 
     async def known(self, users: Collection[UserId]) -> set[UserId]:
-        """Which of these users have ever had an event."""
+        """Returns those of these users who have ever had an event."""
 
 
-async def behind(
-    history: EventSource, user_id: UserId, after: int
+async def history_pages(
+    event_source: EventSource, user_id: UserId, after: int
 ) -> AsyncIterator[list[Envelope]]:
-    """Yields all events of a user above the version `after`, in pages of PAGE at most."""
-    while page := await history.history(user_id, after, PAGE):
+    """Yields all events of a user above the version `after`, in pages of at most MAX_HISTORY_EVENTS."""
+    while page := await event_source.history(user_id, after, MAX_HISTORY_EVENTS):
         yield page
         after = page[-1].version

@@ -1,27 +1,36 @@
-"""What a projection is: a pure function from what happened to Redis commands on the user's own keys.
+"""The contract of a projection: a pure function from an event to Redis commands on keys of its partition.
 
-It cannot read Redis: for what depends on the value before there are REINDEX (see emails.py) and REMEMBER (see
-users.py). And a user may be
-projected anew from its first event while old keys are still there, so UserCreated begins from nothing.
+A projection cannot read Redis. Two commands of functions.lua depend on stored values: REINDEX (used by
+users_by_email.py) and HISTORY_PUSH (used by users.py). A user may be replayed from its first event while its
+old keys still exist, so the commands for UserCreated delete them first.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
 from domain.users.events import Event
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from readside.redis_functions.keys import Keys
+
 Command = tuple[str, ...]
-"""A Redis command, or a verb of functions.lua: ("REINDEX", index, reverse, member, key) or ("REMEMBER", list,
-hash, how many, version, field, *other fields of the hash)."""
+"""A Redis command, or a command of functions.lua: ("REINDEX", index, reverse, member, key) or
+("HISTORY_PUSH", list, hash, length, version, field, *other fields of the hash)."""
 
 
 class ProjectedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event and its circumstances."""
+    """An event with its metadata."""
 
-    user: str
-    """The user's id."""
+    user_id: str
     version: int
-    at: str
-    """When, as `moment` in moments.py returns it."""
-    event: Event
+    occurred_at: str
+    """RFC 3339 in UTC with milliseconds, as `to_rfc3339_millis` returns it."""
+    data: Event
+
+
+Projection: TypeAlias = "Callable[[Keys, ProjectedEvent], list[Command]]"

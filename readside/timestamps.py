@@ -1,4 +1,4 @@
-"""Points in time, as the read models keep and show them."""
+"""Timestamps in the formats that the read models store."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_rfc3339_millis(at: datetime) -> str:
-    """Returns the time in RFC 3339, in UTC, cut to milliseconds and ending in Z.
+    """Returns the time in RFC 3339, in UTC, truncated to milliseconds and ending in Z.
 
-    It is kept as it is shown, so that a read has nothing to convert.
+    It is stored as clients receive it, so that a read has nothing to convert.
     """
     text = at.astimezone(UTC).isoformat(timespec="milliseconds")
     return text.removesuffix("+00:00") + "Z"
 
 
-def to_epoch_millis(to_rfc3339_millis: str) -> str:
-    """Returns the milliseconds since 1970 of what `moment` returned: the same in half of the characters."""
-    return str((datetime.fromisoformat(to_rfc3339_millis) - _EPOCH) // timedelta(milliseconds=1))
+def to_epoch_millis(rfc3339: str) -> str:
+    """Returns the milliseconds since 1970 of a time in RFC 3339: half as many characters."""
+    return str((datetime.fromisoformat(rfc3339) - _EPOCH) // timedelta(milliseconds=1))
 
 
-def from_epoch_millis(to_epoch_millis: str) -> str:
-    """Returns the moment again, in a third of the time that `datetime` takes."""
-    day, rest = divmod(int(to_epoch_millis), 86_400_000)
+def from_epoch_millis(epoch_millis: str) -> str:
+    """Returns the time in RFC 3339 again, in a third of the time that `datetime` takes."""
+    day, rest = divmod(int(epoch_millis), 86_400_000)
     minutes, rest = divmod(rest, 60_000)
     return f"{_date(day)}T{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}Z"
 

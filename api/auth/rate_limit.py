@@ -56,7 +56,7 @@ class RateLimiter:
         self._redis: Any = redis
         self._price = _SECOND / per_second
         self._most = math.ceil(burst * self._price)
-        self._key = namespace.rate
+        self._key = namespace.rate_limit
         self._clock = clock
         self._again = float("-inf")
 

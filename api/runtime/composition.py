@@ -213,7 +213,7 @@ def _add_relay(
     pulse = watch.pulse(Role.RELAY, "relay")
     watch.metrics.relay = relay
     service.loops["relay"] = lambda: run_forever(pulse, relay.run_once, bell.wait)
-    service.loops["wake-ups"] = lambda: _pass_on(changes, namespace(settings).wake, bell)
+    service.loops["wake-ups"] = lambda: _pass_on(changes, namespace(settings).wake_channel, bell)
 
 
 def _add_upkeep(
@@ -300,7 +300,7 @@ class RedisWakeUp:
 
     def __init__(self, link: MultiplexedConnection, namespace: Namespace = TANDEM) -> None:
         self._link = link
-        self._command = pack(("PUBLISH", namespace.wake, ""))
+        self._command = pack(("PUBLISH", namespace.wake_channel, ""))
         self._ringing: asyncio.Future[list[Any]] | None = None
         self._again = False
 

@@ -29,7 +29,7 @@ from readside.redis_functions.keys import TANDEM, Keys, Namespace
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from readside.applier import Projection
+    from readside.projection import Projection
 
 _PATIENCE = 1.5 * LEASE_SECONDS
 """Seconds after which the lease of somebody who was killed is surely over."""
@@ -78,7 +78,7 @@ class PartitionMaintenance:
             fingerprint=fingerprint,
             namespace=namespace,
         )
-        self._owner = self._partition.owner(f"rebuild-{fingerprint}")
+        self._owner = self._partition.lease(f"rebuild-{fingerprint}")
         self._me = secrets.token_hex(8)
         self._redis = redis
 
@@ -130,9 +130,11 @@ class PartitionMaintenance:
         if keys is None:
             raise GenerationGone
         gate = self._hands.gate_of(keys)
-        await self._redis.sadd(keys.lost, str(user_id))  # if we die half-way the projector goes on
-        await gate.mend(user_id)
-        await gate.found(user_id)
+        await self._redis.sadd(
+            keys.needs_resync, str(user_id)
+        )  # if we die half-way the projector goes on
+        await gate.resync_user(user_id)
+        await gate.finish_resync(user_id)
 
     async def _new(self) -> Keys:
         keys = await self._generations.build(CONSUMER, by_hand=True)

@@ -50,7 +50,7 @@ class Parked:
     async def version(self, user_id: UserId) -> int:
         """How far the read model has the user; 0 if not at all."""
         keys = await self._serving()
-        return int(await self._redis.hget(keys.user(user_id), "version") or 0)
+        return int(await self._redis.hget(keys.user_hash(user_id), "version") or 0)
 
     async def _serving(self) -> Keys:
         keys = await self._generations.serving()

@@ -103,13 +103,13 @@ async def partition_statuses(
     first = redis.pipeline(transaction=False)
     for place in places:
         first.hget(place.generations, f"{ACTIVE_PREFIX}{fingerprint}")
-        first.exists(place.full)
+        first.exists(place.redis_full)
     first.info("memory")
     *answers, memory = _permitted(await first.execute(raise_on_error=False))
     serving: list[str | None] = answers[::2]
     full = [is_full(memory) or bool(noted) for noted in answers[1::2]]
     calls = [_call(place, name, fingerprint) for place, name in zip(places, serving, strict=True)]
-    replies: list[str] = await Functions(redis, namespace).calls(calls)
+    replies: list[str] = await Functions(redis, namespace).call_all(calls)
     found = [
         msgspec.structs.replace(_standing.decode(reply), generation=name, full=is_one)
         for reply, name, is_one in zip(replies, serving, full, strict=True)
@@ -156,13 +156,15 @@ async def shown(redis: Redis, users: Sequence[tuple[Keys, UUID]]) -> list[int]:
     """The versions that readers are shown of these users, given with their generation; 0 if none."""
     asked: Any = redis.pipeline(transaction=False)
     for keys, user in users:
-        asked.hget(keys.user(user), "version")
+        asked.hget(keys.user_hash(user), "version")
     return [int(version or 0) for version in await asked.execute()]
 
 
 def _call(place: Partition, generation: str | None, fingerprint: str) -> FunctionCall:
     keys = Keys(place, generation or "none")
-    names = [place.stream, place.cursor, place.generations, place.owner(fingerprint)]
+    names = [place.stream, place.cursor, place.generations, place.lease(fingerprint)]
     return FunctionCall(
-        "standing", [*names, keys.counters, keys.parked, keys.lost], [generation or ""]
+        "partition_status",
+        [*names, keys.counters, keys.parked, keys.needs_resync],
+        [generation or ""],
     )

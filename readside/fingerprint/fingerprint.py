@@ -23,16 +23,26 @@ import msgspec
 from readside.fingerprint.normalized_source import Text, lua, running
 
 _MACHINERY = (
-    "readside.applier:commands_of",
-    "readside.applier:ends",
+    "readside.applier:commands_for",
+    "readside.applier:is_final",
     "readside.generations.fold:Fold",
     "readside.redis_functions.keys:Keys",
 )
 """What runs for every projection, beside the functions in Redis."""
 
 _NOT_STORED = (
-    *("append", "begin", "differing", "join", "leave", "lease", "look", "release", "scratch"),
-    "standing",
+    *(
+        "append",
+        "reset_stream",
+        "compare_keys",
+        "join_projectors",
+        "leave_projectors",
+        "lease",
+        "read_snapshot",
+        "release",
+        "apply_scratch",
+    ),
+    "partition_status",
 )
 """Functions of functions.lua that neither write nor check what a generation holds."""
 
@@ -229,8 +239,9 @@ def entries(models: Iterable[str]) -> list[str]:
 def fingerprint(models: Iterable[str]) -> str:
     """What the projections of these modules store, as 12 hexadecimal digits, the same on every Python."""
     reach = Reach(entries(models))
+    folder = Path(__file__).parents[1] / "redis_functions"
     functions = lua(
-        (Path(__file__).parents[1] / "redis_functions/functions.lua").read_text("utf-8"),
+        "".join((folder / name).read_text("utf-8") for name in ("functions.lua", "inspection.lua")),
         _NOT_STORED,
     )
     return hashlib.sha256(f"{reach.text}\0{functions}".encode()).hexdigest()[:12]

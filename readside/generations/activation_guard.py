@@ -85,10 +85,12 @@ class ActivationGuard:
 
     async def accept(self) -> None:
         """From now on generations of this code serve, however many users they park."""
-        await self._redis.set(self._partition.accepted, self._fingerprint)
+        await self._redis.set(self._partition.accepted_fingerprint, self._fingerprint)
 
     async def _accepted(self) -> bool:
-        return bool(await self._redis.get(self._partition.accepted) == self._fingerprint)
+        return bool(
+            await self._redis.get(self._partition.accepted_fingerprint) == self._fingerprint
+        )
 
     async def _excess(self, keys: Keys) -> ParkedExcess:
         """Of one partition; nothing if no other generation can serve there."""
@@ -98,4 +100,4 @@ class ActivationGuard:
             return ParkedExcess(0, 0)
         parked = await self._redis.hlen(keys.parked)
         before = await self._redis.hlen(other.parked)
-        return ParkedExcess(max(0, parked - before), await self._redis.zcard(other.everyone))
+        return ParkedExcess(max(0, parked - before), await self._redis.zcard(other.user_index))

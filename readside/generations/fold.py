@@ -132,5 +132,5 @@ _VERBS: dict[str, Callable[[Fold, Command], None]] = {
     "ZREM": Fold.zrem,
     "ZINCRBY": Fold.zincrby,
     "REINDEX": Fold.reindex,
-    "REMEMBER": Fold.remember,
+    "HISTORY_PUSH": Fold.remember,
 }

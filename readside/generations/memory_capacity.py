@@ -30,5 +30,5 @@ def is_full(memory: Mapping[str, Any]) -> bool:
 
 async def report(redis: Redis, place: Partition) -> None:
     """Notes that a rebuild found Redis full, when the memory that it took is free again: for status."""
-    if await redis.set(place.full, 1, nx=True, ex=_REMEMBERED):
+    if await redis.set(place.redis_full, 1, nx=True, ex=_REMEMBERED):
         _log.error("rebuild.redis_full", partition=place.number, todo=FULL)

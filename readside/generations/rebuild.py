@@ -18,7 +18,7 @@ from redis.exceptions import OutOfMemoryError, RedisError
 
 from domain.users.events import UserId
 from readside.applier import EventApplier
-from readside.event_source import EventSource, behind
+from readside.event_source import EventSource, history_pages
 from readside.generations import memory_capacity
 from readside.generations.activation_guard import ActivationGuard, TooManyParked
 from readside.generations.registry import Generations
@@ -110,7 +110,7 @@ class Rebuild:
             if not await still_mine():
                 return False
             await self._generations.touch(keys, consumer)
-            await gate.deliver(page.deliveries, publish=False)
+            await gate.apply(page.deliveries, publish=False)
             progress = await self._behind(keys, progress, page)
             told(progress)
         while await self._consume(gate):
@@ -177,7 +177,7 @@ class Rebuild:
         aside = 0
         for user, why in parked.items():
             before = msgspec.json.decode(why)["version"] - 1
-            waiting = behind(self._history, UserId(UUID(user)), before)
+            waiting = history_pages(self._history, UserId(UUID(user)), before)
             aside += sum([len(page) async for page in waiting])
         if aside:
             _log.warning("rebuild.parked", generation=keys.generation, users=len(parked))

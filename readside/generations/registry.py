@@ -103,7 +103,7 @@ class Generations:
         names = [place.stream, place.cursor, place.generations, keys.counters]
         mark = self._fingerprint if by_hand else ""
         arguments = keys.generation, consumer, mark, self._fingerprint
-        built = await self._functions.call("build", names, *arguments)
+        built = await self._functions.call("create_generation", names, *arguments)
         return keys if built else None
 
     async def unfinished(self) -> list[Keys]:
@@ -175,18 +175,18 @@ class Generations:
     async def serve(self, keys: Keys) -> bool:
         """From now on it answers readers; False if it has not read the whole stream yet. Raises Gone."""
         names = [self._partition.stream, self._partition.generations, keys.counters]
-        flipped = await self._functions.call("serve", names, keys.generation, self._fingerprint)
+        flipped = await self._functions.call("activate", names, keys.generation, self._fingerprint)
         return bool(flipped)
 
     async def check(self, keys: Keys) -> None:
         """Raises Gone if another serves, or if shared keys or entries that were not read yet were lost."""
         names = [self._partition.stream, self._partition.generations, keys.counters]
-        await self._functions.call("whole", names, keys.generation, self._fingerprint)
+        await self._functions.call("check_intact", names, keys.generation, self._fingerprint)
 
     async def retire(self, keep: Keys, *, after: float = RETIRE_AFTER) -> int:
         """Removes generations that nobody has read for `after` seconds; answers how many."""
         fields: Any = await self._redis.hgetall(self._partition.generations)
-        erased: Any = await self._redis.get(self._partition.erased)
+        erased: Any = await self._redis.get(self._partition.last_erasure)
         removed = 0
         for name in fields:
             if name.startswith(ACTIVE_PREFIX) or name == keep.generation:
@@ -233,7 +233,7 @@ class Generations:
             await self._redis.xgroup_destroy(self._partition.stream, keys.generation)
         cursor = 0
         while True:
-            cursor, names = await self._redis.scan(cursor, match=keys.of("*"), count=1000)
+            cursor, names = await self._redis.scan(cursor, match=keys.shared_key("*"), count=1000)
             if names:
                 await self._redis.unlink(*names)
             if cursor == 0:

@@ -13,9 +13,9 @@ import msgspec
 
 from domain.envelope import Envelope
 from domain.users.events import UserId
-from readside.applier import Delivery, Projection, commands_of
+from readside.applier import Delivery, commands_for
 from readside.generations.fold import Fold
-from readside.projection import Command
+from readside.projection import Command, Projection
 from readside.redis_functions.keys import Keys
 
 _AT_A_STRETCH = 16
@@ -56,7 +56,7 @@ def _deliveries(
     keys: Keys, life: Sequence[Envelope], projections: Sequence[Projection]
 ) -> Iterable[Delivery]:
     whole = _whole(keys, life, projections)
-    return map(Delivery, life) if whole is None else [Delivery(life[-1], whole=whole)]
+    return map(Delivery, life) if whole is None else [Delivery(life[-1], folded=whole)]
 
 
 def _whole(
@@ -71,7 +71,7 @@ def _whole(
     fold = Fold()
     try:
         for envelope in life:
-            fold.add(commands_of(keys, envelope, projections))
+            fold.add(commands_for(keys, envelope, projections))
         return fold.commands()
     except Exception:  # whatever it stumbles over, the gate will say of which event
         return None

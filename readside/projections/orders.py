@@ -48,9 +48,12 @@ class OrderPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def project(keys: Keys, happened: ProjectedEvent) -> list[Command]:
-    placed, closed = keys.of_user("orders", happened.user), keys.of_user("closed", happened.user)
-    at = happened.at
-    match happened.event:
+    placed, closed = (
+        keys.user_key("orders", happened.user_id),
+        keys.user_key("closed", happened.user_id),
+    )
+    at = happened.occurred_at
+    match happened.data:
         case OrderPlaced(order_id=order_id, total=total):
             return [
                 ("ZADD", placed, str(happened.version), f"{order_id} {total} {to_epoch_millis(at)}")
@@ -65,7 +68,7 @@ def project(keys: Keys, happened: ProjectedEvent) -> list[Command]:
         case UserEmailUpdated() | UserRenamed():
             return []
         case _:
-            assert_never(happened.event)
+            assert_never(happened.data)
 
 
 async def page(reads: ReadModel, user_id: UUID, first: int, after: int | None) -> OrderPage:
@@ -93,7 +96,7 @@ async def _page(reads: ReadModel, user_id: UUID, first: int, after: int | None) 
     limit = ("LIMIT", "0", str(first + 1))
 
     def newest_and_count(keys: Keys) -> list[bytes]:
-        orders = keys.of_user("orders", user_id)
+        orders = keys.user_key("orders", user_id)
         return [
             pack(("ZREVRANGEBYSCORE", orders, newest, "-inf", "WITHSCORES", *limit)),
             pack(("ZCARD", orders)),
@@ -123,7 +126,7 @@ async def _ends(reads: ReadModel, user_id: UUID, order_ids: list[str]) -> list[s
     """How these orders ended, None for an open one; None altogether if an end of some order was lost."""
 
     def ends_and_count(keys: Keys) -> list[bytes]:
-        closed = keys.of_user("closed", user_id)
+        closed = keys.user_key("closed", user_id)
         return [
             pack(("HMGET", closed, *order_ids)),
             pack(("HLEN", closed)),
@@ -137,7 +140,7 @@ async def _ends(reads: ReadModel, user_id: UUID, order_ids: list[str]) -> list[s
 
 def _known(keys: Keys, user_id: UUID) -> bytes:
     """What the user's hash knows of its orders: that one cannot be lost unnoticed."""
-    return _KNOWN.of(keys.user(user_id))
+    return _KNOWN.of(keys.user_hash(user_id))
 
 
 def _numbers(known: list[str | None]) -> tuple[int, int] | None:

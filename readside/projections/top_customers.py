@@ -20,16 +20,16 @@ from readside.redis_functions.keys import Keys
 
 
 def project(keys: Keys, happened: ProjectedEvent) -> list[Command]:
-    match happened.event:
+    match happened.data:
         case OrderCompleted(total=total):
-            return [("ZINCRBY", keys.of("customers"), str(total), happened.user)]
+            return [("ZINCRBY", keys.shared_key("customers"), str(total), happened.user_id)]
         case UserCreated() | UserErased():
             # Created: a user whose hash was lost is projected anew from here, and is not to count twice.
-            return [("ZREM", keys.of("customers"), happened.user)]
+            return [("ZREM", keys.shared_key("customers"), happened.user_id)]
         case UserEmailUpdated() | UserRenamed() | OrderPlaced() | OrderCancelled():
             return []
         case _:
-            assert_never(happened.event)
+            assert_never(happened.data)
 
 
 async def top(reads: ReadModel, first: int) -> dict[str, int]:
@@ -39,7 +39,9 @@ async def top(reads: ReadModel, first: int) -> dict[str, int]:
     Raises ReadModelError.
     """
     found = await reads.ask_all(
-        lambda keys: [pack(("ZREVRANGE", keys.of("customers"), "0", str(first - 1), "WITHSCORES"))]
+        lambda keys: [
+            pack(("ZREVRANGE", keys.shared_key("customers"), "0", str(first - 1), "WITHSCORES"))
+        ]
     )
     ranked = sorted(
         (

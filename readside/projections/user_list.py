@@ -32,17 +32,17 @@ class UserListPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def project(keys: Keys, happened: ProjectedEvent) -> list[Command]:
-    match happened.event:
+    match happened.data:
         case UserCreated():
-            return [("ZADD", keys.everyone, "0", happened.user)]
+            return [("ZADD", keys.user_index, "0", happened.user_id)]
         case UserErased():
-            return [("ZREM", keys.everyone, happened.user)]
+            return [("ZREM", keys.user_index, happened.user_id)]
         case (
             UserEmailUpdated() | UserRenamed() | OrderPlaced() | OrderCompleted() | OrderCancelled()
         ):
             return []
         case _:
-            assert_never(happened.event)
+            assert_never(happened.data)
 
 
 async def page(reads: ReadModel, first: int, after: UUID | None) -> UserListPage:
@@ -71,11 +71,13 @@ async def _newest(
     """Ids, by partition."""
     listed = CommandTemplate("ZRANGE", newest, "-", "BYLEX", "REV", "LIMIT", "0", str(most))
     answers = await reads.ask_each(
-        dict.fromkeys(partitions, lambda keys: [listed.of(keys.everyone)])
+        dict.fromkeys(partitions, lambda keys: [listed.of(keys.user_index)])
     )
     return {number: ids for number, [ids] in answers.items()}
 
 
 async def count(reads: ReadModel) -> int:
     """How many users there are. Raises ReadModelError."""
-    return sum(number for [number] in await reads.ask_all(lambda keys: [_COUNT.of(keys.everyone)]))
+    return sum(
+        number for [number] in await reads.ask_all(lambda keys: [_COUNT.of(keys.user_index)])
+    )

@@ -64,16 +64,16 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def project(keys: Keys, happened: ProjectedEvent) -> list[Command]:
-    key, recent = keys.user(happened.user), keys.of_user("recent", happened.user)
-    at = happened.at
+    key, recent = keys.user_hash(happened.user_id), keys.user_key("recent", happened.user_id)
+    at = happened.occurred_at
     updated: Command = ("HSET", key, "updatedAt", at)
     closed: Command = ("HINCRBY", key, "closedCount", "1")
 
     def remember(*fields: str) -> Command:
         version = str(happened.version)
-        return ("REMEMBER", recent, key, str(HISTORY_LENGTH - 1), version, "updatedAt", *fields)
+        return ("HISTORY_PUSH", recent, key, str(HISTORY_LENGTH - 1), version, "updatedAt", *fields)
 
-    match happened.event:
+    match happened.data:
         case UserCreated(name=name, email=email):
             # Whoever is made anew begins from nothing.
             facts = ("name", name, "email", email, "createdAt", at, "updatedAt", at)
@@ -93,7 +93,7 @@ def project(keys: Keys, happened: ProjectedEvent) -> list[Command]:
             # The gate writes the version anew: a tombstone that says nothing else.
             return [("DEL", key, recent)]
         case _:
-            assert_never(happened.event)
+            assert_never(happened.data)
 
 
 async def fetch(reads: ReadModel, user_id: UUID, *, min_version: int = 0) -> UserRow | None:
@@ -130,7 +130,7 @@ async def fetch_many(reads: ReadModel, found: Mapping[str, int]) -> list[UserRow
     if not found:
         return []
     keys = await reads.served(set(found.values()))
-    rows = [_ROW.of(keys[partition].user(user)) for user, partition in found.items()]
+    rows = [_ROW.of(keys[partition].user_hash(user)) for user, partition in found.items()]
     seen = map(_row, found, await reads.ask_at_once(rows))
     known = [
         one if one[0] > 0 else await _look_closer(reads, found[user], user)
@@ -171,8 +171,8 @@ async def _since(reads: ReadModel, partition: int, user: str, after: int) -> lis
     fields, recent = await reads.ask(
         partition,  # the user first: what is remembered since then is left out
         lambda keys: [
-            _ROW.of(keys.user(user)),
-            pack(("LRANGE", keys.of_user("recent", user), "0", "-1")),
+            _ROW.of(keys.user_hash(user)),
+            pack(("LRANGE", keys.user_key("recent", user), "0", "-1")),
         ],
     )
     version, present = _row(user, fields)
@@ -215,7 +215,7 @@ VersionedUser = tuple[int, UserRow | None]
 
 
 async def _read(reads: ReadModel, partition: int, user: str) -> VersionedUser:
-    [fields] = await reads.ask(partition, lambda keys: [_ROW.of(keys.user(user))])
+    [fields] = await reads.ask(partition, lambda keys: [_ROW.of(keys.user_hash(user))])
     seen = _row(user, fields)
     return seen if seen[0] > 0 else await _look_closer(reads, partition, user)
 
@@ -224,7 +224,7 @@ async def _look_closer(reads: ReadModel, partition: int, user: str) -> Versioned
     """Whoever is listed has a hash. If Redis has lost it, the projector is asked to make it anew."""
     listed, fields = await reads.ask(
         partition,  # listed first: what is listed and then not there was not just being created
-        lambda keys: [pack(("ZSCORE", keys.everyone, user)), _ROW.of(keys.user(user))],
+        lambda keys: [pack(("ZSCORE", keys.user_index, user)), _ROW.of(keys.user_hash(user))],
     )
     version, row = _row(user, fields)
     if version > 0 or (listed is None and version == 0):

@@ -24,8 +24,8 @@ from readside.redis_functions.keys import Keys
 
 
 def project(keys: Keys, happened: ProjectedEvent) -> list[Command]:
-    index, reverse, user = keys.of("emails"), keys.of("email-of"), happened.user
-    match happened.event:
+    index, reverse, user = keys.shared_key("emails"), keys.shared_key("email-of"), happened.user_id
+    match happened.data:
         case UserCreated(email=email) | UserEmailUpdated(email=email):
             return [("REINDEX", index, reverse, user, email_key(email))]
         case UserErased():
@@ -33,7 +33,7 @@ def project(keys: Keys, happened: ProjectedEvent) -> list[Command]:
         case UserRenamed() | OrderPlaced() | OrderCompleted() | OrderCancelled():
             return []
         case _:
-            assert_never(happened.event)
+            assert_never(happened.data)
 
 
 async def find(reads: ReadModel, key: str) -> list[UUID]:
@@ -51,9 +51,9 @@ async def _look_closer(reads: ReadModel, key: str) -> list[UUID]:
     found = await reads.ask_all(
         lambda keys: [
             pack(_entries(keys, key)),
-            pack(("EXISTS", keys.lost)),
-            pack(("ZCARD", keys.of("emails"))),
-            pack(("HGET", keys.counters, keys.size_of("emails"))),
+            pack(("EXISTS", keys.needs_resync)),
+            pack(("ZCARD", keys.shared_key("emails"))),
+            pack(("HGET", keys.counters, keys.size_field("emails"))),
         ]
     )
     holders = _holders(key, found)
@@ -64,7 +64,7 @@ async def _look_closer(reads: ReadModel, key: str) -> list[UUID]:
 
 def _entries(keys: Keys, key: str) -> Command:
     # In ASCII the exclamation mark follows the space.
-    return ("ZRANGE", keys.of("emails"), f"[{key} ", f"({key}!", "BYLEX")
+    return ("ZRANGE", keys.shared_key("emails"), f"[{key} ", f"({key}!", "BYLEX")
 
 
 def _holders(key: str, found: list[Replies]) -> list[UUID]:

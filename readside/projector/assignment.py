@@ -64,7 +64,7 @@ class PartitionAssignment:
     async def run_once(self) -> bool:
         """Says that we are there, and hears who else is."""
         members = await self._functions.call(
-            "join", [self._key], self.me, int(MEMBERSHIP_SECONDS * 1000)
+            "join_projectors", [self._key], self.me, int(MEMBERSHIP_SECONDS * 1000)
         )
         most = fair_share(self._partitions, members, self.me)
         if most != self._most:
@@ -77,7 +77,7 @@ class PartitionAssignment:
     async def leave(self) -> None:
         """From now on the others share what we had."""
         with suppress(RedisError, OSError):  # they find out by themselves
-            await self._functions.call("leave", [self._key], self.me)
+            await self._functions.call("leave_projectors", [self._key], self.me)
 
     def wants(self, partition: int) -> bool:
         """Whether this process may work on it: it does, or there is room. What it took last goes first."""

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from readside.applier import OnApplied, Projection
+    from readside.applier import OnApplied
+    from readside.projection import Projection
 
 CONSUMER = "projector"
 MAX_ENTRIES = 500
@@ -103,7 +104,7 @@ class Projector:
             self.gate_of,
             self._consume,
         )
-        self._owner = self._partition.owner(fingerprint)
+        self._owner = self._partition.lease(fingerprint)
         self._me = share.me if share is not None else secrets.token_hex(8)
         self._leased_at = -LEASE_SECONDS
         self._retired_at = -_RETIRE_INTERVAL_SECONDS
@@ -234,20 +235,20 @@ class Projector:
     async def _look_for_lost(self, gate: EventApplier) -> None:
         """Now and then: checks whether anything was lost, and which users readers missed."""
         await self._generations.check(gate.keys)
-        lost: Any = await self._redis.srandmember(gate.keys.lost, 100)
+        lost: Any = await self._redis.srandmember(gate.keys.needs_resync, 100)
         self._mending = dict.fromkeys(lost or (), False) | self._mending
         self._mended_at = time.monotonic()
 
     async def _mend_next(self, gate: EventApplier) -> None:
         user = next(iter(self._mending))
         begun = self._mending.pop(user)
-        if not begun and not await self._redis.sismember(gate.keys.lost, user):
+        if not begun and not await self._redis.sismember(gate.keys.needs_resync, user):
             return  # another has done it
         user_id = UserId(UUID(user))
-        if await gate.mend_slice(user_id, begun=begun):
+        if await gate.resync_slice(user_id, started=begun):
             self._mending[user] = True
         else:
-            await gate.found(user_id)
+            await gate.finish_resync(user_id)
 
     async def _offer(self, gate: EventApplier) -> None:
         """Lets a generation serve that was held, if it may by now. Raises Gone if another must.
@@ -282,7 +283,7 @@ class Projector:
     async def _consume(self, gate: EventApplier, wait: float = 0.0, *, defer: bool = False) -> int:
         """Delivers one batch of the stream; `defer` as in Gate.deliver."""
         found = await self._read(gate.keys, wait)
-        outcomes = await gate.deliver(
+        outcomes = await gate.apply(
             [delivery for entry in found if (delivery := await self._open(gate, *entry))],
             publish=True,
             defer=defer,
@@ -320,7 +321,7 @@ class Projector:
             return Delivery(_envelope.decode(fields["e"]), entry)
         except (msgspec.MsgspecError, KeyError):
             _log.error("projector.not_an_envelope", partition=self._partition.number, entry=entry)
-            await gate.pass_over(entry)
+            await gate.discard_entry(entry)
             return None
 
     def gate_of(self, keys: Keys) -> EventApplier:

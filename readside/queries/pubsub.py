@@ -69,7 +69,7 @@ class PubSub:
         """
         self._redis = redis
         # Keeps the connection in the subscribed state when nobody waits.
-        self._silent = namespace.silent
+        self._silent = namespace.silent_channel
         self._prefix = namespace.prefix
         self._patience = patience
         self._expiry = expiry or ConnectionExpiry()

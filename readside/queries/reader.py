@@ -107,7 +107,7 @@ class ReadModel:
     def changes(self, user_id: UUID) -> AbstractAsyncContextManager[ChannelSubscription]:
         """Tells of each new version of a user, from now on."""
         partition = self._places[self.partition_of(user_id)].partition
-        return self._changes.of(partition.changed(user_id))
+        return self._changes.of(partition.user_channel(user_id))
 
     async def ask(self, partition: int, question: Question) -> Replies:
         """The replies to a question to one partition."""
@@ -173,7 +173,7 @@ class ReadModel:
 
     async def report_lost(self, partition: int, user: str) -> None:
         """Something of this user is missing: a projector will make the user anew."""
-        await self.ask(partition, lambda keys: [pack(("SADD", keys.lost, user))])
+        await self.ask(partition, lambda keys: [pack(("SADD", keys.needs_resync, user))])
 
 
 def _sound(replies: Replies) -> Replies:

@@ -1,4 +1,4 @@
-"""Calls to our functions inside Redis, loading them when Redis does not have them (yet, or any more)."""
+"""Calls of the functions inside Redis; loads them when Redis does not have them, or has lost them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from readside.redis_functions.keys import TANDEM, Namespace
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-_SOURCE = (Path(__file__).parent / "functions.lua").read_text()
+_FILES = ("functions.lua", "inspection.lua")
+_SOURCE = "".join((Path(__file__).parent / name).read_text("utf-8") for name in _FILES)
 VERSION = hashlib.sha256(_SOURCE.encode()).hexdigest()[:8]
 
 Argument = str | bytes | int
 
 
 class GenerationGone(Exception):
-    """The generation a call was about is void or removed."""
+    """The generation of a call is void or removed."""
 
 
 class FunctionCall(msgspec.Struct, frozen=True):
-    """A call of a function of functions.lua."""
+    """A call of a function of functions.lua or inspection.lua."""
 
     name: str
     keys: Sequence[str]
@@ -37,27 +38,27 @@ class FunctionCall(msgspec.Struct, frozen=True):
 
 
 class Functions:
-    """Raises what redis-py raises, and Gone."""
+    """The library of this version of the code. Calls raise the errors of redis-py, and GenerationGone."""
 
     def __init__(self, redis: Redis, namespace: Namespace = TANDEM) -> None:
         self._redis = redis
-        self.library = f"{namespace.functions}_{VERSION}"
+        self.library = f"{namespace.library_prefix}_{VERSION}"
 
     async def load(self) -> None:
-        """Loads the library of this version of the code; one that is there stays."""
+        """Loads the library. Libraries of other versions stay, for processes that still run their code."""
         source = _SOURCE.replace("VERSION", self.library)
         await self._redis.function_load(source, replace=True)
 
     async def call(self, name: str, keys: Sequence[str], *arguments: Argument) -> Any:
-        [reply] = await self.calls([FunctionCall(name, keys, arguments)])
+        [reply] = await self.call_all([FunctionCall(name, keys, arguments)])
         return reply
 
-    async def calls(self, calls: Sequence[FunctionCall]) -> list[Any]:
-        """Several calls in one round trip; raises the first error among the replies."""
+    async def call_all(self, calls: Sequence[FunctionCall]) -> list[Any]:
+        """Sends several calls in one round trip; raises the first error among the replies."""
         replies = await self._pipelined(calls)
-        if any(_missing(reply) for reply in replies):
+        if any(_is_not_loaded(reply) for reply in replies):
             await self.load()
-            # Also those that did run: every function may be called twice.
+            # Repeats also the calls that did run: every function may be called twice.
             replies = await self._pipelined(calls)
         for reply in replies:
             if isinstance(reply, ResponseError) and str(reply).startswith("GONE"):
@@ -78,5 +79,5 @@ class Functions:
         return await pipeline.execute(raise_on_error=False)
 
 
-def _missing(reply: object) -> bool:
+def _is_not_loaded(reply: object) -> bool:
     return isinstance(reply, ResponseError) and "Function not found" in str(reply)

@@ -1,6 +1,7 @@
-"""Names in Redis: the one place that makes them.
+"""The names of all keys and channels in Redis.
 
-Every key of a partition carries its hash tag, so that one function may touch them all.
+Every key of a partition carries its hash tag, so that one function may access them all, and Redis Cluster
+keeps them on one node.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ from uuid import UUID
 import msgspec
 
 ACTIVE_PREFIX = "serving:"
-"""How the fields of `generations` begin that say which generation serves; functions.lua knows it too."""
-
+"""Prefix of the fields of `generations` that point to the active generation; functions.lua has it too."""
 
 LEASE_PREFIX = "owner"
-"""How the names of leases begin, where those of other keys have a generation."""
+"""First part of the names of leases, where other keys have a generation."""
 
 SCRATCH = "scratch"
-"""How the names of scratch generations begin: no sweep removes their keys, because they expire."""
+"""Prefix of the names of scratch generations. Their keys expire, so they are never removed as orphans."""
 
 
 class Namespace(msgspec.Struct, frozen=True):
@@ -30,33 +30,33 @@ class Namespace(msgspec.Struct, frozen=True):
     prefix: str = "tandem"
 
     @property
-    def wake(self) -> str:
-        """The channel on which a command tells a relay in another process that there is news."""
+    def wake_channel(self) -> str:
+        """The channel on which commands wake a relay in another process."""
         return f"{self.prefix}:wake"
 
     @property
-    def silent(self) -> str:
+    def silent_channel(self) -> str:
         """A channel on which nothing is published."""
         return f"{self.prefix}:silent"
 
     @property
-    def functions(self) -> str:
-        """The part of the names of the library and its functions that is this service's.
+    def library_prefix(self) -> str:
+        """The service's part of the names of the library and its functions.
 
-        Redis allows letters, digits and underscores there, and compares functions without regard to case.
-        Prefixes that differ only in what is replaced here share a library: the code in it is the same.
+        Redis allows letters, digits and underscores there, and ignores the case of functions. Prefixes that
+        differ only in the replaced characters share a library, whose code is the same.
         """
         return re.sub("[^a-z0-9]", "_", self.prefix.lower())
 
     def projectors(self, fingerprint: str) -> str:
-        """A sorted set: the processes that project with this code, by when they count no more.
+        """Sorted set of projector processes, scored by the time at which their membership expires.
 
-        Also the channel on which they hear that one came or went, or gave a partition back.
+        Also the channel that announces new and leaving processes, and released partitions.
         """
         return f"{self.prefix}:projectors:{fingerprint}"
 
-    def rate(self, caller: str) -> str:
-        """When a caller owes nothing any more, for the rate limit."""
+    def rate_limit(self, caller: str) -> str:
+        """The time at which the caller's rate limit is fully restored."""
         return f"{self.prefix}:rate:{caller}"
 
     def partition(self, number: int) -> Partition:
@@ -87,36 +87,36 @@ class Partition(msgspec.Struct, frozen=True):
         return f"{self.prefix}:cursor"
 
     @property
-    def erased(self) -> str:
-        """The last entry of the stream that erased somebody."""
+    def last_erasure(self) -> str:
+        """The id of the last stream entry that erases a user."""
         return f"{self.prefix}:erased"
 
     @property
-    def full(self) -> str:
-        """There for a minute after a rebuild has found Redis full."""
+    def redis_full(self) -> str:
+        """Exists for a minute after a rebuild failed because Redis was full."""
         return f"{self.prefix}:full"
 
     @property
-    def accepted(self) -> str:
-        """The fingerprint of the code whose generations serve however many users they park."""
+    def accepted_fingerprint(self) -> str:
+        """The fingerprint whose generations are activated however many users they park."""
         return f"{self.prefix}:accepted"
 
     @property
     def generations(self) -> str:
-        """A hash: generation -> live or void; serving:<fingerprint> -> the generation readers use."""
+        """A hash: generation -> live or void; serving:<fingerprint> -> the active generation."""
         return f"{self.prefix}:generations"
 
-    def owner(self, fingerprint: str) -> str:
-        """Which projector works on the partition, among those with the same projections."""
+    def lease(self, fingerprint: str) -> str:
+        """The projector that works on the partition, among those with this fingerprint."""
         return f"{self.prefix}:{LEASE_PREFIX}:{fingerprint}"
 
-    def changed(self, user_id: UUID) -> str:
+    def user_channel(self, user_id: UUID) -> str:
         """The channel that carries each new version of a user."""
         return f"{self.prefix}:changed:{user_id}"
 
 
 class Keys(msgspec.Struct, frozen=True):
-    """The keys of one generation of a partition; the projections' keys are made by `of`."""
+    """The keys of one generation of a partition."""
 
     partition: Partition
     generation: str
@@ -126,38 +126,38 @@ class Keys(msgspec.Struct, frozen=True):
         prefix = f"{self.partition.prefix}:{self.generation}"
         msgspec.structs.force_setattr(self, "prefix", prefix)
 
-    def of(self, name: str) -> str:
-        """The key of something that all users of the partition share."""
+    def shared_key(self, name: str) -> str:
+        """Returns the key of data that all users of the partition share."""
         return f"{self.prefix}:{name}"
 
-    def of_user(self, name: str, user: UUID | str) -> str:
-        """The key of something that belongs to one user."""
+    def user_key(self, name: str, user: UUID | str) -> str:
+        """Returns the key of data that belongs to one user."""
         return f"{self.prefix}:{name}:{user}"
 
-    def user(self, user: UUID | str) -> str:
-        """The user's hash. Its field `version` is the gate's: no projection writes it."""
+    def user_hash(self, user: UUID | str) -> str:
+        """Returns the key of the user's hash. The version gate owns its fields `version` and `until`."""
         return f"{self.prefix}:user:{user}"
 
     @property
-    def everyone(self) -> str:
+    def user_index(self) -> str:
         """A sorted set of the ids of all users who are not erased."""
-        return self.of("users")
+        return self.shared_key("users")
 
     @property
-    def lost(self) -> str:
-        """A set: users of whom something is missing, until the projector has made them anew."""
-        return self.of("lost")
+    def needs_resync(self) -> str:
+        """A set of users whose keys are incomplete, until the projector has resynced them."""
+        return self.shared_key("lost")
 
     @property
     def parked(self) -> str:
-        """A hash: user id -> why this user is set aside, as JSON."""
-        return self.of("parked")
+        """A hash: user id -> why the user is parked, as JSON."""
+        return self.shared_key("parked")
 
     @property
     def counters(self) -> str:
-        """A hash that functions.lua keeps, to notice what is lost: also the sizes of shared keys."""
-        return self.of("counters")
+        """A hash that functions.lua keeps to detect losses; functions.lua lists its fields."""
+        return self.shared_key("counters")
 
-    def size_of(self, name: str) -> str:
-        """The field of `counters` that says how many members the shared key of this name must have."""
-        return f"size:{self.of(name)}"
+    def size_field(self, name: str) -> str:
+        """Returns the field of `counters` that has the number of members of a shared key."""
+        return f"size:{self.shared_key(name)}"

@@ -1,4 +1,4 @@
-"""The streams as the relay sees them: where it keeps its cursor and appends its entries."""
+"""The event streams for the relay: reads its cursors, appends entries, resets a stream."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class AppendRequest(Protocol):
-    """What the relay asks for: move the cursor from `expected` to `cursor` and append the entries."""
+    """A compare-and-append: moves the cursor from `expected` to `cursor` and appends the entries."""
 
     @property
     def partition(self) -> int: ...
@@ -29,7 +29,7 @@ class RedisStream:
     """The relay's stream port on Redis."""
 
     def __init__(self, redis: Redis, namespace: Namespace = TANDEM) -> None:
-        """`redis` must not retry by itself: a lost reply is the relay's business."""
+        """`redis` must not retry: the relay handles a lost reply."""
         self._redis = redis
         self._functions = Functions(redis, namespace)
         self._partition = namespace.partition
@@ -42,20 +42,22 @@ class RedisStream:
         return replies
 
     async def begin(self, partition: int, expected: bytes | None, cursor: bytes) -> bool:
+        """Replaces the stream by an empty one at this cursor; False if `expected` is not the cursor."""
         keys = self._partition(partition)
         names = [keys.stream, keys.cursor, keys.generations]
-        return bool(await self._functions.call("begin", names, expected or b"", cursor))
+        return bool(await self._functions.call("reset_stream", names, expected or b"", cursor))
 
     async def append(self, appends: Sequence[AppendRequest]) -> list[bool]:
-        replies = await self._functions.calls(
-            [_call(self._partition(append.partition), append) for append in appends]
+        """Returns for each partition whether `expected` was the cursor, and the entries were appended."""
+        replies = await self._functions.call_all(
+            [_append_call(self._partition(append.partition), append) for append in appends]
         )
         return [reply == 1 for reply in replies]
 
 
-def _call(keys: Partition, append: AppendRequest) -> FunctionCall:
+def _append_call(keys: Partition, append: AppendRequest) -> FunctionCall:
     return FunctionCall(
         "append",
-        [keys.stream, keys.cursor, keys.erased],
+        [keys.stream, keys.cursor, keys.last_erasure],
         [append.expected, append.cursor, *append.entries],
     )

@@ -51,17 +51,20 @@ class Orphans:
         """What is in the keys that users share, and has not been agreed on before, batch by batch."""
         keys = self._keys
         async for name in self._names():
-            if user_in(name) is None and keys.of(name) not in {keys.counters, keys.lost}:
+            if user_in(name) is None and keys.shared_key(name) not in {
+                keys.counters,
+                keys.needs_resync,
+            }:
                 async for batch in self._within(name, agreed):
                     yield batch
 
     async def _names(self) -> AsyncIterator[str]:
-        prefix = self._keys.of("")
+        prefix = self._keys.shared_key("")
         async for key in self._redis.scan_iter(match=f"{prefix}*", count=BATCH):
             yield key.removeprefix(prefix)
 
     async def _within(self, name: str, agreed: VerifiedSet) -> AsyncIterator[Found]:
-        [kind] = await self._sides.looks.ask(("TYPE", self._keys.of(name)))
+        [kind] = await self._sides.looks.ask(("TYPE", self._keys.shared_key(name)))
         if kind not in {"zset", "hash", "set", "none"}:
             self._belongs_to_nobody(name, "")
             return
@@ -73,7 +76,7 @@ class Orphans:
                 self._belongs_to_nobody(name, member)
             else:
                 places = batch.setdefault(user, set())
-                if self._keys.of(name) != self._keys.parked:
+                if self._keys.shared_key(name) != self._keys.parked:
                     places.add(KeyEntry(name, member, kind))
             if len(batch) >= BATCH:
                 yield batch
@@ -115,7 +118,7 @@ class Orphans:
     def _size(self, key: str, should: Any, found: Any) -> Difference:
         return Difference(
             partition=self._keys.partition.number,
-            key=key.removeprefix(self._keys.of("")),
+            key=key.removeprefix(self._keys.shared_key("")),
             field="(members)",
             should=should,
             found=found,
@@ -127,7 +130,7 @@ async def members_of(sides: ComparedGenerations, user: UserId, names: set[str]) 
     """Returns all members of these shared keys that name the user."""
     found: set[KeyEntry] = set()
     for name in names:
-        [kind] = await sides.looks.ask(("TYPE", sides.keys.of(name)))
+        [kind] = await sides.looks.ask(("TYPE", sides.keys.shared_key(name)))
         members = _members(sides, name, kind, f"*{user}")
         found.update([KeyEntry(name, member, kind) async for member in members])
     return found
@@ -137,7 +140,7 @@ async def _members(
     sides: ComparedGenerations, name: str, kind: str, match: str | None = None
 ) -> AsyncIterator[str]:
     """Members of a sorted set or a set, or fields of a hash; none of a key of another kind."""
-    key, redis = sides.keys.of(name), sides.redis
+    key, redis = sides.keys.shared_key(name), sides.redis
     if kind == "zset":
         async for member, _ in redis.zscan_iter(key, match=match, count=BATCH):
             yield member

@@ -17,10 +17,10 @@ import msgspec
 from domain.envelope import Envelope
 from domain.users.events import UserId
 from readside import applier as gating
-from readside.applier import APPLIED, Delivery, EventApplier, Projection
+from readside.applier import APPLIED, Delivery, EventApplier
 from readside.event_source import EventSource
 from readside.generations.registry import new_generation
-from readside.projection import Command, ProjectedEvent
+from readside.projection import Command, ProjectedEvent, Projection
 from readside.redis_functions.functions import Functions, GenerationGone
 from readside.redis_functions.keys import SCRATCH, Keys, Partition
 
@@ -50,7 +50,7 @@ class ScratchGeneration(EventApplier):
         super().__init__(
             Functions(redis, keys.partition.namespace), history, keys, (self._recorded,)
         )
-        self._names[1] = keys.of("generations")  # its own, in place of the partition's
+        self._names[1] = keys.shared_key("generations")  # its own, in place of the partition's
         self._redis = redis
         self._originals = projections
         self._kept_until = 0.0
@@ -69,11 +69,11 @@ class ScratchGeneration(EventApplier):
 
     async def add(self, events: Sequence[Envelope]) -> None:
         """Applies events, of each user in order of version."""
-        for start in range(0, len(events), gating.SLICE):
-            batch = events[start : start + gating.SLICE]
+        for start in range(0, len(events), gating.MAX_SLICE_EVENTS):
+            batch = events[start : start + gating.MAX_SLICE_EVENTS]
             items = [self._prepare(Delivery(one), publish=False) for one in batch]
             for one in batch:
-                self._note(str(one.user_id), self.keys.user(one.user_id))
+                self._note(str(one.user_id), self.keys.user_hash(one.user_id))
             answers = await self._call(items)
             for one, answer in zip(batch, answers, strict=True):
                 if answer == APPLIED:
@@ -83,8 +83,8 @@ class ScratchGeneration(EventApplier):
 
     async def drop(self) -> None:
         """Removes all of it."""
-        written = {self.keys.of(name) for names in self.own.values() for name in names}
-        for names in _chunks({*self._names[1:], *written, *map(self.keys.of, self.shared)}):
+        written = {self.keys.shared_key(name) for names in self.own.values() for name in names}
+        for names in _chunks({*self._names[1:], *written, *map(self.keys.shared_key, self.shared)}):
             await self._redis.unlink(*names)
 
     async def _call(self, items: list[msgspec.Raw], room: int | None = None) -> list[int]:
@@ -93,7 +93,7 @@ class ScratchGeneration(EventApplier):
         await self.keep()
         begin, self._begun = "" if self._begun else "begin", True
         answers: list[int] = await self._functions.call(
-            "scratch", names, self.keys.generation, _pack(items), int(EXPIRES * 1000), begin
+            "apply_scratch", names, self.keys.generation, _pack(items), int(EXPIRES * 1000), begin
         )
         return answers
 
@@ -107,9 +107,9 @@ class ScratchGeneration(EventApplier):
         if monotonic() < self._kept_until:
             return
         self._kept_until = monotonic() + EXPIRES / 4
-        written = (self.keys.of(name) for names in self.own.values() for name in names)
+        written = (self.keys.shared_key(name) for names in self.own.values() for name in names)
         # The register last, so that it expires first.
-        for names in _chunks([*written, *map(self.keys.of, self.shared), self._names[1]]):
+        for names in _chunks([*written, *map(self.keys.shared_key, self.shared), self._names[1]]):
             pipeline = self._redis.pipeline(transaction=False)
             for name in names:
                 pipeline.pexpire(name, int(EXPIRES * 1000))
@@ -120,13 +120,13 @@ class ScratchGeneration(EventApplier):
         commands = [one for project in self._originals for one in project(keys, happened)]
         for word in {word for command in commands for word in command[1:]}:
             if word.startswith(keys.prefix):
-                self._note(happened.user, word)
+                self._note(happened.user_id, word)
         return commands
 
     def _note(self, user: str, key: str) -> None:
         self._added.add(key)
         names = self.own.setdefault(user, set()) if user in key else self.shared
-        names.add(key.removeprefix(self.keys.of("")))
+        names.add(key.removeprefix(self.keys.shared_key("")))
 
 
 def _chunks(names: Iterable[str]) -> Iterable[list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 
 from domain.users.events import UserId
-from readside.event_source import behind
+from readside.event_source import history_pages
 from readside.verify.difference import KeyEntry
 from readside.verify.sides import ComparedGenerations
 from readside.verify.snapshot import values
@@ -44,7 +44,7 @@ class ScratchUser:
             await self._scratch.drop()
             self._scratch, self._reached = self._sides.scratch(), 0
         await self._scratch.keep()
-        async for page in behind(self._sides.history, self._user, self._reached):
+        async for page in history_pages(self._sides.history, self._user, self._reached):
             wanted = [one for one in page if one.version <= version]
             await self._scratch.add(wanted)
             if len(wanted) < len(page):

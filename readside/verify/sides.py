@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from readside.applier import Projection
 from readside.event_source import EventSource
+from readside.projection import Projection
 from readside.redis_functions.functions import Functions
 from readside.redis_functions.keys import Keys
 from readside.verify.scratch_generation import ScratchGeneration

@@ -68,12 +68,12 @@ class KeyComparison:
             await self._scratch.keep()
             cursors = [part.cursor for part in batch]
             wanted = "alike" if alike else ""
-            replies = await self._functions.call("differing", keys, MEMBERS, wanted, *cursors)
+            replies = await self._functions.call("compare_keys", keys, MEMBERS, wanted, *cursors)
             for part, reply in zip(batch, replies, strict=True):
                 yield part, reply
                 if reply[0] != "0":
                     left.append(part._replace(cursor=reply[0]))
 
     def _pair(self, part: _Slice) -> list[str]:
-        pair = [self._scratch.keys.of(part.name), self._serving.of(part.name)]
+        pair = [self._scratch.keys.shared_key(part.name), self._serving.shared_key(part.name)]
         return pair[::-1] if part.backwards else pair

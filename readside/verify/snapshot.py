@@ -58,15 +58,15 @@ class SnapshotReader:
     def _questions(self, user: str, places: Collection[KeyEntry]) -> list[Command]:
         keys = self._keys
         return [
-            ("HMGET", keys.user(user), "version", "until"),
+            ("HMGET", keys.user_hash(user), "version", "until"),
             ("HGET", keys.parked, user),
-            ("SISMEMBER", keys.lost, user),
+            ("SISMEMBER", keys.needs_resync, user),
             *_about(keys, places),
         ]
 
     async def _asked(self, asked: Sequence[Sequence[Command]]) -> list[list[Any]]:
         serving = ("HGET", self._keys.partition.generations, self._pointer)
-        replies = await self._functions.calls([_call([serving, *each]) for each in asked])
+        replies = await self._functions.call_all([_call([serving, *each]) for each in asked])
         if any(reply[0] != self._keys.generation for reply in replies):
             raise GenerationChanged
         return [reply[1:] for reply in replies]
@@ -76,12 +76,12 @@ async def values(functions: Functions, keys: Keys, places: Collection[KeyEntry])
     """What places of any generation hold; None for what is not there."""
     if not places:
         return []
-    [replies] = await functions.calls([_call(_about(keys, places))])
+    [replies] = await functions.call_all([_call(_about(keys, places))])
     return list(map(_value, places, replies))
 
 
 def _about(keys: Keys, places: Collection[KeyEntry]) -> list[Command]:
-    return [_question(keys.of(place.name), place) for place in places]
+    return [_question(keys.shared_key(place.name), place) for place in places]
 
 
 def _question(key: str, place: KeyEntry) -> Command:
@@ -92,7 +92,7 @@ def _question(key: str, place: KeyEntry) -> Command:
 
 def _call(questions: Sequence[Command]) -> FunctionCall:
     names = list(dict.fromkeys(question[1] for question in questions))
-    return FunctionCall("look", names, [_pack(questions)])
+    return FunctionCall("read_snapshot", names, [_pack(questions)])
 
 
 def _seen(replies: list[Any], places: Collection[KeyEntry]) -> UserSnapshot:

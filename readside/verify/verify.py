@@ -32,7 +32,7 @@ from readside.verify.survey import BulkVerification
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from readside.applier import Projection
+    from readside.projection import Projection
 
 PAGE = 200
 """Users of one page of the first pass."""

@@ -126,7 +126,7 @@ async def test_what_cannot_be_dropped_or_retried_is_one_sentence(
 ) -> None:
     nobody_at_work = await ask(impatient, "parked", "list")
     assert nobody_at_work.status == 1
-    assert "no read model that serves" in nobody_at_work.err
+    assert "no active read model" in nobody_at_work.err
     async with running(impatient) as client:
         user = await client.create_user()
         await client.data(READ, id=user, v=1)

@@ -90,7 +90,7 @@ async def test_where_it_cannot_look_it_says_so_in_one_sentence(settings: Setting
     silent, nobody = f"redis://{HOST}:{free_port()}", "019aa205-f439-7e3a-affb-b4db950bf927"
     for said, what in (
         (await ask(settings, "verify", "--user", nobody), f"The event log has no user {nobody}"),
-        (await ask(settings, "verify", "--patience", "0"), "Partition 0 has no read model"),
+        (await ask(settings, "verify", "--patience", "0"), "Partition 0 has no active read model"),
         (await ask(settings, "verify", REDIS_URL=silent), "REDIS_URL"),
     ):
         assert said.status == 2

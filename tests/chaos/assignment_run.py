@@ -57,7 +57,7 @@ async def _serving(cluster: Cluster) -> list[str]:
 
 async def _come_to(cluster: Cluster, *shares: int) -> None:
     """Waits until the processes that work have so many partitions each."""
-    names = [Partition(number).owner(fingerprint(PARTITIONS)) for number in range(PARTITIONS)]
+    names = [Partition(number).lease(fingerprint(PARTITIONS)) for number in range(PARTITIONS)]
     found: list[int] = []
     async with cluster.redis() as redis:
         with Limit(WITHIN) as limit:

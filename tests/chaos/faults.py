@@ -241,9 +241,9 @@ async def delete_a_key(cluster: Cluster, random: Random) -> None:
 
 
 async def _names(redis: Redis, keys: Keys) -> list[str]:
-    users: Any = await redis.zrange(keys.everyone, 0, 5)
-    own = [keys.of_user(name, user) for user in users for name in ("user", "orders", "closed")]
-    return [*own, *map(keys.of, ("users", "emails", "email-of", "customers", "counters"))]
+    users: Any = await redis.zrange(keys.user_index, 0, 5)
+    own = [keys.user_key(name, user) for user in users for name in ("user", "orders", "closed")]
+    return [*own, *map(keys.shared_key, ("users", "emails", "email-of", "customers", "counters"))]
 
 
 async def lose_unread_entries(cluster: Cluster, _: Random) -> None:

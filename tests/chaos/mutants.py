@@ -70,18 +70,15 @@ def no_compare_in_append() -> None:
 
 def no_version_gate() -> None:
     """Whatever comes is applied, however often and in whatever order."""
-    _lua("if version <= have then return DUPLICATE end")
-    _lua(
-        "if version > have + 1 and not (last or whole) then"
-        " return hole(lost, call, user, key, version, have, hidden) end"
-    )
+    _lua("if version <= current then return DUPLICATE end")
+    _lua("if version > current + 1 and not (is_final or folded) then", "if false then")
 
 
 def rebuild_without_the_gate() -> None:
     """Until it serves, a generation applies whatever comes, from the log and from the stream."""
     _lua(
-        "if version <= have then return DUPLICATE end",
-        "if version <= have and redis.call('HEXISTS', counters, 'ungated') == 0 then return DUPLICATE end",
+        "if version <= current then return DUPLICATE end",
+        "if version <= current and redis.call('HEXISTS', counters, 'ungated') == 0 then return DUPLICATE end",
     )
     build, serve = _get(Generations, "build"), _get(Generations, "serve")
 
@@ -171,9 +168,9 @@ def _anew(command: Command) -> Command:
 def trim_by_length() -> None:
     """The stream is kept short by its length, whoever has read it."""
     _lua(
-        "redis.call('SET', keys[2], args[2])\n  return 1\nend\n\n-- An empty",
+        "redis.call('SET', keys[2], args[2])\n  return 1\nend\n\n-- Replaces",
         "redis.call('XTRIM', keys[1], 'MAXLEN', 3)\n"
-        "  redis.call('SET', keys[2], args[2])\n  return 1\nend\n\n-- An empty",
+        "  redis.call('SET', keys[2], args[2])\n  return 1\nend\n\n-- Replaces",
     )
 
 

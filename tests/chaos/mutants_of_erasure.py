@@ -61,7 +61,7 @@ def keys_kept_as_they_came() -> None:
 
 def _erasing_without(kind: str, part: str) -> None:
     """No projection of an erasure does this to a key whose name ends or goes on so."""
-    commands_of = get(applier, "commands_of")
+    commands_of = get(applier, "commands_for")
 
     def spared(keys: Any, envelope: Any, projections: Any) -> Any:
         commands = commands_of(keys, envelope, projections)
@@ -69,7 +69,7 @@ def _erasing_without(kind: str, part: str) -> None:
             return commands
         return [left for command in commands if (left := _spare(command, kind, part))]
 
-    put(applier, "commands_of", spared)
+    put(applier, "commands_for", spared)
 
 
 def _spare(command: Any, kind: str, part: str) -> Any:
@@ -102,20 +102,20 @@ def erased_closed_orders_kept() -> None:
 
 def erased_stays_parked() -> None:
     """Who is set aside is erased, and the note about why stays."""
-    lua("if last then redis.call('HDEL', parked, user) end")
+    lua("if is_final then redis.call('HDEL', parked, user) end")
 
 
 def erasure_waits_with_the_parked() -> None:
     """The erasure queues behind what cannot be applied, as any event."""
     lua(
-        "if call.any_aside and not last and redis.call('HEXISTS', parked, user) == 1",
-        "if call.any_aside and redis.call('HEXISTS', parked, user) == 1",
+        "if call.any_parked and not is_final and redis.call('HEXISTS', parked, user) == 1",
+        "if call.any_parked and redis.call('HEXISTS', parked, user) == 1",
     )
 
 
 def streams_never_trimmed() -> None:
     """What was applied stays in the stream, which has the names."""
-    lua("if safe then redis.call('XTRIM'", "if false then redis.call('XTRIM'")
+    lua("if first then redis.call('XTRIM'", "if false then redis.call('XTRIM'")
 
 
 MUTANTS = {

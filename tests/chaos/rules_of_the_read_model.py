@@ -39,7 +39,7 @@ def _forgotten(name: str, wanted: dict[str, Any], found: dict[str, Any]) -> bool
 
 def _found(case: Case, keys: Keys) -> dict[str, Any]:
     """What a generation says about users, those aside who are parked on purpose."""
-    prefix, found = keys.of(""), {}
+    prefix, found = keys.shared_key(""), {}
     for key, value in case.evidence.keys.items():
         if not key.startswith(prefix):
             continue
@@ -78,7 +78,13 @@ def no_orphans(case: Case) -> Iterator[str]:
     apart = {
         key
         for place in places
-        for key in (place.stream, place.cursor, place.erased, place.generations, place.accepted)
+        for key in (
+            place.stream,
+            place.cursor,
+            place.last_erasure,
+            place.generations,
+            place.accepted_fingerprint,
+        )
     } | {Namespace().projectors(fingerprint(case.evidence.partitions))}
     for key in case.evidence.keys.keys() - apart:
         tandem, tag, name = [*key.split(":", 3), "", ""][:3]

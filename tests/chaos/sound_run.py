@@ -185,22 +185,22 @@ def _keys() -> dict[str, Any]:
     }
     pointer = {f"{ACTIVE_PREFIX}{fingerprint(1)}": KEYS.generation}
     return {
-        KEYS.user(ALICE): hash_of_alice,
-        KEYS.user(BOB): {"version": "2"},
-        KEYS.everyone: {ALICE: 0.0},
-        KEYS.of("emails"): {f"alice@example.com {ALICE}": 0.0},
-        KEYS.of("email-of"): {ALICE: "alice@example.com"},
-        KEYS.of("customers"): {ALICE: 1250.0},
-        KEYS.of_user("orders", ALICE): {f"{ORDER} 1250 1772366403000": 3.0},
-        KEYS.of_user("closed", ALICE): {ORDER: "COMPLETED 2026-03-01T12:00:04.000Z"},
-        KEYS.of_user("recent", ALICE): [
+        KEYS.user_hash(ALICE): hash_of_alice,
+        KEYS.user_hash(BOB): {"version": "2"},
+        KEYS.user_index: {ALICE: 0.0},
+        KEYS.shared_key("emails"): {f"alice@example.com {ALICE}": 0.0},
+        KEYS.shared_key("email-of"): {ALICE: "alice@example.com"},
+        KEYS.shared_key("customers"): {ALICE: 1250.0},
+        KEYS.user_key("orders", ALICE): {f"{ORDER} 1250 1772366403000": 3.0},
+        KEYS.user_key("closed", ALICE): {ORDER: "COMPLETED 2026-03-01T12:00:04.000Z"},
+        KEYS.user_key("recent", ALICE): [
             ["2", "2026-03-01T12:00:01.000Z", "name", "Alice"],
             ["3", "2026-03-01T12:00:02.000Z", "orderCount", False],
             ["4", "2026-03-01T12:00:03.000Z", "lifetimeValue", False],
         ],
-        KEYS.counters: {"applied": "6", f"size:{KEYS.everyone}": "1"},
+        KEYS.counters: {"applied": "6", f"size:{KEYS.user_index}": "1"},
         PLACE.generations: {KEYS.generation: "live", **pointer},
         PLACE.cursor: "{}",
         PLACE.stream: 0,
-        PLACE.owner("f"): "me",
+        PLACE.lease("f"): "me",
     }

@@ -163,7 +163,7 @@ class Ended:
             pointer = f"{ACTIVE_PREFIX}{fingerprint(PARTITIONS)}"
             name: Any = await self.redis.hget(Partition(number).generations, pointer)
             keys = Keys(Partition(number), name)
-            found: Any = await self.redis.zrange(keys.of("customers"), 0, 0)
+            found: Any = await self.redis.zrange(keys.shared_key("customers"), 0, 0)
             if found:
                 return keys, found[0]
         raise AssertionError("nobody has completed an order")
@@ -217,17 +217,17 @@ def sql(statement: str) -> Damage:
 
 async def lose_a_member(ended: Ended) -> None:
     keys, user = await ended.customer()
-    await ended.redis.zrem(keys.everyone, user)
+    await ended.redis.zrem(keys.user_index, user)
 
 
 async def count_an_order_twice(ended: Ended) -> None:
     keys, user = await ended.customer()
-    await ended.redis.hincrby(keys.user(user), "lifetimeValue", 1)
+    await ended.redis.hincrby(keys.user_hash(user), "lifetimeValue", 1)
 
 
 async def lose_an_index(ended: Ended) -> None:
     keys, _ = await ended.customer()
-    await ended.redis.delete(keys.of("emails"))
+    await ended.redis.delete(keys.shared_key("emails"))
 
 
 async def add_a_stray_key(ended: Ended) -> None:

@@ -76,7 +76,7 @@ async def free(ways: Wires, user_id: UserId) -> None:
     """As if the lease on the user's partition had run out."""
     partition = Partition(partition_of(user_id, PARTITIONS))
     async with Redis.from_url(str(ways.straight.redis_url)) as redis:
-        assert await redis.delete(partition.owner(fingerprint(PARTITIONS)))
+        assert await redis.delete(partition.lease(fingerprint(PARTITIONS)))
 
 
 async def test_an_event_whose_application_was_not_heard_of_is_counted_once(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 async def contents(redis: Redis, keys: Keys) -> dict[str, Any]:
     """Every key of a generation, without the generation's name, with its value."""
-    prefix = keys.of("")
+    prefix = keys.shared_key("")
     found: dict[str, Any] = {}
     async for key in redis.scan_iter(match=f"{prefix}*", count=1000):
         found[key.removeprefix(prefix)] = await _value(redis, key)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from readside.applier import Projection
+    from readside.projection import Projection
     from readside.projector.assignment import PartitionAssignment
     from readside.redis_functions.keys import Keys
 
@@ -116,7 +116,7 @@ class World:
         """The user's hash in the generation that serves."""
         keys = await self.serving(partition_of(user, PARTITIONS))
         assert keys is not None
-        found: Any = await self.redis.hgetall(keys.user(user))
+        found: Any = await self.redis.hgetall(keys.user_hash(user))
         return dict(found)
 
     async def version_of(self, user: UserId) -> int:

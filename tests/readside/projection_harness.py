@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from domain.envelope import Envelope
-    from readside.applier import Projection
+    from readside.projection import Projection
     from readside.queries.reader import ReadModel
     from readside.redis_functions.keys import Keys
 
@@ -48,7 +48,7 @@ class Told:
         assert keys is not None
         gate = EventApplier(Functions(self.redis), self.log, keys, projections)
         async for _, page in self.log.partition(partition, 1000):
-            await gate.deliver([Delivery(envelope) for envelope in page], publish=False)
+            await gate.apply([Delivery(envelope) for envelope in page], publish=False)
         assert await self.generations(partition).serve(keys)
         self.gates[partition] = gate
 
@@ -62,7 +62,7 @@ class Told:
 
     async def deliver(self, user_id: UserId, envelopes: list[Envelope]) -> None:
         self.log.commit(envelopes)
-        await self.gate_of(user_id).deliver([Delivery(one) for one in envelopes], publish=True)
+        await self.gate_of(user_id).apply([Delivery(one) for one in envelopes], publish=True)
 
     def generations(self, partition: int) -> Generations:
         return Generations(self.redis, Partition(partition), FINGERPRINT)

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from domain.users.events import OrderPlaced, UserCreated, UserEmailUpdated, UserId, UserRenamed
-from readside.applier import APPLIED, BATCH, DUPLICATE, FILLED, Delivery
+from readside.applier import APPLIED, DUPLICATE, FILLED, MAX_BATCH_EVENTS, Delivery
 from readside.projections import users
 from readside.redis_functions.functions import GenerationGone
 from readside.redis_functions.keys import Partition
@@ -21,12 +21,12 @@ CREATED = UserCreated(name="Alice", email="alice@example.com")
 STORY = story(
     ALICE, CREATED, OrderPlaced(order_id=order(1), total=5), OrderPlaced(order_id=order(2), total=6)
 )
-LONG = story(ALICE, CREATED, *(UserRenamed(name=f"Alice {n}") for n in range(BATCH + 9)))
+LONG = story(ALICE, CREATED, *(UserRenamed(name=f"Alice {n}") for n in range(MAX_BATCH_EVENTS + 9)))
 
 
 async def deliver(told: Told, *versions: int, publish: bool = True) -> Counter[int]:
     """Delivers these versions of the story, as events that are in the log."""
-    return await told.gate_of(ALICE).deliver(
+    return await told.gate_of(ALICE).apply(
         [Delivery(STORY[version - 1]) for version in versions], publish=publish
     )
 
@@ -65,14 +65,14 @@ async def test_events_in_the_wrong_order_are_applied_in_the_right_one(told: Told
 
 async def test_a_hole_longer_than_a_call_is_filled(told: Told) -> None:
     told.log.commit(LONG)
-    await told.gate_of(ALICE).deliver([Delivery(LONG[-1])], publish=True)
+    await told.gate_of(ALICE).apply([Delivery(LONG[-1])], publish=True)
     row = await users.fetch(told.reads, ALICE)
     assert row is not None
-    assert (row.version, row.name) == (len(LONG), f"Alice {BATCH + 8}")
+    assert (row.version, row.name) == (len(LONG), f"Alice {MAX_BATCH_EVENTS + 8}")
 
 
 async def test_more_events_than_a_call_may_hold_are_applied_in_order(told: Told) -> None:
-    outcomes = await told.gate_of(ALICE).deliver([Delivery(one) for one in LONG], publish=True)
+    outcomes = await told.gate_of(ALICE).apply([Delivery(one) for one in LONG], publish=True)
     assert outcomes == {APPLIED: len(LONG)}
 
 
@@ -94,11 +94,11 @@ async def test_the_function_itself_touches_nothing_for_a_hole(told: Told) -> Non
 async def test_an_applied_event_is_published_once_and_a_duplicate_never(told: Told) -> None:
     told.log.commit(STORY)
     async with told.redis.pubsub() as pubsub:
-        await pubsub.subscribe(Partition(0).changed(ALICE))
+        await pubsub.subscribe(Partition(0).user_channel(ALICE))
         await pubsub.get_message(timeout=5)
         await deliver(told, 1, 1, publish=True)
         await deliver(told, 3, 2, 1, publish=True)
-        await told.redis.publish(Partition(0).changed(ALICE), "end")
+        await told.redis.publish(Partition(0).user_channel(ALICE), "end")
         heard = []
         while (message := await pubsub.get_message(timeout=5)) and message["data"] != "end":
             heard.append(message["data"])
@@ -107,10 +107,10 @@ async def test_an_applied_event_is_published_once_and_a_duplicate_never(told: To
 
 async def test_events_from_the_log_of_a_rebuild_are_not_published(told: Told) -> None:
     async with told.redis.pubsub() as pubsub:
-        await pubsub.subscribe(Partition(0).changed(ALICE))
+        await pubsub.subscribe(Partition(0).user_channel(ALICE))
         await pubsub.get_message(timeout=5)
         await deliver(told, 1, 2, publish=False)
-        await told.redis.publish(Partition(0).changed(ALICE), "end")
+        await told.redis.publish(Partition(0).user_channel(ALICE), "end")
         message = await pubsub.get_message(timeout=5)
     assert message is not None
     assert message["data"] == "end"
@@ -136,12 +136,10 @@ async def test_two_gates_at_once_apply_every_event_once(told: Told) -> None:
     told.log.commit(LONG)
     deliveries = [Delivery(one) for one in LONG]
     gate = told.gate_of(ALICE)
-    await asyncio.gather(
-        *(gate.deliver(deliveries[start:], publish=True) for start in (0, 40, 200))
-    )
+    await asyncio.gather(*(gate.apply(deliveries[start:], publish=True) for start in (0, 40, 200)))
     keys = told.keys_of(ALICE)
     assert await told.redis.hget(keys.counters, "applied") == str(len(LONG))
-    assert await told.redis.hget(keys.user(ALICE), "version") == str(len(LONG))
+    assert await told.redis.hget(keys.user_hash(ALICE), "version") == str(len(LONG))
 
 
 async def test_whatever_was_dealt_with_is_acknowledged_and_nothing_else(told: Told) -> None:
@@ -149,7 +147,7 @@ async def test_whatever_was_dealt_with_is_acknowledged_and_nothing_else(told: To
     stream = keys.partition.stream
     entries = [str(await told.redis.xadd(stream, {"e": str(number)})) for number in range(3)]
     await told.redis.xreadgroup(keys.generation, "projector", {stream: ">"})
-    await told.gate_of(ALICE).deliver(
+    await told.gate_of(ALICE).apply(
         [Delivery(STORY[0], entries[0]), Delivery(STORY[0], entries[1])], publish=True
     )
     pending = await told.redis.xpending_range(stream, keys.generation, "-", "+", 10)
@@ -158,7 +156,7 @@ async def test_whatever_was_dealt_with_is_acknowledged_and_nothing_else(told: To
 
 async def test_two_jumps_of_a_user_in_one_batch_are_both_filled(told: Told) -> None:
     told.log.commit(LONG)
-    await told.gate_of(ALICE).deliver([Delivery(LONG[n]) for n in (1, 0, 4)], publish=True)
+    await told.gate_of(ALICE).apply([Delivery(LONG[n]) for n in (1, 0, 4)], publish=True)
     row = await users.fetch(told.reads, ALICE)
     assert row is not None
     assert row.version == 5
@@ -168,7 +166,7 @@ async def test_other_users_go_on_behind_a_hole(told: Told) -> None:
     bob = story(user_in(0, 1), CREATED, UserEmailUpdated(email="b@example.com"))
     told.log.commit([*STORY, *bob])
     batch = [Delivery(one) for one in (bob[1], STORY[2], bob[0], STORY[1], STORY[0])]
-    await told.gate_of(ALICE).deliver(batch, publish=True)
+    await told.gate_of(ALICE).apply(batch, publish=True)
     assert await order_count(told) == 2
     row = await users.fetch(told.reads, user_in(0, 1))
     assert row is not None

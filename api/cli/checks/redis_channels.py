@@ -21,10 +21,10 @@ _TIMEOUT_SECONDS = 2.0
 def _channels(names: Namespace) -> dict[str, str]:
     """By pattern, a channel that it fits."""
     return {
-        names.silent: names.silent,
-        names.wake: names.wake,
+        names.silent_channel: names.silent_channel,
+        names.wake_channel: names.wake_channel,
         names.projectors("*"): names.projectors("doctor"),
-        f"{names.prefix}:{{*}}:changed:*": names.partition(0).changed(UUID(int=0)),
+        f"{names.prefix}:{{*}}:changed:*": names.partition(0).user_channel(UUID(int=0)),
     }
 
 

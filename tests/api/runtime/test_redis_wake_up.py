@@ -28,7 +28,7 @@ async def test_many_commands_in_one_round_trip_wake_a_relay_twice_at_most(redis_
         Redis.from_url(redis_url) as redis,
         redis.pubsub() as calls,
     ):
-        await calls.subscribe(Namespace().wake)
+        await calls.subscribe(Namespace().wake_channel)
         await calls.get_message(timeout=5)
         bell = RedisWakeUp(link)
         for partition in range(50):

@@ -10,7 +10,7 @@ from domain.envelope import partition_of
 from domain.log.event_log import EventLog
 from domain.users.commands.rename_user import RenameUser
 from domain.users.events import UserId
-from readside.event_source import behind
+from readside.event_source import history_pages
 from tests.domain.write_model import PARTITIONS
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ async def test_a_history_is_read_in_pages_up_to_the_newest_event(model: WriteMod
     first, _ = await two_lives(model)
     log = EventLog(model.pool)
     assert [one.version for one in await log.history(first, 1, 2)] == [2, 3]
-    assert [one.version async for page in behind(log, first, 1) for one in page] == [2, 3, 4]
+    assert [one.version async for page in history_pages(log, first, 1) for one in page] == [2, 3, 4]
     newest = await log.newest(first)
     assert newest is not None
     assert (newest.version, newest.type) == (4, "UserRenamed")

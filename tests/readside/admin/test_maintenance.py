@@ -97,7 +97,7 @@ async def test_a_running_projector_goes_on_with_the_old_and_then_with_the_new(
             world.log.while_paging = None
             world.commit(ALICE, UserRenamed(name="Alicia"))
             await world.settle(projector)
-            assert await world.redis.hget(old.user(ALICE), "name") == "Alicia"
+            assert await world.redis.hget(old.user_hash(ALICE), "name") == "Alicia"
             assert await world.serving() == old
 
         world.log.while_paging = meanwhile
@@ -105,8 +105,8 @@ async def test_a_running_projector_goes_on_with_the_old_and_then_with_the_new(
         new = await serving(world)
         world.commit(ALICE, UserRenamed(name="Al"))
         await world.settle(projector)
-        assert await world.redis.hget(new.user(ALICE), "name") == "Al"
-        assert await world.redis.hget(old.user(ALICE), "name") == "Alicia"
+        assert await world.redis.hget(new.user_hash(ALICE), "name") == "Al"
+        assert await world.redis.hget(old.user_hash(ALICE), "name") == "Alicia"
 
 
 async def test_progress_is_told_page_by_page(world: World) -> None:

@@ -259,7 +259,7 @@ def test_this_code_causes_a_rebuild_and_no_other() -> None:
             "_encode",
             "_scored",
         ],
-        "readside.applier": ["commands_of", "ends"],
+        "readside.applier": ["commands_for", "is_final"],
         "readside.redis_functions.keys": [
             "Keys",
             "LEASE_PREFIX",

@@ -32,7 +32,7 @@ def before_each_flip(
     call = functions.call
 
     async def and_before(name: str, *arguments: Any) -> Any:
-        if name == "serve":
+        if name == "activate":
             await what()
         return await call(name, *arguments)
 
@@ -58,7 +58,7 @@ async def test_what_readers_saw_right_before_the_flip_they_see_behind_it(
         keys = await world.serving(fingerprint="newer")
         assert keys is not None
         assert shown == [2, 3, 4]
-        assert await world.redis.hget(keys.user(ALICE), "version") == "4"
+        assert await world.redis.hget(keys.user_hash(ALICE), "version") == "4"
 
 
 async def test_a_generation_that_missed_an_entry_does_not_serve(

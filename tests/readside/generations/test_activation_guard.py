@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def forgetful(_keys: Keys, happened: ProjectedEvent) -> list[Command]:
     """What cannot read some events of the log."""
-    if isinstance(happened.event, UserCreated) and happened.event.name == "Bob":
+    if isinstance(happened.data, UserCreated) and happened.data.name == "Bob":
         raise KeyError("surname")
     return []
 
@@ -112,7 +112,7 @@ async def test_users_whom_the_old_code_parks_too_do_not_count(world: World) -> N
     async with broken(world) as projector:
         await by_hand(world).accept_parked()
         await world.settle(projector)
-    await world.redis.delete((await world.generations().serving()).partition.accepted)  # type: ignore[union-attr]
+    await world.redis.delete((await world.generations().serving()).partition.accepted_fingerprint)  # type: ignore[union-attr]
     await by_hand(world).rebuild()
     assert await serves(world)
 
@@ -126,7 +126,7 @@ async def test_what_is_held_is_built_once_and_follows_the_stream(world: World) -
     async with broken(world) as another, world.projector() as old:
         await world.settle(another, old)
     assert await world.generations(fingerprint="broken").unfinished() == [built]
-    assert await world.redis.hget(built.user(users[-1]), "name") == "Alicia"
+    assert await world.redis.hget(built.user_hash(users[-1]), "name") == "Alicia"
     assert await world.length() == 0  # the stream is not held back
 
 

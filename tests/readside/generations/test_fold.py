@@ -39,7 +39,7 @@ def test_only_the_last_place_in_an_index_counts() -> None:
 
 def test_what_each_version_changed_is_remembered_as_it_was_and_only_the_last_are_kept() -> None:
     said = [
-        (("REMEMBER", "l", "h", "2", version, "at", "name", "age"), ("HSET", "h", "name", name))
+        (("HISTORY_PUSH", "l", "h", "2", version, "at", "name", "age"), ("HSET", "h", "name", name))
         for version, name in (("2", "B"), ("3", "C"), ("4", "D"))
     ]
     begun = ("DEL", "h", "l"), ("HSET", "h", "at", "1", "name", "A")
@@ -53,8 +53,8 @@ def test_what_each_version_changed_is_remembered_as_it_was_and_only_the_last_are
     [
         [("HINCRBY", "h", "a", "1")],
         [("ZINCRBY", "z", "1", "m")],
-        [("DEL", "l"), ("REMEMBER", "l", "h", "9", "1", "name")],
-        [("DEL", "h"), ("HSET", "h", "a", "1"), ("REMEMBER", "l", "h", "9", "1", "a")],
+        [("DEL", "l"), ("HISTORY_PUSH", "l", "h", "9", "1", "name")],
+        [("DEL", "h"), ("HSET", "h", "a", "1"), ("HISTORY_PUSH", "l", "h", "9", "1", "a")],
         [("HSET", "k", "a", "1"), ("ZADD", "k", "1", "m")],
         [("REINDEX", "i", "r", "m", "new"), ("ZADD", "i", "1", "m")],
         [("REINDEX", "i", "r", "m", "new"), ("DEL", "r")],

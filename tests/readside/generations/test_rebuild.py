@@ -27,7 +27,7 @@ FIRST = Partition(0)
 
 def counted(keys: Keys, happened: ProjectedEvent) -> list[Command]:
     """A read model that only the newer version of the code has."""
-    return [("HINCRBY", keys.of("seen"), happened.user, "1")]
+    return [("HINCRBY", keys.shared_key("seen"), happened.user_id, "1")]
 
 
 async def _without(world: World, generation: str) -> bool:
@@ -95,7 +95,7 @@ async def test_the_old_generation_serves_until_the_new_one_is_whole(world: World
     seen: list[tuple[Keys | None, object]] = []
 
     async def meanwhile() -> None:
-        name = await world.redis.hget(old.user(ALICE), "name")
+        name = await world.redis.hget(old.user_hash(ALICE), "name")
         seen.append((await world.serving(), name))
 
     world.log.while_paging = meanwhile
@@ -119,9 +119,9 @@ async def test_readers_of_other_code_do_not_see_the_new_generation(world: World)
         theirs = await world.serving(fingerprint="newer")
         assert await world.serving() == ours
         assert theirs is not None
-        assert await world.redis.hget(theirs.of("seen"), str(ALICE)) == "2"
+        assert await world.redis.hget(theirs.shared_key("seen"), str(ALICE)) == "2"
         assert ours is not None
-        assert await world.redis.exists(ours.of("seen")) == 0
+        assert await world.redis.exists(ours.shared_key("seen")) == 0
 
 
 async def test_a_new_generation_holds_the_same_as_the_one_it_replaces(world: World) -> None:
@@ -291,7 +291,7 @@ async def test_a_running_projector_looks_for_idle_generations_again(
     async with world.projector() as projector:
         await world.settle(projector)
         await world.redis.hset(FIRST.generations, "old", "void")
-        await world.redis.set(Keys(FIRST, "old").of("any"), "thing")
+        await world.redis.set(Keys(FIRST, "old").shared_key("any"), "thing")
 
         async def looked() -> bool:
             await projector.run_once()  # the look before may still be under way

@@ -32,8 +32,7 @@ from tests.readside.projections.test_any_order import histories
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from readside.applier import Projection
-    from readside.projection import Command, ProjectedEvent
+    from readside.projection import Command, ProjectedEvent, Projection
     from tests.readside.harness import World
     from tests.readside.projection_harness import Told
 
@@ -74,12 +73,14 @@ async def _compare(settings: Settings, lives: list[list[Envelope]], before: list
         await redis.flushall()
         await relay(Log(), RedisStream(redis))
         one_by_one, at_once = await _gate(redis), await _gate(redis)
-        await one_by_one.deliver([Delivery(event) for event in events], publish=False)
-        await at_once.deliver([Delivery(event) for event in before], publish=False)
+        await one_by_one.apply([Delivery(event) for event in events], publish=False)
+        await at_once.apply([Delivery(event) for event in before], publish=False)
         deliveries = await whole(at_once.keys, events)
-        assert all(len(life) == 1 or one.whole for life, one in zip(lives, deliveries, strict=True))
+        assert all(
+            len(life) == 1 or one.folded for life, one in zip(lives, deliveries, strict=True)
+        )
         for _ in range(2):
-            await at_once.deliver(deliveries, publish=False)
+            await at_once.apply(deliveries, publish=False)
         assert await _meaning(redis, at_once) == await _meaning(redis, one_by_one)
 
 
@@ -104,11 +105,11 @@ async def _meaning(redis: Redis, gate: EventApplier) -> dict[str, Any]:
 async def test_a_life_that_is_there_already_is_a_duplicate(told: Told) -> None:
     gate = told.gate_of(ALICE)
     [life] = await whole(gate.keys, STORY)
-    assert await gate.deliver([life], publish=False) == {APPLIED: 1}
+    assert await gate.apply([life], publish=False) == {APPLIED: 1}
     later = story(ALICE, UserRenamed(name="Al"), after=3)
-    await gate.deliver([Delivery(one) for one in later], publish=True)
+    await gate.apply([Delivery(one) for one in later], publish=True)
     before = await contents(told.redis, gate.keys)
-    assert await gate.deliver([life], publish=False) == {DUPLICATE: 1}
+    assert await gate.apply([life], publish=False) == {DUPLICATE: 1}
     assert await contents(told.redis, gate.keys) == before
 
 
@@ -123,31 +124,35 @@ async def test_the_longest_life_that_a_page_may_hold_is_one_write(told: Told) ->
     ]
     gate = told.gate_of(ALICE)
     life = story(ALICE, CREATED, *ordered)[:PAGE]
-    assert await gate.deliver(await whole(gate.keys, life), publish=False) == {APPLIED: 1}
+    assert await gate.apply(await whole(gate.keys, life), publish=False) == {APPLIED: 1}
 
 
 async def test_a_user_who_is_set_aside_is_not_brought_back_by_a_life(told: Told) -> None:
     gate = told.gate_of(ALICE)
     bad = spoilt(STORY[1], type="UserPromoted")
-    await gate.deliver([Delivery(STORY[0]), Delivery(bad)], publish=False)
-    assert await gate.deliver(await whole(gate.keys, STORY), publish=False) == {PARKED: 1}
-    assert await told.redis.hget(gate.keys.user(ALICE), "version") == "1"
+    await gate.apply([Delivery(STORY[0]), Delivery(bad)], publish=False)
+    assert await gate.apply(await whole(gate.keys, STORY), publish=False) == {PARKED: 1}
+    assert await told.redis.hget(gate.keys.user_hash(ALICE), "version") == "1"
 
 
 def raises(keys: Keys, happened: ProjectedEvent) -> list[Command]:
-    return [] if happened.event != RENAMED else [("HSET", keys.of("any"), str(1 // 0))]
+    return [] if happened.data != RENAMED else [("HSET", keys.shared_key("any"), str(1 // 0))]
 
 
 def is_refused_by_redis(keys: Keys, happened: ProjectedEvent) -> list[Command]:
-    return [] if happened.event != RENAMED else [("ZADD", keys.of("any"), "none", happened.user)]
+    return (
+        []
+        if happened.data != RENAMED
+        else [("ZADD", keys.shared_key("any"), "none", happened.user_id)]
+    )
 
 
 def cannot_be_sent(keys: Keys, happened: ProjectedEvent) -> list[Command]:
-    return [] if happened.event != RENAMED else [("HSET", keys.of("any"), "any", "\ud800")]
+    return [] if happened.data != RENAMED else [("HSET", keys.shared_key("any"), "any", "\ud800")]
 
 
 def is_not_known(keys: Keys, happened: ProjectedEvent) -> list[Command]:
-    return [] if happened.event != RENAMED else [("NOSUCH", keys.of("any"))]
+    return [] if happened.data != RENAMED else [("NOSUCH", keys.shared_key("any"))]
 
 
 @pytest.mark.parametrize("stumbles", [raises, is_refused_by_redis, cannot_be_sent, is_not_known])
@@ -159,16 +164,16 @@ async def test_poison_in_a_life_parks_the_user_at_that_event_and_nobody_else(
     gate = told.gate_of(ALICE)
     bob = story(BOB, UserCreated(name="Bob", email="bob@example.com"), PLACED)
     told.log.commit([*STORY, *bob])
-    await gate.deliver(await whole(gate.keys, [*STORY, *bob], projections), publish=False)
+    await gate.apply(await whole(gate.keys, [*STORY, *bob], projections), publish=False)
     why: Any = await told.redis.hgetall(gate.keys.parked)
     assert {user: json.loads(reason)["version"] for user, reason in why.items()} == {str(ALICE): 2}
-    kept = await told.redis.hgetall(gate.keys.user(ALICE))
+    kept = await told.redis.hgetall(gate.keys.user_hash(ALICE))
     assert (kept["version"], kept["name"]) == ("1", CREATED.name)
-    assert await told.redis.hget(gate.keys.user(BOB), "version") == "2"
+    assert await told.redis.hget(gate.keys.user_hash(BOB), "version") == "2"
 
 
 def tallied(keys: Keys, happened: ProjectedEvent) -> list[Command]:
-    tally = keys.of_user("tally", happened.user)
+    tally = keys.user_key("tally", happened.user_id)
     return [("DEL", tally) if happened.version == 1 else ("HINCRBY", tally, "events", "1")]
 
 
@@ -178,15 +183,15 @@ async def test_of_a_life_that_fails_half_way_nothing_stays(told: Told) -> None:
     gate = told.gate_of(ALICE)
     events = story(ALICE, CREATED, PLACED, RENAMED)
     told.log.commit(events)
-    await gate.deliver([Delivery(one) for one in events[:2]], publish=False)
+    await gate.apply([Delivery(one) for one in events[:2]], publish=False)
     [life] = await whole(gate.keys, events, projections)
-    await gate.deliver([life], publish=False)
-    assert await told.redis.hgetall(gate.keys.of_user("tally", ALICE)) == {"events": "1"}
-    assert await told.redis.hget(gate.keys.user(ALICE), "version") == "2"
+    await gate.apply([life], publish=False)
+    assert await told.redis.hgetall(gate.keys.user_key("tally", ALICE)) == {"events": "1"}
+    assert await told.redis.hget(gate.keys.user_hash(ALICE), "version") == "2"
 
 
 def counted(keys: Keys, happened: ProjectedEvent) -> list[Command]:
-    return [("HINCRBY", keys.of("seen"), happened.user, "1")]
+    return [("HINCRBY", keys.shared_key("seen"), happened.user_id, "1")]
 
 
 async def test_a_projection_that_cannot_be_folded_goes_event_by_event(told: Told) -> None:

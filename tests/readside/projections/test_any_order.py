@@ -100,6 +100,6 @@ async def _ends_in(redis: Redis, log: Log, batches: list[list[Envelope]]) -> dic
     assert keys is not None
     gate = EventApplier(Functions(redis), log, keys, PROJECTIONS)
     for batch in batches:
-        await gate.deliver([Delivery(one) for one in batch], publish=True)
+        await gate.apply([Delivery(one) for one in batch], publish=True)
     assert isinstance(keys, Keys)
     return await contents(redis, keys)

@@ -106,5 +106,5 @@ async def test_the_orders_of_an_erased_user_are_gone(told: Told) -> None:
     assert await sequences(told, alice, 10) == []
     keys = told.keys_of(alice)
     assert (
-        await told.redis.exists(keys.of_user("orders", alice), keys.of_user("closed", alice)) == 0
+        await told.redis.exists(keys.user_key("orders", alice), keys.user_key("closed", alice)) == 0
     )

@@ -29,8 +29,8 @@ async def test_projecting_a_user_anew_changes_nothing(told: Told) -> None:
     )
     keys = told.keys_of(alice)
     before = await contents(told.redis, keys)
-    await told.redis.delete(keys.user(alice))
+    await told.redis.delete(keys.user_hash(alice))
     last = (await told.log.history(alice, 0))[-1]
-    await told.gate_of(alice).deliver([Delivery(last)], publish=False)
+    await told.gate_of(alice).apply([Delivery(last)], publish=False)
     after = await contents(told.redis, keys)
     assert after | {"counters": None} == before | {"counters": None}

@@ -75,6 +75,6 @@ async def test_values_are_exact_up_to_nine_thousand_billion(told: Told) -> None:
 
 async def test_a_refilled_customer_is_worth_no_more_than_before(told: Told) -> None:
     alice, bob = await buys(told, user_in(0), 9), await buys(told, user_in(1), 10)
-    await told.redis.delete(told.keys_of(alice).user(alice))
+    await told.redis.delete(told.keys_of(alice).user_hash(alice))
     await told.given(UserRenamed(name="Alicia"), user=alice)
     assert ranked(await top_customers.top(told.reads, 10)) == ranked(located(bob, alice))

@@ -84,7 +84,7 @@ async def test_an_erased_user_is_none_in_every_version(told: Told) -> None:
 
 async def test_of_an_erased_user_only_the_version_is_kept(told: Told) -> None:
     alice = await told.given(ALICE, OrderPlaced(order_id=order(1), total=5), UserErased())
-    assert await told.redis.hgetall(told.keys_of(alice).user(alice)) == {"version": "3"}
+    assert await told.redis.hgetall(told.keys_of(alice).user_hash(alice)) == {"version": "3"}
 
 
 async def test_of_nobody_nobody_is_read(told: Told) -> None:

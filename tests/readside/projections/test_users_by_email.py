@@ -43,13 +43,13 @@ async def test_an_erased_user_is_not_found_and_the_address_is_forgotten(told: To
     alice = await told.given(ALICE, UserErased())
     assert await users_by_email.find(told.reads, "alice@example.com") == []
     keys = told.keys_of(alice)
-    assert await told.redis.exists(keys.of("emails"), keys.of("email-of")) == 0
+    assert await told.redis.exists(keys.shared_key("emails"), keys.shared_key("email-of")) == 0
 
 
 async def test_events_of_an_erased_user_that_were_blanked_index_nothing(told: Told) -> None:
     alice = await told.given(UserCreated(name="", email=""), UserEmailUpdated(email=""))
     assert await users_by_email.find(told.reads, "") == []
-    assert await told.redis.exists(told.keys_of(alice).of("emails")) == 0
+    assert await told.redis.exists(told.keys_of(alice).shared_key("emails")) == 0
 
 
 async def test_an_address_given_up_belongs_to_whoever_took_it(told: Told) -> None:
@@ -77,7 +77,7 @@ async def test_a_refilled_user_does_not_take_a_former_address_from_its_new_owner
     first, second = user_in(0, 0), user_in(0, 1)
     await told.given(ALICE, UserEmailUpdated(email="first@example.com"), user=first)
     await told.given(ALICE, user=second)
-    await told.redis.delete(told.keys_of(first).user(first))
+    await told.redis.delete(told.keys_of(first).user_hash(first))
     await told.given(UserRenamed(name="Anew"), user=first)
     assert await users_by_email.find(told.reads, "alice@example.com") == [second]
     assert await users_by_email.find(told.reads, "first@example.com") == [first]

@@ -28,8 +28,8 @@ async def of_alice(redis_url: str) -> list[str]:
 
 
 def stumbles(keys: Keys, happened: ProjectedEvent) -> list[Command]:
-    if isinstance(happened.event, UserRenamed) and happened.event.name:
-        raise ValueError(happened.event.name)
+    if isinstance(happened.data, UserRenamed) and happened.data.name:
+        raise ValueError(happened.data.name)
     return []
 
 
@@ -45,18 +45,16 @@ async def test_of_who_was_set_aside_nothing_is_left_either(told: Told, redis_url
     await told.given(UserErased(), user=ALICE)
     assert await of_alice(redis_url) == []
     keys = told.keys_of(ALICE)
-    assert await told.redis.hgetall(keys.user(ALICE)) == {"version": "4"}
+    assert await told.redis.hgetall(keys.user_hash(ALICE)) == {"version": "4"}
     assert not await told.redis.exists(keys.parked)
 
 
 async def test_an_erasure_needs_nothing_that_was_before_it(told: Told, redis_url: str) -> None:
     gate, happened = told.gate_of(ALICE), story(ALICE, CREATED, PLACED, UserRenamed(name="Al"))
-    await gate.deliver([Delivery(happened[0])], publish=True)
+    await gate.apply([Delivery(happened[0])], publish=True)
     [erased] = story(ALICE, UserErased(), after=3)
-    await gate.deliver(
-        [Delivery(erased), Delivery(happened[1]), Delivery(happened[2])], publish=True
-    )
-    assert await told.redis.hgetall(told.keys_of(ALICE).user(ALICE)) == {"version": "4"}
+    await gate.apply([Delivery(erased), Delivery(happened[1]), Delivery(happened[2])], publish=True)
+    assert await told.redis.hgetall(told.keys_of(ALICE).user_hash(ALICE)) == {"version": "4"}
     assert await of_alice(redis_url) == []
     assert await told.redis.hget(told.keys_of(ALICE).counters, "applied") == "4"
 

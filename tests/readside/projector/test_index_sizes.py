@@ -64,17 +64,20 @@ async def test_a_user_made_anew_among_old_index_entries_is_no_loss(world: World)
     async with world.projector() as projector:
         world.commit(ALICE, CREATED, PLACED, COMPLETED)
         keys = await serving(world, projector)
-        await world.redis.sadd(keys.lost, str(ALICE))
+        await world.redis.sadd(keys.needs_resync, str(ALICE))
         assert await serving(world, projector) == keys
-        await world.redis.delete(keys.user(ALICE))
+        await world.redis.delete(keys.user_hash(ALICE))
         world.commit(ALICE, UserEmailUpdated(email="alice@example.org"))
         assert await serving(world, projector) == keys
 
 
 def fails_behind_an_index(keys: Keys, happened: ProjectedEvent) -> list[Command]:
-    if happened.event != RENAMED:
+    if happened.data != RENAMED:
         return []
-    return [("ZADD", keys.of("renamed"), "1", happened.user), ("NOSUCH", keys.of("renamed"))]
+    return [
+        ("ZADD", keys.shared_key("renamed"), "1", happened.user_id),
+        ("NOSUCH", keys.shared_key("renamed")),
+    ]
 
 
 async def test_an_event_that_fails_half_way_is_no_loss(world: World) -> None:
@@ -85,10 +88,10 @@ async def test_an_event_that_fails_half_way_is_no_loss(world: World) -> None:
         world.commit(ALICE, RENAMED, PLACED, COMPLETED)
         assert await serving(world, projector) == keys
         assert await world.redis.hexists(keys.parked, str(ALICE))
-        assert await world.redis.zcard(keys.of("renamed")) == 1
+        assert await world.redis.zcard(keys.shared_key("renamed")) == 1
         world.commit(BOB, RENAMED)
         assert await serving(world, projector) == keys
-        assert await world.redis.zcard(keys.of("renamed")) == 2
+        assert await world.redis.zcard(keys.shared_key("renamed")) == 2
 
 
 async def test_a_generation_built_around_parked_users_is_whole(world: World) -> None:
@@ -117,8 +120,8 @@ async def test_an_index_lost_while_it_is_built_makes_the_building_begin_anew(wor
     async with world.projector() as projector:
         await serving(world, projector)
         keys = await serving(world, projector)
-        assert lost != [keys.of("emails")]
-        assert await world.redis.zcard(keys.of("emails")) == 4
+        assert lost != [keys.shared_key("emails")]
+        assert await world.redis.zcard(keys.shared_key("emails")) == 4
 
 
 @pytest.mark.parametrize("instead", ["nothing", "another kind"])
@@ -153,10 +156,10 @@ async def test_a_loss_voids_the_generation_in_the_call_that_meets_it(world: Worl
     async with world.projector() as projector:
         world.commit(ALICE, CREATED)
         keys = await serving(world, projector)
-        await world.redis.zrem(keys.of("users"), str(ALICE))
+        await world.redis.zrem(keys.shared_key("users"), str(ALICE))
         gate = projector.gate_of(keys)
         [created] = story(BOB, CREATED)
         with pytest.raises(GenerationGone):
-            await gate.deliver([Delivery(created)], publish=True)
+            await gate.apply([Delivery(created)], publish=True)
         assert await world.serving() is None
         assert await world.redis.hget(keys.partition.generations, keys.generation) == "void"

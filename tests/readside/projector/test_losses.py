@@ -62,7 +62,7 @@ async def after(world: World, projector: Projector, old: Keys) -> dict[str, Any]
 async def test_a_lost_index_is_made_anew_though_nothing_happens(world: World, name: str) -> None:
     async with world.projector() as projector:
         old, before = await filled(world, projector)
-        await world.redis.delete(old.of(name))
+        await world.redis.delete(old.shared_key(name))
         assert await after(world, projector, old) == before
 
 
@@ -70,15 +70,15 @@ async def test_a_lost_index_is_made_anew_though_nothing_happens(world: World, na
 async def test_an_index_of_another_kind_is_made_anew(world: World, name: str) -> None:
     async with world.projector() as projector:
         old, before = await filled(world, projector)
-        await world.redis.delete(old.of(name))
-        await world.redis.set(old.of(name), "what is this")
+        await world.redis.delete(old.shared_key(name))
+        await world.redis.set(old.shared_key(name), "what is this")
         assert await after(world, projector, old) == before
 
 
 async def test_a_member_that_somebody_removed_comes_back(world: World) -> None:
     async with world.projector() as projector:
         old, before = await filled(world, projector)
-        await world.redis.zrem(old.of("users"), str(BOB))
+        await world.redis.zrem(old.shared_key("users"), str(BOB))
         assert await after(world, projector, old) == before
 
 
@@ -88,7 +88,7 @@ async def test_a_lost_index_is_noticed_before_anything_is_written_to_it(
     async with world.projector() as projector:
         old, before = await filled(world, projector)
         monkeypatch.setattr(projecting, "_RESYNC_INTERVAL_SECONDS", 3600.0)
-        await world.redis.delete(old.of("users"))
+        await world.redis.delete(old.shared_key("users"))
         world.commit(user_in(0, 2), UserCreated(name="Carol", email="carol@example.com"))
         found = await after(world, projector, old)
         assert len(found["users"]) == len(before["users"]) + 1
@@ -99,7 +99,7 @@ async def test_nobody_is_answered_from_a_lost_index(world: World, reads: ReadMod
         await world.settle(other)
         old, _ = await filled(world, projector)
         assert await users_by_email.find(reads, "bob@example.com") == [BOB]
-        await world.redis.delete(old.of("emails"))
+        await world.redis.delete(old.shared_key("emails"))
         await projector.run_once()
         with pytest.raises(ReadModelRebuilding):
             await users_by_email.find(reads, "bob@example.com")
@@ -113,11 +113,11 @@ async def test_an_address_missing_in_a_lost_index_is_not_said_to_be_nobodys(
         await world.settle(other)
         keys, _ = await filled(world, projector)
         if how == "without an entry":
-            await world.redis.zremrangebyrank(keys.of("emails"), -1, -1)
+            await world.redis.zremrangebyrank(keys.shared_key("emails"), -1, -1)
         else:
-            await world.redis.delete(keys.of("emails"))
+            await world.redis.delete(keys.shared_key("emails"))
         if how == "of another kind":
-            await world.redis.set(keys.of("emails"), "what is this")
+            await world.redis.set(keys.shared_key("emails"), "what is this")
         with pytest.raises(ReadModelRebuilding):  # though no projector has looked yet
             await users_by_email.find(reads, "bob@example.com")
 
@@ -196,7 +196,7 @@ async def test_while_lost_entries_are_searched_the_old_generation_answers(world:
         await world.redis.xtrim(STREAM, maxlen=0, approximate=False)
         await projector.run_once()  # it waits for what is not there any more
         await projector.run_once()  # it notices
-        assert await world.redis.exists(old.user(ALICE))
+        assert await world.redis.exists(old.user_hash(ALICE))
         assert (await world.hash_of(ALICE))["name"] in {"Alice", "Alicia"}
 
 
@@ -217,7 +217,7 @@ async def test_lost_orders_are_noticed_by_their_reader_and_come_back(
 ) -> None:
     async with world.projector() as projector:
         keys, before = await filled(world, projector)
-        await world.redis.delete(keys.of_user(name, ALICE))
+        await world.redis.delete(keys.user_key(name, ALICE))
         with pytest.raises(ReadModelRebuilding):
             await orders.page(reads, ALICE, 10, None)
         await world.settle(projector)
@@ -232,7 +232,7 @@ async def test_a_list_with_a_lost_user_is_rebuilding_and_not_shorter(
 ) -> None:
     async with world.projector() as projector:
         keys, _ = await filled(world, projector)
-        await world.redis.delete(keys.user(BOB))
+        await world.redis.delete(keys.user_hash(BOB))
         with pytest.raises(ReadModelRebuilding):
             await users.fetch_many(reads, located(ALICE, BOB))
         await world.settle(projector)
@@ -250,7 +250,7 @@ async def test_a_user_made_anew_is_not_shown_half_way(
         await world.settle(projector)
         keys = await world.serving()
         assert keys is not None
-        await world.redis.delete(keys.user(ALICE))
+        await world.redis.delete(keys.user_hash(ALICE))
         with pytest.raises(ReadModelRebuilding):
             await users.fetch(reads, ALICE, min_version=1)
         seen = []
@@ -259,7 +259,7 @@ async def test_a_user_made_anew_is_not_shown_half_way(
 
         async def and_look(*arguments: Any) -> Any:
             answer = await call(*arguments)
-            seen.append(await world.redis.hmget(keys.user(ALICE), "version", "until"))
+            seen.append(await world.redis.hmget(keys.user_hash(ALICE), "version", "until"))
             return answer
 
         monkeypatch.setattr(functions, "call", and_look)
@@ -268,7 +268,7 @@ async def test_a_user_made_anew_is_not_shown_half_way(
         row = await users.fetch(reads, ALICE)
         assert row is not None
         assert row.version == 601
-        assert await world.redis.hget(keys.user(ALICE), "until") is None
+        assert await world.redis.hget(keys.user_hash(ALICE), "until") is None
 
 
 async def test_keys_of_forgotten_generations_are_swept_when_another_is_built(world: World) -> None:
@@ -282,7 +282,7 @@ async def test_keys_of_forgotten_generations_are_swept_when_another_is_built(wor
         expected = sorted(["of somebody else", new.generation])
 
         async def swept() -> bool:
-            left = [key async for key in world.redis.scan_iter(match=old.of("*"))]
+            left = [key async for key in world.redis.scan_iter(match=old.shared_key("*"))]
             groups = [group["name"] for group in await world.redis.xinfo_groups(STREAM)]
             return not left and sorted(groups) == expected
 

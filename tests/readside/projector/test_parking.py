@@ -43,7 +43,7 @@ async def version(told: Told, user: UserId) -> int:
 
 async def deliver(told: Told, *envelopes: Envelope) -> None:
     """All in one batch, the poison among them, so that others are behind it."""
-    await told.gate_of(ALICE).deliver([Delivery(one) for one in envelopes], publish=True)
+    await told.gate_of(ALICE).apply([Delivery(one) for one in envelopes], publish=True)
 
 
 @pytest.mark.parametrize("poison", POISONS)
@@ -60,7 +60,7 @@ async def test_poison_parks_its_user_alone_and_says_why(told: Told, poison: str)
 
 
 def stumbles(keys: Keys, happened: ProjectedEvent) -> list[Command]:
-    if happened.event == UserRenamed(name="Alicia"):
+    if happened.data == UserRenamed(name="Alicia"):
         raise ZeroDivisionError("by Alicia")
     return []
 
@@ -77,8 +77,8 @@ async def test_a_projection_that_raises_parks_the_user_alone(told: Told) -> None
 
 
 def unspeakable(keys: Keys, happened: ProjectedEvent) -> list[Command]:
-    if happened.event == UserRenamed(name="Alicia"):
-        return [("HSET", keys.of("odd"), "name", "\ud800")]
+    if happened.data == UserRenamed(name="Alicia"):
+        return [("HSET", keys.shared_key("odd"), "name", "\ud800")]
     return []
 
 
@@ -96,19 +96,19 @@ async def test_a_projection_that_answers_what_cannot_be_sent_parks_the_user_alon
 async def test_a_command_that_redis_refuses_half_way_parks_the_user_alone(told: Told) -> None:
     await deliver(told, STORY[0], SOUND[0])
     keys = told.keys_of(ALICE)
-    await told.redis.set(keys.of_user("orders", ALICE), "no sorted set")
+    await told.redis.set(keys.user_key("orders", ALICE), "no sorted set")
     changed = story(ALICE, OrderPlaced(order_id=OrderId(ALICE), total=1), after=1)
     await deliver(told, *changed, SOUND[1])
     why = await parked(told, ALICE)
     assert why is not None
     assert "WRONGTYPE" in str(why["reason"])
     assert why["version"] == 2
-    assert await told.redis.hget(keys.user(ALICE), "version") == "1"
+    assert await told.redis.hget(keys.user_hash(ALICE), "version") == "1"
     assert await version(told, BOB) == 2
 
 
 async def test_a_command_that_redis_does_not_know_parks_the_user(told: Told) -> None:
-    await told.begin((*PROJECTIONS, lambda keys, _: [("NOSUCH", keys.of("odd"))]))
+    await told.begin((*PROJECTIONS, lambda keys, _: [("NOSUCH", keys.shared_key("odd"))]))
     await deliver(told, STORY[0])
     assert await parked(told, ALICE) is not None
 
@@ -123,7 +123,7 @@ async def test_what_happens_later_to_a_parked_user_is_acknowledged_and_not_appli
     bad = [STORY[0], spoilt(STORY[1], schema=99), STORY[2]]
     told.log.commit(bad)
     deliveries = [Delivery(one, entry) for one, entry in zip(bad, entries, strict=True)]
-    await told.gate_of(ALICE).deliver(deliveries, publish=True)
+    await told.gate_of(ALICE).apply(deliveries, publish=True)
     assert (await told.redis.xpending(stream, keys.generation))["pending"] == 0
     assert await version(told, ALICE) == 1
 
@@ -156,14 +156,14 @@ async def test_an_event_that_was_given_up_moves_its_user_on_and_does_nothing_els
     await deliver(told, STORY[0], bad, STORY[2])
     assert await version(told, ALICE) == 1
     told.log.committed[0][1] = spoilt(bad, skipped=True)
-    await told.gate_of(ALICE).mend(ALICE)
+    await told.gate_of(ALICE).resync_user(ALICE)
     assert await parked(told, ALICE) is None
     assert await version(told, ALICE) == 3
     sound = spoilt(STORY[1], skipped=True)
     told.log.committed[0][1:] = [sound]
     await told.flip(0)
     keys = told.keys_of(ALICE)
-    assert await told.redis.hget(keys.user(ALICE), "name") == "Alice"
+    assert await told.redis.hget(keys.user_hash(ALICE), "name") == "Alice"
     assert await version(told, ALICE) == 2
 
 
@@ -178,7 +178,7 @@ async def test_several_early_events_with_another_hole_among_them_all_get_an_answ
     told.log.commit([tale[0], tale[1]])  # the log lacks 3 to 6; the stream brings 6, 3 and 4
     early = [tale[5], tale[2], tale[3]]
     deliveries = [Delivery(one, entry) for one, entry in zip(early, entries, strict=True)]
-    await told.gate_of(ALICE).deliver(deliveries, publish=True)
+    await told.gate_of(ALICE).apply(deliveries, publish=True)
     assert (await told.redis.xpending(stream, keys.generation))["pending"] == 0
     assert await version(told, ALICE) == 4
     assert await parked(told, ALICE) is not None

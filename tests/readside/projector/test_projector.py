@@ -216,7 +216,7 @@ async def test_projectors_of_other_code_work_side_by_side(world: World) -> None:
         for fingerprint in (FINGERPRINT, "other"):
             keys = await world.serving(fingerprint=fingerprint)
             assert keys is not None
-            assert await world.redis.hget(keys.user(ALICE), "version") == "1"
+            assert await world.redis.hget(keys.user_hash(ALICE), "version") == "1"
 
 
 async def test_leaving_while_redis_is_away_is_no_error(world: World) -> None:

@@ -69,15 +69,15 @@ async def test_a_user_of_whom_orders_were_lost_is_still_shown_while_the_log_is_a
     async with world.projector() as projector:
         world.commit(ALICE, CREATED, PLACED)
         keys = await serving(world, projector)
-        await world.redis.delete(keys.of_user("orders", ALICE))
-        await world.redis.sadd(keys.lost, str(ALICE))
+        await world.redis.delete(keys.user_key("orders", ALICE))
+        await world.redis.sadd(keys.needs_resync, str(ALICE))
         world.log.away = True
         with pytest.raises(ConnectionError):
             await projector.run_once()
         world.log.away = False
         assert await world.version_of(ALICE) == 2
         await world.settle(projector)
-        assert await world.redis.zcard(keys.of_user("orders", ALICE)) == 1
+        assert await world.redis.zcard(keys.user_key("orders", ALICE)) == 1
 
 
 async def test_what_happens_while_the_log_is_asked_is_not_taken_back(
@@ -96,11 +96,11 @@ async def test_what_happens_while_the_log_is_asked_is_not_taken_back(
                 asked.append("once")
                 world.commit(ALICE, UserRenamed(name="Alicia"))
                 last = world.log.committed[0][-1]
-                await gate.deliver([Delivery(last)], publish=True)
+                await gate.apply([Delivery(last)], publish=True)
             return known
 
         monkeypatch.setattr(world.log, "history", and_more_happens)
-        await gate.mend(ALICE)
+        await gate.resync_user(ALICE)
         assert asked
         assert (await world.hash_of(ALICE))["version"] == "3"
         assert "until" not in await world.hash_of(ALICE)
@@ -113,7 +113,7 @@ async def test_orders_are_not_shown_half_way(
         many = [OrderPlaced(order_id=order(n), total=1) for n in range(MANY)]
         world.commit(ALICE, CREATED, *many)
         keys = await serving(world, projector)
-        await world.redis.sadd(keys.lost, str(ALICE))
+        await world.redis.sadd(keys.needs_resync, str(ALICE))
         counts: list[int | None] = []
         pages: list[int | None] = []
 
@@ -138,11 +138,11 @@ async def test_who_is_asked_for_while_made_anew_is_not_made_anew_again(
     async with world.projector() as projector:
         world.commit(ALICE, CREATED, *[UserRenamed(name=f"Alice {n}") for n in range(MANY)])
         keys = await serving(world, projector)
-        await world.redis.sadd(keys.lost, str(ALICE))
+        await world.redis.sadd(keys.needs_resync, str(ALICE))
         versions: list[int] = []
 
         async def ask() -> None:
-            version, until = await world.redis.hmget(keys.user(ALICE), "version", "until")
+            version, until = await world.redis.hmget(keys.user_hash(ALICE), "version", "until")
             if until is not None:
                 versions.append(int(version or 0))
                 with pytest.raises(ReadModelRebuilding):
@@ -160,11 +160,11 @@ async def test_whoever_brings_the_last_event_shows_the_user_again(world: World) 
         world.commit(ALICE, CREATED, PLACED, COMPLETED)
         keys = await serving(world, projector)
         gate = projector.gate_of(keys)
-        await world.redis.delete(keys.user(ALICE))
+        await world.redis.delete(keys.user_hash(ALICE))
         first, *rest = await world.log.history(ALICE, 0)
-        await gate.deliver([Delivery(first, until=3)], publish=True)
+        await gate.apply([Delivery(first, visible_from=3)], publish=True)
         assert (await world.hash_of(ALICE))["until"] == "3"
-        await gate.deliver(
+        await gate.apply(
             [Delivery(one) for one in rest], publish=True
         )  # as they come in the stream
         assert "until" not in await world.hash_of(ALICE)
@@ -179,7 +179,7 @@ async def test_a_user_who_is_set_aside_comes_back_as_far_as_it_was(
     async with world.projector() as projector:
         keys = await serving(world, projector)
         before = await contents(world.redis, keys)
-        await world.redis.delete(keys.user(ALICE), keys.of_user("orders", ALICE))
+        await world.redis.delete(keys.user_hash(ALICE), keys.user_key("orders", ALICE))
         with pytest.raises(ReadModelRebuilding):
             await users.fetch_many(reads, located(ALICE))
         assert await serving(world, projector) == keys
@@ -191,7 +191,7 @@ async def test_a_user_made_anew_is_as_in_a_fresh_generation(world: World, reads:
     async with world.projector() as projector, world.projector(fingerprint="fresh") as other:
         world.commit(ALICE, CREATED, PLACED, COMPLETED, UserRenamed(name="Alicia"))
         keys = await serving(world, projector)
-        await world.redis.hdel(keys.of_user("closed", ALICE), str(order(1)))
+        await world.redis.hdel(keys.user_key("closed", ALICE), str(order(1)))
         with pytest.raises(ReadModelRebuilding):
             await orders.page(reads, ALICE, 10, None)
         await world.settle(projector, other)
@@ -210,7 +210,7 @@ async def test_a_user_set_aside_for_a_hole_in_the_log_comes_back_as_far_as_it_wa
         keys = await serving(world, projector)
         before = await contents(world.redis, keys)
         assert before["parked"].keys() == {str(ALICE)}
-        await world.redis.sadd(keys.lost, str(ALICE))
+        await world.redis.sadd(keys.needs_resync, str(ALICE))
         await serving(world, projector)
         after = await contents(world.redis, keys)
         assert {**after, "counters": {}} == {**before, "counters": {}}
@@ -222,7 +222,7 @@ async def test_orders_just_being_placed_are_not_taken_for_lost(
     async with world.projector() as projector:
         world.commit(ALICE, CREATED, PLACED)
         keys = await serving(world, projector)
-        ids = keys.of_user("orders", ALICE)
+        ids = keys.user_key("orders", ALICE)
         await world.redis.zadd(ids, {"half-way": 3})
         ask = reads.ask
         looks: list[Any] = []
@@ -236,7 +236,7 @@ async def test_orders_just_being_placed_are_not_taken_for_lost(
         monkeypatch.setattr(reads, "ask", and_complete)
         assert len((await orders.page(reads, ALICE, 10, None)).rows) == 1
         assert len(looks) == 2
-        assert await world.redis.exists(keys.lost) == 0
+        assert await world.redis.exists(keys.needs_resync) == 0
 
 
 async def test_an_address_is_not_said_to_be_nobodys_while_its_user_is_made_anew(
@@ -247,7 +247,7 @@ async def test_an_address_is_not_said_to_be_nobodys_while_its_user_is_made_anew(
         renamed = [UserRenamed(name=f"Alice {n}") for n in range(MANY)]
         world.commit(ALICE, CREATED, *renamed, UserEmailUpdated(email="alice@example.org"))
         keys = await serving(world, projector)
-        await world.redis.sadd(keys.lost, str(ALICE))
+        await world.redis.sadd(keys.needs_resync, str(ALICE))
         answers: list[object] = []
 
         async def find() -> None:
@@ -267,13 +267,13 @@ async def test_a_user_left_half_way_is_made_anew_though_nobody_asks(world: World
     async with world.projector() as projector:
         world.commit(ALICE, CREATED, PLACED, COMPLETED)
         keys = await serving(world, projector)
-        await world.redis.delete(keys.user(ALICE))
+        await world.redis.delete(keys.user_hash(ALICE))
         [first, *_] = await world.log.history(ALICE, 0)
-        await projector.gate_of(keys).deliver([Delivery(first, until=3)], publish=True)
+        await projector.gate_of(keys).apply([Delivery(first, visible_from=3)], publish=True)
         assert await serving(world, projector) == keys
         await world.settle(projector)
         assert (await world.hash_of(ALICE))["version"] == "3"
-        assert await world.redis.exists(keys.lost) == 0
+        assert await world.redis.exists(keys.needs_resync) == 0
 
 
 async def test_events_are_applied_while_a_lost_user_waits_for_a_log_that_is_slow_to_fail(
@@ -283,7 +283,7 @@ async def test_events_are_applied_while_a_lost_user_waits_for_a_log_that_is_slow
     async with world.projector() as projector:
         world.commit(ALICE, CREATED)
         keys = await serving(world, projector)
-        await world.redis.sadd(keys.lost, str(ALICE))
+        await world.redis.sadd(keys.needs_resync, str(ALICE))
         failures: list[str] = []
 
         async def silent(*_: Any) -> Any:

@@ -32,8 +32,8 @@ PLACED = [OrderPlaced(order_id=order(number), total=1) for number in range(ORDER
 @pytest.fixture(autouse=True)
 def _small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(projecting, "_RESYNC_INTERVAL_SECONDS", 0.0)
-    monkeypatch.setattr(gating, "BATCH", SLICE)
-    monkeypatch.setattr(gating, "SLICE", SLICE)
+    monkeypatch.setattr(gating, "MAX_BATCH_EVENTS", SLICE)
+    monkeypatch.setattr(gating, "MAX_SLICE_EVENTS", SLICE)
 
 
 async def filled(world: World) -> Keys:
@@ -47,7 +47,7 @@ async def filled(world: World) -> Keys:
 
 
 async def hidden(world: World, keys: Keys) -> bool:
-    return bool(await world.redis.hexists(keys.user(ALICE), "until"))
+    return bool(await world.redis.hexists(keys.user_hash(ALICE), "until"))
 
 
 async def same(world: World, keys: Keys, before: dict[str, Any]) -> bool:
@@ -58,7 +58,7 @@ async def same(world: World, keys: Keys, before: dict[str, Any]) -> bool:
 async def test_events_of_others_are_applied_between_any_two_slices(world: World) -> None:
     keys = await filled(world)
     before = await contents(world.redis, keys)
-    await world.redis.sadd(keys.lost, str(ALICE))
+    await world.redis.sadd(keys.needs_resync, str(ALICE))
     passes = 0
     async with world.projector() as projector:
         while await projector.run_once() or not passes:
@@ -79,7 +79,7 @@ async def test_an_event_of_whom_much_is_missing_waits_for_its_slices_and_nobody_
     world: World,
 ) -> None:
     keys = await filled(world)
-    await world.redis.delete(keys.user(ALICE))
+    await world.redis.delete(keys.user_hash(ALICE))
     version = world.commit(ALICE, UserRenamed(name="Alicia"))
     world.commit(ALICE, UserRenamed(name="Al"))
     world.commit(BOB, UserRenamed(name="Rob"))
@@ -94,7 +94,7 @@ async def test_an_event_of_whom_much_is_missing_waits_for_its_slices_and_nobody_
     found = await world.hash_of(ALICE)
     assert (found["version"], found["name"]) == (str(version + 1), "Al")
     assert "until" not in found
-    assert await world.redis.exists(keys.lost) == 0
+    assert await world.redis.exists(keys.needs_resync) == 0
 
 
 async def test_many_small_holes_are_not_filled_in_one_pass(world: World) -> None:
@@ -105,11 +105,11 @@ async def test_many_small_holes_are_not_filled_in_one_pass(world: World) -> None
         world.commit(user, CREATED, *PLACED[: SLICE - 2])
     async with world.projector() as projector:
         await world.settle(projector)
-        await world.redis.delete(*map(keys.user, crowd))
+        await world.redis.delete(*map(keys.user_hash, crowd))
         for user in crowd:
             world.commit(user, UserRenamed(name="Anew"))
         await world.relay()
-        while not await world.redis.exists(keys.lost):
+        while not await world.redis.exists(keys.needs_resync):
             await projector.run_once()
         await world.settle(projector)
     assert [await world.version_of(user) for user in crowd] == [SLICE] * len(crowd)
@@ -123,7 +123,9 @@ async def test_a_small_hole_before_many_events_is_filled_without_reading_them(
     before = world.commit(ALICE, UserRenamed(name="Al"))
     async with world.projector() as projector:
         await world.settle(projector)
-        await world.redis.hset(keys.user(ALICE), "version", before - 1)  # as if it had been lost
+        await world.redis.hset(
+            keys.user_hash(ALICE), "version", before - 1
+        )  # as if it had been lost
         last = world.commit(ALICE, *[UserRenamed(name="Alicia")] * 6 * SLICE)
         read, history = list[Envelope](), world.log.history
 
@@ -138,13 +140,13 @@ async def test_a_small_hole_before_many_events_is_filled_without_reading_them(
         await world.settle(projector)
     assert await world.version_of(ALICE) == last
     assert not await hidden(world, keys)
-    assert await world.redis.exists(keys.lost) == 0
+    assert await world.redis.exists(keys.needs_resync) == 0
 
 
 async def test_one_killed_half_way_is_followed_by_one_that_goes_on_there(world: World) -> None:
     keys = await filled(world)
     before = await contents(world.redis, keys)
-    await world.redis.sadd(keys.lost, str(ALICE))
+    await world.redis.sadd(keys.needs_resync, str(ALICE))
     reached = []
     for _ in range(ORDERS):
         async with world.projector() as projector:
@@ -156,7 +158,7 @@ async def test_one_killed_half_way_is_followed_by_one_that_goes_on_there(world: 
     assert len(reached) >= 3
     assert reached == sorted(set(reached))
     assert await same(world, keys, before)
-    assert await world.redis.exists(keys.lost) == 0
+    assert await world.redis.exists(keys.needs_resync) == 0
 
 
 async def test_two_that_make_the_same_user_anew_do_no_harm(world: World) -> None:
@@ -166,7 +168,7 @@ async def test_two_that_make_the_same_user_anew_do_no_harm(world: World) -> None
     async with world.projector() as projector:
         await world.settle(projector)
     assert await same(world, keys, before)
-    assert await world.redis.exists(keys.lost) == 0
+    assert await world.redis.exists(keys.needs_resync) == 0
 
 
 async def test_whatever_was_deferred_at_the_end_is_not_forgotten(
@@ -174,15 +176,15 @@ async def test_whatever_was_deferred_at_the_end_is_not_forgotten(
 ) -> None:
     """Another process applies the last slice, then an event is deferred, then it says that it has done."""
     keys = await filled(world)
-    mend = EventApplier.mend
+    mend = EventApplier.resync_user
 
     async def and_more_happens(self: EventApplier, *arguments: Any) -> None:
         await mend(self, *arguments)
         version = world.commit(ALICE, UserRenamed(name="Alicia"))
-        await world.redis.hset(keys.user(ALICE), "until", version)
-        await world.redis.sadd(keys.lost, str(ALICE))
+        await world.redis.hset(keys.user_hash(ALICE), "until", version)
+        await world.redis.sadd(keys.needs_resync, str(ALICE))
 
-    monkeypatch.setattr(EventApplier, "mend", and_more_happens)
+    monkeypatch.setattr(EventApplier, "resync_user", and_more_happens)
     await world.steering().mend(ALICE)
     async with world.projector() as projector:
         while await hidden(world, keys):
@@ -207,7 +209,7 @@ async def test_who_is_erased_is_made_anew_by_one_event(
 
     monkeypatch.setattr(world.log, "history", counted)
     before = await contents(world.redis, keys)
-    await world.redis.delete(keys.user(ALICE))
+    await world.redis.delete(keys.user_hash(ALICE))
     await world.steering().mend(ALICE)
     assert read == ["UserErased"]
     assert await same(world, keys, before)
@@ -222,7 +224,7 @@ async def test_an_entry_far_ahead_of_the_log_parks_its_user(world: World) -> Non
     why = await world.redis.hget(keys.parked, str(BOB))
     assert why is not None
     assert "version 2 is missing from the event log" in why
-    assert await world.redis.exists(keys.lost) == 0
+    assert await world.redis.exists(keys.needs_resync) == 0
 
 
 async def test_no_call_applies_or_reads_more_than_a_slice_and_no_key_is_freed_at_once(
@@ -230,7 +232,7 @@ async def test_no_call_applies_or_reads_more_than_a_slice_and_no_key_is_freed_at
 ) -> None:
     keys = await filled(world)
     sizes: list[int] = []
-    calls, history = Functions.calls, world.log.history
+    calls, history = Functions.call_all, world.log.history
 
     async def counted(self: Functions, made: Sequence[FunctionCall]) -> list[Any]:
         applied = [call for call in made if call.name == "apply"]
@@ -241,15 +243,15 @@ async def test_no_call_applies_or_reads_more_than_a_slice_and_no_key_is_freed_at
         assert 0 < (limit or 0) <= SLICE
         return await history(user, after, limit)
 
-    monkeypatch.setattr(Functions, "calls", counted)
+    monkeypatch.setattr(Functions, "call_all", counted)
     monkeypatch.setattr(world.log, "history", read)
     await world.redis.config_resetstat()
-    await world.redis.sadd(keys.lost, str(ALICE))
+    await world.redis.sadd(keys.needs_resync, str(ALICE))
     async with world.projector() as projector:
         await world.settle(projector)
         world.commit(ALICE, UserErased())
         await world.settle(projector)
-        await world.redis.delete(keys.user(BOB))
+        await world.redis.delete(keys.user_hash(BOB))
         world.commit(BOB, UserRenamed(name="Rob"))
         await world.settle(projector)
     assert max(sizes) == SLICE

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tests.readside.projection_harness import Told
 
 ALICE = user_in(0, 0)
-CHANNEL = Partition(0).changed(ALICE)
+CHANNEL = Partition(0).user_channel(ALICE)
 CREATED = UserCreated(name="Alice", email="alice@example.com")
 
 
@@ -90,7 +90,7 @@ async def test_a_version_that_does_not_come_is_refused_within_patience(told: Tol
     async with limited(1):
         with pytest.raises(ReadModelBehind) as refused:
             await users.fetch(told.reads, ALICE, min_version=2)
-    assert (refused.value.wanted, refused.value.have) == (2, 1)
+    assert (refused.value.required, refused.value.current) == (2, 1)
     assert refused.value.code == "READ_MODEL_BEHIND"
 
 
@@ -110,7 +110,7 @@ async def test_a_version_that_came_unheard_is_found_before_the_refusal(told: Tol
     told.reads.patience = 0.3
     waiting = asyncio.create_task(users.fetch(told.reads, ALICE, min_version=2))
     await begins_to_wait(told)
-    await told.redis.hset(told.keys_of(ALICE).user(ALICE), "version", "2")
+    await told.redis.hset(told.keys_of(ALICE).user_hash(ALICE), "version", "2")
     row = await waiting
     assert row is not None
     assert row.version == 2
@@ -210,7 +210,7 @@ async def test_whoever_comes_while_the_connection_is_made_is_heard(told: Told) -
             user = user_in(0, next(numbers))
             waiting[user] = asyncio.create_task(users.fetch(told.reads, user, min_version=1))
             await asyncio.sleep(0.001)  # some for every moment, and not thousands of them
-        wanted = {Partition(0).changed(user) for user in waiting}
+        wanted = {Partition(0).user_channel(user) for user in waiting}
 
         async def all_heard(wanted: set[str] = wanted) -> bool:
             return wanted <= await listened_to(told)
@@ -259,7 +259,7 @@ async def test_changes_never_go_back_and_survive_a_lost_user(told: Told) -> None
     await told.given(CREATED, UserRenamed(name="A"))
     changes = users.changes(told.reads, ALICE)
     assert await anext(changes) is not None
-    await told.redis.delete(told.keys_of(ALICE).user(ALICE))
+    await told.redis.delete(told.keys_of(ALICE).user_hash(ALICE))
     coming = asyncio.ensure_future(anext(changes))
     await told.redis.publish(CHANNEL, "2")  # it looks, and finds nobody
     await told.given(UserRenamed(name="B"))
@@ -355,11 +355,11 @@ async def test_changes_that_were_lost_are_reported_so_that_the_user_is_made_anew
 ) -> None:
     await told.given(CREATED, UserRenamed(name="A"), UserRenamed(name="B"))
     keys = told.keys_of(ALICE)
-    await told.redis.delete(keys.of_user("recent", ALICE))
+    await told.redis.delete(keys.user_key("recent", ALICE))
     with pytest.raises(ReadModelRebuilding):
         await anext(users.changes(told.reads, ALICE, 1))
-    assert await told.redis.smembers(keys.lost) == {str(ALICE)}
-    await told.gate_of(ALICE).mend(ALICE)
+    assert await told.redis.smembers(keys.needs_resync) == {str(ALICE)}
+    await told.gate_of(ALICE).resync_user(ALICE)
     row = await anext(users.changes(told.reads, ALICE, 1))
     assert row is not None
     assert (row.version, row.name) == (2, "A")
@@ -367,7 +367,7 @@ async def test_changes_that_were_lost_are_reported_so_that_the_user_is_made_anew
 
 async def test_an_erasure_leaves_nothing_of_what_was_remembered(told: Told) -> None:
     await told.given(CREATED, UserRenamed(name="A"), UserErased())
-    assert not await told.redis.exists(told.keys_of(ALICE).of_user("recent", ALICE))
+    assert not await told.redis.exists(told.keys_of(ALICE).user_key("recent", ALICE))
     assert [row async for row in users.changes(told.reads, ALICE, 1)] == [None]
 
 

@@ -80,120 +80,123 @@ Tamper = Callable[["Redis", Keys], Awaitable[Any]]
 
 TAMPERED: dict[str, tuple[Tamper, set[tuple[str, str]]]] = {
     "a field changed": (
-        lambda r, k: r.hset(k.user(ALICE), "name", "Mallory"),
+        lambda r, k: r.hset(k.user_hash(ALICE), "name", "Mallory"),
         {("user", "name")},
     ),
-    "a field removed": (lambda r, k: r.hdel(k.user(ALICE), "email"), {("user", "email")}),
-    "a field added": (lambda r, k: r.hset(k.user(BOB), "admin", "1"), {("user", "admin")}),
+    "a field removed": (lambda r, k: r.hdel(k.user_hash(ALICE), "email"), {("user", "email")}),
+    "a field added": (lambda r, k: r.hset(k.user_hash(BOB), "admin", "1"), {("user", "admin")}),
     "the order count": (
-        lambda r, k: r.hincrby(k.user(ALICE), "orderCount", 1),
+        lambda r, k: r.hincrby(k.user_hash(ALICE), "orderCount", 1),
         {("user", "orderCount")},
     ),
-    "a hash deleted": (lambda r, k: r.delete(k.user(ALICE)), {("version", "")}),
+    "a hash deleted": (lambda r, k: r.delete(k.user_hash(ALICE)), {("version", "")}),
     "a hash of another kind": (
-        lambda r, k: _of_another_kind(r, k.user(ALICE)),
+        lambda r, k: _of_another_kind(r, k.user_hash(ALICE)),
         {("version", "")},
     ),
     "a tombstone filled": (
-        lambda r, k: r.hset(k.user(CAROL), "name", "Carol"),
+        lambda r, k: r.hset(k.user_hash(CAROL), "name", "Carol"),
         {("user", "name")},
     ),
     "an older version": (
-        lambda r, k: r.hset(k.user(ALICE), "version", 6),
+        lambda r, k: r.hset(k.user_hash(ALICE), "version", 6),
         {("version", ""), ("user", "name"), ("user", "updatedAt"), ("recent", "5")},
     ),
     "a version of the future": (
-        lambda r, k: r.hset(k.user(BOB), "version", 9),
+        lambda r, k: r.hset(k.user_hash(BOB), "version", 9),
         {("version", ""), ("user", "version")},
     ),
     "an order gone": (
-        lambda r, k: r.zrem(k.of_user("orders", ALICE), ORDER),
+        lambda r, k: r.zrem(k.user_key("orders", ALICE), ORDER),
         {("orders", ORDER)},
     ),
     "an order of nobody": (
-        lambda r, k: r.zadd(k.of_user("orders", BOB), {str(order(9)): 1}),
+        lambda r, k: r.zadd(k.user_key("orders", BOB), {str(order(9)): 1}),
         {("orders", "")},
     ),
     "the place of an order": (
-        lambda r, k: r.zadd(k.of_user("orders", ALICE), {ORDER: 9}),
+        lambda r, k: r.zadd(k.user_key("orders", ALICE), {ORDER: 9}),
         {("orders", ORDER)},
     ),
     "the end of an order": (
-        lambda r, k: r.hset(k.of_user("closed", ALICE), str(order(1)), "CANCELLED 9"),
+        lambda r, k: r.hset(k.user_key("closed", ALICE), str(order(1)), "CANCELLED 9"),
         {("closed", str(order(1)))},
     ),
     "the recent list deleted": (
-        lambda r, k: r.delete(k.of_user("recent", ALICE)),
+        lambda r, k: r.delete(k.user_key("recent", ALICE)),
         {("recent", str(place)) for place in range(6)},
     ),
     "the recent list changed": (
-        lambda r, k: r.lset(k.of_user("recent", ALICE), 1, "[]"),
+        lambda r, k: r.lset(k.user_key("recent", ALICE), 1, "[]"),
         {("recent", "1")},
     ),
     "the recent list longer": (
-        lambda r, k: r.rpush(k.of_user("recent", ALICE), "what"),
+        lambda r, k: r.rpush(k.user_key("recent", ALICE), "what"),
         {("recent", "6")},
     ),
     "a recent list of a user that never changed": (
-        lambda r, k: r.rpush(k.of_user("recent", BOB), "what"),
+        lambda r, k: r.rpush(k.user_key("recent", BOB), "what"),
         {("recent", "")},
     ),
     "a member gone": (
-        lambda r, k: r.zrem(k.everyone, str(BOB)),
+        lambda r, k: r.zrem(k.user_index, str(BOB)),
         {("users", str(BOB)), ("users", "(members)")},
     ),
     "a member added": (
-        lambda r, k: r.zadd(k.everyone, {str(CAROL): 0}),
+        lambda r, k: r.zadd(k.user_index, {str(CAROL): 0}),
         {("users", str(CAROL)), ("users", "(members)")},
     ),
     "a member of nobody": (
-        lambda r, k: r.zadd(k.everyone, {str(NOBODY): 0}),
+        lambda r, k: r.zadd(k.user_index, {str(NOBODY): 0}),
         {("users", str(NOBODY)), ("users", "(members)")},
     ),
     "a member that is no user": (
-        lambda r, k: r.zadd(k.everyone, {"what": 0}),
+        lambda r, k: r.zadd(k.user_index, {"what": 0}),
         {("users", "what"), ("users", "(members)")},
     ),
     "an index entry renamed": (
         lambda r, k: _renamed(
-            r, k.of("emails"), f"bob@example.com {BOB}", f"rob@example.com {BOB}"
+            r, k.shared_key("emails"), f"bob@example.com {BOB}", f"rob@example.com {BOB}"
         ),
         {("emails", f"bob@example.com {BOB}"), ("emails", f"rob@example.com {BOB}")},
     ),
     "an index entry of another user": (
         lambda r, k: _renamed(
-            r, k.of("emails"), f"bob@example.com {BOB}", f"bob@example.com {ALICE}"
+            r, k.shared_key("emails"), f"bob@example.com {BOB}", f"bob@example.com {ALICE}"
         ),
         {("emails", f"bob@example.com {BOB}"), ("emails", f"bob@example.com {ALICE}")},
     ),
     "an old address": (
-        lambda r, k: r.zadd(k.of("emails"), {f"alice@example.com {ALICE}": 0}),
+        lambda r, k: r.zadd(k.shared_key("emails"), {f"alice@example.com {ALICE}": 0}),
         {("emails", f"alice@example.com {ALICE}"), ("emails", "(members)")},
     ),
     "the reverse index": (
-        lambda r, k: r.hset(k.of("email-of"), str(BOB), "rob@example.com"),
+        lambda r, k: r.hset(k.shared_key("email-of"), str(BOB), "rob@example.com"),
         {("email-of", str(BOB))},
     ),
     "a customer's score": (
-        lambda r, k: r.zincrby(k.of("customers"), 1, str(ALICE)),
+        lambda r, k: r.zincrby(k.shared_key("customers"), 1, str(ALICE)),
         {("customers", str(ALICE))},
     ),
     "a customer too many": (
-        lambda r, k: r.zadd(k.of("customers"), {str(BOB): 5}),
+        lambda r, k: r.zadd(k.shared_key("customers"), {str(BOB): 5}),
         {("customers", str(BOB)), ("customers", "(members)")},
     ),
-    "a hash of nobody": (lambda r, k: r.hset(k.user(NOBODY), "name", "X"), {("user", "")}),
+    "a hash of nobody": (lambda r, k: r.hset(k.user_hash(NOBODY), "name", "X"), {("user", "")}),
     "a key of a user that nobody writes": (
-        lambda r, k: r.set(k.of_user("odd", BOB), "1"),
+        lambda r, k: r.set(k.user_key("odd", BOB), "1"),
         {("odd", "")},
     ),
-    "a shared key that nobody writes": (lambda r, k: r.set(k.of("odd"), "1"), {("odd", "")}),
+    "a shared key that nobody writes": (
+        lambda r, k: r.set(k.shared_key("odd"), "1"),
+        {("odd", "")},
+    ),
     "an index of another kind": (
-        lambda r, k: _of_another_kind(r, k.of("customers")),
+        lambda r, k: _of_another_kind(r, k.shared_key("customers")),
         {("customers", field) for field in ("", "(members)", str(ALICE))},
     ),
     "a user left half-way": (
-        lambda r, k: r.hset(k.user(BOB), "until", 2),
+        lambda r, k: r.hset(k.user_hash(BOB), "until", 2),
         {("user", "until"), ("lost", "")},
     ),
     "the cursor": (lambda r, k: r.delete(k.partition.cursor), {("cursor", "")}),
@@ -231,7 +234,7 @@ async def test_what_was_found_is_made_right_by_a_repair(world: World, what: str)
 
 async def test_a_user_whose_own_keys_differ_is_made_anew_and_nothing_else(world: World) -> None:
     keys = await filled(world)
-    await world.redis.hset(keys.user(ALICE), "name", "Mallory")
+    await world.redis.hset(keys.user_hash(ALICE), "name", "Mallory")
     done = await repair(world.steering(), 0, await world.verify().run())
     assert (done.users, done.rebuilt) == ([str(ALICE)], False)
     assert await world.serving() == keys
@@ -249,7 +252,7 @@ async def test_where_nothing_serves_a_repair_builds(world: World) -> None:
 
 async def test_one_user_is_looked_at_alone(world: World) -> None:
     keys = await filled(world)
-    await world.redis.hset(keys.user(ALICE), "name", "Mallory")
+    await world.redis.hset(keys.user_hash(ALICE), "name", "Mallory")
     assert places(await world.verify().of_user(ALICE)) == {("user", "name")}
     assert places(await world.verify().of_user(BOB)) == set()
 
@@ -300,7 +303,7 @@ async def test_an_erasure_on_its_way_has_blanked_the_log_and_is_no_other_differe
 
 
 async def test_nothing_that_serves_is_said_to_be_so(world: World) -> None:
-    with pytest.raises(NotServing, match="Partition 0 has no read model"):
+    with pytest.raises(NotServing, match="Partition 0 has no active read model"):
         await world.verify().run()
 
 
@@ -313,7 +316,7 @@ async def test_a_flip_in_the_middle_is_followed(
     async def and_flip(*arguments: Any) -> Any:
         if flips.pop() if flips else False:
             await world.steering().rebuild()
-            await world.redis.delete(old.user(ALICE), old.user(BOB))
+            await world.redis.delete(old.user_hash(ALICE), old.user_hash(BOB))
         async for page in lives(*arguments):
             yield page
 
@@ -355,10 +358,10 @@ async def test_a_user_whom_the_log_does_not_know_is_an_error(world: World) -> No
 
 async def test_it_only_looks(world: World) -> None:
     keys = await filled(world)
-    await world.redis.zrem(keys.everyone, str(BOB))
+    await world.redis.zrem(keys.user_index, str(BOB))
     await world.verify().run()
     assert await world.redis.hget(keys.partition.generations, keys.generation) == "live"
-    assert await world.redis.exists(keys.lost) == 0
+    assert await world.redis.exists(keys.needs_resync) == 0
 
 
 ROUNDS, LOOKS = 20, 4

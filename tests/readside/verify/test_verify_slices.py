@@ -70,15 +70,15 @@ async def test_what_differs_in_any_slice_of_a_long_key_is_found_and_nothing_else
 ) -> None:
     keys = await filled(world)
     assert (await world.verify().run()).differences == []
-    orders = keys.of_user("orders", ALICE)
+    orders = keys.user_key("orders", ALICE)
     kept: Any = await world.redis.zrange(orders, 0, -1)
     await world.redis.zrem(orders, kept[3])
     await world.redis.zadd(orders, {kept[20]: 1, "more": 5})
-    await world.redis.hset(keys.of_user("closed", ALICE), "odd", "1")
-    await world.redis.lset(keys.of_user("recent", ALICE), 30, "[]")
-    await world.redis.zadd(keys.of("emails"), {f"x@example.com {CROWD[5]}": 0})
-    await world.redis.hset(keys.of("email-of"), str(CROWD[7]), "x@example.com")
-    await world.redis.zrem(keys.of("users"), str(CROWD[11]))
+    await world.redis.hset(keys.user_key("closed", ALICE), "odd", "1")
+    await world.redis.lset(keys.user_key("recent", ALICE), 30, "[]")
+    await world.redis.zadd(keys.shared_key("emails"), {f"x@example.com {CROWD[5]}": 0})
+    await world.redis.hset(keys.shared_key("email-of"), str(CROWD[7]), "x@example.com")
+    await world.redis.zrem(keys.shared_key("users"), str(CROWD[11]))
     found = {(one.key, one.field) for one in (await world.verify().run()).differences}
     assert found == {
         ("orders", kept[3]),
@@ -102,8 +102,8 @@ async def test_one_user_is_compared_with_members_that_no_event_of_it_has_written
     world.commit(CROWD[0], UserEmailUpdated(email="new@example.com"))
     async with world.projector() as projector:
         await world.settle(projector)
-    await world.redis.zadd(keys.of("emails"), {f"u0@example.com {CROWD[0]}": 0})
-    await world.redis.zadd(keys.of("customers"), {str(CROWD[0]): 7, str(CROWD[1]): 7})
+    await world.redis.zadd(keys.shared_key("emails"), {f"u0@example.com {CROWD[0]}": 0})
+    await world.redis.zadd(keys.shared_key("customers"), {str(CROWD[0]): 7, str(CROWD[1]): 7})
     found = await world.verify().of_user(CROWD[0])
     assert {(one.key, one.field, one.user) for one in found.differences} == {
         ("emails", f"u0@example.com {CROWD[0]}", str(CROWD[0])),
@@ -123,7 +123,7 @@ async def test_a_long_user_who_changes_all_the_time_is_no_difference(
 
         async def and_change(self: Functions, name: str, *rest: Any) -> Any:
             answer = await call(self, name, *rest)
-            if name == "differing":
+            if name == "compare_keys":
                 number = next(changes)
                 world.commit(
                     ALICE,
@@ -141,18 +141,18 @@ async def test_a_long_user_who_changes_all_the_time_is_no_difference(
 async def _work(world: World, user: UserId) -> tuple[dict[str, int], int]:
     """Calls of each command that a comparison made in Redis, and the most members in one reply."""
     await world.redis.config_resetstat()
-    sizes, calls = [0], Functions.calls
+    sizes, calls = [0], Functions.call_all
 
     async def counted(self: Functions, made: Any) -> Any:
         replies = await calls(self, made)
         sizes.extend(
-            len(names) for reply in replies if made[0].name == "differing" for _, *names in reply
+            len(names) for reply in replies if made[0].name == "compare_keys" for _, *names in reply
         )
         sizes.extend(len(call.keys) for call in made)
         return replies
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Functions, "calls", counted)
+        patch.setattr(Functions, "call_all", counted)
         assert (await world.verify().of_user(user)).differences == []
     stats: Any = await world.redis.info("commandstats")
     return {name: each["calls"] for name, each in stats.items()}, max(sizes)
@@ -243,7 +243,7 @@ async def test_one_that_expires_before_its_values_are_read_is_no_difference(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = await filled(world)
-    await world.redis.hset(keys.user(ALICE), "name", "Mallory")
+    await world.redis.hset(keys.user_hash(ALICE), "name", "Mallory")
     values, losses = ScratchUser.values, [1]
 
     async def and_lose(self: ScratchUser, places: Any) -> Any:
@@ -271,7 +271,7 @@ async def test_it_is_kept_for_as_long_as_a_comparison_takes(
         await pexpire(self)
 
     async def counted(self: Functions, name: str, *rest: Any) -> Any:
-        if name == "differing":
+        if name == "compare_keys":
             assert kept.pop() == 0
             kept.clear()
         return await call(self, name, *rest)
@@ -283,16 +283,16 @@ async def test_it_is_kept_for_as_long_as_a_comparison_takes(
 
 def anything(keys: Keys, happened: ProjectedEvent) -> list[Command]:
     """A projection with commands that no code of ours knows."""
-    user = happened.user
-    own, shared = keys.of_user("tags", user), keys.of("tagged")
-    if isinstance(happened.event, UserCreated):
+    user = happened.user_id
+    own, shared = keys.user_key("tags", user), keys.shared_key("tagged")
+    if isinstance(happened.data, UserCreated):
         return [("DEL", own), ("SADD", own, "a", "b"), ("SADD", shared, user)]
-    if isinstance(happened.event, UserErased):
-        return [("DEL", own, keys.of_user("said", user)), ("SREM", shared, user)]
+    if isinstance(happened.data, UserErased):
+        return [("DEL", own, keys.user_key("said", user)), ("SREM", shared, user)]
     return [
-        ("SET", keys.of_user("said", user), happened.at),
-        ("HINCRBYFLOAT", keys.of_user("sums", user), "sum", "0.5"),
-        ("LPUSH", keys.of_user("latest", user), happened.at),
+        ("SET", keys.user_key("said", user), happened.occurred_at),
+        ("HINCRBYFLOAT", keys.user_key("sums", user), "sum", "0.5"),
+        ("LPUSH", keys.user_key("latest", user), happened.occurred_at),
     ]
 
 
@@ -318,12 +318,12 @@ async def test_a_projection_may_use_any_command_and_is_compared_all_the_same(wor
         return {(one.key, one.field) for one in (await looking.run()).differences}
 
     assert await found() == set()
-    await world.redis.srem(keys.of_user("tags", ALICE), "a")
-    await world.redis.sadd(keys.of_user("tags", CROWD[0]), "c")
-    await world.redis.set(keys.of_user("said", ALICE), "nothing")
-    await world.redis.hset(keys.of_user("sums", ALICE), "sum", "7")
-    await world.redis.lpush(keys.of_user("latest", ALICE), "now")
-    await world.redis.sadd(keys.of("tagged"), str(CROWD[1]))
+    await world.redis.srem(keys.user_key("tags", ALICE), "a")
+    await world.redis.sadd(keys.user_key("tags", CROWD[0]), "c")
+    await world.redis.set(keys.user_key("said", ALICE), "nothing")
+    await world.redis.hset(keys.user_key("sums", ALICE), "sum", "7")
+    await world.redis.lpush(keys.user_key("latest", ALICE), "now")
+    await world.redis.sadd(keys.shared_key("tagged"), str(CROWD[1]))
     assert await found() == {
         ("tags", "a"),
         ("tags", "c"),
