@@ -1,4 +1,4 @@
-"""The list of read models. Adding one: a file in projections/, its name in this list, a query field."""
+"""The list of read models. To add one: a file in projections/, its name in this list, a query field."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ _MODELS = (users, users_by_email, user_list, top_customers, orders)
 
 PROJECTIONS = tuple(model.project for model in _MODELS)
 FINGERPRINT = fingerprint(model.__name__ for model in _MODELS)
-"""Changes whenever a projection stores something else; then a new generation is built."""
+"""Changes when a projection stores something else, which causes a rebuild."""

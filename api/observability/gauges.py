@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from readside.redis_connection.client import busy
+from readside.redis_connection.client import busy_connections
 
 if TYPE_CHECKING:
     import asyncpg
@@ -32,7 +32,7 @@ def of_clients(clients: Mapping[str, Redis], link: MultiplexedConnection | None)
         "tandem_redis_connections_busy", "On which somebody waits.", labels=["use"]
     )
     for use, client in clients.items():
-        told.add_metric([use], busy(client))
+        told.add_metric([use], busy_connections(client))
     if link is not None:
         told.add_metric(["reads"], link.in_flight > 0)
     return told
@@ -47,13 +47,13 @@ def of_link(link: MultiplexedConnection) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "tandem_reads_reconnects",
         "How often their connection was made anew.",
-        value=max(0, link.connects - 1),
+        value=max(0, link.connect_count - 1),
     )
     refused = CounterMetricFamily(
         "tandem_reads_refused", "Questions of queries without an answer.", labels=["code"]
     )
-    refused.add_metric(["OVERLOADED"], link.overloaded)
-    refused.add_metric(["READ_MODEL_UNAVAILABLE"], link.unanswered)
+    refused.add_metric(["OVERLOADED"], link.rejected_count)
+    refused.add_metric(["READ_MODEL_UNAVAILABLE"], link.failed_count)
     yield refused
 
 

@@ -79,7 +79,7 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
         changes = await stack.enter_async_context(
             PubSub(
                 listening,
-                patience=settings.read_timeout,
+                subscribe_timeout_seconds=settings.read_timeout,
                 namespace=namespace(settings),
                 expiry=expiry,
             )
@@ -145,7 +145,7 @@ def _context(
         changes,
         partitions=settings.partitions,
         fingerprint=fingerprint(settings),
-        patience=settings.read_timeout,
+        version_timeout_seconds=settings.read_timeout,
         namespace=namespace(settings),
     )
     return Context(
@@ -283,13 +283,13 @@ def _projecting(projector: Projector, pulse: Heartbeat) -> Callable[[], Coroutin
 
 
 async def _share(share: PartitionAssignment, changes: PubSub, pulse: Heartbeat) -> None:
-    async with changes.of(share.channel) as words:
+    async with changes.subscribe(share.channel) as words:
         await run_forever(pulse, share.run_once, lambda: words.wait(RENEW_INTERVAL_SECONDS))
 
 
 async def _pass_on(changes: PubSub, wake: str, bell: WakeUp) -> None:
     """Commands of other processes wake our relay."""
-    async with changes.of(wake) as calls:
+    async with changes.subscribe(wake) as calls:
         while True:
             await calls.wait(None)
             bell.ring()
@@ -309,7 +309,7 @@ class RedisWakeUp:
             self._again = True
             return
         with suppress(ReadModelError):
-            self._ringing = self._link.ask([self._command])
+            self._ringing = self._link.send([self._command])
             self._ringing.add_done_callback(self._rung)
 
     def _rung(self, rung: asyncio.Future[list[Any]]) -> None:

@@ -103,8 +103,8 @@ def link_for_reads(
     """To be entered with `async with`; connects when somebody reads."""
     return MultiplexedConnection(
         _server(settings, "tandem-reads"),
-        patience=settings.read_timeout,
-        most=settings.limits.reads,
+        timeout_seconds=settings.read_timeout,
+        max_in_flight=settings.limits.reads,
         expiry=expiry,
     )
 
@@ -135,7 +135,7 @@ def _server(settings: Settings, name: str) -> Server:
         username=told.username,
         password=told.password,
         database=int(told.db),
-        name=told.client_name or name,
+        client_name=told.client_name or name,
     )
 
 
@@ -217,13 +217,13 @@ async def _linked(
         links = MultiplexedConnections(
             lambda: MultiplexedConnection(
                 server,
-                patience=_CONNECT_TIMEOUT_SECONDS,
-                most=_MOST,
-                again=False,
+                timeout_seconds=_CONNECT_TIMEOUT_SECONDS,
+                max_in_flight=_MOST,
+                retry_once=False,
                 expiry=redis.expiry,
             )
         )
-        redis.links = links
+        redis.multiplexed = links
         try:
             yield redis
         finally:
@@ -254,7 +254,7 @@ async def _redis(
     )
     pool.expiry = expiry or ConnectionExpiry()
     redis = Client(connection_pool=pool)
-    redis.limit = patience
+    redis.timeout_seconds = patience
     try:
         yield redis
     finally:

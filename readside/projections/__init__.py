@@ -1,1 +1,1 @@
-"""The read models: one file each, which holds its shape, its projection and its queries."""
+"""The read models: each file holds the shape, the projection and the queries of one."""

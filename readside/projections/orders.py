@@ -1,7 +1,7 @@
-"""The orders of a user: a sorted set by the user's version at placement, and a hash of how they ended.
+"""The orders of a user: a sorted set by the user's version at placement, and a hash of closed orders.
 
 A member of the set is "order id, total, milliseconds since 1970": with the time in that form none is longer
-than 64 bytes, up to which Redis keeps small sets in a compact form (zset-max-listpack-value).
+than 64 bytes, the limit of Redis' compact form of small sets (zset-max-listpack-value).
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from readside.redis_connection.encoding import CommandTemplate, pack
 from readside.redis_functions.keys import Keys
 from readside.timestamps import from_epoch_millis, to_epoch_millis
 
-_KNOWN = CommandTemplate("HMGET", "version", "orderCount", "closedCount", "until")
+_READ_COUNTS = CommandTemplate("HMGET", "version", "orderCount", "closedCount", "until")
+"""Reads the user's hash, whose loss is always detected."""
 
 
 class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +40,7 @@ class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
     placed_at: str
     completed_at: str | None
     sequence: int
-    """The user's version at placement: a user's orders are sorted by it."""
+    """The user's version at placement, by which a user's orders are sorted."""
 
 
 class OrderPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,115 +48,115 @@ class OrderPage(msgspec.Struct, frozen=True, kw_only=True):
     has_next: bool
 
 
-def project(keys: Keys, happened: ProjectedEvent) -> list[Command]:
-    placed, closed = (
-        keys.user_key("orders", happened.user_id),
-        keys.user_key("closed", happened.user_id),
-    )
-    at = happened.occurred_at
-    match happened.data:
+def project(keys: Keys, event: ProjectedEvent) -> list[Command]:
+    placed, closed = keys.user_key("orders", event.user_id), keys.user_key("closed", event.user_id)
+    at = event.occurred_at
+    match event.data:
         case OrderPlaced(order_id=order_id, total=total):
-            return [
-                ("ZADD", placed, str(happened.version), f"{order_id} {total} {to_epoch_millis(at)}")
-            ]
+            member = f"{order_id} {total} {to_epoch_millis(at)}"
+            return [("ZADD", placed, str(event.version), member)]
         case OrderCompleted(order_id=order_id):
             return [("HSET", closed, str(order_id), f"COMPLETED {at}")]
         case OrderCancelled(order_id=order_id):
             return [("HSET", closed, str(order_id), f"CANCELLED {at}")]
         case UserCreated() | UserErased():
-            # Created: whoever is made anew begins from nothing.
+            # Created: a replay begins here.
             return [("DEL", placed, closed)]
         case UserEmailUpdated() | UserRenamed():
             return []
         case _:
-            assert_never(happened.data)
+            assert_never(event.data)
 
 
-async def page(reads: ReadModel, user_id: UUID, first: int, after: int | None) -> OrderPage:
-    """The `first` newest orders of a user, or those behind the sequence `after`. Raises ReadModelError."""
-    found = await _page(reads, user_id, first, after) or await _page(reads, user_id, first, after)
-    if found is None:
-        await reads.report_lost(reads.partition_of(user_id), str(user_id))
+async def page(read_model: ReadModel, user_id: UUID, first: int, after: int | None) -> OrderPage:
+    """Returns the `first` newest orders of a user, or those below `after`. Raises ReadModelError."""
+    for _ in range(2):
+        if (found := await _page(read_model, user_id, first, after)) is not None:
+            return found
+    await read_model.request_resync(read_model.partition_of(user_id), str(user_id))
+    raise ReadModelRebuilding
+
+
+async def count(read_model: ReadModel, user_id: UUID) -> int:
+    """Returns the number of orders that the user has placed. Raises ReadModelError."""
+    partition = read_model.partition_of(user_id)
+    [fields] = await read_model.read(
+        partition, lambda keys: [_READ_COUNTS.pack(keys.user_hash(user_id))]
+    )
+    if (counts := _counts(fields)) is None:
+        await read_model.request_resync(partition, str(user_id))
         raise ReadModelRebuilding
-    return found
+    return counts[0]
 
 
-async def count(reads: ReadModel, user_id: UUID) -> int:
-    """How many orders the user has placed. Raises ReadModelError."""
-    [known] = await reads.ask(reads.partition_of(user_id), lambda keys: [_known(keys, user_id)])
-    if (numbers := _numbers(known)) is None:
-        await reads.report_lost(reads.partition_of(user_id), str(user_id))
-        raise ReadModelRebuilding
-    return numbers[0]
-
-
-async def _page(reads: ReadModel, user_id: UUID, first: int, after: int | None) -> OrderPage | None:
-    """None if what was found does not fit together: an order was just placed or erased, or a key was lost."""
-    partition = reads.partition_of(user_id)
+async def _page(
+    read_model: ReadModel, user_id: UUID, first: int, after: int | None
+) -> OrderPage | None:
+    """Returns None for inconsistent replies: an order was just placed or erased, or a key was lost."""
     newest = "+inf" if after is None else f"({after}"
     limit = ("LIMIT", "0", str(first + 1))
 
-    def newest_and_count(keys: Keys) -> list[bytes]:
+    def read_orders(keys: Keys) -> list[bytes]:
         orders = keys.user_key("orders", user_id)
         return [
             pack(("ZREVRANGEBYSCORE", orders, newest, "-inf", "WITHSCORES", *limit)),
             pack(("ZCARD", orders)),
-            _known(keys, user_id),
+            _READ_COUNTS.pack(keys.user_hash(user_id)),
         ]
 
-    flat, count, known = await reads.ask(partition, newest_and_count)
-    numbers = _numbers(known)
-    if numbers is None or count != numbers[0]:
+    flat, size, fields = await read_model.read(read_model.partition_of(user_id), read_orders)
+    counts = _counts(fields)
+    if counts is None or size != counts[0]:
         return None
     placed = [member.split(" ") for member in flat[: 2 * first : 2]]
-    ends: list[str | None] | None = [None] * len(placed)
-    if placed and numbers[1]:
-        ends = await _ends(reads, user_id, [order_id for order_id, *_ in placed])
-    if ends is None:
+    closed: list[str | None] | None = [None] * len(placed)
+    if placed and counts[1]:
+        closed = await _closed(read_model, user_id, [order_id for order_id, *_ in placed])
+    if closed is None:
         return None
     rows = [
-        _row(order_id, total, at, int(float(sequence)), end)
-        for (order_id, total, at), sequence, end in zip(
-            placed, flat[1 : 2 * first : 2], ends, strict=True
+        _row(order_id, total, at, int(float(sequence)), closed_as)
+        for (order_id, total, at), sequence, closed_as in zip(
+            placed, flat[1 : 2 * first : 2], closed, strict=True
         )
     ]
     return OrderPage(rows=rows, has_next=len(flat) > 2 * first)
 
 
-async def _ends(reads: ReadModel, user_id: UUID, order_ids: list[str]) -> list[str | None] | None:
-    """How these orders ended, None for an open one; None altogether if an end of some order was lost."""
+async def _closed(
+    read_model: ReadModel, user_id: UUID, order_ids: list[str]
+) -> list[str | None] | None:
+    """Returns how these orders were closed, None for an open one; None if some closed order was lost."""
 
-    def ends_and_count(keys: Keys) -> list[bytes]:
+    def read_closed(keys: Keys) -> list[bytes]:
         closed = keys.user_key("closed", user_id)
         return [
             pack(("HMGET", closed, *order_ids)),
             pack(("HLEN", closed)),
-            _known(keys, user_id),
+            _READ_COUNTS.pack(keys.user_hash(user_id)),
         ]
 
-    ends, count, known = await reads.ask(reads.partition_of(user_id), ends_and_count)
-    numbers = _numbers(known)
-    return ends if numbers is not None and count == numbers[1] else None
+    partition = read_model.partition_of(user_id)
+    closed, size, fields = await read_model.read(partition, read_closed)
+    counts = _counts(fields)
+    return closed if counts is not None and size == counts[1] else None
 
 
-def _known(keys: Keys, user_id: UUID) -> bytes:
-    """What the user's hash knows of its orders: that one cannot be lost unnoticed."""
-    return _KNOWN.of(keys.user_hash(user_id))
+def _counts(fields: list[str | None]) -> tuple[int, int] | None:
+    """Returns the number of orders and of closed orders; None if the user does not exist or is hidden."""
+    version, placed, closed, visible_from = fields
+    if version is None or visible_from is not None:
+        return None
+    return int(placed or 0), int(closed or 0)
 
 
-def _numbers(known: list[str | None]) -> tuple[int, int] | None:
-    """How many orders there must be, and how many closed ones; None if the user is not there, or not yet."""
-    version, placed, closed, until = known
-    return None if version is None or until is not None else (int(placed or 0), int(closed or 0))
-
-
-def _row(order_id: str, total: str, placed: str, sequence: int, end: str | None) -> OrderRow:
-    status, closed = end.split(" ") if end else ("OPEN", "")
+def _row(order_id: str, total: str, placed: str, sequence: int, closed_as: str | None) -> OrderRow:
+    status, closed_at = closed_as.split(" ") if closed_as else ("OPEN", "")
     return OrderRow(
         id=order_id,
         status=status,
         total=int(total),
         placed_at=from_epoch_millis(placed),
-        completed_at=closed if status == "COMPLETED" else None,
+        completed_at=closed_at if status == "COMPLETED" else None,
         sequence=sequence,
     )

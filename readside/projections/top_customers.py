@@ -19,26 +19,27 @@ from readside.redis_connection.encoding import pack
 from readside.redis_functions.keys import Keys
 
 
-def project(keys: Keys, happened: ProjectedEvent) -> list[Command]:
-    match happened.data:
+def project(keys: Keys, event: ProjectedEvent) -> list[Command]:
+    customers = keys.shared_key("customers")
+    match event.data:
         case OrderCompleted(total=total):
-            return [("ZINCRBY", keys.shared_key("customers"), str(total), happened.user_id)]
+            return [("ZINCRBY", customers, str(total), event.user_id)]
         case UserCreated() | UserErased():
-            # Created: a user whose hash was lost is projected anew from here, and is not to count twice.
-            return [("ZREM", keys.shared_key("customers"), happened.user_id)]
+            # Created: a replay begins here, and must not count orders twice.
+            return [("ZREM", customers, event.user_id)]
         case UserEmailUpdated() | UserRenamed() | OrderPlaced() | OrderCancelled():
             return []
         case _:
-            assert_never(happened.data)
+            assert_never(event.data)
 
 
-async def top(reads: ReadModel, first: int) -> dict[str, int]:
-    """The ids of the `first` customers of the highest lifetime value, each with its partition.
+async def top(read_model: ReadModel, first: int) -> dict[str, int]:
+    """Returns the ids of the `first` customers with the highest lifetime value, each with its partition.
 
-    None who has completed no order; of two with the same value the younger comes first.
+    Users without completed orders are not included; of two with the same value the younger comes first.
     Raises ReadModelError.
     """
-    found = await reads.ask_all(
+    replies = await read_model.read_all(
         lambda keys: [
             pack(("ZREVRANGE", keys.shared_key("customers"), "0", str(first - 1), "WITHSCORES"))
         ]
@@ -46,7 +47,7 @@ async def top(reads: ReadModel, first: int) -> dict[str, int]:
     ranked = sorted(
         (
             (int(float(score)), user, number)
-            for number, [flat] in enumerate(found)
+            for number, [flat] in enumerate(replies)
             for user, score in zip(flat[::2], flat[1::2], strict=True)
         ),
         reverse=True,

@@ -1,4 +1,4 @@
-"""All users, newest first: in each partition a sorted set of ids, which sort by the time they were made."""
+"""All users, newest first: in each partition a sorted set of ids, which sort by the time of creation."""
 
 from __future__ import annotations
 
@@ -31,53 +31,55 @@ class UserListPage(msgspec.Struct, frozen=True, kw_only=True):
     has_next: bool
 
 
-def project(keys: Keys, happened: ProjectedEvent) -> list[Command]:
-    match happened.data:
+def project(keys: Keys, event: ProjectedEvent) -> list[Command]:
+    match event.data:
         case UserCreated():
-            return [("ZADD", keys.user_index, "0", happened.user_id)]
+            return [("ZADD", keys.user_index, "0", event.user_id)]
         case UserErased():
-            return [("ZREM", keys.user_index, happened.user_id)]
+            return [("ZREM", keys.user_index, event.user_id)]
         case (
             UserEmailUpdated() | UserRenamed() | OrderPlaced() | OrderCompleted() | OrderCancelled()
         ):
             return []
         case _:
-            assert_never(happened.data)
+            assert_never(event.data)
 
 
-async def page(reads: ReadModel, first: int, after: UUID | None) -> UserListPage:
-    """The `first` newest users, or those that come behind the user `after`. Raises ReadModelError.
+async def page(read_model: ReadModel, first: int, after: UUID | None) -> UserListPage:
+    """Returns the `first` newest users, or those after the user `after`. Raises ReadModelError.
 
-    Each partition is asked for twice its share. One of which the page takes all that it told may have more.
+    Reads twice the fair share of each partition. A partition whose ids are all used may have more, and is
+    read again.
     """
-    newest, enough = "+" if after is None else f"({after}", first + 1
-    some = min(enough, 2 * first // len(reads.partitions) + 4)
-    lists = await _newest(reads, reads.partitions, newest, some)
-    cut = {number for number, ids in lists.items() if len(ids) == some < enough}
+    newest, page_size = "+" if after is None else f"({after}", first + 1
+    limit = min(page_size, 2 * first // len(read_model.partitions) + 4)
+    lists = await _newest(read_model, read_model.partitions, newest, limit)
+    truncated = {number for number, ids in lists.items() if len(ids) == limit < page_size}
     while True:
-        where = {user: number for number, ids in lists.items() for user in ids}
-        ids = sorted(where, reverse=True)[:enough]
-        used_up = [number for number in cut if lists[number][-1] >= ids[-1]]
+        partitions = {user: number for number, ids in lists.items() for user in ids}
+        ids = sorted(partitions, reverse=True)[:page_size]
+        used_up = [number for number in truncated if lists[number][-1] >= ids[-1]]
         if not used_up:
             break
-        lists |= await _newest(reads, used_up, newest, enough)
-        cut.difference_update(used_up)
-    return UserListPage(ids={user: where[user] for user in ids[:first]}, has_next=len(ids) > first)
+        lists |= await _newest(read_model, used_up, newest, page_size)
+        truncated.difference_update(used_up)
+    return UserListPage(
+        ids={user: partitions[user] for user in ids[:first]}, has_next=len(ids) > first
+    )
 
 
 async def _newest(
-    reads: ReadModel, partitions: Iterable[int], newest: str, most: int
+    read_model: ReadModel, partitions: Iterable[int], newest: str, limit: int
 ) -> dict[int, list[str]]:
-    """Ids, by partition."""
-    listed = CommandTemplate("ZRANGE", newest, "-", "BYLEX", "REV", "LIMIT", "0", str(most))
-    answers = await reads.ask_each(
-        dict.fromkeys(partitions, lambda keys: [listed.of(keys.user_index)])
+    """Returns ids by partition."""
+    command = CommandTemplate("ZRANGE", newest, "-", "BYLEX", "REV", "LIMIT", "0", str(limit))
+    replies = await read_model.read_partitions(
+        dict.fromkeys(partitions, lambda keys: [command.pack(keys.user_index)])
     )
-    return {number: ids for number, [ids] in answers.items()}
+    return {number: ids for number, [ids] in replies.items()}
 
 
-async def count(reads: ReadModel) -> int:
-    """How many users there are. Raises ReadModelError."""
-    return sum(
-        number for [number] in await reads.ask_all(lambda keys: [_COUNT.of(keys.user_index)])
-    )
+async def count(read_model: ReadModel) -> int:
+    """Returns the number of users. Raises ReadModelError."""
+    replies = await read_model.read_all(lambda keys: [_COUNT.pack(keys.user_index)])
+    return sum(number for [number] in replies)

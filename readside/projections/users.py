@@ -22,36 +22,22 @@ from readside.errors import ChangesNoLongerKept, ReadModelBehind, ReadModelRebui
 from readside.projection import Command, ProjectedEvent
 from readside.queries.reader import ReadModel
 from readside.redis_connection.encoding import CommandTemplate, pack
-from readside.redis_connection.request_queue import Replies
+from readside.redis_connection.protocol import Replies
 from readside.redis_functions.keys import Keys
 
-FIELDS = (
-    "version",
-    "name",
-    "email",
-    "createdAt",
-    "updatedAt",
-    "orderCount",
-    "lifetimeValue",
-    "until",  # the gate's: this user is being made anew, and not there yet
-)
-
-_ROW = CommandTemplate("HMGET", *FIELDS)
-
-_NUMBERS = {"orderCount": "order_count", "lifetimeValue": "lifetime_value"}
-"""Fields that hold a number, and what they are in a row."""
-
 HISTORY_LENGTH = 100
-"""Versions of a user, the present one among them, that subscriptions can go back to."""
+"""Versions of a user, with the present one, that a subscription can start from."""
 
 _NEEDS_RESYNC = -1
-"""The version of a user of whom something is missing: older than any that is asked for."""
+"""Stands for the version of a user whose keys are incomplete: lower than any required version."""
 
 _REPOLL_SECONDS = 5.0
-"""Seconds after which a watched user is read though nothing was published: a rebuild publishes nothing."""
+"""How often a subscription reads the user without a notification: a rebuild publishes none."""
 
 
-class UserRow(msgspec.Struct, frozen=True, kw_only=True):
+class UserRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A user as stored: the fields of the hash have the names in camel case."""
+
     id: str
     version: int
     name: str
@@ -63,56 +49,64 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True):
     """Minor units."""
 
 
-def project(keys: Keys, happened: ProjectedEvent) -> list[Command]:
-    key, recent = keys.user_hash(happened.user_id), keys.user_key("recent", happened.user_id)
-    at = happened.occurred_at
-    updated: Command = ("HSET", key, "updatedAt", at)
-    closed: Command = ("HINCRBY", key, "closedCount", "1")
+VersionedUser = tuple[int, UserRow | None]
+"""A user's version and row: 0 and None if it never existed, the version and None if it was erased, and
+_NEEDS_RESYNC and None if its keys are incomplete."""
 
-    def remember(*fields: str) -> Command:
-        version = str(happened.version)
-        return ("HISTORY_PUSH", recent, key, str(HISTORY_LENGTH - 1), version, "updatedAt", *fields)
+_STORED = {field.encode_name: field for field in msgspec.structs.fields(UserRow)}
+_READ_USER = CommandTemplate("HMGET", *(name for name in _STORED if name != "id"), "until")
 
-    match happened.data:
+
+def project(keys: Keys, event: ProjectedEvent) -> list[Command]:
+    user, history = keys.user_hash(event.user_id), keys.user_key("recent", event.user_id)
+    at = event.occurred_at
+    updated: Command = ("HSET", user, "updatedAt", at)
+    closed: Command = ("HINCRBY", user, "closedCount", "1")
+
+    def push_history(*changed: str) -> Command:
+        length, version = str(HISTORY_LENGTH - 1), str(event.version)
+        return ("HISTORY_PUSH", history, user, length, version, "updatedAt", *changed)
+
+    match event.data:
         case UserCreated(name=name, email=email):
-            # Whoever is made anew begins from nothing.
-            facts = ("name", name, "email", email, "createdAt", at, "updatedAt", at)
-            return [("DEL", key, recent), ("HSET", key, *facts)]
+            fields = ("name", name, "email", email, "createdAt", at, "updatedAt", at)
+            return [("DEL", user, history), ("HSET", user, *fields)]
         case UserEmailUpdated(email=email):
-            return [remember("email"), (*updated, "email", email)]
+            return [push_history("email"), (*updated, "email", email)]
         case UserRenamed(name=name):
-            return [remember("name"), (*updated, "name", name)]
+            return [push_history("name"), (*updated, "name", name)]
         case OrderPlaced():
-            return [remember("orderCount"), updated, ("HINCRBY", key, "orderCount", "1")]
+            return [push_history("orderCount"), updated, ("HINCRBY", user, "orderCount", "1")]
         case OrderCompleted(total=total):
-            valued = ("HINCRBY", key, "lifetimeValue", str(total))
-            return [remember("lifetimeValue"), updated, closed, valued]
+            valued = ("HINCRBY", user, "lifetimeValue", str(total))
+            return [push_history("lifetimeValue"), updated, closed, valued]
         case OrderCancelled():
-            return [remember(), updated, closed]
+            return [push_history(), updated, closed]
         case UserErased():
-            # The gate writes the version anew: a tombstone that says nothing else.
-            return [("DEL", key, recent)]
+            # The version gate then writes the version: a tombstone with nothing else.
+            return [("DEL", user, history)]
         case _:
-            assert_never(happened.data)
+            assert_never(event.data)
 
 
-async def fetch(reads: ReadModel, user_id: UUID, *, min_version: int = 0) -> UserRow | None:
-    """The user, or None if there is none (any more), in `min_version` or newer.
+async def fetch(read_model: ReadModel, user_id: UUID, *, min_version: int = 0) -> UserRow | None:
+    """Returns the user in `min_version` or newer; None if it does not exist or was erased.
 
-    Waits for that version up to the reader's patience, then raises ReadModelBehind. Raises ReadModelError.
+    Waits for that version up to `version_timeout_seconds`, then raises ReadModelBehind. Raises
+    ReadModelError.
     """
-    partition, user = reads.partition_of(user_id), str(user_id)
-    version, row = await _read(reads, partition, user)
+    partition, user = read_model.partition_of(user_id), str(user_id)
+    version, row = await _read(read_model, partition, user)
     if version >= min_version:
         return row
     now = get_running_loop().time
-    deadline = now() + reads.patience
-    async with reads.changes(user_id) as changes:
-        version, row = await _read(reads, partition, user)
+    deadline = now() + read_model.version_timeout_seconds
+    async with read_model.subscribe(user_id) as subscription:
+        version, row = await _read(read_model, partition, user)
         while version < min_version:
-            await changes.wait(deadline - now())
+            await subscription.wait(deadline - now())
             overdue = now() >= deadline
-            version, row = await _read(reads, partition, user)
+            version, row = await _read(read_model, partition, user)
             if version < min_version and overdue:
                 raise (
                     ReadModelRebuilding
@@ -122,37 +116,39 @@ async def fetch(reads: ReadModel, user_id: UUID, *, min_version: int = 0) -> Use
     return row
 
 
-async def fetch_many(reads: ReadModel, found: Mapping[str, int]) -> list[UserRow]:
-    """The users with these ids, each with its partition, in this order; those who do not exist are left out.
+async def fetch_many(read_model: ReadModel, partitions: Mapping[str, int]) -> list[UserRow]:
+    """Returns the users with these ids, each with its partition, in this order; skips those who do not exist.
 
-    To be called right behind the questions that found them. Raises ReadModelError.
+    Must be called right after the read that returned the ids. Raises ReadModelError.
     """
-    if not found:
+    if not partitions:
         return []
-    keys = await reads.served(set(found.values()))
-    rows = [_ROW.of(keys[partition].user_hash(user)) for user, partition in found.items()]
-    seen = map(_row, found, await reads.ask_at_once(rows))
-    known = [
-        one if one[0] > 0 else await _look_closer(reads, found[user], user)
-        for user, one in zip(found, seen, strict=True)
+    keys = await read_model.active_keys(set(partitions.values()))
+    commands = [
+        _READ_USER.pack(keys[partition].user_hash(user)) for user, partition in partitions.items()
     ]
-    if any(version == _NEEDS_RESYNC for version, _ in known):
-        raise ReadModelRebuilding  # rather than a list in which somebody is missing
-    return [row for _, row in known if row is not None]
+    rows = map(_row, partitions, await read_model.read_unchecked(commands))
+    users = [
+        found if found[0] > 0 else await _read_missing(read_model, partitions[user], user)
+        for user, found in zip(partitions, rows, strict=True)
+    ]
+    if any(version == _NEEDS_RESYNC for version, _ in users):
+        raise ReadModelRebuilding  # rather than return an incomplete list
+    return [row for _, row in users if row is not None]
 
 
 async def changes(
-    reads: ReadModel, user_id: UUID, after: int | None = None
+    read_model: ReadModel, user_id: UUID, after: int | None = None
 ) -> AsyncGenerator[UserRow | None, None]:
-    """The user's present state, and each later version in order; with `after`, each one behind that version.
+    """Yields the user's present state, then each later version in order; with `after`, each version above it.
 
-    None stands for a user who is not there yet, and, as the end, for one who was erased. Raises
-    ChangesForgotten if the next one in order is no longer kept, and ReadModelError.
+    Yields None for a user that does not exist yet, and as the last item for one that was erased. Raises
+    ChangesNoLongerKept if the next version is no longer in the history, and ReadModelError.
     """
-    partition, user = reads.partition_of(user_id), str(user_id)
-    async with reads.changes(user_id) as changed:
+    partition, user = read_model.partition_of(user_id), str(user_id)
+    async with read_model.subscribe(user_id) as subscription:
         while True:
-            version, row = await _read(reads, partition, user)
+            version, row = await _read(read_model, partition, user)
             if row is None and version > 0:
                 yield None
                 return
@@ -160,83 +156,80 @@ async def changes(
                 yield row
                 after = version
             elif after is not None and version > after:
-                for row in await _since(reads, partition, user, after):
+                for row in await _versions_after(read_model, partition, user, after):
                     yield row
                     after = row.version
-            await changed.wait(_REPOLL_SECONDS)
+            await subscription.wait(_REPOLL_SECONDS)
 
 
-async def _since(reads: ReadModel, partition: int, user: str, after: int) -> list[UserRow]:
-    """The versions behind `after`, of which there are some; none if the user was erased meanwhile."""
-    fields, recent = await reads.ask(
-        partition,  # the user first: what is remembered since then is left out
+async def _versions_after(
+    read_model: ReadModel, partition: int, user: str, after: int
+) -> list[UserRow]:
+    """Returns the versions above `after`, of which there are some; none if the user was erased meanwhile."""
+    fields, history = await read_model.read(
+        partition,  # the user first: what the history gained since then is ignored
         lambda keys: [
-            _ROW.of(keys.user_hash(user)),
+            _READ_USER.pack(keys.user_hash(user)),
             pack(("LRANGE", keys.user_key("recent", user), "0", "-1")),
         ],
     )
     version, present = _row(user, fields)
     if present is None:
         return []
-    missed = [row for row in _versions(present, recent) if row.version > after]
+    missed = [row for row in _versions(present, history) if row.version > after]
     if not missed or missed[0].version != after + 1:
-        if len(recent) >= min(HISTORY_LENGTH, version) - 1:
+        if len(history) >= min(HISTORY_LENGTH, version) - 1:
             raise ChangesNoLongerKept(after)
-        await reads.report_lost(partition, user)
+        await read_model.request_resync(partition, user)
         raise ReadModelRebuilding
     return missed
 
 
-def _versions(present: UserRow, recent: Replies) -> list[UserRow]:
-    """The user in each version that is remembered, oldest first; worked out from the present one back."""
+def _versions(present: UserRow, history: Replies) -> list[UserRow]:
+    """Returns the user in each version of the history, oldest first, derived from the present one."""
     rows = [present]
-    for entry in reversed(recent):
-        version, updated_at, *changed = msgspec.json.decode(entry)
-        if int(version) > present.version:
+    for entry in reversed(history):
+        pushed, updated_at, *changed = msgspec.json.decode(entry)
+        version = int(pushed)
+        if version > present.version:
             continue
-        while rows[-1].version > int(
-            version
-        ):  # a version that changed nothing: its event was given up
+        while rows[-1].version > version:  # a version without changes: its event was skipped
             rows.append(msgspec.structs.replace(rows[-1], version=rows[-1].version - 1))
-        before = {
-            _NUMBERS.get(name, name): int(said or 0) if name in _NUMBERS else said
-            for name, said in zip(changed[::2], changed[1::2], strict=True)
-        }
-        rows.append(
-            msgspec.structs.replace(
-                rows[-1], version=int(version) - 1, updated_at=updated_at, **before
-            )
-        )
+        before = {"version": version - 1, "updated_at": updated_at}
+        for name, value in zip(changed[::2], changed[1::2], strict=True):
+            field = _STORED[name]
+            before[field.name] = int(value or 0) if field.type is int else value
+        rows.append(msgspec.structs.replace(rows[-1], **before))
     return rows[::-1]
 
 
-VersionedUser = tuple[int, UserRow | None]
-"""A user's version and the user; 0 and None if there never was one, _LOST and None if it was lost."""
+async def _read(read_model: ReadModel, partition: int, user: str) -> VersionedUser:
+    [fields] = await read_model.read(
+        partition, lambda keys: [_READ_USER.pack(keys.user_hash(user))]
+    )
+    found = _row(user, fields)
+    return found if found[0] > 0 else await _read_missing(read_model, partition, user)
 
 
-async def _read(reads: ReadModel, partition: int, user: str) -> VersionedUser:
-    [fields] = await reads.ask(partition, lambda keys: [_ROW.of(keys.user_hash(user))])
-    seen = _row(user, fields)
-    return seen if seen[0] > 0 else await _look_closer(reads, partition, user)
-
-
-async def _look_closer(reads: ReadModel, partition: int, user: str) -> VersionedUser:
-    """Whoever is listed has a hash. If Redis has lost it, the projector is asked to make it anew."""
-    listed, fields = await reads.ask(
-        partition,  # listed first: what is listed and then not there was not just being created
-        lambda keys: [pack(("ZSCORE", keys.user_index, user)), _ROW.of(keys.user_hash(user))],
+async def _read_missing(read_model: ReadModel, partition: int, user: str) -> VersionedUser:
+    """Reads a user without a hash again; if it is in the index the hash was lost: requests a resync."""
+    indexed, fields = await read_model.read(
+        partition,  # the index first: a user that is in it and then has no hash was not just being created
+        lambda keys: [
+            pack(("ZSCORE", keys.user_index, user)),
+            _READ_USER.pack(keys.user_hash(user)),
+        ],
     )
     version, row = _row(user, fields)
-    if version > 0 or (listed is None and version == 0):
+    if version > 0 or (indexed is None and version == 0):
         return version, row
-    await reads.report_lost(partition, user)
+    await read_model.request_resync(partition, user)
     return _NEEDS_RESYNC, None
 
 
 def _row(user: str, fields: Replies) -> VersionedUser:
-    """The version of the user, 0 if there never was one, and the user unless there is none to be shown."""
-    version, name, email, created_at, updated_at, order_count, lifetime_value, until = fields
-    if until is not None:
+    version, name, email, created_at, updated_at, order_count, lifetime_value, visible_from = fields
+    if visible_from is not None:
         return _NEEDS_RESYNC, None
     if name is None:
         return int(version or 0), None

@@ -19,54 +19,57 @@ from readside.errors import ReadModelRebuilding
 from readside.projection import Command, ProjectedEvent
 from readside.queries.reader import ReadModel
 from readside.redis_connection.encoding import pack
-from readside.redis_connection.request_queue import Replies
+from readside.redis_connection.protocol import Replies
 from readside.redis_functions.keys import Keys
 
 
-def project(keys: Keys, happened: ProjectedEvent) -> list[Command]:
-    index, reverse, user = keys.shared_key("emails"), keys.shared_key("email-of"), happened.user_id
-    match happened.data:
+def project(keys: Keys, event: ProjectedEvent) -> list[Command]:
+    index, reverse = keys.shared_key("emails"), keys.shared_key("email-of")
+    match event.data:
         case UserCreated(email=email) | UserEmailUpdated(email=email):
-            return [("REINDEX", index, reverse, user, email_key(email))]
+            return [("REINDEX", index, reverse, event.user_id, email_key(email))]
         case UserErased():
-            return [("REINDEX", index, reverse, user, "")]
+            return [("REINDEX", index, reverse, event.user_id, "")]
         case UserRenamed() | OrderPlaced() | OrderCompleted() | OrderCancelled():
             return []
         case _:
-            assert_never(happened.data)
+            assert_never(event.data)
 
 
-async def find(reads: ReadModel, key: str) -> list[UUID]:
+async def find(read_model: ReadModel, key: str) -> list[UUID]:
     """Returns the ids of the users with this address key, the youngest first. Raises ReadModelError.
 
-    Several have it for a moment while an address passes from one user to another, and for as long as users
-    share it whose addresses were different under older rules.
+    Several users have it for a moment while an address passes from one to another, and permanently if their
+    addresses differed under older rules.
     """
-    found = await reads.ask_all(lambda keys: [pack(_entries(keys, key))])
-    return _holders(key, found) or await _look_closer(reads, key)
+    replies = await read_model.read_all(lambda keys: [pack(_read_entries(keys, key))])
+    return _user_ids(key, replies) or await _find_missing(read_model, key)
 
 
-async def _look_closer(reads: ReadModel, key: str) -> list[UUID]:
-    """Nobody has it: if the index has lost nothing, and nobody is just being made anew."""
-    found = await reads.ask_all(
+async def _find_missing(read_model: ReadModel, key: str) -> list[UUID]:
+    """Reads an address without users again; raises ReadModelRebuilding if the index is incomplete."""
+    replies = await read_model.read_all(
         lambda keys: [
-            pack(_entries(keys, key)),
+            pack(_read_entries(keys, key)),
             pack(("EXISTS", keys.needs_resync)),
             pack(("ZCARD", keys.shared_key("emails"))),
             pack(("HGET", keys.counters, keys.size_field("emails"))),
         ]
     )
-    holders = _holders(key, found)
-    if not holders and any(lost or size != int(kept or 0) for _, lost, size, kept in found):
+    user_ids = _user_ids(key, replies)
+    if not user_ids and any(
+        needs_resync or size != int(recorded_size or 0)
+        for _, needs_resync, size, recorded_size in replies
+    ):
         raise ReadModelRebuilding
-    return holders
+    return user_ids
 
 
-def _entries(keys: Keys, key: str) -> Command:
+def _read_entries(keys: Keys, key: str) -> Command:
     # In ASCII the exclamation mark follows the space.
     return ("ZRANGE", keys.shared_key("emails"), f"[{key} ", f"({key}!", "BYLEX")
 
 
-def _holders(key: str, found: list[Replies]) -> list[UUID]:
-    holders = (entry.rpartition(" ") for entries, *_ in found for entry in entries)
-    return sorted((UUID(user) for holding, _, user in holders if holding == key), reverse=True)
+def _user_ids(key: str, replies: list[Replies]) -> list[UUID]:
+    entries = (entry.rpartition(" ") for entries, *_ in replies for entry in entries)
+    return sorted((UUID(user) for entry_key, _, user in entries if entry_key == key), reverse=True)

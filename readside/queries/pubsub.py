@@ -1,4 +1,4 @@
-"""Listening to changes: one Redis connection per process, and only to users for whom somebody waits."""
+"""Subscriptions to Redis channels: one connection per process, and only channels with a listener."""
 
 from __future__ import annotations
 
@@ -18,68 +18,66 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 _LOG_INTERVAL_SECONDS = 60.0
-"""Seconds between two lines of the log about a connection that breaks again and again."""
+"""Minimum between two log lines about a connection that fails repeatedly."""
 
-_PAUSE = 0.2
-"""Seconds between attempts to reach Redis."""
+_RECONNECT_SECONDS = 0.2
+"""Pause between attempts to connect."""
 
 _CHECK_INTERVAL_SECONDS = 1.0
-"""Seconds between looks whether the connection has expired, when there is no message."""
+"""How often the expiry of the connection is checked while there is no message."""
 
 _MAX_SILENCE_SECONDS = 5.0
-"""Seconds without a message after which Redis is asked whether it is there; after as many more it is not."""
+"""Time without a message after which a PING is sent; after as much again the connection is given up."""
 
 _log = structlog.get_logger(__name__)
 
 
 class ChannelSubscription:
-    """What one listener sees of a channel: that there was news since it last looked."""
+    """One listener's view of a channel: whether a message arrived since its last wait."""
 
     def __init__(self) -> None:
-        self.ready = asyncio.Event()
-        self._news = asyncio.Event()
+        self.subscribed = asyncio.Event()
+        self._notified = asyncio.Event()
 
     def notify(self) -> None:
-        self._news.set()
+        self._notified.set()
 
     async def wait(self, seconds: float | None) -> bool:
-        """Whether there was news, waiting up to so many seconds for it (None: for ever)."""
+        """Returns whether a message arrived, after waiting for it; None waits indefinitely."""
         try:
             async with asyncio.timeout(seconds):
-                await self._news.wait()
+                await self._notified.wait()
         except TimeoutError:
             return False
-        self._news.clear()
+        self._notified.clear()
         return True
 
 
 class PubSub:
-    """Channels of Redis, shared. `async with` it: that is how long it listens."""
+    """Shared subscriptions to channels, for as long as its `async with` block."""
 
     def __init__(
         self,
         redis: Redis,
         *,
-        patience: float = 2.0,
+        subscribe_timeout_seconds: float = 2.0,
         namespace: Namespace = TANDEM,
         expiry: ConnectionExpiry | None = None,
     ) -> None:
-        """`redis` decodes replies and has no read timeout; `patience`: seconds to wait for a subscription;
-        `expiry`: that of its connections.
-        """
+        """`redis` decodes replies and has no read timeout; `expiry` is that of its connections."""
         self._redis = redis
-        # Keeps the connection in the subscribed state when nobody waits.
-        self._silent = namespace.silent_channel
+        # Keeps the connection in the subscribed state while there are no listeners.
+        self._silent_channel = namespace.silent_channel
         self._prefix = namespace.prefix
-        self._patience = patience
+        self._subscribe_timeout_seconds = subscribe_timeout_seconds
         self._expiry = expiry or ConnectionExpiry()
         self._listeners: dict[str, set[ChannelSubscription]] = defaultdict(set)
         self._pubsub: Any = None
-        self._reported_until = 0.0
+        self._silent_log_until = 0.0
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> PubSub:
-        self._task = asyncio.create_task(self._listen(), name="changes")
+        self._task = asyncio.create_task(self._listen(), name="pubsub")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -89,36 +87,32 @@ class PubSub:
             await asyncio.wait([self._task], timeout=0.2)
 
     @asynccontextmanager
-    async def of(self, channel: str) -> AsyncIterator[ChannelSubscription]:
-        """Listens to a channel; whatever is published after entry is news."""
+    async def subscribe(self, channel: str) -> AsyncIterator[ChannelSubscription]:
+        """Yields a subscription that is notified of every message published after entry."""
         subscription = ChannelSubscription()
-        first = not self._listeners[channel]
+        others = list(self._listeners[channel])
         self._listeners[channel].add(subscription)
         try:
-            if not first:
-                self._follow(channel, subscription)
-            else:
-                await self._tell("SUBSCRIBE", channel)
-            with suppress(TimeoutError):  # Redis is away; the reads that follow will say so
-                async with asyncio.timeout(self._patience):
-                    await subscription.ready.wait()
+            if not others:
+                await self._send("SUBSCRIBE", channel)
+            elif any(other.subscribed.is_set() for other in others):
+                subscription.subscribed.set()
+            with suppress(TimeoutError):  # Redis is away; the reads that follow raise it
+                async with asyncio.timeout(self._subscribe_timeout_seconds):
+                    await subscription.subscribed.wait()
             yield subscription
         finally:
             self._listeners[channel].discard(subscription)
             if not self._listeners[channel]:
                 del self._listeners[channel]
-                await self._tell("UNSUBSCRIBE", channel)
+                await self._send("UNSUBSCRIBE", channel)
 
-    def _follow(self, channel: str, subscription: ChannelSubscription) -> None:
-        """Another listener has asked for the channel before; it may still be waiting for Redis to say yes."""
-        if any(other.ready.is_set() for other in self._listeners[channel]):
-            subscription.ready.set()
-
-    async def _tell(self, verb: str, channel: str) -> None:
-        """Past the driver's PubSub, which would connect anew beside the task that listens."""
+    async def _send(self, verb: str, channel: str) -> None:
+        """Bypasses the driver's PubSub, which would open another connection."""
         connection = self._pubsub.connection if self._pubsub is not None else None
         if connection is not None and connection.is_connected:
-            # The listening task notices as well, and subscribes anew. Closed in uvloop: RuntimeError.
+            # The listening task detects the failure too, and subscribes again. Closed in uvloop:
+            # RuntimeError.
             with suppress(RedisError, OSError, RuntimeError):
                 await connection.send_command(verb, channel)
 
@@ -127,50 +121,52 @@ class PubSub:
             try:
                 async with self._redis.pubsub() as pubsub:
                     await self._receive_on(pubsub)
-            except Exception as error:  # a break; also what the driver makes of one under our hands
-                self._report(error)
-            await asyncio.sleep(_PAUSE)
+            except (
+                Exception
+            ) as error:  # also what the driver raises when it is used while it breaks
+                self._log_failure(error)
+            await asyncio.sleep(_RECONNECT_SECONDS)
 
-    def _report(self, error: Exception) -> None:
+    def _log_failure(self, error: Exception) -> None:
         now = asyncio.get_running_loop().time()
-        if now < self._reported_until:
+        if now < self._silent_log_until:
             return
-        self._reported_until = now + _LOG_INTERVAL_SECONDS
+        self._silent_log_until = now + _LOG_INTERVAL_SECONDS
         denied = isinstance(error, NoPermissionError)
-        todo = (
+        advice = (
             {"todo": f"allow this user of Redis the channels &{self._prefix}:*"} if denied else {}
         )
-        _log.warning("changes.broken", error=type(error).__name__, **todo)
+        _log.warning("pubsub.disconnected", error=type(error).__name__, **advice)
 
     async def _receive_on(self, pubsub: Any) -> None:
-        count = self._expiry.count
-        asked = set(self._listeners)
-        await pubsub.subscribe(self._silent, *asked)
+        expiry_count = self._expiry.count
+        subscribed = set(self._listeners)
+        await pubsub.subscribe(self._silent_channel, *subscribed)
         self._pubsub = pubsub
         try:
-            # Whoever came while we were connecting could tell nobody.
-            if late := set(self._listeners) - asked:
+            # Channels whose listeners came while the connection was being opened.
+            if late := set(self._listeners) - subscribed:
                 await pubsub.subscribe(*late)
-            await self._receive(pubsub, count)
+            await self._receive(pubsub, expiry_count)
         finally:
             self._pubsub = None
 
-    async def _receive(self, pubsub: Any, count: int) -> None:
-        """Until the connection, which was begun under this count, has expired."""
-        silent, asked = 0.0, False
-        while self._expiry.count == count:
-            patience = min(_CHECK_INTERVAL_SECONDS, _MAX_SILENCE_SECONDS)
-            message = await pubsub.get_message(timeout=patience)
+    async def _receive(self, pubsub: Any, expiry_count: int) -> None:
+        """Receives until the connection has expired, which was begun under this count."""
+        silent_seconds, pinged = 0.0, False
+        while self._expiry.count == expiry_count:
+            timeout = min(_CHECK_INTERVAL_SECONDS, _MAX_SILENCE_SECONDS)
+            message = await pubsub.get_message(timeout=timeout)
             if message is None:
-                silent += patience
-                if silent >= 2 * _MAX_SILENCE_SECONDS:
-                    raise ConnectionError("Redis does not answer any more")
-                if silent >= _MAX_SILENCE_SECONDS and not asked:
-                    asked = True
+                silent_seconds += timeout
+                if silent_seconds >= 2 * _MAX_SILENCE_SECONDS:
+                    raise ConnectionError("Redis does not reply any more")
+                if silent_seconds >= _MAX_SILENCE_SECONDS and not pinged:
+                    pinged = True
                     await pubsub.ping()
                 continue
-            silent, asked = 0.0, False
+            silent_seconds, pinged = 0.0, False
             for subscription in self._listeners.get(message["channel"], ()):
                 if message["type"] == "subscribe":
-                    subscription.ready.set()  # after a break it is news too: we may have missed some
+                    subscription.subscribed.set()  # after a reconnect messages may have been missed
                 subscription.notify()

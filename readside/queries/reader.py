@@ -1,8 +1,9 @@
-"""The questions of queries to the read model.
+"""Reads of the read model.
 
-Behind the commands to a partition goes one more: which generation serves it. Only if that is the generation
-we asked are the replies answers; so an emptied, half-built or replaced read model can never pass for "there
-is no such user". Only the rows of a list are read without that, a moment after their ids were found so.
+After the commands to a partition follows one more: which generation is active. Only if the commands went to
+that generation are their replies used; so an emptied, half-built or replaced read model can never pass for
+"there is no such user". Only the rows of a list are read without that check, right after their ids were read
+with it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from domain.envelope import partition_of
 from readside.errors import ReadModelRebuilding, ReadModelUnavailable
 from readside.queries.pubsub import ChannelSubscription, PubSub
 from readside.redis_connection.encoding import pack
-from readside.redis_connection.request_queue import Replies
+from readside.redis_connection.protocol import Replies
 from readside.redis_functions.keys import ACTIVE_PREFIX, TANDEM, Keys, Namespace, Partition
 
 if TYPE_CHECKING:
@@ -26,13 +27,12 @@ if TYPE_CHECKING:
 
     from readside.redis_connection.connection import MultiplexedConnection
 
-Question = Callable[[Keys], list[bytes]]
-"""Given the keys of the serving generation, the commands to ask, packed; called again if that changes."""
+CommandsFor = Callable[[Keys], list[bytes]]
+"""Returns packed commands for the keys of a generation; called again if another generation is active."""
 
-_ATTEMPTS = 3
+_MAX_ATTEMPTS = 3
 
-
-_NOT_NOW = (
+_UNAVAILABLE = (
     "LOADING",
     "MASTERDOWN",
     "NOAUTH",
@@ -43,58 +43,60 @@ _NOT_NOW = (
     "OOM",
     "MISCONF",
 )
-"""How errors of Redis begin that say something of Redis, and nothing of what it was asked."""
+"""Prefixes of errors that concern the state of Redis, and not the command."""
 
 
 class PartitionPointer(msgspec.Struct):
-    """A partition. `keys` are those of the generation that served it last; `pointer` asks which one does."""
+    """The active generation of a partition, as of the last read."""
 
     partition: Partition
-    pointer: bytes
+    command: bytes
+    """Reads which generation is active; packed."""
     keys: Keys | None = None
+    """Those of the active generation; None as long as none is known."""
 
-    def add(self, question: Question, commands: list[bytes]) -> None:
-        """The question, and the pointer behind it; the pointer alone as long as no generation is known."""
+    def add_commands(self, commands_for: CommandsFor, commands: list[bytes]) -> None:
+        """Adds the commands of a read, and `command` after them; that alone if no generation is known."""
         if self.keys is not None:
-            commands += question(self.keys)
-        commands.append(self.pointer)
+            commands += commands_for(self.keys)
+        commands.append(self.command)
 
-    def serving(self) -> Keys:
+    def active_keys(self) -> Keys:
         if self.keys is None:
             raise ReadModelRebuilding
         return self.keys
 
-    def hear(self, keys: Keys | None, serving: str | Exception | None) -> bool:
-        """Whether the generation that was asked is the one that serves. Raises ReadModelError."""
-        if keys is not None and serving == keys.generation:
+    def check_generation(self, keys: Keys | None, active: str | Exception | None) -> bool:
+        """Returns whether the generation that was read is the active one. Raises ReadModelError."""
+        if keys is not None and active == keys.generation:
             return True
-        if isinstance(serving, Exception):
+        if isinstance(active, Exception):
             raise ReadModelUnavailable
-        self.keys = None if serving is None else Keys(self.partition, serving)
+        self.keys = None if active is None else Keys(self.partition, active)
         if self.keys is None:
             raise ReadModelRebuilding
         return False
 
 
 class ReadModel:
-    """Asks the read model, and listens to its changes. Everything here raises ReadModelError."""
+    """The read model of all partitions. Every method raises ReadModelError."""
 
     def __init__(
         self,
-        link: MultiplexedConnection,
-        changes: PubSub,
+        connection: MultiplexedConnection,
+        pubsub: PubSub,
         *,
         partitions: int,
         fingerprint: str,
-        patience: float = 2.0,
+        version_timeout_seconds: float = 2.0,
         namespace: Namespace = TANDEM,
     ) -> None:
-        """`patience`: seconds a read waits for the version it wants."""
-        self.patience = patience
+        """`version_timeout_seconds`: how long a read waits for the version that it requires."""
+        self.version_timeout_seconds = version_timeout_seconds
         self.partitions = range(partitions)
-        self._link = link
-        self._changes = changes
-        self._places = [
+        self._connection = connection
+        self._pubsub = pubsub
+        self._pointers = [
             PartitionPointer(
                 partition, pack(("HGET", partition.generations, f"{ACTIVE_PREFIX}{fingerprint}"))
             )
@@ -104,87 +106,87 @@ class ReadModel:
     def partition_of(self, user_id: UUID) -> int:
         return partition_of(user_id, len(self.partitions))
 
-    def changes(self, user_id: UUID) -> AbstractAsyncContextManager[ChannelSubscription]:
-        """Tells of each new version of a user, from now on."""
-        partition = self._places[self.partition_of(user_id)].partition
-        return self._changes.of(partition.user_channel(user_id))
+    def subscribe(self, user_id: UUID) -> AbstractAsyncContextManager[ChannelSubscription]:
+        """Subscribes to the new versions of a user."""
+        partition = self._pointers[self.partition_of(user_id)].partition
+        return self._pubsub.subscribe(partition.user_channel(user_id))
 
-    async def ask(self, partition: int, question: Question) -> Replies:
-        """The replies to a question to one partition."""
-        place = self._places[partition]
-        for _ in range(_ATTEMPTS):
-            keys = place.keys
+    async def read(self, partition: int, commands_for: CommandsFor) -> Replies:
+        """Returns the replies of one partition."""
+        pointer = self._pointers[partition]
+        for _ in range(_MAX_ATTEMPTS):
+            keys = pointer.keys
             commands: list[bytes] = []
-            place.add(question, commands)
-            replies = await self._link.ask(commands)
-            if place.hear(keys, replies.pop()):
-                return _sound(replies)
+            pointer.add_commands(commands_for, commands)
+            replies = await self._connection.send(commands)
+            if pointer.check_generation(keys, replies.pop()):
+                return _without_errors(replies)
         raise ReadModelUnavailable
 
-    async def ask_each(self, questions: Mapping[int, Question]) -> dict[int, Replies]:
-        """The replies to a question to each of these partitions, by partition: all travel together."""
-        answers: dict[int, Replies] = {}
-        for _ in range(_ATTEMPTS):
-            if not questions:
+    async def read_partitions(self, requests: Mapping[int, CommandsFor]) -> dict[int, Replies]:
+        """Returns the replies of each of these partitions, read in one round trip."""
+        results: dict[int, Replies] = {}
+        for _ in range(_MAX_ATTEMPTS):
+            if not requests:
                 break
-            questions = await self._ask_once(questions, answers)
-        if questions:
+            requests = await self._read_once(requests, results)
+        if requests:
             raise ReadModelUnavailable
-        return answers
+        return results
 
-    async def _ask_once(
-        self, questions: Mapping[int, Question], answers: dict[int, Replies]
-    ) -> dict[int, Question]:
-        """Adds to the answers; returns the questions that met another generation than they were meant for."""
+    async def _read_once(
+        self, requests: Mapping[int, CommandsFor], results: dict[int, Replies]
+    ) -> dict[int, CommandsFor]:
+        """Adds to the results; returns the requests that read a generation that is not active."""
         commands: list[bytes] = []
-        asked: list[tuple[int, Keys | None, int]] = []
-        for number, question in questions.items():
-            place = self._places[number]
-            place.add(question, commands)
-            asked.append((number, place.keys, len(commands) - 1))
-        replies = await self._link.ask(commands)
-        start, again = 0, {}
-        for number, keys, end in asked:
-            if self._places[number].hear(keys, replies[end]):
-                answers[number] = _sound(replies[start:end])
+        sent: list[tuple[int, Keys | None, int]] = []
+        for number, commands_for in requests.items():
+            pointer = self._pointers[number]
+            pointer.add_commands(commands_for, commands)
+            sent.append((number, pointer.keys, len(commands) - 1))
+        replies = await self._connection.send(commands)
+        start, retries = 0, {}
+        for number, keys, end in sent:
+            if self._pointers[number].check_generation(keys, replies[end]):
+                results[number] = _without_errors(replies[start:end])
             else:
-                again[number] = questions[number]
+                retries[number] = requests[number]
             start = end + 1
-        return again
+        return retries
 
-    async def served(self, partitions: Collection[int]) -> dict[int, Keys]:
-        """The keys of the generations that served these partitions when they were last asked."""
-        if unknown := [number for number in partitions if self._places[number].keys is None]:
-            await self.ask_each(dict.fromkeys(unknown, lambda _: []))
-        return {number: self._places[number].serving() for number in partitions}
+    async def read_all(self, commands_for: CommandsFor) -> list[Replies]:
+        """Returns the replies of every partition to the same commands."""
+        results = await self.read_partitions(dict.fromkeys(self.partitions, commands_for))
+        return [results[number] for number in self.partitions]
 
-    async def ask_at_once(self, commands: list[bytes]) -> Replies:
-        """The replies to packed commands on keys that `served` has just given.
+    async def active_keys(self, partitions: Collection[int]) -> dict[int, Keys]:
+        """Returns the keys of the generations that were active at the last read of these partitions."""
+        if unknown := [number for number in partitions if self._pointers[number].keys is None]:
+            await self.read_partitions(dict.fromkeys(unknown, lambda _: []))
+        return {number: self._pointers[number].active_keys() for number in partitions}
 
-        Nobody asks which generation serves by now. What is there, was there when it served; what is not may
-        have gone with it, and is to be asked for with `ask`.
+    async def read_unchecked(self, commands: list[bytes]) -> Replies:
+        """Returns the replies to packed commands on keys that `active_keys` has just returned.
+
+        Does not check which generation is active by now. A value that exists was there while the generation
+        was active; one that is missing may have been removed with it, and must be read again with `read`.
         """
-        return _sound(await self._link.ask(commands))
+        return _without_errors(await self._connection.send(commands))
 
-    async def ask_all(self, question: Question) -> list[Replies]:
-        """The replies of every partition to the same question."""
-        answers = await self.ask_each(dict.fromkeys(self.partitions, question))
-        return [answers[number] for number in self.partitions]
-
-    async def report_lost(self, partition: int, user: str) -> None:
-        """Something of this user is missing: a projector will make the user anew."""
-        await self.ask(partition, lambda keys: [pack(("SADD", keys.needs_resync, user))])
+    async def request_resync(self, partition: int, user: str) -> None:
+        """Marks a user whose keys are incomplete, for a projector to resync."""
+        await self.read(partition, lambda keys: [pack(("SADD", keys.needs_resync, user))])
 
 
-def _sound(replies: Replies) -> Replies:
-    """The replies, unless one is an error."""
+def _without_errors(replies: Replies) -> Replies:
+    """Returns the replies; raises the first error among them."""
     if ReplyError in map(type, replies):
-        raise _meaning(next(reply for reply in replies if isinstance(reply, ReplyError)))
+        raise _translate(next(reply for reply in replies if isinstance(reply, ReplyError)))
     return replies
 
 
-def _meaning(error: ReplyError) -> Exception:
-    if str(error).startswith(_NOT_NOW):
+def _translate(error: ReplyError) -> Exception:
+    if str(error).startswith(_UNAVAILABLE):
         return ReadModelUnavailable()
-    # A key of another kind is not what a projection wrote: that one is lost.
+    # No projection writes a key of another type: the key is lost.
     return ReadModelRebuilding() if str(error).startswith("WRONGTYPE") else error

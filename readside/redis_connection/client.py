@@ -1,4 +1,4 @@
-"""Clients of Redis: redis-py, with one time limit for a round trip, and links for what is asked often."""
+"""Redis clients: redis-py with one time limit per round trip, and multiplexed connections."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from readside.redis_connection.connection_expiry import ConnectionExpiry
 
 
-_TAG = re.compile(r"{(.+?)}")
+_HASH_TAG = re.compile(r"{(.+?)}")
 
-_ON_LINKS = {"FCALL", "XREADGROUP"}
-"""What is asked for every few events."""
+_MULTIPLEXED_COMMANDS = {"FCALL", "XREADGROUP"}
+"""Sent for every few events; on a multiplexed connection they take a quarter of the CPU."""
 
 
 class TimedConnectionPool(BlockingConnectionPool):
@@ -49,27 +49,27 @@ class TimedConnectionPool(BlockingConnectionPool):
 
 
 class MultiplexedConnections:
-    """A link for each partition, so that none waits for the replies of another."""
+    """A multiplexed connection for each partition, so that none waits for the replies of another."""
 
-    def __init__(self, made: Callable[[], MultiplexedConnection]) -> None:
-        self._made = made
-        self._links: dict[str, MultiplexedConnection] = {}
+    def __init__(self, create: Callable[[], MultiplexedConnection]) -> None:
+        self._create = create
+        self._by_tag: dict[str, MultiplexedConnection] = {}
 
     @property
     def busy(self) -> int:
-        return sum(link.in_flight > 0 for link in self._links.values())
+        return sum(connection.in_flight > 0 for connection in self._by_tag.values())
 
-    def of(self, words: Command) -> MultiplexedConnection:
-        """By the hash tag of the first key, if it has one."""
-        tags = (_TAG.search(word) for word in words if isinstance(word, str))
-        name = next((tag[1] for tag in tags if tag), "")
-        if name not in self._links:
-            self._links[name] = self._made()
-        return self._links[name]
+    def connection_for(self, words: Command) -> MultiplexedConnection:
+        """Returns the connection for the hash tag of the first key, if it has one."""
+        tags = (_HASH_TAG.search(word) for word in words if isinstance(word, str))
+        tag = next((tag[1] for tag in tags if tag), "")
+        if tag not in self._by_tag:
+            self._by_tag[tag] = self._create()
+        return self._by_tag[tag]
 
     async def close(self) -> None:
-        for link in self._links.values():
-            await link.close()
+        for connection in self._by_tag.values():
+            await connection.close()
 
 
 def _expiry(pool: object) -> ConnectionExpiry:
@@ -77,8 +77,8 @@ def _expiry(pool: object) -> ConnectionExpiry:
     return pool.expiry
 
 
-async def _suspecting(expiry: ConnectionExpiry, reply: Awaitable[Any]) -> Any:
-    """The reply; one that only a replica gives expires all connections of the process."""
+async def _expiring_at_replica(expiry: ConnectionExpiry, reply: Awaitable[Any]) -> Any:
+    """Returns the reply; an error that only a replica sends expires all connections of the process."""
     try:
         return await reply
     except (ReadOnlyError, MasterDownError):
@@ -87,14 +87,13 @@ async def _suspecting(expiry: ConnectionExpiry, reply: Awaitable[Any]) -> Any:
 
 
 class Client(Redis):
-    """A client whose every round trip has one time limit, which is ours.
+    """A client with one time limit for every round trip.
 
-    The driver's own arms a timer for each reply, and on Python 3.11 may swallow a cancellation.
+    The driver's own limit arms a timer for each reply, and on Python 3.11 may swallow a cancellation.
     """
 
-    limit: float | None = None
-    links: MultiplexedConnections | None = None
-    """On which what is asked often travels, because that takes a quarter of the CPU."""
+    timeout_seconds: float | None = None
+    multiplexed: MultiplexedConnections | None = None
 
     @property
     def expiry(self) -> ConnectionExpiry:
@@ -102,54 +101,54 @@ class Client(Redis):
 
     async def parse_response(self, *words: Any, **options: Any) -> Any:
         reply = super().parse_response(*words, **options)
-        return await _suspecting(self.expiry, reply)
+        return await _expiring_at_replica(self.expiry, reply)
 
     async def execute_command(self, *words: Any, **options: Any) -> Any:
-        if self.links is not None and words[0] in _ON_LINKS:
-            link = self.links.of(words)
+        if self.multiplexed is not None and words[0] in _MULTIPLEXED_COMMANDS:
+            connection = self.multiplexed.connection_for(words)
             try:
-                reply = await _asked(link, words)
+                reply = await _reply(connection, words)
             except asyncio.CancelledError:
                 if b"BLOCK" in words:
-                    link.hang_up()  # or Redis would give what comes next to nobody
+                    connection.reconnect()  # or Redis would deliver the next entries to this read
                 raise
-            meant = self.response_callbacks.get(words[0])
-            return meant(reply) if meant else reply
-        async with asyncio.timeout(self.limit):
+            callback = self.response_callbacks.get(words[0])
+            return callback(reply) if callback else reply
+        async with asyncio.timeout(self.timeout_seconds):
             return await super().execute_command(*words, **options)  # type: ignore[no-untyped-call]
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         pipeline = _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
-        pipeline.limit = self.limit
+        pipeline.timeout_seconds = self.timeout_seconds
         return pipeline
 
 
-def busy(redis: Redis) -> int:
-    """Connections and links of this client on which somebody waits now."""
+def busy_connections(redis: Redis) -> int:
+    """Returns the number of connections of this client that wait for a reply."""
     pool = redis.connection_pool
-    on_links = redis.links.busy if isinstance(redis, Client) and redis.links else 0
-    return on_links + (pool.busy if isinstance(pool, TimedConnectionPool) else 0)
+    multiplexed = redis.multiplexed.busy if isinstance(redis, Client) and redis.multiplexed else 0
+    return multiplexed + (pool.busy if isinstance(pool, TimedConnectionPool) else 0)
 
 
 class _Pipeline(Pipeline):
-    limit: float | None = None
+    timeout_seconds: float | None = None
 
     async def parse_response(self, *words: Any, **options: Any) -> Any:
         reply = super().parse_response(*words, **options)
-        return await _suspecting(_expiry(self.connection_pool), reply)
+        return await _expiring_at_replica(_expiry(self.connection_pool), reply)
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
-        async with asyncio.timeout(self.limit):
+        async with asyncio.timeout(self.timeout_seconds):
             return await super().execute(raise_on_error)
 
 
-async def _asked(link: MultiplexedConnection, words: Command) -> Any:
-    """The reply. Raises what redis-py would."""
+async def _reply(connection: MultiplexedConnection, words: Command) -> Any:
+    """Returns the reply. Raises what redis-py would."""
     try:
-        [reply] = await link.ask([pack(words)])
+        [reply] = await connection.send([pack(words)])
     except ReadModelError as error:
-        why = f" ({link.trouble})" if link.trouble else ""
-        raise Disconnected(f"Redis does not answer{why}.") from error
+        cause = f" ({connection.last_error})" if connection.last_error else ""
+        raise Disconnected(f"Redis does not reply{cause}.") from error
     if isinstance(reply, ReplyError):
         raise DefaultParser.parse_error(str(reply))  # type: ignore[no-untyped-call]
     return reply

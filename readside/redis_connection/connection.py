@@ -1,10 +1,10 @@
-"""A link: many questions to Redis on one connection, which is made anew when it breaks.
+"""A multiplexed connection to Redis: concurrent requests share one connection, which reconnects when lost.
 
-What is asked in one turn of the event loop is one write. A question has a deadline; when the oldest one is
-late the connection is given up, because replies come in order and whatever is behind is late too. What was on
-its way then is asked once more: a read may be. It exists because a pool of redis-py's connections costs ten
-times as much (see protocol.py). All queries of a process share one; relays and projectors have links of their
-own, which repeat nothing.
+The requests of one turn of the event loop are one write. A request has a deadline. When the oldest one
+expires the connection is dropped, because replies arrive in order and all later ones are late too. Requests
+in flight are then sent once more: reads may be repeated. A pool of redis-py's connections costs ten times as
+much (see protocol.py). All queries of a process share one connection; relays and projectors have connections
+of their own, which repeat nothing.
 """
 
 from __future__ import annotations
@@ -17,59 +17,65 @@ from hiredis import ReplyError
 
 from readside.errors import ReadModelOverloaded, ReadModelUnavailable
 from readside.redis_connection.connection_expiry import ConnectionExpiry
-from readside.redis_connection.protocol import RedisProtocol, Server, open_connection
-from readside.redis_connection.request_queue import PendingRequest, Replies, RequestQueue
+from readside.redis_connection.protocol import (
+    PendingRequest,
+    RedisProtocol,
+    Replies,
+    RequestQueue,
+    Server,
+    open_connection,
+)
 
-_PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, 1.0)
-"""Seconds in which nobody is let in after so many attempts to connect that failed: one may be an accident."""
+_BACKOFF_SECONDS = (0.0, 0.05, 0.1, 0.2, 0.4, 1.0)
+"""How long requests fail immediately after so many failures to connect; one may be an accident."""
 
-_GRACE = 0.01
-"""Seconds for the replies that came while the event loop was busy: it may find its timers first."""
+_GRACE_SECONDS = 0.01
+"""After a busy turn the event loop may run timers before it reads replies that have already arrived."""
 
 _log = structlog.get_logger(__name__)
 
 
 class MultiplexedConnection:
-    """`async with` it. It connects when somebody asks: a Redis that is away does not stop the start."""
+    """A shared connection, closed by `async with`. It connects at the first request."""
 
     def __init__(
         self,
         server: Server,
         *,
-        patience: float,
-        most: int,
-        again: bool = True,
+        timeout_seconds: float,
+        max_in_flight: int,
+        retry_once: bool = True,
         expiry: ConnectionExpiry | None = None,
     ) -> None:
-        """`patience`: seconds that a question waits; `most`: commands of all questions at once; `again`:
-        whether what was on its way when a connection broke is asked once more; `expiry`: when it is replaced.
+        """`max_in_flight`: limit of commands of all requests; `retry_once`: whether requests in flight on a
+        lost connection are sent again; `expiry`: when the connection is replaced.
         """
-        self.connects = 0
-        self.overloaded = 0
-        """Questions that were one too many."""
-        self.unanswered = 0
-        """Questions that Redis has not answered, or not in time."""
-        self.trouble = ""
-        """Why nobody could be connected, since we were."""
+        self.connect_count = 0
+        self.rejected_count = 0
+        """Requests above `max_in_flight`."""
+        self.failed_count = 0
+        """Requests without a reply before their deadline."""
+        self.last_error = ""
+        """Why the last attempt to connect failed; '' once connected."""
         self._server = server
-        self._patience = patience
-        self._most = most
-        self._again = again
+        self._timeout_seconds = timeout_seconds
+        self._max_in_flight = max_in_flight
+        self._retry_once = retry_once
         self._expiry = expiry or ConnectionExpiry()
-        self._count = 0  # of `expiry`, when the connection was begun
-        self._line = RequestQueue()
-        self._unsent: list[bytes] = []  # the last questions in line
+        self._expiry_count = 0  # when the connection was begun
+        self._queue = RequestQueue()
+        self._unsent: list[bytes] = []  # the last requests of the queue
         self._is_flushing = False
-        self._wire: RedisProtocol | None = None
+        self._protocol: RedisProtocol | None = None
         self._connecting: asyncio.Task[None] | None = None
-        self._failures = 0  # to connect, since we were connected
-        self._closed_until = 0.0  # nobody is let in before
+        self._failures = 0  # attempts since the last connection
+        self._fail_fast_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def in_flight(self) -> int:
-        """Commands that are not answered yet."""
-        return self._line.commands
+        """The number of commands without a reply."""
+        return self._queue.command_count
 
     async def __aenter__(self) -> MultiplexedConnection:
         return self
@@ -78,144 +84,149 @@ class MultiplexedConnection:
         await self.close()
 
     async def close(self) -> None:
-        """Whoever still waits is refused, and so is whoever comes."""
-        self._closed_until = float("inf")
+        """Closes the connection; pending and later requests fail."""
+        self._fail_fast_until = float("inf")
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait([self._connecting])
-        self._refuse_all()
+        self._fail_all()
         if self._timer is not None:
             self._timer.cancel()
-        if (wire := self._wire) is not None:
-            self._give_up(wire)
-            await wire.gone.wait()
+        if (protocol := self._protocol) is not None:
+            self._drop(protocol)
+            await protocol.closed.wait()
 
-    def hang_up(self) -> None:
-        """Ends the connection, and so whatever Redis waits for on it; whoever asks next has another."""
-        if self._wire is not None:
-            self._give_up(self._wire)
+    def reconnect(self) -> None:
+        """Drops the connection, and so ends a blocking read in Redis; later requests use another."""
+        if self._protocol is not None:
+            self._drop(self._protocol)
 
-    def ask(self, commands: Sequence[bytes]) -> asyncio.Future[Replies]:
-        """The replies to these packed commands, at least one; errors are among them as values.
+    def send(self, commands: Sequence[bytes]) -> asyncio.Future[Replies]:
+        """Returns the replies to packed commands, at least one; errors are among them as values.
 
-        Raises ReadModelOverloaded at once; the future ends in ReadModelUnavailable.
+        Raises ReadModelOverloaded immediately; the future fails with ReadModelUnavailable.
         """
-        if not commands:  # no reply would ever end it, and all would wait behind it
-            raise ValueError("A question has at least one command.")
-        if self._line.commands + len(commands) > self._most:
-            self.overloaded += 1
+        if not commands:  # it would never complete, nor would any request after it
+            raise ValueError("A request has at least one command.")
+        if self._queue.command_count + len(commands) > self._max_in_flight:
+            self.rejected_count += 1
             raise ReadModelOverloaded
-        if self._wire is not None and self._count != self._expiry.count:
-            self._replace(self._wire)
+        if self._protocol is not None and self._expiry_count != self._expiry.count:
+            self._replace(self._protocol)
         loop = asyncio.get_running_loop()
         now = loop.time()
-        asked = PendingRequest(
-            b"".join(commands), len(commands), loop.create_future(), now + self._patience
+        request = PendingRequest(
+            b"".join(commands), len(commands), loop.create_future(), now + self._timeout_seconds
         )
-        if self._wire is None and now < self._closed_until:
-            # A turn later: whoever asks again and again must not keep the event loop for himself.
-            loop.call_soon(self._refuse, asked)
+        if self._protocol is None and now < self._fail_fast_until:
+            # One turn later: a caller that retries in a loop must not block the event loop.
+            loop.call_soon(self._fail, request)
         else:
-            self._take(asked, loop)
-        return asked.answer
+            self._enqueue(request, loop)
+        return request.result
 
-    def _replace(self, wire: RedisProtocol) -> None:
-        """Leaves a connection that has expired, unless something is under way that is asked only once."""
-        if self._again or not self._line.asked:
-            self._give_up(wire)
+    def _replace(self, protocol: RedisProtocol) -> None:
+        """Drops an expired connection, unless requests are in flight that must not be sent again."""
+        if self._retry_once or not self._queue.requests:
+            self._drop(protocol)
 
-    def _take(self, asked: PendingRequest, loop: asyncio.AbstractEventLoop) -> None:
-        self._line.add(asked)
-        self._unsent.append(asked.packed)
+    def _enqueue(self, request: PendingRequest, loop: asyncio.AbstractEventLoop) -> None:
+        self._queue.add(request)
+        self._unsent.append(request.packed)
         if not self._is_flushing:
             self._is_flushing = True
             loop.call_soon(self._flush)
         if self._timer is None:
-            self._timer = loop.call_at(asked.until, self._look_soon)
+            self._timer = loop.call_at(request.deadline, self._on_deadline)
 
     def _flush(self) -> None:
         self._is_flushing = False
-        if self._wire is None:
-            self._connect()
-        elif self._unsent and not self._wire.full:
-            self._wire.send(b"".join(self._unsent))
+        if self._protocol is None:
+            self._start_connecting()
+        elif self._unsent and not self._protocol.write_paused:
+            self._protocol.send(b"".join(self._unsent))
             self._unsent.clear()
 
-    def _connect(self) -> None:
-        if self._connecting is None and self._line.asked:
-            self._connecting = asyncio.create_task(self._redial(), name=self._server.name)
+    def _start_connecting(self) -> None:
+        if self._connecting is None and self._queue.requests:
+            self._connecting = asyncio.create_task(self._connect(), name=self._server.client_name)
 
-    async def _redial(self) -> None:
-        self._count = self._expiry.count
+    async def _connect(self) -> None:
+        self._expiry_count = self._expiry.count
         try:
-            async with asyncio.timeout(self._patience):
-                wire = await open_connection(self._server, self._flush, self._lost)
-        except Exception as error:  # whatever it is, Redis is not there
-            self._fail(error)
+            async with asyncio.timeout(self._timeout_seconds):
+                protocol = await open_connection(self._server, self._flush, self._on_lost)
+        except Exception as error:  # whatever it is, Redis is unavailable
+            self._on_failure(error)
         else:
-            self._go_on(wire)
+            self._on_connected(protocol)
         finally:
             self._connecting = None
 
-    def _go_on(self, wire: RedisProtocol) -> None:
-        wire.line, self._wire = self._line, wire
-        wire.suspect = self._expiry.suspect
-        self._failures, self.trouble = 0, ""
-        self.connects += 1
+    def _on_connected(self, protocol: RedisProtocol) -> None:
+        protocol.queue, self._protocol = self._queue, protocol
+        protocol.on_replica = self._expiry.suspect
+        self._failures, self.last_error = 0, ""
+        self.connect_count += 1
         self._flush()
 
-    def _fail(self, error: Exception) -> None:
-        self.trouble = str(error) or type(error).__name__
+    def _on_failure(self, error: Exception) -> None:
+        self.last_error = str(error) or type(error).__name__
         if not self._failures:
             # An error of Redis begins with a word for its kind, such as WRONGPASS.
-            why = str(error).split(" ")[0] if isinstance(error, ReplyError) else None
-            name = self._server.name
-            _log.warning("link.no_connection", link=name, error=type(error).__name__, why=why)
-        pause = _PAUSES[min(self._failures, len(_PAUSES) - 1)]
+            kind = str(error).split(" ")[0] if isinstance(error, ReplyError) else None
+            _log.warning(
+                "redis.connection_failed",
+                connection=self._server.client_name,
+                error=type(error).__name__,
+                why=kind,
+            )
+        backoff = _BACKOFF_SECONDS[min(self._failures, len(_BACKOFF_SECONDS) - 1)]
         self._failures += 1
-        self._closed_until = asyncio.get_running_loop().time() + pause
-        self._refuse_all()
+        self._fail_fast_until = asyncio.get_running_loop().time() + backoff
+        self._fail_all()
 
-    def _lost(self, wire: RedisProtocol) -> None:
-        if wire is self._wire:
-            self._give_up(wire)
+    def _on_lost(self, protocol: RedisProtocol) -> None:
+        if protocol is self._protocol:
+            self._drop(protocol)
 
-    def _give_up(self, wire: RedisProtocol) -> None:
-        """What is on its way is asked once more, on another connection."""
-        self._wire, wire.line = None, RequestQueue()  # so that what still comes meets nobody
-        wire.abort()
-        asked, self._line = self._line.asked, RequestQueue()
-        sent = len(asked) - len(self._unsent)
-        for number, one in enumerate(asked):
-            if number < sent and (one.again or not self._again):
-                self._refuse(one)
-            elif not one.answer.done():
-                one.again = one.again or number < sent
-                self._line.add(one)
-        self._unsent = [one.packed for one in self._line.asked]
-        self._connect()
+    def _drop(self, protocol: RedisProtocol) -> None:
+        """Closes the connection; requests in flight are sent once more on another one, or fail."""
+        self._protocol, protocol.queue = None, RequestQueue()  # later replies are ignored
+        protocol.abort()
+        requests, self._queue = self._queue.requests, RequestQueue()
+        sent_count = len(requests) - len(self._unsent)
+        for number, request in enumerate(requests):
+            was_sent = number < sent_count
+            if was_sent and (request.retried or not self._retry_once):
+                self._fail(request)
+            elif not request.result.done():
+                request.retried = request.retried or was_sent
+                self._queue.add(request)
+        self._unsent = [request.packed for request in self._queue.requests]
+        self._start_connecting()
 
-    def _look_soon(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(_GRACE, self._look)
+    def _on_deadline(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(_GRACE_SECONDS, self._expire)
 
-    def _look(self) -> None:
-        """Refuses who is late, and looks again when the next one is."""
+    def _expire(self) -> None:
+        """Fails expired requests, and sets the timer for the next deadline."""
         loop = asyncio.get_running_loop()
         self._timer = None
-        late = list(self._line.late(loop.time()))
-        for asked in late:
-            self._refuse(asked)
-        del self._unsent[: max(0, len(self._unsent) - len(self._line.asked))]
-        if late and self._wire is not None:
-            self._give_up(self._wire)
-        if self._line.asked:
-            self._timer = loop.call_at(self._line.asked[0].until, self._look_soon)
+        expired = list(self._queue.pop_expired(loop.time()))
+        for request in expired:
+            self._fail(request)
+        del self._unsent[: max(0, len(self._unsent) - len(self._queue.requests))]
+        if expired and self._protocol is not None:
+            self._drop(self._protocol)
+        if self._queue.requests:
+            self._timer = loop.call_at(self._queue.requests[0].deadline, self._on_deadline)
 
-    def _refuse_all(self) -> None:
+    def _fail_all(self) -> None:
         self._unsent.clear()
-        while self._line.asked:
-            self._refuse(self._line.leave())
+        while self._queue.requests:
+            self._fail(self._queue.pop())
 
-    def _refuse(self, asked: PendingRequest) -> None:
-        self.unanswered += not asked.answer.done()
-        asked.refuse(ReadModelUnavailable())
+    def _fail(self, request: PendingRequest) -> None:
+        self.failed_count += not request.result.done()
+        request.fail(ReadModelUnavailable())

@@ -1,16 +1,16 @@
-"""One connection to Redis for many questions, and the replies in their order.
+"""The RESP protocol on one connection that carries many requests, and the queue of requests in flight.
 
-It exists because of what redis-py costs a read: 117 us of CPU a command, 35 in a pipeline, for pools, retries
-and timers that a read does not need. Where Redis is, and who we are there, is told by redis-py's own reading
-of the URL; see api/runtime/drivers.py.
+redis-py costs 117 us of CPU a command, 35 in a pipeline, for pools, retries and timers that a read does not
+need. It still parses the URL, so the address and the credentials come from it; see api/runtime/drivers.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
-from typing import cast
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import hiredis
 import msgspec
@@ -18,14 +18,67 @@ import msgspec
 from readside.projection import Command
 from readside.redis_connection.connection_expiry import NOT_PRIMARY
 from readside.redis_connection.encoding import pack
-from readside.redis_connection.request_queue import PendingRequest, Replies, RequestQueue
 
-_PIECE = 16 * 1024
-"""Bytes for the parser at a time: it moves what is left after each few replies."""
+_CHUNK_BYTES = 16 * 1024
+"""Size of the pieces for the parser, which moves the rest of its buffer after every few replies."""
+
+Replies = list[Any]
+"""One reply for each command; an error is a hiredis.ReplyError in the list."""
+
+
+class PendingRequest:
+    """Packed commands of which the replies are awaited."""
+
+    __slots__ = ("command_count", "deadline", "packed", "result", "retried")
+
+    def __init__(
+        self, packed: bytes, command_count: int, result: asyncio.Future[Replies], deadline: float
+    ) -> None:
+        self.packed = packed
+        self.command_count = command_count
+        self.result = result
+        self.deadline = deadline
+        self.retried = False
+        """Whether it was sent before, on a connection that was lost."""
+
+    def fail(self, error: Exception) -> None:
+        if not self.result.done():  # the caller may have been cancelled
+            self.result.set_exception(error)
+
+
+class RequestQueue:
+    """FIFO of requests. All have the same timeout, so expired ones are always at the front."""
+
+    __slots__ = ("command_count", "requests")
+
+    def __init__(self) -> None:
+        self.requests: deque[PendingRequest] = deque()
+        self.command_count = 0
+        """Commands of all requests."""
+
+    def add(self, request: PendingRequest) -> None:
+        self.requests.append(request)
+        self.command_count += request.command_count
+
+    def pop(self) -> PendingRequest:
+        """Removes and returns the oldest request."""
+        request = self.requests.popleft()
+        self.command_count -= request.command_count
+        return request
+
+    def resolve(self, replies: Replies) -> None:
+        """Completes the oldest request."""
+        request = self.pop()
+        if not request.result.done():
+            request.result.set_result(replies)
+
+    def pop_expired(self, now: float) -> Iterator[PendingRequest]:
+        while self.requests and self.requests[0].deadline <= now:
+            yield self.pop()
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """Where Redis is, a socket's `path` or a `host`, and who we are there."""
+    """The address of Redis, a socket's `path` or a `host`, and the credentials."""
 
     host: str = ""
     port: int = 0
@@ -34,25 +87,26 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     username: str | None = None
     password: str | None = None
     database: int = 0
-    name: str
-    """What CLIENT LIST calls us."""
+    client_name: str
+    """Shown by CLIENT LIST."""
 
 
 class RedisProtocol(asyncio.Protocol):
-    """A connection. Redis answers in order, so the next reply is to the oldest question in line."""
+    """A connection. Redis replies in order, so the next reply belongs to the oldest request of `queue`."""
 
-    def __init__(self, moved: Callable[[], None], lost: Callable[[RedisProtocol], None]) -> None:
-        """`moved`: called when something may be sent again; `lost`: when the connection has ended."""
-        self.line = RequestQueue()
-        self.lost = lost
-        self.full = False
-        """Whether nothing more should be sent at present."""
-        self.gone = asyncio.Event()
-        self.suspect: Callable[[], None] = lambda: None
-        """Called when Redis refuses because it is a replica."""
-        self._moved = moved
+    def __init__(
+        self, on_writable: Callable[[], None], on_lost: Callable[[RedisProtocol], None]
+    ) -> None:
+        self.queue = RequestQueue()
+        self.on_lost = on_lost
+        self.write_paused = False
+        """Whether the transport's write buffer is full."""
+        self.closed = asyncio.Event()
+        self.on_replica: Callable[[], None] = lambda: None
+        """Called when Redis refuses a command because it is a replica."""
+        self._on_writable = on_writable
         self._parser = hiredis.Reader(encoding="utf-8", errors="replace")
-        self._replies: Replies = []  # to the oldest question, as far as they have come
+        self._replies: Replies = []  # to the oldest request, as far as they have arrived
         self._transport: asyncio.Transport | None = None
 
     def send(self, packed: bytes) -> None:
@@ -60,7 +114,7 @@ class RedisProtocol(asyncio.Protocol):
         self._transport.write(packed)
 
     def abort(self) -> None:
-        """Ends at once; `lost` is called a turn later."""
+        """Closes the connection; `on_lost` is called one turn of the event loop later."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -69,70 +123,70 @@ class RedisProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            for start in range(0, len(data), _PIECE):
-                self._parser.feed(data, start, min(_PIECE, len(data) - start))
+            for start in range(0, len(data), _CHUNK_BYTES):
+                self._parser.feed(data, start, min(_CHUNK_BYTES, len(data) - start))
                 self._read()
-        except (hiredis.ProtocolError, IndexError):  # no reply, or one that nobody asked for
+        except (hiredis.ProtocolError, IndexError):  # no RESP, or a reply without a request
             self.abort()
 
     def _read(self) -> None:
-        gets, line, replies = self._parser.gets, self.line, self._replies
-        wanted = line.asked[0].size if line.asked else 0
+        gets, queue, replies = self._parser.gets, self.queue, self._replies
+        expected = queue.requests[0].command_count if queue.requests else 0
         while (reply := gets()) is not False:
             replies.append(reply)
-            if len(replies) == wanted:
+            if len(replies) == expected:
                 if type(reply) is hiredis.ReplyError and str(reply).startswith(NOT_PRIMARY):
-                    self.suspect()
-                line.answer(replies)
+                    self.on_replica()
+                queue.resolve(replies)
                 replies = self._replies = []
-                wanted = line.asked[0].size if line.asked else 0
-            elif not wanted:
+                expected = queue.requests[0].command_count if queue.requests else 0
+            elif not expected:
                 raise IndexError
 
     def pause_writing(self) -> None:
-        self.full = True
+        self.write_paused = True
 
     def resume_writing(self) -> None:
-        self.full = False
-        self._moved()
+        self.write_paused = False
+        self._on_writable()
 
     def connection_lost(self, _: Exception | None) -> None:
-        self.gone.set()
-        self.lost(self)
+        self.closed.set()
+        self.on_lost(self)
 
 
 async def open_connection(
-    server: Server, moved: Callable[[], None], lost: Callable[[RedisProtocol], None]
+    server: Server, on_writable: Callable[[], None], on_lost: Callable[[RedisProtocol], None]
 ) -> RedisProtocol:
-    """A connection on which Redis knows us. Raises OSError, and hiredis.ReplyError if it will not."""
+    """Returns an authenticated connection. Raises OSError, and hiredis.ReplyError if Redis refuses it."""
     loop = asyncio.get_running_loop()
-    greeted: asyncio.Future[Replies] = loop.create_future()
-    hello = PendingRequest(*_greeting(server), greeted, until=0.0)
-    wire = RedisProtocol(moved, lambda _: hello.refuse(ConnectionResetError()))
-    wire.line.add(hello)
+    result: asyncio.Future[Replies] = loop.create_future()
+    greeting = PendingRequest(*_greeting(server), result, deadline=0.0)
+    protocol = RedisProtocol(on_writable, lambda _: greeting.fail(ConnectionResetError()))
+    protocol.queue.add(greeting)
     if server.path:
-        await loop.create_unix_connection(lambda: wire, server.path)
+        await loop.create_unix_connection(lambda: protocol, server.path)
     else:
-        await loop.create_connection(lambda: wire, server.host, server.port, ssl=server.tls)
+        await loop.create_connection(lambda: protocol, server.host, server.port, ssl=server.tls)
     try:
-        wire.send(hello.packed)
-        *needed, named = await greeted
+        protocol.send(greeting.packed)
+        *required, named = await result
         if str(named).startswith("NOPERM"):
-            named = "OK"  # some users may not say their name, and may read all the same
-        for reply in [*needed, named]:
+            named = "OK"  # some users may not set a name, and may read
+        for reply in [*required, named]:
             if isinstance(reply, hiredis.ReplyError):
                 raise reply
-        if wire.gone.is_set():
+        if protocol.closed.is_set():
             raise ConnectionResetError
     except BaseException:
-        wire.abort()
+        protocol.abort()
         raise
-    wire.lost = lost
-    return wire
+    protocol.on_lost = on_lost
+    return protocol
 
 
 def _greeting(server: Server) -> tuple[bytes, int]:
-    """AUTH and SELECT as redis-py says them, and our name, packed; and how many commands that is."""
+    """Returns AUTH and SELECT as redis-py sends them, and CLIENT SETNAME, packed, with their number."""
     commands: list[Command] = []
     if server.username:
         commands.append(("AUTH", server.username, server.password or ""))
@@ -140,5 +194,5 @@ def _greeting(server: Server) -> tuple[bytes, int]:
         commands.append(("AUTH", server.password))
     if server.database:
         commands.append(("SELECT", str(server.database)))
-    commands.append(("CLIENT", "SETNAME", server.name))
+    commands.append(("CLIENT", "SETNAME", server.client_name))
     return b"".join(map(pack, commands)), len(commands)

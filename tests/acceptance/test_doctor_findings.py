@@ -194,14 +194,14 @@ async def test_a_channel_that_a_user_may_not_listen_to_is_named_and_logged_once_
         with capture_logs() as logged:
             async with (
                 drivers.redis_for_changes(poor) as redis,
-                PubSub(redis, patience=1.0) as all_,
-                all_.of("tandem:{0}:changed:x"),
+                PubSub(redis, subscribe_timeout_seconds=1.0) as all_,
+                all_.subscribe("tandem:{0}:changed:x"),
             ):
                 pass
     assert found.level == "hint"
     assert "&tandem:silent &tandem:projectors:* &tandem:{*}:changed:*," in found.says
     assert "&tandem:wake" not in found.says
-    [line] = [each for each in logged if each["event"] == "changes.broken"]
+    [line] = [each for each in logged if each["event"] == "pubsub.disconnected"]
     assert "&tandem:*" in line["todo"]
 
 

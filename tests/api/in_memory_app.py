@@ -33,8 +33,8 @@ from domain.refusal import Refusal
 from domain.users.events import UserId
 from domain.write.store import Store
 from readside.queries.pubsub import ChannelSubscription
-from readside.queries.reader import Question, ReadModel
-from readside.redis_connection.request_queue import Replies
+from readside.queries.reader import CommandsFor, ReadModel
+from readside.redis_connection.protocol import Replies
 from readside.redis_functions.keys import Keys, Partition
 from readside.timestamps import to_epoch_millis, to_rfc3339_millis
 
@@ -69,7 +69,7 @@ class ScriptedStore:
 class MemoryReads:
     """Answers what the fetches of users and orders ask Redis, from dictionaries; or fails with `failure`."""
 
-    patience = 0.01
+    version_timeout_seconds = 0.01
     partitions = range(1)
 
     def __init__(self) -> None:
@@ -121,7 +121,7 @@ class MemoryReads:
         return 0
 
     @asynccontextmanager
-    async def changes(self, _: UUID) -> AsyncIterator[ChannelSubscription]:
+    async def subscribe(self, _: UUID) -> AsyncIterator[ChannelSubscription]:
         subscription = ChannelSubscription()
         self.listeners.add(subscription)
         try:
@@ -129,7 +129,7 @@ class MemoryReads:
         finally:
             self.listeners.discard(subscription)
 
-    def ask(self, partition: int, question: Question) -> asyncio.Future[Replies]:
+    def read(self, partition: int, question: CommandsFor) -> asyncio.Future[Replies]:
         answer: asyncio.Future[Replies] = asyncio.get_running_loop().create_future()
         self.asked += 1
         if self.failure is not None:
@@ -143,17 +143,17 @@ class MemoryReads:
             self.unanswered.append((answer, replies))
         return answer
 
-    async def ask_each(self, questions: dict[int, Question]) -> dict[int, Replies]:
-        return {number: await self.ask(number, asked) for number, asked in questions.items()}
+    async def read_partitions(self, questions: dict[int, CommandsFor]) -> dict[int, Replies]:
+        return {number: await self.read(number, asked) for number, asked in questions.items()}
 
-    async def served(self, partitions: set[int]) -> dict[int, Keys]:
+    async def active_keys(self, partitions: set[int]) -> dict[int, Keys]:
         return {number: Keys(Partition(number), "g") for number in partitions}
 
-    def ask_at_once(self, commands: list[bytes]) -> asyncio.Future[Replies]:
-        return self.ask(0, lambda _: commands)
+    def read_unchecked(self, commands: list[bytes]) -> asyncio.Future[Replies]:
+        return self.read(0, lambda _: commands)
 
-    async def ask_all(self, question: Question) -> list[Replies]:
-        return [await self.ask(0, question)]
+    async def read_all(self, question: CommandsFor) -> list[Replies]:
+        return [await self.read(0, question)]
 
     def _email_of(self, user: str) -> str:
         return self.hashes[Keys(Partition(0), "g").user_hash(user)]["email"]

@@ -188,12 +188,12 @@ def flip_before_filling() -> None:
 
 def answer_from_any_generation() -> None:
     """A query does not look again which generation serves."""
-    hear = _get(PartitionPointer, "hear")
+    hear = _get(PartitionPointer, "check_generation")
 
     def heard(self: PartitionPointer, keys: Keys | None, serving: Any) -> bool:
         return bool(hear(self, keys, keys.generation if keys else serving))
 
-    _set(PartitionPointer, "hear", heard)
+    _set(PartitionPointer, "check_generation", heard)
 
 
 def min_version_ignored() -> None:
@@ -213,12 +213,12 @@ def no_version_guard() -> None:
 
 def changes_conflated() -> None:
     """Whoever watches a user is told what it is now, and not what it was in between."""
-    since = _get(users, "_since")
+    since = _get(users, "_versions_after")
 
     async def latest(*given: Any) -> Any:
         return (await since(*given))[-1:]
 
-    _set(users, "_since", latest)
+    _set(users, "_versions_after", latest)
 
 
 def losses_unnoticed() -> None:

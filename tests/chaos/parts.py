@@ -98,7 +98,7 @@ async def parts(settings: Settings, straight: Settings) -> AsyncIterator[Parts]:
         streams = await enter(drivers.redis_for_streams(settings))
         reading = await enter(drivers.link_for_reads(settings))
         listening = await enter(drivers.redis_for_changes(settings))
-        changes = await enter(PubSub(listening, patience=settings.read_timeout))
+        changes = await enter(PubSub(listening, subscribe_timeout_seconds=settings.read_timeout))
         log, ours = EventLog(pool), fingerprint(PARTITIONS)
         projectors = [
             await enter(
@@ -123,7 +123,7 @@ async def parts(settings: Settings, straight: Settings) -> AsyncIterator[Parts]:
                 changes,
                 partitions=PARTITIONS,
                 fingerprint=ours,
-                patience=settings.read_timeout,
+                version_timeout_seconds=settings.read_timeout,
             ),
             straight=straight,
         )

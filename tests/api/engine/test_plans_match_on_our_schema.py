@@ -86,7 +86,7 @@ async def told(
 ) -> Any:
     """The answer to the second of two requests, and which way it went."""
     store, reads = ScriptedStore(), MemoryReads()
-    reads.patience = 0
+    reads.version_timeout_seconds = 0
     reads.put(ALICE, "Alice", 3)
     for status, total in ORDERS.items():
         reads.put_order(ALICE, status, total)

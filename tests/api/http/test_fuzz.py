@@ -73,7 +73,7 @@ async def test_no_request_makes_the_service_fail(method: str) -> None:
     ends, seen = time.monotonic() + SECONDS, 0
     async with edge() as made:
         made.reads.put(ALICE, "Alice")
-        made.reads.patience = 0
+        made.reads.version_timeout_seconds = 0
         for number, (body, query) in enumerate(requests(method, SEED)):
             about = f"FUZZ_SEED={SEED}: {method} number {number}, {query!r} {body!r}"
             for _ in range(2):  # what comes again is remembered

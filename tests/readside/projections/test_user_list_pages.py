@@ -16,8 +16,8 @@ from readside.redis_functions.keys import Keys, Partition
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from readside.queries.reader import Question
-    from readside.redis_connection.request_queue import Replies
+    from readside.queries.reader import CommandsFor
+    from readside.redis_connection.protocol import Replies
 
 PARTITIONS = 8
 MOST = 200
@@ -36,11 +36,11 @@ class Lists:
         self.trips = 0
         self.told = 0
 
-    async def ask_each(self, questions: Mapping[int, Question]) -> dict[int, Replies]:
+    async def read_partitions(self, questions: Mapping[int, CommandsFor]) -> dict[int, Replies]:
         self.trips += 1
         return {number: [self._range(number, asked)] for number, asked in questions.items()}
 
-    def _range(self, number: int, question: Question) -> list[str]:
+    def _range(self, number: int, question: CommandsFor) -> list[str]:
         reader = Reader(encoding="utf-8")
         [command] = question(Keys(Partition(number), "g"))
         assert isinstance(command, bytes)

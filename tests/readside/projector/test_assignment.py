@@ -170,7 +170,7 @@ async def hearing(share: PartitionAssignment, redis_url: str) -> AsyncIterator[N
     async with (
         Redis.from_url(redis_url, decode_responses=True) as redis,
         PubSub(redis) as changes,
-        changes.of(share.channel) as words,
+        changes.subscribe(share.channel) as words,
     ):
         running = asyncio.create_task(run(words))
         try:

@@ -224,7 +224,7 @@ async def test_orders_just_being_placed_are_not_taken_for_lost(
         keys = await serving(world, projector)
         ids = keys.user_key("orders", ALICE)
         await world.redis.zadd(ids, {"half-way": 3})
-        ask = reads.ask
+        ask = reads.read
         looks: list[Any] = []
 
         async def and_complete(*arguments: Any) -> Any:
@@ -233,7 +233,7 @@ async def test_orders_just_being_placed_are_not_taken_for_lost(
             await world.redis.zrem(ids, "half-way")
             return replies
 
-        monkeypatch.setattr(reads, "ask", and_complete)
+        monkeypatch.setattr(reads, "read", and_complete)
         assert len((await orders.page(reads, ALICE, 10, None)).rows) == 1
         assert len(looks) == 2
         assert await world.redis.exists(keys.needs_resync) == 0

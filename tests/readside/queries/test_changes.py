@@ -86,7 +86,7 @@ async def test_waiting_for_the_erasure_ends_with_none(told: Told) -> None:
 
 async def test_a_version_that_does_not_come_is_refused_within_patience(told: Told) -> None:
     await told.given(CREATED)
-    told.reads.patience = 0.1
+    told.reads.version_timeout_seconds = 0.1
     async with limited(1):
         with pytest.raises(ReadModelBehind) as refused:
             await users.fetch(told.reads, ALICE, min_version=2)
@@ -96,7 +96,7 @@ async def test_a_version_that_does_not_come_is_refused_within_patience(told: Tol
 
 async def test_news_of_other_versions_does_not_prolong_the_wait(told: Told) -> None:
     await told.given(CREATED)
-    told.reads.patience = 0.3
+    told.reads.version_timeout_seconds = 0.3
     waiting = asyncio.create_task(users.fetch(told.reads, ALICE, min_version=10**6))
     async with limited(2):
         while not waiting.done():
@@ -107,7 +107,7 @@ async def test_news_of_other_versions_does_not_prolong_the_wait(told: Told) -> N
 
 async def test_a_version_that_came_unheard_is_found_before_the_refusal(told: Told) -> None:
     await told.given(CREATED)
-    told.reads.patience = 0.3
+    told.reads.version_timeout_seconds = 0.3
     waiting = asyncio.create_task(users.fetch(told.reads, ALICE, min_version=2))
     await begins_to_wait(told)
     await told.redis.hset(told.keys_of(ALICE).user_hash(ALICE), "version", "2")
@@ -132,21 +132,23 @@ def test_a_reader_comes_and_goes_while_the_connection_closes(settings: Settings)
 
     async def comes_and_goes() -> None:
         async with drivers.redis_for_changes(settings) as redis, redis.pubsub() as pubsub:
-            changes = PubSub(redis, patience=0.01)  # nobody listens, so nobody notices
+            changes = PubSub(
+                redis, subscribe_timeout_seconds=0.01
+            )  # nobody listens, so nobody notices
             await pubsub.subscribe("any")
             vars(changes)["_pubsub"] = pubsub
             writer: Any = pubsub.connection._writer  # noqa: SLF001
             writer.transport.abort()
             await writer.wait_closed()
-            async with changes.of("any") as subscription:
-                assert not subscription.ready.is_set()
+            async with changes.subscribe("any") as subscription:
+                assert not subscription.subscribed.is_set()
 
     uvloop.run(comes_and_goes())
 
 
 async def test_connections_that_break_all_the_time_delay_a_reader_and_no_more(told: Told) -> None:
     await told.given(CREATED)
-    told.reads.patience = 8.0
+    told.reads.version_timeout_seconds = 8.0
     for version in range(2, 8):
         waiting = [
             asyncio.create_task(users.fetch(told.reads, ALICE, min_version=version))
@@ -195,7 +197,7 @@ async def test_a_thousand_waits_leave_nothing_behind(told: Told) -> None:
 
 
 async def test_whoever_comes_while_the_connection_is_made_is_heard(told: Told) -> None:
-    told.reads.patience = 5.0
+    told.reads.version_timeout_seconds = 5.0
     numbers = count(1)
     for _ in range(4):
         await told.redis.client_kill_filter(_type="pubsub")

@@ -169,7 +169,7 @@ async def test_a_question_that_cannot_be_put_fails_alone(told: Told) -> None:
         raise ZeroDivisionError
 
     async def asks() -> object:
-        return await told.reads.ask(0, stumbles)
+        return await told.reads.read(0, stumbles)
 
     await told.given(CREATED)
     await users.fetch(told.reads, ALICE)

@@ -37,7 +37,7 @@ async def asked(url: str, *commands: bytes, times: int = 1) -> list[Any]:
     async with drivers.link_for_reads(Settings(redis_url=url, read_timeout=10)) as link:
         for _ in range(times):
             try:
-                found += await link.ask(commands)
+                found += await link.send(commands)
             except ReadModelUnavailable as error:
                 found.append(error)
     return found
@@ -75,7 +75,7 @@ async def test_a_wrong_password_is_unavailable_and_is_logged_once(
     with capture_logs() as logs:
         found = await asked(as_user(redis_url, "reader", password), WHO, times=5)
     assert {type(error) for error in found} == {ReadModelUnavailable}
-    assert [(line["event"], line["why"]) for line in logs] == [("link.no_connection", "WRONGPASS")]
+    assert [(line["event"], line["why"]) for line in logs] == [("redis.connection_failed", "WRONGPASS")]
 
 
 async def test_a_password_alone_is_that_of_the_default_user(redis_url: str, redis: Redis) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from readside.redis_connection.connection import MultiplexedConnection
-    from readside.redis_connection.request_queue import Replies
+    from readside.redis_connection.protocol import Replies
 
 PATIENCE = 0.5
 MARGIN = 2.0
@@ -74,7 +74,7 @@ async def hasty(wire: Proxy) -> AsyncIterator[MultiplexedConnection]:
 
 
 def echo(link: MultiplexedConnection, *texts: str) -> asyncio.Future[Replies]:
-    return link.ask([pack(("ECHO", text)) for text in texts])
+    return link.send([pack(("ECHO", text)) for text in texts])
 
 
 async def outcomes(*asked: asyncio.Future[Replies]) -> list[Any]:
@@ -97,8 +97,8 @@ async def test_each_question_gets_its_own_replies_in_order(link: MultiplexedConn
 async def test_a_reply_may_be_of_any_kind_and_an_error_is_one_of_them(
     link: MultiplexedConnection,
 ) -> None:
-    await link.ask([pack(("RPUSH", "list", "a", "b")), pack(("SET", "bytes", "x"))])
-    found = await link.ask(
+    await link.send([pack(("RPUSH", "list", "a", "b")), pack(("SET", "bytes", "x"))])
+    found = await link.send(
         [
             pack(words)
             for words in [
@@ -118,15 +118,15 @@ async def test_what_is_not_utf_8_is_shown_as_well_as_can_be(
     link: MultiplexedConnection, redis: Redis
 ) -> None:
     await redis.set("bytes", b"a\xffb")
-    assert await link.ask([pack(("GET", "bytes"))]) == ["a\ufffdb"]
+    assert await link.send([pack(("GET", "bytes"))]) == ["a\ufffdb"]
 
 
 async def test_a_form_says_what_packing_says() -> None:
     form = CommandTemplate("HMGET", "name", "email")
     for key in ("k", "k" * 99, "tandem:{3}:g:user:1"):
-        assert form.of(key) == pack(("HMGET", key, "name", "email"))
+        assert form.pack(key) == pack(("HMGET", key, "name", "email"))
     with pytest.raises(UnicodeEncodeError):
-        form.of("ä")  # its length would be wrong
+        form.pack("ä")  # its length would be wrong
 
 
 async def test_replies_that_arrive_in_many_pieces_are_put_together(
@@ -140,7 +140,7 @@ async def test_replies_that_arrive_in_many_pieces_are_put_together(
 
 async def test_a_question_of_nothing_holds_nobody_up(link: MultiplexedConnection) -> None:
     with pytest.raises(ValueError, match="at least one"):
-        link.ask([])
+        link.send([])
     assert await echo(link, "a") == ["a"]
 
 
@@ -180,7 +180,7 @@ async def test_what_is_one_too_many_is_refused_at_once_and_there_is_room_again(w
             echo(link, "5")
         wire.flow()
         assert await asyncio.gather(*asked) == [["1", "2", "3"], ["4"]]
-        assert (link.in_flight, link.overloaded) == (0, 1)
+        assert (link.in_flight, link.rejected_count) == (0, 1)
         assert await echo(link, "5") == ["5"]
 
 
@@ -214,7 +214,7 @@ async def test_a_question_is_late_in_time_and_takes_no_one_with_it(
         assert kinds(await outcomes(late)) == {ReadModelUnavailable}
         assert await behind == ["behind"], "asked once more, on another connection"
     assert time.monotonic() - began >= PATIENCE
-    assert (hasty.connects, hasty.unanswered, hasty.in_flight) == (2, 1, 0)
+    assert (hasty.connect_count, hasty.failed_count, hasty.in_flight) == (2, 1, 0)
 
 
 async def test_an_answer_that_comes_too_late_is_nobodys(
@@ -235,7 +235,7 @@ async def test_questions_that_are_half_answered_when_the_link_breaks_are_asked_o
         ["a", "b", "c"],
         ["d"],
     ]
-    assert (wire.asked["ECHO b"], wire.asked["ECHO d"], through.connects) == (2, 2, 2)
+    assert (wire.asked["ECHO b"], wire.asked["ECHO d"], through.connect_count) == (2, 2, 2)
 
 
 async def test_what_breaks_twice_is_not_asked_a_third_time(
@@ -266,7 +266,7 @@ async def test_after_any_break_it_goes_on_by_itself(
     [found] = await outcomes(echo(hasty, "a"))
     assert found == ["a"] or (fault == "half-open" and isinstance(found, ReadModelUnavailable))
     assert await echo(hasty, "b") == ["b"]
-    assert hasty.connects == 2
+    assert hasty.connect_count == 2
 
 
 async def test_while_it_connects_questions_wait(wire: Proxy) -> None:
@@ -287,7 +287,7 @@ async def test_where_nobody_is_it_says_so_at_once_and_tries_again(
         with capture_logs() as logs:
             for _ in range(5):
                 assert kinds(await outcomes(echo(link, "a"))) == {ReadModelUnavailable}
-        assert [line["event"] for line in logs] == ["link.no_connection"]
+        assert [line["event"] for line in logs] == ["redis.connection_failed"]
         wire.accept()
         async with limited(10):
             while kinds(await outcomes(echo(link, "a"))) == {ReadModelUnavailable}:
@@ -306,10 +306,10 @@ async def test_what_is_no_reply_ends_the_connection(tmp_path: Path) -> None:
 
 
 async def test_a_flushed_redis_is_the_same_redis(link: MultiplexedConnection, redis: Redis) -> None:
-    await link.ask([pack(("SET", "a", "1"))])
+    await link.send([pack(("SET", "a", "1"))])
     await redis.flushall()
-    assert await link.ask([pack(("GET", "a"))]) == [None]
-    assert link.connects == 1
+    assert await link.send([pack(("GET", "a"))]) == [None]
+    assert link.connect_count == 1
 
 
 async def test_leaving_it_refuses_what_is_under_way_and_leaves_no_task_behind(wire: Proxy) -> None:

@@ -67,7 +67,7 @@ async def until(what: Callable[[], bool]) -> None:
 
 
 async def asked(link: MultiplexedConnection, number: int) -> list[str]:
-    return await link.ask([pack(("ECHO", str(number)))])
+    return await link.send([pack(("ECHO", str(number)))])
 
 
 async def test_a_link_that_expires_under_load_answers_every_question(
@@ -79,7 +79,7 @@ async def test_a_link_that_expires_under_load_answers_every_question(
         expiry.expire()
         assert await asked(reads, 99) == ["99"]
         assert await asyncio.gather(*waiting) == [[str(number)] for number in range(20)]
-        assert reads.connects == round_ + 2
+        assert reads.connect_count == round_ + 2
 
 
 async def test_what_is_asked_only_once_is_not_cut_off_by_expiry(
@@ -92,13 +92,13 @@ async def test_what_is_asked_only_once_is_not_cut_off_by_expiry(
     again = asyncio.create_task(functions.execute_command(*BLOCKED))  # type: ignore[no-untyped-call]
     assert [await read, await again] == [[], []]
     [link] = links(functions)
-    assert link.connects == 1
+    assert link.connect_count == 1
     await functions.execute_command(*BLOCKED)  # type: ignore[no-untyped-call]
-    assert link.connects == 2
+    assert link.connect_count == 2
 
 
 def links(redis: Redis) -> list[MultiplexedConnection]:
-    return list(vars(vars(redis)["links"])["_links"].values())
+    return list(vars(vars(redis)["multiplexed"])["_by_tag"].values())
 
 
 async def test_a_connection_of_a_pool_is_replaced_before_its_next_use(
@@ -118,7 +118,7 @@ async def test_whoever_listens_to_changes_listens_again(
     async with (
         drivers.redis_for_changes(through, expiry) as listening,
         PubSub(listening, expiry=expiry) as changes,
-        changes.of("news") as subscription,
+        changes.subscribe("news") as subscription,
     ):
         assert await subscription.wait(5)  # the subscription itself is news
         old = set(wire.links)
@@ -162,7 +162,7 @@ async def test_a_query_that_a_replica_without_its_primary_refuses_expires_its_li
     await redis.config_set("replica-serve-stale-data", "no")
     await redis.replicaof(HOST, "1")
     try:
-        [error] = await reads.ask([pack(("GET", "a"))])
+        [error] = await reads.send([pack(("GET", "a"))])
         assert str(error).startswith("MASTERDOWN")
         assert expiry.count == 1
     finally:
