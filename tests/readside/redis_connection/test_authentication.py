@@ -75,7 +75,9 @@ async def test_a_wrong_password_is_unavailable_and_is_logged_once(
     with capture_logs() as logs:
         found = await asked(as_user(redis_url, "reader", password), WHO, times=5)
     assert {type(error) for error in found} == {ReadModelUnavailable}
-    assert [(line["event"], line["why"]) for line in logs] == [("redis.connection_failed", "WRONGPASS")]
+    assert [(line["event"], line["why"]) for line in logs] == [
+        ("redis.connection_failed", "WRONGPASS")
+    ]
 
 
 async def test_a_password_alone_is_that_of_the_default_user(redis_url: str, redis: Redis) -> None:
