@@ -1,26 +1,27 @@
-# Needs Python 3.11 or newer, and make. PYTHON=/path/to/python chooses one; all else goes into .venv.
+# Needs Python 3.11 or newer, and make. PYTHON=/path/to/python chooses one; everything is installed into .venv.
 
 SOURCES := pyproject.toml constraints.txt .ci/setup/environment.py .ci/setup/requirements.py \
 	$(shell find api/graphiql -type f ! -path '*/dist/*' ! -path '*/node_modules/*' ! -name '*.pyc')
 
-# A moved checkout or a Python that was removed leaves an environment that no longer runs.
-SOUND := $(shell grep -qs 'venv $(CURDIR)/.venv$$' .venv/pyvenv.cfg && .venv/bin/python -c 'print("sound")' 2>/dev/null)
-ifneq ($(SOUND),sound)
+# A checkout that was moved, or a Python that was removed, leaves an environment that does not run.
+VENV_RUNS := $(shell grep -qs 'venv $(CURDIR)/.venv$$' .venv/pyvenv.cfg && .venv/bin/python -c 'print("yes")' 2>/dev/null)
+ifneq ($(VENV_RUNS),yes)
 BROKEN := broken
 endif
 
-.PHONY: help up test check bench chaos sbom clean broken
+.PHONY: help up test check fix bench chaos sbom clean broken
 
 help:
 	@echo 'make up      run Tandem with its own PostgreSQL and Valkey (Ctrl-C stops it)'
-	@echo 'make test    run all tests, beside a running `make up` if you like (ARGS="-k words")'
-	@echo 'make chaos   hurt a whole cluster under load and judge it (SEED=1 MINUTES=10)'
-	@echo 'make check   look at style, types and imports only'
-	@echo 'make bench   measure the service (ARGS="--help" shows how)'
+	@echo 'make test    run all tests, also while `make up` runs (ARGS="-k words")'
+	@echo 'make check   check style, format, types and imports'
+	@echo 'make fix     format the code, and correct its style where a tool can'
+	@echo 'make chaos   inject faults into a cluster under load, and check every promise (SEED=1 MINUTES=10)'
+	@echo 'make bench   measure the service (ARGS="--help" lists the options)'
 	@echo 'make sbom    write sbom.json, the bill of materials (CycloneDX) of what runs'
 	@echo 'make clean   remove the environment and all caches, keep the data in .data'
 
-# A make that is killed cannot pass that on, so whatever it runs asks the kernel for a SIGTERM (15) then.
+# A make that is killed cannot forward the signal, so its child has the kernel send it a SIGTERM (15) then.
 up: .venv/.up
 	@exec .venv/bin/python -I -S api/embedded/child.py $$PPID 15 same . -- .venv/bin/tandem up
 
@@ -28,7 +29,14 @@ test: .venv/.test
 	@exec .venv/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 check: .venv/.test
-	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && .venv/bin/lint-imports
+	@failed=; for tool in 'ruff check .' 'ruff format --check .' mypy lint-imports; do \
+		.venv/bin/$$tool || failed="$$failed, $$tool"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "make check: failed: $${failed#, }" >&2; exit 1; fi; \
+	echo 'make check: all passed'
+
+fix: .venv/.test
+	@.venv/bin/ruff check --quiet --fix --exit-zero . && .venv/bin/ruff format .
 
 bench: .venv/.test
 	@exec .venv/bin/python -m tests.benchmarks $(ARGS)
