@@ -130,8 +130,7 @@ def _is_foreseen(error: GraphQLError) -> bool:
 
 def _left_out(number: int, most: int) -> Formatted:
     return {
-        "message": f"{number} more errors are left out; a response has at most {most}"
-        " (LIMIT_RESPONSE_ERRORS).",
+        "message": f"{number} more errors are left out; a response has at most {most}.",
         "extensions": {"code": "ERRORS_LEFT_OUT"},
     }
 

@@ -1,110 +1,141 @@
-"""How much one caller may ask for: the one place for the limits of the edge, each a setting."""
+"""Limits on what clients may request: the settings among them, and those that are derived or fixed."""
 
 from __future__ import annotations
 
-from pydantic import Field
+from functools import cached_property
+from typing import ClassVar
+
+from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-def _most(default: int, description: str) -> int:
-    found: int = Field(default=default, ge=1, description=description)
-    return found
+def _max(default: int, description: str, *old_names: str) -> int:
+    """Returns the field of a ceiling. An old environment variable counts while the new one is not set."""
+    field: int = Field(
+        default=default,
+        ge=1,
+        description=description,
+        validation_alias=AliasChoices(*old_names) if old_names else None,
+    )
+    return field
 
 
 def _seconds(default: float, description: str) -> float:
-    found: float = Field(default=default, gt=0, description=description)
-    return found
+    field: float = Field(default=default, gt=0, description=description)
+    return field
 
 
 class Limits(BaseSettings):
-    """A limit's environment variable is its name in capitals behind LIMIT_, such as LIMIT_DEPTH."""
+    """The limits of one process. Each field is a setting, such as LIMIT_DEPTH; the other limits are not."""
 
-    model_config = SettingsConfigDict(env_prefix="LIMIT_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="LIMIT_",
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
+        loc_by_alias=False,
+    )
 
-    body_bytes: int = _most(
+    body_bytes: int = _max(
         256 * 1024, "Bytes of an HTTP body, counted while it arrives, and of a WebSocket message."
     )
-    source_characters: int = _most(64 * 1024, "Characters of a document.")
-    tokens: int = _most(2_000, "Tokens of a document.")
-    name_characters: int = _most(
-        100, "Characters of a name in a document: an alias comes back with every object."
+    tokens: int = _max(2_000, "Tokens of a document.")
+    depth: int = _max(
+        10, "Levels of nested fields in an operation; introspection counts as one level."
     )
-    comments: int = _most(200, "Comments in a document.")
-    depth: int = _most(10, "Fields in one another, in an operation; introspection counts as one.")
-    lists: int = _most(3, "Lists in one another, in an operation.")
-    aliases: int = _most(
-        15, "Aliases in an operation, its fragments counted as often as they are spread."
+    aliases: int = _max(
+        15, "Aliases in an operation; those of a fragment count each time it is spread."
     )
-    root_fields: int = _most(10, "Fields at the top of an operation.")
-    selections: int = _most(500, "Fields and fragments that a document spells out.")
-    repeats: int = _most(
-        50,
-        "Fields of a document that stand in their selection set already; comparing them costs the square.",
-    )
-    members: int = _most(
-        200, "Members of the lists and objects that a document spells out; variables may have more."
-    )
-    directives: int = _most(50, "Directives in a document.")
-    directives_of_node: int = _most(4, "Directives in one place.")
-    fragments: int = _most(50, "Fragments that a document defines.")
-    validation_errors: int = _most(20, "Mistakes in a document that are told.")
-    coercion_errors: int = _most(20, "Mistakes in variables that are told.")
-    response_fields: int = _most(
-        20_000,
-        "Fields that a response may have, one that is read or done for itself counted as 10.",
-    )
-    response_bytes: int = _most(
-        8 * 1024 * 1024, "Bytes of a response, and of each event of a subscription."
-    )
-    response_errors: int = _most(100, "Errors in a response; one more says how many were left out.")
-    page: int = _most(100, "Items that a list field gives at once.")
-    cost_budget: int = _most(
+    page: int = _max(100, "Items that a list field returns.")
+    cost_budget: int = _max(
         5_000, "Cost of an operation: the objects it may read, and 10 for each command."
     )
-    cached_documents: int = _most(1_000, "Documents that are remembered parsed and valid.")
-    cached_characters: int = _most(
-        1024 * 1024, "Characters of those documents; a parsed one is some 100 times its text."
+    response_bytes: int = _max(
+        8 * 1024 * 1024, "Bytes of a response, and of each event of a subscription."
     )
-    plans: int = _most(1_000, "Operations that are kept compiled.")
-    plan_characters: int = _most(
-        4 * 1024 * 1024,
-        "Characters of what they were compiled from; a plan is some 10 times as large.",
+    concurrency: int = _max(
+        1_000,
+        "Queries that one process executes concurrently, and as many mutations.",
+        "LIMIT_CONCURRENCY",
+        "LIMIT_QUERIES",
+        "LIMIT_MUTATIONS",
     )
-    queries: int = _most(1_000, "Queries that one process executes at once.")
-    mutations: int = _most(
-        1_000, "Mutations that one process executes at once, beside the queries."
+    subscriptions: int = _max(
+        10_000, "Open subscriptions of one process, over WebSocket and as event streams."
     )
-    reads: int = _most(
-        20_000, "Commands to Redis that the queries of one process have under way at once."
-    )
-    subscriptions: int = _most(
-        10_000, "Subscriptions that one process has open, over WebSocket and as event streams."
+    connections: int = _max(
+        10_000, "Connections of one process; half of them may be WebSocket connections."
     )
     query_seconds: float = _seconds(15, "Seconds that a query may take.")
     mutation_seconds: float = _seconds(60, "Seconds that a mutation may take.")
-    operations: int = _most(100, "Operations at once on one WebSocket connection.")
-    init_seconds: float = _seconds(10, "Seconds from the WebSocket handshake to connection_init.")
-    connections: int = _most(10_000, "Connections of one process, HTTP and WebSocket together.")
-    sockets: int = _most(5_000, "WebSocket connections of one process.")
-    frames: int = _most(1_000, "Frames of one WebSocket connection in a second.")
     request_seconds: float = _seconds(
         10, "Seconds for the headers of a request to arrive, and as many for its body."
     )
     idle_seconds: float = _seconds(
-        75,
-        "Seconds for which a connection without a request stays open; above the load balancer's.",
+        75, "Seconds until an idle connection closes; must exceed the load balancer's idle timeout."
     )
-    send_seconds: float = _seconds(
-        10, "Seconds in which a client must take 16 KiB of what waits for it."
-    )
-    unsent_bytes: int = _most(
-        100 * 1024 * 1024,
-        "Bytes of responses that one process holds for clients that do not read them; above, the connection"
-        " with the most is cut.",
-    )
-    ping_seconds: float = _seconds(
-        20, "Seconds between pings to a WebSocket client, and for it to answer one."
-    )
-    keep_alive_seconds: float = _seconds(
-        15, "Seconds between the comments that keep a silent event stream open."
-    )
+
+    @cached_property
+    def sockets(self) -> int:
+        """WebSocket connections of one process."""
+        return max(1, self.connections // 2)
+
+    @cached_property
+    def response_fields(self) -> int:
+        """Fields that a response may have; a field that reads or writes by itself counts as 10."""
+        return max(20_000, 4 * self.cost_budget)
+
+    source_characters: ClassVar[int] = 64 * 1024
+    """Characters of a document."""
+    name_characters: ClassVar[int] = 100
+    """Characters of a name in a document: an alias is repeated in the response for every object."""
+    comments: ClassVar[int] = 200
+    """Comments in a document."""
+    lists: ClassVar[int] = 3
+    """Levels of nested lists in an operation."""
+    root_fields: ClassVar[int] = 10
+    """Root fields of an operation."""
+    selections: ClassVar[int] = 500
+    """Fields, fragment spreads and inline fragments in a document."""
+    repeats: ClassVar[int] = 50
+    """Fields that repeat a response key of their selection set: validating them takes quadratic time."""
+    members: ClassVar[int] = 200
+    """Items of the list and object literals in a document; variables may have more."""
+    directives: ClassVar[int] = 50
+    """Directives in a document."""
+    directives_of_node: ClassVar[int] = 4
+    """Directives of one field, fragment, variable or operation."""
+    fragments: ClassVar[int] = 50
+    """Fragments that a document defines."""
+    validation_errors: ClassVar[int] = 20
+    """Errors that are reported for a document."""
+    coercion_errors: ClassVar[int] = 20
+    """Errors that are reported for variables."""
+    response_errors: ClassVar[int] = 100
+    """Errors in a response; one more says how many were left out."""
+
+    cached_documents: ClassVar[int] = 1_000
+    """Documents that are cached after parsing and validation."""
+    cached_characters: ClassVar[int] = 1024 * 1024
+    """Characters of the cached documents; a parsed document takes about 100 bytes for each."""
+    plans: ClassVar[int] = 1_000
+    """Compiled operations that are cached."""
+    plan_characters: ClassVar[int] = 4 * 1024 * 1024
+    """Characters of the source of the cached plans; a plan takes about 10 bytes for each."""
+
+    reads: ClassVar[int] = 20_000
+    """Redis commands of queries in flight in one process."""
+    operations: ClassVar[int] = 100
+    """Operations in flight on one WebSocket connection."""
+    frames: ClassVar[int] = 1_000
+    """Frames that one WebSocket connection may send in a second."""
+    unsent_bytes: ClassVar[int] = 100 * 1024 * 1024
+    """Unsent bytes of responses in one process; above, the connection with the most is aborted."""
+    init_seconds: ClassVar[float] = 10
+    """Seconds from the WebSocket handshake to connection_init."""
+    send_seconds: ClassVar[float] = 10
+    """Seconds in which a client must read 16 KiB of the bytes that wait for it."""
+    ping_seconds: ClassVar[float] = 20
+    """Seconds between pings to a WebSocket client, and until its pong."""
+    keep_alive_seconds: ClassVar[float] = 15
+    """Seconds between the comments that keep a silent event stream open."""

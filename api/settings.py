@@ -31,16 +31,20 @@ class Settings(AccessSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
-    database_url: str | None = Field(default=None, description="PostgreSQL; `up` brings its own.")
-    redis_url: str | None = Field(default=None, description="Redis or Valkey; `up` brings its own.")
+    database_url: str | None = Field(
+        default=None, description="URL of PostgreSQL; `up` runs its own."
+    )
+    redis_url: str | None = Field(
+        default=None, description="URL of Redis or Valkey; `up` runs its own."
+    )
     redis_password: SecretStr | None = Field(
         default=None,
-        description="The password for Redis, as it is; in REDIS_URL some characters are written as %2F is.",
+        description="Password for Redis, not percent-encoded; in REDIS_URL it must be.",
     )
 
     redis_prefix: str = Field(
         default="tandem",
-        description="How all names in Redis begin; services that share one Redis need different ones.",
+        description="Prefix of all names in Redis; services that share one Redis need different ones.",
     )
 
     @field_validator("redis_prefix")
@@ -67,76 +71,72 @@ class Settings(AccessSettings):
             raise ValueError(UNREADABLE)
         return url
 
-    host: str = Field(default="127.0.0.1", description="The address to listen on.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(
-        default=8000, ge=0, le=LAST_PORT, description="The port to listen on; 0 takes a free one."
+        default=8000, ge=0, le=LAST_PORT, description="Port to listen on; 0 takes a free one."
     )
     health_port: int | None = Field(
         default=None,
         ge=0,
         le=LAST_PORT,
-        description="A port for /livez, /readyz and /metrics alone; each worker has one, counted from it.",
+        description="First of the workers' ports for /livez, /readyz and /metrics alone.",
     )
     data_dir: Path = Field(
-        default=Path(".data"), description="Where `up` keeps the data of its stores."
+        default=Path(".data"), description="Directory of the stores that `up` runs."
     )
     partitions: int = Field(
         default=8,
         ge=1,
         le=1024,
-        description="Parts of the event log; fixed at the first migration.",
+        description="Partitions of the event log; fixed at the first migration.",
     )
     log_format: Literal["auto", "pretty", "json"] = Field(
         default="auto", description="`auto` is pretty on a terminal and JSON elsewhere."
     )
     log_level: Literal["debug", "info", "warning"] = Field(
         default="info",
-        description="`debug` tells each step of each command, with its trace and command id.",
+        description="`debug` logs each step of each command, with its trace and command id.",
     )
     otel_exporter_otlp_endpoint: str | None = Field(
         default=None,
-        description="Where OpenTelemetry's spans go (OTLP over HTTP); needs tandem[otel].",
+        description="URL to export OpenTelemetry spans to (OTLP over HTTP); needs tandem[otel].",
     )
-    otel_service_name: str = Field(default="tandem", description="What they call this service.")
     http_profile: Literal["compatible", "strict"] = Field(
         default="compatible",
-        description="`strict` answers graphql-response+json with 422 and 294 too.",
+        description="`strict` also uses the statuses 422 and 294 for graphql-response+json.",
     )
     trusted_documents: Literal["off", "allow", "require"] = Field(
         default="off",
-        description="Documents by their hash: `allow` them beside others, or `require` them.",
+        description="Trusted documents, sent by hash: `allow` them besides others, or `require` them.",
     )
     trusted_documents_file: Path | None = Field(
         default=None,
-        description="Their manifest: a JSON object of texts by their SHA-256, or Apollo's format.",
+        description="Manifest of the trusted documents: a JSON object, SHA-256 to text, or Apollo's format.",
     )
     database_connections: int = Field(
         default=10,
         ge=2,
         le=1000,
-        description="Connections to PostgreSQL: the most for commands, and for all else.",
-    )
-    connection_max_age: float = Field(
-        default=300.0,
-        gt=0,
-        description="Seconds after which a connection to a store is replaced: its address may have moved.",
+        description="Size of each of the two PostgreSQL pools: for commands, and for everything else.",
     )
     command_timeout: float = Field(
-        default=10.0, gt=0, description="Seconds after which a statement of a command is given up."
+        default=10.0, gt=0, description="Seconds until a statement of a command is cancelled."
     )
     read_timeout: float = Field(
         default=2.0,
         gt=0,
-        description="Seconds after which a read of Redis, or a wait for a version, is given up.",
+        description="Seconds until a read of Redis, or the wait for a version, fails.",
     )
     shutdown_timeout: float = Field(
-        default=10.0, gt=0, description="Seconds that requests under way have to finish at the end."
+        default=10.0,
+        gt=0,
+        description="Seconds that requests in flight have to finish at shutdown.",
     )
     idempotency_retention: float = Field(
         default=30.0,
         ge=0,
         le=36_500,
-        description="Days for which idempotency keys are kept; 0 keeps them for ever.",
+        description="Days for which idempotency keys are kept; 0 keeps them indefinitely.",
     )
     limits: Limits = Field(default_factory=Limits, description="The limits of the edge.")
 

@@ -101,19 +101,39 @@ def _name(function: ast.expr) -> str:
             return ""
 
 
-def test_the_readme_lists_every_setting_with_its_default() -> None:
-    readme = (ROOT / "README.md").read_text()
+def test_there_are_at_most_45_settings() -> None:
+    assert len(Settings.model_fields) - 1 + len(Limits.model_fields) <= 45
+
+
+def test_the_page_about_the_configuration_lists_every_setting_with_its_default() -> None:
+    page = (ROOT / "docs/configuration.md").read_text()
     for name, field in Settings.model_fields.items():
-        if name == "limits":
-            continue
         default = "none" if field.default is None else f"`{field.default}`"
-        assert f"| `{name.upper()}` | {default} | {field.description} |" in readme
+        if name != "limits":
+            assert f"| `{name.upper()}` | {default} | {field.description} |" in page
+    for name, field in Limits.model_fields.items():
+        assert f"| `LIMIT_{name.upper()}` | {field.default} | {field.description} |" in page
 
 
 def test_the_page_about_the_edge_lists_every_limit_with_its_default() -> None:
     page = (ROOT / "docs/edge.md").read_text()
     for name, field in Limits.model_fields.items():
         assert f"| `LIMIT_{name.upper()}` | {field.default} | {field.description} |" in page
+
+
+def test_the_page_about_the_edge_lists_every_limit_that_is_not_a_setting() -> None:
+    page = (ROOT / "docs/edge.md").read_text()
+    [limits] = (
+        node
+        for node in ast.parse((ROOT / "api/limits.py").read_text()).body
+        if isinstance(node, ast.ClassDef)
+    )
+    described = dict(zip(limits.body, limits.body[1:], strict=False))
+    for node, text in described.items():
+        if isinstance(node, ast.AnnAssign) and "ClassVar" in ast.unparse(node.annotation):
+            assert isinstance(text, ast.Expr)
+            value = getattr(Limits, ast.unparse(node.target))
+            assert f"| {value} | {ast.literal_eval(text.value)} |" in page
 
 
 @pytest.mark.parametrize(

@@ -44,18 +44,15 @@ Names = Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_listed)]
 
 class AccessSettings(BaseSettings):
     tandem_env: Literal["development", "production"] = Field(
-        default="development", description="`production` hides GraphiQL and the schema by default."
-    )
-    graphiql: bool | None = Field(
-        default=None, description="Whether browsers get GraphiQL; by default as TANDEM_ENV says."
+        default="development", description="`production` hides the schema and GraphiQL by default."
     )
     introspection: bool | None = Field(
         default=None,
-        description="Whether the schema is told, /schema.graphql too; by default as TANDEM_ENV says.",
+        description="Whether the schema and GraphiQL are shown; by default as TANDEM_ENV says.",
     )
     allow_anonymous: bool = Field(
         default=False,
-        description="Listen beyond this machine although everybody may do everything.",
+        description="Listen on any address although authentication is off.",
     )
     allowed_origins: Names = Field(
         default=None,
@@ -63,33 +60,24 @@ class AccessSettings(BaseSettings):
     )
 
     auth_secret: SecretStr | None = Field(
-        default=None, description="The secret that tokens are signed with; at least 32 bytes."
+        default=None, description="Shared secret that tokens are signed with; at least 32 bytes."
     )
     auth_jwks_url: str | None = Field(
-        default=None, description="Where the issuer of tokens publishes its keys; https."
+        default=None, description="URL of the issuer's JSON Web Key Set; https."
     )
-    auth_audience: str | None = Field(
-        default=None, description="The audience that tokens must be meant for."
-    )
-    auth_issuer: str | None = Field(default=None, description="The issuer tokens must come from.")
+    auth_audience: str | None = Field(default=None, description="Audience that tokens must be for.")
+    auth_issuer: str | None = Field(default=None, description="Issuer that tokens must be from.")
     auth_algorithms: Names = Field(
         default=None,
-        description="How tokens may be signed; HS256, or RS256 PS256 ES256 EdDSA with AUTH_JWKS_URL.",
+        description="Accepted algorithms; by default HS256, or RS256 PS256 ES256 EdDSA with AUTH_JWKS_URL.",
     )
-    auth_leeway: float = Field(
-        default=10.0, ge=0, le=300, description="Seconds by which the issuer's clock may differ."
-    )
-    auth_jwks_interval: float = Field(
-        default=10.0, gt=0, description="Seconds between two fetches of the keys, at least."
-    )
-
     rate_limit: float | None = Field(
-        default=None, gt=0, description="Cost per second that one caller may ask for."
+        default=None, gt=0, description="Cost of the operations of one caller per second."
     )
     rate_burst: float | None = Field(
         default=None,
         gt=0,
-        description="Cost that a caller may ask for at once; by default that of ten seconds.",
+        description="Cost of a burst of operations of one caller; by default that of ten seconds.",
     )
 
     @field_validator("auth_secret")
@@ -154,12 +142,6 @@ class AccessSettings(BaseSettings):
         return None if origins is None else tuple(map(normalised, origins))
 
     @property
-    def shows_graphiql(self) -> bool:
-        return self._or_as_the_env_says(self.graphiql)
-
-    @property
     def shows_schema(self) -> bool:
-        return self._or_as_the_env_says(self.introspection)
-
-    def _or_as_the_env_says(self, switch: bool | None) -> bool:
-        return self.tandem_env != "production" if switch is None else switch
+        """True if clients may introspect the schema, and browsers get GraphiQL."""
+        return self.tandem_env != "production" if self.introspection is None else self.introspection

@@ -20,6 +20,9 @@ Fetch = Callable[[], Awaitable[bytes]]
 CACHE_SECONDS: Final = 300.0
 """Seconds after which keys are fetched again, so that one that was withdrawn is no longer accepted."""
 
+MIN_FETCH_INTERVAL_SECONDS: Final = 10.0
+"""Seconds between two fetches, at least."""
+
 _MAX_KEYS: Final = 100
 """Keys of a set that are looked at."""
 
@@ -34,16 +37,13 @@ _decode = msgspec.json.Decoder(_KeySet).decode
 
 
 class KeySetClient:
-    """Finds keys by their id. One fetch at a time, and at most one every `every` seconds.
+    """Finds keys by their id. One fetch at a time, and at most one every 10 s.
 
     While a fetch fails, or is under way for a key that is known, the keys of before are used.
     """
 
-    def __init__(
-        self, fetch: Fetch, *, every: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, fetch: Fetch, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._fetch = fetch
-        self._every = every
         self._clock = clock
         self._known: dict[str | None, dict[str, Any]] = {}
         self._asked = self._got = float("-inf")
@@ -67,7 +67,7 @@ class KeySetClient:
             await asyncio.wait({self._fetching})
 
     def _begin(self) -> None:
-        if self._fetching is None and self._clock() - self._asked >= self._every:
+        if self._fetching is None and self._clock() - self._asked >= MIN_FETCH_INTERVAL_SECONDS:
             self._asked = self._clock()
             self._fetching = asyncio.create_task(self._refresh())
 

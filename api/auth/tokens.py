@@ -14,6 +14,9 @@ from api.errors import RequestError
 MAX_TOKEN_BYTES: Final = 8192
 """Characters of a token."""
 
+LEEWAY_SECONDS: Final = 10.0
+"""Seconds by which the clock of the issuer may differ."""
+
 _FOREVER: Final = 32_503_680_000.0
 """The year 3000, for tokens that expire even later: nobody waits for more."""
 

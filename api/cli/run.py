@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import structlog
 import typer
 import uvloop
 from pydantic import ValidationError
 
+from api.cli.removed_settings import removed_settings
 from api.errors import OperatorError
 from api.limits import Limits
 from api.observability import logs, otel
@@ -19,6 +22,8 @@ from domain.migrate import MigrationError
 from readside.admin.maintenance import MaintenanceRefused
 from readside.errors import NotServing
 from readside.verify.verify import NoSuchUser
+
+_log = structlog.get_logger(__name__)
 
 OPERATOR_ERRORS = (
     OperatorError,
@@ -65,6 +70,8 @@ def run_sync(
             settings = settings.model_copy(update={"allow_anonymous": True})
         hush = {"log_level": "warning"} if quiet and settings.log_level == "info" else {}
         logs.configure(settings.model_copy(update=hush))
+        for message in removed_settings(os.environ):
+            _log.warning("setting.removed", message=message)
         status = act(settings)
     except OPERATOR_ERRORS as error:
         typer.echo(f"tandem: {error}", err=True)

@@ -47,16 +47,17 @@ def configure(settings: Settings) -> None:
         ) from error
     endpoint = f"{settings.otel_exporter_otlp_endpoint.rstrip('/')}/v1/traces"
     exporter = OTLPSpanExporter(endpoint=endpoint, timeout=_EXPORTING)
-    begin(BatchSpanProcessor(exporter), settings.otel_service_name)
+    begin(BatchSpanProcessor(exporter))
 
 
-def begin(processor: SpanProcessor, service: str) -> None:
-    """From now on every request has a span; the processor is told of those that end."""
-    from opentelemetry.sdk.resources import Resource
+def begin(processor: SpanProcessor) -> None:
+    """Starts a span for every request from now on. The SDK reads OTEL_SERVICE_NAME, by default `tandem`."""
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
     from opentelemetry.sdk.trace import TracerProvider
 
     global _tracer
-    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    service = Resource.create({"service.name": "tandem"}).merge(OTELResourceDetector().detect())
+    provider = TracerProvider(resource=service)
     provider.add_span_processor(processor)
     _tracer = provider.get_tracer("tandem")
     Trace.start_span = _Request

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from api.auth.access import Access
 from api.auth.jwks import KeySetClient
 from api.auth.rate_limit import RateLimiter
-from api.auth.tokens import Tokens, shared
+from api.auth.tokens import LEEWAY_SECONDS, Tokens, shared
 from api.engine.documents import trusted
 from api.engine.operation_type import COUNTED
 from api.observability.event_tracing import follower
@@ -163,7 +163,7 @@ async def _access(settings: Settings, stack: AsyncExitStack, expiry: ConnectionE
     return Access(
         tokens=await _tokens(settings, stack) if settings.has_auth else None,
         origins=settings.allowed_origins or (),
-        graphiql=settings.shows_graphiql,
+        graphiql=settings.shows_schema,
         rate=await _rate(settings, stack, expiry),
         local=settings.local,
     )
@@ -186,7 +186,7 @@ async def _tokens(settings: Settings, stack: AsyncExitStack) -> Tokens:
         find = shared(settings.auth_secret.get_secret_value())
     else:
         fetch = await stack.enter_async_context(drivers.issuer(settings.auth_jwks_url or ""))
-        keys = KeySetClient(fetch, every=settings.auth_jwks_interval)
+        keys = KeySetClient(fetch)
         stack.push_async_callback(keys.close)
         find = keys.find
     return Tokens(
@@ -194,7 +194,7 @@ async def _tokens(settings: Settings, stack: AsyncExitStack) -> Tokens:
         algorithms=settings.algorithms,
         audience=settings.auth_audience,
         issuer=settings.auth_issuer,
-        leeway=settings.auth_leeway,
+        leeway=LEEWAY_SECONDS,
     )
 
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from api.settings import Settings
 
 
+CONNECTION_MAX_AGE_SECONDS = 300.0
+"""Seconds after which a connection to a store is replaced, because the address may lead elsewhere by then."""
+
 _CLOSE_TIMEOUT_SECONDS = 3.0
 """Seconds that PostgreSQL has for its goodbye."""
 
@@ -71,7 +74,7 @@ async def database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
             "jit": "off",
         },
     )
-    aging = asyncio.create_task(_expire_by_age(pool, settings.connection_max_age), name="max age")
+    aging = asyncio.create_task(_expire_by_age(pool), name="max age")
     try:
         yield pool
     finally:
@@ -83,10 +86,14 @@ async def database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
             pool.terminate()
 
 
-async def _expire_by_age(pool: asyncpg.Pool, seconds: float) -> None:
-    """No connection is used for longer than this; processes that started together reconnect apart."""
+def connection_max_age() -> float:
+    """Returns a random half to all of the maximum age, so that processes reconnect at different times."""
+    return CONNECTION_MAX_AGE_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+async def _expire_by_age(pool: asyncpg.Pool) -> None:
     while True:
-        await asyncio.sleep(seconds * random.uniform(0.5, 1.0))  # noqa: S311
+        await asyncio.sleep(connection_max_age())
         await pool.expire_connections()
 
 

@@ -8,7 +8,6 @@ another role, every connection of this process is replaced.
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import TYPE_CHECKING
 
 import structlog
@@ -34,7 +33,7 @@ async def follow(settings: Settings, expiry: ConnectionExpiry) -> None:
     Raises Fallen if the first server that answers is unfit; of a later one the log and /readyz tell.
     """
     clock = asyncio.get_running_loop().time
-    before, until = None, clock() + _age(settings)
+    before, until = None, clock() + drivers.connection_max_age()
     while True:
         found = await _dialled(settings)
         if found is not None and found != before:
@@ -42,13 +41,8 @@ async def follow(settings: Settings, expiry: ConnectionExpiry) -> None:
             before = found
         if clock() >= until:
             expiry.expire()
-            until = clock() + _age(settings)
+            until = clock() + drivers.connection_max_age()
         await asyncio.sleep(CHECK_INTERVAL_SECONDS)
-
-
-def _age(settings: Settings) -> float:
-    """Processes that started together reconnect apart."""
-    return settings.connection_max_age * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 def _take(before: Seen | None, found: Seen, expiry: ConnectionExpiry) -> None:

@@ -36,7 +36,7 @@ CREATE = """mutation Create {
 def exporter() -> Iterator[InMemorySpanExporter]:
     """Where spans go, which are made while the test lasts."""
     exporter = InMemorySpanExporter()
-    otel.begin(SimpleSpanProcessor(exporter), "tandem")
+    otel.begin(SimpleSpanProcessor(exporter))
     yield exporter
     otel.end()
 

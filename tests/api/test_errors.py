@@ -7,10 +7,10 @@ import json
 import pytest
 from structlog.testing import capture_logs
 
-from api.limits import Limits
 from api.observability.logs import _bounded
 from api.safe_traceback import stack
 from tests.api.in_memory_app import ALICE, edge
+from tests.api.with_limits import with_limits
 
 SECRET = "select * from users where email = 'alice@example.com' -- /srv/tandem"
 CREATE = 'mutation { createUser(input: {name: "A", email: "a@example.com"}) { id } }'
@@ -65,7 +65,7 @@ async def test_a_response_has_no_more_errors_than_its_limit_and_says_how_many_ar
     None
 ):
     fields = [f'a{number}: user(id: "x") {{ id }}' for number in range(10)]
-    async with edge(Limits(response_errors=3)) as made:
+    async with edge(with_limits(response_errors=3)) as made:
         for _ in range(2):  # by graphql-core, and by a plan and graphql-core
             response = await made.ask(f"{{ {' '.join(fields)} }}")
             assert len(response["data"]) == 10
@@ -79,7 +79,7 @@ async def test_a_response_has_no_more_errors_than_its_limit_and_says_how_many_ar
 
 async def test_a_surprise_among_many_errors_is_never_left_out() -> None:
     fields = [f'a{number}: user(id: "x") {{ id }}' for number in range(9)]
-    async with edge(Limits(response_errors=3)) as made:
+    async with edge(with_limits(response_errors=3)) as made:
         made.reads.failure = RuntimeError(SECRET)
         with capture_logs() as logs:
             response = await made.ask(f'{{ {" ".join(fields)} b: user(id: "{ALICE}") {{ id }} }}')
@@ -91,7 +91,7 @@ async def test_a_surprise_among_many_errors_is_never_left_out() -> None:
 async def test_a_line_about_a_failed_operation_is_short_whatever_the_client_sent() -> None:
     name = "a" * 60
     fields = " ".join(f'{name}{number}: user(id: "x") {{ id }}' for number in range(10))
-    async with edge(Limits(name_characters=10_000)) as made:
+    async with edge(with_limits(name_characters=10_000)) as made:
         for query in (f"{{ {fields} }}", f'{{ {"b" * 9_000}: user(id: "x") {{ id }} }}'):
             with capture_logs() as logs:
                 await made.post(query, operationName="c" * 100_000)

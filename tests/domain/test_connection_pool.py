@@ -281,8 +281,11 @@ async def test_connections_that_have_expired_are_not_used_again(
     await none_is_lost(connections, pool)
 
 
-async def test_connections_expire_by_age(database_url: str) -> None:
-    settings = Settings(database_url=database_url, connection_max_age=0.05)
+async def test_connections_expire_by_age(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drivers, "CONNECTION_MAX_AGE_SECONDS", 0.05)
+    settings = Settings(database_url=database_url)
     async with drivers.database(settings) as pool, asyncio.timeout(10):
         first = await pool.fetchval("select pg_backend_pid()")
         while await pool.fetchval("select pg_backend_pid()") == first:

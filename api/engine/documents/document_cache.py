@@ -229,9 +229,7 @@ def _nodes(document: DocumentNode) -> dict[str | None, OperationDefinitionNode]:
 
 
 def _too_long(limit: int) -> GraphQLError:
-    return GraphQLError(
-        f"The document is longer than {limit} characters (LIMIT_SOURCE_CHARACTERS)."
-    )
+    return GraphQLError(f"The document is longer than {limit} characters.")
 
 
 def _asks_for_the_schema(chosen: SelectionSetNode) -> bool:

@@ -78,5 +78,5 @@ def _unchained(document: DocumentNode) -> Iterator[Token]:
 
 
 def _too_long_a_name(source: Source, position: int, longest: int) -> GraphQLError:
-    message = f"A name has more than {longest} characters (LIMIT_NAME_CHARACTERS); shorten it."
+    message = f"A name has more than {longest} characters; shorten it."
     return GraphQLError(message, source=source, positions=[position])

@@ -142,7 +142,7 @@ class Admission:
 def _too_many_fields(fields: int, most: int) -> RequestError:
     error = GraphQLError(
         f"The response may have {fields} fields, and one may have {most} at most: ask for fewer fields"
-        " or shorter lists (LIMIT_RESPONSE_FIELDS).",
+        " or shorter lists (LIMIT_COST_BUDGET).",
         extensions={"fields": fields, "limit": most},
     )
     return refused("COST_LIMIT_EXCEEDED", [error])

@@ -118,15 +118,14 @@ class DeadlineScope:
 
 def for_queries(limits: Limits) -> DeadlineScope:
     late = _late(_QUERY_IS_LATE, limits.query_seconds, "LIMIT_QUERY_SECONDS")
-    return DeadlineScope(
-        Slots("queries", limits.queries, "LIMIT_QUERIES"), limits.query_seconds, late
-    )
+    seats = Slots("queries", limits.concurrency, "LIMIT_CONCURRENCY")
+    return DeadlineScope(seats, limits.query_seconds, late)
 
 
 def for_mutations(limits: Limits) -> DeadlineScope:
     """Of their own: mutations that wait for PostgreSQL must not keep queries out."""
     late = _late(_MUTATION_IS_LATE, limits.mutation_seconds, "LIMIT_MUTATION_SECONDS")
-    seats = Slots("mutations", limits.mutations, "LIMIT_MUTATIONS")
+    seats = Slots("mutations", limits.concurrency, "LIMIT_CONCURRENCY")
     return DeadlineScope(seats, limits.mutation_seconds, late)
 
 
@@ -135,7 +134,7 @@ def for_subscriptions(limits: Limits) -> Slots:
 
 
 def for_sockets(limits: Limits) -> Slots:
-    return Slots("WebSocket connections", limits.sockets, "LIMIT_SOCKETS")
+    return Slots("WebSocket connections", limits.sockets, "LIMIT_CONNECTIONS")
 
 
 def _late(message: str, seconds: float, setting: str) -> Formatted:

@@ -81,9 +81,7 @@ class _Measure:
 
     def errors(self) -> Iterator[GraphQLError]:
         limits = self._limits
-        if too_many := list(
-            _above(limits.fragments, len(self._fragments), "fragments", "FRAGMENTS")
-        ):
+        if too_many := list(_above(limits.fragments, len(self._fragments), "fragments")):
             yield from too_many
             return
         for name in self._fragments:
@@ -91,14 +89,12 @@ class _Measure:
         for node in self._document.definitions:
             if isinstance(node, OperationDefinitionNode):
                 yield from self._of_operation(node)
-        yield from _above(limits.selections, self._selections, "selections", "SELECTIONS")
-        yield from _above(limits.repeats, self._repeats, "repeated fields", "REPEATS")
-        yield from _above(limits.members, self._members, "members of lists and objects", "MEMBERS")
-        yield from _above(limits.directives, self._directives, "directives", "DIRECTIVES")
+        yield from _above(limits.selections, self._selections, "selections")
+        yield from _above(limits.repeats, self._repeats, "repeated fields")
+        yield from _above(limits.members, self._members, "members of lists and objects")
+        yield from _above(limits.directives, self._directives, "directives")
         most = self._most_directives
-        yield from _above(
-            limits.directives_of_node, most, "directives in one place", "DIRECTIVES_OF_NODE"
-        )
+        yield from _above(limits.directives_of_node, most, "directives in one place")
 
     def _of_operation(self, node: OperationDefinitionNode) -> Iterator[GraphQLError]:
         limits = self._limits
@@ -107,10 +103,10 @@ class _Measure:
             self._count_directives(variable)
         root = self._schema.get_root_type(node.operation)
         size = self._selected(node.selection_set, root)
-        yield from _above(limits.depth, size.depth, "levels of fields", "DEPTH", node)
-        yield from _above(limits.lists, size.lists, "lists in one another", "LISTS", node)
-        yield from _above(limits.aliases, size.aliases, "aliases", "ALIASES", node)
-        yield from _above(limits.root_fields, size.fields, "fields at the top", "ROOT_FIELDS", node)
+        yield from _above(limits.depth, size.depth, "levels of fields", node, "LIMIT_DEPTH")
+        yield from _above(limits.lists, size.lists, "lists in one another", node)
+        yield from _above(limits.aliases, size.aliases, "aliases", node, "LIMIT_ALIASES")
+        yield from _above(limits.root_fields, size.fields, "fields at the top", node)
 
     def _fragment(self, name: str) -> Size:
         """Nothing for one that is unknown, or that spreads itself: validation refuses those."""
@@ -187,10 +183,8 @@ def _members(value: ValueNode) -> int:
 
 
 def _above(
-    limit: int, found: int, what: str, setting: str, node: Node | None = None
+    limit: int, found: int, what: str, node: Node | None = None, setting: str = ""
 ) -> Iterator[GraphQLError]:
     if found > limit:
-        yield GraphQLError(
-            f"There are {found} {what}; at most {limit} are allowed (LIMIT_{setting}).",
-            node,
-        )
+        name = setting and f" ({setting})"
+        yield GraphQLError(f"There are {found} {what}; at most {limit} are allowed{name}.", node)

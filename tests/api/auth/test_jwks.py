@@ -67,7 +67,7 @@ async def issued(*keys: dict[str, Any]) -> AsyncIterator[tuple[Issuer, Tokens]]:
     app = Starlette(routes=[Route("/keys", issuer.answer)])
     config = uvicorn.Config(app, lifespan="off", log_level="warning")
     async with served_by(config) as host, drivers.issuer(f"http://{host}/keys") as fetch:
-        keys_ = KeySetClient(fetch, every=10, clock=lambda: issuer.now)
+        keys_ = KeySetClient(fetch, clock=lambda: issuer.now)
         yield issuer, Tokens(keys_.find, algorithms=PUBLIC, audience=AUDIENCE, issuer=ISSUER)
         await keys_.close()
 

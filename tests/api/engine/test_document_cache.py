@@ -15,6 +15,7 @@ from api.errors import RequestError
 from api.limits import Limits
 from api.schema import SCHEMA
 from tests.api.in_memory_app import edge
+from tests.api.with_limits import with_limits
 
 USER = "query($id: ID!) { user(id: $id) { name } }"
 
@@ -54,7 +55,7 @@ def test_an_invalid_text_is_found_invalid_once() -> None:
 
 
 def test_the_least_recently_used_text_is_forgotten_first() -> None:
-    known = document_cache.DocumentCache(SCHEMA, Limits(cached_documents=2))
+    known = document_cache.DocumentCache(SCHEMA, with_limits(cached_documents=2))
     for text in (
         "{ a: __typename }",
         "{ b: __typename }",
@@ -70,7 +71,7 @@ def test_the_least_recently_used_text_is_forgotten_first() -> None:
 
 
 def test_a_text_that_is_forgotten_is_freed_at_once() -> None:
-    known = document_cache.DocumentCache(SCHEMA, Limits(cached_documents=1))
+    known = document_cache.DocumentCache(SCHEMA, with_limits(cached_documents=1))
     known.prepare("{ __typename }")
     with uncollected():
         before = tokens()
@@ -94,7 +95,7 @@ def tokens() -> int:
 
 
 def test_long_texts_cannot_fill_the_memory() -> None:
-    known = document_cache.DocumentCache(SCHEMA, Limits(cached_characters=1_000))
+    known = document_cache.DocumentCache(SCHEMA, with_limits(cached_characters=1_000))
     for number in range(50):
         known.prepare(f"{{ a{number}: __typename }}" + " " * 400)
     known.prepare("{ a49: __typename }" + " " * 400)
@@ -126,7 +127,7 @@ def test_a_document_that_cannot_be_executed_says_why(text: str, code: str) -> No
 
 def test_many_mistakes_are_not_all_told() -> None:
     fields = " ".join(f"f{number}" for number in range(400))
-    known = document_cache.DocumentCache(SCHEMA, Limits(validation_errors=20))
+    known = document_cache.DocumentCache(SCHEMA, with_limits(validation_errors=20))
     with pytest.raises(RequestError) as error:
         known.prepare(f"{{ users {{ nodes {{ {fields} }} }} }}")
     assert len(error.value.errors) == 21

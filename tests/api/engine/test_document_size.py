@@ -19,6 +19,7 @@ from api.schema import SCHEMA
 from domain.users import values
 from tests.api.engine.hostile_documents import DOCUMENTS
 from tests.api.in_memory_app import edge
+from tests.api.with_limits import with_limits
 from tests.benchmarks import refusals
 
 if TYPE_CHECKING:
@@ -147,8 +148,9 @@ def counted() -> Iterator[Calls]:
 def test_a_limit_holds_from_the_first_one_above_it(
     setting: str, query: Callable[[int], str], limit: int
 ) -> None:
-    limits = Limits(**{setting: limit})
-    refusal = f"at most {limit} are allowed (LIMIT_{setting.upper()})"
+    limits = with_limits(**{setting: limit})
+    name = f" (LIMIT_{setting.upper()})" if setting in Limits.model_fields else ""
+    refusal = f"at most {limit} are allowed{name}."
     assert refusal not in told(query(limit), limits)
     assert f"There are {limit + 1} " in told(query(limit + 1), limits)
     assert refusal in told(query(limit + 1), limits)
@@ -161,15 +163,13 @@ def test_a_limit_holds_from_the_first_one_above_it(
 def test_lists_in_one_another_are_limited(orders: str) -> None:
     fragment = "fragment F on User { orders { edges { node { id } } } }" if "F" in orders else ""
     query = f"{_users(orders)} {fragment}"
-    assert told(query, Limits(lists=2)) == ""
-    assert "2 lists in one another; at most 1 are allowed (LIMIT_LISTS)" in told(
-        query, Limits(lists=1)
-    )
+    assert told(query, with_limits(lists=2)) == ""
+    assert "2 lists in one another; at most 1 are allowed." in told(query, with_limits(lists=1))
 
 
 def test_lists_beside_one_another_are_not_in_one_another() -> None:
     query = f"{{ a: {_users('id')[1:-1]} b: {_users('id')[1:-1]} }}"
-    assert told(query, Limits(lists=1)) == ""
+    assert told(query, with_limits(lists=1)) == ""
 
 
 def test_what_is_spread_several_times_counts_each_time() -> None:
@@ -186,7 +186,7 @@ def test_each_operation_is_measured_for_itself() -> None:
 
 def test_introspection_counts_as_one_field() -> None:
     query = "{ __schema { types { fields { type { ofType { ofType { name } } } } } } }"
-    assert told(query, Limits(depth=1, lists=1)) == ""
+    assert told(query, with_limits(depth=1, lists=1)) == ""
 
 
 HOSTILE = refusals.DOCUMENTS | {document.name: document.query for document in DOCUMENTS}

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.engine.documents.parsing import DocumentSource
-from api.limits import Limits
 from tests.api.in_memory_app import Edge, edge
 from tests.api.users import put_users
+from tests.api.with_limits import with_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ async def test_a_text_is_scanned_once_however_many_fields_fail(
     scans: Scans, padding: str, fields: list[str]
 ) -> None:
     query = padding * (50_000 // len(padding)) + FAILING % " ".join(fields)
-    async with edge(Limits(response_fields=100_000)) as made:
+    async with edge(with_limits(response_fields=100_000)) as made:
         put_users(made.reads, 100)
         for _ in range(2):  # by graphql-core, and by a plan and graphql-core
             assert await failed(made, query)

@@ -12,6 +12,7 @@ from api.errors import RequestError
 from api.limits import Limits
 from api.schema import SCHEMA
 from tests.api.in_memory_app import ALICE, edge
+from tests.api.with_limits import with_limits
 
 USER = '{ user(id: "%s", minVersion: 1) { orders(first: %s) { totalCount } } }'
 KINDS = (
@@ -116,7 +117,7 @@ async def test_a_text_of_a_known_shape_pays_for_its_own_literals() -> None:
 
 
 def test_a_shape_is_forgotten_with_the_text_it_was_found_in() -> None:
-    documents = DocumentCache(SCHEMA, Limits(cached_documents=2))
+    documents = DocumentCache(SCHEMA, with_limits(cached_documents=2))
     documents.prepare(USER % (1, 1))
     documents.prepare("{ a: __typename }")
     documents.prepare(USER % (2, 2))  # which keeps it young

@@ -22,6 +22,7 @@ from tests.api.http.test_graphql_ws import (
 )
 from tests.api.in_memory_app import ALICE, Edge, edge, served
 from tests.api.wire import create, request, until, wired
+from tests.api.with_limits import with_limits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 QUERY = f'{{ user(id: "{ALICE}") {{ name }} }}'
 MUTATION = 'mutation { createUser(input: {name: "A", email: "a@example.com"}) { id } }'
 RESPONSE = {"accept": "application/graphql-response+json"}
-NARROW = Limits(queries=2, mutations=2, subscriptions=2)
+NARROW = Limits(concurrency=2, subscriptions=2)
 
 
 @asynccontextmanager
@@ -69,7 +70,7 @@ async def test_one_query_too_many_is_refused_and_told_when_to_come_again() -> No
         response = await made.post(QUERY, headers=RESPONSE)
         assert (response.status_code, response.headers["retry-after"]) == (503, "1")
         assert code(response.json()) == "OVERLOADED"
-        assert "LIMIT_QUERIES" in response.json()["errors"][0]["message"]
+        assert "LIMIT_CONCURRENCY" in response.json()["errors"][0]["message"]
         assert (await made.post(QUERY)).status_code == 200  # as every error in application/json
 
 
@@ -101,7 +102,7 @@ async def test_seats_are_free_again_afterwards() -> None:
 
 
 async def test_queries_over_websocket_count_with_those_over_http() -> None:
-    async with connected(Limits(queries=1)) as (made, socket):
+    async with connected(Limits(concurrency=1)) as (made, socket):
         made.reads.put(ALICE, "Alice")
         made.reads.unanswered = []
         await subscribe(socket, QUERY)
@@ -129,7 +130,7 @@ async def test_a_process_has_room_for_so_many_subscriptions_however_they_come() 
 
 
 async def test_one_websocket_connection_too_many_closes_with_1013() -> None:
-    async with edge(Limits(sockets=1)) as made, served(made.app) as address:
+    async with edge(with_limits(sockets=1)) as made, served(made.app) as address:
         url = f"ws://{address}/graphql"
         async with (
             connect(url, subprotocols=[PROTOCOL]) as first,

@@ -10,12 +10,12 @@ from api.engine.execution.executor import Executor
 from api.engine.operation_type import ANY
 from api.engine.request import Request
 from api.errors import RequestError
-from api.limits import Limits
 from api.resolvers.context import Context
 from tests.api.engine import random_schema
 from tests.api.in_memory_app import ALICE, edge
+from tests.api.with_limits import with_limits
 
-BOUNDLESS = Limits(depth=1_000, selections=1_000, cost_budget=1_000)
+BOUNDLESS = with_limits(depth=1_000, selections=1_000, cost_budget=1_000)
 DEPTHS = range(150, 201, 2)
 """Fields in one another: graphql-core reads fewer than 200; what comes after it has room for a few less."""
 
@@ -24,7 +24,7 @@ DEPTHS = range(150, 201, 2)
 async def test_a_plan_has_twenty_thousand_characters_at_most(letters: int, way: str) -> None:
     names = [f"{letter * letters}" for letter in "abcdefghijkl"]
     query = f'{{ user(id: "{ALICE}") {{ {" ".join(f"{name}: name" for name in names)} }} }}'
-    async with edge(Limits(name_characters=letters)) as made:
+    async with edge(with_limits(name_characters=letters)) as made:
         made.reads.put(ALICE, "Alice")
         for _ in range(2):
             assert await made.ask(query) == {"data": {"user": dict.fromkeys(names, "Alice")}}

@@ -17,6 +17,7 @@ from readside.errors import ReadModelUnavailable
 from tests.api.http.test_leaks import websocket
 from tests.api.in_memory_app import ALICE, edge
 from tests.api.tokens import bearer, signed, with_tokens
+from tests.api.with_limits import with_limits
 
 if TYPE_CHECKING:
     from api.resolvers.context import Context, Info
@@ -71,7 +72,7 @@ async def test_the_deadline_holds_for_a_plan_and_what_it_waited_for_is_given_up(
 
 
 async def test_one_too_many_is_refused_also_by_plan() -> None:
-    async with edge(Limits(queries=1)) as made:
+    async with edge(Limits(concurrency=1)) as made:
         await made.ask(QUERY)
         made.reads.unanswered = []
         waiting = asyncio.create_task(made.ask(QUERY))
@@ -107,7 +108,7 @@ async def test_the_cost_limit_holds_for_a_plan() -> None:
 
 
 async def test_a_plan_keeps_no_document_that_was_forgotten() -> None:
-    async with edge(Limits(cached_documents=1)) as made:
+    async with edge(with_limits(cached_documents=1)) as made:
         for name in ("Forgotten", "Remembered"):
             for _ in range(2):
                 await made.ask(f"query {name} {{ __typename }}")
@@ -122,7 +123,7 @@ async def test_a_plan_keeps_no_document_that_was_forgotten() -> None:
         assert "Forgotten" not in operations
 
 
-@pytest.mark.parametrize("limits", [Limits(plans=1), Limits(plan_characters=600)])
+@pytest.mark.parametrize("limits", [with_limits(plans=1), with_limits(plan_characters=600)])
 async def test_only_so_many_plans_are_kept(limits: Limits) -> None:
     other = f'{{ user(id: "{ALICE}") {{ id }} }}'
     async with edge(limits) as made:

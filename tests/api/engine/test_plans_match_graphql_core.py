@@ -19,12 +19,12 @@ from api.engine.execution.executor import Executor
 from api.engine.operation_type import ANY
 from api.engine.request import Request
 from api.errors import RequestError
-from api.limits import Limits
 from api.resolvers.context import Context
 from tests.api.engine import random_schema
 from tests.api.engine.operation_strategies import Asked, mutations_of, queries_of
+from tests.api.with_limits import with_limits
 
-ROOMY = Limits(lists=9, aliases=100, depth=30)
+ROOMY = with_limits(lists=9, aliases=100, depth=30)
 CALLERS = st.sampled_from([UNRESTRICTED, UNRESTRICTED, Caller(scopes=frozenset({Scope.WRITE}))])
 SEEDS = st.integers(0, 2**32)
 SETTINGS = settings(

@@ -13,6 +13,7 @@ from api.limits import Limits
 from tests.api.http.test_graphql_ws import connected, heard, subscribe
 from tests.api.in_memory_app import ALICE, edge
 from tests.api.users import put_users
+from tests.api.with_limits import with_limits
 
 if TYPE_CHECKING:
     import httpx
@@ -128,7 +129,7 @@ async def test_little_input_never_takes_much_memory(letters: int) -> None:
     """63 KB of document became 255 MB of response, within the cost budget."""
     aliases = " ".join(f"{'a' * letters}{letter}: id" for letter in "abcdefghijklmno")
     orders = f"orders(first: 47) {{ nodes {{ {aliases} status total placedAt completedAt }} }}"
-    async with edge(Limits(response_fields=100_000, query_seconds=100)) as made:
+    async with edge(with_limits(response_fields=100_000, query_seconds=100)) as made:
         put_users(made.reads, 100, orders=47)
         tracemalloc.start()
         try:

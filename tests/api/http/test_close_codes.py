@@ -20,6 +20,7 @@ from api.limits import Limits
 from tests.api.http.test_graphql_ws import INIT, PROTOCOL, WATCH, heard, subscribe, tell
 from tests.api.in_memory_app import ALICE, Edge, Server, edge, running
 from tests.api.tokens import signed, with_tokens
+from tests.api.with_limits import with_limits
 from tests.limited import limited
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ async def connects(_: Client) -> None:
 
 class Case(NamedTuple):
     cause: Callable[[Client], Awaitable[None]]
-    limits: Limits = Limits(send_seconds=0.3)
+    limits: Limits = with_limits(send_seconds=0.3)
     access: Access | None = None
     subprotocol: bool = True
     origin: Origin | None = None
@@ -111,13 +112,13 @@ CASES: dict[str, Case] = {
     "DUPLICATE_ID": Case(subscribes_twice_with_one_id),
     "SECOND_INIT": Case(sends(INIT, INIT)),
     "SHUTDOWN": Case(shuts_down),
-    "TOO_MANY_CONNECTIONS": Case(connects, Limits(sockets=1), others=1),
-    "TOO_MANY_FRAMES": Case(writes(PING * 100_000), Limits(frames=100)),
+    "TOO_MANY_CONNECTIONS": Case(connects, with_limits(sockets=1), others=1),
+    "TOO_MANY_FRAMES": Case(writes(PING * 100_000), with_limits(frames=100)),
     "TOO_SLOW": Case(does_not_read),
     "FAILED": Case(sends(INIT), access=FailingAccess()),
     "FOREIGN_PAGE": Case(connects, origin=Origin("https://elsewhere.example")),
-    "INIT_TIMEOUT": Case(connects, Limits(init_seconds=0.05)),
-    "PONG_TIMEOUT": Case(does_not_read, Limits(ping_seconds=0.05)),
+    "INIT_TIMEOUT": Case(connects, with_limits(init_seconds=0.05)),
+    "PONG_TIMEOUT": Case(does_not_read, with_limits(ping_seconds=0.05)),
 }
 OTHERS: dict[int, Case] = {
     1002: Case(writes(b"\x83\x80\0\0\0\0" + b"x" * 10_000)),

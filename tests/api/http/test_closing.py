@@ -19,6 +19,7 @@ from api.http.protocols.deadline_timer import Deadline
 from api.limits import Limits
 from tests.api.in_memory_app import ALICE
 from tests.api.wire import JSON, create, head, request, until, wired
+from tests.api.with_limits import with_limits
 from tests.limited import limited
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ async def test_a_connection_lingers_only_so_long_for_a_client_that_goes_on_sendi
 
 
 async def test_a_connection_lingers_for_longer_than_a_client_may_take_to_read() -> None:
-    async with wired(Limits(send_seconds=0.05)) as ask, ask.opened() as wire:
+    async with wired(with_limits(send_seconds=0.05)) as ask, ask.opened() as wire:
         await wire.send(head(b"POST /nope HTTP/1.1", b"content-length: 100000"))
         for _ in range(20):
             await wire.send(b" ")
@@ -148,7 +149,7 @@ async def test_an_idle_connection_closes_after_its_time_and_a_busy_one_does_not(
 async def test_a_thousand_clients_that_disconnect_leave_no_subscription_after_two_heartbeats() -> (
     None
 ):
-    async with wired(Limits(keep_alive_seconds=0.5)) as ask:
+    async with wired(with_limits(keep_alive_seconds=0.5)) as ask:
         body = json.dumps({"query": WATCH}).encode()
         data = head(
             b"POST /graphql HTTP/1.1",
@@ -169,7 +170,7 @@ async def test_a_thousand_clients_that_disconnect_leave_no_subscription_after_tw
 
 
 async def test_a_half_closed_client_of_a_stream_gets_its_events() -> None:
-    async with wired(Limits(keep_alive_seconds=0.02)) as ask, ask.opened() as wire:
+    async with wired(with_limits(keep_alive_seconds=0.02)) as ask, ask.opened() as wire:
         await wire.send(request(WATCH, b"accept: text/event-stream"))
         await wire.end()
         async with limited(5):

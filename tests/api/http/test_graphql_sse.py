@@ -12,6 +12,7 @@ import msgspec
 from api.http.graphql_sse import send_stream
 from api.limits import Limits
 from tests.api.in_memory_app import ALICE, Edge, edge, served
+from tests.api.with_limits import with_limits
 from tests.limited import limited
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ async def test_a_request_that_gets_no_data_is_told_in_the_stream() -> None:
 
 
 async def test_silence_is_broken_by_comments() -> None:
-    async with streamed(WATCH, Limits(keep_alive_seconds=0.02)) as (made, lines):
+    async with streamed(WATCH, with_limits(keep_alive_seconds=0.02)) as (made, lines):
         assert await event(lines) == told(1)
         assert await event(lines) == [":"]
         made.reads.put(ALICE, "Bob", version=2)
@@ -117,7 +118,7 @@ async def test_silence_is_broken_by_comments() -> None:
 
 async def test_a_client_that_leaves_leaves_nothing_behind() -> None:
     """The connection of a client that has closed may be half-closed, until a comment cannot be written."""
-    async with edge(Limits(keep_alive_seconds=0.02)) as made, served(made.app) as address:
+    async with edge(with_limits(keep_alive_seconds=0.02)) as made, served(made.app) as address:
         made.reads.put(ALICE, "Alice")
         before = asyncio.all_tasks()
         async with httpx.AsyncClient(base_url=f"http://{address}", headers=STREAM) as client:

@@ -15,6 +15,7 @@ from websockets.typing import Subprotocol
 
 from api.limits import Limits
 from tests.api.in_memory_app import ALICE, Edge, edge, served
+from tests.api.with_limits import with_limits
 from tests.limited import limited
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ async def test_bytes_that_are_no_frame_close_with_the_code_of_rfc_6455(
 
 
 async def test_a_client_that_answers_no_ping_is_closed() -> None:
-    async with edge(Limits(ping_seconds=0.1)) as made, served(made.app) as address:
+    async with edge(with_limits(ping_seconds=0.1)) as made, served(made.app) as address:
         made.reads.put(ALICE, "Alice")
         async with connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL]) as socket:
             await tell(socket, INIT)
@@ -244,12 +245,12 @@ async def test_an_operation_before_the_initialisation_closes_with_4401() -> None
 
 
 async def test_no_initialisation_in_time_closes_with_4408() -> None:
-    async with connected(Limits(init_seconds=0.02), init=False) as (_, socket):
+    async with connected(with_limits(init_seconds=0.02), init=False) as (_, socket):
         assert await closed(socket) == (4408, "Connection initialisation timeout")
 
 
 async def test_an_initialised_connection_may_be_silent_for_longer() -> None:
-    async with connected(Limits(init_seconds=0.2)) as (made, socket):
+    async with connected(with_limits(init_seconds=0.2)) as (made, socket):
         made.reads.put(ALICE, "Alice")
         await subscribe(socket, WATCH)
         await heard(socket)
@@ -287,7 +288,7 @@ async def test_another_subprotocol_closes_with_4406(protocols: list[Subprotocol]
 
 
 async def test_a_connection_has_room_for_so_many_operations() -> None:
-    async with connected(Limits(operations=2)) as (made, socket):
+    async with connected(with_limits(operations=2)) as (made, socket):
         made.reads.put(ALICE, "Alice")
         for number in (1, 2):
             await subscribe(socket, WATCH, id_=str(number))

@@ -23,6 +23,7 @@ from tests.api.http.test_slow_requests import Wire, one, wired
 from tests.api.in_memory_app import ALICE, edge, running, served
 from tests.api.wire import request, until
 from tests.api.wire import wired as over_http
+from tests.api.with_limits import with_limits
 from tests.limited import limited
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ async def test_an_event_stream_ends_with_its_client_whatever_is_asked_behind_it(
 ) -> None:
     watch = urlencode({"query": f'subscription {{ userChanged(id: "{ALICE}") {{ name }} }}'})
     headers = "host: localhost\r\naccept: text/event-stream\r\n"
-    async with wired(Limits(keep_alive_seconds=0.02)) as (made, (reader, writer)):
+    async with wired(with_limits(keep_alive_seconds=0.02)) as (made, (reader, writer)):
         made.reads.put(ALICE, "Alice")
         writer.write(f"GET /graphql?{watch} HTTP/1.1\r\n{headers}\r\n".encode())
         assert b"Alice" in await one(reader)

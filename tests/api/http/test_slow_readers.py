@@ -18,6 +18,7 @@ from wsproto import WSConnection
 from api.limits import Limits
 from tests.api.http.test_graphql_ws import PROTOCOL, closed, connected, heard, subscribe
 from tests.api.in_memory_app import ALICE, Edge, edge, served
+from tests.api.with_limits import with_limits
 from tests.limited import limited
 
 WATCH = f'subscription {{ userChanged(id: "{ALICE}") {{ name version }} }}'
@@ -27,7 +28,7 @@ HANDSHAKE = (
     f"sec-websocket-key: {base64.b64encode(os.urandom(16)).decode()}\r\n\r\n"
 ).encode()
 LONG_NAME = "x" * 10_000
-QUICK = Limits(send_seconds=0.3, keep_alive_seconds=0.02)
+QUICK = with_limits(send_seconds=0.3, keep_alive_seconds=0.02)
 
 
 def frame(payload: bytes, opcode: int = 1) -> bytes:
@@ -157,7 +158,7 @@ async def test_a_reader_of_an_event_stream_who_does_not_read_is_cut_off() -> Non
 
 
 async def test_nothing_is_read_for_a_client_that_does_not_read() -> None:
-    async with websocket(Limits(send_seconds=60)) as (made, client):
+    async with websocket(with_limits(send_seconds=60)) as (made, client):
         made.reads.put(ALICE, LONG_NAME)
         await client.send(message(type="connection_init"))
         await client.send(message(type="subscribe", id="1", payload={"query": WATCH}))
@@ -189,7 +190,7 @@ async def test_a_flood_of_frames_is_closed_and_most_of_it_never_looked_at(
         receive_data(connection, data)
 
     monkeypatch.setattr(WSConnection, "receive_data", counted)
-    async with websocket(Limits(frames=100, send_seconds=0.5)) as (_, client):
+    async with websocket(with_limits(frames=100, send_seconds=0.5)) as (_, client):
         reading = asyncio.create_task(client.read_all())
         sending = asyncio.create_task(client.send(flood * 100_000))
         found = await reading
@@ -200,7 +201,7 @@ async def test_a_flood_of_frames_is_closed_and_most_of_it_never_looked_at(
 
 
 async def test_as_many_frames_as_are_allowed_in_a_second_are_answered() -> None:
-    async with connected(Limits(operations=1_000)) as (_, socket):
+    async with connected(with_limits(operations=1_000)) as (_, socket):
         for number in range(400):
             await subscribe(socket, "{ __typename }", str(number))
         for _ in range(800):
@@ -214,7 +215,7 @@ async def test_a_long_message_is_taken_in_slices_and_whole() -> None:
 
 
 async def test_pings_to_a_client_that_does_not_answer_find_it_dead() -> None:
-    async with websocket(Limits(ping_seconds=0.1)) as (made, client):
+    async with websocket(with_limits(ping_seconds=0.1)) as (made, client):
         made.reads.put(ALICE, "Alice")
         await client.send(message(type="connection_init"))
         await client.send(message(type="subscribe", id="1", payload={"query": WATCH}))
@@ -224,7 +225,7 @@ async def test_pings_to_a_client_that_does_not_answer_find_it_dead() -> None:
 
 
 async def test_a_client_that_answers_pings_stays() -> None:
-    async with connected(Limits(ping_seconds=0.2)) as (_, socket):
+    async with connected(with_limits(ping_seconds=0.2)) as (_, socket):
         await asyncio.sleep(0.7)
         await subscribe(socket, "{ __typename }")
         assert (await heard(socket))["type"] == "next"

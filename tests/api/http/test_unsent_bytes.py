@@ -19,6 +19,7 @@ from api.limits import Limits
 from tests.api.http.test_close_codes import until
 from tests.api.http.test_slow_readers import HANDSHAKE, WATCH, Peer, message
 from tests.api.in_memory_app import ALICE, Edge, Server, edge
+from tests.api.with_limits import with_limits
 from tests.limited import limited
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ QUERY = "{ users(first: 100) { nodes { name } } }"
 RESPONSE = 300_000
 """Bytes of the names alone."""
 OPERATIONS = 8
-PATIENT = Limits(send_seconds=60)
+PATIENT = with_limits(send_seconds=60)
 
 
 class Service(NamedTuple):
@@ -156,7 +157,7 @@ async def test_above_the_limit_of_the_process_connections_are_cut_and_others_ser
     unread: Callable[[tuple[str, int]], AbstractAsyncContextManager[Peer]],
 ) -> None:
     limit = 5 * RESPONSE // 2
-    limits = Limits(unsent_bytes=limit, send_seconds=60)
+    limits = with_limits(unsent_bytes=limit, send_seconds=60)
     async with service(limits) as served, AsyncExitStack() as stack:
         for _ in range(6):
             await stack.enter_async_context(unread(served.address))

@@ -15,13 +15,14 @@ from tests.api.http.test_close_codes import until
 from tests.api.http.test_slow_readers import HANDSHAKE, WATCH, Peer, frame, message
 from tests.api.http.test_unsent_bytes import client, service
 from tests.api.in_memory_app import ALICE
+from tests.api.with_limits import with_limits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 CLIENTS = 100
-LIMITS = Limits(send_seconds=0.2)
-PINGING = Limits(send_seconds=0.2, ping_seconds=0.3)
+LIMITS = with_limits(send_seconds=0.2)
+PINGING = with_limits(send_seconds=0.2, ping_seconds=0.3)
 
 
 async def resets(peer: Peer) -> None:

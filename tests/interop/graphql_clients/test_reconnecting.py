@@ -12,9 +12,9 @@ import pytest
 
 from api.http.protocols.server_config import config
 from api.http.websocket_close_codes import forbidden
-from api.limits import Limits
 from tests.api.http.test_close_codes import CODES, until
 from tests.api.in_memory_app import ALICE, Edge, edge, running
+from tests.api.with_limits import with_limits
 from tests.limited import limited
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ async def test_a_client_that_was_frozen_for_longer_than_the_pong_timeout_continu
 ) -> None:
     """Also if the service has long given up to wait for its Close frame."""
     async with (
-        edge(Limits(ping_seconds=0.3, send_seconds=0.1)) as made,
+        edge(with_limits(ping_seconds=0.3, send_seconds=0.1)) as made,
         running(config(made.app, log_level="warning")) as server,
         watching(node, made, server.address[1]) as watch,
     ):
@@ -105,7 +105,7 @@ async def test_a_client_that_was_frozen_for_longer_than_the_pong_timeout_continu
 
 async def test_a_client_that_was_frozen_while_messages_came_continues(node: Node) -> None:
     async with (
-        edge(Limits(send_seconds=0.5)) as made,
+        edge(with_limits(send_seconds=0.5)) as made,
         running(config(made.app, log_level="warning")) as server,
         watching(node, made, server.address[1]) as watch,
     ):
@@ -138,7 +138,7 @@ async def test_a_client_of_a_service_that_restarts_connects_again_and_continues(
 
 async def test_a_client_that_sent_too_many_frames_connects_again_and_continues(node: Node) -> None:
     async with (
-        edge(Limits(frames=100)) as made,
+        edge(with_limits(frames=100)) as made,
         running(config(made.app, log_level="warning")) as server,
         watching(node, made, server.address[1]) as watch,
     ):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from api.limits import Limits
 from api.runtime import drivers
 from api.settings import Settings
 from domain.users.events import UserCreated, UserRenamed
@@ -22,6 +21,7 @@ from readside.queries.pubsub import PubSub
 from readside.queries.reader import ReadModel
 from readside.read_models import FINGERPRINT
 from readside.redis_functions.keys import Keys, Partition
+from tests.api.with_limits import with_limits
 from tests.limited import limited
 from tests.readside.envelopes import PARTITIONS, located, user_in
 from tests.readside.harness import World
@@ -272,7 +272,7 @@ async def test_more_commands_than_there_is_room_for_are_overload_and_what_fits_i
     told: Told, settings: Settings, changes: PubSub
 ) -> None:
     await told.given(CREATED)
-    narrow = settings.model_copy(update={"limits": Limits(reads=4)})
+    narrow = settings.model_copy(update={"limits": with_limits(reads=4)})
     async with drivers.link_for_reads(narrow) as link:
         reads = ReadModel(link, changes, partitions=PARTITIONS, fingerprint=FINGERPRINT)
         assert await users.fetch(reads, ALICE) is not None

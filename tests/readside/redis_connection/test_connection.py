@@ -11,11 +11,11 @@ import pytest
 from hiredis import ReplyError
 from structlog.testing import capture_logs
 
-from api.limits import Limits
 from api.runtime import drivers
 from api.settings import Settings
 from readside.errors import ReadModelOverloaded, ReadModelUnavailable
 from readside.redis_connection.encoding import CommandTemplate, pack
+from tests.api.with_limits import with_limits
 from tests.chaos.proxy import Proxy, proxy
 from tests.limited import limited
 from tests.readside.contents import eventually
@@ -38,7 +38,7 @@ MARGIN = 2.0
 async def link_to(
     url: str, *, most: int = 20_000, patience: float = 10.0
 ) -> AsyncIterator[MultiplexedConnection]:
-    limits = Limits(reads=most)
+    limits = with_limits(reads=most)
     async with drivers.link_for_reads(
         Settings(redis_url=url, read_timeout=patience, limits=limits)
     ) as link:

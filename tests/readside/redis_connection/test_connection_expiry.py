@@ -174,8 +174,8 @@ async def test_connections_expire_by_age_though_the_address_leads_to_the_same_se
     through: Settings, expiry: ConnectionExpiry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_address, "CHECK_INTERVAL_SECONDS", 0.01)
-    aging = through.model_copy(update={"connection_max_age": 0.1})
-    following = asyncio.create_task(redis_address.follow(aging, expiry))
+    monkeypatch.setattr(drivers, "CONNECTION_MAX_AGE_SECONDS", 0.1)
+    following = asyncio.create_task(redis_address.follow(through, expiry))
     await until(lambda: expiry.count >= 2)
     following.cancel()
 
