@@ -57,7 +57,7 @@ class Access:
         if method == "GET":
             check_get(headers, self.origins)
 
-    def may_open_socket(self, headers: Headers) -> bool:
+    def allows_websocket(self, headers: Headers) -> bool:
         """Whether a WebSocket is asked for by no page, by one of ours, or by one of an allowed origin."""
         here = not self.local or names_this_machine(headers)
         return here and may_open_socket(headers, self.origins)
@@ -88,7 +88,7 @@ class Access:
             return self._from(client, UNRESTRICTED)
         return self._from(client, await self.tokens.caller(token))
 
-    async def by_payload(self, payload: dict[str, Any] | None, scope: Scope) -> Caller:
+    async def caller_from_init(self, payload: dict[str, Any] | None, scope: Scope) -> Caller:
         """Who opens a WebSocket: by connection_init, or by the handshake. Raises UNAUTHENTICATED."""
         if self.tokens is None:
             return self._from(scope.get("client"), UNRESTRICTED)

@@ -1,1 +1,1 @@
-"""How operations arrive and answers leave: HTTP, server-sent events and WebSocket over one execution."""
+"""GraphQL over HTTP, Server-Sent Events and WebSocket."""

@@ -1,4 +1,4 @@
-"""Which media type a request is in, and which one its response gets (RFC 9110, section 12.5.1)."""
+"""Media types of a request and of its response (RFC 9110, section 12.5.1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ANY: Final = {"*/*": (JSON,), "application/*": (JSON,), "text/*": ()}
 
 @lru_cache(maxsize=256)
 def is_json(content_type: bytes) -> bool:
-    """Whether a body of this Content-Type is JSON in UTF-8. No other is executed: see forces_preflight."""
+    """Returns True for JSON in UTF-8. A body of another type is not executed: see forces_preflight."""
     _, parameters = _parse(content_type.decode("latin-1"))
     return forces_preflight(content_type) and parameters.get("charset", "utf-8").lower() in {
         "utf-8",
@@ -27,18 +27,19 @@ def is_json(content_type: bytes) -> bool:
 
 @lru_cache(maxsize=256)
 def negotiate(accept: bytes, offered: tuple[str, ...]) -> str | None:
-    """The offered media type that the client likes best; of two it likes equally, the one it names
-    first. None if it takes none of them. A wildcard means application/json.
+    """Returns the offered media type that the client prefers, or None if it accepts none of them.
+
+    Of two with equal weight, the one named first is preferred. A wildcard means application/json.
     """
-    wanted = [_parse(part) for part in accept.decode("latin-1").split(",")]
-    never = {media for media, parameters in wanted if _quality(parameters) == 0}
+    ranges = [_parse(part) for part in accept.decode("latin-1").split(",")]
+    excluded = {media for media, parameters in ranges if _quality(parameters) == 0}
     best, best_quality = None, 0.0
-    for media, parameters in wanted:
+    for media, parameters in ranges:
         quality = _quality(parameters)
         if quality <= best_quality or parameters.get("charset", "utf-8").lower() != "utf-8":
             continue
         for candidate in _ANY.get(media, (media,)):
-            if candidate in offered and candidate not in never:
+            if candidate in offered and candidate not in excluded:
                 best, best_quality = candidate, quality
     return best
 
@@ -52,7 +53,7 @@ def _parse(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _quality(parameters: dict[str, str]) -> float:
-    """The weight of a media range; what is no weight at all counts as refused."""
+    """Returns the weight of a media range; an invalid weight counts as 0."""
     try:
         return min(1.0, max(0.0, float(parameters.get("q", "1"))))
     except ValueError:

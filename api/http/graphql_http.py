@@ -1,7 +1,7 @@
-"""GraphQL over HTTP: what a request must look like, and which status and media type answer it.
+"""GraphQL over HTTP: checks and parses a request, executes it, and chooses status and media type.
 
-An ASGI application and not a Starlette view, because every request of the service passes here. A connection
-calls the same functions without ASGI (api/http/protocols/exchange.py), so both make the same checks.
+Every request is checked by GraphQLOverHTTP.respond: called as an ASGI application, or by a connection that
+needs neither routing nor middleware (api/http/protocols/exchange.py).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from api.engine.operation_type import MUTATIONS, QUERIES, SUBSCRIPTIONS
 from api.engine.request import Request, from_body, from_query_string, parameters
 from api.errors import Formatted, RequestError, bad_request
 from api.http.content_negotiation import HTML, JSON, RESPONSE, STREAM, is_json, negotiate
-from api.http.graphql_sse import only, send_stream
+from api.http.graphql_sse import send_stream, single_result
 from api.http.response import EncodedResponse
 from api.trace import Trace
 
@@ -43,20 +43,20 @@ Results = AsyncGenerator[Formatted, None]
 
 _ALLOWED = {"GET": QUERIES, "POST": QUERIES | MUTATIONS}
 _COMPATIBLE: Final = {294: 200, 422: 400}
-"""What clients expect that are older than the draft of August 2026, by the status it wants."""
+"""The statuses that clients older than the draft of August 2026 expect, by those of the draft."""
 _STATUSES: Final[dict[Profile, dict[int, int]]] = {"compatible": _COMPATIBLE, "strict": {}}
 _WITHOUT_PAGE: Final = (JSON, RESPONSE, STREAM)
 _WITH_PAGE: Final = (*_WITHOUT_PAGE, HTML)
-_ASKING = {"query", "documentId", "extensions"}
-"""A browser that opens the address with none of these wants the page."""
+_REQUEST_PARAMETERS = {"query", "documentId", "extensions"}
+"""A browser that opens the address with none of these gets the page."""
 
 
 class Disconnected(Exception):
-    """The connection ended before the request was complete, so no response can be sent."""
+    """The connection ended before the request was complete, so no response is sent."""
 
 
 class GraphQLOverHTTP:
-    """The endpoint for GET and POST: an ASGI application, and its parts for connections without ASGI."""
+    """The endpoint for GET and POST."""
 
     def __init__(
         self,
@@ -67,8 +67,8 @@ class GraphQLOverHTTP:
         closing: asyncio.Event,
         profile: Profile = "compatible",
     ) -> None:
-        """`page` is sent to a browser that opens the address without a query. `closing` ends the event
-        streams that are open. `profile` decides the statuses of graphql-response+json."""
+        """`page` is sent to a browser that opens the address without a query. `closing` ends open event
+        streams. `profile` decides the statuses of graphql-response+json."""
         self._statuses = _STATUSES[profile]
         self._executor = executor
         self._access = access
@@ -85,18 +85,18 @@ class GraphQLOverHTTP:
                 return
             await self.send(response, scope, receive, send)
 
-    def takes(self, method: bytes, target: bytes, headers: Headers) -> bool:
+    def bypasses_app(self, method: bytes, target: bytes, headers: Headers) -> bool:
         """Returns True if the response to this request needs no routing and no middleware.
 
-        CORS is a middleware, so requests of pages pass it where other origins are allowed. All that it would
-        add to the response to another request is `Vary: Origin`, which no-store makes needless.
+        CORS is a middleware, so it handles requests of pages if other origins are allowed. To other
+        responses it would only add `Vary: Origin`, which no-store makes superfluous.
         """
         is_post = method == b"POST" and target == PATH
         return is_post and not (self._access.origins and b"origin" in headers)
 
     @staticmethod
     def scope(headers: list[tuple[bytes, bytes]], client: Client) -> Scope:
-        """Returns as much of the scope of a request that `takes` accepted as `respond` needs."""
+        """Returns the part of the scope that `respond` needs for a request that bypasses the application."""
         return {
             "type": "http",
             "method": "POST",
@@ -108,16 +108,16 @@ class GraphQLOverHTTP:
 
     @staticmethod
     def trace(headers: Headers) -> Trace:
-        """Returns the trace that the request belongs to, by its header traceparent."""
-        given = headers.get(b"traceparent")
-        return Trace(given.decode("latin-1") if given else None)
+        """Returns the trace of the request, from its header traceparent."""
+        traceparent = headers.get(b"traceparent")
+        return Trace(traceparent.decode("latin-1") if traceparent else None)
 
     async def respond(
         self, scope: Scope, headers: Headers, receive: Receive, body: bytes | None = None
     ) -> EncodedResponse | Results | Page:
         """Executes the request of this scope; `headers` are those of the scope. Raises Disconnected.
 
-        `body` is the whole body if it has arrived; otherwise it is received.
+        `body` is the whole body if it has arrived already; otherwise it is received.
         """
         media, caller, method = JSON, ANONYMOUS, scope["method"]
         try:
@@ -132,21 +132,21 @@ class GraphQLOverHTTP:
                 limit = self._limits.body_bytes
                 _check_body(headers, limit)
                 if body is None or len(body) > limit:
-                    body = await _body(receive, limit)
+                    body = await _read_body(receive, limit)
                 request = from_body(body)
         except Disconnected:
             raise
         except Exception as error:
-            return self._instead(media, self._executor.refuse(error, caller))
+            return self._error_response(media, self._executor.refuse(error, caller))
         allowed = _ALLOWED[method]
         try:
             if media == STREAM:
                 return self._results(request, allowed | SUBSCRIPTIONS, caller)
-            return self._told(media, await self._executor.execute(request, allowed, caller))
+            return self._response(media, await self._executor.execute(request, allowed, caller))
         except RequestError as error:
-            return self._instead(media, error)
+            return self._error_response(media, error)
         except Exception as error:
-            return self._instead(media, self._executor.refuse(error, caller))
+            return self._error_response(media, self._executor.refuse(error, caller))
 
     async def _caller(self, scope: Scope) -> Caller:
         token = authorization(scope["headers"])
@@ -164,22 +164,24 @@ class GraphQLOverHTTP:
         else:
             await response(PageRequest(scope, receive))(scope, receive, send)
 
-    def _told(self, media: str, response: Formatted) -> EncodedResponse:
-        in_part = media == RESPONSE and "errors" in response
-        return EncodedResponse.of(self._status(294) if in_part else 200, media, response)
+    def _response(self, media: str, response: Formatted) -> EncodedResponse:
+        is_partial = media == RESPONSE and "errors" in response
+        return EncodedResponse.of(self._status(294) if is_partial else 200, media, response)
 
-    def _instead(self, media: str, error: RequestError) -> EncodedResponse:
-        """Returns the response to a request that gets no data."""
+    def _error_response(self, media: str, error: RequestError) -> EncodedResponse:
+        """Returns the response without data to a request that is refused."""
         media = RESPONSE if media == RESPONSE else JSON
-        return EncodedResponse.of(self._refusal(media, error), media, error.response, error.header)
+        return EncodedResponse.of(
+            self._error_status(media, error), media, error.response, error.header
+        )
 
-    def _refusal(self, media: str, error: RequestError) -> int:
+    def _error_status(self, media: str, error: RequestError) -> int:
         if media == RESPONSE:
             return self._status(error.status)
         return 200 if error.well_formed else _COMPATIBLE.get(error.status, error.status)
 
-    def _status(self, exact: int) -> int:
-        return self._statuses.get(exact, exact)
+    def _status(self, draft_status: int) -> int:
+        return self._statuses.get(draft_status, draft_status)
 
     def _results(
         self, request: Request, allowed: OperationTypes, caller: Caller
@@ -189,42 +191,44 @@ class GraphQLOverHTTP:
         except RequestError as error:
             if not error.well_formed:
                 raise
-            return only(error.response)  # an EventSource cannot read the body of another status
+            return single_result(
+                error.response
+            )  # an EventSource cannot read the body of another status
 
 
 def _media(scope: Scope, headers: Headers, page: Page | None) -> str:
-    """The media type of the response. Raises BAD_REQUEST with 405 or 406."""
+    """Returns the media type of the response. Raises BAD_REQUEST with 405 or 406."""
     if scope["method"] not in _ALLOWED:
-        raise bad_request("GraphQL is asked with GET or POST.", 405)
+        raise bad_request("Use GET or POST.", 405)
     accept = headers.get(b"accept") or b"*/*"
-    opens = page is not None and scope["method"] == "GET" and not _asks(scope)
-    media = negotiate(accept, _WITH_PAGE if opens else _WITHOUT_PAGE)
+    may_get_page = page is not None and scope["method"] == "GET" and not _has_request(scope)
+    media = negotiate(accept, _WITH_PAGE if may_get_page else _WITHOUT_PAGE)
     if media is None:
-        raise bad_request(f"Answers come as {JSON}, {RESPONSE} or {STREAM}; accept one.", 406)
+        raise bad_request(f"Supported media types: {JSON}, {RESPONSE}, {STREAM}.", 406)
     return media
 
 
-def _asks(scope: Scope) -> bool:
-    return not _ASKING.isdisjoint(parameters(scope["query_string"]))
+def _has_request(scope: Scope) -> bool:
+    return not _REQUEST_PARAMETERS.isdisjoint(parameters(scope["query_string"]))
 
 
 def _check_body(headers: Headers, limit: int) -> None:
-    """Raises BAD_REQUEST for a body that is not JSON, is compressed, or says that it is too long."""
+    """Raises BAD_REQUEST for a body that is not JSON, is compressed, or is declared too long."""
     coding = headers.get(b"content-encoding", b"")
-    if coding and coding.strip().lower() != b"identity":  # a few bytes could become very many
+    if coding and coding.strip().lower() != b"identity":  # a few bytes could decompress to many
         raise bad_request(
-            "A body with a Content-Encoding is not decoded: send it as it is.",
+            "Content-Encoding is not supported; send the body uncompressed.",
             415,
             (b"accept-encoding", b"identity"),
         )
     if not is_json(headers.get(b"content-type", b"")):
         raise bad_request("The Content-Type must be application/json, in UTF-8.", 415)
-    if _declared(headers) > limit:
+    if _declared_length(headers) > limit:
         raise _too_long(limit)
 
 
-async def _body(receive: Receive, limit: int) -> bytes:
-    """Returns the whole body. It is counted while it arrives, because its declared length may be a lie."""
+async def _read_body(receive: Receive, limit: int) -> bytes:
+    """Returns the whole body. Counts it while it arrives, because its declared length may be wrong."""
     body = b""
     while True:
         message = await receive()
@@ -238,8 +242,8 @@ async def _body(receive: Receive, limit: int) -> bytes:
             return body
 
 
-def _declared(headers: Headers) -> int:
-    """The length that the body is said to have; 0 if none is."""
+def _declared_length(headers: Headers) -> int:
+    """Returns the value of Content-Length; 0 if it is missing or no number."""
     declared = headers.get(b"content-length", b"")
     return int(declared[:20]) if declared.isdigit() else 0
 

@@ -1,4 +1,4 @@
-"""GraphQL over Server-Sent Events, distinct connections mode: one operation for each request."""
+"""GraphQL over Server-Sent Events, distinct connections mode: one operation per request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _START = {
     "status": 200,
     "headers": [
         (b"content-type", b"text/event-stream; charset=utf-8"),
-        (b"x-accel-buffering", b"no"),  # proxies would hold events back until they have many
+        (b"x-accel-buffering", b"no"),  # or proxies buffer events
         *SECURITY_HEADERS,
     ],
 }
@@ -33,8 +33,8 @@ _COMMENT = b":\n\n"
 _encode = msgspec.json.Encoder().encode
 
 
-async def only(response: Formatted) -> AsyncGenerator[Formatted, None]:
-    """A stream of one response."""
+async def single_result(response: Formatted) -> AsyncGenerator[Formatted, None]:
+    """Yields one response."""
     yield response
 
 
@@ -45,37 +45,37 @@ async def send_stream(
     keep_alive: float,
     closing: asyncio.Event,
 ) -> None:
-    """Sends every result as it comes, until there is none left, the client has gone, or we are closing.
+    """Sends each result, until there are no more, the client disconnects, or `closing` is set.
 
-    `keep_alive` is the seconds of silence after which a comment is sent.
+    Sends a comment after `keep_alive` seconds without an event.
     """
     await send(_START)
-    gone = asyncio.create_task(_gone(receive, closing))
+    ended = asyncio.create_task(_ended(receive, closing))
     try:
         async with aclosing(results):
-            while (event := await _next(results, gone, send, keep_alive)) is not None:
+            while (event := await _next(results, ended, send, keep_alive)) is not None:
                 await _write(send, event)
                 if event is _COMPLETE:
                     break
     finally:
-        gone.cancel()
+        ended.cancel()
     await send({"type": "http.response.body", "body": b""})
 
 
 async def _next(
     results: AsyncGenerator[Formatted, None],
-    gone: asyncio.Task[None],
+    ended: asyncio.Task[None],
     send: Send,
     keep_alive: float,
 ) -> bytes | None:
-    """The next event, or None once the client has gone."""
+    """Returns the next event; None once the client has disconnected or the process shuts down."""
     event = asyncio.create_task(_event(results))
     try:
-        while not (event.done() or gone.done()):
-            await asyncio.wait({event, gone}, timeout=keep_alive, return_when=FIRST_COMPLETED)
-            if not (event.done() or gone.done()):
+        while not (event.done() or ended.done()):
+            await asyncio.wait({event, ended}, timeout=keep_alive, return_when=FIRST_COMPLETED)
+            if not (event.done() or ended.done()):
                 await _write(send, _COMMENT)
-        return None if gone.done() else event.result()
+        return None if ended.done() else event.result()
     finally:
         if not event.done():
             event.cancel()
@@ -92,7 +92,7 @@ async def _event(results: AsyncGenerator[Formatted, None]) -> bytes:
     return b"event: next\ndata: %b\n\n" % _encode(response)
 
 
-async def _gone(receive: Receive, closing: asyncio.Event) -> None:
+async def _ended(receive: Receive, closing: asyncio.Event) -> None:
     ends = {asyncio.create_task(closing.wait()), asyncio.create_task(_disconnected(receive))}
     try:
         await asyncio.wait(ends, return_when=FIRST_COMPLETED)
@@ -107,6 +107,6 @@ async def _disconnected(receive: Receive) -> None:
 
 
 async def _write(send: Send, event: bytes) -> None:
-    """Sends an event, and waits until the client has room for another: only then the next one is made."""
+    """Sends an event, and waits until the connection has drained, before the next event is made."""
     await send({"type": "http.response.body", "body": event, "more_body": True})
     await send(_NOTHING)

@@ -1,4 +1,4 @@
-"""GraphQL over WebSocket: the graphql-transport-ws protocol, and no other."""
+"""GraphQL over WebSocket: the protocol graphql-transport-ws."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ PROTOCOL = "graphql-transport-ws"
 _encode = msgspec.json.Encoder().encode
 
 
-class Closing(Exception):
-    """Ends the conversation, and closes the connection with a code."""
+class ClosesConnection(Exception):
+    """Ends the connection with a close code."""
 
     def __init__(self, close: Close) -> None:
         super().__init__(close.reason)
@@ -44,37 +44,37 @@ class Closing(Exception):
 
 
 class GraphQLOverWebSocket:
-    """Serves connections that speak graphql-transport-ws, and closes all others with 4406.
+    """Serves connections of the subprotocol graphql-transport-ws, and closes all others with 4406.
 
-    Those of other sites' pages, which browsers let connect to any host, are closed with 4403.
+    Browsers let pages connect to any host, so connections of other sites' pages are closed with 4403.
     """
 
     def __init__(self, executor: Executor, limits: Limits, access: Access) -> None:
         self._executor = executor
         self._limits = limits
-        self._seats = for_sockets(limits)
+        self._slots = for_sockets(limits)
         self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         socket = WebSocket(scope, receive, send)
-        spoken = PROTOCOL in scope["subprotocols"]
-        # Accepted in any case: pages see no code and no status when the handshake fails.
-        await socket.accept(PROTOCOL if spoken else None)
-        if not self._access.may_open_socket(combined(scope["headers"])):
+        is_supported = PROTOCOL in scope["subprotocols"]
+        # Always accepted: pages see neither code nor status when the handshake fails.
+        await socket.accept(PROTOCOL if is_supported else None)
+        if not self._access.allows_websocket(combined(scope["headers"])):
             await socket.close(*websocket_close_codes.FOREIGN_PAGE)
             return
-        if not spoken:
+        if not is_supported:
             await socket.close(*websocket_close_codes.NO_SUBPROTOCOL)
             return
         try:
-            with self._seats:
+            with self._slots:
                 await Connection(socket, self._executor, self._limits, self._access).serve()
-        except RequestError:  # from `with` alone: errors of operations are messages
+        except RequestError:  # of the slots: errors of operations are sent as messages
             await socket.close(*websocket_close_codes.TOO_MANY_CONNECTIONS)
 
 
 class Connection:
-    """One connection, and the operations that run on it, each in a task of its own."""
+    """One connection and its operations, each in its own task."""
 
     def __init__(
         self, socket: WebSocket, executor: Executor, limits: Limits, access: Access
@@ -85,16 +85,16 @@ class Connection:
         self._access = access
         self._caller = ANONYMOUS
         self._acknowledged = False
-        self._is_drained = _drain_of(socket)
+        self._wait_drained = _drain_extension(socket)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
-        """Runs until the client disconnects or the connection closes; every operation has ended then."""
+        """Runs until the client disconnects or the connection closes, and ends all operations."""
         close = None
         try:
-            await self._converse()
-        except Closing as closing:
+            await self._handle_messages()
+        except ClosesConnection as closing:
             close = closing.close
         except WebSocketDisconnect:
             pass
@@ -104,17 +104,17 @@ class Connection:
             with suppress(WebSocketDisconnect, WebSocketDisconnected):
                 await self._socket.close(*close)
 
-    async def _converse(self) -> None:
-        """Handles messages until connection_init is late, or the token that came with it has expired."""
+    async def _handle_messages(self) -> None:
+        """Handles messages until connection_init is late, or its token expires."""
         try:
             async with asyncio.timeout(self._limits.init_seconds) as self._deadline:
                 while True:
-                    await self._drain()  # a client that does not read may not ask for more
-                    await self._handle(_understood(await self._receive()))
+                    await self._drain()  # for a client that does not read, nothing more is handled
+                    await self._handle(_decode_message(await self._receive()))
         except TimeoutError as error:
             if self._acknowledged:
-                raise Closing(websocket_close_codes.forbidden(expired())) from error
-            raise Closing(websocket_close_codes.INIT_TIMEOUT) from error
+                raise ClosesConnection(websocket_close_codes.forbidden(expired())) from error
+            raise ClosesConnection(websocket_close_codes.INIT_TIMEOUT) from error
 
     async def _receive(self) -> str:
         message = await self._socket.receive()
@@ -122,9 +122,9 @@ class Connection:
             raise WebSocketDisconnect(message.get("code", 1005))
         text: str | None = message.get("text")
         if text is None:
-            raise Closing(websocket_close_codes.NOT_TEXT)
+            raise ClosesConnection(websocket_close_codes.NOT_TEXT)
         if len(text) > self._limits.body_bytes:
-            raise Closing(websocket_close_codes.MESSAGE_TOO_BIG)
+            raise ClosesConnection(websocket_close_codes.MESSAGE_TOO_BIG)
         return text
 
     async def _handle(self, message: Message) -> None:
@@ -143,27 +143,27 @@ class Connection:
 
     async def _acknowledge(self, payload: dict[str, Any] | None) -> None:
         if self._acknowledged:
-            raise Closing(websocket_close_codes.SECOND_INIT)
+            raise ClosesConnection(websocket_close_codes.SECOND_INIT)
         try:
-            self._caller = await self._access.by_payload(payload, self._socket.scope)
+            self._caller = await self._access.caller_from_init(payload, self._socket.scope)
         except RequestError as error:
             self._executor.refuse(error, ANONYMOUS)
-            raise Closing(websocket_close_codes.forbidden(error)) from None
+            raise ClosesConnection(websocket_close_codes.forbidden(error)) from None
         self._acknowledged = True
         self._close_in(self._caller.seconds_left)
         await self._send({"type": "connection_ack"})
 
     def _close_in(self, seconds: float | None) -> None:
-        """Closes with 4403 then, so that the client connects again with another token (None: never)."""
+        """Closes with 4403 then, so that the client reconnects with another token; None: never."""
         now = asyncio.get_running_loop().time()
-        with suppress(RuntimeError):  # it is closing already
+        with suppress(RuntimeError):  # the timeout has passed already
             self._deadline.reschedule(None if seconds is None else now + seconds)
 
     async def _subscribe(self, id_: str, request: Request) -> None:
         if not self._acknowledged:
-            raise Closing(websocket_close_codes.NOT_INITIALISED)
+            raise ClosesConnection(websocket_close_codes.NOT_INITIALISED)
         if id_ in self._running:
-            raise Closing(websocket_close_codes.DUPLICATE_ID)
+            raise ClosesConnection(websocket_close_codes.DUPLICATE_ID)
         if len(self._tasks) >= self._limits.operations:
             return await self._send({"id": id_, "type": "error", "payload": [_OVERLOADED]})
         task = asyncio.create_task(self._run(id_, request))
@@ -173,12 +173,12 @@ class Connection:
         return None
 
     async def _run(self, id_: str, request: Request) -> None:
-        """Sends the results of one operation, and then that it is complete, or its errors.
+        """Executes one operation: sends its results, then `complete` or its errors.
 
-        Waits before each result until the socket has drained: for a client that does not read nothing is
-        executed.
+        Waits before each result until the socket has drained: nothing is executed for a client that does
+        not read.
         """
-        last: Formatted = {"id": id_, "type": "complete"}
+        last_message: Formatted = {"id": id_, "type": "complete"}
         try:
             await self._drain()
             with Trace(_traceparent(request)):
@@ -190,19 +190,19 @@ class Connection:
             if _is_unauthenticated(error):  # the token has expired since connection_init
                 self._close_in(0)
                 return
-            last = {"id": id_, "type": "error", "payload": error.errors}
+            last_message = {"id": id_, "type": "error", "payload": error.errors}
         except WebSocketDisconnect:
             return
         except Exception as error:
             refusal = self._executor.refuse(error, self._caller)
-            last = {"id": id_, "type": "error", "payload": refusal.errors}
-        # Before it is sent, because the client may use the id again as soon as it receives it.
+            last_message = {"id": id_, "type": "error", "payload": refusal.errors}
+        # Before the message, because the client may reuse the id as soon as it receives it.
         del self._running[id_]
-        await self._send(last)
+        await self._send(last_message)
 
     async def _drain(self) -> None:
-        """Waits until the socket takes more. Raises WebSocketDisconnect if the connection ends instead."""
-        if not await self._is_drained():
+        """Waits until the socket has drained. Raises WebSocketDisconnect if the connection ends first."""
+        if not await self._wait_drained():
             raise WebSocketDisconnect(1006)
 
     async def _send(self, message: Formatted) -> None:
@@ -216,36 +216,35 @@ class Connection:
 
 
 _OVERLOADED: Formatted = {
-    "message": "Too many operations run on this connection; complete one of them first.",
+    "message": "Too many operations run on this connection; complete one first.",
     "extensions": {"code": "OVERLOADED"},
 }
 
 
 def _traceparent(request: Request) -> str | None:
-    """A message has no headers, so clients put it where there is room."""
-    given = (request.extensions or {}).get("traceparent")
-    return given if isinstance(given, str) else None
+    """Returns the traceparent, which clients send in `extensions` because a message has no headers."""
+    traceparent = (request.extensions or {}).get("traceparent")
+    return traceparent if isinstance(traceparent, str) else None
 
 
-def _drain_of(socket: WebSocket) -> Callable[[], Awaitable[bool]]:
-    """Returns the extension of ASGI by which our server waits until a socket takes more."""
+def _drain_extension(socket: WebSocket) -> Callable[[], Awaitable[bool]]:
+    """Returns the function of this server's ASGI extension that waits until a socket has drained."""
     extension = socket.scope.get("extensions", {}).get("drain", {})
-    found: Callable[[], Awaitable[bool]] = extension.get("wait", _true)
-    return found
+    wait: Callable[[], Awaitable[bool]] = extension.get("wait", _true)
+    return wait
 
 
 async def _true() -> bool:
-    """Waits for nothing: a server without the extension waits in `send`."""
+    """Does not wait: a server without the extension waits in `send`."""
     return True
 
 
 def _is_unauthenticated(error: RequestError) -> bool:
-    found: bool = error.errors[0]["extensions"]["code"] == "UNAUTHENTICATED"
-    return found
+    return bool(error.errors[0]["extensions"]["code"] == "UNAUTHENTICATED")
 
 
-def _understood(text: str) -> Message:
+def _decode_message(text: str) -> Message:
     try:
         return decode(text)
     except (ValueError, RecursionError) as error:
-        raise Closing(websocket_close_codes.NOT_A_MESSAGE) from error
+        raise ClosesConnection(websocket_close_codes.NOT_A_MESSAGE) from error

@@ -22,7 +22,7 @@ class Pong(msgspec.Struct, tag="pong"):
 
 
 class Subscribe(msgspec.Struct, tag="subscribe"):
-    """Asks for any operation, not only for a subscription."""
+    """Starts an operation of any type."""
 
     id: OperationId
     payload: Request
@@ -38,5 +38,5 @@ _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 
 
 def decode(text: str) -> Message:
-    """The message in a text frame. Raises ValueError or RecursionError."""
+    """Returns the message in a text frame. Raises ValueError or RecursionError."""
     return _decoder.decode(text)

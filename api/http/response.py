@@ -1,4 +1,4 @@
-"""A response of GraphQL over HTTP: as messages of ASGI, or as the bytes of HTTP/1.1."""
+"""A response of GraphQL over HTTP, as ASGI messages or as bytes of HTTP/1.1."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ if TYPE_CHECKING:
 
 Header = tuple[bytes, bytes]
 
-TYPES: Final = {
+_CONTENT_TYPES: Final = {
     media: (b"content-type", f"{media}; charset=utf-8".encode()) for media in (JSON, RESPONSE)
 }
-"""The media types that a whole answer may have."""
 
-_MORE: Final[dict[int, Header]] = {
+_STATUS_HEADERS: Final[dict[int, Header]] = {
     405: (b"allow", b"POST, GET"),
     503: (b"retry-after", b"1"),
 }
@@ -30,45 +29,45 @@ _encode = msgspec.json.Encoder().encode
 
 
 class EncodedResponse(NamedTuple):
-    """`media` is one of TYPES; `more` is a header that this status does not have by itself."""
+    """A response with its encoded body. `header` replaces the one that belongs to its status."""
 
     status: int
     media: str
     body: bytes
-    more: Header | None = None
+    header: Header | None = None
 
     @classmethod
     def of(
-        cls, status: int, media: str, response: Formatted, more: Header | None = None
+        cls, status: int, media: str, response: Formatted, header: Header | None = None
     ) -> EncodedResponse:
-        return cls(status, media, _encode(response), more)
+        return cls(status, media, _encode(response), header)
 
     @property
     def closes(self) -> bool:
-        """True if the connection closes after it: otherwise the rest of the body would have to be read."""
+        """True if the connection closes afterwards, because the rest of a long body is not read."""
         return self.status == 413
 
     async def send(self, send: Send) -> None:
-        """Sends it as an ASGI application does."""
+        """Sends the response in ASGI messages."""
         length = (b"content-length", b"%d" % len(self.body))
         close = [(b"connection", b"close")] if self.closes else []
-        headers = [length, *close, *_headers(self.status, self.media, self.more)]
+        headers = [length, *close, *_headers(self.status, self.media, self.header)]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 
     def serialized(self, lines: bytes) -> bytes:
-        """Returns it in HTTP/1.1; `lines` are header lines that the connection adds."""
-        before, after = _around(self.status, self.media, self.more)
+        """Returns the response in HTTP/1.1; `lines` are the header lines of the connection."""
+        before, after = _constant_bytes(self.status, self.media, self.header)
         return b"%b%d%b%b\r\n%b" % (before, len(self.body), after, lines, self.body)
 
 
-def _headers(status: int, media: str, more: Header | None) -> list[Header]:
-    more = more or _MORE.get(status)
-    return [TYPES[media], *([more] if more else []), *SECURITY_HEADERS]
+def _headers(status: int, media: str, header: Header | None) -> list[Header]:
+    header = header or _STATUS_HEADERS.get(status)
+    return [_CONTENT_TYPES[media], *([header] if header else []), *SECURITY_HEADERS]
 
 
 @lru_cache(maxsize=256)
-def _around(status: int, media: str, more: Header | None) -> tuple[bytes, bytes]:
-    """Returns the bytes before the length of the body, and those of the other headers that are constant."""
-    lines = [b"\r\n%b: %b" % header for header in _headers(status, media, more)]
+def _constant_bytes(status: int, media: str, header: Header | None) -> tuple[bytes, bytes]:
+    """Returns the bytes before and after the length of the body, which are the same for many responses."""
+    lines = [b"\r\n%b: %b" % field for field in _headers(status, media, header)]
     return STATUS_LINE[status] + b"content-length: ", b"".join(lines) + b"\r\n"

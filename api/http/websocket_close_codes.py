@@ -1,8 +1,8 @@
 """Close codes of WebSocket connections.
 
 The client graphql-ws retries after 1001, 1005, 1006, 1012, 1013, 1014 and most of 4xxx. Every other 1xxx and
-4400, 4401, 4406, 4409, 4429 and 4500 end its subscriptions for good. So what the client did wrong closes with
-a fatal code, and what it did not cause (a limit, a timeout, a restart, a failure) with one that it retries.
+4400, 4401, 4406, 4409, 4429 and 4500 end its subscriptions. So a fault of the client closes with a fatal
+code, and everything else (a limit, a timeout, a restart, a failure) with one that it retries.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Close(NamedTuple):
     reason: str
 
 
-# Fatal: a client that does the same again is closed again.
+# Fatal: a retry would fail again.
 MESSAGE_TOO_BIG: Final = Close(1009, "Message too big")
 NOT_TEXT: Final = Close(4400, "Messages are text frames")
 NOT_A_MESSAGE: Final = Close(4400, "Invalid message")
@@ -37,6 +37,6 @@ INIT_TIMEOUT: Final = Close(4408, "Connection initialisation timeout")
 PONG_TIMEOUT: Final = Close(4408, "Pong timeout")
 
 
-def forbidden(why: object) -> Close:
-    """Returns the close for a token that is missing, invalid or expired; a client may retry with another."""
-    return Close(4403, f"Forbidden: {why}")
+def forbidden(reason: object) -> Close:
+    """Returns the code for a token that is missing, invalid or expired; the client may retry with another."""
+    return Close(4403, f"Forbidden: {reason}")

@@ -18,7 +18,7 @@ import structlog
 import uvicorn
 
 from api.errors import OperatorError
-from api.http.protocols.server_config import config
+from api.http.protocols.server_config import uvicorn_config
 from api.roles import Role
 from api.runtime.background import LoopFailed, cancel_all
 from api.runtime.composition import compose
@@ -150,7 +150,7 @@ async def _serve(
     ready: Callable[[], None],
 ) -> None:
     grace = int(settings.shutdown_timeout)
-    servers = [_Server(config(app, timeout_graceful_shutdown=grace)) for app in apps]
+    servers = [_Server(uvicorn_config(app, timeout_graceful_shutdown=grace)) for app in apps]
     pairs = zip(servers, listeners, strict=True)
     serving = [asyncio.create_task(one.serve([socket]), name="server") for one, socket in pairs]
     try:

@@ -24,7 +24,7 @@ from api.auth.access import Access
 from api.engine.documents.trusted import TrustedDocuments
 from api.engine.execution.executor import Executor
 from api.http.graphql_http import Profile
-from api.http.protocols.server_config import config
+from api.http.protocols.server_config import uvicorn_config
 from api.limits import Limits
 from api.resolvers.context import Context
 from api.runtime.app import create_app
@@ -277,7 +277,7 @@ class Server(uvicorn.Server):
 @asynccontextmanager
 async def served(app: Starlette) -> AsyncIterator[str]:
     """The application behind a real server; the value is its host and port."""
-    async with served_by(config(app, log_level="warning")) as address:
+    async with served_by(uvicorn_config(app, log_level="warning")) as address:
         try:
             yield address
         finally:

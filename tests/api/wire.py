@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from api.http.protocols.server_config import config
+from api.http.protocols.server_config import uvicorn_config
 from tests.api.in_memory_app import ALICE, Edge, Server, edge, running
 from tests.limited import limited
 
@@ -161,7 +161,7 @@ async def wired(
     """Alice is there."""
     async with edge(limits, access=access) as made:
         made.reads.put(ALICE, "Alice")
-        async with running(config(made.app, log_level="warning", **options)) as server:
+        async with running(uvicorn_config(made.app, log_level="warning", **options)) as server:
             try:
                 yield Wired(made, server)
             finally:

@@ -1,4 +1,4 @@
-"""The scope of a request, as ASGI defines it."""
+"""The ASGI scope of a request."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
     from api.http.protocols.http_protocol import HTTPConnection
-    from api.http.protocols.request_parser import Head
+    from api.http.protocols.request_head import Head
 
 
 def scope_of(connection: HTTPConnection, head: Head) -> Scope:
-    """Returns the scope of a request. Raises RefusedRequest if its target cannot be read."""
+    """Returns the scope of a request. Raises RefusedRequest if its target is malformed."""
     try:
         url = httptools.parse_url(head.target)
         raw_path = url.path or b"/"
-        path = unquote(raw_path.decode("ascii"))  # with U+FFFD for what is no UTF-8: no path has it
+        path = unquote(
+            raw_path.decode("ascii")
+        )  # invalid UTF-8 becomes U+FFFD, which matches no route
     except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
         raise RefusedRequest(MALFORMED) from None
     root = connection.config.root_path

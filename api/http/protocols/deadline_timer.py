@@ -1,4 +1,4 @@
-"""A deadline that is moved often and passes rarely."""
+"""A deadline that is set often and rarely reached."""
 
 from __future__ import annotations
 
@@ -11,54 +11,54 @@ if TYPE_CHECKING:
 
 
 class Deadline:
-    """Calls `passed` once the loop's time has reached it.
+    """Calls `on_deadline` once the time of the event loop has reached it.
 
-    A later deadline sets no new timer: the one that is set looks at the time when it fires. So a connection
-    with many requests in a second sets one timer in a while, not one for each request.
+    A later deadline starts no new timer: the present one checks the deadline when it fires. So a connection
+    with many requests in a second does not start a timer for each request.
     """
 
-    __slots__ = ("_at", "_fires", "_loop", "_passed", "_timer")
+    __slots__ = ("_at", "_fires_at", "_loop", "_on_deadline", "_timer")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, passed: Callable[[], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_deadline: Callable[[], None]) -> None:
         self._loop = loop
-        self._passed = passed
+        self._on_deadline = on_deadline
         self._at = inf
         self._timer: asyncio.TimerHandle | None = None
-        self._fires = inf
-        """When the timer fires."""
+        self._fires_at = inf
+        """The time at which the timer fires; infinity while there is none."""
 
     def set(self, seconds: float) -> None:
-        """Sets the deadline to so many seconds from now."""
+        """Sets the deadline, in seconds from now."""
         self._at = self._loop.time() + seconds
-        if self._at < self._fires:
+        if self._at < self._fires_at:
             self._schedule()
 
     def clear(self) -> None:
-        """Removes the deadline; its timer stays until it fires."""
+        """Removes the deadline; the timer remains until it fires."""
         self._at = inf
 
     def cancel(self) -> None:
-        """Removes the deadline, its timer, and the reference to what would be called."""
+        """Removes the deadline, the timer, and the reference to the callback."""
         self._at = inf
-        self._passed = _ignore
+        self._on_deadline = _ignore
         if self._timer is not None:
             self._timer.cancel()
 
     def _schedule(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._fires = self._at
-        self._timer = self._loop.call_at(self._at, self._fire)
+        self._fires_at = self._at
+        self._timer = self._loop.call_at(self._at, self._on_timer)
 
-    def _fire(self) -> None:
-        self._fires = inf
+    def _on_timer(self) -> None:
+        self._fires_at = inf
         if self._at == inf:
             return
         if self._loop.time() < self._at:
             self._schedule()
         else:
             self._at = inf
-            self._passed()
+            self._on_deadline()
 
 
 def _ignore() -> None:

@@ -1,4 +1,4 @@
-"""One request with its response: the body as it arrives, and the response as the application sends it."""
+"""One request with its response: receives the body, runs the application, and sends the response."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from api.http.graphql_http import GraphQLOverHTTP
     from api.http.protocols.http_protocol import HTTPConnection
-    from api.http.protocols.request_parser import Head
+    from api.http.protocols.request_head import Head
     from api.http.protocols.response_heads import ErrorResponse
     from api.http.protocols.server_config import ServerContext
 
-_BODY_LIMIT: Final = 64 * 1024
-"""Bytes of a body that wait for the application; while there are more, no more is read."""
+_MAX_BUFFERED_BYTES: Final = 64 * 1024
+"""Bytes of a body that wait for the application; above, reading pauses."""
 
 _INTERNAL_ERROR: Final = {
     "type": "http.response.start",
@@ -34,18 +34,18 @@ _log = logging.getLogger("uvicorn.error")
 
 
 class Exchange:
-    """A request that is executed once all requests before it on its connection have responses.
+    """A request that is executed once all earlier requests on its connection have responses.
 
     Invariant: a response that begins before its request is complete closes the connection, so no byte of the
-    rest of that request can be taken for another request.
+    rest of that request can be parsed as another request.
     """
 
     complete = False
-    """True once the request has been read."""
+    """True once the whole request has been read."""
     is_last = False
     """True if no request can follow it on the connection; known once it is complete."""
     disconnected = False
-    """True once no more of the request can be read, or no response can be written."""
+    """True once the rest of the request cannot be read, or the response cannot be written."""
     started = False
     """True once the head of the response has been written."""
     finished = False
@@ -74,16 +74,16 @@ class Exchange:
 
     @property
     def is_full(self) -> bool:
-        """True while more of the body waits for the application than should."""
-        return len(self._body) > _BODY_LIMIT
+        """True while too much of the body waits for the application."""
+        return len(self._body) > _MAX_BUFFERED_BYTES
 
-    def add(self, part: bytes) -> None:
+    def append_body(self, part: bytes) -> None:
         """Appends a part of the body."""
         self._body += part
         self._wake()
 
-    def end(self, *, is_last: bool) -> None:
-        """Marks the request as complete, and perhaps as the last one of its connection."""
+    def mark_complete(self, *, is_last: bool) -> None:
+        """Marks the request as complete; `is_last` if no request follows on the connection."""
         self.complete = True
         self.is_last = is_last
         self._wake()
@@ -108,11 +108,11 @@ class Exchange:
         body, self._body = self._body, b""
         is_last = self._delivered = self.complete
         if not is_last:
-            connection.advance()  # may append the rest of the body, for the next call
+            connection.advance()  # may append more of the body, for the next call
         return {"type": "http.request", "body": body, "more_body": not is_last}
 
     def _continue(self) -> None:
-        """Lets a client that waits for 100 Continue send the body."""
+        """Sends 100 Continue to a client that waits for it."""
         expects = self.head is not None and self.head.expects_continue
         if expects and not (self._has_continued or self.disconnected or self.started):
             self._has_continued = True
@@ -130,25 +130,25 @@ class Exchange:
     # The response
 
     def begin(self, *, closes: bool) -> bytes:
-        """Marks the response as started; `closes` if the connection has to close after it.
+        """Marks the response as started, and returns the header lines of every response.
 
-        Returns the header lines that every response has: the date, and whether the connection closes.
+        `closes` is True if the connection has to close after the response.
         """
         self.started = True
         closes = closes or not self.complete or self._connection.closes_after(self)
         self.closes = closes
-        return self._connection.serving.lines(closes=closes)
+        return self._connection.context.lines(closes=closes)
 
-    async def respond(
-        self, endpoint: GraphQLOverHTTP, serving: ServerContext, client: tuple[str, int] | None
+    async def execute_graphql(
+        self, endpoint: GraphQLOverHTTP, context: ServerContext, client: tuple[str, int] | None
     ) -> None:
-        """Executes a request to GraphQL that `takes` has accepted, without routing and middleware."""
+        """Executes a GraphQL request without routing and middleware (GraphQLOverHTTP.bypasses_app)."""
         assert self.head is not None
         headers = self.head.combined()
         scope = endpoint.scope(self.head.headers, client)
         try:
             if b"x-forwarded-for" in headers:
-                await serving.set_client(scope)
+                await context.set_client(scope)
             with endpoint.trace(headers):
                 body = self._body if self.complete else None
                 response = await endpoint.respond(scope, headers, self.receive, body)
@@ -166,8 +166,8 @@ class Exchange:
         finally:
             self._connection.finish(self)
 
-    async def run(self, app: ASGIApp, scope: Scope) -> None:
-        """Executes a request through the application."""
+    async def execute_app(self, app: ASGIApp, scope: Scope) -> None:
+        """Executes a request with the ASGI application."""
         send = ASGIResponse(self, self._connection).send
         try:
             await app(scope, self.receive, send)

@@ -15,7 +15,7 @@ class IdleConnections:
         self._transports: dict[asyncio.Transport, None] = {}
 
     def add(self, transport: asyncio.Transport) -> None:
-        """Adds a connection as the one that has been idle for the shortest time, unless it is there."""
+        """Adds a connection as the most recent one, unless it is there already."""
         self._transports[transport] = None
 
     def remove(self, transport: asyncio.Transport) -> None:
@@ -26,6 +26,6 @@ class IdleConnections:
         """Closes the connection that has been idle longest. Returns False if none is idle."""
         for transport in self._transports:
             self.remove(transport)
-            transport.abort()  # close would wait for a client that does not read its last response
+            transport.abort()  # close() would wait until the client has read its last response
             return True
         return False

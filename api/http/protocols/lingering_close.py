@@ -1,7 +1,7 @@
 """Closes a connection so that its client can read the last response (RFC 9112, 9.6).
 
-A socket that is closed while bytes arrive is reset, and a reset makes the client lose what it has not read
-yet. So the writing side is shut down first, and what arrives is discarded until the client closes too.
+A socket that is closed while bytes arrive is reset, and its client loses the bytes that it has not read.
+So the writing side is shut down first, and further bytes are discarded until the client closes too.
 """
 
 from __future__ import annotations
@@ -17,23 +17,20 @@ SILENCE_SECONDS: Final = 2.0
 """Seconds without a byte after which the connection closes."""
 
 MAX_SECONDS: Final = 10.0
-"""Seconds after which it closes in any case."""
+"""Seconds after which the connection closes in any case."""
 
 MAX_BYTES: Final = 64 * 1024 * 1024
-"""Bytes that are discarded, at most."""
+"""Bytes that are discarded before the connection is aborted."""
 
 
 class LingeringClose:
-    """The end of one connection."""
+    """The last phase of one connection."""
 
     def __init__(self, transport: asyncio.Transport, deadline: Deadline, now: float) -> None:
-        """Shuts down the writing side once everything has been written. `deadline` closes the connection.
-
-        A connection that the client has reset meanwhile is closed at once.
-        """
+        """Shuts down the writing side once the buffer is written. `deadline` closes the connection."""
         self._transport = transport
         self._deadline = deadline
-        self._until = now + MAX_SECONDS
+        self._close_at = now + MAX_SECONDS
         self._discarded = 0
         deadline.set(SILENCE_SECONDS)
         if transport.can_write_eof():  # not over TLS
@@ -43,9 +40,9 @@ class LingeringClose:
                 transport.abort()
 
     def discard(self, size: int, now: float) -> None:
-        """Counts bytes that have arrived, and closes when they are too many."""
+        """Counts bytes that have arrived, and aborts the connection if there are too many."""
         self._discarded += size
         if self._discarded > MAX_BYTES:
             self._transport.abort()
         else:
-            self._deadline.set(min(SILENCE_SECONDS, max(0.0, self._until - now)))
+            self._deadline.set(min(SILENCE_SECONDS, max(0.0, self._close_at - now)))

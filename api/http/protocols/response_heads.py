@@ -1,4 +1,4 @@
-"""Response heads of HTTP/1.1, and the responses that are sent where no application is involved."""
+"""Response heads of HTTP/1.1, and the error responses that are sent without the application."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Header = tuple[bytes, bytes]
 
 
 class ErrorResponse(NamedTuple):
-    """A response that is sent in place of the application's, before the connection closes."""
+    """A response that is sent instead of the application's, after which the connection closes."""
 
     status: int
     message: str
-    more: tuple[Header, ...] = ()
-    """Header fields of this status."""
+    headers: tuple[Header, ...] = ()
+    """Header fields of this response in particular."""
     code: str = "BAD_REQUEST"
 
     def serialized(self, method: bytes | None = None) -> bytes:
@@ -33,7 +33,7 @@ class ErrorResponse(NamedTuple):
         headers = [
             (b"content-type", b"application/json; charset=utf-8"),
             (b"content-length", b"%d" % len(body)),
-            *self.more,
+            *self.headers,
             *SECURITY_HEADERS,
         ]
         connection = _UPGRADE if self.status == 426 else CLOSE
@@ -43,7 +43,7 @@ class ErrorResponse(NamedTuple):
 
 
 class RefusedRequest(Exception):
-    """The request cannot be read, or not within the limits: the refusal is sent, the connection closed."""
+    """The request is malformed or too large: the refusal is sent, and the connection closed."""
 
     def __init__(self, refusal: ErrorResponse) -> None:
         super().__init__(refusal.message)
@@ -54,7 +54,7 @@ CLOSE: Final = b"connection: close\r\n"
 """The line of a response after which the connection closes."""
 
 _UPGRADE: Final = b"connection: close, upgrade\r\n"
-"""The same, where the header field Upgrade names what the client may ask for (RFC 9110, 15.5.22)."""
+"""The same with status 426, whose header field Upgrade names the protocol (RFC 9110, 15.5.22)."""
 
 
 def keep_alive(seconds: float) -> bytes:
@@ -63,7 +63,7 @@ def keep_alive(seconds: float) -> bytes:
 
 
 def serialize_head(status: int, headers: Iterable[Header], lines: bytes) -> bytes:
-    """Returns the head of a response; `lines` are those that every response has."""
+    """Returns the head of a response; `lines` are the header lines of every response."""
     own = b"".join([b"%b: %b\r\n" % header for header in headers])
     return b"%b%b%b\r\n" % (STATUS_LINE[status], own, lines)
 
@@ -73,17 +73,17 @@ def date_line(second: float) -> bytes:
     return b"date: %b\r\n" % formatdate(second, usegmt=True).encode()
 
 
-MALFORMED: Final = ErrorResponse(400, "The bytes are not an HTTP request that can be read.")
+MALFORMED: Final = ErrorResponse(400, "Malformed HTTP request.")
 INCOMPLETE: Final = ErrorResponse(400, "The request ended before it was complete.")
 HOST_NEEDED: Final = ErrorResponse(
-    400, "A request needs one header Host with a host in it, and the same host in its target."
+    400, "A request needs one valid Host header, and the same host in its target."
 )
 TRANSFER_CODING: Final = ErrorResponse(
     400, "Transfer-Encoding may only be chunked, once, and in HTTP/1.1."
 )
 TIMEOUT: Final = ErrorResponse(408, "The request did not arrive in time (LIMIT_REQUEST_SECONDS).")
 CONNECT: Final = ErrorResponse(
-    405, "This server is not a proxy: CONNECT is not possible.", ((b"allow", b""),)
+    405, "This server is not a proxy: CONNECT is not supported.", ((b"allow", b""),)
 )
 EXPECTATION_FAILED: Final = ErrorResponse(417, "Expect may only be 100-continue.")
 FIELDS_TOO_LARGE: Final = ErrorResponse(
@@ -93,12 +93,12 @@ FRAMING_TOO_LARGE: Final = ErrorResponse(
     431, "The chunk extensions and trailers are longer than 8192 bytes."
 )
 TRANSFER_CODING_UNKNOWN: Final = ErrorResponse(
-    501, "The Transfer-Encoding is not known here: send chunked, or Content-Length."
+    501, "This Transfer-Encoding is not supported: send chunked, or Content-Length."
 )
 VERSION_NOT_SUPPORTED: Final = ErrorResponse(505, "The version of HTTP must be 1.1 or 1.0.")
 PIPELINED_UPGRADE: Final = ErrorResponse(
-    400, "A WebSocket cannot be opened behind a request that is still in progress."
+    400, "A WebSocket cannot be opened while an earlier request is in progress."
 )
-ENDING: Final = ErrorResponse(
+SHUTTING_DOWN: Final = ErrorResponse(
     503, "The service is shutting down: connect again.", ((b"retry-after", b"1"),), "OVERLOADED"
 )

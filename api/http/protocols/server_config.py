@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ServerContext:
-    """What the connections of one server share; they find it at `config.serving`."""
+    """The state that the connections of one server share, at `config.context`."""
 
     def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
         """The state of the application has its limits, and the endpoint for GraphQL if it has one."""
@@ -30,8 +30,8 @@ class ServerContext:
         self._keep_alive = keep_alive(self.limits.idle_seconds)
         self._second = 0
         self._lines = (b"", b"")
-        self.idle = IdleConnections()
-        self.unsent = UnsentBytes(self.limits.unsent_bytes)
+        self.idle_connections = IdleConnections()
+        self.unsent_bytes = UnsentBytes(self.limits.unsent_bytes)
         self.graphql: GraphQLOverHTTP | None = getattr(app.state, "graphql", None)
         self._forwarded: Any = (
             ProxyHeadersMiddleware(_ignore, trusted_hosts=config.forwarded_allow_ips)
@@ -40,7 +40,7 @@ class ServerContext:
         )
 
     def lines(self, *, closes: bool) -> bytes:
-        """Returns the header lines that every response has: the date, and whether the connection closes."""
+        """Returns the header lines of every response: Date, Connection and Keep-Alive."""
         second = int(time.time())
         if second != self._second:
             date = date_line(second)
@@ -48,19 +48,19 @@ class ServerContext:
         return self._lines[closes]
 
     async def set_client(self, scope: Scope) -> None:
-        """Replaces a trusted proxy's address by that of its client, as uvicorn does for an application."""
+        """Replaces the address of a trusted proxy by that of its client, as uvicorn does."""
         await self._forwarded(scope, _ignore, _ignore)
 
 
-def config(app: Starlette, **options: Any) -> uvicorn.Config:
+def uvicorn_config(app: Starlette, **options: Any) -> uvicorn.Config:
     """Returns uvicorn's configuration for this application."""
     limits = app.state.limits
-    made = uvicorn.Config(
+    config = uvicorn.Config(
         app,
         http=HTTPConnection,
         ws=WebSocketConnection,
         ws_max_size=limits.body_bytes,
-        ws_per_message_deflate=False,  # a few bytes may decompress to very many
+        ws_per_message_deflate=False,  # a few bytes may decompress to many
         ws_ping_interval=limits.ping_seconds,
         ws_ping_timeout=limits.ping_seconds,
         lifespan="off",
@@ -70,8 +70,8 @@ def config(app: Starlette, **options: Any) -> uvicorn.Config:
         date_header=False,
         **options,
     )
-    made.serving = ServerContext(made, app)  # type: ignore[attr-defined]
-    return made
+    config.context = ServerContext(config, app)  # type: ignore[attr-defined]
+    return config
 
 
 async def _ignore(*_: Any) -> Any:

@@ -22,14 +22,14 @@ _log = structlog.get_logger(__name__)
 class UnsentBytes:
     """The undrained connections of one process: those whose transport has called pause_writing.
 
-    Connections that drain cost nothing here.
+    Connections that drain cost nothing.
     """
 
     def __init__(self, limit: int) -> None:
         """`limit`: bytes, of all connections together."""
         self._limit = limit
         self._undrained: dict[asyncio.Transport, float] = {}
-        """Since when, in seconds of the monotonic clock."""
+        """The time since which each is undrained, in seconds of the monotonic clock."""
 
     @property
     def bytes(self) -> int:
@@ -46,19 +46,21 @@ class UnsentBytes:
         self.check()
 
     def resumed(self, transport: asyncio.Transport) -> None:
-        """Counts a transport no more. To be called in resume_writing and in connection_lost."""
+        """Stops counting a transport. To be called in resume_writing and in connection_lost."""
         self._undrained.pop(transport, None)
 
     def check(self) -> None:
-        """Aborts connections until the rest is within the limit: those first whose bytes have waited longest.
+        """Aborts connections until the rest is within the limit, those with the most bytes x seconds first.
 
-        A client that reads thus gets its response although others fill the limit. To be called after each
-        write to an undrained transport.
+        So a client that reads gets its response although others fill the limit. To be called after each write
+        to an undrained transport.
         """
         sizes = {transport: transport.get_write_buffer_size() for transport in self._undrained}
         total, now = sum(sizes.values()), monotonic()
         while total > self._limit:
-            worst = max(sizes, key=lambda each: sizes[each] * (now - self._undrained[each]))
+            worst = max(
+                sizes, key=lambda candidate: sizes[candidate] * (now - self._undrained[candidate])
+            )
             _log.warning("connection.aborted", unsent_bytes=sizes[worst], unsent_bytes_of_all=total)
             total -= sizes.pop(worst)
             self.resumed(worst)

@@ -1,4 +1,4 @@
-"""WebSocket handshakes and frames, read by uvicorn and wsproto, and how a connection is refused or closed."""
+"""WebSocket handshakes and frames, read by uvicorn and wsproto; refuses and closes connections."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wsproto.connection import ConnectionState
 from wsproto.events import CloseConnection, RejectConnection, Request, TextMessage
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from api.http.protocols.response_heads import ENDING, ErrorResponse, Header
+from api.http.protocols.response_heads import SHUTTING_DOWN, ErrorResponse, Header
 from api.http.websocket_close_codes import FAILED, SHUTDOWN, Close
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from api.limits import Limits
 
-_SHUTDOWN_SECONDS = 1.0
-"""Seconds that a client has to close its side when the process ends."""
+_SHUTDOWN_TIMEOUT_SECONDS = 1.0
+"""Seconds that a client has to close its side at shutdown."""
 
 
 class WebSocketFrames(WSProtocol):
@@ -27,7 +27,7 @@ class WebSocketFrames(WSProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._limits: Limits = self.config.serving.limits  # type: ignore[attr-defined]
+        self._limits: Limits = self.config.context.limits  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
         """Reads bytes, or discards them once the connection has been closed or refused from this side."""
@@ -44,24 +44,24 @@ class WebSocketFrames(WSProtocol):
             self.transport.close()  # sent after the client's own Close frame
 
     def eof_received(self) -> None:
-        """Ends the application's part at once; the transport closes when its buffer has been sent."""
+        """Disconnects the application immediately; the transport closes when its buffer has been sent."""
         self._disconnect(Close(1006, ""))
 
     # Handshake
 
     def handle_connect(self, event: Request) -> None:
-        """With the host as the client sent it; wsproto makes `bücher.example` of `xn--bcher-kva.example`."""
+        """Restores the host as the client sent it; wsproto decodes `xn--bcher-kva.example`."""
         host = event.host if event.host.isascii() else event.host.encode("idna").decode()
         super().handle_connect(replace(event, host=host))
         self.scope["extensions"] = {"drain": {"wait": self.drain}}
 
-    def _refuse_request(self, why: str, hint: object) -> None:
+    def _refuse_request(self, reason: str, hint: object) -> None:
         """Refuses a request that is not a handshake, with the status and headers that wsproto proposes."""
         proposed = hint if isinstance(hint, RejectConnection) else RejectConnection()
         headers = [(name.lower(), value) for name, value in proposed.headers]
         if proposed.status_code == 426:
             headers.append((b"upgrade", b"websocket"))
-        self.refuse(proposed.status_code, f"This is not a WebSocket handshake: {why}.", headers)
+        self.refuse(proposed.status_code, f"This is not a WebSocket handshake: {reason}.", headers)
 
     def refuse(
         self, status: int, message: str, headers: Sequence[Header] = (), code: str = "BAD_REQUEST"
@@ -79,9 +79,7 @@ class WebSocketFrames(WSProtocol):
     # Writing
 
     async def send(self, message: Any) -> None:
-        """Writes a message even while the transport is paused: the application waits in `drain` before
-        it makes one.
-        """
+        """Writes a message even while the transport is paused: the application waits in `drain` before."""
         match message["type"]:
             case "websocket.close":
                 self.refuse(404, "There is no WebSocket at this address.")
@@ -114,28 +112,30 @@ class WebSocketFrames(WSProtocol):
 
     def shutdown(self) -> None:
         """Called by uvicorn when the process ends."""
-        self.refuse(ENDING.status, ENDING.message, ENDING.more, ENDING.code)
-        self.close(SHUTDOWN, _SHUTDOWN_SECONDS)
+        self.refuse(
+            SHUTTING_DOWN.status, SHUTTING_DOWN.message, SHUTTING_DOWN.headers, SHUTTING_DOWN.code
+        )
+        self.close(SHUTDOWN, _SHUTDOWN_TIMEOUT_SECONDS)
 
-    def close(self, close: Close, seconds: float | None = None) -> None:
+    def close(self, close: Close, timeout: float | None = None) -> None:
         """Closes with a code, whether or not the client reads.
 
-        `seconds` (LIMIT_SEND_SECONDS) bounds the wait for the client to close its side.
+        Waits `timeout` seconds, by default Limits.send_seconds, for the client to close its side.
         """
         if self.close_sent or self.transport.is_closing():
             return
         frame = CloseConnection(code=close.code, reason=close.reason)
-        self._end(self.conn.send(frame), close, seconds)
+        self._end(self.conn.send(frame), close, timeout)
 
-    def _end(self, last: bytes, close: Close, seconds: float | None = None) -> None:
+    def _end(self, last: bytes, close: Close, timeout: float | None = None) -> None:
         """Sends the last bytes and FIN, then discards what arrives until the client closes its side.
 
-        Closing at once would reset the connection if bytes were unread, and the client lose the last ones.
+        Closing immediately would reset the connection if bytes are unread: the client would lose the last.
         """
         self._disconnect(close)
         self.handshake_complete = self.close_sent = True
         self.close_timer = self.loop.call_later(
-            seconds or self._limits.send_seconds, self.transport.abort
+            timeout or self._limits.send_seconds, self.transport.abort
         )
         self._write(last)
         if self.transport.is_closing():
@@ -150,7 +150,7 @@ class WebSocketFrames(WSProtocol):
             self.transport.abort()
 
     def _disconnect(self, close: Close) -> None:
-        """Ends the application's part: tasks that wait to receive or to send see the disconnection."""
+        """Disconnects the application: tasks that wait to receive or to send continue."""
         self.stop_keepalive()
         self.disconnected = True
         self.queue.put_nowait(

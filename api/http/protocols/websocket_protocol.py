@@ -1,4 +1,4 @@
-"""A WebSocket connection with limits on what a client may send in a second, and on how slowly it may read."""
+"""A WebSocket connection with limits on the frames of a client per second, and on how slowly it may read."""
 
 from __future__ import annotations
 
@@ -15,40 +15,39 @@ if TYPE_CHECKING:
     from api.http.protocols.unsent_bytes import UnsentBytes
 
 _SLICE = 4 * 1024
-"""Bytes that are parsed in one turn of the loop: some 700 of the shortest frames, 20 ms."""
+"""Bytes that are parsed in one turn of the event loop: some 700 of the shortest frames, 20 ms."""
 
 
 class WebSocketConnection(WebSocketFrames):
-    """uvicorn's WebSocket protocol with limits: LIMIT_FRAMES, LIMIT_BODY_BYTES, LIMIT_SEND_SECONDS,
-    LIMIT_PING_SECONDS and LIMIT_UNSENT_BYTES.
-    """
+    """uvicorn's WebSocket protocol with limits on frames, messages, slow reading, pongs and unsent bytes."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._unsent: UnsentBytes = self.config.serving.unsent  # type: ignore[attr-defined]
-        self._rest = b""
+        self._unsent_bytes: UnsentBytes = self.config.context.unsent_bytes  # type: ignore[attr-defined]
+        self._unparsed = b""
         self._is_connecting = False
         self._is_scheduled = False
-        self._is_held = False
+        self._is_paused = False
         self._second = 0
         self._frames = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._patience = WriteTimeout(transport, self._limits.send_seconds)
-        self._unsent.connected(transport)
+        self._write_timeout = WriteTimeout(transport, self._limits.send_seconds)
+        self._unsent_bytes.connected(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._patience.lose()
-        self._unsent.resumed(self.transport)
-        self._rest = b""
+        self._write_timeout.disable()
+        self._unsent_bytes.resumed(self.transport)
+        self._unparsed = b""
         super().connection_lost(exc)
 
     # Reading
 
     def upgrade(self, handshake: bytes, rest: bytes) -> None:
-        """Reads a handshake, whole, because wsproto refuses one that is incomplete after 16 KiB, and what
-        came with it once the application has accepted.
+        """Reads a handshake, and the bytes after it once the application has accepted.
+
+        The handshake is fed whole, because wsproto refuses one that is incomplete after 16 KiB.
         """
         super().data_received(handshake)
         self.data_received(rest)
@@ -56,7 +55,7 @@ class WebSocketConnection(WebSocketFrames):
     def data_received(self, data: bytes) -> None:
         if self.close_sent:
             return
-        self._rest += data
+        self._unparsed += data
         if not self._is_scheduled and not self._is_busy():
             self._parse()
 
@@ -64,31 +63,31 @@ class WebSocketConnection(WebSocketFrames):
         """Parses one slice, and schedules the rest."""
         self._is_scheduled = False
         if self.close_sent or self.transport.is_closing():
-            self._rest = b""
+            self._unparsed = b""
             return
-        part, self._rest = self._rest[:_SLICE], self._rest[_SLICE:]
+        part, self._unparsed = self._unparsed[:_SLICE], self._unparsed[_SLICE:]
         super().data_received(part)
-        self._go_on()
+        self._continue_parsing()
 
-    def _go_on(self) -> None:
+    def _continue_parsing(self) -> None:
         if self._is_scheduled or self._is_busy() or self.transport.is_closing():
             return
-        if self._rest and not self.close_sent:
+        if self._unparsed and not self.close_sent:
             self.transport.pause_reading()
-            self._is_scheduled = self._is_held = True
+            self._is_scheduled = self._is_paused = True
             self.loop.call_soon(self._parse)
-        elif self._is_held:
-            self._is_held = False
+        elif self._is_paused:
+            self._is_paused = False
             self.transport.resume_reading()
 
     def _is_busy(self) -> bool:
-        """True while the application has to accept, or to take the messages that were parsed."""
+        """True while the application has to accept the connection, or to receive parsed messages."""
         return (self.read_paused or self._is_connecting) and not self.close_sent
 
     async def receive(self) -> Any:
         message = await super().receive()
-        if self._rest:
-            self._go_on()
+        if self._unparsed:
+            self._continue_parsing()
         return message
 
     def handle_connect(self, event: Request) -> None:
@@ -99,10 +98,10 @@ class WebSocketConnection(WebSocketFrames):
         await super().send(message)
         if self._is_connecting:
             self._is_connecting = False
-            self._go_on()  # frames that were sent with the handshake
+            self._continue_parsing()  # with frames that were sent with the handshake
 
     def handle_message(self, event: TextMessage | BytesMessage) -> None:
-        if not self._counts():
+        if not self._count_frame():
             return
         data = event.data.encode() if isinstance(event.data, str) else event.data
         if self.buffer.length + len(data) > self.buffer.max_length:
@@ -111,16 +110,16 @@ class WebSocketConnection(WebSocketFrames):
             super().handle_message(event)
 
     def handle_ping(self, event: Ping) -> None:
-        # A client that sends pings and does not read would pile up pongs.
-        if self._counts() and self.writable.is_set():
+        # Pongs would accumulate for a client that sends pings and does not read.
+        if self._count_frame() and self.writable.is_set():
             super().handle_ping(event)
 
     def handle_pong(self, event: Pong) -> None:
-        if self._counts():
+        if self._count_frame():
             super().handle_pong(event)
 
-    def _counts(self) -> bool:
-        """Counts a frame. Returns False, and closes, if it is one too many of its second."""
+    def _count_frame(self) -> bool:
+        """Counts a frame. Returns False, and closes the connection, if there are too many in this second."""
         second = int(self.loop.time())
         if second != self._second:
             self._second, self._frames = second, 0
@@ -134,24 +133,24 @@ class WebSocketConnection(WebSocketFrames):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._patience.begin(lambda: self.close(TOO_SLOW))
-        self._unsent.paused(self.transport)
+        self._write_timeout.start(lambda: self.close(TOO_SLOW))
+        self._unsent_bytes.paused(self.transport)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._unsent.resumed(self.transport)
+        self._unsent_bytes.resumed(self.transport)
         if not self.transport.is_closing():
-            self._patience.end()
+            self._write_timeout.stop()
 
     def _write(self, data: bytes) -> None:
         super()._write(data)
         if not self.writable.is_set():
-            self._unsent.check()
+            self._unsent_bytes.check()
 
     def keepalive_timeout(self) -> None:
         if self.writable.is_set():
             self.close(PONG_TIMEOUT)
-        else:  # the ping waits behind other bytes, for which Patience has its own timeout
+        else:  # the ping waits behind other bytes, for which the write timeout holds
             self.pong_timer = self.loop.call_later(
                 self._limits.ping_seconds, self.keepalive_timeout
             )
@@ -159,4 +158,4 @@ class WebSocketConnection(WebSocketFrames):
     async def run_asgi(self) -> None:
         await super().run_asgi()
         self.scope["extensions"] = {}  # `drain` refers to the connection
-        self._patience.linger()
+        self._write_timeout.abort_unless_flushed()

@@ -1,4 +1,4 @@
-"""How long a connection waits for a client that does not read."""
+"""The time that a client has to read what was written to its connection."""
 
 from __future__ import annotations
 
@@ -6,46 +6,47 @@ import asyncio
 from collections.abc import Callable
 
 _MIN_PROGRESS_BYTES = 16 * 1024
-"""Bytes that a client must have read meanwhile to be waited for again."""
+"""Bytes that a client must have read to get the same time again."""
 
 
 class WriteTimeout:
-    """One timer of one connection: while its buffer is too full to write, or is flushed at the end."""
+    """One timer of one connection: while its buffer is too full to write, or is flushed before closing."""
 
-    def __init__(self, transport: asyncio.Transport, seconds: float) -> None:
+    def __init__(self, transport: asyncio.Transport, timeout: float) -> None:
+        """`timeout` is in seconds."""
         self._transport = transport
-        self._seconds = seconds
+        self._timeout = timeout
         self._timer: asyncio.TimerHandle | None = None
-        self._is_lost = False
+        self._is_disabled = False
 
-    def begin(self, give_up: Callable[[], None]) -> None:
-        """Calls `give_up` when too little was read in time."""
-        self.end()
-        if self._is_lost:
+    def start(self, on_timeout: Callable[[], None]) -> None:
+        """Calls `on_timeout` when the client has read too little in time."""
+        self.stop()
+        if self._is_disabled:
             return
-        size = self._transport.get_write_buffer_size()
+        unsent = self._transport.get_write_buffer_size()
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._seconds, self._look, size, give_up)
+        self._timer = loop.call_later(self._timeout, self._on_timer, unsent, on_timeout)
 
-    def linger(self) -> None:
-        """The transport closes once its buffer is flushed; if too little of it is read, at once."""
-        self.begin(self._transport.abort)
+    def abort_unless_flushed(self) -> None:
+        """Aborts a transport that is closing when the client reads too little of its buffer in time."""
+        self.start(self._transport.abort)
 
-    def end(self) -> None:
+    def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def lose(self) -> None:
-        """The connection is lost, or not ours any more: there is nothing left to wait for."""
-        self.end()
-        self._is_lost = True
+    def disable(self) -> None:
+        """Stops for good: the connection is lost, or belongs to another protocol."""
+        self.stop()
+        self._is_disabled = True
 
-    def _look(self, size: int, give_up: Callable[[], None]) -> None:
-        left = self._transport.get_write_buffer_size()
-        if left == 0:
-            return  # a connection that lingers has a deadline of its own
-        if size - left >= _MIN_PROGRESS_BYTES:
-            self.begin(give_up)
+    def _on_timer(self, unsent_before: int, on_timeout: Callable[[], None]) -> None:
+        unsent = self._transport.get_write_buffer_size()
+        if unsent == 0:
+            return  # a lingering close has its own deadline
+        if unsent_before - unsent >= _MIN_PROGRESS_BYTES:
+            self.start(on_timeout)
         else:
-            give_up()
+            on_timeout()

@@ -329,10 +329,10 @@ def test_a_page_of_our_own_host_may_name_the_default_port_or_leave_it_out(
     origin: str, host: str, own: bool
 ) -> None:
     headers = [(b"host", host.encode()), (b"origin", origin.encode())]
-    assert Access().may_open_socket(combined(headers)) is own
-    assert not Access().may_open_socket(combined([*headers, (b"origin", origin.encode())]))
+    assert Access().allows_websocket(combined(headers)) is own
+    assert not Access().allows_websocket(combined([*headers, (b"origin", origin.encode())]))
     if own:
-        assert not Access().may_open_socket(combined([*headers, (b"host", host.encode())]))
+        assert not Access().allows_websocket(combined([*headers, (b"host", host.encode())]))
 
 
 NAMED = [
@@ -380,7 +380,7 @@ async def test_an_origin_of_any_scheme_is_allowed_by_its_name_with_or_without_th
             assert response.status_code == 200
             assert response.headers["access-control-allow-origin"] == origin
         page = [(b"host", b"tandem"), (b"origin", origin.encode())]
-        assert Access(origins=origins).may_open_socket(combined(page))
+        assert Access(origins=origins).allows_websocket(combined(page))
 
 
 @pytest.mark.parametrize(
@@ -398,7 +398,7 @@ async def test_an_origin_of_any_scheme_is_allowed_by_its_name_with_or_without_th
 )
 def test_another_port_or_scheme_is_another_origin(named: str, origin: str) -> None:
     page = {b"host": b"tandem", b"origin": origin.encode()}
-    assert not Access(origins=(named,)).may_open_socket(page)
+    assert not Access(origins=(named,)).allows_websocket(page)
 
 
 def varies_by(response: httpx.Response) -> set[str]:

@@ -8,7 +8,7 @@ import pytest
 from api import graphiql
 from api.auth.access import Access
 from api.auth.security_headers import SECURITY_HEADERS
-from api.http.protocols.server_config import config
+from api.http.protocols.server_config import uvicorn_config
 from api.settings import Settings
 from tests.api.in_memory_app import edge, served_by
 
@@ -58,7 +58,7 @@ async def test_the_page_keeps_its_own_policy() -> None:
 
 
 async def test_no_answer_says_which_server_gave_it() -> None:
-    async with edge() as made, served_by(config(made.app)) as host:
+    async with edge() as made, served_by(uvicorn_config(made.app)) as host:
         async with httpx.AsyncClient() as client:
             response = await client.get(f"http://{host}/livez")
         assert "server" not in response.headers

@@ -14,7 +14,7 @@ from websockets.typing import Origin
 
 from api.auth.access import Access
 from api.http import websocket_close_codes
-from api.http.protocols.server_config import config
+from api.http.protocols.server_config import uvicorn_config
 from api.http.websocket_close_codes import Close
 from api.limits import Limits
 from tests.api.http.test_graphql_ws import INIT, PROTOCOL, WATCH, heard, subscribe, tell
@@ -133,7 +133,10 @@ OTHERS: dict[int, Case] = {
 
 @asynccontextmanager
 async def opened(case: Case) -> AsyncIterator[Client]:
-    async with edge(case.limits, access=case.access) as made, running(config(made.app)) as server:
+    async with (
+        edge(case.limits, access=case.access) as made,
+        running(uvicorn_config(made.app)) as server,
+    ):
         made.reads.put(ALICE, "Alice")
         others = [await _connect(server, case) for _ in range(case.others)]
         client = await _connect(server, case)

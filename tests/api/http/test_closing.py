@@ -185,7 +185,7 @@ async def test_a_request_in_progress_is_the_last_of_its_connection_when_the_serv
         await wire.send(request(CREATE))
         await until(lambda: bool(ask.edge.store.commands))
         ask.server.should_exit = True
-        await until(lambda: all(each._is_ending for each in ask.connections))  # noqa: SLF001
+        await until(lambda: all(each._is_shutting_down for each in ask.connections))  # noqa: SLF001
         ask.edge.store.answers.set()
         [found] = await wire.responses()
         assert found.closes

@@ -16,7 +16,7 @@ import pytest
 from starlette.websockets import WebSocket
 
 from api.auth.security_headers import SECURITY_HEADERS
-from api.http.protocols.server_config import config
+from api.http.protocols.server_config import uvicorn_config
 from api.http.protocols.websocket_protocol import WebSocketConnection
 from api.limits import Limits
 from tests.api.http.test_slow_requests import Wire, one, wired
@@ -157,7 +157,10 @@ async def test_a_handshake_at_the_end_of_the_process_is_refused_with_503(
         await asyncio.Event().wait()
 
     monkeypatch.setattr("starlette.websockets.WebSocket.accept", wait)
-    async with edge() as made, running(config(made.app, timeout_graceful_shutdown=0)) as server:
+    async with (
+        edge() as made,
+        running(uvicorn_config(made.app, timeout_graceful_shutdown=0)) as server,
+    ):
         asking = asyncio.create_task(answer("{}:{}".format(*server.address), handshake({})))
         await waiting.wait()
         server.should_exit = True
@@ -252,7 +255,7 @@ async def test_a_websocket_knows_that_its_client_has_not_read_what_came_before()
         [websocket] = cast("set[Any]", ask.connections)
         assert isinstance(websocket, WebSocketConnection)
         assert not websocket.writable.is_set()
-        assert ask.server.config.serving.unsent.bytes  # type: ignore[attr-defined]
+        assert ask.server.config.context.unsent_bytes.bytes  # type: ignore[attr-defined]
 
 
 async def test_no_websocket_that_is_lost_waits_for_the_collector() -> None:

@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 import uvloop
 
-from api.http.protocols.server_config import config
+from api.http.protocols.server_config import uvicorn_config
 from api.http.protocols.unsent_bytes import HIGH_WATER, UnsentBytes
 from api.limits import Limits
 from tests.api.http.test_close_codes import until
@@ -46,8 +46,8 @@ async def service(limits: Limits = PATIENT) -> AsyncIterator[Service]:
     async with edge(limits) as made:
         for number in range(100):
             made.reads.put(UUID(int=1 << 100 | number), "x" * (RESPONSE // 100))
-        uvicorn_config = config(made.app, log_level="warning")
-        server = Server(uvicorn_config)
+        server_config = uvicorn_config(made.app, log_level="warning")
+        server = Server(server_config)
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             listener.bind(("127.0.0.1", 0))
@@ -57,7 +57,7 @@ async def service(limits: Limits = PATIENT) -> AsyncIterator[Service]:
             yield Service(
                 made,
                 listener.getsockname(),
-                uvicorn_config.serving.unsent,  # type: ignore[attr-defined]
+                server_config.context.unsent_bytes,  # type: ignore[attr-defined]
                 server.server_state.connections,
             )
             server.should_exit = server.force_exit = True

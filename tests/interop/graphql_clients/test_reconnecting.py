@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from api.http.protocols.server_config import config
+from api.http.protocols.server_config import uvicorn_config
 from api.http.websocket_close_codes import forbidden
 from tests.api.http.test_close_codes import CODES, until
 from tests.api.in_memory_app import ALICE, Edge, edge, running
@@ -90,7 +90,7 @@ async def test_a_client_that_was_frozen_for_longer_than_the_pong_timeout_continu
     """Also if the service has long given up to wait for its Close frame."""
     async with (
         edge(with_limits(ping_seconds=0.3, send_seconds=0.1)) as made,
-        running(config(made.app, log_level="warning")) as server,
+        running(uvicorn_config(made.app, log_level="warning")) as server,
         watching(node, made, server.address[1]) as watch,
     ):
         watch.process.send_signal(signal.SIGSTOP)
@@ -106,7 +106,7 @@ async def test_a_client_that_was_frozen_for_longer_than_the_pong_timeout_continu
 async def test_a_client_that_was_frozen_while_messages_came_continues(node: Node) -> None:
     async with (
         edge(with_limits(send_seconds=0.5)) as made,
-        running(config(made.app, log_level="warning")) as server,
+        running(uvicorn_config(made.app, log_level="warning")) as server,
         watching(node, made, server.address[1]) as watch,
     ):
         version = 1
@@ -124,12 +124,12 @@ async def test_a_client_that_was_frozen_while_messages_came_continues(node: Node
 
 async def test_a_client_of_a_service_that_restarts_connects_again_and_continues(node: Node) -> None:
     async with edge() as made, AsyncExitStack() as stack:
-        async with running(config(made.app, log_level="warning"), shared=True) as server:
+        async with running(uvicorn_config(made.app, log_level="warning"), shared=True) as server:
             port = server.address[1]
             watch = await stack.enter_async_context(watching(node, made, port))
             made.reads.put(ALICE, "Alice", version=2)
             await watch.until({"version": 2})
-            restarted = running(config(made.app, log_level="warning"), port, shared=True)
+            restarted = running(uvicorn_config(made.app, log_level="warning"), port, shared=True)
             await stack.enter_async_context(restarted)
         made.reads.put(ALICE, "Alice", version=3)
         await continues(watch, made, 3)
@@ -139,7 +139,7 @@ async def test_a_client_of_a_service_that_restarts_connects_again_and_continues(
 async def test_a_client_that_sent_too_many_frames_connects_again_and_continues(node: Node) -> None:
     async with (
         edge(with_limits(frames=100)) as made,
-        running(config(made.app, log_level="warning")) as server,
+        running(uvicorn_config(made.app, log_level="warning")) as server,
         watching(node, made, server.address[1]) as watch,
     ):
         watch.process.send_signal(signal.SIGUSR2)  # it sends 200 pings

@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from api.http.protocols.http_protocol import HTTPConnection
-from api.http.protocols.server_config import config
+from api.http.protocols.server_config import uvicorn_config
 from tests.api.in_memory_app import Edge, Server, edge, running
 from tests.limited import limited
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from api.http.protocols.request_parser import Head
+    from api.http.protocols.request_head import Head
     from api.limits import Limits
 
 
@@ -55,7 +55,7 @@ class Backend:
 async def backend(limits: Limits | None = None) -> AsyncIterator[Backend]:
     async with edge(limits) as made:
         backend = Backend(made)
-        settings = config(made.app, log_level="warning", forwarded_allow_ips="127.0.0.1")
+        settings = uvicorn_config(made.app, log_level="warning", forwarded_allow_ips="127.0.0.1")
         settings.http = _recording(backend)
         async with running(settings) as backend.server:
             try:
