@@ -115,14 +115,8 @@ def test_the_page_about_the_configuration_lists_every_setting_with_its_default()
         assert f"| `LIMIT_{name.upper()}` | {field.default} | {field.description} |" in page
 
 
-def test_the_page_about_the_edge_lists_every_limit_with_its_default() -> None:
-    page = (ROOT / "docs/edge.md").read_text()
-    for name, field in Limits.model_fields.items():
-        assert f"| `LIMIT_{name.upper()}` | {field.default} | {field.description} |" in page
-
-
-def test_the_page_about_the_edge_lists_every_limit_that_is_not_a_setting() -> None:
-    page = (ROOT / "docs/edge.md").read_text()
+def test_the_page_about_the_configuration_lists_every_limit_that_is_not_a_setting() -> None:
+    page = (ROOT / "docs/configuration.md").read_text()
     [limits] = (
         node
         for node in ast.parse((ROOT / "api/limits.py").read_text()).body
