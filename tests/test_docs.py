@@ -162,7 +162,7 @@ CODE = re.compile(r"^(?:```.*?^```| {4}[^\n]*)$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"`((?:api|domain|readside|tests|docs|\.ci)/[\w./-]+)`")
 LOG_EVENT = re.compile(r"`([a-z]+\.[a-z_]+)`")
 SUFFIXES = (".md", ".json", ".yaml", ".lua", ".py", ".service", ".position", ".dump")
-SYMBOL = re.compile(r"`([A-Za-z_][\w.]*)` in\s+`((?:api|domain|readside|tests)/[\w/.]+)`")
+SYMBOL = re.compile(r"`([A-Za-z_][\w.]*)` (?:in|of)\s+`((?:api|domain|readside|tests)/[\w/.]+)`")
 READING = re.compile(r"^\| \[`([\w./]+)`\]\(\S+\) \| (\d+) \|", re.MULTILINE)
 
 
@@ -273,6 +273,8 @@ def test_every_symbol_that_the_guarantees_name_is_in_its_file() -> None:
     missing = [
         (symbol, path)
         for symbol, path in named
-        if not all(part in (ROOT / path).read_text() for part in symbol.split("."))
+        if not all(
+            re.search(rf"\b{part}\b", (ROOT / path).read_text()) for part in symbol.split(".")
+        )
     ]
     assert missing == []
