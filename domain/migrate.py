@@ -108,7 +108,7 @@ async def check(
 async def check_positions(connection: asyncpg.Connection) -> None:
     """Raises MigrationError if events cannot be inserted because their next positions are taken."""
     with suppress(positions.UnreadableSequence):
-        if (fault := await positions.fault(connection.fetch)) is not None:
+        if (fault := await positions.find_fault(connection.fetch)) is not None:
             raise MigrationError(fault)
 
 

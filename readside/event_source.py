@@ -23,7 +23,7 @@ class EventSource(Protocol):
     async def newest(self, user_id: UserId) -> Envelope | None:
         """Returns the last event of a user; None if it has none."""
 
-    def partition(
+    def events_by_user(
         self, partition: int, size: int, after: int = 0
     ) -> AsyncIterator[tuple[int, list[Envelope]]]:
         """Yields all events of a partition in pages, preferably user by user.
@@ -38,10 +38,10 @@ class EventSource(Protocol):
     def users(self, partition: int, size: int) -> AsyncIterator[list[UserId]]:
         """Yields the users of a partition in pages."""
 
-    def lives(self, users: Collection[UserId], size: int) -> AsyncIterator[list[Envelope]]:
+    def events_of(self, users: Collection[UserId], size: int) -> AsyncIterator[list[Envelope]]:
         """Yields all events of these users, user by user in order of version, in pages of at most `size`."""
 
-    async def known(self, users: Collection[UserId]) -> set[UserId]:
+    async def existing_users(self, users: Collection[UserId]) -> set[UserId]:
         """Returns those of these users who have ever had an event."""
 
 

@@ -171,5 +171,5 @@ async def open_stores(settings: Settings, *, any_log: bool = False) -> AsyncIter
             await require_primary(redis)
             stores = OpenStores(settings=settings, pool=pool, redis=redis, streams=streams)
             if not any_log:
-                await refuse_foreign_log(stores.log, redis, settings)
+                await refuse_foreign_log(stores.pool, redis, settings)
             yield stores

@@ -11,6 +11,7 @@ from api.cli.run import run_async
 from api.roles import namespace
 from api.runtime import drivers
 from domain.log.relay import Relay
+from domain.log.relay_log import RelayLog
 from readside.redis_functions.stream import RedisStream
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ def restored(
         ):
             partitions = stores.settings.partitions
             stream = RedisStream(redis, namespace(stores.settings))
-            relay = Relay(stores.log, stream, range(partitions))
-            await relay.start_over(take_over=take_over)
+            relay = Relay(RelayLog(stores.pool), stream, range(partitions))
+            await relay.restart_streams(take_over=take_over)
         typer.echo(
             f"The streams of {partitions} partitions begin again from this event log;"
             " the projectors rebuild the read models now (`tandem status --watch` shows how far they are)."

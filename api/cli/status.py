@@ -23,7 +23,6 @@ from api.runtime.background import TRANSIENT_ERRORS
 from api.runtime.log_check import refuse_foreign_log
 from api.runtime.signals import run_until, stop_signals
 from api.settings import require_settings
-from domain.log.event_log import EventLog
 from domain.migrate import check
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ async def _checked(pool: asyncpg.Pool, redis: Redis, settings: Settings) -> None
         async with asyncio.timeout(REFRESH_SECONDS):
             async with pool.acquire() as connection:
                 await check(connection, settings.partitions)  # type: ignore[arg-type]
-            await refuse_foreign_log(EventLog(pool), redis, settings)
+            await refuse_foreign_log(pool, redis, settings)
 
 
 async def _looks(

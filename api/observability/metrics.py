@@ -162,7 +162,7 @@ class Metrics:
             yield _counter(
                 "relay_lost_comparisons",
                 "Appends that another relay was faster with.",
-                self.relay.lost,
+                self.relay.lost_races,
             )
         if self.retention is not None:
             yield _counter(

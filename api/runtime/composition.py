@@ -30,6 +30,7 @@ from api.runtime.log_check import watch_log
 from domain.log.erasures import Erasures
 from domain.log.event_log import EventLog
 from domain.log.relay import Relay
+from domain.log.relay_log import RelayLog
 from domain.write.key_retention import KeyRetention
 from domain.write.store import Store
 from readside.errors import ReadModelError
@@ -91,12 +92,12 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
         watching = await stack.enter_async_context(drivers.redis_for_watching(settings, expiry))
         watch = _watch(settings, roles, pool, watching, metrics)
         service.loops["redis address"] = lambda: redis_address.follow(settings, expiry)
-        service.loops["log"] = lambda: watch_log(log, watching, settings)
+        service.loops["log"] = lambda: watch_log(pool, watching, settings)
         service.loops["clock"] = watch.metrics.sample
         if Role.RELAY in roles:
             cursors = await stack.enter_async_context(drivers.redis_for_cursors(settings, expiry))
             watch.metrics.clients["cursors"] = cursors
-            _add_relay(service, settings, log, cursors, changes, bell, watch)
+            _add_relay(service, settings, RelayLog(pool), cursors, changes, bell, watch)
             _add_upkeep(service, settings, pool, watch)
         if Role.PROJECTOR in roles:
             await _add_projectors(service, settings, log, stack, changes, watch, expiry)
@@ -201,15 +202,15 @@ async def _tokens(settings: Settings, stack: AsyncExitStack) -> Tokens:
 def _add_relay(
     service: Service,
     settings: Settings,
-    log: EventLog,
+    log: RelayLog,
     redis: Redis,
     changes: PubSub,
     bell: WakeUp,
     watch: Monitoring,
 ) -> None:
-    told = follower("appended", settings)
+    on_appended = follower("appended", settings)
     stream = RedisStream(redis, namespace(settings))
-    relay = Relay(log, stream, range(settings.partitions), told=told)
+    relay = Relay(log, stream, range(settings.partitions), on_appended=on_appended)
     pulse = watch.pulse(Role.RELAY, "relay")
     watch.metrics.relay = relay
     service.loops["relay"] = lambda: run_forever(pulse, relay.run_once, bell.wait)

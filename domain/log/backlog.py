@@ -1,4 +1,4 @@
-"""How far the log is ahead of the streams: for whoever watches, never for what decides."""
+"""Measures how far the streams are behind the log. For monitoring only; nothing is decided by it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from uuid import UUID
 
 import msgspec
 
-from domain.log.cursor import decoded
+from domain.log.cursor import decode_cursor
 
 if TYPE_CHECKING:
     import asyncpg
 
 MAX_COUNTED = 1_000
-"""Events of a partition that are counted; who is that far behind need not know how far."""
+"""Events per partition that are counted; beyond that the exact number does not matter."""
 
 # Every branch is an index range that starts at the cursor, so the cost does not depend on the log's length. A
-# window that is read in pages has been appended up to its page.
+# window that is read in pages has been appended up to the position of its page.
 _BACKLOG = f"""
     select p.number as partition, written.position as written, fresh.count, other.count as foreign,
            case when fresh.count > 0 then
@@ -55,7 +55,7 @@ _BACKLOG = f"""
     ) as other
 """
 
-_LATEST = """
+_LATEST_EVENTS = """
     select e.partition, e.user_id, e.version, e.type, e.occurred_at
     from unnest($1::smallint[]) as p (number) cross join lateral (
         select * from events where partition = p.number order by position desc limit $2
@@ -65,23 +65,23 @@ _LATEST = """
 
 
 class Backlog(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one partition."""
+    """The backlog of one partition."""
 
     written: int
-    """The highest position in the log; positions may be left out, and are shared by all partitions."""
+    """The highest position in the log. Positions have gaps, and are shared by all partitions."""
     unpublished: int | None
-    """Events that are not in the stream yet, MOST at most; None if there is no cursor to know it by."""
+    """Events that are not in the stream yet, at most MAX_COUNTED; None if there is no cursor."""
     oldest: float | None
-    """Seconds since the oldest of them happened; None if there is none."""
+    """The age of the oldest of them in seconds; None if there is none."""
     foreign: int = 0
-    """Events of a restored dump whose transactions this server has not reached, MOST at most.
+    """Events of a restored dump whose transaction numbers this server has not reached, at most MAX_COUNTED.
 
-    The relay leaves them out of its windows: a rebuild carries them.
+    The relay leaves them out of its windows; a rebuild reads them.
     """
 
 
 class Latest(msgspec.Struct, frozen=True, kw_only=True):
-    """An event without what it says."""
+    """An event without its data."""
 
     partition: int
     user_id: UUID
@@ -90,27 +90,28 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
     occurred_at: datetime
 
 
-async def backlog(pool: asyncpg.Pool, cursors: Mapping[int, str | None]) -> dict[int, Backlog]:
-    """By partition, given the cursors of the relay as Redis has them. Raises what asyncpg raises."""
-    known = {number: decoded(raw) for number, raw in cursors.items()}
-    carried = [None if cursor is None else str(cursor.snapshot) for cursor in known.values()]
-    pages = [cursor.page.position if cursor and cursor.page else None for cursor in known.values()]
-    rows = await pool.fetch(_BACKLOG, list(known), carried, pages)
+async def backlog(
+    database: asyncpg.Pool | asyncpg.Connection, cursors: Mapping[int, str | None]
+) -> dict[int, Backlog]:
+    """Returns the backlog by partition, given the encoded cursors. Raises what asyncpg raises."""
+    decoded = {number: decode_cursor(raw) for number, raw in cursors.items()}
+    snapshots = [None if cursor is None else str(cursor.snapshot) for cursor in decoded.values()]
+    pages = [
+        cursor.page.position if cursor and cursor.page else None for cursor in decoded.values()
+    ]
+    rows = await database.fetch(_BACKLOG, list(decoded), snapshots, pages)
     return {
-        row["partition"]: _backlog(row, known=known[row["partition"]] is not None) for row in rows
+        row["partition"]: Backlog(
+            written=row["written"],
+            unpublished=row["count"] if decoded[row["partition"]] else None,
+            oldest=row["oldest"],
+            foreign=row["foreign"],
+        )
+        for row in rows
     }
 
 
 async def latest(pool: asyncpg.Pool, partitions: int, count: int) -> list[Latest]:
-    """The last events that happened, the newest first. Raises what asyncpg raises."""
-    rows = await pool.fetch(_LATEST, range(partitions), count)
+    """Returns the `count` latest events, newest first. Raises what asyncpg raises."""
+    rows = await pool.fetch(_LATEST_EVENTS, range(partitions), count)
     return [Latest(**row) for row in rows]
-
-
-def _backlog(row: asyncpg.Record, *, known: bool) -> Backlog:
-    return Backlog(
-        written=row["written"],
-        unpublished=row["count"] if known else None,
-        oldest=row["oldest"],
-        foreign=row["foreign"],
-    )

@@ -1,7 +1,8 @@
-"""How far the relay is: a snapshot of PostgreSQL's transactions, kept in Redis beside the stream.
+"""The relay's cursor: a snapshot of PostgreSQL's transactions, stored in Redis next to the stream.
 
-Positions are drawn at insert but become visible at commit, so "the last position seen" would lose events.
-A snapshot does not: what became visible between two snapshots is an exact set.
+Positions are assigned at insert but become visible at commit, so "the last position seen" would lose events.
+The set of events that became visible between two snapshots is exact. Cursors are stored as JSON; `rename`
+keeps the field names that stored cursors have.
 """
 
 from __future__ import annotations
@@ -10,19 +11,19 @@ import msgspec
 
 from domain.log.log_identity import LogIdentity
 
-IN_FLIGHT = 1_000
-"""Transactions that may have a number and not be complete: more than a server has connections, as a rule."""
+MAX_IN_FLIGHT_TRANSACTIONS = 1_000
+"""Transactions that may have a number and not be complete: more than a server usually has connections."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """PostgreSQL's pg_snapshot: below `xmax` every transaction has ended, but for those `running`."""
+    """PostgreSQL's pg_snapshot: every transaction below `xmax` has ended, except those `running`."""
 
     xmax: int
     running: tuple[int, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Snapshot:
-        """From PostgreSQL's text form, xmin:xmax:running,running..."""
+        """Returns the snapshot in PostgreSQL's text form, xmin:xmax:running,running..."""
         _, xmax, running = text.split(":")
         return cls(int(xmax), tuple(map(int, running.split(","))) if running else ())
 
@@ -30,69 +31,86 @@ class Snapshot(msgspec.Struct, frozen=True):
         xmin = self.running[0] if self.running else self.xmax
         return f"{xmin}:{self.xmax}:{','.join(map(str, self.running))}"
 
-    def cut(self, top: int) -> Snapshot:
-        """The snapshot that knows nothing of transactions above `top`."""
-        xmax = min(self.xmax, top + 1)
+    def truncate(self, max_xid: int) -> Snapshot:
+        """Returns the snapshot without transactions above `max_xid`."""
+        xmax = min(self.xmax, max_xid + 1)
         return Snapshot(xmax, tuple(xid for xid in self.running if xid < xmax))
 
 
-class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """What became visible between two snapshots, up to a position."""
+class Window(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename={"checksum": "marks", "max_xid": "top", "min_xid": "bottom"},
+):
+    """The events that became visible between two snapshots, up to a position."""
 
     since: Snapshot
     until: Snapshot
     position: int = 0
     count: int = 0
-    """How many events of the window, up to `position`, have been appended."""
-    marks: int = 0
-    """The sum of their marks, which tells them from other events in the same places."""
-    top: int = 0
+    """The number of events of the window, up to `position`, that have been appended."""
+    checksum: int = 0
+    """The sum of their checksums, which other events in their place would hardly have."""
+    max_xid: int = 0
     """The highest transaction among them."""
-    bottom: int = 0
-    """The lowest; 0 if it is not known."""
+    min_xid: int = 0
+    """The lowest transaction among them; 0 if unknown."""
 
-    def joined(self, later: Window) -> Window:
-        """This window and the next one that held an event, as one: between them no event became visible."""
+    def join(self, later: Window) -> Window:
+        """Returns this window and the next one with events as one; in between no event became visible."""
         return Window(
             since=self.since,
             until=later.until,
             position=max(self.position, later.position),
             count=self.count + later.count,
-            marks=self.marks + later.marks,
-            top=max(self.top, later.top),
-            bottom=min(self.bottom, later.bottom),
+            checksum=self.checksum + later.checksum,
+            max_xid=max(self.max_xid, later.max_xid),
+            min_xid=min(self.min_xid, later.min_xid),
         )
 
 
-class Mark(msgspec.Struct, frozen=True):
+class Bounds(msgspec.Struct, frozen=True, rename={"highest": "position"}):
     """The highest and the lowest position that were visible in a snapshot.
 
-    An event beyond them that the snapshot shows was not written by a transaction of this server's present:
-    it came with a restored dump.
+    An event outside them that the snapshot shows was not written by a transaction of this server: it comes
+    from a restored dump.
     """
 
     snapshot: Snapshot
-    position: int
+    highest: int
     lowest: int = 0
-    """0 if it is not known, or there was no event."""
+    """0 if unknown, or if there was no event."""
 
 
-class Cursor(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything visible in `snapshot` has been appended; `page` is the window under way, if one is."""
+class Cursor(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename={
+        "server_epoch": "era",
+        "max_xid": "top",
+        "last_window": "last",
+        "earlier_windows": "earlier",
+        "bounds": "mark",
+    },
+):
+    """The relay's progress in a partition: everything visible in `snapshot` has been appended."""
 
-    era: str
-    """Which run of which PostgreSQL server numbers the transactions of the snapshot."""
+    server_epoch: str
+    """Identifies the run of the PostgreSQL server that numbers the transactions of the snapshot."""
     snapshot: Snapshot
-    top: int = 0
-    """The highest transaction of which anything has been appended."""
+    max_xid: int = 0
+    """The highest transaction of which an event has been appended."""
     page: Window | None = None
-    last: Window | None = None
-    """The last window that held an event: if the log no longer agrees with it, it is not the log it was."""
-    earlier: tuple[Window, ...] = ()
-    """Windows before it, the older first: a failover may have lost their events and kept those of `last`."""
+    """The next window, if it is long and being appended in pages."""
+    last_window: Window | None = None
+    """The last window with events. If the log no longer has them, it is not the log that was read."""
+    earlier_windows: tuple[Window, ...] = ()
+    """Windows before it, oldest first: a failover may have lost their events and kept later ones."""
     log: LogIdentity | None = None
     """The log that was read; None if an earlier version of the code wrote the cursor."""
-    mark: Mark | None = None
+    bounds: Bounds | None = None
 
     def encode(self) -> bytes:
         return msgspec.json.encode(self)
@@ -102,62 +120,68 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.decode(data, type=cls)
 
     @property
-    def carried(self) -> list[Window]:
-        """The windows that can be compared with the log, with the page under way."""
-        return [window for window in (*self.earlier, self.last, self.page) if window is not None]
+    def windows(self) -> list[Window]:
+        """All windows that can be compared with the log."""
+        windows = (*self.earlier_windows, self.last_window, self.page)
+        return [window for window in windows if window is not None]
 
-    def advanced(self, window: Window, *, closed: bool) -> Cursor:
-        """The cursor after `window` was appended up to its position, or to its end if it is closed."""
+    def advance(self, window: Window, *, closed: bool) -> Cursor:
+        """Returns the cursor after `window` was appended up to its position, or as a whole if closed."""
         if not closed:
             return msgspec.structs.replace(self, page=window)
         return msgspec.structs.replace(
             self,
             snapshot=window.until,
-            top=max(self.top, window.top),
+            max_xid=max(self.max_xid, window.max_xid),
             page=None,
-            last=window if window.count else self.last,
-            earlier=self._earlier() if window.count else self.earlier,
+            last_window=window if window.count else self.last_window,
+            earlier_windows=self._next_earlier_windows() if window.count else self.earlier_windows,
         )
 
-    def _earlier(self) -> tuple[Window, ...]:
-        """The windows that must be compared beside the next `last`: two, each of which joins many."""
-        kept = list(self.earlier)
-        if self.last is not None:
-            kept[1:] = [kept[1].joined(self.last) if len(kept) > 1 else self.last]
-        return tuple(kept)
+    def _next_earlier_windows(self) -> tuple[Window, ...]:
+        """Returns at most two windows, each of which may join many."""
+        windows = list(self.earlier_windows)
+        if self.last_window is not None:
+            joined = windows[1].join(self.last_window) if len(windows) > 1 else self.last_window
+            windows[1:] = [joined]
+        return tuple(windows)
 
-    def compared(self) -> Cursor:
-        """The cursor without the windows that need no further comparison, once all have been compared.
+    def without_settled_windows(self) -> Cursor:
+        """Returns the cursor, once all windows have been compared, with those that need it again.
 
         The write-ahead log is not in the order in which commits become visible: of two commits, a failover
-        may lose the one that became visible first. If it kept all of `last`, it kept what was visible before
-        the first transaction of `last` had a number. A snapshot ends behind the last complete transaction,
-        so those with a number by then are below its xmax + IN_FLIGHT.
+        may lose the one that became visible first. If it kept all of the last window, it kept what was
+        visible before the first transaction of that window had a number. A snapshot ends after the last
+        complete transaction, so those with a number by then are below its xmax + MAX_IN_FLIGHT_TRANSACTIONS.
         """
-        if not self.earlier or self.last is None:
+        if not self.earlier_windows or self.last_window is None:
             return self
-        oldest, *others = self.earlier
-        if oldest.until.xmax + IN_FLIGHT > self.last.bottom:
+        oldest, *others = self.earlier_windows
+        if oldest.until.xmax + MAX_IN_FLIGHT_TRANSACTIONS > self.last_window.min_xid:
             return self
-        return msgspec.structs.replace(self, earlier=tuple(others))
+        return msgspec.structs.replace(self, earlier_windows=tuple(others))
 
-    def reborn(self, era: str) -> Cursor:
-        """The cursor for a server that has been restarted since.
+    def after_restart(self, server_epoch: str) -> Cursor:
+        """Returns the cursor for a server that has been restarted since.
 
-        A server that crashed may hand out again the numbers of transactions that left no trace in its log.
-        Every transaction whose events we appended did leave one, so we only trust the snapshot up to there.
-        A page under way is begun again; events appended twice are dropped by the version gate.
+        A server that crashed may assign again the numbers of transactions that left no trace in its log.
+        Every transaction with appended events did leave one, so the snapshot is only valid up to there. A
+        page is read again from its start; the version gate drops events that are appended twice.
         """
-        mark = self.mark and msgspec.structs.replace(
-            self.mark, snapshot=self.mark.snapshot.cut(self.top)
+        bounds = self.bounds and msgspec.structs.replace(
+            self.bounds, snapshot=self.bounds.snapshot.truncate(self.max_xid)
         )
         return msgspec.structs.replace(
-            self, era=era, snapshot=self.snapshot.cut(self.top), page=None, mark=mark
+            self,
+            server_epoch=server_epoch,
+            snapshot=self.snapshot.truncate(self.max_xid),
+            page=None,
+            bounds=bounds,
         )
 
 
-def decoded(raw: bytes | str | None) -> Cursor | None:
-    """The cursor, or None if there is none that this code can read: another version may have written it."""
+def decode_cursor(raw: bytes | str | None) -> Cursor | None:
+    """Returns None if there is no cursor, or another version of the code wrote it in another format."""
     try:
         return None if raw is None else Cursor.decode(raw)
     except msgspec.MsgspecError:

@@ -1,9 +1,9 @@
-"""Blanking the personal data of erased users in the event log, in slices.
+"""Blanks the personal data of erased users in the event log, in slices.
 
-`eraseUser` blanks the user's row and the first slice of events in its own transaction. What a longer history
-has beyond that is noted in the table `erasures` in the same transaction and follows here: each slice is one
-short statement that locks events of one erased user only. It can be interrupted and run by many processes at
-once. Until the last slice every read of the log blanks what is still there: see READ.
+`eraseUser` blanks the user's row and the first slice of events in its own transaction. If the history is
+longer, that transaction also adds the user to the table `erasures`, and this loop blanks the rest: each slice
+is one short statement that locks events of one erased user only. It can be interrupted, and several processes
+can run it concurrently. Until the last slice is written, reads of the log blank the data: READABLE_DATA.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
     import asyncpg
 
 SLICE: Final = 1_000
-"""Events of one statement: some 20 ms of work."""
+"""Events per statement, which takes some 20 ms."""
 
-_PAUSE: Final = 0.01
-"""Seconds between two slices, so that commands and the vacuum keep up."""
+_PAUSE_SECONDS: Final = 0.01
+"""Seconds between two slices, so that commands and vacuum keep up."""
 
-# What is not an object was written by other software: nothing is known about it, so nothing of it is kept.
+# Data that is not an object was written by other software: its content is unknown, so none of it is kept.
 BLANK: Final = f"""
     case jsonb_typeof(e.data) when 'object' then e.data || (
         select coalesce(jsonb_object_agg(field, ''), '{{}}')
         from jsonb_object_keys(e.data) as field where field in {PERSONAL_FIELDS})
     else '{{}}' end
 """
-"""The data of an event `e` without what names a person."""
+"""The data of an event `e` with its personal fields blanked."""
 
-READ: Final = f"""
+READABLE_DATA: Final = f"""
     case when e.user_id in (select user_id from erasures) then {BLANK} else e.data end as data
 """
-"""The data of an event `e` as every reader of the log gets it, also before the last slice is written."""
+"""The data of an event `e` for every read of the log: blanked as soon as the user is erased."""
 
-# A slice that two processes take at once is written by one: the other skips the locked row.
-_NEXT_SLICE = f"""
+# If two processes take the same slice, one writes it: the other skips the locked row.
+_BLANK_NEXT_SLICE = f"""
     with taken as (
         select user_id, blanked, last from erasures
         order by erased_at, user_id limit 1 for update skip locked
@@ -57,7 +57,7 @@ _NEXT_SLICE = f"""
     select count(*) from taken
 """
 
-_LEFT = """
+_PENDING = """
     select count(*)::int as users, coalesce(sum(last - blanked), 0)::bigint as events,
            greatest(0, extract(epoch from clock_timestamp() - min(erased_at)))::float8 as oldest
     from erasures
@@ -65,11 +65,11 @@ _LEFT = """
 
 
 class PendingErasures(msgspec.Struct, frozen=True, kw_only=True):
-    """Erasures whose events are not all blanked yet."""
+    """Erasures of which some events are not blanked yet."""
 
     users: int
     events: int
-    """Events that no slice has reached yet, at most."""
+    """An upper bound of the events that are not blanked yet."""
     oldest: float
     """Seconds since the first of these users was erased; 0 if there is none."""
 
@@ -77,22 +77,24 @@ class PendingErasures(msgspec.Struct, frozen=True, kw_only=True):
 class Erasures:
     """The loop that finishes erasures. Raises what asyncpg raises."""
 
-    def __init__(self, pool: asyncpg.Pool, *, size: int = SLICE, pause: float = _PAUSE) -> None:
-        """`size`: events of a slice; `pause`: seconds behind each slice."""
+    def __init__(
+        self, pool: asyncpg.Pool, *, size: int = SLICE, pause_seconds: float = _PAUSE_SECONDS
+    ) -> None:
+        """`size`: events per slice; `pause_seconds`: the pause after each slice."""
         self._pool = pool
         self._size = size
-        self._pause = pause
+        self._pause_seconds = pause_seconds
 
     async def run_once(self) -> bool:
         """Blanks one slice; returns whether there was one."""
-        taken = await self._pool.fetchval(_NEXT_SLICE, self._size)
+        taken = await self._pool.fetchval(_BLANK_NEXT_SLICE, self._size)
         if taken:
-            await asyncio.sleep(self._pause)
+            await asyncio.sleep(self._pause_seconds)
         return bool(taken)
 
 
-async def left(pool: asyncpg.Pool) -> PendingErasures:
-    """What is still to be blanked. Raises what asyncpg raises."""
-    row = await pool.fetchrow(_LEFT)
+async def pending_erasures(pool: asyncpg.Pool) -> PendingErasures:
+    """Returns what is not blanked yet. Raises what asyncpg raises."""
+    row = await pool.fetchrow(_PENDING)
     assert row is not None
     return PendingErasures(**row)

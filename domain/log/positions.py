@@ -1,8 +1,7 @@
-"""The sequence that positions of events are drawn from, compared with the events that exist.
+"""Checks the sequence of event positions against the events that exist.
 
-A copy of the rows alone (logical replication, a dump of the data, COPY) leaves the sequence behind the
-highest position. Then the insert of an event is rejected by events_pkey, or the event gets a position before
-older events.
+A copy of the rows alone (logical replication, a dump of the data, COPY) leaves the sequence below the highest
+position. Then events_pkey rejects the insert of an event, or the event gets a position below older events.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ _SEQUENCE = """
     from pg_get_serial_sequence('events', 'position') as sequence
 """
 
-# One lookup in events_pkey for each partition: without the partition all of the log would be read.
-_HIGHEST = """
+# One index lookup for each partition: without the partition the whole log would be read.
+_HIGHEST_POSITION = """
     select max(of_one.highest) as highest
     from topology, generate_series(0, partitions - 1) as number,
          lateral (select max(position) as highest from events where partition = number) as of_one
@@ -31,10 +30,10 @@ class UnreadableSequence(Exception):
     """The role may not read the sequence."""
 
 
-async def fault(fetch: Fetch) -> str | None:
-    """Returns the sentence that says what is wrong with the sequence and what to do; None if nothing is.
+async def find_fault(fetch: Fetch) -> str | None:
+    """Returns a sentence about what is wrong with the sequence and what to do; None if it is in order.
 
-    Raises Unreadable, and what `fetch` raises.
+    Raises UnreadableSequence, and what `fetch` raises.
     """
     [row] = await fetch(_SEQUENCE)
     if row["sequence"] is None:
@@ -44,13 +43,13 @@ async def fault(fetch: Fetch) -> str | None:
         )
     if not row["readable"]:
         raise UnreadableSequence
-    # In this order: events that are written between the two statements move the sequence, too.
-    [[highest]] = await fetch(_HIGHEST)
-    [[following]] = await fetch(f"select last_value + is_called::int from {row['sequence']}")
-    if highest is None or following > highest:
+    # In this order: events that are inserted between the two statements advance the sequence too.
+    [[highest]] = await fetch(_HIGHEST_POSITION)
+    [[next_position]] = await fetch(f"select last_value + is_called::int from {row['sequence']}")
+    if highest is None or next_position > highest:
         return None
     return (
-        f"The sequence of events.position continues at {following}, but the log has events up to position"
+        f"The sequence of events.position continues at {next_position}, but the log has events up to position"
         f" {highest}, as after a copy of the rows without the sequence; run this statement as the owner of"
         f" the table: select setval({row['quoted']}, {highest});"
     )

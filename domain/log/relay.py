@@ -1,9 +1,9 @@
-"""From the event log to the streams: everything once, each user's events in order, waiting for nobody.
+"""The relay: publishes the event log to the streams, every event once and each user's events in order.
 
-Per pass: read what became visible since the last look, append it to the streams, each partition by one
-compare-and-append. The cursor in Redis moves only together with the entries, so whatever is killed in
-between, the next pass reads the true cursor and goes on from there. Two relays do no harm: one of them
-loses the comparison and reads again.
+Each pass reads what became visible since the last one, and appends it to the stream of each partition with a
+compare-and-append. The cursor in Redis moves only together with the entries. So whatever is killed in
+between, the next pass reads the true cursor and continues from there; and of two relays, one loses the
+comparison and reads the cursor again. No open transaction holds other events back.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ import msgspec
 import structlog
 
 from domain.envelope import Envelope
-from domain.log.cursor import Cursor, Snapshot, Window, decoded
-from domain.log.event_log import Entry, EventLog
+from domain.log.cursor import Cursor, Snapshot, Window, decode_cursor
+from domain.log.log_identity import refuse_foreign
 from domain.log.log_inspection import INTERVAL_SECONDS, LogInspection
+from domain.log.relay_log import Entry, RelayLog
 
 MAX_APPEND_EVENTS = 500
-"""The most entries of one append."""
+"""Entries of one append."""
 
 _log = structlog.get_logger(__name__)
 
 
 class StreamAppend(msgspec.Struct, frozen=True, kw_only=True):
-    """Move a partition's cursor and append these entries, if the cursor still is `expected`."""
+    """A request to append entries and move a partition's cursor, if it is still `expected`."""
 
     partition: int
     expected: bytes
@@ -37,238 +38,242 @@ class StreamAppend(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventStream(Protocol):
-    """Where entries go; the read side implements it on Redis."""
+    """The streams; the read side implements them on Redis."""
 
     async def cursors(self, partitions: Sequence[int]) -> list[bytes | None]:
-        """The cursor of each partition, None where there is none."""
+        """Returns the cursor of each partition, None where there is none."""
 
     async def begin(self, partition: int, expected: bytes | None, cursor: bytes) -> bool:
-        """Starts over with an empty stream, and voids what was built from the old one.
+        """Empties the stream, sets its cursor and invalidates the generations built from the old stream.
 
         Returns False, having done nothing, if the cursor is no longer the expected one.
         """
 
     async def append(self, appends: Sequence[StreamAppend]) -> list[bool]:
-        """Whether each was done; it is not when the cursor was no longer the expected one."""
+        """Returns which appends were done; others did not find the expected cursor."""
 
 
-class _Plan(msgspec.Struct, frozen=True):
+class _PlannedAppend(msgspec.Struct, frozen=True):
     append: StreamAppend
     cursor: Cursor
-    """What append.cursor says."""
+    """The decoded `append.cursor`."""
     entries: list[Entry]
 
 
 class Relay:
-    """Carries the events of some partitions. One pass at a time."""
+    """Publishes the events of some partitions. Its passes must not run concurrently."""
 
     def __init__(
         self,
-        log: EventLog,
+        log: RelayLog,
         stream: EventStream,
         partitions: Iterable[int],
         *,
-        verify_every: float = 0.5,
-        inspect_every: float = INTERVAL_SECONDS,
-        told: Callable[[Envelope], None] | None = None,
+        verify_interval_seconds: float = 0.5,
+        inspection_interval_seconds: float = INTERVAL_SECONDS,
+        on_appended: Callable[[Envelope], None] | None = None,
     ) -> None:
-        """`verify_every`: seconds between looks whether Redis still has the cursors we remember;
-        `inspect_every`: seconds between comparisons of what was carried with the log.
+        """`verify_interval_seconds`: between checks that Redis still has the cursors that are cached here;
+        `inspection_interval_seconds`: between inspections of the log.
 
-        `told` is called with each event that has been appended.
+        `on_appended` is called with each event that was appended.
         """
         self._log = log
         self._stream = stream
         self._partitions = tuple(partitions)
         self._cursors: dict[int, tuple[bytes, Cursor]] = {}
-        # How far each partition has been seen to hold nothing new, which is further than its cursor says:
-        # a cursor is stored only together with entries.
+        # The snapshot up to which each partition has no further events, which may be later than that of its
+        # cursor: a cursor is stored only together with entries.
         self._seen: dict[int, Snapshot] = {}
-        self._verify_every = verify_every
-        self._told = told
+        self._verify_interval_seconds = verify_interval_seconds
+        self._on_appended = on_appended
         self.appended = 0
-        """Events, since the start."""
-        self.lost = 0
-        """Comparisons: another relay was faster, or Redis is not what it was."""
+        """The number of events appended since the start."""
+        self.lost_races = 0
+        """Appends that did not find the expected cursor: another relay was faster, or Redis lost data."""
         self._verified_at = time.monotonic()
-        self._inspection = LogInspection(log, every=inspect_every)
+        self._inspection = LogInspection(
+            log.comparison, interval_seconds=inspection_interval_seconds
+        )
 
     async def run_once(self) -> bool:
-        """One pass over all partitions; answers whether it knows of more to do at once. Raises ForeignLog."""
+        """Runs one pass over all partitions; returns whether there is more to do now. Raises ForeignLog."""
         await self._verify_cursors()
-        begun = await self._read_cursors()
+        started = await self._read_cursors()
         if await self._inspect():
             return True
-        groups: dict[Snapshot, list[int]] = defaultdict(list)
+        by_snapshot: dict[Snapshot, list[int]] = defaultdict(list)
         paging = []
         for partition, snapshot in self._seen.items():
             if self._cursors[partition][1].page is None:
-                groups[snapshot].append(partition)
+                by_snapshot[snapshot].append(partition)
             else:
                 paging.append(partition)
-        more = [begun, *[await self._next_page(partition) for partition in paging]]
-        more += [await self._window(since, partitions) for since, partitions in groups.items()]
+        more = [started, *[await self._append_page(partition) for partition in paging]]
+        more += [await self._append_new(since, numbers) for since, numbers in by_snapshot.items()]
         return any(more)
 
     async def _verify_cursors(self) -> None:
-        """An append would notice a changed cursor; this notices it where there is nothing to append."""
-        if time.monotonic() < self._verified_at + self._verify_every:
+        """Detects a changed cursor where no append would, because there is nothing to append."""
+        if time.monotonic() < self._verified_at + self._verify_interval_seconds:
             return
-        known = list(self._cursors)
-        for partition, raw in zip(known, await self._stream.cursors(known), strict=True):
+        cached = list(self._cursors)
+        for partition, raw in zip(cached, await self._stream.cursors(cached), strict=True):
             if raw != self._cursors[partition][0]:
                 self._forget([partition])
         self._verified_at = time.monotonic()
 
     async def _read_cursors(self) -> bool:
-        """Whether a stream was begun, whose cursor is to be read next."""
-        unknown = [partition for partition in self._partitions if partition not in self._cursors]
-        if not unknown:
+        """Returns whether a stream was started, whose cursor must be read next."""
+        missing = [partition for partition in self._partitions if partition not in self._cursors]
+        if not missing:
             return False
-        begun = False
-        for partition, raw in zip(unknown, await self._stream.cursors(unknown), strict=True):
-            cursor = decoded(raw)
+        started = False
+        for partition, raw in zip(missing, await self._stream.cursors(missing), strict=True):
+            cursor = decode_cursor(raw)
             if raw is None or cursor is None:
-                await self._begin(partition, raw)
-                begun = True
+                await self._start_stream(partition, raw)
+                started = True
             else:
                 self._cursors[partition] = raw, cursor
                 self._seen[partition] = cursor.snapshot
-        return begun
+        return started
 
     async def _inspect(self) -> bool:
-        """Whether streams were begun, because the log is not the one that was carried."""
+        """Returns whether streams were started, because the log is not the one that was published."""
         cursors = {partition: cursor for partition, (_, cursor) in self._cursors.items()}
         if not cursors or not self._inspection.is_due(cursors):
             return False
-        found = await self._inspection.run(cursors)
-        for partition, cursor in found.cursors.items():
-            raw, before = self._cursors[partition]
+        result = await self._inspection.run(cursors)
+        for partition, cursor in result.cursors.items():
+            raw, previous = self._cursors[partition]
             self._cursors[partition] = raw, cursor
-            if cursor.era != before.era:
+            if cursor.server_epoch != previous.server_epoch:
                 self._seen[partition] = cursor.snapshot
-        for partition, how in found.changed.items():
+        for partition, how in result.changed.items():
             _log.warning("relay.log_changed", partition=partition, how=how)
-            await self._begin(partition, self._cursors[partition][0])
-        return bool(found.changed)
+            await self._start_stream(partition, self._cursors[partition][0])
+        return bool(result.changed)
 
-    async def start_over(self, *, take_over: bool = False) -> None:
-        """Begins the streams of all partitions from the present log, so that the read models are rebuilt.
+    async def restart_streams(self, *, take_over: bool = False) -> None:
+        """Starts the streams of all partitions from the present log, so that read models are rebuilt.
 
-        `take_over` allows this of the streams of another log. Raises ForeignLog.
+        `take_over` allows this for the streams of another log. Raises ForeignLog.
         """
         for partition in self._partitions:
-            present = await self._present(partition)
+            present = (await self._present_cursor(partition)).encode()
             done = False
-            while not done:  # a relay that runs may append at this very moment
+            while not done:  # a running relay may append at the same time
                 [raw] = await self._stream.cursors([partition])
-                cursor = decoded(raw)
+                cursor = decode_cursor(raw)
                 if not take_over and cursor is not None:
-                    await self._log.refuse_foreign({cursor.log})
-                done = await self._stream.begin(partition, raw, present.encode())
+                    await refuse_foreign(self._log.pool, [cursor.log])
+                done = await self._stream.begin(partition, raw, present)
             self._forget([partition])
 
-    async def _begin(self, partition: int, expected: bytes | None) -> bool:
-        """A stream that starts now: what is in the log already reaches the read model by a rebuild."""
-        cursor = await self._present(partition)
-        begun = await self._stream.begin(partition, expected, cursor.encode())
+    async def _start_stream(self, partition: int, expected: bytes | None) -> None:
+        """Starts an empty stream: the events in the log so far reach the read model by a rebuild."""
+        cursor = await self._present_cursor(partition)
+        started = await self._stream.begin(partition, expected, cursor.encode())
         self._forget([partition])
-        if begun:
-            self._inspection.begun(partition)
-        return begun
+        if started:
+            self._inspection.mark_compared(partition)
 
-    async def _present(self, partition: int) -> Cursor:
-        """The cursor behind all that the log holds now."""
+    async def _present_cursor(self, partition: int) -> Cursor:
+        """Returns the cursor after all events of the log."""
         while True:
-            state = await self._log.state()
-            past, mark = await self._log.all_until(partition, state.now)
-            _, era = await self._log.now()
-            if (
-                era == state.era
-            ):  # else the snapshot may name other transactions than those of the log
+            state = await self._log.comparison.state()
+            window, bounds = await self._log.summary(partition, state.snapshot)
+            _, server_epoch = await self._log.current_snapshot()
+            if server_epoch == state.server_epoch:  # else the snapshot is of other transactions
                 break
         return Cursor(
-            era=era,
-            snapshot=state.now,
-            top=past.top,
-            last=past if past.count else None,
+            server_epoch=server_epoch,
+            snapshot=state.snapshot,
+            max_xid=window.max_xid,
+            last_window=window if window.count else None,
             log=state.identity,
-            mark=mark,
+            bounds=bounds,
         )
 
-    async def _window(self, since: Snapshot, partitions: list[int]) -> bool:
-        """Append what became visible since a snapshot that these partitions have in common."""
-        news = await self._log.since(since, partitions, MAX_APPEND_EVENTS)
-        if any(self._cursors[partition][1].era != news.era for partition in partitions):
+    async def _append_new(self, since: Snapshot, partitions: list[int]) -> bool:
+        """Appends what became visible since a snapshot of these partitions; returns whether more is left."""
+        visible = await self._log.visible_since(since, partitions, MAX_APPEND_EVENTS)
+        until, epoch = visible.snapshot, visible.server_epoch
+        if any(self._cursors[partition][1].server_epoch != epoch for partition in partitions):
             self._inspection.expire()  # the snapshots are from before a restart
             return True
-        entries: dict[int, list[Entry]] = defaultdict(list)
-        for entry in news.entries:
-            entries[entry.partition].append(entry)
-        appends, more = [], False
+        by_partition: dict[int, list[Entry]] = defaultdict(list)
+        for entry in visible.entries:
+            by_partition[entry.partition].append(entry)
+        planned, more = [], False
         for partition in partitions:
-            found = entries[partition]
-            if len(found) >= MAX_APPEND_EVENTS:
-                more |= await self._turn_to_pages(partition, Window(since=since, until=news.now))
-            elif found:
-                appends.append(self._append(partition, _grown(since, news.now, found), found, True))
+            entries = by_partition[partition]
+            window = Window(since=since, until=until)
+            if len(entries) >= MAX_APPEND_EVENTS:
+                more |= await self._switch_to_paging(partition, window)
+            elif entries:
+                planned.append(self._plan(partition, window, entries, closed=True))
             else:
-                self._seen[partition] = news.now
-        return await self._carry_out(appends) or more
+                self._seen[partition] = until
+        return await self._append_all(planned) or more
 
-    async def _turn_to_pages(self, partition: int, window: Window) -> bool:
-        """Too much for one append: from now on this window is read in pages, up to its `until`."""
-        floor = await self._log.floor(partition, window)
+    async def _switch_to_paging(self, partition: int, window: Window) -> bool:
+        """Reads a window that is too long for one append in pages from now on."""
+        position = await self._log.position_before(partition, window)
         raw, cursor = self._cursors[partition]
-        page = msgspec.structs.replace(window, position=floor)
-        self._cursors[partition] = raw, cursor.advanced(page, closed=False)
-        return await self._next_page(partition)
+        page = msgspec.structs.replace(window, position=position)
+        self._cursors[partition] = raw, cursor.advance(page, closed=False)
+        return await self._append_page(partition)
 
-    async def _next_page(self, partition: int) -> bool:
+    async def _append_page(self, partition: int) -> bool:
+        """Appends the next page of a long window; returns whether more is left."""
         _, cursor = self._cursors[partition]
         assert cursor.page is not None
-        found = await self._log.page(partition, cursor.page, MAX_APPEND_EVENTS)
-        _, era = await self._log.now()
-        if cursor.era != era:  # a restart between the two would be missed if the era was read first
+        entries = await self._log.page(partition, cursor.page, MAX_APPEND_EVENTS)
+        _, server_epoch = await self._log.current_snapshot()
+        if cursor.server_epoch != server_epoch:  # read after the page, or a restart could be missed
             self._inspection.expire()
             return True
-        window = _grown(cursor.page.since, cursor.page.until, found, cursor.page)
-        return await self._carry_out(
-            [self._append(partition, window, found, len(found) < MAX_APPEND_EVENTS)]
-        )
+        closed = len(entries) < MAX_APPEND_EVENTS
+        return await self._append_all([self._plan(partition, cursor.page, entries, closed=closed)])
 
-    def _append(self, partition: int, window: Window, entries: list[Entry], closed: bool) -> _Plan:
+    def _plan(
+        self, partition: int, window: Window, entries: list[Entry], *, closed: bool
+    ) -> _PlannedAppend:
         raw, cursor = self._cursors[partition]
-        after = cursor.advanced(window, closed=closed)
-        encoded = [msgspec.json.encode(entry.envelope) for entry in entries]
+        advanced = cursor.advance(_extend(window, entries), closed=closed)
         append = StreamAppend(
-            partition=partition, expected=raw, cursor=after.encode(), entries=encoded
+            partition=partition,
+            expected=raw,
+            cursor=advanced.encode(),
+            entries=[msgspec.json.encode(entry.envelope) for entry in entries],
         )
-        return _Plan(append, after, entries)
+        return _PlannedAppend(append, advanced, entries)
 
-    async def _carry_out(self, planned: list[_Plan]) -> bool:
-        """Whether something is left: a page more, or a comparison that was lost."""
+    async def _append_all(self, planned: list[_PlannedAppend]) -> bool:
+        """Returns whether more is left: a next page, or an append that lost its race."""
         if not planned:
             return False
         appends = [plan.append for plan in planned]
-        # Until the reply is read we do not know what the cursors are: a lost reply means reading them again.
+        # Until the reply is read the cursors are unknown: after a lost reply they are read again.
         self._forget(append.partition for append in appends)
         more = False
         for done, plan in zip(await self._stream.append(appends), planned, strict=True):
             if done:
                 self._cursors[plan.append.partition] = plan.append.cursor, plan.cursor
                 self._seen[plan.append.partition] = plan.cursor.snapshot
-                self._done(plan.entries)
+                self._count(plan.entries)
             else:
-                self.lost += 1
+                self.lost_races += 1
             more |= not done or plan.cursor.page is not None
         return more
 
-    def _done(self, entries: list[Entry]) -> None:
+    def _count(self, entries: list[Entry]) -> None:
         self.appended += len(entries)
-        if self._told is not None:
+        if self._on_appended is not None:
             for entry in entries:
-                self._told(entry.envelope)
+                self._on_appended(entry.envelope)
 
     def _forget(self, partitions: Iterable[int]) -> None:
         for partition in partitions:
@@ -276,17 +281,14 @@ class Relay:
             self._seen.pop(partition, None)
 
 
-def _grown(
-    since: Snapshot, until: Snapshot, entries: list[Entry], so_far: Window | None = None
-) -> Window:
-    """The window after these entries of it."""
-    before = so_far or Window(since=since, until=until)
-    return Window(
-        since=since,
-        until=until,
-        position=max([before.position, *(entry.position for entry in entries)]),
-        count=before.count + len(entries),
-        marks=before.marks + sum(entry.mark for entry in entries),
-        top=max([before.top, *(entry.xid for entry in entries)]),
-        bottom=min(filter(None, [before.bottom, *(entry.xid for entry in entries)]), default=0),
+def _extend(window: Window, entries: list[Entry]) -> Window:
+    """Returns the window after its next entries were appended."""
+    xids = [entry.xid for entry in entries]
+    return msgspec.structs.replace(
+        window,
+        position=max([window.position, *(entry.position for entry in entries)]),
+        count=window.count + len(entries),
+        checksum=window.checksum + sum(entry.checksum for entry in entries),
+        max_xid=max([window.max_xid, *xids]),
+        min_xid=min(filter(None, [window.min_xid, *xids]), default=0),
     )

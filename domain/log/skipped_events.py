@@ -1,6 +1,6 @@
-"""Which events were given up for the read models. Not a command: nothing happened to the user.
+"""Records the events that read models leave out. Not a command: nothing happens to the user.
 
-The decision is kept beside the log, because every read model that is ever built from the log has to agree.
+Stored next to the log, because every read model that is ever built from the log must leave them out.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     import asyncpg
 
 NOT_SKIPPABLE = {UserCreated.__name__, UserErased.__name__}
-"""Events that cannot be given up: without them nobody is there, or whoever was forgotten still is."""
+"""Event types that read models need: without them a user would be missing, or an erased one present."""
 
-_SKIP = """
+_INSERT_SKIPPED = """
     insert into skipped (user_id, version, reason) values ($1, $2, $3) on conflict do nothing
 """
 
 
 class SkippedEvents:
-    """Raises what asyncpg raises."""
+    """The skipped events of a log. Raises what asyncpg raises."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
 
     async def add(self, user_id: UserId, version: int, reason: str) -> None:
-        """For ever: whatever is built from the log from now on goes without this event."""
-        await self._pool.execute(_SKIP, user_id, version, reason)
+        """Excludes the event from all read models that are built from now on. Cannot be undone."""
+        await self._pool.execute(_INSERT_SKIPPED, user_id, version, reason)

@@ -196,5 +196,5 @@ class Store:
             asyncpg.InterfaceError,
             positions.UnreadableSequence,
         ):
-            fault = await positions.fault(self._database.read)
+            fault = await positions.find_fault(self._database.read)
             _log.error("store.positions_taken", todo=fault)

@@ -105,7 +105,7 @@ class Rebuild:
         progress = await self._begun(keys)
         gate = self._gate_of(keys)
         told(progress)
-        log = self._history.partition(partition, PAGE, progress.position)
+        log = self._history.events_by_user(partition, PAGE, progress.position)
         async for page in pages(keys, log, gate.projections):
             if not await still_mine():
                 return False

@@ -39,7 +39,7 @@ class Orphans:
         yield await self._odd(batch, usual)
 
     async def _odd(self, batch: Found, usual: set[str]) -> Found:
-        known = await self._sides.history.known(list(batch))
+        known = await self._sides.history.existing_users(list(batch))
         found: Found = {}
         for user, places in batch.items():
             sure = {f"{kind}:{user}" for kind in usual} if user in known else set()

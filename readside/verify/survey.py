@@ -41,7 +41,7 @@ class BulkVerification:
         newest: dict[UserId, Envelope] = {}
         scratch = self._sides.scratch()
         try:
-            async for events in self._sides.history.lives(users, EVENTS):
+            async for events in self._sides.history.events_of(users, EVENTS):
                 newest.update((one.user_id, one) for one in events)
                 going_on = _of(scratch.last, events)
                 await scratch.add(_shown(going_on, seen))

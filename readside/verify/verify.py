@@ -88,7 +88,7 @@ class Verify:
 
     async def of_user(self, user_id: UserId) -> VerifyResult:
         """One user only."""
-        if not await self._history.known([user_id]):
+        if not await self._history.existing_users([user_id]):
             raise NoSuchUser(user_id)
         return await self._unturned(lambda sides: self._one(sides, user_id))
 

@@ -10,8 +10,8 @@ import asyncpg
 
 from api.embedded import embedded_stores
 from domain.log.cursor import Snapshot, Window
-from domain.log.event_log import EventLog
 from domain.log.relay import MAX_APPEND_EVENTS
+from domain.log.relay_log import RelayLog
 from tests.benchmarks import history
 from tests.benchmarks.figures import Figure
 
@@ -42,13 +42,13 @@ async def relay_poll(bench: Bench) -> None:
 
 
 async def _looks(pool: asyncpg.Pool, connection: asyncpg.Connection, events: int) -> list[Figure]:
-    log = EventLog(pool)
-    before, _ = await log.now()
-    idle = await _typical(lambda: log.since(before, _ALL, MAX_APPEND_EVENTS))
+    log = RelayLog(pool)
+    before, _ = await log.current_snapshot()
+    idle = await _typical(lambda: log.visible_since(before, _ALL, MAX_APPEND_EVENTS))
     for _ in range(BUSY):
         await history.write_one(connection)
-    busy = await _typical(lambda: log.since(before, _ALL, MAX_APPEND_EVENTS))
-    now, _ = await log.now()
+    busy = await _typical(lambda: log.visible_since(before, _ALL, MAX_APPEND_EVENTS))
+    now, _ = await log.current_snapshot()
     backlog = Window(since=Snapshot(1), until=now, position=events // 2)
     page = await _typical(lambda: log.page(0, backlog, MAX_APPEND_EVENTS))
     return [

@@ -19,6 +19,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from domain.log.event_log import EventLog
+from domain.log.relay_log import RelayLog
 from readside.applier import EventApplier
 from readside.generations.rebuild import Rebuild
 from readside.generations.registry import Generations
@@ -72,8 +73,8 @@ POINTS: dict[str, Seam] = {
     "store.committed": Seam(asyncpg.Connection, "fetch", "after", _writes),
     "erase.before_commit": Seam(asyncpg.Connection, "fetch", "before", _erases),
     "erase.committed": Seam(asyncpg.Connection, "fetch", "after", _erases),
-    "relay.read": Seam(EventLog, "since", "after"),
-    "relay.read_page": Seam(EventLog, "page", "after"),
+    "relay.read": Seam(RelayLog, "visible_since", "after"),
+    "relay.read_page": Seam(RelayLog, "page", "after"),
     "relay.before_begin": Seam(RedisStream, "begin", "before"),
     "relay.begun": Seam(RedisStream, "begin", "after"),
     "relay.appended": Seam(RedisStream, "append", "after"),

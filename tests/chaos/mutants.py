@@ -15,7 +15,7 @@ import msgspec
 from domain.command import Command
 from domain.ids import new_id
 from domain.log.cursor import Snapshot
-from domain.log.event_log import EventLog, VisibleEntries
+from domain.log.relay_log import RelayLog, VisibleEntries
 from domain.users.commands.create_user import CreateUser
 from domain.users.commands.place_order import PlaceOrder
 from domain.users.events import OrderId, UserId
@@ -46,10 +46,10 @@ def apply(name: str) -> None:
 
 def cursor_by_last_position() -> None:
     """The relay goes on behind the highest position it has seen, as if events were seen in order."""
-    since, last = EventLog.since, dict[int, int]()
+    since, last = RelayLog.visible_since, dict[int, int]()
 
     async def by_position(
-        self: EventLog, snapshot: Snapshot, partitions: list[int], limit: int
+        self: RelayLog, snapshot: Snapshot, partitions: list[int], limit: int
     ) -> VisibleEntries:
         news = await since(self, snapshot, partitions, limit)
         fresh = [entry for entry in news.entries if entry.position > last.get(entry.partition, 0)]
@@ -57,7 +57,7 @@ def cursor_by_last_position() -> None:
             last[entry.partition] = entry.position
         return msgspec.structs.replace(news, entries=fresh)
 
-    _set(EventLog, "since", by_position)
+    _set(RelayLog, "visible_since", by_position)
 
 
 def no_compare_in_append() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from domain.log import event_log
+from domain.log import log_identity
 from domain.log.cursor import Cursor
-from domain.log.event_log import EventLog
+from domain.log.log_comparison import LogComparison
 from domain.log.log_identity import Relation
 from domain.log.log_inspection import LogInspection
 from tests.chaos.identity_run import (
@@ -25,12 +25,12 @@ def no_comparison_of_windows() -> None:
     async def equal(*_: object) -> dict[int, str]:
         return {}
 
-    put(LogInspection, "_unequal", equal)
+    put(LogInspection, "_different", equal)
 
 
 def only_the_last_window() -> None:
     """A cursor keeps no window but the last, as if commits became visible in the order of their log."""
-    put(Cursor, "_earlier", lambda _: ())
+    put(Cursor, "_next_earlier_windows", lambda _: ())
 
 
 def foreign_logs_accepted() -> None:
@@ -39,18 +39,18 @@ def foreign_logs_accepted() -> None:
     async def same(*_: object) -> Relation:
         return Relation.SAME
 
-    put(event_log, "relation", same)
+    put(log_identity, "compare_identities", same)
 
 
 def no_marks() -> None:
     """Nothing looks for events whose transaction numbers another server gave out."""
-    outside = get(EventLog, "outside")
+    outside = get(LogComparison, "compare_bounds")
 
-    async def marked(self: EventLog, marks: Any) -> Any:
+    async def marked(self: LogComparison, marks: Any) -> Any:
         found, _ = await outside(self, marks)
         return found, set()
 
-    put(EventLog, "outside", marked)
+    put(LogComparison, "compare_bounds", marked)
 
 
 STAGES: dict[Callable[[], None], Callable[..., Awaitable[None]]] = {

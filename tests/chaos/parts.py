@@ -13,6 +13,7 @@ from api.runtime.background import TRANSIENT_ERRORS
 from api.settings import Settings
 from domain.log.event_log import EventLog
 from domain.log.relay import Relay
+from domain.log.relay_log import RelayLog
 from readside.projector.projector import Projector
 from readside.queries.pubsub import PubSub
 from readside.queries.reader import ReadModel
@@ -116,7 +117,9 @@ async def parts(settings: Settings, straight: Settings) -> AsyncIterator[Parts]:
         ]
         yield Parts(
             model=WriteModel(pool),
-            relay=Relay(log, RedisStream(cursors), range(PARTITIONS), verify_every=0.0),
+            relay=Relay(
+                RelayLog(pool), RedisStream(cursors), range(PARTITIONS), verify_interval_seconds=0.0
+            ),
             projectors=projectors,
             reads=ReadModel(
                 reading,

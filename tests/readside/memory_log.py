@@ -47,7 +47,7 @@ class Log:
         found = [e for e in events if e.user_id == user_id]
         return max(found, key=lambda e: e.version, default=None)
 
-    async def partition(
+    async def events_by_user(
         self, partition: int, size: int, after: int = 0
     ) -> AsyncIterator[tuple[int, list[Envelope]]]:
         self._reach()
@@ -64,12 +64,14 @@ class Log:
         for start in range(0, len(found), size):
             yield found[start : start + size]
 
-    async def lives(self, users: Collection[UserId], size: int) -> AsyncIterator[list[Envelope]]:
+    async def events_of(
+        self, users: Collection[UserId], size: int
+    ) -> AsyncIterator[list[Envelope]]:
         events = [one for user in sorted(users) for one in await self.history(user, 0)]
         for start in range(0, len(events), size):
             yield events[start : start + size]
 
-    async def known(self, users: Collection[UserId]) -> set[UserId]:
+    async def existing_users(self, users: Collection[UserId]) -> set[UserId]:
         return {user for user in users if await self.history(user, 0, 1)}
 
     async def count(self, partition: int) -> int:

@@ -47,7 +47,7 @@ class Told:
         keys = await self.generations(partition).build("projector")
         assert keys is not None
         gate = EventApplier(Functions(self.redis), self.log, keys, projections)
-        async for _, page in self.log.partition(partition, 1000):
+        async for _, page in self.log.events_by_user(partition, 1000):
             await gate.apply([Delivery(envelope) for envelope in page], publish=False)
         assert await self.generations(partition).serve(keys)
         self.gates[partition] = gate

@@ -6,23 +6,10 @@ from typing import TYPE_CHECKING
 
 from api.cli.checks.finding import Finding, hint, ok, wrong
 from domain.log import positions
+from domain.log.backlog import MAX_COUNTED, backlog
 
 if TYPE_CHECKING:
     import asyncpg
-
-MAX_COUNTED = 10_000
-"""Events of a partition that are counted."""
-
-# What is visible has committed, so this server gave it a number below the next one, unless another did.
-_FOREIGN = f"""
-    with this as materialized (select pg_snapshot_xmax(pg_current_snapshot()) as following)
-    select coalesce(sum(of_one.number), 0)::bigint as number, max(of_one.number) as most
-    from this, topology, generate_series(0, partitions - 1) as partition_number, lateral (
-        select count(*) as number from (
-            select 1 from events where partition = partition_number and xid >= following limit {MAX_COUNTED}
-        ) as foreign_events
-    ) as of_one
-"""
 
 
 async def look(connection: asyncpg.Connection) -> list[Finding]:
@@ -31,7 +18,7 @@ async def look(connection: asyncpg.Connection) -> list[Finding]:
 
 async def _sequence(connection: asyncpg.Connection) -> Finding:
     try:
-        fault = await positions.fault(connection.fetch)
+        fault = await positions.find_fault(connection.fetch)
     except positions.UnreadableSequence:
         return hint(
             "sequence",
@@ -43,11 +30,12 @@ async def _sequence(connection: asyncpg.Connection) -> Finding:
 
 
 async def _foreign(connection: asyncpg.Connection) -> Finding:
-    row = await connection.fetchrow(_FOREIGN)
-    assert row is not None
-    if not row["number"]:
+    partitions = await connection.fetchval("select partitions from topology")
+    backlogs = await backlog(connection, dict.fromkeys(range(partitions)))
+    counts = [one.foreign for one in backlogs.values()]
+    if not any(counts):
         return ok("transaction numbers", "all events have numbers of this server")
-    number = f"At least {row['number']}" if row["most"] == MAX_COUNTED else f"{row['number']}"
+    number = f"At least {sum(counts)}" if MAX_COUNTED in counts else f"{sum(counts)}"
     return hint(
         "transaction numbers",
         f"{number} events have transaction numbers that this server has not reached: the database was"

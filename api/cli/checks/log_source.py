@@ -9,7 +9,6 @@ from redis.exceptions import RedisError
 
 from api.cli.checks.finding import Finding, ok, wrong
 from api.runtime.log_check import refuse_foreign_log
-from domain.log.event_log import EventLog
 from domain.log.log_identity import ForeignLog
 from domain.write.database import UNAVAILABLE_ERRORS
 
@@ -29,7 +28,7 @@ async def look(
     if any(finding.level == "wrong" and finding.what in _BEFORE for finding in before):
         return []
     try:
-        await refuse_foreign_log(EventLog(pool), redis, settings)
+        await refuse_foreign_log(pool, redis, settings)
     except ForeignLog as error:
         return [wrong("event log", str(error))]
     except (*UNAVAILABLE_ERRORS, asyncpg.PostgresError, asyncpg.InterfaceError, RedisError):

@@ -11,8 +11,8 @@ from asyncpg.pool import PoolConnectionProxy
 
 from domain.envelope import partition_of
 from domain.ids import new_id
-from domain.log.event_log import EventLog
 from domain.log.relay import Relay
+from domain.log.relay_log import RelayLog
 from domain.users.events import UserId
 from tests.domain.log.memory_stream import MemoryStream
 from tests.domain.write_model import PARTITIONS, WriteModel
@@ -31,18 +31,20 @@ class Carrying:
         self.model = model
         self.stream = MemoryStream()
 
-    def relay(self, *, verify_every: float = 1e9, inspect_every: float = 1e9) -> Relay:
+    def relay(
+        self, *, verify_interval_seconds: float = 1e9, inspection_interval_seconds: float = 1e9
+    ) -> Relay:
         return Relay(
-            EventLog(self.model.pool),
+            RelayLog(self.model.pool),
             self.stream,
             range(PARTITIONS),
-            verify_every=verify_every,
-            inspect_every=inspect_every,
+            verify_interval_seconds=verify_interval_seconds,
+            inspection_interval_seconds=inspection_interval_seconds,
         )
 
-    async def begun(self, *, verify_every: float = 1e9) -> Relay:
+    async def begun(self, *, verify_interval_seconds: float = 1e9) -> Relay:
         """A relay whose streams have begun."""
-        relay = self.relay(verify_every=verify_every)
+        relay = self.relay(verify_interval_seconds=verify_interval_seconds)
         await settle(relay)
         assert sorted(self.stream.kept) == list(range(PARTITIONS))
         return relay

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncpg
+import msgspec
 import pytest
 
-from domain.log.cursor import Cursor, Snapshot, Window
+from domain.log.cursor import Bounds, Cursor, Snapshot, Window
 
 SINCE, UNTIL = Snapshot(10), Snapshot(20, (15, 17))
-CURSOR = Cursor(era="monday", snapshot=SINCE, top=9)
+CURSOR = Cursor(server_epoch="monday", snapshot=SINCE, max_xid=9)
 
 
 @pytest.mark.parametrize(
@@ -56,39 +57,57 @@ async def test_a_snapshot_of_a_server_is_written_back_as_it_was(database_url: st
 def test_a_cut_snapshot_knows_nothing_of_transactions_above_the_top(
     top: int, cut: Snapshot
 ) -> None:
-    assert UNTIL.cut(top) == cut
+    assert UNTIL.truncate(top) == cut
 
 
 def test_a_closed_window_moves_the_cursor_to_its_end() -> None:
-    window = Window(since=SINCE, until=UNTIL, position=7, count=2, top=18)
-    assert CURSOR.advanced(window, closed=True) == Cursor(
-        era="monday", snapshot=UNTIL, top=18, last=window
+    window = Window(since=SINCE, until=UNTIL, position=7, count=2, max_xid=18)
+    assert CURSOR.advance(window, closed=True) == Cursor(
+        server_epoch="monday", snapshot=UNTIL, max_xid=18, last_window=window
     )
 
 
 def test_an_open_window_is_the_page_under_way_and_moves_nothing_else() -> None:
-    window = Window(since=SINCE, until=UNTIL, position=7, count=2, top=18)
-    assert CURSOR.advanced(window, closed=False) == Cursor(
-        era="monday", snapshot=SINCE, top=9, page=window
+    window = Window(since=SINCE, until=UNTIL, position=7, count=2, max_xid=18)
+    assert CURSOR.advance(window, closed=False) == Cursor(
+        server_epoch="monday", snapshot=SINCE, max_xid=9, page=window
     )
 
 
 def test_a_window_without_events_keeps_the_last_that_had_some() -> None:
-    full = CURSOR.advanced(
-        Window(since=SINCE, until=UNTIL, position=7, count=2, top=18), closed=True
+    full = CURSOR.advance(
+        Window(since=SINCE, until=UNTIL, position=7, count=2, max_xid=18), closed=True
     )
-    after = full.advanced(Window(since=UNTIL, until=Snapshot(30)), closed=True)
-    assert (after.snapshot, after.last, after.top) == (Snapshot(30), full.last, 18)
+    after = full.advance(Window(since=UNTIL, until=Snapshot(30)), closed=True)
+    assert (after.snapshot, after.last_window, after.max_xid) == (
+        Snapshot(30),
+        full.last_window,
+        18,
+    )
 
 
 def test_a_cursor_reborn_trusts_its_snapshot_only_as_far_as_it_has_appended() -> None:
-    window = Window(since=SINCE, until=UNTIL, position=7, count=2, top=16)
-    reborn = CURSOR.advanced(window, closed=True).reborn("tuesday")
-    assert (reborn.era, reborn.snapshot) == ("tuesday", Snapshot(17, (15,)))
-    assert CURSOR.advanced(window, closed=False).reborn("tuesday").page is None
+    window = Window(since=SINCE, until=UNTIL, position=7, count=2, max_xid=16)
+    reborn = CURSOR.advance(window, closed=True).after_restart("tuesday")
+    assert (reborn.server_epoch, reborn.snapshot) == ("tuesday", Snapshot(17, (15,)))
+    assert CURSOR.advance(window, closed=False).after_restart("tuesday").page is None
 
 
 def test_a_cursor_reads_what_it_writes() -> None:
-    window = Window(since=SINCE, until=UNTIL, position=7, count=2, top=18)
-    for cursor in (CURSOR, CURSOR.advanced(window, closed=False)):
+    window = Window(since=SINCE, until=UNTIL, position=7, count=2, max_xid=18)
+    for cursor in (CURSOR, CURSOR.advance(window, closed=False)):
         assert Cursor.decode(cursor.encode()) == cursor
+
+
+def test_a_cursor_is_stored_with_the_field_names_of_earlier_versions() -> None:
+    window = Window(
+        since=SINCE, until=UNTIL, position=7, count=2, checksum=5, max_xid=18, min_xid=11
+    )
+    cursor = msgspec.structs.replace(
+        CURSOR, last_window=window, earlier_windows=(window,), bounds=Bounds(UNTIL, 7, 1)
+    )
+    stored = msgspec.json.decode(cursor.encode())
+    assert set(stored) == {"era", "snapshot", "top", "page", "last", "earlier", "log", "mark"}
+    names = {"since", "until", "position", "count", "marks", "top", "bottom"}
+    assert set(stored["last"]) == set(stored["earlier"][0]) == names
+    assert set(stored["mark"]) == {"snapshot", "position", "lowest"}

@@ -12,8 +12,9 @@ import pytest
 from domain.envelope import Envelope, partition_of
 from domain.log.audit import Audit
 from domain.log.cursor import Snapshot, Window
-from domain.log.erasures import SLICE, Erasures, PendingErasures, left
+from domain.log.erasures import SLICE, Erasures, PendingErasures, pending_erasures
 from domain.log.event_log import EventLog
+from domain.log.relay_log import RelayLog
 from domain.users.commands.erase_user import EraseUser
 from domain.users.commands.rename_user import RenameUser
 from domain.users.events import UserErased, UserId
@@ -49,7 +50,7 @@ async def erased(model: WriteModel, events: int = EVENTS) -> UserId:
 
 
 def erasures(model: WriteModel) -> Erasures:
-    return Erasures(model.pool, size=SMALL, pause=0.0)
+    return Erasures(model.pool, size=SMALL, pause_seconds=0.0)
 
 
 async def finish(job: Erasures) -> int:
@@ -71,7 +72,7 @@ async def test_the_first_slice_is_blanked_with_the_erasure_and_the_rest_is_noted
 ) -> None:
     user_id = await erased(model)
     assert sorted(await named(model)) == list(range(SLICE + 1, EVENTS + 1))
-    noted = await left(model.pool)
+    noted = await pending_erasures(model.pool)
     assert (noted.users, noted.events) == (1, EVENTS - SLICE)
     [row] = await model.rows("select name, email, email_key, secret from users")
     assert row == {"name": "", "email": "", "email_key": None, "secret": None}
@@ -84,7 +85,7 @@ async def test_a_history_that_one_slice_covers_is_blanked_with_the_erasure(
 ) -> None:
     await erased(model, events)
     assert await named(model) == []
-    assert await left(model.pool) == PendingErasures(users=0, events=0, oldest=0.0)
+    assert await pending_erasures(model.pool) == PendingErasures(users=0, events=0, oldest=0.0)
 
 
 def with_a_name(envelopes: Iterable[Envelope]) -> list[int]:
@@ -94,15 +95,16 @@ def with_a_name(envelopes: Iterable[Envelope]) -> list[int]:
 
 async def readers(model: WriteModel, user_id: UserId) -> dict[str, list[Envelope]]:
     """What every way of reading the log returns about a user."""
-    log, partition = EventLog(model.pool), partition_of(user_id, PARTITIONS)
-    now, _ = await log.now()
+    log, relay_log = EventLog(model.pool), RelayLog(model.pool)
+    partition = partition_of(user_id, PARTITIONS)
+    now, _ = await relay_log.current_snapshot()
     whole = Window(since=Snapshot(1), until=now)
-    pages = [page async for _, page in log.partition(partition, 100)]
-    since = await log.since(Snapshot(1), [partition], 10_000)
-    page = await log.page(partition, whole, 10_000)
+    pages = [page async for _, page in log.events_by_user(partition, 100)]
+    since = await relay_log.visible_since(Snapshot(1), [partition], 10_000)
+    page = await relay_log.page(partition, whole, 10_000)
     return {
         "history": await log.history(user_id, 0),
-        "lives": [*chain(*[page async for page in log.lives([user_id], 100)])],
+        "lives": [*chain(*[page async for page in log.events_of([user_id], 100)])],
         "partition": [*chain(*pages)],
         "since": [entry.envelope for entry in since.entries],
         "page": [entry.envelope for entry in page],
@@ -151,7 +153,7 @@ async def test_the_slices_blank_the_rest_and_change_nothing_else(model: WriteMod
     assert await finish(erasures(model)) == (EVENTS - SLICE) / SMALL
     assert NAME not in await model.dump()
     assert await model.rows(others) == before
-    assert (await left(model.pool)).users == 0
+    assert (await pending_erasures(model.pool)).users == 0
 
 
 async def test_data_that_tandem_did_not_write_is_blanked_as_a_whole(model: WriteModel) -> None:
@@ -173,10 +175,10 @@ async def test_a_process_that_dies_between_or_within_slices_loses_nothing(
     assert await erasures(model).run_once()
     async with model.pool.acquire() as connection:
         await connection.execute("begin")
-        assert await Erasures(connection, pause=0.0).run_once()  # type: ignore[arg-type]
+        assert await Erasures(connection, pause_seconds=0.0).run_once()  # type: ignore[arg-type]
         with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
             await connection.execute("select pg_terminate_backend(pg_backend_pid())")
-    assert (await left(model.pool)).events == EVENTS - SLICE - SMALL
+    assert (await pending_erasures(model.pool)).events == EVENTS - SLICE - SMALL
     await finish(erasures(model))
     assert await named(model) == []
 
@@ -188,7 +190,7 @@ async def test_many_processes_at_once_blank_everything(model: WriteModel) -> Non
     await asyncio.gather(*[finish(erasures(model)) for _ in range(6)])
     await finish(erasures(model))  # one that found the last slice locked has ended early
     assert await named(model) == []
-    assert (await left(model.pool)).users == 0
+    assert (await pending_erasures(model.pool)).users == 0
 
 
 async def test_a_slice_under_way_keeps_neither_commands_nor_other_processes_waiting(
@@ -197,7 +199,7 @@ async def test_a_slice_under_way_keeps_neither_commands_nor_other_processes_wait
     other = await model.user("Bob", "bob@example.com")
     await erased(model)
     async with asyncio.timeout(10), model.pool.acquire() as connection, connection.transaction():
-        assert await Erasures(connection, pause=0.0).run_once()  # type: ignore[arg-type]
+        assert await Erasures(connection, pause_seconds=0.0).run_once()  # type: ignore[arg-type]
         assert not await erasures(model).run_once()
         await model.ask(RenameUser(user_id=other, name="Rob"))
         await model.user(NAME, "w@example.com")

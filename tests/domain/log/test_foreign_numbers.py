@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domain.log import relay as module
-from domain.log.event_log import EventLog
+from domain.log.relay_log import RelayLog
 from tests.domain.log.relay_harness import Carrying, settle, user_in, write
 
 LIMIT = 4
@@ -20,7 +20,7 @@ async def test_a_restored_event_whose_number_a_transaction_has_now_rebuilds_noth
     await pool.execute("""
         update events set xid = (pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 20)::text::xid8
     """)
-    relay = carrying.relay(inspect_every=0.0)
+    relay = carrying.relay(inspection_interval_seconds=0.0)
     await settle(relay)
     foreign = int(await pool.fetchval("select xid::text from events"))
     while await pool.fetchval("select pg_current_xact_id()::text::bigint") < foreign - 1:
@@ -40,13 +40,13 @@ async def test_a_backlog_after_a_restore_is_not_looked_for_among_what_was_restor
 ) -> None:
     monkeypatch.setattr(module, "MAX_APPEND_EVENTS", LIMIT)
     floors: list[int] = []
-    floor = EventLog.floor
+    floor = RelayLog.position_before
 
     async def noted(*arguments: object) -> int:
         floors.append(await floor(*arguments))  # type: ignore[arg-type]
         return floors[-1]
 
-    monkeypatch.setattr(EventLog, "floor", noted)
+    monkeypatch.setattr(RelayLog, "position_before", noted)
     pool = carrying.model.pool
     for _ in range(10):
         await write(pool, user_in(3), 1)

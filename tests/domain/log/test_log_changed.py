@@ -19,7 +19,7 @@ COPY = "create table kept as select * from events where version <= 2"
 @pytest.fixture
 async def relay(carrying: Carrying) -> Relay:
     """One that inspects the log in each pass, and has carried four events of a user in partition 3."""
-    relay = carrying.relay(inspect_every=0.0)
+    relay = carrying.relay(inspection_interval_seconds=0.0)
     await settle(relay)
     user_id = user_in(3)
     for version in range(1, 5):
@@ -155,7 +155,7 @@ async def test_a_failover_that_lost_what_became_visible_before_the_last_is_detec
 ) -> None:
     await carried_in_another_order_than_written(carrying, relay)
     await carrying.model.pool.execute("delete from events where version = 7")
-    carrying.stream.alter(lambda cursor: msgspec.structs.replace(cursor, era="another"))
+    carrying.stream.alter(lambda cursor: msgspec.structs.replace(cursor, server_epoch="another"))
     await settle(carrying.relay())
     assert carrying.stream.begun == [*range(8), 3]
 
@@ -164,10 +164,12 @@ async def test_no_more_windows_are_kept_than_a_failover_can_lose(
     carrying: Carrying, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def positions() -> list[int]:
-        return [window.position for window in Cursor.decode(carrying.stream.kept[3]).earlier]
+        return [
+            window.position for window in Cursor.decode(carrying.stream.kept[3]).earlier_windows
+        ]
 
     assert positions() == [1, 3]
-    monkeypatch.setattr(cursors, "IN_FLIGHT", 2)
+    monkeypatch.setattr(cursors, "MAX_IN_FLIGHT_TRANSACTIONS", 2)
     kept = []
     for version in range(5, 10):
         await write(carrying.model.pool, user_in(3), version)
@@ -187,7 +189,9 @@ async def test_a_relay_that_another_relay_overtook_compares_again_at_once(
 
     async def once_overtaken(partition: int, expected: bytes | None, cursor: bytes) -> bool:
         carrying.stream.begin = begin  # type: ignore[method-assign]
-        carrying.stream.alter(lambda cursor: msgspec.structs.replace(cursor, top=cursor.top + 1))
+        carrying.stream.alter(
+            lambda cursor: msgspec.structs.replace(cursor, max_xid=cursor.max_xid + 1)
+        )
         return await begin(partition, expected, cursor)
 
     carrying.stream.begin = once_overtaken  # type: ignore[method-assign]
@@ -218,7 +222,7 @@ async def test_a_cursor_of_an_earlier_version_of_the_code_goes_on(
     carrying: Carrying, relay: Relay
 ) -> None:
     carrying.stream.alter(
-        lambda cursor: msgspec.structs.replace(cursor, log=None, mark=None, earlier=())
+        lambda cursor: msgspec.structs.replace(cursor, log=None, bounds=None, earlier_windows=())
     )
     await write(carrying.model.pool, user_in(3), 1)
     await settle(carrying.relay())

@@ -14,8 +14,8 @@ from domain.log.log_identity import (
     ForeignLog,
     LogIdentity,
     Relation,
-    log_identity,
-    relation,
+    compare_identities,
+    read_log_identity,
 )
 from tests.domain.log.relay_harness import Carrying, settle, user_in, write
 
@@ -28,7 +28,7 @@ OTHER = -1
 
 async def identity(carrying: Carrying) -> LogIdentity:
     async with carrying.model.pool.acquire() as connection:
-        return await log_identity(connection)
+        return await read_log_identity(connection)
 
 
 def carried_from(carrying: Carrying, log: LogIdentity) -> None:
@@ -68,8 +68,8 @@ async def test_what_another_log_is_to_ours(
         if carried.table == OTHER:
             table = await connection.fetchval("select 'other.events'::regclass::oid::bigint")
             carried = msgspec.structs.replace(carried, table=table)
-        assert await relation(connection, carried, ours) is expected
-        assert await relation(connection, None, ours) is Relation.SAME
+        assert await compare_identities(connection, carried, ours) is expected
+        assert await compare_identities(connection, None, ours) is Relation.SAME
 
 
 async def test_a_table_that_was_renamed_for_another_is_used_by_nobody(carrying: Carrying) -> None:
@@ -94,7 +94,7 @@ async def test_a_role_without_rights_can_read_the_identity(
     try:
         connection = await asyncpg.connect(database_url, user="plain_reader")
         try:
-            assert await log_identity(connection) == await identity(carrying)
+            assert await read_log_identity(connection) == await identity(carrying)
         finally:
             await connection.close()
     finally:
@@ -113,14 +113,14 @@ async def test_a_relay_refuses_the_streams_of_another_log_and_leaves_them_alone(
         with pytest.raises(ForeignLog, match="tandem restored --take-over"):
             await relay.run_once()
     with pytest.raises(ForeignLog):
-        await relay.start_over()
+        await relay.restart_streams()
     assert carrying.stream.kept == before
 
 
 async def test_a_relay_whose_streams_are_taken_over_ends_and_takes_nothing_back(
     carrying: Carrying,
 ) -> None:
-    relay = await carrying.begun(verify_every=0.0)
+    relay = await carrying.begun(verify_interval_seconds=0.0)
     carried_from(carrying, msgspec.structs.replace(await identity(carrying), server=1))
     before = dict(carrying.stream.kept)
     await write(carrying.model.pool, user_in(3), 1)
@@ -144,7 +144,7 @@ async def test_streams_are_begun_again_on_demand(carrying: Carrying) -> None:
     relay = await carrying.begun()
     await write(carrying.model.pool, user_in(3), 1)
     await settle(relay)
-    await carrying.relay().start_over()
+    await carrying.relay().restart_streams()
     assert carrying.stream.begun == [*range(8), *range(8)]
     await settle(relay)
 
@@ -153,6 +153,6 @@ async def test_streams_of_another_log_are_taken_over_on_demand(carrying: Carryin
     await carrying.begun()
     ours = await identity(carrying)
     carried_from(carrying, msgspec.structs.replace(ours, server=1))
-    await carrying.relay().start_over(take_over=True)
+    await carrying.relay().restart_streams(take_over=True)
     assert {Cursor.decode(raw).log for raw in carrying.stream.kept.values()} == {ours}
     await settle(carrying.relay())

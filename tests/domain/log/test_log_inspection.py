@@ -48,7 +48,7 @@ async def test_neither_an_inspection_nor_a_look_at_the_backlog_reads_the_log(
     )
     mark = f"array[3]::smallint[], array['{now}'], array[{highest}]::bigint[], array[{lowest}]::bigint[]"
     types = "smallint[], text[], bigint[], bigint[]"
-    assert await pages_read(carrying, log_comparison._MARKS, types, mark) < 30  # noqa: SLF001
+    assert await pages_read(carrying, log_comparison._COMPARE_BOUNDS, types, mark) < 30  # noqa: SLF001
     fresh = f"array[3]::smallint[], array['{now}'], array[null]::bigint[]"
     types = "smallint[], text[], bigint[]"
     assert await pages_read(carrying, backlog._BACKLOG, types, fresh) < 60  # noqa: SLF001
@@ -56,14 +56,14 @@ async def test_neither_an_inspection_nor_a_look_at_the_backlog_reads_the_log(
 
 @pytest.fixture
 def _no_window_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_inspection, "SMALL_LOG_EVENTS", 0)
+    monkeypatch.setattr(log_inspection, "MAX_SMALL_WINDOW_EVENTS", 0)
 
 
 @pytest.mark.usefixtures("_no_window_is_small")
 async def test_an_end_of_the_log_that_is_gone_is_found_in_a_window_of_any_size(
     carrying: Carrying,
 ) -> None:
-    relay = carrying.relay(inspect_every=0.0)
+    relay = carrying.relay(inspection_interval_seconds=0.0)
     await settle(relay)
     user_id = user_in(3)
     for version in (1, 2, 3):
@@ -78,7 +78,7 @@ async def test_an_end_of_the_log_that_is_gone_is_found_in_a_window_of_any_size(
 async def test_what_was_found_is_found_again_if_the_stream_could_not_begin(
     carrying: Carrying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    relay = carrying.relay(inspect_every=0.0)
+    relay = carrying.relay(inspection_interval_seconds=0.0)
     await settle(relay)
     user_id = user_in(3)
     for version in (1, 2, 3):
@@ -104,7 +104,7 @@ async def test_what_was_found_is_found_again_if_the_stream_could_not_begin(
 async def test_older_events_that_were_put_back_below_newer_ones_begin_the_stream_again(
     carrying: Carrying,
 ) -> None:
-    pool, relay = carrying.model.pool, carrying.relay(inspect_every=0.0)
+    pool, relay = carrying.model.pool, carrying.relay(inspection_interval_seconds=0.0)
     for version in (1, 2):
         await write(pool, user_in(3), version)
     await settle(relay)

@@ -22,7 +22,7 @@ Told = list[tuple[UserId, int]]
 async def told(model: WriteModel, user: UserId, size: int, after: int = 0) -> list[Told]:
     """The pages of that user's partition: whose events they are, and their versions."""
     log, partition = EventLog(model.pool), partition_of(user, PARTITIONS)
-    pages = log.partition(partition, size, after)
+    pages = log.events_by_user(partition, size, after)
     return [[(one.user_id, one.version) for one in page] async for _, page in pages]
 
 
@@ -67,7 +67,7 @@ async def test_whoever_goes_on_from_a_page_gets_all_that_was_not_told_up_to_it(
     everything = life(first, 1, 2, 3, 4) + life(second, 1, 2, 3, 4)
     before: Told = []
     reached = 0
-    async for position, page in log.partition(partition, 3):
+    async for position, page in log.events_by_user(partition, 3):
         before += [(one.user_id, one.version) for one in page]
         if position == reached:
             continue  # all these would come again
@@ -85,7 +85,7 @@ async def test_a_user_whose_first_event_the_log_has_lost_comes_as_well(model: Wr
 async def test_what_was_given_up_says_so(model: WriteModel) -> None:
     first, _ = await two_lives(model)
     await model.pool.execute("insert into skipped values ($1, 2, 'nobody knows')", first)
-    pages = EventLog(model.pool).partition(partition_of(first, PARTITIONS), 1000)
+    pages = EventLog(model.pool).events_by_user(partition_of(first, PARTITIONS), 1000)
     events = [one async for _, page in pages for one in page]
     assert [(one.user_id, one.version) for one in events if one.skipped] == [(first, 2)]
 
@@ -93,7 +93,7 @@ async def test_what_was_given_up_says_so(model: WriteModel) -> None:
 async def test_the_lives_of_some_users_come_user_by_user_in_pages(model: WriteModel) -> None:
     first, second = await two_lives(model)
     log = EventLog(model.pool)
-    pages = [page async for page in log.lives([second, first], 3)]
+    pages = [page async for page in log.events_of([second, first], 3)]
     assert [len(page) for page in pages] == [3, 3, 2]
     found = [(one.user_id, one.version) for one in chain(*pages)]
     assert found == life(first, 1, 2, 3, 4) + life(second, 1, 2, 3, 4)

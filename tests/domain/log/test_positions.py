@@ -27,12 +27,12 @@ async def test_a_sequence_behind_the_log_is_repaired_by_the_statement_that_is_pr
 ) -> None:
     await model.user()
     user_id = await model.user("Bob", "bob@example.com")
-    assert await positions.fault(model.pool.fetch) is None
+    assert await positions.find_fault(model.pool.fetch) is None
     await model.pool.execute(RESTART)
-    fault = await positions.fault(model.pool.fetch) or ""
+    fault = await positions.find_fault(model.pool.fetch) or ""
     assert "continues at 1, but the log has events up to position 2" in fault
     await model.pool.execute(statement_in(fault))
-    assert await positions.fault(model.pool.fetch) is None
+    assert await positions.find_fault(model.pool.fetch) is None
     await model.order(user_id)
     assert await model.pool.fetchval("select max(position) from events") == 3
 
@@ -55,7 +55,7 @@ async def test_the_next_position_must_be_above_the_highest(
     await model.user()
     await model.user("Bob", "bob@example.com")
     await model.pool.execute(statement)
-    assert (await positions.fault(model.pool.fetch) is not None) == is_fault
+    assert (await positions.find_fault(model.pool.fetch) is not None) == is_fault
 
 
 async def test_a_schema_with_an_odd_name_is_quoted(model: WriteModel) -> None:
@@ -64,9 +64,9 @@ async def test_a_schema_with_an_odd_name_is_quoted(model: WriteModel) -> None:
     async with model.pool.acquire() as connection:
         await connection.execute("""set search_path to "it's Ours" """)
         await connection.execute(RESTART)
-        fault = await positions.fault(connection.fetch) or ""
+        fault = await positions.find_fault(connection.fetch) or ""
         await connection.execute(fault[fault.index("select setval") :])
-        assert await positions.fault(connection.fetch) is None
+        assert await positions.find_fault(connection.fetch) is None
 
 
 async def test_the_start_refuses_such_a_log_unless_it_may_not_look(model: WriteModel) -> None:
@@ -84,7 +84,7 @@ async def test_the_start_refuses_such_a_log_unless_it_may_not_look(model: WriteM
 
 async def test_the_highest_position_is_found_without_reading_the_log(model: WriteModel) -> None:
     await model.user()
-    plan = await model.rows(f"explain {positions._HIGHEST}")  # noqa: SLF001
+    plan = await model.rows(f"explain {positions._HIGHEST_POSITION}")  # noqa: SLF001
     text = "\n".join(row["QUERY PLAN"] for row in plan)
     assert "Index Only Scan Backward using events_pkey" in text
     assert "Seq Scan on events" not in text

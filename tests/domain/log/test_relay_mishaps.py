@@ -21,7 +21,7 @@ async def test_a_relay_whose_cursor_was_moved_by_another_reads_it_and_goes_on(
     await write(carrying.model.pool, user_id, 2)
     await settle(second)
     assert carrying.stream.lost == [3]
-    assert [(relay.appended, relay.lost) for relay in (first, second)] == [(1, 0), (1, 1)]
+    assert [(relay.appended, relay.lost_races) for relay in (first, second)] == [(1, 0), (1, 1)]
     await carrying.assert_all_is_carried()
 
 
@@ -35,7 +35,7 @@ async def test_a_relay_that_lost_reads_on_from_where_the_other_is(carrying: Carr
 
 
 async def test_two_relays_at_once_carry_everything_once(carrying: Carrying) -> None:
-    relays = [await carrying.begun(verify_every=0), await carrying.begun()]
+    relays = [await carrying.begun(verify_interval_seconds=0), await carrying.begun()]
     users = [user_in(partition) for partition in (0, 0, 3, 7)]
     chance = Random(7)
     for version in range(1, 30):
@@ -70,7 +70,7 @@ async def test_an_append_whose_reply_was_lost_is_not_repeated(carrying: Carrying
 async def test_a_cursor_that_vanished_is_noticed_and_its_stream_begins_anew(
     carrying: Carrying,
 ) -> None:
-    relay = await carrying.begun(verify_every=0)
+    relay = await carrying.begun(verify_interval_seconds=0)
     user_id = user_in(3)
     await write(carrying.model.pool, user_id, 1)
     await settle(relay)

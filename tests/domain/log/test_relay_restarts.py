@@ -12,7 +12,7 @@ import pytest
 
 from domain.log import relay as module
 from domain.log.cursor import Cursor, Snapshot
-from domain.log.event_log import EventLog
+from domain.log.relay_log import RelayLog
 from tests.domain.log.relay_harness import Carrying, settle, user_in, write
 from tests.limited import limited
 
@@ -25,7 +25,7 @@ def from_before_a_crash(cursor: Cursor) -> Cursor:
     page = cursor.page
     return msgspec.structs.replace(
         cursor,
-        era="another",
+        server_epoch="another",
         snapshot=_later(cursor.snapshot),
         page=page and msgspec.structs.replace(page, until=_later(page.until)),
     )
@@ -53,7 +53,7 @@ async def test_after_a_restart_nothing_is_lost_though_numbers_come_again(
 
 
 async def test_a_relay_that_lives_through_a_restart_loses_nothing(carrying: Carrying) -> None:
-    relay = await carrying.begun(verify_every=0)
+    relay = await carrying.begun(verify_interval_seconds=0)
     user_id = user_in(3)
     await write(carrying.model.pool, user_id, 1)
     await settle(relay)
@@ -188,11 +188,11 @@ async def test_a_log_restored_into_a_server_with_lower_numbers_begins_its_stream
 
 def of_another_server(cursor: Cursor) -> Cursor:
     cursor = from_before_a_crash(cursor)
-    last = cursor.last
+    last = cursor.last_window
     return msgspec.structs.replace(
         cursor,
-        top=cursor.top and cursor.top + FAR,
-        last=last and msgspec.structs.replace(last, until=_later(last.until)),
+        max_xid=cursor.max_xid and cursor.max_xid + FAR,
+        last_window=last and msgspec.structs.replace(last, until=_later(last.until)),
     )
 
 
@@ -245,11 +245,11 @@ async def _answers(pool: asyncpg.Pool) -> bool:
 
 
 async def test_a_server_that_crashed_and_recovered_is_another_era(carrying: Carrying) -> None:
-    log = EventLog(carrying.model.pool)
-    _, before = await log.now()
-    _, still = await log.now()
+    log = RelayLog(carrying.model.pool)
+    _, before = await log.current_snapshot()
+    _, still = await log.current_snapshot()
     await crash(carrying.model.pool)
-    _, after = await log.now()
+    _, after = await log.current_snapshot()
     assert before == still != after
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from domain.log import relay as relays
-from domain.log.cursor import Cursor, Mark, Snapshot, Window
-from domain.log.event_log import Entry, EventLog
+from domain.log.cursor import Bounds, Cursor, Snapshot, Window
+from domain.log.relay_log import Entry, RelayLog
 from tests.domain.log.relay_harness import Carrying, settle, user_in, write
 from tests.limited import limited
 
 USER = user_in(3)
 
-all_until = EventLog.all_until
-page = EventLog.page
+summary = RelayLog.summary
+page = RelayLog.page
 
 
 async def test_streams_begin_again_on_demand_while_a_busy_relay_appends(
@@ -22,15 +22,15 @@ async def test_streams_begin_again_on_demand_while_a_busy_relay_appends(
     """Reading all of a log takes longer than such a relay takes to move its cursor."""
     relay = await carrying.begun()
 
-    async def slow(log: EventLog, partition: int, until: Snapshot) -> tuple[Window, Mark]:
-        found = await all_until(log, partition, until)
+    async def slow(log: RelayLog, partition: int, until: Snapshot) -> tuple[Window, Bounds]:
+        found = await summary(log, partition, until)
         await write(carrying.model.pool, user_in(partition), 1)
         await settle(relay)
         return found
 
-    monkeypatch.setattr(EventLog, "all_until", slow)
+    monkeypatch.setattr(RelayLog, "summary", slow)
     async with limited(10):
-        await carrying.relay().start_over()
+        await carrying.relay().restart_streams()
     monkeypatch.undo()
     assert carrying.stream.begun == [*range(8), *range(8)]
     await settle(relay)
@@ -43,16 +43,16 @@ async def test_a_stream_begins_in_the_era_in_which_its_log_was_read(
 ) -> None:
     restarts = iter([True, False])
 
-    async def restarted(log: EventLog, partition: int, until: Snapshot) -> tuple[Window, Mark]:
-        found = await all_until(log, partition, until)
+    async def restarted(log: RelayLog, partition: int, until: Snapshot) -> tuple[Window, Bounds]:
+        found = await summary(log, partition, until)
         if next(restarts, False):
             await carrying.model.pool.execute("select pg_stat_reset_shared('bgwriter')")
         return found
 
-    monkeypatch.setattr(EventLog, "all_until", restarted)
+    monkeypatch.setattr(RelayLog, "summary", restarted)
     await settle(carrying.relay())
-    _, era = await EventLog(carrying.model.pool).now()
-    assert {Cursor.decode(raw).era for raw in carrying.stream.kept.values()} == {era}
+    _, era = await RelayLog(carrying.model.pool).current_snapshot()
+    assert {Cursor.decode(raw).server_epoch for raw in carrying.stream.kept.values()} == {era}
 
 
 async def test_a_page_that_was_read_after_a_restart_is_read_again(
@@ -64,13 +64,13 @@ async def test_a_page_that_was_read_after_a_restart_is_read_again(
         await write(carrying.model.pool, USER, version)
     read: list[int] = []
 
-    async def restarted(log: EventLog, partition: int, window: Window, limit: int) -> list[Entry]:
+    async def restarted(log: RelayLog, partition: int, window: Window, limit: int) -> list[Entry]:
         if not read:
             await carrying.model.pool.execute("select pg_stat_reset_shared('bgwriter')")
         read.append(len(carrying.stream.all))
         return await page(log, partition, window, limit)
 
-    monkeypatch.setattr(EventLog, "page", restarted)
+    monkeypatch.setattr(RelayLog, "page", restarted)
     await settle(relay)
     assert read[:2] == [0, 0]
     await carrying.assert_all_is_carried()

@@ -221,7 +221,7 @@ async def test_a_rebuild_that_is_stopped_within_a_page_sees_no_event_twice(world
                 raise ConnectionError
             yield 4, events[2:]
 
-    world.log.partition = in_parts  # type: ignore[method-assign, assignment]
+    world.log.events_by_user = in_parts  # type: ignore[method-assign, assignment]
     with pytest.raises(ConnectionError):
         await world.steering().rebuild()
     told: list[int] = []

@@ -311,16 +311,16 @@ async def test_a_flip_in_the_middle_is_followed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = await filled(world)
-    lives, flips = world.log.lives, [1]
+    events_of, flips = world.log.events_of, [1]
 
     async def and_flip(*arguments: Any) -> Any:
         if flips.pop() if flips else False:
             await world.steering().rebuild()
             await world.redis.delete(old.user_hash(ALICE), old.user_hash(BOB))
-        async for page in lives(*arguments):
+        async for page in events_of(*arguments):
             yield page
 
-    monkeypatch.setattr(world.log, "lives", and_flip)
+    monkeypatch.setattr(world.log, "events_of", and_flip)
     assert places(await world.verify().run()) == set()
     assert not flips
 

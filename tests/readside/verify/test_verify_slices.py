@@ -176,10 +176,10 @@ async def test_nothing_is_left_and_no_group_ever_holds_back_the_stream(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = await filled(world)
-    lives, seen = world.log.lives, list[object]()
+    events_of, seen = world.log.events_of, list[object]()
 
     async def and_look(*arguments: Any) -> AsyncIterator[Any]:
-        async for page in lives(*arguments):
+        async for page in events_of(*arguments):
             yield page
             seen.append(await scratches(world.redis))
             groups = await world.redis.xinfo_groups(keys.partition.stream)
@@ -189,7 +189,7 @@ async def test_nothing_is_left_and_no_group_ever_holds_back_the_stream(
                 keys.generation,
             }
 
-    monkeypatch.setattr(world.log, "lives", and_look)
+    monkeypatch.setattr(world.log, "events_of", and_look)
     monkeypatch.setattr(survey, "EVENTS", 5)
     before = {key async for key in world.redis.scan_iter()}
     assert (await world.verify().run()).differences == []
@@ -225,16 +225,16 @@ async def test_a_scratch_generation_that_expires_meanwhile_is_no_difference(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await filled(world)
-    lives, losses = world.log.lives, [3]
+    events_of, losses = world.log.events_of, [3]
 
     async def and_lose(*arguments: Any) -> AsyncIterator[Any]:
-        async for page in lives(*arguments):
+        async for page in events_of(*arguments):
             yield page
             if losses[0]:
                 losses[0] -= 1
                 await world.redis.unlink(*await scratches(world.redis) or ["none"])
 
-    monkeypatch.setattr(world.log, "lives", and_lose)
+    monkeypatch.setattr(world.log, "events_of", and_lose)
     assert (await world.verify().run()).differences == []
     assert losses == [0]
 

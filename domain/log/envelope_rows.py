@@ -1,0 +1,42 @@
+"""Reads rows of the event log as envelopes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from domain.envelope import Envelope
+from domain.log.erasures import READABLE_DATA
+
+if TYPE_CHECKING:
+    import asyncpg
+
+ENVELOPE = f"e.user_id, e.version, e.type, e.schema, {READABLE_DATA}, e.metadata, e.occurred_at"
+"""The columns of an event `e` that `envelope_from_row` reads."""
+
+_decode_texts = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def envelope_from_row(row: asyncpg.Record) -> Envelope:
+    """Returns the envelope of a row with the columns of ENVELOPE, and optionally `skipped`."""
+    return Envelope(
+        user_id=row["user_id"],
+        version=row["version"],
+        type=row["type"],
+        schema=row["schema"],
+        data=msgspec.Raw(row["data"].encode()),
+        occurred_at=row["occurred_at"],
+        metadata=_texts_in(row["metadata"]),
+        skipped=row.get("skipped", False),
+    )
+
+
+def _texts_in(metadata: str) -> dict[str, str]:
+    """Leaves out values that are not text: metadata serves tracing and must not stop an event."""
+    try:
+        return _decode_texts(metadata)
+    except msgspec.ValidationError:
+        decoded = msgspec.json.decode(metadata)
+        items = decoded.items() if isinstance(decoded, dict) else ()
+        return {key: value for key, value in items if isinstance(value, str)}
