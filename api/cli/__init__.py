@@ -1,6 +1,12 @@
-"""The command line: `tandem up` for everything at once, `tandem serve` and the roles for production."""
+"""The command line: `tandem up` runs everything, `tandem serve` and the single roles are for production.
+
+The module of a command imports what the command needs only when it runs, so that `--help` and shell
+completion are fast.
+"""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import typer
 
@@ -13,9 +19,32 @@ from api.cli.restored import restored
 from api.cli.seed import seed
 from api.cli.serve import api, projector, relay, serve, up
 from api.cli.status import status
+from api.cli.token import token
 from api.cli.verify import verify
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+# Help as plain text, because rich takes longer to import than all else that `--help` needs.
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
+        from importlib.metadata import version
+
+        typer.echo(f"tandem {version('tandem')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Run Tandem: `tandem up` runs everything, `tandem serve` and the single roles are for production."""
+
 
 app.command()(up)
 app.command()(serve)
@@ -29,6 +58,7 @@ app.command()(verify)
 app.command()(rebuild)
 app.command()(restored)
 app.command()(seed)
+app.command()(token)
 app.add_typer(parked, name="parked")
 app.add_typer(generations, name="generations")
 
@@ -36,11 +66,11 @@ app.add_typer(generations, name="generations")
 @app.command()
 def schema() -> None:
     """Print the GraphQL schema. Example: tandem schema > schema.graphql"""
-    from api.schema import sdl  # which nothing else here needs
+    from api.schema import sdl
 
     typer.echo(sdl(), nl=False)
 
 
 def main() -> None:
-    """The entry point of the console script."""
+    """Runs the console script."""
     app()

@@ -1,29 +1,20 @@
-"""tandem generations: which read models are kept, what they keep of the streams, and how to be rid of one."""
+"""tandem generations: lists the read models that are kept, and removes those that nothing uses."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
-from api.cli.open_stores import OpenStores, open_stores
-from api.cli.rebuild import AsJson
-from api.cli.run import run_async
-from api.errors import OperatorError
-from api.roles import namespace
-from readside.admin.partition_status import partition_statuses
-from readside.admin.retained_generations import RetainedGeneration, kept
-from readside.generations.registry import Generations
-from readside.redis_functions.keys import Keys
+from api.cli.run import AsJson, fail, print_result, run_on_stores
 
 if TYPE_CHECKING:
-    from api.settings import Settings
+    from api.cli.open_stores import OpenStores
+    from readside.admin.retained_generations import RetainedGeneration
 
 generations = typer.Typer(
     no_args_is_help=True,
-    help="Read models that are kept, of this code and of others; each keeps entries of its stream.",
+    help="Read models that are kept; each keeps entries of its stream.",
 )
 
 
@@ -33,30 +24,25 @@ def list_all(as_json: AsJson = False) -> None:
 
     Example: tandem generations list --json
 
-    Exit status: 0 listed; 1 it cannot look.
+    Exit status: 0 listed; 1 a store cannot be used.
     """
 
-    async def run(settings: Settings) -> None:
-        async with open_stores(settings) as stores:
-            rows = await _all(stores)
-        if as_json:
-            told = [{"partition": number, **msgspec.to_builtins(one)} for number, one in rows]
-            typer.echo(json.dumps({"generations": told}))
-            return
-        for number, one in rows:
-            read = "never read" if one.idle is None else f"read {one.idle:.0f} s ago"
-            typer.echo(
-                f"partition {number}  {one.generation}  {one.state}  keeps {one.entries} entries  {read}"
-            )
+    async def run(stores: OpenStores) -> None:
+        import msgspec
 
-    run_async(run, quiet=True)
+        rows = await _retained(stores)
+        data = [{"partition": number, **msgspec.to_builtins(row)} for number, row in rows]
+        lines = [_line(number, generation) for number, generation in rows]
+        print_result({"generations": data}, lines, as_json=as_json)
+
+    run_on_stores(run)
 
 
 @generations.command()
 def remove(
     names: Annotated[list[str] | None, typer.Argument(metavar="GENERATION...")] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="All that nothing uses any more.")
+    remove_all: Annotated[
+        bool, typer.Option("--all", help="All generations that nothing uses any more.")
     ] = False,
     code_is_gone: Annotated[
         bool,
@@ -66,48 +52,72 @@ def remove(
 ) -> None:
     """Remove generations that nothing uses any more, so that their streams can be trimmed.
 
-    One that serves this code is never removed, nor one that was read within the last 30 seconds.
+    Never removes one that serves this code, nor one that was read within the last 30 seconds.
 
     Example: tandem generations remove --all
 
     Exit status: 0 removed; 1 one of them is unknown or in use, and none is removed.
     """
+    if bool(names) == remove_all:
+        fail("Say which generations to remove, or --all.")
 
-    async def run(settings: Settings) -> None:
-        if bool(names) == everything:
-            raise OperatorError("Say which generations to remove, or --all.")
-        async with open_stores(settings) as stores:
-            rows = await _all(stores)
-            unknown = set(names or ()) - {one.generation for _, one in rows}
-            if unknown:
-                raise OperatorError(
-                    f"There is no generation {min(unknown)}; see `tandem generations list`."
-                )
-            chosen = []
-            for number, one in rows:
-                why = one.refusal(code_is_gone=code_is_gone)
-                if why is not None and one.generation in (names or ()):
-                    raise OperatorError(why)
-                if why is None and (everything or one.generation in (names or ())):
-                    chosen.append((number, one))
-            for number, one in chosen:
-                place = namespace(settings).partition(number)
-                found = Generations(stores.redis, place, stores.fingerprint)
-                await found.remove(Keys(place, one.generation))
-        removed = [one.generation for _, one in chosen]
-        freed = sum(one.entries for _, one in chosen)
-        if as_json:
-            typer.echo(json.dumps({"removed": removed, "entries": freed}))
-        else:
-            typer.echo(f"Removed {len(removed)}, which kept {freed} entries.")
+    async def run(stores: OpenStores) -> None:
+        from readside.generations.registry import Generations
+        from readside.redis_functions.keys import Keys
 
-    run_async(run, quiet=True)
+        chosen = _chosen(await _retained(stores), names, code_is_gone=code_is_gone)
+        for number, generation in chosen:
+            partition = stores.namespace.partition(number)
+            registry = Generations(stores.redis, partition, stores.fingerprint)
+            await registry.remove(Keys(partition, generation.generation))
+        removed = [generation.generation for _, generation in chosen]
+        freed = sum(generation.entries for _, generation in chosen)
+        line = f"Removed {len(removed)}, which kept {freed} entries."
+        print_result({"removed": removed, "entries": freed}, [line], as_json=as_json)
+
+    run_on_stores(run)
 
 
-async def _all(stores: OpenStores) -> list[tuple[int, RetainedGeneration]]:
-    """With the partition of each."""
-    settings = stores.settings
-    found = await partition_statuses(
-        stores.redis, settings.partitions, stores.fingerprint, namespace(settings)
+def _chosen(
+    rows: list[tuple[int, RetainedGeneration]], names: list[str] | None, *, code_is_gone: bool
+) -> list[tuple[int, RetainedGeneration]]:
+    """Returns the named generations, or all that may be removed. Raises OperatorError."""
+    from api.errors import OperatorError
+
+    if unknown := set(names or ()) - {generation.generation for _, generation in rows}:
+        raise OperatorError(
+            f"There is no generation {min(unknown)}; see `tandem generations list`."
+        )
+    chosen = []
+    for number, generation in rows:
+        refusal = generation.refusal(code_is_gone=code_is_gone)
+        if names and generation.generation not in names:
+            continue
+        if refusal is None:
+            chosen.append((number, generation))
+        elif names:
+            raise OperatorError(refusal)
+    return chosen
+
+
+async def _retained(stores: OpenStores) -> list[tuple[int, RetainedGeneration]]:
+    """Returns the retained generations with the numbers of their partitions."""
+    from readside.admin.partition_status import partition_statuses
+    from readside.admin.retained_generations import kept
+
+    statuses = await partition_statuses(
+        stores.redis, stores.settings.partitions, stores.fingerprint, stores.namespace
     )
-    return [(number, one) for number, standing in enumerate(found) for one in kept(standing)]
+    return [
+        (number, generation)
+        for number, status in enumerate(statuses)
+        for generation in kept(status)
+    ]
+
+
+def _line(number: int, generation: RetainedGeneration) -> str:
+    read = "never read" if generation.idle is None else f"read {generation.idle:.0f} s ago"
+    return (
+        f"partition {number}  {generation.generation}  {generation.state}"
+        f"  keeps {generation.entries} entries  {read}"
+    )

@@ -1,60 +1,58 @@
-"""tandem migrate: what the database does not have yet, applied or only told."""
+"""tandem migrate: applies or lists the migrations that the database does not have yet."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 
-from api.cli.open_stores import with_embedded_stores
-from api.cli.rebuild import AsJson
-from api.cli.run import run_async
-from api.runtime.migrations import migrated, planned
-from api.settings import require_settings
-from domain.users.email_keys import SharedAddress
+from api.cli.run import AsJson, print_result, run_async
 
 if TYPE_CHECKING:
     from api.settings import Settings
+    from domain.users.email_keys import SharedAddress
 
-SOMETHING_TO_DO = 3
+MIGRATIONS_PENDING = 3
+
+NOTHING_TO_DO = "Nothing to do: the database has all migrations."
 
 
 def migrate_database(
-    plan: Annotated[bool, typer.Option("--plan", help="Only say what would be applied.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only list what would be applied.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Apply the migrations that DATABASE_URL does not have yet.
 
     Example: tandem migrate --plan
 
-    Exit status: 0 all is applied; 1 it cannot be done; with --plan 3 if there is something to apply.
+    Exit status: 0 all are applied; 1 they cannot be applied; with --plan 3 if one is to be applied.
     """
 
     async def run(settings: Settings) -> int:
-        settings = with_embedded_stores(settings)
-        require_settings(settings, "database_url")
+        from api.cli.open_stores import located
+        from api.runtime.migrations import migrated, planned
+
+        settings = located(settings, "database_url")
         if plan:
             names = await planned(settings)
-            _print(as_json, {"pending": names}, [f"would apply {name}" for name in names])
-            return SOMETHING_TO_DO if names else 0
+            lines = [f"would apply {name}" for name in names] or [NOTHING_TO_DO]
+            print_result({"pending": names}, lines, as_json=as_json)
+            return MIGRATIONS_PENDING if names else 0
         names, shared = await migrated(settings)
-        lines = [*(f"applied {name}" for name in names), *map(_sentence, shared)]
-        told = (
-            {"applied": names, "shared": msgspec.to_builtins(shared)}
-            if shared
-            else {"applied": names}
-        )
-        _print(as_json, told, lines)
+        _print_applied(names, shared, as_json=as_json)
         return 0
 
     run_async(run)
 
 
-def _print(as_json: bool, told: dict[str, Any], lines: list[str]) -> None:
-    for line in [json.dumps(told)] if as_json else lines:
-        typer.echo(line)
+def _print_applied(names: list[str], shared: list[SharedAddress], *, as_json: bool) -> None:
+    import msgspec
+
+    data: dict[str, Any] = {"applied": names}
+    if shared:
+        data["shared"] = msgspec.to_builtins(shared)
+    lines = [f"applied {name}" for name in names] or [NOTHING_TO_DO]
+    print_result(data, [*lines, *map(_sentence, shared)], as_json=as_json)
 
 
 def _sentence(shared: SharedAddress) -> str:

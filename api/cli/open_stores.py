@@ -1,9 +1,10 @@
-"""The stores that a verb works on: those of the settings, or those of a `tandem up` that runs in DATA_DIR."""
+"""Opens the stores of a command: those of the settings, or those of a `tandem up` in DATA_DIR."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from redis.exceptions import (
 )
 
 from api.errors import OperatorError
+from api.observability.pipeline import Pipeline
 from api.observability.redis_primary import CLUSTER, REPLICA, UnsuitableRedis, require_primary
 from api.roles import fingerprint, namespace
 from api.runtime import drivers, pgbouncer
@@ -39,10 +41,13 @@ if TYPE_CHECKING:
     from api.settings import Settings
     from readside.redis_functions.keys import Namespace
 
+_CHECK_TIMEOUT_SECONDS = 1.0
+"""Time limit of the checks before the pipeline, which itself reports a store that does not reply."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class OpenStores:
-    """Both stores, open, and of one kind with the settings."""
+    """Both stores, open, and made for these settings."""
 
     settings: Settings
     pool: asyncpg.Pool
@@ -61,8 +66,7 @@ class OpenStores:
     def namespace(self) -> Namespace:
         return namespace(self.settings)
 
-    def steering(self, partition: int) -> PartitionMaintenance:
-        """What can be done to the read models of a partition."""
+    def maintenance(self, partition: int) -> PartitionMaintenance:
         return PartitionMaintenance(
             self.redis,
             self.streams,
@@ -75,11 +79,9 @@ class OpenStores:
         )
 
     def parked(self, partition: int) -> Parked:
-        """Who is set aside in a partition."""
         return Parked(self.redis, self.namespace.partition(partition), self.fingerprint)
 
     def verify(self, partition: int, patience: float) -> Verify:
-        """What compares a partition with the log."""
         return Verify(
             self.redis,
             self.log,
@@ -91,46 +93,56 @@ class OpenStores:
         )
 
     def partitions(self, chosen: Collection[int] | None) -> list[int]:
-        """Those that were chosen, or all. Raises OperatorError."""
-        number = self.settings.partitions
+        """Returns the chosen partitions, or all of them. Raises OperatorError."""
+        count = self.settings.partitions
         for partition in chosen or ():
-            if not 0 <= partition < number:
+            if not 0 <= partition < count:
                 raise OperatorError(
-                    f"There is no partition {partition}; they are numbered 0 to {number - 1}."
+                    f"There is no partition {partition}; they are numbered 0 to {count - 1}."
                 )
-        return sorted(set(chosen)) if chosen else list(range(number))
+        return sorted(set(chosen)) if chosen else list(range(count))
 
 
-def with_embedded_stores(settings: Settings) -> Settings:
-    """The settings with the addresses of the stores that `tandem up` runs, where none are set."""
-    run = settings.data_dir.absolute() / "run"
-    if settings.database_url or settings.redis_url or not (run / "valkey.sock").exists():
+def located(settings: Settings, *required: str) -> Settings:
+    """Returns settings with the URLs that are required; those of a `tandem up` in DATA_DIR if none is set.
+
+    Raises OperatorError.
+    """
+    if settings.database_url or settings.redis_url:
+        require_settings(settings, *required)
         return settings
+    data_dir = settings.data_dir.absolute()
+    if not (data_dir / "run" / "valkey.sock").exists():
+        urls = " and ".join(name.upper() for name in required)
+        raise OperatorError(
+            f"No `tandem up` runs in {data_dir} (DATA_DIR); start it, set DATA_DIR to its directory, or set"
+            f" {urls}."
+        )
     from api.embedded.postgres import database_url
     from api.embedded.valkey import redis_url
 
     return settings.model_copy(
         update={
-            "database_url": database_url(run),
-            "redis_url": redis_url(run),
+            "database_url": database_url(data_dir / "run"),
+            "redis_url": redis_url(data_dir / "run"),
             "redis_password": None,
         }
     )
 
 
 @contextmanager
-def one_sentence() -> Iterator[None]:
-    """A store that is away, or goes away, is no traceback."""
+def store_errors_as_one_line() -> Iterator[None]:
+    """Raises OperatorError for an error of a store: one that is unreachable, or unsuitable."""
     try:
         yield
     except pgbouncer.POOLER_ERRORS as error:
         raise OperatorError(pgbouncer.advice(error)) from error
     except NOT_PRIMARY as error:
         raise OperatorError(NO_WRITES) from error
-    except (UnsuitableRedis, ReadOnlyError) as error:
-        raise OperatorError(
-            str(error) if isinstance(error, UnsuitableRedis) else REPLICA
-        ) from error
+    except UnsuitableRedis as error:
+        raise OperatorError(str(error)) from error
+    except ReadOnlyError as error:
+        raise OperatorError(REPLICA) from error
     except (AskError, ClusterCrossSlotError) as error:
         raise OperatorError(CLUSTER) from error
     except OutOfMemoryError as error:
@@ -139,17 +151,15 @@ def one_sentence() -> Iterator[None]:
         redis = isinstance(error, RedisError)
         store, name = ("Redis", "REDIS_URL") if redis else ("PostgreSQL", "DATABASE_URL")
         raise OperatorError(
-            f"{store} cannot be worked with ({reason(error)}); check {name} and try again."
+            f"{store} cannot be used ({reason(error)}); check {name} and try again."
         ) from error
 
 
 @asynccontextmanager
 async def write_model(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
-    """PostgreSQL alone, which must be there, and migrated. Raises OperatorError and MigrationError."""
-    settings = with_embedded_stores(settings)
-    require_settings(settings, "database_url")
-    with one_sentence():
-        async with drivers.database(settings) as pool:
+    """Opens PostgreSQL alone, migrated. Raises OperatorError and MigrationError."""
+    with store_errors_as_one_line():
+        async with drivers.database(located(settings, "database_url")) as pool:
             async with pool.acquire() as connection:
                 await check(connection, settings.partitions)  # type: ignore[arg-type]
             yield pool
@@ -157,19 +167,45 @@ async def write_model(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
 
 @asynccontextmanager
 async def open_stores(settings: Settings, *, any_log: bool = False) -> AsyncIterator[OpenStores]:
-    """Both stores, which must be there, migrated, and of one event log unless `any_log` is set.
+    """Opens both stores, migrated, and of one event log unless `any_log` is set.
 
     Raises OperatorError, MigrationError and ForeignLog.
     """
-    settings = with_embedded_stores(settings)
-    require_settings(settings, "database_url", "redis_url")
-    with one_sentence():
-        async with AsyncExitStack() as stack:
-            pool = await stack.enter_async_context(write_model(settings))
-            redis = await stack.enter_async_context(drivers.redis_for_functions(settings))
-            streams = await stack.enter_async_context(drivers.redis_for_streams(settings))
+    settings = located(settings, "database_url", "redis_url")
+    with store_errors_as_one_line():
+        async with (
+            write_model(settings) as pool,
+            drivers.redis_for_functions(settings) as redis,
+            drivers.redis_for_streams(settings) as streams,
+        ):
             await require_primary(redis)
             stores = OpenStores(settings=settings, pool=pool, redis=redis, streams=streams)
             if not any_log:
                 await refuse_foreign_log(stores.pool, redis, settings)
             yield stores
+
+
+@asynccontextmanager
+async def open_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
+    """Opens both stores for `tandem status`; either may be unreachable.
+
+    Raises OperatorError, MigrationError if PostgreSQL has other partitions, and ForeignLog.
+    """
+    settings = located(settings, "database_url", "redis_url")
+    async with (
+        drivers.database(settings) as pool,
+        drivers.redis_for_watching(settings) as redis,
+    ):
+        with suppress(*TRANSIENT_ERRORS, *pgbouncer.POOLER_ERRORS):  # the pipeline reports these
+            async with asyncio.timeout(_CHECK_TIMEOUT_SECONDS):
+                async with pool.acquire() as connection:
+                    await check(connection, settings.partitions)  # type: ignore[arg-type]
+                await refuse_foreign_log(pool, redis, settings)
+        yield Pipeline(
+            pool,
+            redis,
+            partitions=settings.partitions,
+            fingerprint=fingerprint(settings),
+            namespace=namespace(settings),
+            fresh=0.0,
+        )

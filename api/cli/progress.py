@@ -1,4 +1,4 @@
-"""A progress bar on standard error: done, of how many, at which rate, and how long it still takes."""
+"""A progress bar on standard error: done, total, rate and remaining time."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def bar(*, hidden: bool = False) -> Iterator[Progress]:
-    """Nothing is shown where nobody looks: if it is no terminal, or a script wants JSON."""
+def progress_bar(*, hidden: bool = False) -> Iterator[Progress]:
+    """Shows a bar unless it is `hidden` or standard error is no terminal."""
     console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),

@@ -1,42 +1,37 @@
-"""tandem rebuild: the read models anew from the event log, while the old ones go on serving."""
+"""tandem rebuild: builds the read models again from the event log, while the old ones continue to serve."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from api.cli.open_stores import OpenStores, open_stores
-from api.cli.progress import bar
-from api.cli.run import run_async
-from api.errors import OperatorError
-from api.runtime.signals import run_until, stop_signals
+from api.cli.run import AsJson, fail, print_result, run_on_stores
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from api.settings import Settings
+    from api.cli.open_stores import OpenStores
     from readside.generations.rebuild import Progress
 
-INTERRUPTED = 130
-
-Partitions = Annotated[
-    list[int] | None, typer.Option("--partition", help="Only this one; give it more than once.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Row = dict[str, Any]
+"""What was done to one partition."""
 
 
 def rebuild(
-    partition: Partitions = None,
+    partition: Annotated[
+        list[int] | None, typer.Option(help="Only this partition; may be repeated.")
+    ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what it would read.")
+        bool, typer.Option("--dry-run", help="Only count the events that it would read.")
     ] = False,
-    give_back: Annotated[
-        bool, typer.Option("--return", help="Go back to the read models before the last rebuild.")
+    rollback: Annotated[
+        bool,
+        typer.Option(
+            "--rollback", "--return", help="Activate the read models from before the last rebuild."
+        ),
     ] = False,
     abandon: Annotated[
         bool, typer.Option("--abandon", help="Remove what an interrupted rebuild left.")
@@ -45,124 +40,110 @@ def rebuild(
         bool,
         typer.Option(
             "--accept-parked",
-            help="Let the read models of this code serve, however many users they park.",
+            help="Activate the read models of this code, however many users they park.",
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Build the read models anew from the event log, while the old ones go on serving.
+    """Build the read models again from the event log.
 
-    One that is interrupted is resumed by the next, for ten minutes.
+    The old ones continue to serve meanwhile.
 
-    The old read models are kept for as long: --return goes back at once.
+    The next rebuild resumes one that was interrupted within the last ten minutes.
 
-    Read models that park many more users than the old ones do not serve, unless --accept-parked says so.
+    Then they are kept for ten minutes: --rollback activates them again.
+
+    Read models that park many more users than the old ones are activated only with --accept-parked.
 
     Example: tandem rebuild --partition 3 --partition 4
 
     Exit status: 0 done; 1 a partition cannot be rebuilt, and those before it are; 130 interrupted.
     """
+    if sum([dry_run, rollback, abandon, accept_parked]) > 1:
+        fail("Choose one of --dry-run, --rollback, --abandon and --accept-parked.")
 
-    async def run(settings: Settings) -> int:
-        if sum([dry_run, give_back, abandon, accept_parked]) > 1:
-            raise OperatorError("Choose one of --dry-run, --return, --abandon and --accept-parked.")
-        with stop_signals() as stop:
-            work = _asked(settings, partition, asked, accept_parked=accept_parked, as_json=as_json)
-            done = await run_until(stop, work)
-        if done is not None:
-            return done
-        if asked == "rebuild":
-            typer.echo(
-                "tandem: Interrupted; `tandem rebuild` goes on from there, `--abandon` removes it.",
-                err=True,
+    async def run(stores: OpenStores) -> None:
+        partitions = stores.partitions(partition)
+        if dry_run:
+            rows = [await _count(stores, number) for number in partitions]
+            summary = f"A rebuild reads {_sum(rows, 'events')} events."
+        elif rollback:
+            rows = [await _roll_back(stores, number) for number in partitions]
+            summary = f"{len(rows)} partitions serve their previous read models again."
+        elif abandon:
+            rows = [await _abandon(stores, number) for number in partitions]
+            summary = f"Removed {_sum(rows, 'removed')} unfinished read models."
+        else:
+            if accept_parked:
+                for number in partitions:
+                    await stores.maintenance(number).accept_parked()
+            rows = await _rebuild_all(stores, partitions, hidden=as_json)
+            summary = (
+                f"Rebuilt {len(rows)} partitions from {_sum(rows, 'events')} events; the old read models are"
+                " kept for ten minutes (`tandem rebuild --rollback`)."
             )
-        return INTERRUPTED
+        print_result({"partitions": rows}, [*map(_line, rows), summary], as_json=as_json)
 
-    asked = "dry-run" if dry_run else "return" if give_back else "abandon" if abandon else "rebuild"
-    run_async(run, quiet=True)
-
-
-async def _asked(
-    settings: Settings,
-    chosen: Sequence[int] | None,
-    asked: str,
-    *,
-    accept_parked: bool,
-    as_json: bool,
-) -> int:
-    async with open_stores(settings) as stores:
-        partitions = stores.partitions(chosen)
-        match asked:
-            case "dry-run":
-                rows = [await _would(stores, partition) for partition in partitions]
-            case "return":
-                rows = [await _return(stores, partition) for partition in partitions]
-            case "abandon":
-                rows = [await _abandon(stores, partition) for partition in partitions]
-            case _:
-                for partition in partitions if accept_parked else ():
-                    await stores.steering(partition).accept_parked()
-                with bar(hidden=as_json) as shown:
-                    rows = await _rebuild(stores, partitions, shown)
-    _show(rows, as_json=as_json)
-    return 0
+    rebuilds = not (dry_run or rollback or abandon)
+    resume = "`tandem rebuild` resumes, `tandem rebuild --abandon` removes what was built."
+    run_on_stores(run, interrupted=f"Interrupted; {resume}" if rebuilds else "Interrupted.")
 
 
-async def _would(stores: OpenStores, partition: int) -> dict[str, Any]:
-    return {"partition": partition, "events": await stores.steering(partition).events()}
+async def _count(stores: OpenStores, partition: int) -> Row:
+    return {"partition": partition, "events": await stores.maintenance(partition).events()}
 
 
-async def _return(stores: OpenStores, partition: int) -> dict[str, Any]:
-    flip = await stores.steering(partition).give_back()
-    return {"partition": partition, "before": flip.before, "after": flip.after}
+async def _roll_back(stores: OpenStores, partition: int) -> Row:
+    switch = await stores.maintenance(partition).give_back()
+    return {"partition": partition, "before": switch.before, "after": switch.after}
 
 
-async def _abandon(stores: OpenStores, partition: int) -> dict[str, Any]:
-    return {"partition": partition, "removed": await stores.steering(partition).abandon()}
+async def _abandon(stores: OpenStores, partition: int) -> Row:
+    return {"partition": partition, "removed": await stores.maintenance(partition).abandon()}
 
 
-async def _rebuild(
-    stores: OpenStores, partitions: Sequence[int], shown: Bar
-) -> list[dict[str, Any]]:
-    """One partition after the other: each is flipped as soon as it is done."""
-    expected = {number: await stores.steering(number).events() for number in partitions}
-    task = shown.add_task("", total=sum(expected.values()))
-    rows, before = [], 0
-    for partition in partitions:
-        upto = before + expected[partition]
-        rows.append(await _one(stores, partition, shown, task, before, upto))
-        before = upto
+async def _rebuild_all(stores: OpenStores, partitions: Sequence[int], *, hidden: bool) -> list[Row]:
+    """Rebuilds one partition after the other; each is activated as soon as it is complete."""
+    from api.cli.progress import progress_bar
+
+    rows, start = [], 0
+    with progress_bar(hidden=hidden) as bar:
+        expected = {number: await stores.maintenance(number).events() for number in partitions}
+        task = bar.add_task("", total=sum(expected.values()))
+        for partition in partitions:
+            end = start + expected[partition]
+            rows.append(await _rebuild_one(stores, partition, bar, task, start, end))
+            start = end
     return rows
 
 
-async def _one(
-    stores: OpenStores, partition: int, shown: Bar, task: Any, before: int, upto: int
-) -> dict[str, Any]:
-    """The bar goes on from `before` to `upto`, and not beyond: what has come since is not in its total."""
+async def _rebuild_one(
+    stores: OpenStores, partition: int, bar: Bar, task: Any, start: int, end: int
+) -> Row:
+    """Moves the bar from `start` to `end` at most: events that arrive meanwhile are not in its total."""
     seen: list[int] = []
 
-    def told(progress: Progress) -> None:
+    def show(progress: Progress) -> None:
         seen.append(progress.seen)
-        done = min(before + progress.seen, upto)
-        shown.update(task, completed=done, description=f"partition {partition}")
+        done = min(start + progress.seen, end)
+        bar.update(task, completed=done, description=f"partition {partition}")
 
-    begun = time.monotonic()
-    flip = await stores.steering(partition).rebuild(told)
+    started = time.monotonic()
+    switch = await stores.maintenance(partition).rebuild(show)
     return {
         "partition": partition,
         "events": seen[-1],
         "resumed_at": seen[0],
-        "seconds": round(time.monotonic() - begun, 3),
-        "before": flip.before,
-        "after": flip.after,
+        "seconds": round(time.monotonic() - started, 3),
+        "before": switch.before,
+        "after": switch.after,
     }
 
 
-def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps({"partitions": rows}))
-        return
-    console = Console(highlight=False, soft_wrap=True)
-    for row in rows:
-        number, *rest = row.items()
-        console.print(f"partition {number[1]}: " + ", ".join(f"{k} {v}" for k, v in rest))
+def _line(row: Row) -> str:
+    number, *rest = row.items()
+    return f"partition {number[1]}: " + ", ".join(f"{name} {value}" for name, value in rest)
+
+
+def _sum(rows: list[Row], name: str) -> str:
+    return f"{sum(row[name] for row in rows):,}"

@@ -1,39 +1,40 @@
-"""What all verbs have in common: settings in, and one sentence out if it cannot be done."""
+"""Runs a command: reads settings, opens stores, reports an error that an operator can fix as one line."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
-import structlog
 import typer
-import uvloop
-from pydantic import ValidationError
 
-from api.cli.removed_settings import removed_settings
-from api.errors import OperatorError
-from api.limits import Limits
-from api.observability import logs, otel
-from api.settings import Settings
-from domain.log.log_identity import ForeignLog
-from domain.migrate import MigrationError
-from readside.admin.maintenance import MaintenanceRefused
-from readside.errors import NotServing
-from readside.verify.verify import NoSuchUser
+if TYPE_CHECKING:
+    from api.cli.open_stores import OpenStores
+    from api.settings import Settings
 
-_log = structlog.get_logger(__name__)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-OPERATOR_ERRORS = (
-    OperatorError,
-    MaintenanceRefused,
-    NotServing,
-    NoSuchUser,
-    MigrationError,
-    ForeignLog,
-)
-"""What a person can mend: str() says how."""
+INTERRUPTED = 130
+"""Exit status after SIGINT or SIGTERM, as shells have it for SIGINT."""
+
+
+def run_on_stores(
+    command: Callable[[OpenStores], Coroutine[Any, Any, int | None]],
+    *,
+    refused: int = 1,
+    interrupted: str = "Interrupted.",
+) -> None:
+    """Runs a command on both stores until it ends or is interrupted; the log has warnings only."""
+
+    async def run(settings: Settings) -> int | None:
+        from api.cli.open_stores import open_stores
+
+        async with open_stores(settings) as stores:
+            return await command(stores)
+
+    run_async(run, refused=refused, quiet=True, interrupted=interrupted)
 
 
 def run_async(
@@ -42,50 +43,111 @@ def run_async(
     allow_anonymous: bool = False,
     refused: int = 1,
     quiet: bool = False,
+    interrupted: str | None = None,
 ) -> None:
-    """Runs a command in an event loop, and ends the process with the status it answers, if it does.
+    """Runs a command in an event loop, and ends the process with the exit status that it returns.
 
-    What a person can mend is one sentence on standard error, and the exit status `refused`. With `quiet` the
-    log has warnings only: whoever waits at a terminal sees what comes of it.
+    With `interrupted`, a signal cancels the command, and the process ends with this sentence and INTERRUPTED.
     """
 
-    def act(settings: Settings) -> int | None:
-        otel.configure(settings)
-        return uvloop.run(command(settings))
+    def run(settings: Settings) -> int | None:
+        import uvloop
 
-    run_sync(act, allow_anonymous=allow_anonymous, refused=refused, quiet=quiet)
+        from api.observability import otel
+
+        otel.configure(settings)
+        work = command(settings)
+        return uvloop.run(work if interrupted is None else _run_until_signal(work, interrupted))
+
+    run_sync(run, allow_anonymous=allow_anonymous, refused=refused, quiet=quiet)
 
 
 def run_sync(
-    act: Callable[[Settings], int | None],
+    command: Callable[[Settings], int | None],
     *,
     allow_anonymous: bool = False,
     refused: int = 1,
     quiet: bool = False,
 ) -> None:
-    """The same without an event loop."""
+    """Runs a command, and ends the process with the exit status that it returns.
+
+    An error that an operator can fix is one line on standard error, and the exit status `refused`. With
+    `quiet` the log has warnings only, because the output of the command says what it did.
+    """
     try:
-        settings = _settings()
-        if allow_anonymous:
-            settings = settings.model_copy(update={"allow_anonymous": True})
-        hush = {"log_level": "warning"} if quiet and settings.log_level == "info" else {}
-        logs.configure(settings.model_copy(update=hush))
-        for message in removed_settings(os.environ):
-            _log.warning("setting.removed", message=message)
-        status = act(settings)
-    except OPERATOR_ERRORS as error:
-        typer.echo(f"tandem: {error}", err=True)
-        sys.exit(refused)
+        settings = _read_settings(allow_anonymous=allow_anonymous)
+        _configure_logs(settings, quiet=quiet)
+        status = command(settings)
+    except _operator_errors() as error:  # imported only after an exception was raised
+        fail(error, refused)
     if status:
         sys.exit(status)
 
 
-def _settings() -> Settings:
+def fail(message: object, status: int = 1) -> NoReturn:
+    """Prints one line on standard error, and ends the process with this exit status."""
+    typer.echo(f"tandem: {message}", err=True)
+    sys.exit(status)
+
+
+def print_result(data: object, lines: Iterable[str], *, as_json: bool) -> None:
+    """Prints the result of a command: as JSON for a script, or as lines."""
+    for line in [json.dumps(data)] if as_json else lines:
+        typer.echo(line)
+
+
+async def _run_until_signal(work: Coroutine[Any, Any, int | None], interrupted: str) -> int | None:
+    from api.runtime.signals import run_until, stop_signals
+
+    async def status() -> int:
+        return await work or 0
+
+    with stop_signals() as stop:
+        done = await run_until(stop, status())
+    if done is None:
+        typer.echo(f"tandem: {interrupted}", err=True)
+        return INTERRUPTED
+    return done
+
+
+def _operator_errors() -> tuple[type[Exception], ...]:
+    """Returns the errors that an operator can fix: str() says how."""
+    from api.errors import OperatorError
+    from domain.log.log_identity import ForeignLog
+    from domain.migrate import MigrationError
+    from readside.admin.maintenance import MaintenanceRefused
+    from readside.errors import NotServing
+    from readside.verify.verify import NoSuchUser
+
+    return OperatorError, MaintenanceRefused, NotServing, NoSuchUser, MigrationError, ForeignLog
+
+
+def _read_settings(*, allow_anonymous: bool) -> Settings:
+    from pydantic import ValidationError
+
+    from api.errors import OperatorError
+    from api.limits import Limits
+    from api.settings import Settings
+
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         first = error.errors()[0]
         prefix = Limits.model_config["env_prefix"] if error.title == Limits.__name__ else ""
         name = prefix + ".".join(map(str, first["loc"])).upper()
-        wrong = f"The setting {name} is wrong" if name else "The settings do not go together"
-        raise OperatorError(f"{wrong}: {first['msg']}.") from error
+        subject = f"The setting {name} is invalid" if name else "The settings contradict each other"
+        raise OperatorError(f"{subject}: {first['msg']}.") from error
+    return settings.model_copy(update={"allow_anonymous": True}) if allow_anonymous else settings
+
+
+def _configure_logs(settings: Settings, *, quiet: bool) -> None:
+    import structlog
+
+    from api.cli.removed_settings import removed_settings
+    from api.observability import logs
+
+    if quiet and settings.log_level == "info":
+        settings = settings.model_copy(update={"log_level": "warning"})
+    logs.configure(settings)
+    for message in removed_settings(os.environ):
+        structlog.get_logger(__name__).warning("setting.removed", message=message)

@@ -1,4 +1,4 @@
-"""tandem up, serve, api, relay and projector: the commands that serve until a signal ends them."""
+"""tandem up, serve, api, relay and projector: the commands that run until a signal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.cli.run import run_async, run_sync
-from api.roles import ALL, Role
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -19,14 +18,16 @@ AllowAnonymous = Annotated[
     bool,
     typer.Option(
         "--allow-anonymous",
-        help="Listen beyond this machine although everybody may do everything.",
+        help="Listen beyond this machine although every request may do everything.",
     ),
 ]
-Workers = Annotated[int, typer.Option(min=1, max=256, help="Processes that serve the one port.")]
+Workers = Annotated[
+    int, typer.Option(min=1, max=256, help="Number of processes that share the port.")
+]
 
 
 def up(allow_anonymous: AllowAnonymous = False) -> None:
-    """Run everything, with a PostgreSQL and a Valkey of its own. Example: PORT=8080 tandem up"""
+    """Run everything, with its own PostgreSQL and Valkey. Example: PORT=8080 tandem up"""
 
     def run(settings: Settings) -> Coroutine[Any, Any, None]:
         from api.runtime import startup
@@ -37,12 +38,14 @@ def up(allow_anonymous: AllowAnonymous = False) -> None:
 
 
 def serve(allow_anonymous: AllowAnonymous = False) -> None:
-    """Run everything on DATABASE_URL and REDIS_URL, after migrating the database."""
-    _serve(ALL, first_migrate=True, allow_anonymous=allow_anonymous)
+    """Migrate, then run everything on DATABASE_URL and REDIS_URL."""
+    _serve("api", "relay", "projector", first_migrate=True, allow_anonymous=allow_anonymous)
 
 
 def api(allow_anonymous: AllowAnonymous = False, workers: Workers = 1) -> None:
-    """Run the GraphQL API alone; `tandem relay` and `tandem projector` run elsewhere.
+    """Run only the GraphQL API.
+
+    `tandem relay` and `tandem projector` run in other processes.
 
     Example: tandem api --workers 4
     """
@@ -55,25 +58,24 @@ def api(allow_anonymous: AllowAnonymous = False, workers: Workers = 1) -> None:
     if workers > 1:
         run_sync(run, allow_anonymous=allow_anonymous)
     else:
-        _serve(frozenset({Role.API}), allow_anonymous=allow_anonymous)
+        _serve("api", allow_anonymous=allow_anonymous)
 
 
 def relay() -> None:
-    """Run the relay alone: from the event log to the streams."""
-    _serve(frozenset({Role.RELAY}))
+    """Run only the relay: it appends the events to the streams."""
+    _serve("relay")
 
 
 def projector() -> None:
-    """Run the projectors alone: from the streams to the read models."""
-    _serve(frozenset({Role.PROJECTOR}))
+    """Run only the projectors: they apply events to read models."""
+    _serve("projector")
 
 
-def _serve(
-    roles: frozenset[Role], *, first_migrate: bool = False, allow_anonymous: bool = False
-) -> None:
+def _serve(*roles: str, first_migrate: bool = False, allow_anonymous: bool = False) -> None:
     def run(settings: Settings) -> Coroutine[Any, Any, None]:
+        from api.roles import Role
         from api.runtime import startup
 
-        return startup.serve(settings, roles, first_migrate=first_migrate)
+        return startup.serve(settings, frozenset(map(Role, roles)), first_migrate=first_migrate)
 
     run_async(run, allow_anonymous=allow_anonymous)

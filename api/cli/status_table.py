@@ -1,15 +1,12 @@
-"""A look at the pipeline as a table for a terminal: a row for each partition, and what is wrong below it.
+"""The pipeline for a terminal of 80 columns: what is wrong, then a row for each partition.
 
-It is as wide as it need be where there is room. Where there is not, names are cut first, because their ends
-tell them apart, and then heads are broken and the length of the stream is left out: `--json` has it all.
+Names of generations and projectors are abbreviated to their ends, which differ; `--json` has them complete.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +15,8 @@ from domain.log.backlog import MAX_COUNTED
 from readside.admin.retained_generations import IN_USE_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console, ConsoleOptions, RenderResult
 
     from api.observability.pipeline import PartitionView, PipelineStatus
@@ -27,140 +26,119 @@ if TYPE_CHECKING:
 _UNKNOWN = Text("?", style="dim")
 _NONE = Text("-", style="dim")
 
-_END_OF_A_NAME = 5
+_SHOWN_END = 5
+"""Characters of a name that are shown."""
 
-Named = Callable[[str], str]
-"""How a name is written."""
-
-
-class _Column(NamedTuple):
-    head: str
-    cell: Callable[[PartitionView, Named], Text]
-    is_name: bool = False
-    spare: bool = False
-    """Whether it is left out first."""
-
-    @property
-    def narrow_head(self) -> str:
-        return self.head.replace("partition", "parti- tion").replace(" ", "\n")
+_COLUMNS = (
+    "parti-\ntion",
+    "to\npublish",
+    "waits",
+    "to\napply",
+    "waits",
+    "applied",
+    "parked",
+    "resync",
+    "active",
+    "other",
+    "owner",
+)
 
 
 class StatusTable:
-    """Draws itself as wide as whoever prints it allows."""
+    """The verdict, and a row for each partition with a value other than 0, or for all with `show_all`."""
 
-    def __init__(self, look: PipelineStatus) -> None:
-        self._look = look
+    def __init__(self, view: PipelineStatus, show_all: bool = False) -> None:
+        self._view = view
+        self._partitions = [one for one in view.partitions if show_all or _has_value(one)]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        wide = (self._table(whole), self._table(ending))
-        fits = (
-            table
-            for table in wide
-            if Measurement.get(console, options.update(width=1000), table).maximum
-            <= options.max_width
-        )
-        yield next(fits, None) or self._table(ending, narrow=True)
-        yield Text()
-        yield from _kept_back(self._look)
-        yield from _verdict(self._look)
+        yield from _verdict(self._view)
+        if self._partitions:
+            yield Text()
+            yield self._table()
+        if hidden := len(self._view.partitions) - len(self._partitions):
+            yield Text(
+                f"Not listed: {hidden} partitions without a value other than 0 (--all).", "dim"
+            )
+        yield from _retained(self._view)
 
-    def _table(self, named: Named, *, narrow: bool = False) -> Table:
-        table = Table(
-            box=None, pad_edge=False, header_style="dim", padding=(0, 0 if narrow else 1, 0, 1)
-        )
-        shown = [column for column in _COLUMNS if not (narrow and column.spare)]
-        for column in shown:
-            head = column.narrow_head if narrow else column.head
-            justify = "left" if column.is_name else "right"
-            table.add_column(head, justify=justify, vertical="bottom", no_wrap=True)  # type: ignore[arg-type]
-        for one in self._look.partitions:
-            table.add_row(*(column.cell(one, named) for column in shown))
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 0, 0, 1))
+        for head in _COLUMNS:
+            table.add_column(head, justify="right", vertical="bottom", no_wrap=True)
+        for partition in self._partitions:
+            row = *_log_cells(partition.backlog), *_read_model_cells(partition.standing)
+            table.add_row(str(partition.number), *row)
         return table
 
 
-def whole(name: str) -> str:
-    return name
+def _has_value(partition: PartitionView) -> bool:
+    """Returns whether a value of a partition is not 0, or its read model is not served or has no owner."""
+    log, model = partition.backlog, partition.standing
+    if log and log.unpublished:
+        return True
+    if model is None:
+        return False
+    counted = model.behind or model.applied or model.parked or model.lost or model.progress
+    return bool(counted) or model.generation is None or model.owner is None
 
 
-def ending(name: str) -> str:
-    """What tells a generation or a projector from its like; the log has the whole name."""
-    return f"…{name[-_END_OF_A_NAME:]}"
-
-
-def _kept_back(look: PipelineStatus) -> list[Text]:
-    """What keeps entries in the streams that the generations which serve have done with."""
-    found = [
-        (one.number, name, group)
-        for one in look.partitions
-        if one.standing
-        for name, group in sorted(one.standing.kept_back.items())
-        if group.idle is None or group.idle > IN_USE_SECONDS
-    ]
-    return [
-        Text(
-            f"partition {number}: {name} keeps {group.entries} entries; "
-            + (
-                "nothing has read it" if group.idle is None else f"last read {group.idle:.0f} s ago"
-            ),
-            "dim",
-        )
-        for number, name, group in found
-    ]
-
-
-def _verdict(look: PipelineStatus) -> list[Text]:
-    found = problems(look)
+def _verdict(view: PipelineStatus) -> Iterator[Text]:
+    found = problems(view)
     if not found:
-        served = len(look.partitions)
-        return [Text(f"All is well: {served} partitions are served, and nothing waits.", "green")]
-    return [
-        Text(("✗ " if one.grave else "! ") + one.sentence, "bold red" if one.grave else "yellow")
-        for one in found
-    ]
+        served = len(view.partitions)
+        yield Text(f"All is well: {served} partitions are served, and nothing waits.", "green")
+    for problem in found:
+        mark, style = ("✗", "bold red") if problem.grave else ("!", "yellow")
+        yield Text(f"{mark} {problem.sentence}", style)
 
 
-def _of_log(tell: Callable[[Backlog], Text]) -> Callable[[PartitionView, Named], Text]:
-    def cell(one: PartitionView, _: Named) -> Text:
-        log = one.backlog
-        return _UNKNOWN if log is None or log.unpublished is None else tell(log)
-
-    return cell
-
-
-def _of_model(
-    tell: Callable[[PartitionStatus, Named], Text],
-) -> Callable[[PartitionView, Named], Text]:
-    return lambda one, named: _UNKNOWN if one.standing is None else tell(one.standing, named)
+def _retained(view: PipelineStatus) -> Iterator[Text]:
+    """Yields a line for each group that keeps entries in a stream and is not read."""
+    for partition in view.partitions:
+        groups = partition.standing.kept_back if partition.standing else {}
+        for name, group in sorted(groups.items()):
+            if group.idle is None or group.idle > IN_USE_SECONDS:
+                read = "never read" if group.idle is None else f"last read {group.idle:.0f} s ago"
+                text = f"partition {partition.number}: {name} keeps {group.entries} entries; {read}"
+                yield Text(text, "dim")
 
 
-def _unpublished(log: Backlog) -> Text:
-    count = log.unpublished or 0
-    return Text(f"{count}{'+' if count >= MAX_COUNTED else ''}")
+def _log_cells(log: Backlog | None) -> tuple[Text, Text]:
+    if log is None or log.unpublished is None:
+        return _UNKNOWN, _UNKNOWN
+    more = "+" if log.unpublished >= MAX_COUNTED else ""
+    return Text(f"{log.unpublished}{more}"), _duration(log.oldest)
 
 
-def _behind(model: PartitionStatus, _: Named) -> Text:
-    return _UNKNOWN if model.behind is None else Text(str(model.behind))
+def _read_model_cells(model: PartitionStatus | None) -> tuple[Text, ...]:
+    if model is None:
+        return (_UNKNOWN,) * 8
+    return (
+        _UNKNOWN if model.behind is None else Text(str(model.behind)),
+        _duration(model.lag),
+        Text(str(model.applied)),
+        Text(str(model.parked), "bold red" if model.parked else ""),
+        Text(str(model.lost), "yellow" if model.lost else ""),
+        Text(_end(model.generation)) if model.generation else Text("none", "bold red"),
+        _other_generations(model),
+        Text(_end(model.owner)) if model.owner else Text("none", "yellow"),
+    )
 
 
-def _serves(model: PartitionStatus, named: Named) -> Text:
-    if model.generation is None:
-        return Text("nobody", "bold red")
-    return Text(named(model.generation))
-
-
-def _beside(model: PartitionStatus, named: Named) -> Text:
-    """How far the one is that is being built, or the names of what is kept."""
+def _other_generations(model: PartitionStatus) -> Text:
+    """Returns the progress of the generation that is being built, or the names of those that are kept."""
     if model.progress is not None:
         return Text(f"{model.progress.done / model.progress.expected:.0%}", "yellow")
-    return Text("\n".join(map(named, sorted(model.building))), "dim") if model.building else _NONE
+    return Text("\n".join(map(_end, sorted(model.building))), "dim") if model.building else _NONE
 
 
-def _owner(model: PartitionStatus, named: Named) -> Text:
-    return Text(named(model.owner)) if model.owner else Text("nobody", "yellow")
+def _end(name: str) -> str:
+    return f"…{name[-_SHOWN_END:]}"
 
 
-def _waits(seconds: float | None) -> Text:
-    """In 6 characters."""
+def _duration(seconds: float | None) -> Text:
+    """Returns a duration in at most 6 characters."""
     if seconds is None:
         return _NONE
     style = "bold red" if seconds > CRITICAL_SECONDS else "yellow" if seconds > SLOW_SECONDS else ""
@@ -168,23 +146,3 @@ def _waits(seconds: float | None) -> Text:
         return Text(f"{seconds:.1f} s", style)
     minutes = seconds / 60
     return Text(f"{minutes:.0f} min" if minutes < 99.5 else f"{minutes / 60:.0f} h", style)
-
-
-def _none_is_well(count: int, otherwise: str) -> Text:
-    return Text(str(count), otherwise if count else "")
-
-
-_COLUMNS = (
-    _Column("partition", lambda one, _: Text(str(one.number))),
-    _Column("to publish", _of_log(_unpublished)),
-    _Column("waits", _of_log(lambda log: _waits(log.oldest))),
-    _Column("in stream", _of_model(lambda model, _: Text(str(model.entries))), spare=True),
-    _Column("to apply", _of_model(_behind)),
-    _Column("waits", _of_model(lambda model, _: _waits(model.lag))),
-    _Column("applied", _of_model(lambda model, _: Text(str(model.applied)))),
-    _Column("parked", _of_model(lambda model, _: _none_is_well(model.parked, "bold red"))),
-    _Column("lost", _of_model(lambda model, _: _none_is_well(model.lost, "yellow"))),
-    _Column("serves", _of_model(_serves), is_name=True),
-    _Column("beside", _of_model(_beside), is_name=True),
-    _Column("projector", _of_model(_owner), is_name=True),
-)

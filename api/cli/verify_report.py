@@ -1,4 +1,4 @@
-"""How differences are shown: field by field, and values, which may be personal, only when asked for."""
+"""Prints what verify found, field by field; values, which may be personal, only on request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 import typer
-from rich.console import Console
 
 from domain.log.audit import Mismatch
 from readside.admin.parked import ParkedUser
@@ -19,11 +18,11 @@ from readside.verify.verify import VerifyResult
 _USER = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 MAX_SHOWN = 100
-"""Differences that are shown to a person; a script gets all."""
+"""Differences that are listed in text; JSON has all."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found in the end, and what was done before."""
+    """The last findings, and the repairs before them."""
 
     findings: dict[int, VerifyResult]
     unequal: list[Mismatch]
@@ -39,65 +38,63 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def aside(self) -> list[ParkedUser]:
-        return [one for findings in self.findings.values() for one in findings.aside]
+        return [user for findings in self.findings.values() for user in findings.aside]
 
     def rows(self, *, values: bool) -> Iterator[dict[str, Any]]:
+        """Yields each difference as the JSON output has it."""
         for number, findings in self.findings.items():
-            for one in findings.differences:
-                field = _field(one.field, shared=one.shared) if not values else one.field
-                place = {"model": "read", "partition": number, "user": one.user, "key": one.key}
-                yield {**place, "field": field, **_values(one.should, one.found, values=values)}
-        for two in self.unequal:
-            place = {"model": "write", "partition": None, "user": two.user, "key": two.table}
-            yield {**place, "field": two.field, **_values(two.should, two.found, values=values)}
+            for found in findings.differences:
+                where = {"model": "read", "partition": number, "user": found.user, "key": found.key}
+                field = found.field if values else _field(found.field, shared=found.shared)
+                yield {**where, "field": field, **_values(found.should, found.found, values=values)}
+        for row in self.unequal:
+            where = {"model": "write", "partition": None, "user": row.user, "key": row.table}
+            yield {**where, "field": row.field, **_values(row.should, row.found, values=values)}
 
 
 def show(report: Report, *, values: bool, as_json: bool) -> None:
-    """On standard output."""
+    """Prints a report on standard output."""
     rows = list(report.rows(values=values))
-    if as_json:
-        typer.echo(
-            json.dumps(
-                {
-                    "users": report.users,
-                    "differences": rows,
-                    "parked": msgspec.to_builtins(report.aside),
-                    "repaired": msgspec.to_builtins(report.repaired),
-                },
-                default=str,
-            )
-        )
+    if not as_json:
+        for line in _lines(report, rows):
+            typer.echo(line)
         return
-    console = Console(highlight=False, soft_wrap=True)
-    for done in report.repaired:
-        what = "rebuilt" if done.rebuilt else f"users made anew: {len(done.users)}"
-        console.print(f"partition {done.partition}: {what}")
-    for row in rows[:MAX_SHOWN]:
-        console.print(_sentence(row), markup=False)
+    data = {
+        "users": report.users,
+        "differences": rows,
+        "parked": msgspec.to_builtins(report.aside),
+        "repaired": msgspec.to_builtins(report.repaired),
+    }
+    typer.echo(json.dumps(data, default=str))
+
+
+def _lines(report: Report, rows: list[dict[str, Any]]) -> Iterator[str]:
+    for repair in report.repaired:
+        done = "rebuilt" if repair.rebuilt else f"{len(repair.users)} users resynced"
+        yield f"partition {repair.partition}: {done}"
+    yield from map(_sentence, rows[:MAX_SHOWN])
     if len(rows) > MAX_SHOWN:
-        console.print(f"... and {len(rows) - MAX_SHOWN} more; --json tells all")
-    for one in report.aside:
-        console.print(
-            f"parked: {one.user} at version {one.version} ({one.type}); see `tandem parked`"
-        )
-    console.print(f"{report.users} users, {len(rows)} differences, {len(report.aside)} parked")
+        yield f"... and {len(rows) - MAX_SHOWN} more; --json lists all"
+    for user in report.aside:
+        yield f"parked: {user.user} at version {user.version} ({user.type}); see `tandem parked`"
+    yield f"{report.users} users, {len(rows)} differences, {len(report.aside)} parked"
 
 
 def _sentence(row: dict[str, Any]) -> str:
-    where = f"{row['model']} model" if row["partition"] is None else f"partition {row['partition']}"
-    whose = f", user {row['user']}" if row["user"] else ""
-    place = f"{row['key']} {row['field']}".strip()
+    model = f"{row['model']} model" if row["partition"] is None else f"partition {row['partition']}"
+    user = f", user {row['user']}" if row["user"] else ""
+    field = f"{row['key']} {row['field']}".strip()
     if "should" in row:
-        return f"{where}{whose}: {place} should be {row['should']!r}, is {row['found']!r}"
-    return f"{where}{whose}: {place} {row['what']}"
+        return f"{model}{user}: {field} should be {row['should']!r}, is {row['found']!r}"
+    return f"{model}{user}: {field} {row['what']}"
 
 
 def _field(field: str, *, shared: bool) -> str:
-    """What stands in an index may be an address; whose it is, is not."""
+    """Returns a field without the address that an entry of a shared index may hold; the user's id remains."""
     if not shared or field.startswith("("):
         return field
-    found = _USER.search(field)
-    return "(a member)" if found is None else found.group()
+    user = _USER.search(field)
+    return "(a member)" if user is None else user.group()
 
 
 def _values(should: Any, found: Any, *, values: bool) -> dict[str, Any]:

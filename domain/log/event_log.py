@@ -84,6 +84,13 @@ class EventLog:
         statement = "select count(*) from events where partition = $1"
         return int((await fetch_long(self._pool, statement, partition))[0])
 
+    async def count_users(self, partitions: Collection[int]) -> int:
+        """Returns the number of users in these partitions."""
+        statement = (
+            "select count(*) from events where partition = any($1::smallint[]) and version = 1"
+        )
+        return int((await fetch_long(self._pool, statement, list(partitions)))[0])
+
     async def users(self, partition: int, size: int) -> AsyncIterator[list[UserId]]:
         """Yields the users of a partition in pages of `size`, in order of their creation."""
         position = 0

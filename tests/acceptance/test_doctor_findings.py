@@ -52,12 +52,12 @@ async def connected(url: str | None) -> AsyncIterator[asyncpg.Connection]:
 
 async def of_postgres(settings: Settings) -> dict[str, Finding]:
     async with drivers.database(settings) as pool:
-        return {finding.what: finding for finding in await postgres.look(pool, settings)}
+        return {finding.what: finding for finding in await postgres.check(pool, settings)}
 
 
 async def of_redis(settings: Settings) -> dict[str, Finding]:
     async with drivers.redis_for_functions(settings) as redis:
-        return {finding.what: finding for finding in await redis_doctor.look(redis, settings)}
+        return {finding.what: finding for finding in await redis_doctor.check(redis, settings)}
 
 
 async def test_where_all_is_well_every_check_is_ok(settings: Settings) -> None:
@@ -142,15 +142,17 @@ async def test_old_and_prepared_transactions_and_slots_are_told_with_what_ends_t
         async with connected(store.url) as other, other.transaction():
             await other.execute("select pg_current_xact_id()")
             pid = other.get_server_pid()
-            found = await transactions.look(connection, timedelta(0))
+            found = await transactions.check(connection, timedelta(0))
             assert [one.what for one in found] == ["prepared", "transactions", "replication slot"]
             assert "rollback prepared 'it''s';" in found[0].says
             assert f"select pg_terminate_backend({pid});" in found[1].says
             assert "select pg_drop_replication_slot('unused');" in found[2].says
-            assert [one.what for one in await transactions.look(connection)] == ["replication slot"]
+            assert [one.what for one in await transactions.check(connection)] == [
+                "replication slot"
+            ]
         for one in (found[0], found[2]):
             await connection.execute(one.says.rpartition(": ")[2])
-        assert [one.level for one in await transactions.look(connection, timedelta(0))] == ["ok"]
+        assert [one.level for one in await transactions.check(connection, timedelta(0))] == ["ok"]
 
 
 async def test_where_a_user_of_postgresql_may_not_look_the_doctor_says_so_and_goes_on(
@@ -246,13 +248,13 @@ async def test_whoever_holds_back_a_stream_is_named_with_what_to_do(settings: Se
             if group["name"] != "reports":
                 await redis.xreadgroup(group["name"], "c", {place.stream: ">"})
                 await redis.xack(place.stream, group["name"], entry)
-        [found] = await redis_streams.look(redis, 1, held=-1.0)
+        [found] = await redis_streams.check(redis, 1, max_age_seconds=-1.0)
         assert "the foreign group reports" in found.says
         assert "XGROUP DESTROY tandem:{0}:stream reports" in found.says
         await redis.xgroup_destroy(place.stream, "reports")
-        [found] = await redis_streams.look(redis, 1, held=-1.0)
+        [found] = await redis_streams.check(redis, 1, max_age_seconds=-1.0)
         assert "see that a projector runs" in found.says
-        assert (await redis_streams.look(redis, 1))[0].level == "ok"
+        assert (await redis_streams.check(redis, 1))[0].level == "ok"
 
 
 async def test_a_server_in_cluster_mode_is_wrong(settings: Settings, place: Path) -> None:

@@ -181,7 +181,7 @@ async def test_services_with_different_prefixes_share_one_redis(
         before = await held(redis, second.name)
         async with open_stores(first.settings) as stores:
             for partition in {side.partition for side in (first, second)}:
-                await stores.steering(partition).rebuild()
+                await stores.maintenance(partition).rebuild()
                 place = stores.namespace.partition(partition)
                 await Generations(redis, place, stores.fingerprint).sweep()
                 findings = await stores.verify(partition, 1.0).run()
@@ -207,7 +207,7 @@ async def test_services_with_different_prefixes_share_one_redis(
 
 async def findings_of(settings: Settings) -> list[Any]:
     async with drivers.redis_for_functions(settings) as redis:
-        return list(await doctor.look(redis, settings))
+        return list(await doctor.check(redis, settings))
 
 
 async def channels(heard: Any) -> set[str]:

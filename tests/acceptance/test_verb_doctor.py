@@ -36,7 +36,9 @@ def test_it_tells_for_how_many_workers_there_are_health_ports(
     settings: Settings, health_port: int, port: int, level: str, room: int
 ) -> None:
     asked = settings.model_copy(update={"health_port": health_port, "port": port})
-    [found] = [finding for finding in process_settings.look(asked) if finding.what == "HEALTH_PORT"]
+    [found] = [
+        finding for finding in process_settings.check(asked) if finding.what == "HEALTH_PORT"
+    ]
     assert found.level == level
     assert f"room for {room} workers" in found.says
 

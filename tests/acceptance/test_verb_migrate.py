@@ -1,9 +1,10 @@
-"""tandem migrate --plan tells what would be applied, and applies nothing."""
+"""tandem migrate: applies what is missing; --plan lists it; where nothing is missing both say so."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from api.cli.migrate import NOTHING_TO_DO
 from domain.migrate import load_migrations
 from tests.acceptance.verbs import ask
 
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
     from api.settings import Settings
 
 
-async def test_a_plan_tells_and_does_nothing(settings: Settings, empty_database_url: str) -> None:
+async def test_a_plan_lists_the_migrations_and_applies_none(
+    settings: Settings, empty_database_url: str
+) -> None:
     empty = settings.model_copy(update={"database_url": empty_database_url})
     names = [migration.name for migration in load_migrations()]
     plan = await ask(empty, "migrate", "--plan", "--json")
@@ -19,4 +22,7 @@ async def test_a_plan_tells_and_does_nothing(settings: Settings, empty_database_
     done = await ask(empty, "migrate")
     assert (done.status, done.out.splitlines()) == (0, [f"applied {name}" for name in names])
     after = await ask(empty, "migrate", "--plan")
-    assert (after.status, after.out) == (0, "")
+    assert (after.status, after.out) == (0, f"{NOTHING_TO_DO}\n")
+    again = await ask(empty, "migrate")
+    assert (again.status, again.out) == (0, f"{NOTHING_TO_DO}\n")
+    assert (await ask(empty, "migrate", "--json")).json == {"applied": []}

@@ -74,7 +74,7 @@ async def test_who_is_parked_is_listed_and_shown_with_what_waits(
     impatient: Settings, log: asyncpg.Connection
 ) -> None:
     async with running(impatient) as client:
-        assert (await ask(impatient, "parked", "list")).out == "Nobody is parked.\n"
+        assert (await ask(impatient, "parked", "list")).out == "No user is parked.\n"
         user = await poisoned(client, log, impatient)
         [one] = (await ask(impatient, "parked", "list", "--json")).json["parked"]
         assert (one["user"], one["version"], one["type"]) == (user, 2, "OrderDreamt")

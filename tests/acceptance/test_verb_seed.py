@@ -21,8 +21,8 @@ def test_a_person_is_the_same_for_the_same_seed_and_number_alone() -> None:
     assert person(1, 7) == person(1, 7)
     assert person(1, 7).email != person(2, 7).email != person(2, 8).email
     assert all(person(1, number).email.endswith("@example.com") for number in range(100))
-    fates = {order.fate for number in range(100) for order in person(1, number).orders}
-    assert fates == {"open", "completed", "cancelled"}
+    outcomes = {order.outcome for number in range(100) for order in person(1, number).orders}
+    assert outcomes == {"open", "completed", "cancelled"}
 
 
 async def test_the_same_seed_again_does_nothing_twice_and_more_adds_to_it(

@@ -1,4 +1,4 @@
-"""tandem status, as an operator asks it: what flows, what does not, and an exit status for scripts."""
+"""tandem status: what flows, what does not, and an exit status for scripts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from api.cli.status import OK, PROBLEM, UNREACHABLE
 from api.roles import Role
 from tests.acceptance.service import running
-from tests.acceptance.verbs import Said, ask, environment
+from tests.acceptance.verbs import Said, ask, environment, run
 from tests.chaos.proxy import proxy
 from tests.limited import limited
 from tests.processes import HOST, TANDEM, ended, free_port
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from api.settings import Settings
 
-WELL, WRONG, BLIND = 0, 1, 2
 API = frozenset({Role.API})
 CREATE = 'mutation { createUser(input: {name: "A", email: "a@example.com"}) { id } }'
 
@@ -45,15 +45,15 @@ async def test_when_all_is_well_it_says_so_for_each_partition_and_exits_with_0(
 ) -> None:
     async with running(settings) as client:
         await client.create_user()
-        said = await until(settings, WELL)
+        said = await until(settings, OK)
         drawn = await ask(settings, "status", COLUMNS="200")
     partitions: list[dict[str, Any]] = said.json["look"]["partitions"]
     assert [one["number"] for one in partitions] == list(range(PARTITIONS))
     assert sum(one["standing"]["applied"] for one in partitions) == 1
-    assert (said.json["status"], said.json["problems"]) == (WELL, [])
-    assert drawn.status == WELL
-    assert f"All is well: {PARTITIONS} partitions are served" in drawn.out
-    assert all(one["standing"]["generation"] in drawn.out for one in partitions)
+    assert (said.json["status"], said.json["problems"]) == (OK, [])
+    assert drawn.status == OK
+    assert drawn.out.startswith(f"All is well: {PARTITIONS} partitions are served")
+    assert f"Not listed: {PARTITIONS - 1} partitions" in drawn.out
 
 
 @pytest.mark.parametrize("columns", [80, 120])
@@ -62,14 +62,16 @@ async def test_on_a_usual_terminal_no_head_and_no_figure_is_cut(
 ) -> None:
     async with running(settings) as client:
         await client.create_user()
-        said = await until(settings, WELL)
-        drawn = await ask(settings, "status", COLUMNS=str(columns))
-    heads = drawn.out[: drawn.out.index("All is well")]
+        said = await until(settings, OK)
+        drawn = await ask(settings, "status", "--all", COLUMNS=str(columns))
     assert max(map(len, drawn.out.splitlines())) <= columns
-    for word in ("publish", "apply", "waits", "applied", "parked", "serves", "beside", "projector"):
-        assert word in heads
+    heads = drawn.out.splitlines()[2:4]
+    for word in ("publish", "apply", "waits", "applied", "parked", "active", "other", "owner"):
+        assert word in " ".join(heads)
     for one in said.json["look"]["partitions"]:
-        [row] = [line for line in heads.splitlines() if line.split()[:1] == [str(one["number"])]]
+        [row] = [
+            line for line in drawn.out.splitlines() if line.split()[:1] == [str(one["number"])]
+        ]
         assert f"…{one['standing']['generation'][-5:]}" in row
         assert f"…{one['standing']['owner'][-5:]}" in row
 
@@ -81,17 +83,17 @@ async def test_what_no_relay_carries_is_wrong_after_a_while_and_the_sentence_say
         pass
     async with running(settings, API) as client:
         await client.data(CREATE)
-        said = await until(settings, WRONG)
+        said = await until(settings, PROBLEM)
         drawn = await ask(settings, "status", COLUMNS="200")
     assert "for a relay: see that one runs" in sentences(said)
     assert sum(one["backlog"]["unpublished"] for one in said.json["look"]["partitions"]) == 1
-    assert drawn.status == WRONG
+    assert drawn.status == PROBLEM
     assert "see that one runs" in drawn.out
 
 
 async def test_what_was_never_built_is_wrong(settings: Settings) -> None:
     said = await ask(settings, "status", "--json")
-    assert said.status == WRONG
+    assert said.status == PROBLEM
     assert "see that a relay and a projector run" in sentences(said)
 
 
@@ -108,7 +110,7 @@ async def test_a_store_that_says_nothing_is_named_in_time_and_the_other_is_shown
         async with limited(30):  # most of it is the start of a process on a busy machine
             said = await ask(settings.model_copy(update={store: wire.url}), "status", "--json")
         wire.flow(drop=True)
-    assert said.status == WRONG
+    assert said.status == PROBLEM
     assert f"{named} does not answer" in sentences(said)
     assert f"see that it runs and that {store.upper()} leads there" in sentences(said)
     [one, *_] = said.json["look"]["partitions"]
@@ -125,11 +127,11 @@ async def test_it_exits_with_2_if_it_cannot_look(
         "database_url": f"postgresql://nobody@{HOST}:{free_port()}/none",
         "redis_url": f"redis://{HOST}:{free_port()}/0",
     }
-    assert (await ask(settings.model_copy(update=nowhere), "status")).status == BLIND
+    assert (await ask(settings.model_copy(update=nowhere), "status")).status == UNREACHABLE
     unset = await ask(settings, "status", DATABASE_URL="", REDIS_URL="")
-    assert (unset.status, len(unset.err.splitlines())) == (BLIND, 1)
+    assert (unset.status, len(unset.err.splitlines())) == (UNREACHABLE, 1)
     other = await ask(settings, "status", PARTITIONS="3")
-    assert (other.status, f"PARTITIONS={PARTITIONS}" in other.err) == (BLIND, True)
+    assert (other.status, f"PARTITIONS={PARTITIONS}" in other.err) == (UNREACHABLE, True)
     empty = settings.model_copy(update={"database_url": empty_database_url})
     assert "tandem migrate" in (await ask(empty, "status")).err
 
@@ -149,7 +151,7 @@ async def test_watching_tells_a_line_each_second_until_ctrl_c(
                 while len(log.read_text().splitlines()) <= lines:
                     await asyncio.sleep(0.05)
         watching.send_signal(signal.SIGINT)
-        assert await ended(watching, 10) == WELL
+        assert await ended(watching, 10) == OK
     looks = [json.loads(line)["look"]["at"] for line in log.read_text().splitlines()]
     assert all(after - before > 0.9 for before, after in pairwise(looks))
 
@@ -158,3 +160,14 @@ async def test_the_help_has_an_example_and_the_exit_statuses(settings: Settings)
     said = await ask(settings, "status", "--help")
     assert "Example: tandem status --watch" in said.out
     assert "Exit status" in said.out
+
+
+async def test_without_urls_it_says_where_it_looked_for_a_running_service(
+    settings: Settings, tmp_path: Path
+) -> None:
+    environ = environment(settings, DATA_DIR=str(tmp_path))
+    del environ["DATABASE_URL"], environ["REDIS_URL"]
+    said = await run(environ, "status")
+    assert (said.status, len(said.err.splitlines())) == (UNREACHABLE, 1)
+    assert f"No `tandem up` runs in {tmp_path}" in said.err
+    assert "DATABASE_URL and REDIS_URL" in said.err

@@ -41,11 +41,16 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
 
 async def ask(settings: Settings, *words: str, **more: str) -> Said:
     """Runs `tandem words...` on these stores to its end."""
+    return await run(environment(settings, **more), *words)
+
+
+async def run(environ: dict[str, str], *words: str) -> Said:
+    """Runs `tandem words...` in this environment to its end."""
     process = await asyncio.create_subprocess_exec(
         TANDEM,
         *words,
         cwd=ROOT,
-        env=environment(settings, **more),
+        env=environ,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -124,16 +124,16 @@ async def test_neither_the_doctor_nor_a_verb_nor_the_log_prints_a_part_of_a_pass
     for address in filter(is_readable, list(addresses())[::2]):  # those that are not escaped
         name = "database_url" if address.startswith("postgres") else "redis_url"
         settings = default.model_copy(update={name: address, "read_timeout": 1})
-        found = process_settings.look(settings)
+        found = process_settings.check(settings)
         if name == "database_url":
             async with database(settings) as pool:
-                found += await postgres.look(pool, settings)
+                found += await postgres.check(pool, settings)
             with pytest.raises(OperatorError) as refused:
                 await planned(settings)
             assert TAIL not in str(refused.value)
         else:
             async with redis_for_functions(settings) as client:
-                found += await redis_doctor.look(client, settings)
+                found += await redis_doctor.check(client, settings)
         assert [each for each in found if TAIL in each.says] == []
         assert found[-1].level == "wrong"
     assert TAIL not in caplog.text

@@ -89,7 +89,7 @@ async def test_a_redis_of_another_mode_is_refused_by_processes_and_verbs(
 
 async def looked_by_doctor(settings: Settings) -> list[Finding]:
     async with drivers.redis_for_functions(settings) as client:
-        return await redis.look(client, settings)
+        return await redis.check(client, settings)
 
 
 async def looked_by_status(settings: Settings) -> list[str]:
@@ -153,7 +153,7 @@ async def test_a_fenced_postgresql_is_named_by_readyz_status_doctor_and_verbs(
         await server.close()
         [problem] = [one for one in await looked_by_status(there) if "PostgreSQL" in one]
         async with drivers.database(there) as pool:
-            [found] = await postgres.look(pool, there)
+            [found] = await postgres.check(pool, there)
         with pytest.raises(OperatorError, match="takes no writes"):
             async with open_stores(there):
                 raise AssertionError("a verb works with it")

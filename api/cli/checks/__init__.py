@@ -1,1 +1,1 @@
-"""What can be wrong around Tandem, one file for each place to look at. A finding is a sentence."""
+"""The checks of `tandem doctor`: each returns findings, which are ok or say what to do."""

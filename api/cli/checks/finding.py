@@ -1,4 +1,4 @@
-"""What a look came to."""
+"""A finding of a check, and what several checks have in common."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from api.server_urls import reason
 Level = Literal["ok", "hint", "wrong"]
 
 CLOCK_SKEW_SECONDS = 2.0
-"""Seconds by which clocks may differ without a word."""
+"""Difference between two clocks that is not reported."""
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """`says` is what is there, or for a hint or something wrong what to do about it."""
+    """The outcome of a check. `says` is the state, or for a hint or something wrong what to do about it."""
 
     what: str
     level: Level
@@ -38,26 +38,27 @@ def wrong(what: str, says: str) -> Finding:
     return Finding(what, "wrong", says)
 
 
-async def unless_denied(what: str, remedy: str, looking: Awaitable[list[Finding]]) -> list[Finding]:
-    """Returns what a check finds, or that this user may not look there; then the others go on."""
+async def unless_denied(what: str, remedy: str, check: Awaitable[list[Finding]]) -> list[Finding]:
+    """Returns the findings of a check, or a hint if this user lacks the permission for it."""
     try:
-        return await looking
+        return await check
     except (asyncpg.InsufficientPrivilegeError, ResponseError) as error:
         if isinstance(error, ResponseError) and not _is_denied(error):
             raise
-        return [hint(what, f"Not checked: this user may not look ({reason(error)}); {remedy}.")]
+        return [hint(what, f"Not checked: permission denied ({reason(error)}); {remedy}.")]
 
 
 def _is_denied(error: ResponseError) -> bool:
-    """Returns whether Redis refused a command to this user, or to a function that this user called."""
+    """Returns whether Redis denied a command to this user, or to a function that this user called."""
     return isinstance(error, NoPermissionError) or str(error).startswith("ACL failure")
 
 
 def clock(what: str, theirs: datetime) -> Finding:
-    """Nothing but the order of "newest first" and what people read depends on clocks."""
-    apart = (datetime.now(UTC) - theirs).total_seconds()
-    if abs(apart) <= CLOCK_SKEW_SECONDS:
-        return ok(what, f"{apart:+.2f} s to ours")
+    """Compares a clock with ours. Only the order "newest first" and displayed times depend on clocks."""
+    skew_seconds = (datetime.now(UTC) - theirs).total_seconds()
+    if abs(skew_seconds) <= CLOCK_SKEW_SECONDS:
+        return ok(what, f"{skew_seconds:+.2f} s to ours")
     return hint(
-        what, f"It differs by {apart:+.1f} s from ours; let both machines follow one time server."
+        what,
+        f"It differs by {skew_seconds:+.1f} s from ours; synchronise both machines with one time server.",
     )

@@ -1,4 +1,4 @@
-"""The event log: whether events can be appended, and whether the relay sees all that are there."""
+"""Checks that events can be appended to the log, and that the relay sees all of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import asyncpg
 
 
-async def look(connection: asyncpg.Connection) -> list[Finding]:
+async def check(connection: asyncpg.Connection) -> list[Finding]:
     return [await _sequence(connection), await _foreign(connection)]
 
 
@@ -26,7 +26,7 @@ async def _sequence(connection: asyncpg.Connection) -> Finding:
         )
     if fault is not None:
         return wrong("sequence", fault)
-    return ok("sequence", "continues behind the last event")
+    return ok("sequence", "continues after the last event")
 
 
 async def _foreign(connection: asyncpg.Connection) -> Finding:
@@ -40,5 +40,5 @@ async def _foreign(connection: asyncpg.Connection) -> Finding:
         "transaction numbers",
         f"{number} events have transaction numbers that this server has not reached: the database was"
         " restored from a dump of a server with higher ones. A relay has the read models rebuilt, which"
-        " carries them; see that one runs, and that `tandem verify` reports no difference.",
+        " includes them; see that one runs and that `tandem verify` reports no difference.",
     )

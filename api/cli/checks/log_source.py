@@ -1,4 +1,4 @@
-"""The identity of the event log: whether the streams in Redis were filled from it or from another one."""
+"""Checks the identity of the event log: the streams in Redis must have been filled from it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
     from api.settings import Settings
 
-_BEFORE = {"PostgreSQL", "pooler", "migrations", "permissions", "Redis"}
-"""Findings of which one that is wrong says why the identity cannot be read."""
+_REQUIRED = {"PostgreSQL", "pooler", "migrations", "permissions", "Redis"}
+"""Findings without which the identity cannot be read."""
 
 
-async def look(
-    pool: asyncpg.Pool, redis: Redis, settings: Settings, before: list[Finding]
+async def check(
+    pool: asyncpg.Pool, redis: Redis, settings: Settings, earlier: list[Finding]
 ) -> list[Finding]:
-    """Returns nothing where one of the findings so far says why it cannot look."""
-    if any(finding.level == "wrong" and finding.what in _BEFORE for finding in before):
+    """Returns nothing if an earlier finding says why the identity cannot be read."""
+    if any(finding.level == "wrong" and finding.what in _REQUIRED for finding in earlier):
         return []
     try:
         await refuse_foreign_log(pool, redis, settings)
@@ -33,4 +33,4 @@ async def look(
         return [wrong("event log", str(error))]
     except (*UNAVAILABLE_ERRORS, asyncpg.PostgresError, asyncpg.InterfaceError, RedisError):
         return []
-    return [ok("event log", "no stream in Redis is of another one")]
+    return [ok("event log", "no stream in Redis belongs to another one")]

@@ -1,4 +1,4 @@
-"""PostgreSQL: its version, whether it takes writes, what we may do there, and how it was migrated."""
+"""Checks PostgreSQL: version, writability, durability, permissions and migrations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from api.cli.checks.finding import Finding, clock, hint, ok, unless_denied, wron
 from api.runtime import pgbouncer
 from api.server_urls import reason
 from domain.connection_pool import NO_WRITES, NOT_PRIMARY
-from domain.migrate import MigrationError, check, pending
+from domain.migrate import MigrationError, pending
+from domain.migrate import check as check_migrated
 from domain.write.database import UNAVAILABLE_ERRORS
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ MIN_VERSION = 150000
 
 _GRANT = "grant pg_monitor and SELECT on all tables to it"
 
-_BEFORE_THE_LOG = ("migrations", "permissions")
-"""Without these there is no log to look at, or it cannot be read."""
+_REQUIRED_FOR_LOG = ("migrations", "permissions")
+"""Findings without which the log cannot be read."""
 
 _WRITES = """
     has_table_privilege('events', 'INSERT') and has_table_privilege('users', 'UPDATE')
@@ -34,11 +35,11 @@ _READS = """
 """
 
 
-async def look(pool: asyncpg.Pool, settings: Settings) -> list[Finding]:
-    """In the order in which one needs the other; ends at what makes the rest meaningless."""
+async def check(pool: asyncpg.Pool, settings: Settings) -> list[Finding]:
+    """Checks in order of dependency, and ends at what makes the rest meaningless."""
     try:
-        async with pool.acquire() as one, pool.acquire() as other:
-            return await _looked(one, other, settings)  # type: ignore[arg-type]
+        async with pool.acquire() as first, pool.acquire() as second:
+            return await _check(first, second, settings)  # type: ignore[arg-type]
     except pgbouncer.POOLER_ERRORS as error:
         return [wrong("pooler", pgbouncer.advice(error))]
     except NOT_PRIMARY:
@@ -47,30 +48,30 @@ async def look(pool: asyncpg.Pool, settings: Settings) -> list[Finding]:
         return [wrong("PostgreSQL", f"It cannot be reached ({reason(error)}); check DATABASE_URL.")]
 
 
-async def _looked(
+async def _check(
     connection: asyncpg.Connection, other: asyncpg.Connection, settings: Settings
 ) -> list[Finding]:
-    found = [
+    findings = [
         await _version(connection),
-        await transaction_pooling.between(connection, other),
-        await transaction_pooling.session(connection),
+        await transaction_pooling.check(connection, other),
+        await transaction_pooling.check_session(connection),
         clock("PostgreSQL's clock", await connection.fetchval("select clock_timestamp()")),
         await _durable(connection),
-        *await unless_denied("encoding", _GRANT, text_encoding.look(connection)),
-        *await unless_denied("transactions", _GRANT, transactions.look(connection)),
+        *await unless_denied("encoding", _GRANT, text_encoding.check(connection)),
+        *await unless_denied("transactions", _GRANT, transactions.check(connection)),
         *await _migrated(connection, settings),
     ]
-    if all(finding.level != "wrong" for finding in found if finding.what in _BEFORE_THE_LOG):
-        found += await unless_denied("sequence", _GRANT, log_positions.look(connection))
-    return found
+    if all(finding.level != "wrong" for finding in findings if finding.what in _REQUIRED_FOR_LOG):
+        findings += await unless_denied("sequence", _GRANT, log_positions.check(connection))
+    return findings
 
 
 async def _version(connection: asyncpg.Connection) -> Finding:
     number = int(await connection.fetchval("show server_version_num"))
-    shown = await connection.fetchval("show server_version")
+    version = await connection.fetchval("show server_version")
     if number < MIN_VERSION:
-        return wrong("PostgreSQL", f"Version {shown} is too old; use 15 or newer.")
-    return ok("PostgreSQL", str(shown))
+        return wrong("PostgreSQL", f"Version {version} is too old; use 15 or newer.")
+    return ok("PostgreSQL", str(version))
 
 
 async def _durable(connection: asyncpg.Connection) -> Finding:
@@ -86,16 +87,16 @@ async def _migrated(connection: asyncpg.Connection, settings: Settings) -> list[
     try:
         if missing := await pending(connection):
             return [wrong("migrations", f"{', '.join(missing)} missing; run `tandem migrate`.")]
-        allowed = await _permissions(connection)
-        if allowed.level == "wrong":
-            return [ok("migrations", "all applied"), allowed]
-        await check(connection, settings.partitions)
+        permissions = await _permissions(connection)
+        if permissions.level == "wrong":
+            return [ok("migrations", "all applied"), permissions]
+        await check_migrated(connection, settings.partitions)
     except MigrationError as error:
         return [wrong("migrations", str(error))]
     return [
         ok("migrations", "all applied"),
         ok("partitions", f"{settings.partitions} here and in the database"),
-        allowed,
+        permissions,
     ]
 
 

@@ -1,4 +1,4 @@
-"""This process: its Python, and which settings are not the default. Secrets are not told."""
+"""Checks this process: its Python and its settings; secrets are not printed."""
 
 from __future__ import annotations
 
@@ -18,21 +18,24 @@ if TYPE_CHECKING:
 
 
 MAX_HEALTH_PORTS = 64
-"""Workers on one machine that nobody has more of."""
+"""Room for more workers than this is not worth a hint."""
 
 
-def look(settings: Settings) -> list[Finding]:
+def check(settings: Settings) -> list[Finding]:
     prefix = str(Limits.model_config["env_prefix"])
-    changed = [*_changed(settings), *(f"{prefix}{one}" for one in _changed(settings.limits))]
+    changed = [
+        *_changed(settings),
+        *(f"{prefix}{setting}" for setting in _changed(settings.limits)),
+    ]
     return [
         ok("Python", platform.python_version()),
-        ok("settings", ", ".join(changed) if changed else "all as by default"),
+        ok("settings", ", ".join(changed) if changed else "all have their defaults"),
         *_health(settings),
     ]
 
 
 def _health(settings: Settings) -> Iterator[Finding]:
-    """Each worker of the API takes a port from HEALTH_PORT on, so PORT is better not among the next."""
+    """Checks that PORT is not soon after HEALTH_PORT, from which each worker of the API takes a port."""
     first = settings.health_port
     if not first:
         return
@@ -41,11 +44,11 @@ def _health(settings: Settings) -> Iterator[Finding]:
     if room >= MAX_HEALTH_PORTS:
         yield ok("HEALTH_PORT", says)
     else:
-        yield hint("HEALTH_PORT", f"There is {says}: choose another if the API shall have more.")
+        yield hint("HEALTH_PORT", f"There is {says}: choose another if the API is to have more.")
 
 
 def _changed(settings: BaseSettings) -> list[str]:
-    """NAME=value of each setting that has another value than by default."""
+    """Returns NAME=value of each setting whose value is not the default."""
     fields = type(settings).model_fields
     return [
         f"{name.upper()}={redacted(str(getattr(settings, name)))}"

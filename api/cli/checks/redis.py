@@ -1,4 +1,4 @@
-"""Redis: its version, whether it may forget, what it keeps, what we may do there, and who serves."""
+"""Checks Redis: version, eviction, persistence, memory, permissions, and the read models in it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from api.observability.redis_primary import seen
 from api.roles import fingerprint, namespace
 from api.server_urls import reason
 from readside.admin.partition_status import partition_statuses
-from readside.generations.registry import Generations
 from readside.redis_functions.functions import Functions
 
 if TYPE_CHECKING:
@@ -24,26 +23,26 @@ if TYPE_CHECKING:
 MIN_VERSION = (7, 2)
 
 
-async def look(redis: Redis, settings: Settings) -> list[Finding]:
-    """Ends at what makes the rest meaningless."""
+async def check(redis: Redis, settings: Settings) -> list[Finding]:
+    """Checks in order of dependency, and ends at what makes the rest meaningless."""
     names = namespace(settings)
     read = f"allow it +@read on ~{names.prefix}:*"
     subscribe = f"allow it +subscribe &{names.prefix}:*"
     try:
         if sentence := (await seen(redis)).unsupported:
             return [wrong("Redis", sentence)]
-        found = await unless_denied("Redis", "allow it +info", _server(redis))
+        server = await unless_denied("Redis", "allow it +info", _server(redis))
         return [
-            *found,
+            *server,
             *await unless_denied("Redis's clock", "allow it +time", _clock(redis)),
-            *await unless_denied("channels", subscribe, redis_channels.look(redis, names)),
+            *await unless_denied("channels", subscribe, redis_channels.check(redis, names)),
             *await _functions(redis, settings),
             *await unless_denied(
-                "streams", read, redis_streams.look(redis, settings.partitions, names)
+                "streams", read, redis_streams.check(redis, settings.partitions, names)
             ),
         ]
     except (RedisError, OSError) as error:
-        return [wrong("Redis", f"It cannot be worked with ({reason(error)}); check REDIS_URL.")]
+        return [wrong("Redis", f"It cannot be used ({reason(error)}); check REDIS_URL.")]
 
 
 async def _server(redis: Redis) -> list[Finding]:
@@ -51,15 +50,15 @@ async def _server(redis: Redis) -> list[Finding]:
     return [
         _version(info),
         _eviction(info),
-        redis_memory.look(info),
+        redis_memory.check(info),
         await _persistence(redis, info),
     ]
 
 
 def _version(info: dict[str, Any]) -> Finding:
-    name, speaks = info.get("server_name", "redis"), str(info["redis_version"])
-    text = f"{name} {info.get('valkey_version', speaks)}"
-    if tuple(map(int, speaks.split(".")[:2])) < MIN_VERSION:
+    name, compatible = info.get("server_name", "redis"), str(info["redis_version"])
+    text = f"{name} {info.get('valkey_version', compatible)}"
+    if tuple(map(int, compatible.split(".")[:2])) < MIN_VERSION:
         return wrong("Redis", f"{text} is too old; use Redis or Valkey 7.2 or newer.")
     if info.get("role") != "master":
         return wrong("Redis", f"{text} is a replica; let REDIS_URL lead to the primary.")
@@ -80,20 +79,20 @@ async def _persistence(redis: Redis, info: dict[str, Any]) -> Finding:
     if info.get("aof_enabled"):
         return ok("persistence", "append-only file")
     if await _snapshots(redis):
-        return ok("persistence", "snapshots; what came since the last one is rebuilt after a crash")
+        return ok("persistence", "snapshots; changes since the last one are rebuilt after a crash")
     return hint(
         "persistence",
-        "Redis keeps nothing: after its restart the read model is rebuilt, and queries answer"
-        " READ_MODEL_REBUILDING meanwhile; set appendonly yes to spare that.",
+        "Redis persists nothing: after its restart the read model is rebuilt, and queries fail with"
+        " READ_MODEL_REBUILDING meanwhile; set appendonly yes to avoid that.",
     )
 
 
 async def _snapshots(redis: Redis) -> bool:
     try:
-        found: Any = await redis.config_get("save")
-    except ResponseError:  # we may not ask
+        config: Any = await redis.config_get("save")
+    except ResponseError:  # this user may not run CONFIG
         return False
-    return bool(found.get("save"))
+    return bool(config.get("save"))
 
 
 async def _clock(redis: Redis) -> list[Finding]:
@@ -116,29 +115,21 @@ async def _functions(redis: Redis, settings: Settings) -> list[Finding]:
     read = f"allow it +@read on ~{settings.redis_prefix}:*"
     return [
         ok("functions", f"{functions.library} is loaded"),
-        *await unless_denied("read model", read, _serving(redis, settings)),
+        *await unless_denied("read model", read, _read_models(redis, settings)),
     ]
 
 
-async def _serving(redis: Redis, settings: Settings) -> list[Finding]:
+async def _read_models(redis: Redis, settings: Settings) -> list[Finding]:
     number = settings.partitions
-    mine = [
-        Generations(redis, partition, fingerprint(settings))
-        for partition in map(namespace(settings).partition, range(number))
-    ]
-    serving = sum([await one.serving() is not None for one in mine])
-    held = [
-        one.held
-        for one in await partition_statuses(
-            redis, number, fingerprint(settings), namespace(settings)
-        )
-        if one.held
-    ]
+    statuses = await partition_statuses(redis, number, fingerprint(settings), namespace(settings))
+    held = [status.held for status in statuses if status.held]
+    # Without its group, whose backlog is `behind`, a generation is incomplete.
+    served = sum(status.generation is not None and status.behind is not None for status in statuses)
     if held:
         return [wrong("read model", max(held, key=lambda excess: excess.more).sentence)]
-    if serving < number:
+    if served < number:
         says = (
-            f"{number - serving} of {number} partitions are not served; they are built as soon as"
+            f"{number - served} of {number} partitions are not served; they are built as soon as"
             " `tandem relay` and `tandem projector` (or serve) run."
         )
         return [hint("read model", says)]

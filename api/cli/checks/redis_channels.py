@@ -1,4 +1,4 @@
-"""The channels of Redis that wake relays and readers: whether this user may listen to each."""
+"""Checks that this user may subscribe to the channels of Redis that wake relays and readers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from readside.redis_functions.keys import Namespace
 
 _TIMEOUT_SECONDS = 2.0
-"""Seconds for the reply to a subscription."""
+"""Time limit for the reply to a subscription."""
 
 
 def _channels(names: Namespace) -> dict[str, str]:
-    """By pattern, a channel that it fits."""
+    """Returns one channel for each pattern."""
     return {
         names.silent_channel: names.silent_channel,
         names.wake_channel: names.wake_channel,
@@ -28,16 +28,16 @@ def _channels(names: Namespace) -> dict[str, str]:
     }
 
 
-async def look(redis: Redis, names: Namespace) -> list[Finding]:
+async def check(redis: Redis, names: Namespace) -> list[Finding]:
     channels = _channels(names).items()
     denied = [pattern for pattern, channel in channels if await _is_denied(redis, channel)]
     if not denied:
-        return [ok("channels", "may be listened to")]
+        return [ok("channels", "this user may subscribe")]
     missing = " ".join(f"&{pattern}" for pattern in denied)
     return [
         hint(
             "channels",
-            f"This user of Redis may not listen to {missing}, so relays, readers and projectors wait for"
+            f"This user of Redis may not subscribe to {missing}, so relays, readers and projectors wait for"
             f" their next poll; allow it &{names.prefix}:* (acl setuser NAME &{names.prefix}:*) and the"
             " commands subscribe and publish.",
         )

@@ -1,4 +1,4 @@
-"""Who holds back the streams: the group that has not acknowledged the oldest entry that is kept."""
+"""Checks the streams: names the group that keeps old entries from being trimmed."""
 
 from __future__ import annotations
 
@@ -12,61 +12,67 @@ from readside.redis_functions.keys import ACTIVE_PREFIX, TANDEM, Namespace, Part
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-HELD_SECONDS = 60.0
-"""Seconds that an entry may be kept without a word."""
+MAX_AGE_SECONDS = 60.0
+"""Age of an entry from which a hint is given."""
 
 
-async def look(
-    redis: Redis, partitions: int, names: Namespace = TANDEM, held: float = HELD_SECONDS
+async def check(
+    redis: Redis,
+    partitions: int,
+    names: Namespace = TANDEM,
+    max_age_seconds: float = MAX_AGE_SECONDS,
 ) -> list[Finding]:
-    found = [
+    findings = [
         finding
         for number in range(partitions)
-        if (finding := await _held(redis, names.partition(number), held)) is not None
+        if (finding := await _old_entry(redis, names.partition(number), max_age_seconds))
+        is not None
     ]
-    return found or [ok("streams", "nobody holds them back")]
+    return findings or [ok("streams", "no group keeps old entries")]
 
 
-async def _held(redis: Redis, place: Partition, held: float) -> Finding | None:
-    oldest: Any = await redis.xrange(place.stream, count=1)
+async def _old_entry(redis: Redis, partition: Partition, max_age_seconds: float) -> Finding | None:
+    oldest: Any = await redis.xrange(partition.stream, count=1)
     if not oldest:
         return None
     seconds, _ = await redis.time()
     age = seconds - int(oldest[0][0].split("-")[0]) / 1000
-    groups: Any = await redis.xinfo_groups(place.stream)
-    if age < held or not groups:
+    groups: Any = await redis.xinfo_groups(partition.stream)
+    if age < max_age_seconds or not groups:
         return None
-    positions = {group["name"]: await _position(redis, place, group) for group in groups}
+    positions = {group["name"]: await _position(redis, partition, group) for group in groups}
     name = min(positions, key=lambda name: positions[name])
-    known: Any = await redis.hgetall(place.generations)
+    generations: Any = await redis.hgetall(partition.generations)
     [pending] = [group["pending"] for group in groups if group["name"] == name]
     return hint(
         "streams",
-        f"Partition {place.number} keeps {await redis.xlen(place.stream)} entries of its stream, the oldest"
-        f" for {age:.0f} s, for {_named(name, place, known, pending)}",
+        f"Partition {partition.number} keeps {await redis.xlen(partition.stream)} entries of its stream, the"
+        f" oldest for {age:.0f} s, for {_describe(name, partition, generations, pending)}",
     )
 
 
-async def _position(redis: Redis, place: Partition, group: Mapping[str, Any]) -> tuple[int, ...]:
-    """Up to where a group has acknowledged everything."""
+async def _position(
+    redis: Redis, partition: Partition, group: Mapping[str, Any]
+) -> tuple[int, ...]:
+    """Returns the entry up to which a group has acknowledged everything."""
     entry = group["last-delivered-id"]
     if group["pending"]:
-        summary: Any = await redis.xpending(place.stream, group["name"])
+        summary: Any = await redis.xpending(partition.stream, group["name"])
         entry = summary["min"] or entry
     return tuple(map(int, entry.split("-")))
 
 
-def _named(name: str, place: Partition, known: Mapping[str, str], pending: int) -> str:
-    serving = {value for field, value in known.items() if field.startswith(ACTIVE_PREFIX)}
+def _describe(name: str, partition: Partition, generations: Mapping[str, str], pending: int) -> str:
+    active = {value for field, value in generations.items() if field.startswith(ACTIVE_PREFIX)}
     what = f"{name}, which has read and not acknowledged {pending}"
-    if name in serving:
-        return f"the read model that serves, {what}: see that a projector runs."
-    if known.get(name) == "live":
+    if name in active:
+        return f"the active read model {what}: see that a projector runs."
+    if generations.get(name) == "live":
         return (
             f"the read model {what}: it is being built, was replaced within ten minutes, or was left by a"
             " rebuild that was interrupted; `tandem rebuild --abandon` removes that."
         )
     if is_generation(name):
-        return f"the read model {what}: it is void, and a projector removes it."
-    remedy = f"see that its consumer runs, or execute: XGROUP DESTROY {place.stream} {name}"
+        return f"the read model {what}: it is invalid, and a projector removes it."
+    remedy = f"see that its consumer runs, or execute: XGROUP DESTROY {partition.stream} {name}"
     return f"the foreign group {what}: {remedy}"

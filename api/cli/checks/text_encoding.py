@@ -1,4 +1,4 @@
-"""How the database stores and orders text: its encoding, and the versions of its collations."""
+"""Checks the encoding of the database and the versions of its collations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COLLATIONS = """
 """
 
 
-async def look(connection: asyncpg.Connection) -> list[Finding]:
+async def check(connection: asyncpg.Connection) -> list[Finding]:
     row = await connection.fetchrow(_DATABASE)
     assert row is not None
     return [_encoding(row), await _collation(connection, row)]
@@ -34,24 +34,24 @@ def _encoding(row: asyncpg.Record) -> Finding:
     return wrong(
         "encoding",
         f"The encoding of the database is {row['encoding']}, so commands with other characters fail; copy"
-        " it into one with UTF8 (create database ... encoding 'UTF8' template template0) and let"
-        " DATABASE_URL lead there.",
+        " it into one with UTF8 (create database ... encoding 'UTF8' template template0) and set"
+        " DATABASE_URL to that.",
     )
 
 
 async def _collation(connection: asyncpg.Connection, row: asyncpg.Record) -> Finding:
-    """After an update of the system's libraries text may be ordered otherwise than in the indexes."""
+    """Checks that text is ordered as in the indexes, which an update of the system's libraries may change."""
     if row["recorded"] is not None and row["recorded"] != row["actual"]:
         return wrong(
             "collation",
             f"Text is ordered by version {row['actual']} of the collation, and the indexes by"
-            f" {row['recorded']}, so a user may not be found by the address or be there twice; execute:"
+            f" {row['recorded']}, so a user may not be found by the address, or exist twice; execute:"
             f" reindex database {row['name']}; alter database {row['name']} refresh collation version;",
         )
     if others := await connection.fetchval(_COLLATIONS):
         return hint(
             "collation",
-            f"The version of {others} is another than when it was made; where a table of yours uses it,"
-            " reindex that, then execute: alter collation ... refresh version;",
+            f"The version of {others} has changed since it was created; reindex your tables that use it,"
+            " then execute: alter collation ... refresh version;",
         )
-    return ok("collation", "of the version that the indexes were made with")
+    return ok("collation", "of the version that the indexes were created with")

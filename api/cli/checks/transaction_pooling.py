@@ -1,4 +1,4 @@
-"""Whether a pooler gives each transaction another backend, or drops the settings of our sessions."""
+"""Checks whether a pooler assigns a backend for each transaction, or drops settings of the session."""
 
 from __future__ import annotations
 
@@ -8,34 +8,35 @@ from api.cli.checks.finding import Finding, hint, ok
 from api.runtime.pgbouncer import UNSET
 
 _TIMEOUT_SECONDS = 1.0
-"""Seconds for a connection that a pooler has yet to find a backend for."""
+"""Time limit for a pooler to assign a backend."""
 
 _BACKEND = "select pg_backend_pid()"
 
 
-async def between(one: asyncpg.Connection, other: asyncpg.Connection) -> Finding:
-    """Whether somebody else may get our backend between two transactions of ours. Raises MISFITS.
+async def check(first: asyncpg.Connection, second: asyncpg.Connection) -> Finding:
+    """Checks that a connection keeps its backend between two transactions. Raises POOLER_ERRORS.
 
-    The other holds in a transaction whichever it got, so we are given another, or were so before.
+    The second connection holds its backend in a transaction. A pooler has assigned it that of the first, or
+    assigns another one to the first.
     """
-    mine = await one.fetchval(_BACKEND)
-    async with other.transaction():
-        theirs = await other.fetchval(_BACKEND)
+    before = await first.fetchval(_BACKEND)
+    async with second.transaction():
+        held = await second.fetchval(_BACKEND)
         try:
-            again = await one.fetchval(_BACKEND, timeout=_TIMEOUT_SECONDS)
-        except TimeoutError:  # it is the only one that the pooler may use
-            again = theirs
-    if mine == again and mine != theirs:
+            after = await first.fetchval(_BACKEND, timeout=_TIMEOUT_SECONDS)
+        except TimeoutError:  # the pooler has no other backend
+            after = held
+    if before == after and before != held:
         return ok("pooler", "none between transactions")
     return hint(
         "pooler",
-        "A pooler gives each transaction another backend, and carries our prepared statements there; let"
-        " `tandem migrate` connect past it, and run the roles apart rather than `tandem serve`.",
+        "A pooler assigns a backend for each transaction, and prepares our statements there; let"
+        " `tandem migrate` connect without it, and run single roles rather than `tandem serve`.",
     )
 
 
-async def session(connection: asyncpg.Connection) -> Finding:
-    """A pooler that was told to ignore what it does not know does so silently."""
+async def check_session(connection: asyncpg.Connection) -> Finding:
+    """Checks our session settings, which a pooler with ignore_startup_parameters drops silently."""
     unset = [
         name
         for name, value in UNSET.items()
@@ -44,6 +45,6 @@ async def session(connection: asyncpg.Connection) -> Finding:
     if unset:
         return hint(
             "session",
-            f"A pooler keeps {', '.join(unset)} from us; set them for our role (alter role ... set ...).",
+            f"A pooler drops {', '.join(unset)}; set them for our role (alter role ... set ...).",
         )
     return ok("session", "has the time limits that we set")

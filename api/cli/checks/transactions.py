@@ -1,4 +1,4 @@
-"""What keeps locks, old rows and WAL: old open transactions, prepared ones, and unused replication slots."""
+"""Checks what keeps locks, old rows and WAL: old transactions, prepared ones, unused replication slots."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     import asyncpg
 
 OLD_TRANSACTION = timedelta(minutes=5)
-"""Only a migration keeps a transaction of Tandem open for nearly that long."""
+"""Age of a transaction from which a hint is given; of Tandem's only migrations come near it."""
 
 MAX_RETAINED_WAL_BYTES = 1_000_000_000
-"""Bytes of WAL that a slot may keep without a word."""
+"""WAL kept by an active slot from which a hint is given."""
 
 _PREPARED = """
     select quote_literal(gid) as gid, owner, clock_timestamp() - prepared as age from pg_prepared_xacts
@@ -41,21 +41,21 @@ _SLOTS = """
 """
 
 
-async def look(connection: asyncpg.Connection, old: timedelta = OLD_TRANSACTION) -> list[Finding]:
-    found = [
+async def check(connection: asyncpg.Connection, old: timedelta = OLD_TRANSACTION) -> list[Finding]:
+    findings = [
         *await _prepared(connection, old),
         *await _open(connection, old),
         *await _slots(connection),
     ]
-    return found or [ok("transactions", "none is old, and no slot keeps WAL")]
+    return findings or [ok("transactions", "no old one, and no slot keeps WAL")]
 
 
 async def _prepared(connection: asyncpg.Connection, old: timedelta) -> list[Finding]:
     return [
         hint(
             "prepared",
-            f"The prepared transaction {row['gid']} of {row['owner']} has been there for"
-            f" {_minutes(row['age'])}: it keeps its locks and old rows, and its events are not there yet;"
+            f"The prepared transaction {row['gid']} of {row['owner']} is {_minutes(row['age'])} old: it keeps"
+            " its locks and old rows, and its events are not visible yet;"
             f" connect to this database and execute: commit prepared {row['gid']}; or: rollback prepared"
             f" {row['gid']};",
         )
@@ -64,7 +64,7 @@ async def _prepared(connection: asyncpg.Connection, old: timedelta) -> list[Find
 
 
 async def _open(connection: asyncpg.Connection, old: timedelta) -> list[Finding]:
-    found = [
+    findings = [
         hint(
             "transactions",
             f"A transaction of {row['usename']} ({row['application_name'] or 'no application_name'},"
@@ -75,8 +75,8 @@ async def _open(connection: asyncpg.Connection, old: timedelta) -> list[Finding]
     ]
     if hidden := await connection.fetchval(_HIDDEN):
         says = f"Not checked: this user may not see {hidden} sessions of others; grant it pg_read_all_stats."
-        found.append(hint("transactions", says))
-    return found
+        findings.append(hint("transactions", says))
+    return findings
 
 
 async def _slots(connection: asyncpg.Connection) -> list[Finding]:

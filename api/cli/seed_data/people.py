@@ -1,4 +1,4 @@
-"""Who they are and what they order: the same for the same seed and number, on every machine."""
+"""Generates demo users and their orders, the same for the same seed and number on every machine."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ _LAST = """
     Nakamura Okafor Petrov Quispe Rossi Schneider Tanaka Ustinov Varga Weber Ximenes Yilmaz Zhang
 """
 
-Fate = Literal["open", "completed", "cancelled"]
+Outcome = Literal["open", "completed", "cancelled"]
 
-_OUTCOMES: tuple[Fate, ...] = ("open", "completed", "completed", "completed", "cancelled")
-_MOST_ORDERS = 12
+_OUTCOMES: tuple[Outcome, ...] = ("open", "completed", "completed", "completed", "cancelled")
+_MAX_ORDERS = 12
 
 
 class PlannedOrder(msgspec.Struct, frozen=True):
     total: int
-    """Minor units."""
-    fate: Fate
+    """In minor units."""
+    outcome: Outcome
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     email: str
     orders: tuple[PlannedOrder, ...]
-    married: str | None
-    """Another name that the person takes, if it does."""
+    new_name: str | None
+    """The name that the person changes to; None if it keeps its name."""
 
 
 def person(seed: int, number: int) -> Person:
-    """Most order little and few order a lot, as people do."""
+    """Returns a person with orders; most have few, and some have many."""
     chance = random.Random(f"{seed}:{number}")  # noqa: S311 - nothing here is a secret
     first, last = _word(chance, _FIRST), _word(chance, _LAST)
-    count = min(_MOST_ORDERS, int(chance.expovariate(1 / 2.5)))
+    count = min(_MAX_ORDERS, int(chance.expovariate(1 / 2.5)))
     orders = tuple(
         PlannedOrder(round(chance.lognormvariate(8, 1)) + 99, chance.choice(_OUTCOMES))
         for _ in range(count)
@@ -49,7 +49,7 @@ def person(seed: int, number: int) -> Person:
         name=f"{first} {last}",
         email=f"{first}.{last}.{seed}.{number}@example.com".lower(),
         orders=orders,
-        married=f"{first} {_word(chance, _LAST)}" if chance.random() < 0.1 else None,
+        new_name=f"{first} {_word(chance, _LAST)}" if chance.random() < 0.1 else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""A person through the real commands. Each has a key, so that the same seed again does nothing twice."""
+"""Creates demo users through commands with idempotency keys, so that a seed has its effect once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Seeder:
-    """Carries out what people do, and counts it. Raises WriteModelUnavailable."""
+    """Executes the commands of demo users, and counts them. Raises WriteModelUnavailable."""
 
     def __init__(self, store: Store, seed: int) -> None:
         self._store = store
@@ -28,36 +28,36 @@ class Seeder:
         self.users = 0
         self.orders = 0
         self.refused = 0
-        """Commands about somebody who was erased since, or whose address another has."""
+        """Commands on a user that was erased meanwhile, or whose address is another user's."""
 
-    async def one(self, number: int) -> None:
-        """The person with this number and all that it does, in order."""
-        who = person(self._seed, number)
+    async def seed_user(self, number: int) -> None:
+        """Executes all commands of the person with this number, in order."""
+        planned = person(self._seed, number)
         key = f"seed-{self._seed}-{number}"
-        user_id = await self._created(who, key)
+        user_id = await self._create(planned, key)
         if user_id is None:
             return
         self.users += 1
-        for place, order in enumerate(who.orders):
-            await self._ordered(user_id, order, f"{key}-order-{place}")
-        if who.married is not None:
-            await self._done(
-                RenameUser(user_id=user_id, name=who.married, idempotency_key=f"{key}-renamed")
+        for position, order in enumerate(planned.orders):
+            await self._order(user_id, order, f"{key}-order-{position}")
+        if planned.new_name is not None:
+            await self._execute(
+                RenameUser(user_id=user_id, name=planned.new_name, idempotency_key=f"{key}-renamed")
             )
 
-    async def _created(self, who: Person, key: str) -> UserId | None:
-        answer = await self._done(
+    async def _create(self, planned: Person, key: str) -> UserId | None:
+        result = await self._execute(
             CreateUser(
                 user_id=UserId(new_id()),
-                name=who.name,
-                email=parse_email(who.email),
+                name=planned.name,
+                email=parse_email(planned.email),
                 idempotency_key=f"{key}-created",
             )
         )
-        return None if answer is None else answer.user_id
+        return None if result is None else result.user_id
 
-    async def _ordered(self, user_id: UserId, order: PlannedOrder, key: str) -> None:
-        answer = await self._done(
+    async def _order(self, user_id: UserId, order: PlannedOrder, key: str) -> None:
+        result = await self._execute(
             PlaceOrder(
                 user_id=user_id,
                 order_id=OrderId(new_id()),
@@ -65,19 +65,19 @@ class Seeder:
                 idempotency_key=key,
             )
         )
-        if answer is None:
+        if result is None:
             return
         self.orders += 1
-        closed = f"{key}-{order.fate}"
-        order_id = OrderId(answer.id)
-        if order.fate == "completed":
-            await self._done(CompleteOrder(order_id=order_id, idempotency_key=closed))
-        elif order.fate == "cancelled":
-            await self._done(CancelOrder(order_id=order_id, idempotency_key=closed))
+        close_key = f"{key}-{order.outcome}"
+        order_id = OrderId(result.id)
+        if order.outcome == "completed":
+            await self._execute(CompleteOrder(order_id=order_id, idempotency_key=close_key))
+        elif order.outcome == "cancelled":
+            await self._execute(CancelOrder(order_id=order_id, idempotency_key=close_key))
 
-    async def _done(self, command: Command) -> CommandResult | None:
-        answer = await self._store.execute(command)
-        if isinstance(answer, CommandResult):
-            return answer
+    async def _execute(self, command: Command) -> CommandResult | None:
+        result = await self._store.execute(command)
+        if isinstance(result, CommandResult):
+            return result
         self.refused += 1
         return None
