@@ -1,20 +1,20 @@
-"""Addresses of servers (URLs): whether their parts can be told apart, and how they are printed.
+"""URLs of servers: checks that their parts are unambiguous, and redacts their secrets in any text.
 
-The drivers take user and password from before the last @ of the authority, which ends at the first slash,
-question mark or number sign. So a password with one of these is cut there, and its rest would pass for a
-host, a database or a parameter: such an address is refused by the settings, and nothing of it is printed.
+The drivers read user and password before the last @ of the authority, which ends at the first slash, question
+mark or number sign. A password with one of these is cut there, and its rest would be read as a host, a
+database or a parameter: the settings refuse such a URL, and nothing of it is printed.
 """
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
-from urllib.parse import unquote_plus, urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 LAST_PORT = 65_535
 
 UNREADABLE = "its host or its port cannot be read; in a password write / as %2F, ? as %3F, # as %23, @ as %40"
-"""What is wrong with an address that is not readable. Quotes nothing: a port may be a part of a password."""
+"""The error of a URL that is not readable. Quotes nothing: a port may be a part of a password."""
 
 _HIDDEN = "***"
 
@@ -23,9 +23,13 @@ _HOST = re.compile(r"(\[[^]]*\]|[^]:[]*)(:(?P<port>\d{0,5}))?", re.ASCII)
 _AUTHORITY = re.compile(r"[^/?#]*")
 
 _SECRET = re.compile(r"passw|secret|token|credential", re.IGNORECASE)
-"""What the name of a parameter holds whose value is not printed."""
+"""The names of parameters whose values are secrets."""
 
-_WITHIN = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"]+", re.IGNORECASE)
+_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s'\"]+", re.IGNORECASE)
+
+
+_replacements: dict[str, str] = {}
+"""The redacted forms of the registered URLs and of their parts with secrets, in every spelling of them."""
 
 
 class _Parts(NamedTuple):
@@ -36,22 +40,22 @@ class _Parts(NamedTuple):
 
 
 def is_readable(url: str) -> bool:
-    """Returns whether hosts and ports of an address can be read, and none of its parts is a cut password."""
+    """Returns True if hosts and ports can be read, and no part is the rest of a cut password."""
     try:
         _, _, hosts = urlsplit(url).netloc.rpartition("@")
     except ValueError:  # brackets, or characters that look like the delimiters
         return False
-    found = [_HOST.fullmatch(host) for host in hosts.split(",")]
+    matches = [_HOST.fullmatch(host) for host in hosts.split(",")]
     parts = _parts(url.partition("://")[2])
-    return all(host and int(host["port"] or 0) <= LAST_PORT for host in found) and not (
+    return all(match and int(match["port"] or 0) <= LAST_PORT for match in matches) and not (
         _is_cut(parts) or parts.fragment or any(map(_is_bare, _pieces(parts.query)))
     )
 
 
 def redacted(url: str) -> str:
-    """Returns an address with three asterisks for each secret. Any other text is returned as it is."""
-    scheme, mark, rest = url.partition("://")
-    if not mark:
+    """Returns a URL with three asterisks for each secret. Any other text is returned unchanged."""
+    scheme, delimiter, rest = url.partition("://")
+    if not delimiter:
         return url
     parts = _parts(rest)
     if _is_cut(parts):
@@ -63,13 +67,27 @@ def redacted(url: str) -> str:
     return f"{scheme}://{_user(scheme, userinfo)}{host}{parts.path}{query}{fragment}"
 
 
+def register(url: str) -> None:
+    """Makes `first_line` redact this URL and its parts, also with blanks and quotation marks in them."""
+    parts = _parts(url.partition("://")[2])
+    pieces = [f"{parts.authority.rpartition('@')[0]}@", *_pieces(parts.query)]
+    shown = [_user(url, pieces[0][:-1]), *map(_parameter, pieces[1:])]
+    for part, replacement in zip((url, *pieces), (redacted(url), *shown), strict=True):
+        if part != replacement and part != "@":
+            without_line_ends = re.sub(r"[\t\r\n]", "", part)  # as urlsplit reads it
+            for spelling in (part, unquote(part), unquote_plus(part), without_line_ends):
+                _replacements[spelling] = _replacements[repr(spelling)[1:-1]] = replacement
+
+
 def first_line(text: str) -> str:
-    """Returns the first line of what a library says, its addresses redacted."""
-    return _WITHIN.sub(lambda found: redacted(found[0]), text.partition("\n")[0])
+    """Returns the first line of a message of a library, with its URLs redacted."""
+    for part, shown in _replacements.items():
+        text = text.replace(part, shown)
+    return _URL.sub(lambda match: redacted(match[0]), text.partition("\n")[0])
 
 
 def reason(error: BaseException) -> str:
-    """Returns the first line of an error of a driver, or else its type; addresses in it are redacted."""
+    """Returns the first line of an error of a driver, or else its type, with its URLs redacted."""
     return first_line(str(error)) or type(error).__name__
 
 
@@ -82,7 +100,7 @@ def _parts(rest: str) -> _Parts:
 
 
 def _is_cut(parts: _Parts) -> bool:
-    """Returns whether the authority may have ended within a password."""
+    """Returns True if the authority may have ended within a password."""
     authority, path, query, fragment = parts
     if not authority or ":" not in authority + path + query + fragment:
         return False
@@ -103,7 +121,7 @@ def _is_bare(piece: str) -> bool:
 
 
 def _user(scheme: str, userinfo: str) -> str:
-    """Returns the user and an @. PostgreSQL knows users without a password; elsewhere one may be a token."""
+    """Returns the redacted user with an @; a user without a password may be a token, except in PostgreSQL."""
     user, colon, _ = userinfo.partition(":")
     if not userinfo:
         return ""
@@ -113,7 +131,7 @@ def _user(scheme: str, userinfo: str) -> str:
 
 
 def _parameter(piece: str) -> str:
-    """Returns a parameter without its secret; one without a name may be the rest of one."""
+    """Returns a redacted parameter. One without a name may be the rest of a secret."""
     name, _, _ = piece.partition("=")
     if _is_bare(piece):
         return _HIDDEN

@@ -12,7 +12,7 @@ from pydantic_settings import SettingsConfigDict
 from api.auth.auth_settings import AccessSettings
 from api.errors import OperatorError
 from api.limits import Limits
-from api.server_urls import LAST_PORT, UNREADABLE, is_readable
+from api.server_urls import LAST_PORT, UNREADABLE, is_readable, register
 
 _SCHEMES = {
     "database_url": ("postgresql://", "postgres://"),
@@ -69,6 +69,8 @@ class Settings(AccessSettings):
             raise ValueError(f"it must start with {' or '.join(schemes)}")
         if url is not None and not is_readable(url):
             raise ValueError(UNREADABLE)
+        if url is not None:
+            register(url)
         return url
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")

@@ -1,1 +1,1 @@
-"""Who may come in: tokens and scopes, origins, rates, and what every answer says to browsers."""
+"""Access control: tokens, scopes, origins, rate limits, and security headers."""

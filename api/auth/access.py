@@ -1,4 +1,4 @@
-"""Everything the transports ask about a request before it is executed."""
+"""The access checks of a request before it is executed, on every transport."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from api.auth.csrf import (
     check_get,
     forbidden,
-    is_from_here,
-    may_open_socket,
-    names_this_machine,
+    has_local_host,
+    is_local_client,
+    opens_from_allowed_page,
 )
 from api.auth.rate_limit import RateLimiter, client_network
 from api.auth.scopes import UNRESTRICTED, Caller
@@ -29,93 +29,93 @@ if TYPE_CHECKING:
 _MISSING_AUTHORIZATION: Final = (
     'A token is needed: send {"Authorization": "Bearer <token>"} in the payload of connection_init.'
 )
-"""Of at most 112 bytes, because it is the reason of a close frame, after "Forbidden: "."""
+"""At most 112 bytes, because it is the reason of a close frame, after "Forbidden: "."""
 
 Client = tuple[str, int] | None
-"""The address that a request comes from, as ASGI tells it."""
+"""The address and port of the client, from the ASGI scope."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """Without any of it everybody may do everything, from pages of our own origin."""
+    """With the defaults, authentication is off and only pages of the same origin may call the API."""
 
     tokens: Tokens | None = None
     origins: tuple[str, ...] = ()
-    """Other origins whose pages may ask."""
+    """Other origins whose pages may call the API."""
     graphiql: bool = True
     rate: RateLimiter | None = None
-    local: bool = False
-    """Whether only clients that ask for localhost or for an address are answered."""
+    local_only: bool = False
+    """True if only requests whose Host is localhost or an IP address are accepted."""
 
-    def check_page(self, headers: Headers, method: str) -> None:
-        """Raises FORBIDDEN for a request that a page of another site may have caused."""
-        if self.local and not names_this_machine(headers):
+    def check_cross_site(self, headers: Headers, method: str) -> None:
+        """Raises FORBIDDEN for a request that a page of another site may have sent."""
+        if self.local_only and not has_local_host(headers):
             raise forbidden(
-                "Without tokens we answer to localhost and to addresses alone: ask there, or set"
-                " AUTH_SECRET or AUTH_JWKS_URL, or say --allow-anonymous."
+                "Authentication is off, so only requests to localhost or an IP address are accepted. Set"
+                " AUTH_SECRET or AUTH_JWKS_URL, or start with --allow-anonymous."
             )
         if method == "GET":
             check_get(headers, self.origins)
 
     def allows_websocket(self, headers: Headers) -> bool:
-        """Whether a WebSocket is asked for by no page, by one of ours, or by one of an allowed origin."""
-        here = not self.local or names_this_machine(headers)
-        return here and may_open_socket(headers, self.origins)
+        """Returns True for a handshake of no page, or of a page of the same or an allowed origin."""
+        is_local = not self.local_only or has_local_host(headers)
+        return is_local and opens_from_allowed_page(headers, self.origins)
 
-    async def check_insider(self, scope: Scope) -> None:
-        """Raises for whoever is neither on this machine nor has a token that may read."""
-        if is_from_here(scope):
+    async def check_operator(self, scope: Scope) -> None:
+        """Raises FORBIDDEN or UNAUTHENTICATED unless the client is local or has a token that may read."""
+        if is_local_client(scope):
             return
         if self.tokens is None:
-            raise forbidden("This is told on the machine itself alone; elsewhere, set HEALTH_PORT.")
+            raise forbidden("Available from localhost only; set HEALTH_PORT to expose it.")
         caller = await self.tokens.caller(authorization(scope["headers"]))
-        if not caller.known:
+        if not caller.is_authenticated:
             raise no_token()
         if Allows.READ not in caller.scopes:
             raise forbidden(f"The token does not allow {Allows.READ}.")
 
     @property
-    def is_open(self) -> bool:
-        """Whether every request is EVERYBODY's: then there is no need to ask for the caller."""
+    def is_unrestricted(self) -> bool:
+        """True if every caller is UNRESTRICTED, so `caller` need not be called."""
         return self.tokens is None and self.rate is None
 
     async def caller(self, token: str | None, client: Client) -> Caller:
-        """Who sends an HTTP request; NOBODY if it has no token. Raises UNAUTHENTICATED.
+        """Returns the caller of an HTTP request; ANONYMOUS without a token. Raises UNAUTHENTICATED.
 
-        `token` is what `authorization` found.
+        `token` is the result of `authorization`.
         """
         if self.tokens is None:
-            return self._from(client, UNRESTRICTED)
-        return self._from(client, await self.tokens.caller(token))
+            return self._with_address(client, UNRESTRICTED)
+        return self._with_address(client, await self.tokens.caller(token))
 
     async def caller_from_init(self, payload: dict[str, Any] | None, scope: Scope) -> Caller:
-        """Who opens a WebSocket: by connection_init, or by the handshake. Raises UNAUTHENTICATED."""
+        """Returns the caller that connection_init or the handshake names. Raises UNAUTHENTICATED."""
         if self.tokens is None:
-            return self._from(scope.get("client"), UNRESTRICTED)
-        given = _in_payload(payload or {}, authorization(scope["headers"]))
-        if not isinstance(given, str):
+            return self._with_address(scope.get("client"), UNRESTRICTED)
+        token = _token_of_payload(payload or {}, authorization(scope["headers"]))
+        if not isinstance(token, str):
             raise unauthenticated(_MISSING_AUTHORIZATION)
-        return self._from(scope.get("client"), await self.tokens.caller(given))
+        return self._with_address(scope.get("client"), await self.tokens.caller(token))
 
-    def _from(self, client: Client, caller: Caller) -> Caller:
-        """The address too, if it is what the rate is counted by."""
+    def _with_address(self, client: Client, caller: Caller) -> Caller:
+        """Adds the address, if the rate limit counts by it."""
         if self.rate is None or caller.subject is not None:
             return caller
         host, _ = client or ("", 0)
         return replace(caller, address=client_network(host))
 
 
-def _in_payload(payload: dict[str, Any], otherwise: str | None) -> object:
+def _token_of_payload(payload: dict[str, Any], header: str | None) -> object:
     """Returns the value of Authorization, in any letter case. Raises UNAUTHENTICATED if there are two."""
-    given = [value for name, value in payload.items() if name.lower() == "authorization"]
-    if len(given) > 1:
+    values = [value for name, value in payload.items() if name.lower() == "authorization"]
+    if len(values) > 1:
         raise unauthenticated("Authorization must come once in the payload of connection_init.")
-    return given[0] if given else otherwise
+    return values[0] if values else header
 
 
 def authorization(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """What the header of this name says. Raises UNAUTHENTICATED if there are two."""
-    given = [value for name, value in headers if name == b"authorization"]
-    if len(given) > 1:
+    """Returns the header Authorization. Raises UNAUTHENTICATED if there are two."""
+    values = [value for name, value in headers if name == b"authorization"]
+    if len(values) > 1:
         raise unauthenticated("The header Authorization must come once.")
-    return given[0].decode("latin-1") if given else None
+    return values[0].decode("latin-1") if values else None

@@ -1,4 +1,4 @@
-"""The settings that say who may come in, and what is shown to whom."""
+"""The settings of access control: authentication, origins, rate limits, and visibility of the schema."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode
 
 from api.auth.web_origin import normalised
-from api.server_urls import UNREADABLE, is_readable
+from api.server_urls import UNREADABLE, is_readable, register
 
 SHARED_SECRET_ALGORITHMS = ("HS256", "HS384", "HS512")
-"""Algorithms for a secret that we share with the issuer."""
+"""Algorithms for a secret that is shared with the issuer."""
 
 PUBLIC_KEY_ALGORITHMS = (
     "RS256",
@@ -26,23 +26,25 @@ PUBLIC_KEY_ALGORITHMS = (
     "ES384",
     "ES512",
 )
-"""Algorithms for keys of which the issuer tells the public half; the first four are in common use."""
+"""Algorithms for public keys of the issuer; the first four are in common use."""
 
 _MIN_SECRET_BYTES = 32
-"""Bytes of a secret: as many as the hash of HS256 has (RFC 7518, section 3.2)."""
+"""Bytes of a secret: the length of the hash of HS256 (RFC 7518, section 3.2)."""
 
 _LOOPBACK_HOSTS = {"localhost", "127.0.0.1", "::1"}
 
 
-def _listed(text: object) -> object:
+def _split(text: object) -> object:
     return tuple(text.replace(",", " ").split()) if isinstance(text, str) else text
 
 
-Names = Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_listed)]
-"""In the environment: names with commas or spaces between them."""
+Names = Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_split)]
+"""Names, separated by commas or spaces in the environment."""
 
 
 class AccessSettings(BaseSettings):
+    """The part of Settings that controls access."""
+
     tandem_env: Literal["development", "production"] = Field(
         default="development", description="`production` hides the schema and GraphiQL by default."
     )
@@ -93,31 +95,34 @@ class AccessSettings(BaseSettings):
         if url is not None:
             if not is_readable(url):
                 raise ValueError(UNREADABLE)
+            register(url)
             parts = urlsplit(url)
             if parts.scheme != "https" and (parts.scheme, parts.hostname in _LOOPBACK_HOSTS) != (
                 "http",
                 True,
             ):
                 raise ValueError(
-                    "it must start with https://, or who listens could change the keys"
+                    "it must start with https://, or an attacker on the network could replace the keys"
                 )
         return url
 
     @model_validator(mode="after")
-    def _make_sense(self) -> Self:
+    def _check_together(self) -> Self:
         if self.auth_secret and self.auth_jwks_url:
             raise ValueError("set one of AUTH_SECRET and AUTH_JWKS_URL")
         if not self.has_auth and (self.auth_audience or self.auth_issuer or self.auth_algorithms):
-            raise ValueError("AUTH_* needs AUTH_SECRET or AUTH_JWKS_URL; without, nobody is asked")
+            raise ValueError(
+                "AUTH_* needs AUTH_SECRET or AUTH_JWKS_URL; without, authentication is off"
+            )
         if self.auth_jwks_url and not self.auth_audience:
             raise ValueError(
-                "AUTH_JWKS_URL needs AUTH_AUDIENCE; its tokens may be meant for others"
+                "AUTH_JWKS_URL needs AUTH_AUDIENCE; its tokens may be for other services"
             )
         if not set(self.algorithms) <= set(
             SHARED_SECRET_ALGORITHMS if self.auth_secret else PUBLIC_KEY_ALGORITHMS
         ):
             kind = "AUTH_SECRET" if self.auth_secret else "AUTH_JWKS_URL"
-            raise ValueError(f"AUTH_ALGORITHMS has one that does not go with {kind}")
+            raise ValueError(f"AUTH_ALGORITHMS has one that is not supported with {kind}")
         return self
 
     @property
@@ -125,13 +130,13 @@ class AccessSettings(BaseSettings):
         return self.auth_secret is not None or self.auth_jwks_url is not None
 
     @property
-    def local(self) -> bool:
-        """Whether this machine alone is served, because everybody may do everything."""
+    def local_only(self) -> bool:
+        """True if only local requests are served, because authentication is off."""
         return not (self.has_auth or self.allow_anonymous)
 
     @property
     def algorithms(self) -> tuple[str, ...]:
-        """Those that are accepted. Never both kinds: a public key would do as a secret."""
+        """The accepted algorithms. Never both kinds, or a public key could be used as a secret."""
         return self.auth_algorithms or (
             SHARED_SECRET_ALGORITHMS[:1] if self.auth_secret else PUBLIC_KEY_ALGORITHMS[:4]
         )

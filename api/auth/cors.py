@@ -1,4 +1,4 @@
-"""Cross-origin resource sharing: what pages of ALLOWED_ORIGINS may send and read."""
+"""Cross-origin resource sharing (CORS) for pages of ALLOWED_ORIGINS."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 EXPOSED: Final = ("retry-after", "traceparent", "www-authenticate")
-"""Response headers that a page may read, besides those the Fetch standard always lets it read."""
+"""Response headers that a page may read, besides the CORS-safelisted ones of the Fetch standard."""
 
 PREFLIGHT_SECONDS: Final = 7200
 """Seconds for which a browser keeps the response to a preflight; Chromium keeps none for longer."""
 
 
 class CrossOriginSharing(CORSMiddleware):
-    """Lets pages of allowed origins send any request headers and read responses, without cookies.
+    """Allows pages of allowed origins any request headers and the responses, without cookies.
 
-    Responses to other origins have no CORS headers. All vary by Origin.
+    Responses to other origins have no CORS headers. All responses vary by Origin.
     """
 
     def __init__(self, app: ASGIApp, origins: tuple[str, ...]) -> None:
@@ -40,8 +40,10 @@ class CrossOriginSharing(CORSMiddleware):
         return is_allowed(origin, self.allow_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        given = [value for name, value in scope.get("headers", ()) if name == b"origin"]
-        if given and not (len(given) == 1 and self.is_allowed_origin(given[0].decode("latin-1"))):
+        origins = [value for name, value in scope.get("headers", ()) if name == b"origin"]
+        if origins and not (
+            len(origins) == 1 and self.is_allowed_origin(origins[0].decode("latin-1"))
+        ):
             await self.simple_response(scope, receive, send, request_headers=Headers())
         else:
             await super().__call__(scope, receive, send)

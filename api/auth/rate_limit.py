@@ -1,4 +1,4 @@
-"""How much each caller may ask for in a while, counted in Redis for all processes together."""
+"""Rate limit of the cost of each caller's operations, counted in Redis for all processes together."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-# The generic cell rate algorithm: what is kept is the moment at which the caller owes nothing any more.
-# A caller may owe as much as `burst` is worth. All in microseconds of Redis's own clock.
-_TAKE: Final = """
+# The generic cell rate algorithm: the key holds the time at which the caller's debt is paid. The debt may be
+# as large as the burst. All in microseconds of the clock of Redis.
+_SPEND: Final = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local free = tonumber(redis.call('GET', KEYS[1])) or now
@@ -30,18 +30,18 @@ if wait > 0 then return wait end
 redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000))
 return 0
 """
-_SECOND: Final = 1_000_000
+_MICROSECONDS_PER_SECOND: Final = 1_000_000
 
-REDIS_UNAVAILABLE: Final = 1.0
-"""Seconds for which Redis is not asked again after it did not answer."""
+RETRY_SECONDS: Final = 1.0
+"""Seconds without rate limits after an error of Redis."""
 
 log = structlog.get_logger("tandem.access")
 
 
 class RateLimiter:
-    """Lets every caller spend `per_second`, and `burst` at once if it has spent nothing for a while.
+    """Allows each caller a cost of `per_second`, and of `burst` in one burst after a pause.
 
-    While Redis is away everybody is let through: a limit that fails must not become an outage.
+    While Redis is unavailable all requests pass: a limit that fails must not become an outage.
     """
 
     def __init__(
@@ -54,47 +54,48 @@ class RateLimiter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._redis: Any = redis
-        self._price = _SECOND / per_second
-        self._most = math.ceil(burst * self._price)
+        self._microseconds_per_cost = _MICROSECONDS_PER_SECOND / per_second
+        self._burst_microseconds = math.ceil(burst * self._microseconds_per_cost)
         self._key = namespace.rate_limit
         self._clock = clock
-        self._again = float("-inf")
+        self._retry_at = float("-inf")
 
-    async def take(self, who: str, cost: int) -> None:
-        """Spends so much of the caller's allowance. Raises RATE_LIMITED.
+    async def spend(self, rate_key: str, cost: int) -> None:
+        """Spends a cost of the allowance with this key. Raises RATE_LIMITED.
 
-        What costs more than the burst waits for all of it, for it could never be had otherwise.
+        A cost above the burst counts as the burst, because it could never be spent otherwise.
         """
-        if self._clock() < self._again:
+        if self._clock() < self._retry_at:
             return
-        spent = min(max(1, math.ceil(cost * self._price)), self._most)
+        debt = max(1, math.ceil(cost * self._microseconds_per_cost))
+        burst = self._burst_microseconds
         try:
-            wait = await self._redis.eval(_TAKE, 1, self._key(who), spent, self._most)
+            wait = await self._redis.eval(_SPEND, 1, self._key(rate_key), min(debt, burst), burst)
         except (RedisError, OSError) as error:  # a timeout is an OSError
-            self._again = self._clock() + REDIS_UNAVAILABLE
-            log.warning("rate_not_limited", error=type(error).__name__)
+            self._retry_at = self._clock() + RETRY_SECONDS
+            log.warning("rate_limit.skipped", error=type(error).__name__)
             return
         if wait > 0:
-            raise _limited(wait / _SECOND)
+            raise _limited(wait / _MICROSECONDS_PER_SECOND)
 
 
 def client_network(address: str) -> str:
-    """Who an address stands for: itself, or its /64, which is what one customer gets in IPv6."""
+    """Returns an IPv4 address, or the /64 of an IPv6 address, which is what one customer gets."""
     try:
-        found = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return "unknown"
-    if isinstance(found, ipaddress.IPv4Address):
-        return str(found)
-    if found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
-    return str(ipaddress.ip_network((int(found), 64), strict=False).network_address)
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((int(parsed), 64), strict=False).network_address)
 
 
 def _limited(seconds: float) -> RequestError:
     wait = math.ceil(seconds * 1000) / 1000
     error = {
-        "message": f"You have asked for too much in a short time; wait {wait} seconds.",
+        "message": f"Rate limit exceeded; retry in {wait} s.",
         "extensions": {"code": "RATE_LIMITED", "retryAfter": wait},
     }
     header = (b"retry-after", b"%d" % math.ceil(wait))

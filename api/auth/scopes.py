@@ -1,4 +1,4 @@
-"""Who asks, and what that allows."""
+"""The caller of a request and the scopes of its token."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 
 class Scope(StrEnum):
-    """What a token may allow. A field says which one it needs where it is declared."""
+    """A permission of a token. Each field declares the scope that it requires."""
 
     READ = "users:read"
     WRITE = "users:write"
@@ -19,37 +19,37 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
-    """Who sent a request, as far as its token tells."""
+    """The sender of a request, from its token."""
 
-    known: bool = True
-    """Whether there is a token, or none is needed."""
+    is_authenticated: bool = True
+    """True if the request has a valid token, or authentication is off."""
     scopes: frozenset[str] = frozenset()
     subject: str | None = None
     expires: float | None = None
-    """Seconds since 1970."""
+    """The expiry of the token in seconds since 1970, with the leeway."""
     address: str | None = None
-    """Where the request comes from, if anybody wants to know."""
+    """The network of the client, if the rate limit counts by it."""
 
     @property
-    def mark(self) -> str | None:
-        """Stands for the subject in logs and keys, which hold nothing personal."""
+    def subject_hash(self) -> str | None:
+        """A hash of the subject, for logs and keys, which hold no personal data."""
         if self.subject is None:
             return None
         return blake2b(self.subject.encode("utf-8", "replace"), digest_size=8).hexdigest()
 
     @property
-    def account(self) -> str:
-        """Whose allowance the request spends."""
-        return self.mark or self.address or "unknown"
+    def rate_key(self) -> str:
+        """The key of the allowance that the request spends."""
+        return self.subject_hash or self.address or "unknown"
 
     @property
     def seconds_left(self) -> float | None:
-        """Until the token expires; None if it does not. Not above 0 once it has."""
+        """Seconds until the token expires, negative once it has expired; None if there is no token."""
         return None if self.expires is None else self.expires - time.time()
 
 
 UNRESTRICTED: Final = Caller(scopes=frozenset(Scope))
-"""The caller of every request where no tokens are asked for."""
+"""The caller of every request while authentication is off."""
 
-ANONYMOUS: Final = Caller(known=False)
-"""The caller of a request without a token where tokens are asked for."""
+ANONYMOUS: Final = Caller(is_authenticated=False)
+"""The caller of a request without a token while authentication is on."""

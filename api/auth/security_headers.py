@@ -1,4 +1,4 @@
-"""What every HTTP answer says to browsers: keep nothing, guess nothing, embed nothing, tell nobody."""
+"""Headers of every HTTP response that forbid browsers to cache, sniff, embed, and send referrers."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ SECURITY_HEADERS: Final = [
 
 
 class SecurityHeaders:
-    """Adds to every answer those of ALWAYS that it does not set by itself."""
+    """Adds the SECURITY_HEADERS that a response does not set itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def told(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": _completed(message["headers"])}
             await send(message)
 
-        await self._app(scope, receive, told if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
 def _completed(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     if headers and headers[-1] is SECURITY_HEADERS[-1]:
-        return headers  # GraphQL's answers end with ALWAYS by themselves, which is quicker
+        return headers  # a GraphQL response, which has them already
     names = {name for name, _ in headers}
     return [*headers, *(header for header in SECURITY_HEADERS if header[0] not in names)]

@@ -1,4 +1,4 @@
-"""A stream that lasts as long as the token of whoever asked for it."""
+"""Ends a stream of results when the token of its caller expires."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from api.errors import Formatted
 
 
-async def until(
-    seconds: float, results: AsyncGenerator[Formatted, None]
+async def end_at_expiry(
+    seconds_left: float, results: AsyncGenerator[Formatted, None]
 ) -> AsyncGenerator[Formatted, None]:
-    """The results, and after so many seconds the error that the token has expired."""
-    end = asyncio.get_running_loop().time() + seconds
+    """Yields the results. Raises UNAUTHENTICATED after `seconds_left`."""
+    deadline = asyncio.get_running_loop().time() + seconds_left
     async with aclosing(results):
         while True:
-            try:  # for each result anew, because each may be waited for in another task
-                async with asyncio.timeout_at(end) as patience:
+            try:  # a timeout for each result, because each may be awaited in another task
+                async with asyncio.timeout_at(deadline) as timeout:
                     result = await anext(results)
             except StopAsyncIteration:
                 return
             except TimeoutError:
-                if patience.expired():
+                if timeout.expired():
                     raise expired() from None
                 raise
             yield result

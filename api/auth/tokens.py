@@ -1,4 +1,4 @@
-"""From the Authorization of a request to its caller: bearer tokens that are JWTs (RFC 6750, 7519, 8725)."""
+"""Checks bearer tokens, which are JWTs, and returns their callers (RFC 6750, 7519, 8725)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from jwt.exceptions import InvalidJTIError, InvalidSubjectError
 from api.auth.scopes import ANONYMOUS, Caller
 from api.errors import RequestError
 
-MAX_TOKEN_BYTES: Final = 8192
-"""Characters of a token."""
+MAX_TOKEN_CHARACTERS: Final = 8192
 
 LEEWAY_SECONDS: Final = 10.0
 """Seconds by which the clock of the issuer may differ."""
 
-_FOREVER: Final = 32_503_680_000.0
-"""The year 3000, for tokens that expire even later: nobody waits for more."""
+_YEAR_3000: Final = 32_503_680_000.0
+"""The expiry of tokens that expire even later, in seconds since 1970."""
 
-_WHY: Final[dict[type[Exception], str]] = {
+_REASONS: Final[dict[type[Exception], str]] = {
     jwt.ExpiredSignatureError: "has expired",
     jwt.ImmatureSignatureError: "is not valid yet",
     jwt.InvalidAudienceError: "is meant for another audience",
@@ -33,14 +32,14 @@ _WHY: Final[dict[type[Exception], str]] = {
 }
 
 Key = Any
-"""What PyJWT checks a signature with."""
+"""A key of PyJWT."""
 
 FindKey = Callable[[dict[str, Any]], Awaitable[Key]]
-"""The key for a token with this header. Raises UnknownKey."""
+"""Returns the key for a token with this header. Raises UnknownKey."""
 
 
-def shared(secret: str) -> FindKey:
-    """The same secret for every token."""
+def shared_secret(secret: str) -> FindKey:
+    """Returns a function that finds the same secret for every token."""
 
     async def find(_header: dict[str, Any]) -> Key:
         return secret
@@ -49,11 +48,11 @@ def shared(secret: str) -> FindKey:
 
 
 class UnknownKey(Exception):
-    """There is no key to check the token with; str() goes on from "The token"."""
+    """There is no key to check the token with; str() continues a sentence that starts with "The token"."""
 
 
 class Tokens:
-    """Checks tokens. Only the algorithms given are accepted, whatever a token says of itself."""
+    """Checks tokens. Accepts the given algorithms only, whatever the header of a token says."""
 
     def __init__(
         self,
@@ -64,7 +63,7 @@ class Tokens:
         issuer: str | None = None,
         leeway: float = 0,
     ) -> None:
-        """`leeway` is the seconds by which clocks may differ."""
+        """`leeway`: seconds by which clocks may differ."""
         self._find = find
         self._algorithms = algorithms
         self._audience = audience
@@ -72,15 +71,15 @@ class Tokens:
         self._leeway = leeway
 
     async def caller(self, authorization: str | None) -> Caller:
-        """Who asks; NOBODY if there is no token. Raises UNAUTHENTICATED."""
+        """Returns the caller; ANONYMOUS if there is no token. Raises UNAUTHENTICATED."""
         if authorization is None:
             return ANONYMOUS
         claims = await self._claims(_bearer(authorization))
         return Caller(
             scopes=frozenset(_scopes(claims)),
             subject=claims.get("sub"),
-            # int() is what PyJWT has checked it with; float() would raise for one of 400 digits.
-            expires=min(int(claims["exp"]), _FOREVER) + self._leeway,
+            # PyJWT has checked it with int(); float() would raise for one of 400 digits.
+            expires=min(int(claims["exp"]), _YEAR_3000) + self._leeway,
         )
 
     async def _claims(self, token: str) -> dict[str, Any]:
@@ -91,9 +90,9 @@ class Tokens:
             return self._checked(token, await self._find(header))
         except UnknownKey as error:
             raise _invalid(str(error)) from None
-        except Exception as error:  # a token is hostile input: whatever it breaks, it is no token
-            why = next((_WHY[kind] for kind in type(error).__mro__ if kind in _WHY), None)
-            raise _invalid(why or "cannot be read, or its signature is wrong") from None
+        except Exception as error:  # a token is hostile input: any error makes it invalid
+            reason = next((_REASONS[cls] for cls in type(error).__mro__ if cls in _REASONS), None)
+            raise _invalid(reason or "cannot be read, or its signature is wrong") from None
 
     def _checked(self, token: str, key: Key) -> dict[str, Any]:
         return jwt.decode(
@@ -115,28 +114,28 @@ def unauthenticated(message: str, challenge: bytes = b"Bearer") -> RequestError:
 
 
 def expired() -> RequestError:
-    return _invalid(_WHY[jwt.ExpiredSignatureError])
+    return _invalid(_REASONS[jwt.ExpiredSignatureError])
 
 
 def no_token() -> RequestError:
     return unauthenticated("A token is needed: send the header Authorization: Bearer <token>.")
 
 
-def _invalid(why: str) -> RequestError:
-    return unauthenticated(f"The token {why}; get another one.", b'Bearer error="invalid_token"')
+def _invalid(reason: str) -> RequestError:
+    return unauthenticated(f"The token {reason}; get another one.", b'Bearer error="invalid_token"')
 
 
 def _bearer(authorization: str) -> str:
     scheme, _, token = authorization.strip().partition(" ")
-    if scheme.lower() != "bearer" or len(token) > MAX_TOKEN_BYTES:
+    if scheme.lower() != "bearer" or len(token) > MAX_TOKEN_CHARACTERS:
         raise _invalid(
-            f"must come as Authorization: Bearer <token>, in at most {MAX_TOKEN_BYTES} characters"
+            f"must come as Authorization: Bearer <token>, in at most {MAX_TOKEN_CHARACTERS} characters"
         )
     return token.strip()
 
 
 def _scopes(claims: dict[str, Any]) -> Iterator[str]:
-    """From `scope` (RFC 8693), `scp` or `scopes`: words in a text, or a list of them."""
+    """Yields the scopes of `scope` (RFC 8693), `scp` and `scopes`: strings of words, or lists of strings."""
     for name in ("scope", "scp", "scopes"):
         match claims.get(name):
             case str(words):

@@ -33,30 +33,31 @@ class WebOrigin(NamedTuple):
 
     def __str__(self) -> str:
         """Returns the origin as browsers write it, without a default port."""
-        written = f"{self.scheme}://{self.host}"
-        return written if self.port == _DEFAULT_PORTS.get(self.scheme) else f"{written}:{self.port}"
+        text = f"{self.scheme}://{self.host}"
+        return text if self.port == _DEFAULT_PORTS.get(self.scheme) else f"{text}:{self.port}"
 
 
 @lru_cache(maxsize=1024)
 def parse(text: str) -> WebOrigin | None:
-    """Returns the origin that the text names; None if it names none, as `null` and `*` do."""
-    found = _ORIGIN.fullmatch(text.lower())
-    if found is None:
+    """Returns the origin that the text names; None for any other text, such as `null` and `*`."""
+    match = _ORIGIN.fullmatch(text.lower())
+    if match is None:
         return None
-    scheme, host, port = found.groups()
+    scheme, host, port = match.groups()
     number = int(port) if port else _DEFAULT_PORTS.get(scheme)
     return None if number and number > _LAST_PORT else WebOrigin(scheme, host, number)
 
 
 def is_allowed(origin: str, allowed: Collection[str]) -> bool:
-    """Whether one of the allowed origins is this one, whether or not either names the default port."""
-    return (given := parse(origin)) is not None and any(given == parse(each) for each in allowed)
+    """Returns True for an allowed origin; either may name the default port or leave it out."""
+    page = parse(origin)
+    return page is not None and any(page == parse(candidate) for candidate in allowed)
 
 
 def is_own(origin: str, host: str) -> bool:
-    """Whether the origin is that of a page at this value of the header Host.
+    """Returns True if the origin is that of a page at this Host.
 
-    The scheme decides about the port that is not named, and nothing else: a proxy may have removed TLS.
+    The scheme only decides the default port: a proxy may have removed TLS.
     """
     page = parse(origin)
     return (
@@ -67,9 +68,9 @@ def is_own(origin: str, host: str) -> bool:
 
 
 def normalised(text: str) -> str:
-    """Returns an allowed origin as browsers write it. Raises ValueError that says why it cannot be one."""
-    if why := _objection(text):
-        raise ValueError(f"{redacted(text)!r} {why}; {_FORM}")
+    """Returns an allowed origin as browsers write it. Raises ValueError with the reason if it is not one."""
+    if objection := _objection(text):
+        raise ValueError(f"{redacted(text)!r} {objection}; {_FORM}")
     return str(parse(text))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from starlette.requests import Request as PageRequest
 
 from api.auth.access import Client, authorization
-from api.auth.csrf import combined
+from api.auth.csrf import combine_headers
 from api.auth.scopes import ANONYMOUS, UNRESTRICTED, Caller
 from api.engine.execution.executor import Executor
 from api.engine.operation_type import MUTATIONS, QUERIES, SUBSCRIPTIONS
@@ -77,7 +77,7 @@ class GraphQLOverHTTP:
         self._page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = combined(scope["headers"])
+        headers = combine_headers(scope["headers"])
         with self.trace(headers):
             try:
                 response = await self.respond(scope, headers, receive)
@@ -124,8 +124,8 @@ class GraphQLOverHTTP:
             media = _media(scope, headers, self._page)
             if media == HTML and self._page is not None:
                 return self._page
-            self._access.check_page(headers, method)
-            caller = await self._caller(scope) if not self._access.is_open else UNRESTRICTED
+            self._access.check_cross_site(headers, method)
+            caller = await self._caller(scope) if not self._access.is_unrestricted else UNRESTRICTED
             if method == "GET":
                 request = from_query_string(scope["query_string"])
             else:

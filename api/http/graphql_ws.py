@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
-from api.auth.csrf import combined
+from api.auth.csrf import combine_headers
 from api.auth.scopes import ANONYMOUS
 from api.auth.tokens import expired
 from api.engine.execution.concurrency import for_sockets
@@ -60,7 +60,7 @@ class GraphQLOverWebSocket:
         is_supported = PROTOCOL in scope["subprotocols"]
         # Always accepted: pages see neither code nor status when the handshake fails.
         await socket.accept(PROTOCOL if is_supported else None)
-        if not self._access.allows_websocket(combined(scope["headers"])):
+        if not self._access.allows_websocket(combine_headers(scope["headers"])):
             await socket.close(*websocket_close_codes.FOREIGN_PAGE)
             return
         if not is_supported:

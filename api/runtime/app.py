@@ -81,7 +81,7 @@ def health_app(watch: Monitoring, limits: Limits) -> Starlette:
 
 def _insider(access: Access) -> Guard:
     async def guard(request: Request) -> None:
-        await access.check_insider(request.scope)
+        await access.check_operator(request.scope)
 
     return guard
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from api.auth.access import Access
 from api.auth.jwks import KeySetClient
 from api.auth.rate_limit import RateLimiter
-from api.auth.tokens import LEEWAY_SECONDS, Tokens, shared
+from api.auth.tokens import LEEWAY_SECONDS, Tokens, shared_secret
 from api.engine.documents import trusted
 from api.engine.operation_type import COUNTED
 from api.observability.event_tracing import follower
@@ -166,7 +166,7 @@ async def _access(settings: Settings, stack: AsyncExitStack, expiry: ConnectionE
         origins=settings.allowed_origins or (),
         graphiql=settings.shows_schema,
         rate=await _rate(settings, stack, expiry),
-        local=settings.local,
+        local_only=settings.local_only,
     )
 
 
@@ -184,7 +184,7 @@ async def _rate(
 
 async def _tokens(settings: Settings, stack: AsyncExitStack) -> Tokens:
     if settings.auth_secret is not None:
-        find = shared(settings.auth_secret.get_secret_value())
+        find = shared_secret(settings.auth_secret.get_secret_value())
     else:
         fetch = await stack.enter_async_context(drivers.issuer(settings.auth_jwks_url or ""))
         keys = KeySetClient(fetch)

@@ -105,7 +105,7 @@ def _socket(settings: Settings) -> socket.socket:
 def _guard(listener: socket.socket, settings: Settings) -> None:
     """By the address that was bound: a name in HOST may stand for any."""
     bound = ip_address(listener.getsockname()[0])
-    if settings.local and not bound.is_loopback:
+    if settings.local_only and not bound.is_loopback:
         raise UnsafeBinding(
             f"HOST={settings.host} is reached from other machines, and everybody could do everything:"
             " set AUTH_SECRET or AUTH_JWKS_URL, or say --allow-anonymous (ALLOW_ANONYMOUS=true)."

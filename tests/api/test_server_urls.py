@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 from asyncpg import ClientConfigurationError
@@ -143,3 +143,30 @@ def test_an_address_in_the_error_of_a_driver_is_redacted() -> None:
     error = ClientConfigurationError("cannot use 'postgresql://me:wo@rd@host/db'\nmore")
     assert reason(error) == "cannot use 'postgresql://me:***@host/db'"
     assert reason(OSError()) == "OSError"
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("password", [*NASTY, "hEaD\ttA\"i'L", "hEaD\ntAiL"])
+def test_no_part_of_a_password_of_a_setting_is_in_the_error_of_a_driver(
+    form: str, password: str
+) -> None:
+    """Drivers quote a URL as it is, as Python writes it, or without its percent-encoding."""
+    for secret in (password, quote(password, safe="")):
+        url = form.format(secret, "host:1", "host:2")
+        name = "database_url" if url.startswith("postgres") else "redis_url"
+        try:
+            Settings.model_validate({name: url})
+        except ValidationError:
+            continue
+        userinfo = urlsplit(url).netloc.rpartition("@")[0]
+        for text in (url, repr(url), unquote(url), f"{userinfo}@", repr(unquote(f"{userinfo}@"))):
+            said = reason(ClientConfigurationError(f"cannot use {text}: it is wrong"))
+            assert TAIL not in said
+            assert password not in said
+
+
+def test_a_url_of_a_setting_without_a_secret_is_printed() -> None:
+    Settings.model_validate({"database_url": "postgresql://me@host/db?application_name=x"})
+    assert reason(OSError("no postgresql://me@host/db?application_name=x")) == (
+        "no postgresql://me@host/db?application_name=x"
+    )

@@ -12,7 +12,7 @@ import jwt
 
 from api.auth.access import Access
 from api.auth.scopes import Scope
-from api.auth.tokens import Tokens, shared
+from api.auth.tokens import Tokens, shared_secret
 
 SECRET = "a secret of the tests that is long enough"
 AUDIENCE = "tandem"
@@ -63,4 +63,4 @@ def bearer(token: str) -> dict[str, str]:
 def with_tokens(secret: str = SECRET, **changed: Any) -> Access:
     """Access for those with a token of ours only."""
     given = {"algorithms": ("HS256",), "audience": AUDIENCE, "issuer": ISSUER, **changed}
-    return Access(tokens=Tokens(shared(secret), **given))
+    return Access(tokens=Tokens(shared_secret(secret), **given))

@@ -72,13 +72,13 @@ class Admission:
 
     def admit(self, request: Request, allowed: OperationTypes, caller: Caller) -> AdmittedOperation:
         """What is to be executed. Raises RequestError."""
-        if not (caller.known or self._context.introspection):
+        if not (caller.is_authenticated or self._context.introspection):
             raise no_token()  # nothing is public, so nothing needs to be read to know that
         prepared = self.documents.prepare(self._context.trusted.text_of(request))
         operation = prepared.operation(request.operation_name)
         if operation.kind not in allowed:
             raise bad_request(*_WRONG_TRANSPORT[operation.kind])
-        if not (caller.known or prepared.public):
+        if not (caller.is_authenticated or prepared.public):
             raise no_token()
         if (left := caller.seconds_left) is not None and left <= 0:
             raise expired()  # it was valid when the connection was opened

@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from api.auth.scopes import UNRESTRICTED, Caller
-from api.auth.token_expiry import until
+from api.auth.token_expiry import end_at_expiry
 from api.engine.execution.admission import Admission
 from api.engine.execution.failure_log import tell
 from api.engine.execution.response_size import Encode, bounded, encode
@@ -85,7 +85,7 @@ class Executor:
         if self._rate is not None:
             results = _paid(self._rate, caller, max(1, cost), results)
         if (left := caller.seconds_left) is not None:
-            results = until(left, results)
+            results = end_at_expiry(left, results)
         return self._told(results, request, caller, kind, began)
 
     async def _told(
@@ -139,7 +139,7 @@ class Executor:
             job = self.admission.admit(request, allowed, caller)
             cost = job.cost
         finally:
-            await rate.take(caller.account, max(1, cost))
+            await rate.spend(caller.rate_key, max(1, cost))
         return job
 
     def _finish(self, job: AdmittedOperation) -> Awaitable[Formatted]:
@@ -182,7 +182,7 @@ async def _paid(
     rate: RateLimiter, caller: Caller, cost: int, results: AsyncGenerator[Formatted, None]
 ) -> AsyncGenerator[Formatted, None]:
     async with aclosing(results):
-        await rate.take(caller.account, cost)
+        await rate.spend(caller.rate_key, cost)
         async for result in results:
             yield result
 

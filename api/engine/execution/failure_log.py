@@ -61,7 +61,7 @@ def tell(
         "operation": operation,
         "codes": codes,
         "paths": paths or None,
-        "caller": caller.mark,
+        "caller": caller.subject_hash,
         "ms": None if since is None else round((time.perf_counter() - since) * 1000, 1),
     }
     write = log.info if OURS.isdisjoint(codes) else log.warning

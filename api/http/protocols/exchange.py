@@ -144,7 +144,7 @@ class Exchange:
     ) -> None:
         """Executes a GraphQL request without routing and middleware (GraphQLOverHTTP.bypasses_app)."""
         assert self.head is not None
-        headers = self.head.combined()
+        headers = self.head.combined_headers()
         scope = endpoint.scope(self.head.headers, client)
         try:
             if b"x-forwarded-for" in headers:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from api.auth.csrf import combined
+from api.auth.csrf import combine_headers
 from api.http.protocols.response_heads import (
     CONNECT,
     EXPECTATION_FAILED,
@@ -70,9 +70,11 @@ class Head(msgspec.Struct, gc=False):
             and b"transfer-encoding" not in fields
         )
 
-    def combined(self) -> dict[bytes, bytes]:
+    def combined_headers(self) -> dict[bytes, bytes]:
         """Returns the values by name, those of a repeated field joined by commas."""
-        return self.fields if len(self.fields) == len(self.headers) else combined(self.headers)
+        return (
+            self.fields if len(self.fields) == len(self.headers) else combine_headers(self.headers)
+        )
 
     def serialized(self, *, without: Iterable[bytes] = ()) -> bytes:
         """Returns the bytes of this head, except for the header fields of these names."""

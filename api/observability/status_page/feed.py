@@ -40,7 +40,7 @@ class Feed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await self._access.check_insider(scope)
+            await self._access.check_operator(scope)
             with self._seats:
                 closing: asyncio.Event = scope["app"].state.closing
                 await send_stream(self._frames(), receive, send, _EVERY * 15, closing)

@@ -9,7 +9,7 @@ from websockets.asyncio.client import connect
 from websockets.typing import Origin
 
 from api.auth.access import Access
-from api.auth.csrf import combined
+from api.auth.csrf import combine_headers
 from api.settings import Settings
 from tests.api.http.test_graphql_ws import INIT, PROTOCOL, closed, heard, tell
 from tests.api.in_memory_app import edge, served
@@ -329,10 +329,10 @@ def test_a_page_of_our_own_host_may_name_the_default_port_or_leave_it_out(
     origin: str, host: str, own: bool
 ) -> None:
     headers = [(b"host", host.encode()), (b"origin", origin.encode())]
-    assert Access().allows_websocket(combined(headers)) is own
-    assert not Access().allows_websocket(combined([*headers, (b"origin", origin.encode())]))
+    assert Access().allows_websocket(combine_headers(headers)) is own
+    assert not Access().allows_websocket(combine_headers([*headers, (b"origin", origin.encode())]))
     if own:
-        assert not Access().allows_websocket(combined([*headers, (b"host", host.encode())]))
+        assert not Access().allows_websocket(combine_headers([*headers, (b"host", host.encode())]))
 
 
 NAMED = [
@@ -380,7 +380,7 @@ async def test_an_origin_of_any_scheme_is_allowed_by_its_name_with_or_without_th
             assert response.status_code == 200
             assert response.headers["access-control-allow-origin"] == origin
         page = [(b"host", b"tandem"), (b"origin", origin.encode())]
-        assert Access(origins=origins).allows_websocket(combined(page))
+        assert Access(origins=origins).allows_websocket(combine_headers(page))
 
 
 @pytest.mark.parametrize(
@@ -491,7 +491,7 @@ ELSEWHERE = [
 async def test_without_tokens_a_name_that_may_be_bound_to_us_anew_is_forbidden(
     host: str, status: int
 ) -> None:
-    async with edge(access=Access(local=True)) as made:
+    async with edge(access=Access(local_only=True)) as made:
         for ask in (
             made.post(HELLO, headers={"host": host}),
             made.client.get("/graphql", params={"query": HELLO}, headers={"host": host}),
@@ -504,7 +504,7 @@ async def test_without_tokens_a_name_that_may_be_bound_to_us_anew_is_forbidden(
 
 @pytest.mark.parametrize(("name", "passes"), [("localhost", True), ("evil.example.com", False)])
 async def test_the_same_holds_for_a_websocket(name: str, passes: bool) -> None:
-    async with edge(access=Access(local=True)) as made, served(made.app) as host:
+    async with edge(access=Access(local_only=True)) as made, served(made.app) as host:
         address, port = host.split(":")
         async with connect(
             f"ws://{name}:{port}/graphql", host=address, subprotocols=[PROTOCOL]
@@ -517,6 +517,6 @@ async def test_the_same_holds_for_a_websocket(name: str, passes: bool) -> None:
 
 
 def test_only_who_says_so_is_asked_for_by_any_name() -> None:
-    assert Settings().local
+    assert Settings().local_only
     for settings in (Settings(allow_anonymous=True), Settings(auth_secret=SecretStr("x" * 32))):
-        assert not settings.local
+        assert not settings.local_only

@@ -19,7 +19,7 @@ async def refusal(access: Access, client: tuple[str, int] | None, **headers: str
     named = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
     scope: dict[str, Any] = {"type": "http", "client": client, "headers": named}
     try:
-        await access.check_insider(scope)
+        await access.check_operator(scope)
     except RequestError as error:
         code: str = error.errors[0]["extensions"]["code"]
         return code

@@ -132,7 +132,7 @@ async def test_a_body_that_is_sent_once_the_response_was_read_is_never_executed(
 
 async def test_a_forbidden_page_sends_no_request_in_its_body() -> None:
     """Of a name that stands for this machine (DNS rebinding)."""
-    async with wired(access=Access(local=True)) as ask:
+    async with wired(access=Access(local_only=True)) as ask:
         await warm(ask)
         ask.edge.store.commands.clear()
         for make in FRAMINGS.values():
@@ -267,7 +267,7 @@ FRAMING = [b"content-length: 7", b"transfer-encoding: chunked", b"transfer-encod
 async def test_a_trailer_changes_nothing(trailer: bytes) -> None:
     body = request(create("trailing@example.com")).partition(b"\r\n\r\n")[2]
     first = head(b"POST /graphql HTTP/1.1", JSON, b"transfer-encoding: chunked")
-    async with wired(access=Access(local=True)) as ask:
+    async with wired(access=Access(local_only=True)) as ask:
         for cut in SEGMENTS.values():
             ask.edge.store.commands.clear()
             found = await ask(*cut(first, chunks(body, trailers=(trailer,)), request(GENUINE)))

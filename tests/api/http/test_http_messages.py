@@ -241,7 +241,7 @@ async def test_nothing_behind_connection_close_is_executed() -> None:
 
 
 async def test_access_is_checked_before_the_body_is_read() -> None:
-    async with wired(Limits(request_seconds=5), access=Access(local=True)) as ask:
+    async with wired(Limits(request_seconds=5), access=Access(local_only=True)) as ask:
         data = head(POST, JSON, LENGTH).replace(HOST, b"host: evil.example")
         [found] = await ask(data, ends=False)
         assert (found.status, found.closes) == (403, True)
