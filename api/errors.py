@@ -22,10 +22,6 @@ _MAX_MESSAGE_LENGTH = 300
 log = structlog.get_logger("tandem.api")
 
 
-class OperatorError(Exception):
-    """An error that an operator can fix. str() is one sentence that says what to do."""
-
-
 class RequestError(Exception):
     """The request gets no `data`: it is malformed, invalid, or not allowed here.
 

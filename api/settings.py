@@ -10,8 +10,8 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from api.auth.auth_settings import AccessSettings
-from api.errors import OperatorError
 from api.limits import Limits
+from api.operator_error import OperatorError
 from api.server_urls import LAST_PORT, UNREADABLE, is_readable, register
 
 _SCHEMES = {

@@ -41,7 +41,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 async def _check(settings: Settings) -> list[Finding]:
     from api.cli.checks import log_source, postgres, process_settings, redis
-    from api.cli.open_stores import located
+    from api.cli.open_database import located
     from api.runtime import drivers
 
     settings = located(settings, "database_url", "redis_url")

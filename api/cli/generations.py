@@ -82,7 +82,7 @@ def _chosen(
     rows: list[tuple[int, RetainedGeneration]], names: list[str] | None, *, code_is_gone: bool
 ) -> list[tuple[int, RetainedGeneration]]:
     """Returns the named generations, or all that may be removed. Raises OperatorError."""
-    from api.errors import OperatorError
+    from api.operator_error import OperatorError
 
     if unknown := set(names or ()) - {generation.generation for _, generation in rows}:
         raise OperatorError(

@@ -29,7 +29,7 @@ def migrate_database(
     """
 
     async def run(settings: Settings) -> int:
-        from api.cli.open_stores import located
+        from api.cli.open_database import located
         from api.runtime.migrations import migrated, planned
 
         settings = located(settings, "database_url")

@@ -119,7 +119,7 @@ def drop(
 
 async def _skip_event(stores: OpenStores, user: ParkedUser, reason: str) -> None:
     """Raises OperatorError if the event is not in the log, or a user cannot be projected without it."""
-    from api.errors import OperatorError
+    from api.operator_error import OperatorError
     from domain.log.skipped_events import NOT_SKIPPABLE, SkippedEvents
 
     events = await stores.log.history(_id(user), user.version - 1)
@@ -164,7 +164,7 @@ async def _all_parked(stores: OpenStores) -> list[ParkedUser]:
 
 async def _find(stores: OpenStores, user: UUID) -> ParkedUser:
     """Raises OperatorError if the user is not parked."""
-    from api.errors import OperatorError
+    from api.operator_error import OperatorError
     from domain.envelope import partition_of
     from domain.users.events import UserId
 

@@ -112,7 +112,7 @@ async def _run_until_signal(work: Coroutine[Any, Any, int | None], interrupted: 
 
 def _operator_errors() -> tuple[type[Exception], ...]:
     """Returns the errors that an operator can fix: str() says how."""
-    from api.errors import OperatorError
+    from api.operator_error import OperatorError
     from domain.log.log_identity import ForeignLog
     from domain.migrate import MigrationError
     from readside.admin.maintenance import MaintenanceRefused
@@ -125,8 +125,8 @@ def _operator_errors() -> tuple[type[Exception], ...]:
 def _read_settings(*, allow_anonymous: bool) -> Settings:
     from pydantic import ValidationError
 
-    from api.errors import OperatorError
     from api.limits import Limits
+    from api.operator_error import OperatorError
     from api.settings import Settings
 
     try:

@@ -36,7 +36,7 @@ def seed(
     async def run(settings: Settings) -> None:
         from datetime import UTC, datetime
 
-        from api.cli.open_stores import write_model
+        from api.cli.open_database import write_model
         from api.cli.progress import progress_bar
         from api.cli.seed_data.seeder import Seeder
         from domain.write.store import Store
@@ -64,7 +64,7 @@ def seed(
 async def _seed_all(seeder: Seeder, users: int, bar: Bar) -> None:
     import asyncio
 
-    from api.errors import OperatorError
+    from api.operator_error import OperatorError
     from domain.write.database import WriteModelUnavailable
 
     task = bar.add_task("users", total=users)

@@ -39,7 +39,7 @@ def token(
     def run(settings: Settings) -> None:
         import jwt
 
-        from api.errors import OperatorError
+        from api.operator_error import OperatorError
 
         if settings.auth_jwks_url is not None:
             raise OperatorError(

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from api.errors import OperatorError
+from api.operator_error import OperatorError
 from api.trace import Trace
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from api.errors import OperatorError
+from api.operator_error import OperatorError
 from readside.redis_connection.client import Client, MultiplexedConnections, TimedConnectionPool
 from readside.redis_connection.connection import MultiplexedConnection
 from readside.redis_connection.connection_expiry import ConnectionExpiry

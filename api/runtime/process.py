@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 import uvicorn
 
-from api.errors import OperatorError
 from api.http.protocols.server_config import uvicorn_config
+from api.operator_error import OperatorError
 from api.roles import Role
 from api.runtime.background import LoopFailed, cancel_all
 from api.runtime.composition import compose

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from api.cli.checks import postgres, process_settings
 from api.cli.checks import redis as redis_doctor
-from api.errors import OperatorError
+from api.operator_error import OperatorError
 from api.runtime.drivers import database, redis_for_functions
 from api.runtime.migrations import planned
 from api.server_urls import is_readable, reason, redacted

@@ -16,9 +16,9 @@ from api.cli.checks import postgres, redis
 from api.cli.checks.finding import Finding
 from api.cli.open_stores import open_stores
 from api.embedded.valkey import binary
-from api.errors import OperatorError
 from api.observability.pipeline import Pipeline
 from api.observability.problems import problems
+from api.operator_error import OperatorError
 from api.roles import Role
 from api.runtime import drivers, redis_address
 from api.runtime.background import LoopFailed

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from api.engine.request import plain_hash
-from api.errors import OperatorError
+from api.operator_error import OperatorError
 
 _OTHER_HASHES: Final = {32: "MD5", 40: "SHA-1", 96: "SHA-384", 128: "SHA-512"}
 """Hashes by the number of their hexadecimal digits."""
