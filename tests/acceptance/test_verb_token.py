@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from api.auth.tokens import Tokens, shared
+from api.auth.tokens import Tokens, shared_secret
 from tests.acceptance.verbs import run
 
 SECRET = "a secret of more than 32 bytes, for tests"
@@ -15,7 +15,7 @@ SERVICE = {"AUTH_SECRET": SECRET, "AUTH_AUDIENCE": "orders", "AUTH_ISSUER": "tes
 
 
 async def test_the_service_accepts_the_token_with_its_scopes_until_it_expires() -> None:
-    tokens = Tokens(shared(SECRET), algorithms=("HS256",), audience="orders", issuer="tests")
+    tokens = Tokens(shared_secret(SECRET), algorithms=("HS256",), audience="orders", issuer="tests")
     environ = os.environ | SERVICE
     for options, scopes, lifetime in (
         ([], {"users:read", "users:write"}, 3600),
