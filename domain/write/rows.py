@@ -32,7 +32,7 @@ def new_user(user_id: UserId) -> User:
 
 
 def user_from_row(row: asyncpg.Record, user_id: UserId) -> User:
-    """Returns the user and the order of a row of LOAD; a new user if there is none."""
+    """Returns the user and the order of a row of LOAD; a new user if the row has none."""
     if row["id"] is None:
         return new_user(user_id)
     return User(

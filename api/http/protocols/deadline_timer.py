@@ -25,7 +25,7 @@ class Deadline:
         self._at = inf
         self._timer: asyncio.TimerHandle | None = None
         self._fires_at = inf
-        """The time at which the timer fires; infinity while there is none."""
+        """The time at which the timer fires; infinity if it is not set."""
 
     def set(self, seconds: float) -> None:
         """Sets the deadline, in seconds from now."""
