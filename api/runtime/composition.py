@@ -262,9 +262,9 @@ async def _add_projectors(
             partitions=settings.partitions,
             projections=PROJECTIONS,
             fingerprint=fingerprint(settings),
-            told=follower("applied", settings),
-            beat=pulse.beat,
-            share=share,
+            on_applied=follower("applied", settings),
+            on_progress=pulse.beat,
+            assignment=share,
             namespace=namespace(settings),
         )
         watch.metrics.projectors.append(projector)

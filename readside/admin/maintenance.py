@@ -22,7 +22,8 @@ from readside.generations.activation_guard import ActivationGuard, TooManyParked
 from readside.generations.memory_capacity import FULL
 from readside.generations.rebuild import Progress, ignore
 from readside.generations.registry import Generations
-from readside.projector.projector import CONSUMER, LEASE_SECONDS, Projector
+from readside.projector.lease import LEASE_SECONDS
+from readside.projector.projector import CONSUMER, Projector
 from readside.redis_functions.functions import Functions, GenerationGone
 from readside.redis_functions.keys import TANDEM, Keys, Namespace
 
@@ -89,8 +90,8 @@ class PartitionMaintenance:
     async def rebuild(self, told: Callable[[Progress], None] = ignore) -> Switch:
         """A new generation from the log, or the rest of one that was left unfinished, and the flip to it."""
         async with self._alone():
-            before = await self._generations.serving()
-            for keys in await self._generations.unfinished():
+            before = await self._generations.active()
+            for keys in await self._generations.interrupted():
                 if await self._filled(keys, told):
                     return await self._flipped(before, keys)
             keys = await self._new()
@@ -105,12 +106,12 @@ class PartitionMaintenance:
     async def give_back(self) -> Switch:
         """The generation that served before is brought up to the present and serves again."""
         async with self._alone():
-            before = await self._generations.serving()
-            keys = None if before is None else await self._generations.before(before)
+            before = await self._generations.active()
+            keys = None if before is None else await self._generations.previous(before)
             if keys is None:
                 raise self._nothing_kept()
             try:
-                while not await self._generations.serve(keys):
+                while not await self._generations.activate(keys):
                     await self._hands.catch_up(keys)
             except GenerationGone as gone:
                 raise self._nothing_kept() from gone
@@ -119,17 +120,17 @@ class PartitionMaintenance:
     async def abandon(self) -> int:
         """Removes what was left unfinished, and answers how many generations that were."""
         async with self._alone():
-            left = await self._generations.unfinished()
+            left = await self._generations.interrupted()
             for keys in left:
                 await self._generations.remove(keys)
             return len(left)
 
     async def mend(self, user_id: UserId) -> None:
         """Makes a user anew in the generation that serves. Raises Gone if nothing does any more."""
-        keys = await self._generations.serving()
+        keys = await self._generations.active()
         if keys is None:
             raise GenerationGone
-        gate = self._hands.gate_of(keys)
+        gate = self._hands.applier_for(keys)
         await self._redis.sadd(
             keys.needs_resync, str(user_id)
         )  # if we die half-way the projector goes on
@@ -137,7 +138,7 @@ class PartitionMaintenance:
         await gate.finish_resync(user_id)
 
     async def _new(self) -> Keys:
-        keys = await self._generations.build(CONSUMER, by_hand=True)
+        keys = await self._generations.create(CONSUMER, manual=True)
         if keys is None:
             raise MaintenanceRefused(
                 f"The stream of partition {self._partition.number} has not been begun;"
@@ -175,8 +176,8 @@ class PartitionMaintenance:
         """What served until now is kept from now on, however long nobody has read for it; no other is."""
         if before is not None:
             with suppress(GenerationGone):
-                await self._generations.touch(before, CONSUMER)
-            older = await self._generations.before(before)
+                await self._generations.keep_alive(before, CONSUMER)
+            older = await self._generations.previous(before)
             if older is not None and older != after:
                 await self._generations.remove(older)
         name = None if before is None else before.generation

@@ -36,7 +36,7 @@ class Parked:
 
     async def all(self) -> list[ParkedUser]:
         """Also of a generation that does not serve because it parks so many."""
-        keys = await self._generations.serving() or await self._generations.held()
+        keys = await self._generations.active() or await self._generations.held()
         if keys is None:
             raise NotServing(self._partition.number)
         found: Any = await self._redis.hgetall(keys.parked)
@@ -53,7 +53,7 @@ class Parked:
         return int(await self._redis.hget(keys.user_hash(user_id), "version") or 0)
 
     async def _serving(self) -> Keys:
-        keys = await self._generations.serving()
+        keys = await self._generations.active()
         if keys is None:
             raise NotServing(self._partition.number)
         return keys

@@ -1,4 +1,4 @@
-"""Memory of Redis: a rebuild needs room for a second read model beside the one that serves."""
+"""Memory of Redis: a rebuild needs room for a second read model next to the active one."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 FULL: Final = (
     "Redis is full (maxmemory), so the read model is not built or brought up to date: raise maxmemory; a"
-    " rebuild needs room for a second read model beside the one that serves."
+    " rebuild needs room for a second read model next to the active one."
 )
 
-_REMEMBERED = 60
-"""Seconds for which a rebuild that found Redis full is reported, and not logged again."""
+_REPORTED_SECONDS = 60
+"""How long a rebuild that failed for want of memory is reported, and not logged again."""
 
 _log = structlog.get_logger(__name__)
 
@@ -28,7 +28,7 @@ def is_full(memory: Mapping[str, Any]) -> bool:
     return 0 < int(memory.get("maxmemory", 0)) <= int(memory.get("used_memory", 0))
 
 
-async def report(redis: Redis, place: Partition) -> None:
-    """Notes that a rebuild found Redis full, when the memory that it took is free again: for status."""
-    if await redis.set(place.redis_full, 1, nx=True, ex=_REMEMBERED):
-        _log.error("rebuild.redis_full", partition=place.number, todo=FULL)
+async def report_full(redis: Redis, partition: Partition) -> None:
+    """Records for the status that a rebuild found Redis full, once its memory is free again."""
+    if await redis.set(partition.redis_full, 1, nx=True, ex=_REPORTED_SECONDS):
+        _log.error("rebuild.aborted", partition=partition.number, todo=FULL)

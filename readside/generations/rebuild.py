@@ -1,8 +1,8 @@
-"""A new generation from the event log: the one path for first start, emptied Redis and changed projections.
+"""Builds a generation from the event log: at the first start, in an emptied Redis, for changed projections.
 
-Its group is made before the log is read. So an event that commits behind our page is in the stream for us,
-and one that is both in the log and in the stream is a duplicate to the gate. For the same reason one that was
-interrupted may be resumed for as long as its group is kept: how far it came is noted beside it.
+The group of the generation is created before the log is read. So events that commit after their page was read
+are in the stream, and the version gate skips those that are in both. For the same reason an interrupted
+rebuild can be resumed while its group is kept: its progress is stored next to it.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 PAGE = 2000
-"""The most events of the log in memory at a time."""
+"""Limit of events of the log in memory at a time."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a generation is. What is noted comes after the deed, so some users may come twice."""
+    """How far a generation is built. Stored after each page is applied, so some users may come twice."""
 
     expected: int
-    """Events of the log when it was begun."""
+    """Events in the log when the rebuild started."""
     seen: int = 0
     position: int = 0
 
-    def behind(self, page: Page) -> Progress:
+    def after(self, page: Page) -> Progress:
         return Progress(self.expected, self.seen + page.events, page.position)
 
 
 def ignore(_progress: Progress) -> None:
-    """For whoever does not want to be told."""
+    """The default of `on_progress`."""
 
 
 class Rebuild:
@@ -57,137 +57,139 @@ class Rebuild:
     def __init__(
         self,
         redis: Redis,
-        history: EventSource,
+        event_source: EventSource,
         generations: Generations,
-        brake: ActivationGuard,
-        gate_of: Callable[[Keys], EventApplier],
+        activation_guard: ActivationGuard,
+        applier_for: Callable[[Keys], EventApplier],
         consume: Callable[[EventApplier], Awaitable[int]],
     ) -> None:
-        """`consume` brings one batch of the stream through a gate, and answers how many entries it had."""
+        """`consume` applies one batch of the stream and returns its number of entries."""
         self._redis = redis
-        self._history = history
+        self._event_source = event_source
         self._generations = generations
-        self._brake = brake
-        self._gate_of = gate_of
+        self._activation_guard = activation_guard
+        self._applier_for = applier_for
         self._consume = consume
 
     async def run_once(
-        self, keys: Keys, consumer: str, still_mine: Callable[[], Awaitable[bool]]
+        self, keys: Keys, consumer: str, keep_lease: Callable[[], Awaitable[bool]]
     ) -> bool:
-        """Fills a new generation, catches up, compares and flips; answers whether it serves now.
+        """Fills a new generation, catches up, checks and activates it; returns whether it is active.
 
-        Raises Gone if the generation was made void on the way. What does not come to serve is removed, but
-        for one that is complete: it is kept, and TooManyParked is raised.
+        Raises GenerationGone if it became void meanwhile. A generation that is not activated is removed,
+        except a complete one: it is kept, and TooManyParked is raised.
         """
         try:
-            done = await self.resume(keys, consumer, still_mine)
+            is_active = await self.resume(keys, consumer, keep_lease)
         except TooManyParked:
             raise
         except Exception as error:
             await self._abandon(keys)
             if isinstance(error, OutOfMemoryError):
                 with suppress(RedisError, OSError):
-                    await memory_capacity.report(self._redis, keys.partition)
+                    await memory_capacity.report_full(self._redis, keys.partition)
             raise
-        if not done:
+        if not is_active:
             await self._abandon(keys)
-        return done
+        return is_active
 
     async def resume(
         self,
         keys: Keys,
         consumer: str,
-        still_mine: Callable[[], Awaitable[bool]],
-        told: Callable[[Progress], None] = ignore,
+        keep_lease: Callable[[], Awaitable[bool]],
+        on_progress: Callable[[Progress], None] = ignore,
     ) -> bool:
-        """The same from where the generation was left; what does not come to serve is kept."""
+        """Like run_once, from the stored progress; a generation that is not activated is kept."""
         partition = keys.partition.number
-        progress = await self._begun(keys)
-        gate = self._gate_of(keys)
-        told(progress)
-        log = self._history.events_by_user(partition, PAGE, progress.position)
-        async for page in pages(keys, log, gate.projections):
-            if not await still_mine():
+        progress = await self._stored_progress(keys)
+        applier = self._applier_for(keys)
+        on_progress(progress)
+        log = self._event_source.events_by_user(partition, PAGE, progress.position)
+        async for page in pages(keys, log, applier.projections):
+            if not await keep_lease():
                 return False
-            await self._generations.touch(keys, consumer)
-            await gate.apply(page.deliveries, publish=False)
-            progress = await self._behind(keys, progress, page)
-            told(progress)
-        while await self._consume(gate):
-            if not await still_mine():
+            await self._generations.keep_alive(keys, consumer)
+            await applier.apply(page.deliveries, publish=False)
+            progress = await self._advance(keys, progress, page)
+            on_progress(progress)
+        while await self._consume(applier):
+            if not await keep_lease():
                 return False
         expected = progress.expected
-        if not await self._whole(keys, expected, progress.seen):
+        if not await self._is_complete(keys, expected, progress.seen):
             return False
-        if not await self.flip(gate, still_mine):
+        if not await self.activate(applier, keep_lease):
             return False
-        tell = _log.info if expected else _log.debug
-        tell("rebuild.done", partition=partition, generation=keys.generation, events=expected)
+        log_done = _log.info if expected else _log.debug
+        log_done("rebuild.done", partition=partition, generation=keys.generation, events=expected)
         return True
 
-    async def released(self, keys: Keys) -> bool:
-        """Returns whether a generation that was held may be offered again."""
-        return await self._brake.releases(keys)
+    async def is_released(self, keys: Keys) -> bool:
+        """Returns whether to try again to activate a held generation."""
+        return await self._activation_guard.is_released(keys)
 
-    async def flip(self, gate: EventApplier, still_mine: Callable[[], Awaitable[bool]]) -> bool:
-        """Lets a complete generation serve; returns False if the lease is lost.
+    async def activate(
+        self, applier: EventApplier, keep_lease: Callable[[], Awaitable[bool]]
+    ) -> bool:
+        """Activates a complete generation; returns False if the lease is lost.
 
-        Raises TooManyParked, and then notes why; and Gone.
+        Raises TooManyParked, after recording why, and GenerationGone.
         """
-        keys = gate.keys
+        keys = applier.keys
         try:
-            await self._brake.check(keys)
+            await self._activation_guard.check(keys)
         except TooManyParked as held:
             await self._generations.hold(keys, msgspec.json.encode(held.excess))
             raise
-        while not await self._generations.serve(keys):  # more has come meanwhile
-            if not await still_mine():
+        while not await self._generations.activate(keys):  # new entries have arrived
+            if not await keep_lease():
                 return False
-            await self._consume(gate)
+            await self._consume(applier)
         return True
 
-    async def _begun(self, keys: Keys) -> Progress:
-        """How far it came before; what was committed since it was begun is not expected of it."""
+    async def _stored_progress(self, keys: Keys) -> Progress:
+        """Returns the progress; for a new generation it expects the events that the log has now."""
         names = Progress.__struct_fields__
-        noted: Any = await self._redis.hmget(keys.counters, names)
-        if None not in noted:
-            return Progress(*map(int, noted))
-        progress = Progress(await self._history.count(keys.partition.number))
-        await self._note(keys, progress)
+        values: Any = await self._redis.hmget(keys.counters, names)
+        if None not in values:
+            return Progress(*map(int, values))
+        progress = Progress(await self._event_source.count(keys.partition.number))
+        await self._store_progress(keys, progress)
         return progress
 
-    async def _behind(self, keys: Keys, before: Progress, page: Page) -> Progress:
-        """Nothing is noted of pages that would come again, or their events would be seen twice."""
-        progress = before.behind(page)
+    async def _advance(self, keys: Keys, before: Progress, page: Page) -> Progress:
+        """Returns the progress after a page; does not store a page that would be read and counted again."""
+        progress = before.after(page)
         if progress.position != before.position:
-            await self._note(keys, progress)
+            await self._store_progress(keys, progress)
         return progress
 
-    async def _note(self, keys: Keys, progress: Progress) -> None:
-        noted: dict[Any, Any] = msgspec.structs.asdict(progress)
-        await self._redis.hset(keys.counters, mapping=noted)
+    async def _store_progress(self, keys: Keys, progress: Progress) -> None:
+        fields: dict[Any, Any] = msgspec.structs.asdict(progress)
+        await self._redis.hset(keys.counters, mapping=fields)
 
-    async def _whole(self, keys: Keys, expected: int, seen: int) -> bool:
-        """Whether all that was in the log at the start was read, and is applied or set aside."""
-        counted: Any = await self._redis.hget(keys.counters, "applied")
-        if counted is None:
+    async def _is_complete(self, keys: Keys, expected: int, seen: int) -> bool:
+        """Returns whether all events that the log had at the start were read, and are applied or parked."""
+        counter: Any = await self._redis.hget(keys.counters, "applied")
+        if counter is None:
             raise GenerationGone  # Redis was emptied meanwhile
-        applied = int(counted)
-        parked: Any = await self._redis.hgetall(keys.parked)
-        aside = 0
-        for user, why in parked.items():
-            before = msgspec.json.decode(why)["version"] - 1
-            waiting = history_pages(self._history, UserId(UUID(user)), before)
-            aside += sum([len(page) async for page in waiting])
-        if aside:
-            _log.warning("rebuild.parked", generation=keys.generation, users=len(parked))
-        whole = seen >= expected and applied + aside >= seen
-        if not whole:
-            figures = {"applied": applied, "parked": aside, "seen": seen, "expected": expected}
-            _log.error("rebuild.incomplete", generation=keys.generation, **figures)
-        return whole
+        applied = int(counter)
+        parked_users: Any = await self._redis.hgetall(keys.parked)
+        parked = 0
+        for user, entry in parked_users.items():
+            version = msgspec.json.decode(entry)["version"] - 1
+            waiting = history_pages(self._event_source, UserId(UUID(user)), version)
+            parked += sum([len(page) async for page in waiting])
+        if parked:
+            _log.warning("users.parked", generation=keys.generation, users=len(parked_users))
+        is_complete = seen >= expected and applied + parked >= seen
+        if not is_complete:
+            figures = {"applied": applied, "parked": parked, "seen": seen, "expected": expected}
+            _log.error("rebuild.failed", generation=keys.generation, **figures)
+        return is_complete
 
     async def _abandon(self, keys: Keys) -> None:
-        """What was not finished would hold back the stream until it is retired."""
+        """Removes an unfinished generation, which would hold back the stream until its retention ends."""
         with suppress(RedisError, OSError):
             await self._generations.remove(keys)

@@ -1,4 +1,4 @@
-"""Generations: which one serves, and which are left over."""
+"""The generations of one partition: creates, activates, finds and removes them."""
 
 from __future__ import annotations
 
@@ -16,42 +16,43 @@ from readside.redis_functions.keys import ACTIVE_PREFIX, LEASE_PREFIX, SCRATCH, 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-RETIRE_AFTER = 600
-"""Seconds without a reader of its group after which a generation is removed, unless told otherwise."""
+RETENTION_SECONDS = 600
+"""How long a generation is kept after the last read of its group."""
 
-FORGET_AFTER = 30
-"""The same, for one that has not read that somebody was erased: it still knows who that was."""
-
+ERASURE_RETENTION_SECONDS = 30
+"""The same for a generation that has not yet applied an erasure, and so still holds personal data."""
 
 _GENERATION = re.compile("[0-9a-f]+-[0-9a-f]{8}")
 
 
 def new_generation() -> str:
-    """A name that was never used, also not before Redis was emptied. It begins with the time, for people."""
+    """Returns a name that was never used, even before Redis was emptied. It begins with the time."""
     return f"{time.time_ns() // 1_000_000:x}-{secrets.token_hex(4)}"
 
 
 def is_generation(group: str) -> bool:
-    """Returns whether a consumer group is that of a generation, by its name."""
+    """Returns whether the name of a consumer group is that of a generation."""
     return _GENERATION.fullmatch(group) is not None
 
 
 def _generation_of(key: str, partition: Partition) -> str | None:
-    """The generation a key belongs to; None for those that outlive every generation."""
+    """Returns the generation of a key; None for keys that outlive every generation."""
     name, _, rest = key.removeprefix(f"{partition.prefix}:").partition(":")
     return name if rest and name not in {LEASE_PREFIX, SCRATCH} else None
 
 
-def _place(entry: str) -> tuple[int, int]:
-    """Where an entry stands in its stream."""
-    time, number = entry.split("-")
+def _entry_position(entry_id: str) -> tuple[int, int]:
+    time, number = entry_id.split("-")
     return int(time), int(number)
 
 
-async def entries(
+async def read_entries(
     redis: Redis, keys: Keys, consumer: str, start: str, *, count: int, block: int | None = None
 ) -> list[tuple[str, dict[str, str]]]:
-    """Stream entries for a generation's group; `block` is milliseconds. Raises Gone if there is no group."""
+    """Reads stream entries for a generation's group; `block` is milliseconds.
+
+    Raises GenerationGone if there is no group.
+    """
     try:
         reply: Any = await redis.xreadgroup(
             keys.generation, consumer, {keys.partition.stream: start}, count=count, block=block
@@ -63,21 +64,24 @@ async def entries(
     return reply[0][1] if reply else []
 
 
-class Notes(msgspec.Struct, frozen=True):
-    """What is noted of a generation."""
+class GenerationRecord(msgspec.Struct, frozen=True):
+    """The fields of a generation's counters that say why it exists; in the order of _RECORD_FIELDS."""
 
-    by_hand: str | None
-    """The fingerprint of the code that it was made by hand for; '' if a projector made it."""
-    instead_of: str | None
-    """The generation that served before; None if this one has never served."""
-    code: str | None
+    manual: str | None
+    """The fingerprint it was created for manually; '' if a projector created it."""
+    previous: str | None
+    """The generation that was active before; None if this one was never active."""
+    fingerprint: str | None
     """The fingerprint of the code that built it; None if that was an earlier version of Tandem."""
     held: str | None
-    """Why it does not serve though it is complete, as JSON."""
+    """Why it is not active though it is complete, as JSON."""
+
+
+_RECORD_FIELDS = ("by-hand", "instead-of", "code", "held")
 
 
 class Generations:
-    """The generations of one partition, for one version of the code."""
+    """The generations of one partition, for one fingerprint."""
 
     def __init__(self, redis: Redis, partition: Partition, fingerprint: str) -> None:
         """`redis` decodes replies."""
@@ -86,143 +90,150 @@ class Generations:
         self._partition = partition
         self._fingerprint = fingerprint
 
-    async def serving(self) -> Keys | None:
-        """The generation that readers of this version of the code are answered from, if it is whole."""
+    async def active(self) -> Keys | None:
+        """Returns the generation that readers with this fingerprint use, if it has its group."""
         pointer = f"{ACTIVE_PREFIX}{self._fingerprint}"
         name: Any = await self._redis.hget(self._partition.generations, pointer)
         if name is None or not await self._has_group(name):
             return None
         return Keys(self._partition, name)
 
-    async def build(self, consumer: str, *, by_hand: bool = False) -> Keys | None:
-        """A new generation, behind everything in the stream; None if no relay has begun the stream yet.
+    async def create(self, consumer: str, *, manual: bool = False) -> Keys | None:
+        """Returns a new generation, whose group starts at the end of the stream; None if there is no stream.
 
-        One made by hand is found again if it is left unfinished; what a projector builds, it builds itself.
+        A manual one can be resumed if it is interrupted; a projector starts again.
         """
-        place, keys = self._partition, Keys(self._partition, new_generation())
-        names = [place.stream, place.cursor, place.generations, keys.counters]
-        mark = self._fingerprint if by_hand else ""
-        arguments = keys.generation, consumer, mark, self._fingerprint
-        built = await self._functions.call("create_generation", names, *arguments)
-        return keys if built else None
+        partition, keys = self._partition, Keys(self._partition, new_generation())
+        names = [partition.stream, partition.cursor, partition.generations, keys.counters]
+        manual_fingerprint = self._fingerprint if manual else ""
+        arguments = keys.generation, consumer, manual_fingerprint, self._fingerprint
+        created = await self._functions.call("create_generation", names, *arguments)
+        return keys if created else None
 
-    async def unfinished(self) -> list[Keys]:
-        """What somebody began by hand for this version of the code, and has not brought to serve; by age."""
+    async def interrupted(self) -> list[Keys]:
+        """Returns the manual generations with this fingerprint that were never active, oldest first."""
         return [
             keys
-            for keys, notes in await self._known()
-            if notes.by_hand == self._fingerprint and notes.instead_of is None
+            for keys, record in await self._records()
+            if record.manual == self._fingerprint and record.previous is None
         ]
 
     async def hold(self, keys: Keys, excess: bytes) -> None:
-        """Notes why a complete generation does not serve. It counts as made by hand: it can be resumed."""
-        notes: dict[Any, Any] = {"by-hand": self._fingerprint, "held": excess}
-        await self._redis.hset(keys.counters, mapping=notes)
+        """Records why a complete generation is not activated. It counts as manual: it can be resumed."""
+        fields: dict[Any, Any] = {"by-hand": self._fingerprint, "held": excess}
+        await self._redis.hset(keys.counters, mapping=fields)
 
     async def held(self) -> Keys | None:
-        """The youngest generation of this version of the code that is complete and does not serve.
+        """Returns the newest generation with this fingerprint that is complete and was never active.
 
-        None if it has no group any more: nothing can bring it up to date.
+        None if it has no group any more, so that it cannot be brought up to date.
         """
         held = [
             keys
-            for keys, notes in await self._known()
-            if notes.held and notes.code == self._fingerprint and notes.instead_of is None
+            for keys, record in await self._records()
+            if record.held and record.fingerprint == self._fingerprint and record.previous is None
         ]
         return held[-1] if held and await self._has_group(held[-1].generation) else None
 
     async def newest(self) -> Keys | None:
-        """The generation of this version of the code that serves, or else the youngest that is built."""
-        known = [keys for keys, notes in await self._known() if notes.code == self._fingerprint]
-        return await self.serving() or (known[-1] if known else None)
+        """Returns the active generation with this fingerprint, or else the newest that is being built."""
+        built = [
+            keys
+            for keys, record in await self._records()
+            if record.fingerprint == self._fingerprint
+        ]
+        return await self.active() or (built[-1] if built else None)
 
     async def alternative(self, keys: Keys) -> Keys | None:
-        """Another generation that can serve: of this version of the code, or else of the youngest other.
+        """Returns another generation that can be active: with this fingerprint, or else the newest other.
 
-        One can if it has its group and was read within the time for which generations are kept.
+        It must have its group and have been read within the retention period.
         """
         fields: Any = await self._redis.hgetall(self._partition.generations)
-        before: Any = await self._redis.hget(keys.counters, "instead-of")
+        previous: Any = await self._redis.hget(keys.counters, "instead-of")
         own = fields.get(f"{ACTIVE_PREFIX}{self._fingerprint}")
         others = [name for field, name in fields.items() if field.startswith(ACTIVE_PREFIX)]
-        for name in (own, before, *sorted(others, reverse=True)):
-            known = name and name != keys.generation and fields.get(name) == "live"
-            if known and await self._idle(name) <= RETIRE_AFTER:
+        for name in (own, previous, *sorted(others, reverse=True)):
+            is_valid = name and name != keys.generation and fields.get(name) == "live"
+            if is_valid and await self._idle_seconds(name) <= RETENTION_SECONDS:
                 return Keys(self._partition, name)
         return None
 
-    async def before(self, keys: Keys) -> Keys | None:
-        """The generation that this one has taken the place of, as long as that is kept."""
+    async def previous(self, keys: Keys) -> Keys | None:
+        """Returns the generation that was active before this one, if it is still kept."""
         name = await self._redis.hget(keys.counters, "instead-of")
-        return next((keys for keys, _ in await self._known() if keys.generation == name), None)
+        return next((keys for keys, _ in await self._records() if keys.generation == name), None)
 
-    async def _known(self) -> list[tuple[Keys, Notes]]:
-        """Generations that are not void, with what is noted of them; by age."""
+    async def _records(self) -> list[tuple[Keys, GenerationRecord]]:
+        """Returns the generations that are not void, oldest first."""
         fields: Any = await self._redis.hgetall(self._partition.generations)
-        found = []
+        records = []
         for name in sorted(name for name, state in fields.items() if state == "live"):
             keys = Keys(self._partition, name)
-            notes: Any = await self._redis.hmget(
-                keys.counters, "by-hand", "instead-of", "code", "held"
-            )
-            found.append((keys, Notes(*notes)))
-        return found
+            values: Any = await self._redis.hmget(keys.counters, _RECORD_FIELDS)
+            records.append((keys, GenerationRecord(*values)))
+        return records
 
-    async def touch(self, keys: Keys, consumer: str) -> None:
-        """Says that a generation is still being built; nothing is pending in its group yet. Raises Gone."""
-        await entries(self._redis, keys, consumer, "0", count=1)
+    async def keep_alive(self, keys: Keys, consumer: str) -> None:
+        """Restarts the retention period, by a read that returns nothing. Raises GenerationGone."""
+        await read_entries(self._redis, keys, consumer, "0", count=1)
 
-    async def serve(self, keys: Keys) -> bool:
-        """From now on it answers readers; False if it has not read the whole stream yet. Raises Gone."""
+    async def activate(self, keys: Keys) -> bool:
+        """Makes readers use it; False if it has not applied the whole stream. Raises GenerationGone."""
         names = [self._partition.stream, self._partition.generations, keys.counters]
-        flipped = await self._functions.call("activate", names, keys.generation, self._fingerprint)
-        return bool(flipped)
+        activated = await self._functions.call(
+            "activate", names, keys.generation, self._fingerprint
+        )
+        return bool(activated)
 
-    async def check(self, keys: Keys) -> None:
-        """Raises Gone if another serves, or if shared keys or entries that were not read yet were lost."""
+    async def check_intact(self, keys: Keys) -> None:
+        """Raises GenerationGone if it is not active, or shared keys or unread entries were lost."""
         names = [self._partition.stream, self._partition.generations, keys.counters]
         await self._functions.call("check_intact", names, keys.generation, self._fingerprint)
 
-    async def retire(self, keep: Keys, *, after: float = RETIRE_AFTER) -> int:
-        """Removes generations that nobody has read for `after` seconds; answers how many."""
+    async def remove_unused(self, keep: Keys, *, after: float = RETENTION_SECONDS) -> int:
+        """Removes generations whose group was not read for `after` seconds; returns their number."""
         fields: Any = await self._redis.hgetall(self._partition.generations)
-        erased: Any = await self._redis.get(self._partition.last_erasure)
+        last_erasure: Any = await self._redis.get(self._partition.last_erasure)
         removed = 0
         for name in fields:
             if name.startswith(ACTIVE_PREFIX) or name == keep.generation:
                 continue
-            patience = FORGET_AFTER if await self._remembers(name, erased or "0-0") else after
-            if fields[name] == "void" or await self._idle(name) > patience:
+            holds_erased = await self._precedes(name, last_erasure or "0-0")
+            retention = ERASURE_RETENTION_SECONDS if holds_erased else after
+            if fields[name] == "void" or await self._idle_seconds(name) > retention:
                 await self.remove(Keys(self._partition, name))
                 removed += 1
         return removed
 
-    async def sweep(self) -> int:
-        """Removes groups and keys of generations that nobody knows any more; answers how many.
+    async def remove_orphans(self) -> int:
+        """Removes groups and keys of generations that are not registered; returns their number.
 
-        A generation is known as soon as it has them: so what is known is asked for behind each look.
+        A generation registers itself before it writes keys, so the registry is read again after each page.
         """
-        place = self._partition
+        partition = self._partition
         cursor, removed = 0, 0
         groups = [str(group["name"]) for group in await self._groups()]
-        known: Any = await self._redis.hgetall(place.generations)
-        for name in groups:  # other groups than ours may read along
-            if is_generation(name) and name not in known:
-                removed += await self._redis.xgroup_destroy(place.stream, name)
+        registered: Any = await self._redis.hgetall(partition.generations)
+        for name in groups:  # groups with other names belong to other consumers
+            if is_generation(name) and name not in registered:
+                removed += await self._redis.xgroup_destroy(partition.stream, name)
         while True:
-            found: Any = await self._redis.scan(cursor, match=f"{place.prefix}:*", count=1000)
-            cursor, names = found
-            known = await self._redis.hgetall(place.generations)
-            orphans = [name for name in names if _generation_of(name, place) not in {None, *known}]
+            page: Any = await self._redis.scan(cursor, match=f"{partition.prefix}:*", count=1000)
+            cursor, names = page
+            registered = await self._redis.hgetall(partition.generations)
+            orphans = [
+                name for name in names if _generation_of(name, partition) not in {None, *registered}
+            ]
             if orphans:
                 removed += await self._redis.unlink(*orphans)
             if cursor == 0:
                 return removed
 
     async def remove(self, keys: Keys) -> None:
-        """Pointers and group first, the name last, so that whoever dies half-way leaves it to be found again.
+        """Removes pointers and group first, the registration last, so that an interrupted removal is found.
 
-        Nothing here needs memory: a Redis that is full of a generation can be rid of it.
+        Needs no memory, so it works in a full Redis.
         """
         generations = self._partition.generations
         fields: Any = await self._redis.hgetall(generations)
@@ -250,19 +261,21 @@ class Generations:
             return []
         return groups
 
-    async def _remembers(self, name: str, erased: str) -> bool:
-        """Whether a generation has not come to the entry `erased` yet, which took somebody away."""
+    async def _precedes(self, name: str, erasure: str) -> bool:
+        """Returns whether a generation has not yet applied this entry, which erases a user."""
         for group in await self._groups():
             if group["name"] != name:
                 continue
             if not group["pending"]:
-                return _place(str(group["last-delivered-id"])) < _place(erased)
+                last_read = str(group["last-delivered-id"])
+                return _entry_position(last_read) < _entry_position(erasure)
             pending: Any = await self._redis.xpending(self._partition.stream, name)
-            return pending["min"] is not None and _place(pending["min"]) <= _place(erased)
+            oldest = pending["min"]
+            return oldest is not None and _entry_position(oldest) <= _entry_position(erasure)
         return False
 
-    async def _idle(self, name: str) -> float:
-        """Seconds since anybody read for this generation."""
+    async def _idle_seconds(self, name: str) -> float:
+        """Returns the seconds since the last read of its group."""
         if not await self._has_group(name):
             return float("inf")
         consumers = await self._redis.xinfo_consumers(self._partition.stream, name)

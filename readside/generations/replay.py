@@ -1,7 +1,7 @@
-"""From the log to what goes through the gate in a rebuild: a user whose life is in hand comes in one write.
+"""Turns pages of the event log into deliveries for a rebuild; folds all events of a user into one write.
 
-That is a third of the work for Redis. What is left of a life that is too long for a page, and what cannot be
-folded, comes event by event.
+That is a third of the work for Redis. A user whose events exceed a page, and events that cannot be folded,
+are delivered event by event.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from readside.generations.fold import Fold
 from readside.projection import Command, Projection
 from readside.redis_functions.keys import Keys
 
-_AT_A_STRETCH = 16
-"""Lives that are worked out before others have a turn."""
+_USERS_PER_TURN = 16
+"""Users that are folded before other tasks have a turn of the event loop."""
 
 
 class Page(msgspec.Struct, frozen=True):
-    """A page of the log, ready for the gate."""
+    """A page of the log, ready to apply."""
 
     position: int
-    """From where to go on behind it."""
+    """Where the next page begins."""
     events: int
     deliveries: list[Delivery]
 
@@ -34,44 +34,43 @@ class Page(msgspec.Struct, frozen=True):
 async def pages(
     keys: Keys, log: AsyncIterator[tuple[int, list[Envelope]]], projections: Sequence[Projection]
 ) -> AsyncIterator[Page]:
-    """Raises what reading the log raises."""
-    async for position, events in log:
+    """Yields pages. Raises the errors of reading the log."""
+    async for position, envelopes in log:
         deliveries: list[Delivery] = []
-        for number, life in enumerate(_lives(events)):
-            deliveries += _deliveries(keys, life, projections)
-            if not number % _AT_A_STRETCH:
-                await asyncio.sleep(0)  # whoever asks this process for something has a turn
-        yield Page(position, len(events), deliveries)
+        for number, history in enumerate(_by_user(envelopes)):
+            deliveries += _deliveries(keys, history, projections)
+            if not number % _USERS_PER_TURN:
+                await asyncio.sleep(0)
+        yield Page(position, len(envelopes), deliveries)
 
 
-def _lives(events: Iterable[Envelope]) -> Iterable[list[Envelope]]:
-    """Each user's events, in their order."""
-    lives: dict[UserId, list[Envelope]] = {}
-    for envelope in events:
-        lives.setdefault(envelope.user_id, []).append(envelope)
-    return lives.values()
+def _by_user(envelopes: Iterable[Envelope]) -> Iterable[list[Envelope]]:
+    histories: dict[UserId, list[Envelope]] = {}
+    for envelope in envelopes:
+        histories.setdefault(envelope.user_id, []).append(envelope)
+    return histories.values()
 
 
 def _deliveries(
-    keys: Keys, life: Sequence[Envelope], projections: Sequence[Projection]
+    keys: Keys, history: Sequence[Envelope], projections: Sequence[Projection]
 ) -> Iterable[Delivery]:
-    whole = _whole(keys, life, projections)
-    return map(Delivery, life) if whole is None else [Delivery(life[-1], folded=whole)]
+    folded = _fold(keys, history, projections)
+    return map(Delivery, history) if folded is None else [Delivery(history[-1], folded=folded)]
 
 
-def _whole(
-    keys: Keys, life: Sequence[Envelope], projections: Sequence[Projection]
+def _fold(
+    keys: Keys, history: Sequence[Envelope], projections: Sequence[Projection]
 ) -> list[Command] | None:
-    """What its events come to together; None if it is not all there, or if an event needs a look of its own.
+    """Returns the folded commands; None if events are missing or cannot be folded.
 
-    That is no error. But a verb that fold.py does not know makes a rebuild three times as long.
+    That is no error. But a command that fold.py does not know makes a rebuild three times as long.
     """
-    if life[0].version != 1 or life[-1].version != len(life):
+    if history[0].version != 1 or history[-1].version != len(history):
         return None
     fold = Fold()
     try:
-        for envelope in life:
+        for envelope in history:
             fold.add(commands_for(keys, envelope, projections))
         return fold.commands()
-    except Exception:  # whatever it stumbles over, the gate will say of which event
+    except Exception:  # whatever it is, applying the events one by one shows which of them failed
         return None

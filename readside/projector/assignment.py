@@ -1,8 +1,8 @@
-"""How the projector processes of the same code share the partitions: all have as many, give or take one.
+"""Partition assignment among the projector processes of the same code: all have as many, give or take one.
 
-It only spares work: who works on a partition is said by its lease, and safety rests on the version gate.
-Every process says in Redis, again and again, that it is there. Whoever knows how many there are knows how
-many partitions to keep; these add up to all there are, so that nobody takes what another is to have.
+Every process renews its membership in Redis and derives its quota from the number of members; the quotas add
+up to the number of partitions. The assignment only avoids duplicate work: the lease decides which process
+works on a partition, and safety rests on the version gate.
 """
 
 from __future__ import annotations
@@ -23,22 +23,21 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 MEMBERSHIP_SECONDS = 2.0
-"""Seconds after which a process that says nothing any more does not count."""
+"""How long a process that does not renew its membership counts."""
 
 RENEW_INTERVAL_SECONDS = 0.5
-"""Seconds between two words of a process."""
 
 _log = structlog.get_logger(__name__)
 
 
-def fair_share(partitions: int, members: Collection[str], me: str) -> int:
-    """How many partitions `me` is to have among these; what is left over goes to the first by name."""
-    each, over = divmod(partitions, len(members))
-    return each + (sorted(members).index(me) < over)
+def fair_share(partitions: int, members: Collection[str], member: str) -> int:
+    """Returns the number of partitions of `member`; the first by name get one of the remainder each."""
+    quotient, remainder = divmod(partitions, len(members))
+    return quotient + (sorted(members).index(member) < remainder)
 
 
 class PartitionAssignment:
-    """What this process has, and may have."""
+    """The partitions that this process owns, and how many it may own."""
 
     def __init__(
         self,
@@ -48,47 +47,46 @@ class PartitionAssignment:
         namespace: Namespace = TANDEM,
     ) -> None:
         self._functions = Functions(redis, namespace)
-        self._key = namespace.projectors(fingerprint)
+        self.channel = namespace.projectors(fingerprint)
+        """A message on it is a reason to call `run_once`."""
         self._partitions = partitions
-        self.me = secrets.token_hex(8)  # also what the leases of this process say
-        self._most = partitions  # until we have heard of others, so that nobody waits for that
-        self._held: list[int] = []
-        self.word = asyncio.Event()
-        """Set when we next hear anew who is there: partitions may be free then."""
-
-    @property
-    def channel(self) -> str:
-        """What is said there is a reason to run."""
-        return self._key
+        self.member = secrets.token_hex(8)
+        """The name of this process, also as the holder of leases."""
+        self._quota = (
+            partitions  # until other members are known, so that the first work does not wait
+        )
+        self._owned: list[int] = []
+        self.renewed = asyncio.Event()
+        """Set at the next renewal, which may leave partitions free."""
 
     async def run_once(self) -> bool:
-        """Says that we are there, and hears who else is."""
+        """Renews the membership and adjusts the quota."""
         members = await self._functions.call(
-            "join_projectors", [self._key], self.me, int(MEMBERSHIP_SECONDS * 1000)
+            "join_projectors", [self.channel], self.member, int(MEMBERSHIP_SECONDS * 1000)
         )
-        most = fair_share(self._partitions, members, self.me)
-        if most != self._most:
-            _log.info("share.changed", projectors=len(members), partitions=most)
-        self._most = most
-        self.word.set()
-        self.word = asyncio.Event()
+        quota = fair_share(self._partitions, members, self.member)
+        if quota != self._quota:
+            _log.info("assignment.changed", projectors=len(members), partitions=quota)
+        self._quota = quota
+        self.renewed.set()
+        self.renewed = asyncio.Event()
         return False
 
     async def leave(self) -> None:
-        """From now on the others share what we had."""
-        with suppress(RedisError, OSError):  # they find out by themselves
-            await self._functions.call("leave_projectors", [self._key], self.me)
+        """Ends the membership, so that the other processes take over."""
+        with suppress(RedisError, OSError):  # then it expires
+            await self._functions.call("leave_projectors", [self.channel], self.member)
 
-    def wants(self, partition: int) -> bool:
-        """Whether this process may work on it: it does, or there is room. What it took last goes first."""
-        held = self._held
-        place = held.index(partition) if partition in held else len(held)
-        return place < self._most
+    def may_own(self, partition: int) -> bool:
+        """Returns whether the quota allows this partition. Those acquired last are given up first."""
+        owned = self._owned
+        rank = owned.index(partition) if partition in owned else len(owned)
+        return rank < self._quota
 
-    def took(self, partition: int) -> None:
-        if partition not in self._held:
-            self._held.append(partition)
+    def acquired(self, partition: int) -> None:
+        if partition not in self._owned:
+            self._owned.append(partition)
 
-    def lost(self, partition: int) -> None:
-        if partition in self._held:
-            self._held.remove(partition)
+    def released(self, partition: int) -> None:
+        if partition in self._owned:
+            self._owned.remove(partition)

@@ -1,7 +1,7 @@
-"""From a partition's stream into its read models, through the version gate.
+"""The projector of one partition: reads its stream and applies the events to the active generation.
 
-One projector works on a partition at a time, by a lease that only spares others the same work: two at once
-would do no harm. All of them read as one consumer, so what a dead one had read is simply read again.
+One projector works on a partition at a time, by a lease that only avoids duplicate work: two projectors do no
+harm. All of them read as one consumer, so the entries that a dead one had read are read again.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from readside.applier import Delivery, EventApplier
 from readside.event_source import EventSource
 from readside.generations.activation_guard import ActivationGuard, TooManyParked
 from readside.generations.rebuild import Progress, Rebuild
-from readside.generations.registry import Generations, entries
+from readside.generations.registry import Generations, read_entries
 from readside.projector.assignment import PartitionAssignment
+from readside.projector.lease import Lease
 from readside.redis_functions.functions import Functions, GenerationGone
 from readside.redis_functions.keys import TANDEM, Keys, Namespace
 
@@ -38,263 +39,259 @@ if TYPE_CHECKING:
     from readside.projection import Projection
 
 CONSUMER = "projector"
-MAX_ENTRIES = 500
-"""The most entries of one read."""
 
-LEASE_SECONDS = 2.0
-"""Seconds after which the partition of a dead projector is free."""
+MAX_ENTRIES = 500
+"""Limit of entries in one read."""
 
 _STREAM_POLL_SECONDS = 0.05
-"""Seconds between looks whether a relay has begun the stream that there is not yet."""
+"""How often a missing stream is checked for."""
 
 _LEASE_POLL_SECONDS = 0.1
-"""Seconds between looks whether a partition that another has may be ours now, when nobody says so."""
+"""How often a lease that another process holds is tried, when no notification arrives."""
 
 _RESYNC_INTERVAL_SECONDS = 1.0
-"""Seconds between looks for what was lost."""
+"""How often losses are checked for."""
 
-_RETIRE_INTERVAL_SECONDS = 10.0
-"""Seconds between looks for generations that nobody reads any more."""
+_CLEAN_UP_INTERVAL_SECONDS = 10.0
+"""How often unused generations are removed."""
 
 _log = structlog.get_logger(__name__)
-_envelope = msgspec.json.Decoder(Envelope)
+_envelope_decoder = msgspec.json.Decoder(Envelope)
 
 
 class Projector:
-    """Works on one partition, whenever its lease can be had. Leaving `async with` gives the lease back."""
+    """Works on one partition while it holds the lease, which leaving `async with` releases."""
 
     def __init__(
         self,
         redis: Redis,
-        reader: Redis,
-        history: EventSource,
+        stream_reader: Redis,
+        event_source: EventSource,
         partition: int,
         *,
         partitions: int,
         projections: tuple[Projection, ...],
         fingerprint: str,
-        told: OnApplied | None = None,
-        beat: Callable[[], None] = lambda: None,
-        share: PartitionAssignment | None = None,
+        on_applied: OnApplied | None = None,
+        on_progress: Callable[[], None] = lambda: None,
+        assignment: PartitionAssignment | None = None,
         namespace: Namespace = TANDEM,
     ) -> None:
-        """Both clients decode replies; `reader` may wait in a read for as long as `run_once` is told to.
+        """Both clients decode replies; a read of `stream_reader` may block for as long as `run_once` waits.
 
-        `partitions` is how many there are: the brake on the flip looks at all.
-        `told` is called with each event that has been applied, `beat` for each page of a rebuild; `share`
-        says whether we may work.
+        `partitions` is the number of all partitions: the activation guard adds them up. `on_applied` is
+        called with each applied event, `on_progress` for each page of a rebuild.
         """
         self.outcomes: Counter[int] = Counter()
-        """How many events came to what, since the start: see readside.applier."""
-        self._share = share
-        self._told = told
-        self._beat = beat
+        """The number of events with each outcome (see readside.applier) since the start."""
+        self._assignment = assignment
+        self._on_applied = on_applied
+        self._on_progress = on_progress
         self._redis = redis
-        self._reader = reader
-        self._history = history
+        self._stream_reader = stream_reader
+        self._event_source = event_source
         self._projections = projections
         self._partition = namespace.partition(partition)
         self._functions = Functions(redis, namespace)
         self._generations = Generations(redis, self._partition, fingerprint)
         self._rebuild = Rebuild(
             redis,
-            history,
+            event_source,
             self._generations,
             ActivationGuard(redis, self._partition, partitions, fingerprint),
-            self.gate_of,
+            self.applier_for,
             self._consume,
         )
-        self._owner = self._partition.lease(fingerprint)
-        self._me = share.me if share is not None else secrets.token_hex(8)
-        self._leased_at = -LEASE_SECONDS
-        self._retired_at = -_RETIRE_INTERVAL_SECONDS
-        self._mended_at = -_RESYNC_INTERVAL_SECONDS
-        self._mending: dict[str, bool] = {}
-        """Users who are lost, the next one first, and whether they are being made anew."""
-        self._retiring: asyncio.Task[None] | None = None
-        self._swept = ""
-        self._gate: EventApplier | None = None
-        self._held = False
-        """Whether its generation is complete and does not serve (readside.generations.activation_guard)."""
+        holder = assignment.member if assignment is not None else secrets.token_hex(8)
+        self._lease = Lease(self._functions, self._partition.lease(fingerprint), holder)
+        self._cleaned_up_at = -_CLEAN_UP_INTERVAL_SECONDS
+        self._resync_checked_at = -_RESYNC_INTERVAL_SECONDS
+        self._resyncing: dict[str, bool] = {}
+        """Users to resync, the next one first, and whether their resync has started."""
+        self._clean_up_task: asyncio.Task[None] | None = None
+        self._orphans_removed_for = ""
+        self._applier: EventApplier | None = None
+        self._is_held = False
+        """Whether its generation is complete and not active (readside.generations.activation_guard)."""
         self._pending = True
-        """Whether entries may have been read and not acknowledged: by us before an error, or by others."""
+        """Whether entries may have been read and not acknowledged: before an error, or by another process."""
 
     async def __aenter__(self) -> Projector:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._retiring is not None:
-            self._retiring.cancel()
-        with suppress(RedisError, OSError):  # it ends by itself
-            await self._give_back()
+        if self._clean_up_task is not None:
+            self._clean_up_task.cancel()
+        with suppress(RedisError, OSError):  # the lease expires
+            await self._release()
 
     async def run_once(self, *, wait: float = 0.0) -> int:
-        """One batch, or a whole rebuild; answers how many entries it had. Waits `wait` seconds for work."""
-        word = self._share.word if self._share is not None else asyncio.Event()
-        if not await self._mine():
-            self._gate = None
+        """Applies a batch, or rebuilds; returns the number of entries. Waits `wait` seconds for work."""
+        renewed = self._assignment.renewed if self._assignment is not None else asyncio.Event()
+        if not await self._owns_partition():
+            self._applier = None
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(wait, _LEASE_POLL_SECONDS)):
-                    await word.wait()
+                    await renewed.wait()
             return 0
         try:
-            if self._gate is None:
+            if self._applier is None:
                 return await self._take_over(wait)
-            self._retire(self._gate)
-            more = await self._mend(self._gate)
-            found = await self._consume(self._gate, 0.0 if more else wait, defer=True)
-            return found + more
+            self._start_clean_up(self._applier)
+            more = await self._resync(self._applier)
+            entry_count = await self._consume(self._applier, 0.0 if more else wait, defer=True)
+            return entry_count + more
         except GenerationGone:
-            self._gate = None
-            return 1  # there is work at once: another generation
+            self._applier = None
+            return 1  # the next pass finds or builds another generation
         except BaseException:
             self._pending = True
             raise
 
     async def _take_over(self, wait: float) -> int:
-        """Finds the generation that serves, or builds one."""
-        keys = await self._generations.serving()
-        self._held = keys is None
+        """Finds the active generation, or builds one."""
+        keys = await self._generations.active()
+        self._is_held = keys is None
         keys = keys or await self._generations.held() or await self._build(wait)
         if keys is None:
             return 0
         self._pending = True
-        self._mending = {}
-        self._gate = self.gate_of(keys)
+        self._resyncing = {}
+        self._applier = self.applier_for(keys)
         return 1
 
     async def _build(self, wait: float) -> Keys | None:
-        """A new generation that serves; None, after a pause, if that cannot be had now."""
-        keys = await self._generations.build(CONSUMER)
+        """Returns a new active or held generation; None, after a pause, if it cannot be built now."""
+        keys = await self._generations.create(CONSUMER)
         if keys is None:
             await asyncio.sleep(min(wait, _STREAM_POLL_SECONDS))
             return None
-        renewing = asyncio.create_task(self._renew())
         try:
-            # To the end, though our share may shrink meanwhile: another would have to begin anew.
-            if await self._rebuild.run_once(keys, CONSUMER, self._still_leased):
-                self._retired_at = (
-                    -_RETIRE_INTERVAL_SECONDS
-                )  # what it replaces may be void, or forgotten
-                self._held = False
-                return keys
+            async with (
+                self._lease.renewing()
+            ):  # counting a long log may take longer than the lease lasts
+                # The quota may shrink meanwhile: another process would have to start again.
+                if await self._rebuild.run_once(keys, CONSUMER, self._renew_and_report):
+                    # The replaced generation may be void, or hold erased data.
+                    self._cleaned_up_at = -_CLEAN_UP_INTERVAL_SECONDS
+                    self._is_held = False
+                    return keys
         except TooManyParked as held:
             partition = self._partition.number
             _log.error("rebuild.held", partition=partition, **msgspec.structs.asdict(held.excess))
             return keys
-        finally:
-            renewing.cancel()
         await asyncio.sleep(wait)
         return None
 
     async def rebuild(
         self,
         keys: Keys,
-        still_mine: Callable[[], Awaitable[bool]],
-        told: Callable[[Progress], None],
+        keep_lease: Callable[[], Awaitable[bool]],
+        on_progress: Callable[[Progress], None],
     ) -> bool:
-        """Fills a generation beside the one that serves, whoever has the lease; see Rebuild.resume."""
+        """Fills a generation next to the active one, without the lease; see Rebuild.resume."""
         self._pending = True
-        return await self._rebuild.resume(keys, CONSUMER, still_mine, told)
+        return await self._rebuild.resume(keys, CONSUMER, keep_lease, on_progress)
 
     async def catch_up(self, keys: Keys) -> None:
-        """Brings a generation up to the end of the stream, whoever has the lease. Raises Gone."""
-        gate = self.gate_of(keys)
-        while await self._consume(gate):
+        """Brings a generation up to the end of the stream, without the lease. Raises GenerationGone."""
+        applier = self.applier_for(keys)
+        while await self._consume(applier):
             pass
 
-    async def _renew(self) -> None:
-        """Keeps the lease while something takes longer than it lasts, such as counting a long log."""
-        while True:
-            await asyncio.sleep(LEASE_SECONDS / 4)
-            with suppress(RedisError, OSError):
-                await self._leased()
+    def applier_for(self, keys: Keys) -> EventApplier:
+        return EventApplier(
+            self._functions, self._event_source, keys, self._projections, self._on_applied
+        )
 
-    async def _mend(self, gate: EventApplier) -> bool:
-        """Applies a slice of the events of a lost user; returns whether there is more to do at once.
+    async def _resync(self, applier: EventApplier) -> bool:
+        """Replays a slice of the events of one user; returns whether there are more.
 
-        Between two slices the stream has its turn, and so have other lost users.
+        Between two slices the stream has its turn, and so have other users.
         """
         try:
-            if time.monotonic() >= self._mended_at + _RESYNC_INTERVAL_SECONDS:
-                self._mended_at = time.monotonic()
-                if self._held:
-                    await self._offer(gate)
+            if time.monotonic() >= self._resync_checked_at + _RESYNC_INTERVAL_SECONDS:
+                self._resync_checked_at = time.monotonic()
+                if self._is_held:
+                    await self._retry_activation(applier)
                 else:
-                    await self._look_for_lost(gate)
-            if self._mending:
-                await self._mend_next(gate)
+                    await self._check_losses(applier)
+            if self._resyncing:
+                await self._resync_next(applier)
         except BaseException:
-            self._mending = {}
-            self._mended_at = (
-                time.monotonic()
-            )  # so that the stream has its turn, however long this took
+            self._resyncing = {}
+            # The stream has its turn, however long this took.
+            self._resync_checked_at = time.monotonic()
             raise
-        return bool(self._mending)
+        return bool(self._resyncing)
 
-    async def _look_for_lost(self, gate: EventApplier) -> None:
-        """Now and then: checks whether anything was lost, and which users readers missed."""
-        await self._generations.check(gate.keys)
-        lost: Any = await self._redis.srandmember(gate.keys.needs_resync, 100)
-        self._mending = dict.fromkeys(lost or (), False) | self._mending
-        self._mended_at = time.monotonic()
+    async def _check_losses(self, applier: EventApplier) -> None:
+        """Checks for lost keys, and for users whose resync a reader has requested."""
+        await self._generations.check_intact(applier.keys)
+        users: Any = await self._redis.srandmember(applier.keys.needs_resync, 100)
+        self._resyncing = dict.fromkeys(users or (), False) | self._resyncing
+        self._resync_checked_at = time.monotonic()
 
-    async def _mend_next(self, gate: EventApplier) -> None:
-        user = next(iter(self._mending))
-        begun = self._mending.pop(user)
-        if not begun and not await self._redis.sismember(gate.keys.needs_resync, user):
-            return  # another has done it
+    async def _resync_next(self, applier: EventApplier) -> None:
+        user = next(iter(self._resyncing))
+        started = self._resyncing.pop(user)
+        if not started and not await self._redis.sismember(applier.keys.needs_resync, user):
+            return  # another process has done it
         user_id = UserId(UUID(user))
-        if await gate.resync_slice(user_id, started=begun):
-            self._mending[user] = True
+        if await applier.resync_slice(user_id, started=started):
+            self._resyncing[user] = True
         else:
-            await gate.finish_resync(user_id)
+            await applier.finish_resync(user_id)
 
-    async def _offer(self, gate: EventApplier) -> None:
-        """Lets a generation serve that was held, if it may by now. Raises Gone if another must.
+    async def _retry_activation(self, applier: EventApplier) -> None:
+        """Activates a held generation, if that is allowed by now. Raises GenerationGone if another is active.
 
-        One that cannot serve because it has missed entries is removed.
+        Removes one that cannot be activated because it missed entries.
         """
-        if await self._generations.serving() is not None:
+        if await self._generations.active() is not None:
             raise GenerationGone
-        if await self._rebuild.released(gate.keys):
+        if await self._rebuild.is_released(applier.keys):
             try:
-                self._held = not await self._rebuild.flip(gate, self._still_leased)
+                self._is_held = not await self._rebuild.activate(applier, self._renew_and_report)
             except TooManyParked:
                 pass
             except GenerationGone:
-                await self._generations.remove(gate.keys)
+                await self._generations.remove(applier.keys)
                 raise
 
-    def _retire(self, gate: EventApplier) -> None:
-        """Now and then, and beside the loop: what serves nobody any more holds back the stream as well."""
-        due = time.monotonic() >= self._retired_at + _RETIRE_INTERVAL_SECONDS
-        if due and (self._retiring is None or self._retiring.done()):
-            self._retired_at = time.monotonic()
-            self._retiring = asyncio.create_task(self._retired(gate.keys))
+    def _start_clean_up(self, applier: EventApplier) -> None:
+        """Removes unused generations in a task: they too hold back the stream."""
+        is_due = time.monotonic() >= self._cleaned_up_at + _CLEAN_UP_INTERVAL_SECONDS
+        if is_due and (self._clean_up_task is None or self._clean_up_task.done()):
+            self._cleaned_up_at = time.monotonic()
+            self._clean_up_task = asyncio.create_task(self._clean_up(applier.keys))
 
-    async def _retired(self, keep: Keys) -> None:
-        with suppress(RedisError, OSError):  # the next look will find what is left
-            await self._generations.retire(keep)
-            if self._swept != keep.generation:  # a look at every key: not more often than it must
-                await self._generations.sweep()
-                self._swept = keep.generation
+    async def _clean_up(self, keep: Keys) -> None:
+        with suppress(RedisError, OSError):  # the next run removes the rest
+            await self._generations.remove_unused(keep)
+            if (
+                self._orphans_removed_for != keep.generation
+            ):  # scans every key, so once per generation
+                await self._generations.remove_orphans()
+                self._orphans_removed_for = keep.generation
 
-    async def _consume(self, gate: EventApplier, wait: float = 0.0, *, defer: bool = False) -> int:
-        """Delivers one batch of the stream; `defer` as in Gate.deliver."""
-        found = await self._read(gate.keys, wait)
-        outcomes = await gate.apply(
-            [delivery for entry in found if (delivery := await self._open(gate, *entry))],
+    async def _consume(
+        self, applier: EventApplier, wait: float = 0.0, *, defer: bool = False
+    ) -> int:
+        """Applies a batch of the stream; returns the number of entries. `defer` as in EventApplier.apply."""
+        entries = await self._read(applier.keys, wait)
+        outcomes = await applier.apply(
+            [delivery for entry in entries if (delivery := await self._delivery(applier, *entry))],
             publish=True,
             defer=defer,
         )
         self.outcomes += outcomes
-        if found:
-            _log.debug("projector.batch", partition=self._partition.number, outcomes=dict(outcomes))
-        return len(found)
+        if entries:
+            _log.debug("batch.applied", partition=self._partition.number, outcomes=dict(outcomes))
+        return len(entries)
 
     async def _read(self, keys: Keys, wait: float) -> list[tuple[str, dict[str, str]]]:
-        """What was read before and not acknowledged comes first, then what is new."""
+        """Reads entries that were read before and not acknowledged, or else new ones."""
         if self._pending:
             pending = await self._read_from(keys, "0", None)
             if pending:
@@ -305,64 +302,57 @@ class Projector:
     async def _read_from(
         self, keys: Keys, start: str, block: int | None
     ) -> list[tuple[str, dict[str, str]]]:
-        return await entries(self._reader, keys, CONSUMER, start, count=MAX_ENTRIES, block=block)
+        return await read_entries(
+            self._stream_reader, keys, CONSUMER, start, count=MAX_ENTRIES, block=block
+        )
 
-    async def _open(
-        self, gate: EventApplier, entry: str, fields: dict[str, str] | None
+    async def _delivery(
+        self, applier: EventApplier, entry_id: str, fields: dict[str, str] | None
     ) -> Delivery | None:
-        """The envelope in an entry. What is none was not written by a relay: it is passed over, loudly."""
+        """Returns the envelope of an entry; discards and logs an entry that no relay has written."""
+        partition = self._partition
         if (
             not fields
-        ):  # read before, and trimmed since: not counted as taken, so that it will be missed
-            _log.warning("projector.entry_lost", partition=self._partition.number, entry=entry)
-            await self._reader.xack(self._partition.stream, gate.keys.generation, entry)
+        ):  # read before, and trimmed since: not counted as acknowledged, so it counts as missed
+            _log.warning("entry.lost", partition=partition.number, entry=entry_id)
+            await self._stream_reader.xack(partition.stream, applier.keys.generation, entry_id)
             return None
         try:
-            return Delivery(_envelope.decode(fields["e"]), entry)
+            return Delivery(_envelope_decoder.decode(fields["e"]), entry_id)
         except (msgspec.MsgspecError, KeyError):
-            _log.error("projector.not_an_envelope", partition=self._partition.number, entry=entry)
-            await gate.discard_entry(entry)
+            _log.error("entry.discarded", partition=partition.number, entry=entry_id)
+            await applier.discard_entry(entry_id)
             return None
 
-    def gate_of(self, keys: Keys) -> EventApplier:
-        """The way into a generation of this partition."""
-        return EventApplier(self._functions, self._history, keys, self._projections, self._told)
+    async def _renew_and_report(self) -> bool:
+        """Called for each page of a rebuild; returns whether the lease is still held."""
+        self._on_progress()
+        return await self._holds_lease()
 
-    async def _still_leased(self) -> bool:
-        """Asked for each page of a rebuild."""
-        self._beat()
-        return await self._leased()
-
-    async def _mine(self) -> bool:
-        """Whether we are to work on the partition, and have it; gives back what is above our share."""
-        if self._share is None:
-            return await self._leased()
+    async def _owns_partition(self) -> bool:
+        """Returns whether to work on the partition; releases it if it is above the quota."""
+        if self._assignment is None:
+            return await self._holds_lease()
         number = self._partition.number
-        if self._share.wants(number) and await self._leased():
-            self._share.took(number)
-            # While we asked, another projector of this process may have had the room.
-            if self._share.wants(number):
+        if self._assignment.may_own(number) and await self._holds_lease():
+            self._assignment.acquired(number)
+            # Another projector of this process may have used up the quota during the call.
+            if self._assignment.may_own(number):
                 return True
-        if self._leased_at > -LEASE_SECONDS:
-            await self._give_back()
-        self._share.lost(number)
+        if self._lease.was_acquired:
+            await self._release()
+        self._assignment.released(number)
         return False
 
-    async def _give_back(self) -> None:
-        to_tell = () if self._share is None else (self._share.channel,)
-        await self._functions.call("release", [self._owner], self._me, *to_tell)
-        self._leased_at = -LEASE_SECONDS
-
-    async def _leased(self) -> bool:
-        """Whether the lease is ours; it is only asked for again when a quarter of it is over."""
-        if time.monotonic() < self._leased_at + LEASE_SECONDS / 4:
+    async def _holds_lease(self) -> bool:
+        if self._lease.is_fresh:
             return True
-        asked_at = time.monotonic()
-        mine = await self._functions.call(
-            "lease", [self._owner], self._me, int(LEASE_SECONDS * 1000)
-        )
-        if mine:
-            self._leased_at = asked_at
-            # Whoever had the lease meanwhile, without our noticing, may have read and died since.
-            self._pending = True
-        return bool(mine)
+        if not await self._lease.acquire():
+            return False
+        # Another process may have held the lease meanwhile, read entries and died.
+        self._pending = True
+        return True
+
+    async def _release(self) -> None:
+        channel = () if self._assignment is None else (self._assignment.channel,)
+        await self._lease.release(*channel)

@@ -111,7 +111,7 @@ class Verify:
         generations = Generations(self._redis, self._partition, self._fingerprint)
         give_up = time.monotonic() + self._patience
         while True:
-            keys = await generations.serving()
+            keys = await generations.active()
             if keys is not None:
                 return keys
             if time.monotonic() > give_up:

@@ -183,7 +183,7 @@ async def test_services_with_different_prefixes_share_one_redis(
             for partition in {side.partition for side in (first, second)}:
                 await stores.maintenance(partition).rebuild()
                 place = stores.namespace.partition(partition)
-                await Generations(redis, place, stores.fingerprint).sweep()
+                await Generations(redis, place, stores.fingerprint).remove_orphans()
                 findings = await stores.verify(partition, 1.0).run()
                 assert not findings.differences
                 assert not await stores.parked(partition).all()

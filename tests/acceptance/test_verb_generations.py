@@ -23,7 +23,7 @@ async def test_what_was_left_is_removed_and_what_serves_is_not(settings: Setting
     # Beside a service it would be removed any moment, as none has ever read for it.
     async with Redis.from_url(str(settings.redis_url), decode_responses=True) as redis:
         generations = Generations(redis, place, fingerprint(settings))
-        left, serving = await generations.build("nobody"), await generations.serving()
+        left, serving = await generations.create("nobody"), await generations.active()
         assert left is not None
         assert serving is not None
         await redis.xgroup_delconsumer(place.stream, left.generation, "nobody")
@@ -33,4 +33,4 @@ async def test_what_was_left_is_removed_and_what_serves_is_not(settings: Setting
         assert (refused.status, "serves this code" in refused.err) == (1, True)
         removed = await ask(settings, "generations", "remove", "--all", "--json")
         assert removed.json["removed"] == [left.generation]
-        assert await generations.serving() == serving
+        assert await generations.active() == serving

@@ -80,7 +80,7 @@ def rebuild_without_the_gate() -> None:
         "if version <= current then return DUPLICATE end",
         "if version <= current and redis.call('HEXISTS', counters, 'ungated') == 0 then return DUPLICATE end",
     )
-    build, serve = _get(Generations, "build"), _get(Generations, "serve")
+    build, serve = _get(Generations, "create"), _get(Generations, "activate")
 
     async def built(self: Generations, consumer: str) -> Keys | None:
         keys: Keys | None = await build(self, consumer)
@@ -94,8 +94,8 @@ def rebuild_without_the_gate() -> None:
             await _get(self, "_redis").hdel(keys.counters, "ungated")
         return flipped
 
-    _set(Generations, "build", built)
-    _set(Generations, "serve", served)
+    _set(Generations, "create", built)
+    _set(Generations, "activate", served)
 
 
 def acknowledge_before_applying() -> None:
@@ -227,7 +227,7 @@ def losses_unnoticed() -> None:
     async def unseen(*_: object) -> None:
         pass
 
-    _set(Generations, "check", unseen)
+    _set(Generations, "check_intact", unseen)
 
 
 OF_LOSSES = {

@@ -14,12 +14,12 @@ from tests.chaos.mutation import get, lua, put
 
 def share_never_given_up() -> None:
     """Whoever has a partition keeps it, however many come."""
-    wants = PartitionAssignment.wants
+    wants = PartitionAssignment.may_own
 
     def or_has(self: PartitionAssignment, partition: int) -> bool:
-        return partition in get(self, "_held") or wants(self, partition)
+        return partition in get(self, "_owned") or wants(self, partition)
 
-    put(PartitionAssignment, "wants", or_has)
+    put(PartitionAssignment, "may_own", or_has)
 
 
 def everybody_wants_all() -> None:
@@ -39,7 +39,7 @@ def leases_for_ever() -> None:
 
 def others_entries_acknowledged() -> None:
     """A projector reads where another has the lease, and acknowledges what is none of its business."""
-    mine = get(Projector, "_mine")
+    mine = get(Projector, "_owns_partition")
 
     async def or_passed_over(self: Projector) -> bool:
         if await mine(self):
@@ -48,11 +48,11 @@ def others_entries_acknowledged() -> None:
             await _pass_over(self)
         return False
 
-    put(Projector, "_mine", or_passed_over)
+    put(Projector, "_owns_partition", or_passed_over)
 
 
 async def _pass_over(projector: Any) -> None:
-    keys = await get(projector, "_generations").serving()
+    keys = await get(projector, "_generations").active()
     if keys is None:
         return
     found = await get(projector, "_read_from")(keys, ">", 1000)

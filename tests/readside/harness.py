@@ -63,8 +63,8 @@ class World:
             partitions=PARTITIONS,
             projections=projections,
             fingerprint=fingerprint,
-            share=share,
-            beat=beat,
+            assignment=share,
+            on_progress=beat,
         )
 
     def verify(self, partition: int = 0, patience: float = 0.2) -> Verify:
@@ -107,7 +107,7 @@ class World:
                 await self.settle(projector)
 
     async def serving(self, partition: int = 0, fingerprint: str = FINGERPRINT) -> Keys | None:
-        return await self.generations(partition, fingerprint).serving()
+        return await self.generations(partition, fingerprint).active()
 
     def generations(self, partition: int = 0, fingerprint: str = FINGERPRINT) -> Generations:
         return Generations(self.redis, Partition(partition), fingerprint)

@@ -44,12 +44,12 @@ class Told:
 
     async def flip(self, partition: int, projections: Sequence[Projection] = PROJECTIONS) -> None:
         """Another generation with all that was told so far, which serves from now on."""
-        keys = await self.generations(partition).build("projector")
+        keys = await self.generations(partition).create("projector")
         assert keys is not None
         gate = EventApplier(Functions(self.redis), self.log, keys, projections)
         async for _, page in self.log.events_by_user(partition, 1000):
             await gate.apply([Delivery(envelope) for envelope in page], publish=False)
-        assert await self.generations(partition).serve(keys)
+        assert await self.generations(partition).activate(keys)
         self.gates[partition] = gate
 
     async def given(self, *events: Event, user: UserId | None = None) -> UserId:

@@ -121,7 +121,7 @@ async def test_what_was_interrupted_is_resumed_behind_the_page_it_had_reached(wo
     old = await filled(world)
     await interrupted(world)
     assert await world.serving() == old
-    [left] = await world.generations().unfinished()
+    [left] = await world.generations().interrupted()
     told: list[int] = []
     flip = await world.steering().rebuild(lambda progress: told.append(progress.seen))
     assert flip.after == left.generation
@@ -147,7 +147,7 @@ async def test_what_came_between_an_interruption_and_the_next_try_is_in_it(world
 async def test_one_that_can_no_longer_be_resumed_is_built_anew(world: World) -> None:
     await filled(world)
     await interrupted(world)
-    [left] = await world.generations().unfinished()
+    [left] = await world.generations().interrupted()
     await world.redis.xgroup_destroy(STREAM, left.generation)
     flip = await world.steering().rebuild()
     assert flip.after != left.generation
@@ -157,7 +157,7 @@ async def test_one_that_can_no_longer_be_resumed_is_built_anew(world: World) -> 
 async def test_what_was_interrupted_can_be_abandoned(world: World) -> None:
     old = await filled(world)
     await interrupted(world)
-    [left] = await world.generations().unfinished()
+    [left] = await world.generations().interrupted()
     assert await world.steering().abandon() == 1
     assert await contents(world.redis, left) == {}
     assert await groups(world) == {old.generation}
@@ -173,7 +173,7 @@ async def test_what_nobody_takes_up_again_is_retired_and_the_stream_is_trimmed(
         world.commit(ALICE, UserRenamed(name="Alicia"))
         await world.settle(projector)
         assert await world.length() == 1
-        await world.generations().retire(old, after=-1.0)
+        await world.generations().remove_unused(old, after=-1.0)
         assert await groups(world) == {old.generation}
         world.commit(ALICE, UserRenamed(name="Al"))
         await world.settle(projector)
@@ -225,7 +225,7 @@ async def test_an_old_generation_is_kept_from_the_flip_on_however_long_nobody_re
 
     await eventually(is_idle)
     await world.steering().rebuild()
-    assert await world.generations().retire(await serving(world), after=idle) == 0
+    assert await world.generations().remove_unused(await serving(world), after=idle) == 0
     assert (await world.steering().give_back()).after == old.generation
 
 
@@ -246,7 +246,7 @@ async def test_without_a_generation_that_is_kept_there_is_no_way_back(
     if why != "first":
         await world.steering().rebuild()
     if why == "retired":
-        await world.generations().retire(await serving(world), after=-1.0)
+        await world.generations().remove_unused(await serving(world), after=-1.0)
     if why == "void":
         await world.redis.hset(Partition(0).generations, old.generation, "void")
     before = await serving(world)

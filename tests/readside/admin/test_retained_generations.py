@@ -28,7 +28,7 @@ async def all_kept(world: World) -> list[RetainedGeneration]:
 async def test_what_was_left_keeps_entries_until_it_is_removed(world: World) -> None:
     world.commit(ALICE, CREATED)
     await world.build()
-    left = await world.generations().build("projector")
+    left = await world.generations().create("projector")
     assert left is not None
     world.commit(ALICE, *[UserRenamed(name=f"Alice {n}") for n in range(5)])
     async with world.projector() as projector:

@@ -254,10 +254,10 @@ def test_this_code_causes_a_rebuild_and_no_other() -> None:
         "readside.generations.fold": [
             "CannotFold",
             "Fold",
-            "_COUNTABLE",
-            "_VERBS",
+            "_INT64",
+            "_METHODS",
             "_encode",
-            "_scored",
+            "_sorted_set_commands",
         ],
         "readside.applier": ["commands_for", "is_final"],
         "readside.redis_functions.keys": [

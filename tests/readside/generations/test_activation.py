@@ -105,7 +105,7 @@ async def test_it_comes_to_serve_though_events_never_cease(world: World) -> None
 async def test_a_generation_that_is_gone_hears_so(world: World, why: str) -> None:
     await world.relay()
     generations = world.generations()
-    keys = await generations.build("projector")
+    keys = await generations.create("projector")
     assert keys is not None
     if why == "void":
         await world.redis.hset(Partition(0).generations, keys.generation, "void")
@@ -114,7 +114,7 @@ async def test_a_generation_that_is_gone_hears_so(world: World, why: str) -> Non
     else:
         await world.redis.xgroup_destroy(STREAM, keys.generation)
     with pytest.raises(GenerationGone):
-        await generations.serve(keys)
+        await generations.activate(keys)
 
 
 async def test_a_stream_that_was_trimmed_empty_is_read_to_its_end(world: World) -> None:
@@ -126,4 +126,4 @@ async def test_a_stream_that_was_trimmed_empty_is_read_to_its_end(world: World) 
         assert await world.length() == 0
         keys = await world.serving()
         assert keys is not None
-        assert await world.generations().serve(keys)
+        assert await world.generations().activate(keys)

@@ -112,7 +112,7 @@ async def test_users_whom_the_old_code_parks_too_do_not_count(world: World) -> N
     async with broken(world) as projector:
         await by_hand(world).accept_parked()
         await world.settle(projector)
-    await world.redis.delete((await world.generations().serving()).partition.accepted_fingerprint)  # type: ignore[union-attr]
+    await world.redis.delete((await world.generations().active()).partition.accepted_fingerprint)  # type: ignore[union-attr]
     await by_hand(world).rebuild()
     assert await serves(world)
 
@@ -121,11 +121,11 @@ async def test_what_is_held_is_built_once_and_follows_the_stream(world: World) -
     users = await people(world, bobs=11)
     async with broken(world) as projector:
         await world.settle(projector)
-        [built] = await world.generations(fingerprint="broken").unfinished()
+        [built] = await world.generations(fingerprint="broken").interrupted()
     world.commit(users[-1], UserRenamed(name="Alicia"))
     async with broken(world) as another, world.projector() as old:
         await world.settle(another, old)
-    assert await world.generations(fingerprint="broken").unfinished() == [built]
+    assert await world.generations(fingerprint="broken").interrupted() == [built]
     assert await world.redis.hget(built.user_hash(users[-1]), "name") == "Alicia"
     assert await world.length() == 0  # the stream is not held back
 
@@ -166,7 +166,7 @@ async def test_one_whose_stream_was_lost_is_built_again(world: World) -> None:
     await people(world, bobs=11)
     async with broken(world) as projector:
         await world.settle(projector)
-        [built] = await world.generations(fingerprint="broken").unfinished()
+        [built] = await world.generations(fingerprint="broken").interrupted()
         await world.redis.delete(built.partition.stream)
         for _ in range(10):
             await projector.run_once()
@@ -177,7 +177,7 @@ async def test_one_that_has_missed_entries_is_built_again_once_it_may_serve(worl
     await people(world, bobs=11)
     async with broken(world) as projector:
         await world.settle(projector)
-        [built] = await world.generations(fingerprint="broken").unfinished()
+        [built] = await world.generations(fingerprint="broken").interrupted()
         await world.redis.hincrby(built.counters, "taken", -1)
         await by_hand(world).accept_parked()
         for _ in range(10):
@@ -213,7 +213,7 @@ async def test_a_rebuild_by_hand_is_held_too_and_resumed_when_it_is_accepted(wor
     ):
         await steering.rebuild()
     assert await world.serving() == before
-    [built] = await world.generations().unfinished()
+    [built] = await world.generations().interrupted()
     await steering.accept_parked()
     assert (await steering.rebuild()).after == built.generation
     assert await world.serving() == built

@@ -61,7 +61,7 @@ async def test_a_rebuild_by_hand_says_so_leaves_nothing_and_the_old_read_model_s
         await world.steering().rebuild()
     assert FULL in str(refused.value)
     assert await world.serving() == before
-    assert await world.generations().unfinished() == []
+    assert await world.generations().interrupted() == []
     await world.redis.config_set("maxmemory", 0)
     assert before is not None
     assert (await world.steering().rebuild()).after != before.generation
@@ -80,7 +80,7 @@ async def test_a_rebuild_by_a_projector_is_in_the_log_the_status_and_the_health_
             for _ in range(2):
                 with pytest.raises(OutOfMemoryError):
                     await projector.run_once()
-    lines = [each for each in logged if each["event"] == "rebuild.redis_full"]
+    lines = [each for each in logged if each["event"] == "rebuild.aborted"]
     assert [(each["partition"], each["todo"]) for each in lines] == [(0, FULL)]
     found = look(await partition_statuses(world.redis, PARTITIONS, FINGERPRINT))
     assert FULL in [problem.sentence for problem in problems(found)]

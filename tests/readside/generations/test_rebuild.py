@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from domain.users.events import OrderPlaced, UserCreated, UserRenamed
+from readside.projector import lease as leasing
 from readside.projector import projector as projecting
 from readside.read_models import FINGERPRINT, PROJECTIONS
 from readside.redis_functions.functions import GenerationGone
@@ -235,7 +236,7 @@ async def retired(world: World, after: float = 0.0) -> tuple[Keys, Keys, int]:
     ours, theirs = await world.serving(), await world.serving(fingerprint="other")
     assert ours is not None
     assert theirs is not None
-    return ours, theirs, await world.generations().retire(ours, after=after)
+    return ours, theirs, await world.generations().remove_unused(ours, after=after)
 
 
 async def test_a_generation_that_nobody_reads_is_removed_with_all_it_had(world: World) -> None:
@@ -287,7 +288,7 @@ async def test_a_void_generation_is_removed_at_once(world: World) -> None:
 async def test_a_running_projector_looks_for_idle_generations_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(projecting, "_RETIRE_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(projecting, "_CLEAN_UP_INTERVAL_SECONDS", 0.0)
     async with world.projector() as projector:
         await world.settle(projector)
         await world.redis.hset(FIRST.generations, "old", "void")
@@ -304,7 +305,7 @@ async def test_a_running_projector_looks_for_idle_generations_again(
 async def test_a_rebuild_keeps_its_partition_however_long_the_log_takes_to_count(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(projecting, "LEASE_SECONDS", 0.2)
+    monkeypatch.setattr(leasing, "LEASE_SECONDS", 0.2)
     await world.relay()
     others: list[int] = []
 

@@ -85,7 +85,7 @@ async def _compare(settings: Settings, lives: list[list[Envelope]], before: list
 
 
 async def _gate(redis: Redis) -> EventApplier:
-    keys = await Generations(redis, Partition(0), "any").build("projector")
+    keys = await Generations(redis, Partition(0), "any").create("projector")
     assert keys is not None
     return EventApplier(Functions(redis), Log(), keys, PROJECTIONS)
 

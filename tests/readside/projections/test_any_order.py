@@ -96,7 +96,7 @@ async def _compare(
 
 async def _ends_in(redis: Redis, log: Log, batches: list[list[Envelope]]) -> dict[str, Any]:
     """What a new generation holds after these batches."""
-    keys = await Generations(redis, Partition(0), "any").build("projector")
+    keys = await Generations(redis, Partition(0), "any").create("projector")
     assert keys is not None
     gate = EventApplier(Functions(redis), log, keys, PROJECTIONS)
     for batch in batches:

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from domain.users.events import UserCreated, UserRenamed
 from readside.projector import assignment as sharing
+from readside.projector import lease as leasing
 from readside.projector import projector as projecting
 from readside.projector.assignment import PartitionAssignment, fair_share
 from readside.projector.projector import Projector
@@ -38,9 +39,9 @@ def test_the_shares_differ_by_one_at_most_and_add_up(
 def taken(share: PartitionAssignment, *partitions: int) -> list[int]:
     """Takes what is wanted of these; answers what is kept of them."""
     for partition in partitions:
-        if share.wants(partition):
-            share.took(partition)
-    return [partition for partition in partitions if share.wants(partition)]
+        if share.may_own(partition):
+            share.acquired(partition)
+    return [partition for partition in partitions if share.may_own(partition)]
 
 
 async def test_whoever_is_alone_takes_all_before_it_has_heard_of_anybody(world: World) -> None:
@@ -57,10 +58,10 @@ async def test_what_was_taken_last_is_given_back_when_another_comes(world: World
     assert taken(first, 2, 0, 1, 3) == [2, 0, 1, 3]
     await second.run_once()
     await first.run_once()
-    assert [partition for partition in range(4) if first.wants(partition)] == [0, 2]
-    first.lost(1)
-    first.lost(3)
-    assert not first.wants(1)
+    assert [partition for partition in range(4) if first.may_own(partition)] == [0, 2]
+    first.released(1)
+    first.released(3)
+    assert not first.may_own(1)
     assert taken(second, 1, 3) == [1, 3]
 
 
@@ -137,7 +138,7 @@ async def test_a_projector_gives_back_what_is_above_its_share(world: World) -> N
         assert await owners(world) == 1
         await world.settle(*others)
         assert await owners(world) == 2
-        assert [ours.wants(0), ours.wants(1)] == [not theirs.wants(0), not theirs.wants(1)]
+        assert [ours.may_own(0), ours.may_own(1)] == [not theirs.may_own(0), not theirs.may_own(1)]
 
 
 async def owners(world: World) -> int:
@@ -183,7 +184,7 @@ async def hearing(share: PartitionAssignment, redis_url: str) -> AsyncIterator[N
 def only_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """No lease and no presence ends by itself, and nobody looks without being told."""
     monkeypatch.setattr(projecting, "_LEASE_POLL_SECONDS", 60.0)
-    monkeypatch.setattr(projecting, "LEASE_SECONDS", 60.0)
+    monkeypatch.setattr(leasing, "LEASE_SECONDS", 60.0)
     monkeypatch.setattr(sharing, "MEMBERSHIP_SECONDS", 60.0)
 
 
@@ -193,7 +194,7 @@ def two_for_one(world: World) -> tuple[PartitionAssignment, PartitionAssignment]
         PartitionAssignment(world.redis, FINGERPRINT, 1),
         PartitionAssignment(world.redis, FINGERPRINT, 1),
     )
-    return (one, two) if one.me < two.me else (two, one)
+    return (one, two) if one.member < two.member else (two, one)
 
 
 async def taken_up(projector: Projector) -> None:
@@ -243,13 +244,13 @@ async def test_a_rebuild_goes_on_to_its_end_though_the_share_shrinks(world: Worl
     async with world.projector(0, share=ours) as projector:
 
         async def others_come() -> None:
-            while ours.wants(0):
+            while ours.may_own(0):
                 for share in [*others, ours]:
                     await share.run_once()
                 others.append(PartitionAssignment(world.redis, "code", 1))
 
         world.log.while_paging = others_come
         await world.settle(projector)
-        assert not ours.wants(0)
+        assert not ours.may_own(0)
         assert await world.serving() is not None
         assert await owners(world) == 0

@@ -88,7 +88,7 @@ async def test_what_was_in_the_stream_before_anybody_read_it_is_forgotten(
 @pytest.fixture
 def nobody_retires(monkeypatch: pytest.MonkeyPatch) -> None:
     """But the test itself."""
-    monkeypatch.setattr(Projector, "_retire", lambda *_: None)
+    monkeypatch.setattr(Projector, "_start_clean_up", lambda *_: None)
 
 
 async def of_other_code(world: World) -> Keys:
@@ -111,11 +111,11 @@ async def test_a_generation_that_nobody_tells_of_an_erasure_is_removed_before_lo
         await world.settle(ours)
         ours_alone = await world.serving()
         assert ours_alone is not None
-        assert await world.generations().retire(ours_alone) == 0
+        assert await world.generations().remove_unused(ours_alone) == 0
         assert await of_alice(redis_url) != []  # in the other generation, and in the stream
-        monkeypatch.setattr(retiring, "FORGET_AFTER", -1)
-        assert await world.generations().retire(ours_alone) == 1
-        await world.generations().check(ours_alone)
+        monkeypatch.setattr(retiring, "ERASURE_RETENTION_SECONDS", -1)
+        assert await world.generations().remove_unused(ours_alone) == 1
+        await world.generations().check_intact(ours_alone)
     assert await of_alice(redis_url) == []
 
 
@@ -124,7 +124,7 @@ async def test_one_that_has_read_of_it_is_kept_for_a_return(
     world: World, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await of_other_code(world)
-    monkeypatch.setattr(retiring, "FORGET_AFTER", -1)
+    monkeypatch.setattr(retiring, "ERASURE_RETENTION_SECONDS", -1)
     world.commit(ALICE, UserErased())
     async with world.projector() as ours, world.projector(fingerprint="other") as theirs:
         await world.settle(ours, theirs)
@@ -132,7 +132,7 @@ async def test_one_that_has_read_of_it_is_kept_for_a_return(
         await world.settle(ours)
         ours_alone = await world.serving(fingerprint=FINGERPRINT)
         assert ours_alone is not None
-        assert await world.generations().retire(ours_alone) == 0
+        assert await world.generations().remove_unused(ours_alone) == 0
     assert await of_alice(redis_url) == []
 
 
@@ -144,9 +144,9 @@ async def test_one_that_has_read_of_it_and_not_acknowledged_it_is_removed(
     world.commit(ALICE, UserErased())
     await world.relay()
     await world.redis.xreadgroup(theirs.generation, "projector", {theirs.partition.stream: ">"})
-    monkeypatch.setattr(retiring, "FORGET_AFTER", -1)
+    monkeypatch.setattr(retiring, "ERASURE_RETENTION_SECONDS", -1)
     async with world.projector() as ours:
         await world.settle(ours)
         ours_alone = await world.serving()
         assert ours_alone is not None
-        assert await world.generations().retire(ours_alone) == 1
+        assert await world.generations().remove_unused(ours_alone) == 1

@@ -56,7 +56,7 @@ async def test_whatever_happens_to_users_nothing_seems_to_be_lost(world: World) 
         ):
             world.commit(ALICE, *events)
             await world.settle(projector)
-            await world.generations().check(keys)
+            await world.generations().check_intact(keys)
         assert await world.serving() == keys
 
 
@@ -139,7 +139,7 @@ async def test_lost_counters_are_noticed_whatever_happens_first(
         new = await serving(world, projector)
         assert new != old
         assert (await world.hash_of(ALICE))["name"] == "Alicia"
-        await world.generations().check(new)
+        await world.generations().check_intact(new)
 
 
 async def test_a_look_at_lost_counters_says_that_the_generation_is_gone(world: World) -> None:
@@ -149,7 +149,7 @@ async def test_a_look_at_lost_counters_says_that_the_generation_is_gone(world: W
         await world.redis.delete(keys.counters)
         await world.redis.hset(keys.counters, "taken", 1)
         with pytest.raises(GenerationGone):
-            await world.generations().check(keys)
+            await world.generations().check_intact(keys)
 
 
 async def test_a_loss_voids_the_generation_in_the_call_that_meets_it(world: World) -> None:
@@ -157,7 +157,7 @@ async def test_a_loss_voids_the_generation_in_the_call_that_meets_it(world: Worl
         world.commit(ALICE, CREATED)
         keys = await serving(world, projector)
         await world.redis.zrem(keys.shared_key("users"), str(ALICE))
-        gate = projector.gate_of(keys)
+        gate = projector.applier_for(keys)
         [created] = story(BOB, CREATED)
         with pytest.raises(GenerationGone):
             await gate.apply([Delivery(created)], publish=True)

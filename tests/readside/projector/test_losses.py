@@ -165,7 +165,7 @@ async def test_a_lost_entry_is_missed_though_there_is_always_more_to_read(world:
         world.commit(BOB, UserRenamed(name="Rob"))
         await world.relay()
         with pytest.raises(GenerationGone):
-            await world.generations().check(keys)
+            await world.generations().check_intact(keys)
 
 
 async def test_entries_that_were_read_and_not_yet_applied_are_not_missed(world: World) -> None:
@@ -176,7 +176,7 @@ async def test_entries_that_were_read_and_not_yet_applied_are_not_missed(world: 
         await world.read_and_die()
         world.commit(BOB, UserRenamed(name="Rob"))
         await world.relay()
-        await world.generations().check(keys)
+        await world.generations().check_intact(keys)
 
 
 async def test_a_group_far_behind_is_not_taken_for_one_that_missed_something(world: World) -> None:
@@ -184,7 +184,7 @@ async def test_a_group_far_behind_is_not_taken_for_one_that_missed_something(wor
         keys, _ = await filled(world, projector)
         world.commit(ALICE, *[UserRenamed(name=f"Alice {n}") for n in range(501)])
         await world.relay()
-        await world.generations().check(keys)
+        await world.generations().check_intact(keys)
         assert await serving_after(world, projector) == keys
 
 
@@ -293,10 +293,10 @@ async def test_keys_of_forgotten_generations_are_swept_when_another_is_built(wor
 async def test_all_keys_are_looked_at_once_for_each_generation(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(projecting, "_RETIRE_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(projecting, "_CLEAN_UP_INTERVAL_SECONDS", 0.0)
     async with world.projector() as projector:
         generations = projector._generations  # noqa: SLF001
-        retire, sweep = generations.retire, generations.sweep
+        retire, sweep = generations.remove_unused, generations.remove_orphans
         looks: list[str] = []
 
         async def and_retire(keep: Keys) -> int:
@@ -311,8 +311,8 @@ async def test_all_keys_are_looked_at_once_for_each_generation(
             await projector.run_once()
             return looks.count("retire") >= 5
 
-        monkeypatch.setattr(generations, "retire", and_retire)
-        monkeypatch.setattr(generations, "sweep", and_sweep)
+        monkeypatch.setattr(generations, "remove_unused", and_retire)
+        monkeypatch.setattr(generations, "remove_orphans", and_sweep)
         await filled(world, projector)
         await eventually(looked_often)
         assert looks.count("sweep") == 1
@@ -322,7 +322,7 @@ async def test_a_sweep_leaves_what_is_known_alone(world: World) -> None:
     async with world.projector() as projector:
         keys, before = await filled(world, projector)
         names = {key async for key in world.redis.scan_iter(match="tandem:*")}
-        assert await world.generations().sweep() == 0
+        assert await world.generations().remove_orphans() == 0
         assert {key async for key in world.redis.scan_iter(match="tandem:*")} == names
         assert await contents(world.redis, keys) == before
 
@@ -331,10 +331,10 @@ async def test_a_generation_that_has_not_read_the_stream_does_not_serve(world: W
     world.commit(ALICE, CREATED)
     await world.relay()
     generations = world.generations()
-    keys = await generations.build("projector")
+    keys = await generations.create("projector")
     assert keys is not None
     world.commit(ALICE, UserRenamed(name="Alicia"))
     await world.relay()
-    assert not await generations.serve(keys)
+    assert not await generations.activate(keys)
     await world.redis.xreadgroup(keys.generation, "projector", {STREAM: ">"})
-    assert not await generations.serve(keys)  # read, and not applied
+    assert not await generations.activate(keys)  # read, and not applied

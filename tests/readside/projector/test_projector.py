@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from domain.users.events import OrderPlaced, UserCreated
+from readside.projector import lease as leasing
 from readside.projector import projector as projecting
 from readside.read_models import FINGERPRINT
 from readside.redis_functions.keys import Partition
@@ -64,7 +65,7 @@ async def test_what_a_dead_projector_had_read_is_applied_by_the_next(world: Worl
 async def test_what_was_read_after_the_lease_was_lost_is_found_by_the_new_owner(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(projecting, "LEASE_SECONDS", 0.2)
+    monkeypatch.setattr(leasing, "LEASE_SECONDS", 0.2)
     async with world.projector() as owner:
         await world.settle(owner)
         world.commit(ALICE, CREATED)
@@ -106,7 +107,7 @@ async def test_two_projectors_at_once_do_no_harm(
 
     both = [world.projector(), world.projector()]
     for projector in both:
-        monkeypatch.setattr(projector, "_leased", always)
+        monkeypatch.setattr(projector, "_holds_lease", always)
     for number in range(40):
         for user in (ALICE, BOB):
             world.commit(user, CREATED if number == 0 else placed(number))
@@ -133,7 +134,7 @@ async def test_two_projectors_that_take_over_at_once_agree_on_what_is_known(
     await world.relay()
     both = [world.projector(), world.projector()]
     for projector in both:
-        monkeypatch.setattr(projector, "_leased", always)
+        monkeypatch.setattr(projector, "_holds_lease", always)
     await asyncio.gather(*(projector.run_once() for projector in both))
     world.commit(ALICE, placed(2))
     await world.settle(*both)
@@ -151,7 +152,7 @@ async def test_of_two_that_built_at_once_whoever_goes_on_takes_up_what_serves(
     await world.relay()
     both = [world.projector(), world.projector()]
     for projector in both:
-        monkeypatch.setattr(projector, "_leased", always)
+        monkeypatch.setattr(projector, "_holds_lease", always)
     await asyncio.gather(*(projector.run_once() for projector in both))
     for projector in both:  # one of them has built what does not serve
         world.commit(ALICE, placed(1))
@@ -185,7 +186,7 @@ async def test_who_waits_for_the_partition_waits_and_does_not_ask_without_pause(
 async def test_the_partition_of_a_dead_projector_is_free_after_its_lease(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(projecting, "LEASE_SECONDS", 0.2)
+    monkeypatch.setattr(leasing, "LEASE_SECONDS", 0.2)
     await world.settle(world.projector())  # and it is heard of no more
     world.commit(ALICE, CREATED)
     await world.relay()

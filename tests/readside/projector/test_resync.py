@@ -86,7 +86,7 @@ async def test_what_happens_while_the_log_is_asked_is_not_taken_back(
     async with world.projector() as projector:
         world.commit(ALICE, CREATED, PLACED)
         keys = await serving(world, projector)
-        gate = projector.gate_of(keys)
+        gate = projector.applier_for(keys)
         history = world.log.history
         asked: list[str] = []
 
@@ -159,7 +159,7 @@ async def test_whoever_brings_the_last_event_shows_the_user_again(world: World) 
     async with world.projector() as projector:
         world.commit(ALICE, CREATED, PLACED, COMPLETED)
         keys = await serving(world, projector)
-        gate = projector.gate_of(keys)
+        gate = projector.applier_for(keys)
         await world.redis.delete(keys.user_hash(ALICE))
         first, *rest = await world.log.history(ALICE, 0)
         await gate.apply([Delivery(first, visible_from=3)], publish=True)
@@ -269,7 +269,7 @@ async def test_a_user_left_half_way_is_made_anew_though_nobody_asks(world: World
         keys = await serving(world, projector)
         await world.redis.delete(keys.user_hash(ALICE))
         [first, *_] = await world.log.history(ALICE, 0)
-        await projector.gate_of(keys).apply([Delivery(first, visible_from=3)], publish=True)
+        await projector.applier_for(keys).apply([Delivery(first, visible_from=3)], publish=True)
         assert await serving(world, projector) == keys
         await world.settle(projector)
         assert (await world.hash_of(ALICE))["version"] == "3"

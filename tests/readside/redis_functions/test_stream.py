@@ -94,9 +94,9 @@ async def test_a_cursor_of_any_bytes_is_kept_as_it_is(stream: RedisStream) -> No
 async def live(redis: Redis, fingerprint: str = "f") -> Keys:
     """A generation that serves readers of this fingerprint."""
     generations = Generations(redis, FIRST, fingerprint)
-    keys = await generations.build("projector")
+    keys = await generations.create("projector")
     assert keys is not None
-    assert await generations.serve(keys)
+    assert await generations.activate(keys)
     return keys
 
 
@@ -113,7 +113,7 @@ async def test_beginning_again_empties_the_stream_and_voids_every_generation(
         old.generation: "void",
         older.generation: "void",
     }
-    assert await Generations(redis, FIRST, "f").serving() is None
+    assert await Generations(redis, FIRST, "f").active() is None
 
 
 async def test_a_void_generation_cannot_be_served(stream: RedisStream, redis: Redis) -> None:
@@ -121,8 +121,8 @@ async def test_a_void_generation_cannot_be_served(stream: RedisStream, redis: Re
     keys = await live(redis)
     await stream.begin(0, b"c0", b"c1")
     with pytest.raises(GenerationGone):
-        await Generations(redis, FIRST, "f").serve(keys)
-    assert await Generations(redis, FIRST, "f").serving() is None
+        await Generations(redis, FIRST, "f").activate(keys)
+    assert await Generations(redis, FIRST, "f").active() is None
 
 
 async def test_whoever_begins_from_another_cursor_changes_nothing(
@@ -135,7 +135,7 @@ async def test_whoever_begins_from_another_cursor_changes_nothing(
     await stream.begin(0, b"c0", b"mine")
     assert await entries(redis) == ["one"]
     assert await stream.cursors([0]) == [b"c1"]
-    assert await Generations(redis, FIRST, "f").serving() == keys
+    assert await Generations(redis, FIRST, "f").active() == keys
 
 
 async def test_beginning_one_partition_leaves_the_others_alone(
@@ -144,11 +144,11 @@ async def test_beginning_one_partition_leaves_the_others_alone(
     await stream.begin(0, None, b"a")
     keys = await live(redis)
     await stream.begin(1, None, b"b")
-    assert await Generations(redis, FIRST, "f").serving() == keys
+    assert await Generations(redis, FIRST, "f").active() == keys
 
 
 async def test_nothing_is_built_before_a_relay_has_begun_the_stream(redis: Redis) -> None:
-    assert await Generations(redis, FIRST, "f").build("projector") is None
+    assert await Generations(redis, FIRST, "f").create("projector") is None
     assert await redis.exists(FIRST.stream, FIRST.generations) == 0
 
 
@@ -157,7 +157,7 @@ async def test_lost_functions_are_loaded_again(stream: RedisStream, redis: Redis
     await redis.function_flush()
     assert await stream.append([append(b"c0", b"c1", b"one")]) == [True]
     await redis.function_flush()
-    assert await Generations(redis, FIRST, "f").build("projector") is not None
+    assert await Generations(redis, FIRST, "f").create("projector") is not None
     assert await entries(redis) == ["one"]
 
 

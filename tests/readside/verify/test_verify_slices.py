@@ -216,7 +216,7 @@ async def test_whatever_a_killed_one_leaves_expires_and_no_sweep_takes_it_from_a
     assert len(left) > len(CROWD)
     for key in left:
         assert 0 < await world.redis.pttl(key) <= EXPIRES * 1000
-    assert await world.generations().sweep() == 0
+    assert await world.generations().remove_orphans() == 0
     assert sorted(await scratches(world.redis)) == sorted(left)
 
 
