@@ -1,7 +1,7 @@
-"""The stores of `tandem up`: a real PostgreSQL and a real Valkey, run as children of this process.
+"""Embedded stores of `tandem up`: PostgreSQL and Valkey servers as child processes of this one.
 
-Everything they own lies in one data directory. They listen on unix sockets only, outlive Ctrl-C in
-the terminal (so that the service can stop first) and never outlive this process.
+All their files are in one data directory. They listen on unix sockets only, ignore Ctrl-C in the
+terminal, so that the service can stop first, and never outlive this process.
 """
 
 from __future__ import annotations

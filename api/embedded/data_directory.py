@@ -1,9 +1,9 @@
-"""Opens what is in the data directory, through descriptors and never through a symbolic link.
+"""File operations in the data directory, through descriptors and never through a symbolic link.
 
-When root starts Tandem on a data directory of another user, that user can put a link, a FIFO or a
-device in the place of any file, at any moment. So each name is looked up once, in its open directory;
-what was opened is checked on its descriptor and changed through it; and only what was created here,
-or belongs to the owner of the data directory or to this user already, is changed at all.
+If root starts Tandem on a data directory of another user, that user can replace any file by a link, a
+FIFO or a device at any moment. So each name is resolved once, in its open directory; an opened file is
+checked and changed through its descriptor; and only files that were created here, or belong to the owner
+of the data directory or to the current user already, are changed at all.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OPEN_FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-"""Without O_NONBLOCK the opening of a FIFO waits for another process."""
+"""Without O_NONBLOCK, opening a FIFO waits for another process."""
 REMEDY = "move it away, or set DATA_DIR to another directory"
 
 
@@ -32,7 +32,7 @@ class Directory:
     """An open directory."""
 
     path: Path
-    """For messages, and for the command lines of the stores."""
+    """Used in messages and in the command lines of the stores."""
     descriptor: int
 
     @property
@@ -41,7 +41,7 @@ class Directory:
 
     @contextmanager
     def opened(self, name: str, flags: int = os.O_RDWR) -> Iterator[int]:
-        """Yields the descriptor of a regular file, which is created when missing."""
+        """Yields the descriptor of a regular file, which is created if missing."""
         descriptor = self.open(name, flags)
         try:
             yield descriptor
@@ -49,10 +49,10 @@ class Directory:
             os.close(descriptor)
 
     def open(self, name: str, flags: int) -> int:
-        """Opens a regular file of the owner, mode 0600 when it is created. Raises EmbeddedError."""
-        with self._named(name):
+        """Opens a regular file, created with mode 0600 for the owner if missing. Raises EmbeddedError."""
+        with self._errors_of(name):
             try:
-                descriptor = self._created(name, flags)
+                descriptor = self._create(name, flags)
             except FileExistsError:
                 descriptor = os.open(name, flags | OPEN_FILE, dir_fd=self.descriptor)
             with _closed_on_error(descriptor):
@@ -60,31 +60,32 @@ class Directory:
                 os.set_blocking(descriptor, True)
             return descriptor
 
-    def _created(self, name: str, flags: int) -> int:
-        only_new = flags | OPEN_FILE | os.O_CREAT | os.O_EXCL
-        descriptor = os.open(name, only_new, 0o600, dir_fd=self.descriptor)
+    def _create(self, name: str, flags: int) -> int:
+        exclusive = flags | OPEN_FILE | os.O_CREAT | os.O_EXCL
+        descriptor = os.open(name, exclusive, 0o600, dir_fd=self.descriptor)
         with _closed_on_error(descriptor):
-            self._give_away(descriptor)
+            self._give_to_owner(descriptor)
         return descriptor
 
-    def read(self, name: str, last: int = 65_536) -> str | None:
-        """Returns the last bytes of a regular file as text, or None when there is no such file."""
+    def read(self, name: str, max_bytes: int = 65_536) -> str | None:
+        """Returns the end of a regular file as text, or None if there is none."""
         try:
             descriptor = os.open(name, os.O_RDONLY | OPEN_FILE, dir_fd=self.descriptor)
         except OSError:
             return None
         try:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
                 return None
-            return os.pread(descriptor, last, max(0, found.st_size - last)).decode(errors="replace")
+            offset = max(0, status.st_size - max_bytes)
+            return os.pread(descriptor, max_bytes, offset).decode(errors="replace")
         finally:
             os.close(descriptor)
 
     @contextmanager
     def entered(self, name: str) -> Iterator[Directory]:
-        """Yields a directory in this one, which must exist. Its owner is not checked."""
-        with self._named(name):
+        """Yields an existing directory in this one. Its owner is not checked."""
+        with self._errors_of(name):
             descriptor = os.open(name, OPEN_DIRECTORY, dir_fd=self.descriptor)
         try:
             yield Directory(path=self.path / name, descriptor=descriptor)
@@ -92,8 +93,8 @@ class Directory:
             os.close(descriptor)
 
     def make(self, name: str, *, exist_ok: bool = False) -> None:
-        """Makes a directory for the owner of this one, mode 0700."""
-        with self._named(name):
+        """Creates a directory with mode 0700 for the owner of this one."""
+        with self._errors_of(name):
             try:
                 os.mkdir(name, 0o700, dir_fd=self.descriptor)
             except FileExistsError:
@@ -102,31 +103,32 @@ class Directory:
                 raise
             descriptor = os.open(name, OPEN_DIRECTORY, dir_fd=self.descriptor)
             try:
-                if not os.listdir(descriptor):  # else it was replaced meanwhile
-                    self._give_away(descriptor)
+                if not os.listdir(descriptor):  # otherwise it has been replaced
+                    self._give_to_owner(descriptor)
             finally:
                 os.close(descriptor)
 
     def rename(self, name: str, new: str) -> None:
-        with self._named(new):
+        with self._errors_of(new):
             os.rename(name, new, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
 
     def remove(self, name: str) -> None:
-        """Removes a file, a link (never what it leads to) or a whole directory, if there is one.
+        """Removes a file, a link (never its target) or a whole directory, if there is one.
 
-        In a directory of another user that user could rename, but not empty, a directory of this one.
+        In a data directory of another user, only directories of that user are removed: the user could have
+        renamed, but not emptied, a directory of root.
         """
-        with self._named(name), suppress(FileNotFoundError):
-            found = self._stat(name)
-            if stat.S_ISDIR(found.st_mode):
+        with self._errors_of(name), suppress(FileNotFoundError):
+            status = self._stat(name)
+            if stat.S_ISDIR(status.st_mode):
                 if self.owner != os.geteuid():
-                    self._check_owner(found, self.path / name, {self.owner})
+                    self._check_owner(status, self.path / name, {self.owner})
                 shutil.rmtree(name, dir_fd=self.descriptor)
             else:
                 os.unlink(name, dir_fd=self.descriptor)
 
     def link(self, name: str) -> Path | None:
-        """Returns where a symbolic link leads to, or None when there is no link of that name."""
+        """Returns the target of a symbolic link, or None if there is no link of that name."""
         with suppress(OSError):
             return Path(os.readlink(name, dir_fd=self.descriptor))
         return None
@@ -140,30 +142,30 @@ class Directory:
     def _stat(self, name: str) -> os.stat_result:
         return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
 
-    def _give_away(self, descriptor: int) -> None:
+    def _give_to_owner(self, descriptor: int) -> None:
         if os.fstat(descriptor).st_uid != self.owner:
             os.fchown(descriptor, self.owner, -1)
 
-    def _check(self, found: os.stat_result, path: Path) -> None:
-        if not stat.S_ISREG(found.st_mode):
+    def _check(self, status: os.stat_result, path: Path) -> None:
+        if not stat.S_ISREG(status.st_mode):
             raise EmbeddedError(f"{path} is not a regular file: {REMEDY}.")
-        if found.st_nlink != 1:
+        if status.st_nlink != 1:
             raise EmbeddedError(
                 f"{path} has a second name (a hard link), so another file would change with it:"
                 f" {REMEDY}."
             )
-        self._check_owner(found, path, {self.owner, os.geteuid()})
+        self._check_owner(status, path, {self.owner, os.geteuid()})
 
-    def _check_owner(self, found: os.stat_result, path: Path, owners: set[int]) -> None:
-        if found.st_uid not in owners:
+    def _check_owner(self, status: os.stat_result, path: Path, owners: set[int]) -> None:
+        if status.st_uid not in owners:
             raise EmbeddedError(
-                f"{path} belongs to user {found.st_uid}, and the directory that it is in to user"
+                f"{path} belongs to user {status.st_uid}, and the directory that it is in to user"
                 f" {self.owner}: give it to that user, or {REMEDY}."
             )
 
     @contextmanager
-    def _named(self, name: str) -> Iterator[None]:
-        """Turns an OSError about a member into one sentence that names it."""
+    def _errors_of(self, name: str) -> Iterator[None]:
+        """Turns an OSError about a member into an EmbeddedError that names it."""
         try:
             yield
         except OSError as error:
@@ -172,7 +174,7 @@ class Directory:
             ) from error
 
     def _reason(self, name: str, error: OSError) -> str:
-        """O_NOFOLLOW fails with ELOOP or ENOTDIR, neither of which says that there is a link."""
+        """Explains ELOOP and ENOTDIR, with which O_NOFOLLOW fails at a link."""
         if self.link(name) is not None:
             return "it is a symbolic link, which is not followed"
         return error.strerror or type(error).__name__
@@ -189,14 +191,14 @@ def _closed_on_error(descriptor: int) -> Iterator[None]:
 
 @contextmanager
 def opened_directory(path: Path) -> Iterator[Directory]:
-    """Yields the data directory, which is made when missing. Raises EmbeddedError."""
-    place = Path(path).absolute()
+    """Yields the data directory, which is created if missing. Raises EmbeddedError."""
+    absolute = Path(path).absolute()
     with ExitStack() as stack:
         try:
-            descriptor = stack.enter_context(opened_path(place))
+            descriptor = stack.enter_context(opened_path(absolute))
         except OSError as error:
             raise EmbeddedError(
                 f"The data directory {path} cannot be used ({error.strerror}): set DATA_DIR to one"
                 " that this user may write."
             ) from error
-        yield Directory(path=place, descriptor=descriptor)
+        yield Directory(path=absolute, descriptor=descriptor)

@@ -1,7 +1,7 @@
-"""What goes wrong while the stores of a laptop start: always one sentence for a person."""
+"""Errors of the embedded stores."""
 
 from __future__ import annotations
 
 
 class EmbeddedError(Exception):
-    """The embedded stores cannot run. `str()` is one sentence: what is wrong, where, what to do."""
+    """The embedded stores cannot run; str() is one sentence that says what is wrong and what to do."""

@@ -1,7 +1,7 @@
-"""Who owns a data directory: flocks, which the kernel drops with their holder, however that dies.
+"""Locks of a data directory: flocks, which the kernel releases however their holder ends.
 
-`lock` belongs to the Tandem process and names it. `servers.lock` is inherited by every process of
-both stores, so it is free exactly when none of them is left; no process id is trusted for that.
+The Tandem process holds `lock` and writes its process id there. Every process of both stores inherits
+`servers.lock`, so it is free exactly when none of them is left; process ids prove nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from api.embedded.errors import EmbeddedError
-from api.embedded.orphaned_processes import end_leftovers
+from api.embedded.orphaned_processes import end_orphans
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from api.embedded.data_directory import Directory
 
 EXITING_SECONDS = 0.5
-"""How long a process that was just killed may hold its lock until the kernel has taken it down."""
+"""Time that a killed process may hold its lock until the kernel has removed the process."""
 
 STOPPING_SECONDS = 10.0
-"""How long the stores of a process that was killed may take until they are gone."""
+"""Time that the stores of a killed process may take to end."""
 
 
 @asynccontextmanager
-async def owned(data: Directory) -> AsyncIterator[None]:
-    """Hold the data directory; refuse when another Tandem holds it."""
+async def exclusive_lock(data: Directory) -> AsyncIterator[None]:
+    """Locks the data directory. Raises EmbeddedError if another Tandem process has locked it."""
     with data.opened("lock") as descriptor:
-        if not await locked_within(descriptor, EXITING_SECONDS):
+        if not await lock_within(descriptor, EXITING_SECONDS):
             raise EmbeddedError(
                 f"The data directory {data.path} is in use by process"
                 f" {holder(descriptor)}: stop that one, or set DATA_DIR to another directory."
@@ -44,29 +44,29 @@ async def owned(data: Directory) -> AsyncIterator[None]:
             os.ftruncate(descriptor, 0)
 
 
-async def await_no_servers(data: Directory, descriptor: int) -> None:
-    """Take the lock that stores inherit, once those of a killed Tandem have gone."""
-    for end in (False, True):
-        if end:
-            end_leftovers(data)
-        if await locked_within(descriptor, STOPPING_SECONDS / 2):
-            return
+async def lock_servers(data: Directory, descriptor: int) -> None:
+    """Locks `servers.lock` once the stores of a killed Tandem process have ended, or ends them first."""
+    if await lock_within(descriptor, STOPPING_SECONDS / 2):
+        return
+    end_orphans(data)
+    if await lock_within(descriptor, STOPPING_SECONDS / 2):
+        return
     raise EmbeddedError(
         f"Stores of an earlier run still use {data.path}: end the processes that hold"
         f" {data.path / 'servers.lock'} open, and start again."
     )
 
 
-async def locked_within(descriptor: int, seconds: float) -> bool:
-    """Poll, because waiting in flock would hold the event loop."""
+async def lock_within(descriptor: int, seconds: float) -> bool:
+    """Polls, because a blocking flock would block the event loop."""
     for _ in range(int(seconds / 0.01)):
-        if locked(descriptor):
+        if try_lock(descriptor):
             return True
         await asyncio.sleep(0.01)
     return False
 
 
-def locked(descriptor: int) -> bool:
+def try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -75,6 +75,6 @@ def locked(descriptor: int) -> bool:
 
 
 def holder(descriptor: int) -> str:
-    """Returns the process id in the lock file; other text is not for a terminal."""
+    """Returns the process id in the lock file; any other text there is not printed."""
     written = os.pread(descriptor, 20, 0).strip()
     return written.decode() if written.isdigit() else "(starting)"

@@ -1,7 +1,7 @@
-"""Ends stores that outlived a killed Tandem: where no parent-death signal exists, or it was missed.
+"""Ends stores that outlived a killed Tandem process, where the parent-death signal is missing or was missed.
 
-A process id in a file proves nothing, for numbers are reused. Both servers work inside their data
-directory, so a process counts as a leftover only when it is seen there.
+A process id in a file proves nothing, because ids are reused. The working directory of both servers is
+their data directory, so a process counts as an orphan only if its working directory is there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from api.embedded.data_directory import Directory
 
 
-def end_leftovers(data: Directory) -> None:
+def end_orphans(data: Directory) -> None:
+    """Ends the servers that still run in this data directory."""
     for name, pid_file, number in (
         ("postgres", "postmaster.pid", signal.SIGQUIT),
         ("valkey", "valkey.pid", signal.SIGKILL),
@@ -30,27 +31,27 @@ def end_leftovers(data: Directory) -> None:
 
 def _end(directory: Directory, pid_file: str, number: signal.Signals) -> None:
     pid = pid_in(directory, pid_file)
-    if pid is not None and works_in(pid, directory):
+    if pid is not None and is_running_in(pid, directory):
         with suppress(ProcessLookupError):
             os.kill(pid, number)
 
 
 def pid_in(directory: Directory, pid_file: str) -> int | None:
-    first = (directory.read(pid_file) or "").split("\n", 1)[0].strip()
-    return int(first) if re.fullmatch(r"[0-9]{1,10}", first) and int(first) > 1 else None
+    line = (directory.read(pid_file) or "").split("\n", 1)[0].strip()
+    return int(line) if re.fullmatch(r"[0-9]{1,10}", line) and int(line) > 1 else None
 
 
-def works_in(pid: int, directory: Directory) -> bool:
-    """True when that process works there (on macOS: when its command names the directory).
+def is_running_in(pid: int, directory: Directory) -> bool:
+    """True if this is the working directory of the process (on macOS: if its command names the directory).
 
-    It must also be a process of the directory's owner, who else could name any process to root.
+    The process must also belong to the directory's owner, who otherwise could make root end any process.
     """
     if Path("/proc/self/cwd").exists():
         with suppress(OSError):
-            place = os.stat(f"/proc/{pid}/cwd")
-            same = os.path.samestat(place, os.fstat(directory.descriptor))
+            working_directory = os.stat(f"/proc/{pid}/cwd")
+            same = os.path.samestat(working_directory, os.fstat(directory.descriptor))
             return same and os.stat(f"/proc/{pid}").st_uid == directory.owner
         return False
     command = ["/bin/ps", "-o", "command=", "-p", str(pid)]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    return str(directory.path) in found.stdout
+    result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return str(directory.path) in result.stdout

@@ -1,7 +1,7 @@
-"""Makes the directory of a store belong to the user that the store runs as, and refuses what is unsafe.
+"""Changes the owner of a store's directory to the user that the store runs as, and refuses unsafe content.
 
-A store opens the files of its directory by their names. Links in there, symbolic or hard, would make
-it write to files elsewhere, and a change of owner would hand those files over.
+A store opens the files of its directory by name. Links there, symbolic or hard, would make it write to
+files elsewhere, and a change of owner would give away those files.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from api.embedded.errors import EmbeddedError
 if TYPE_CHECKING:
     from pathlib import Path
 
-LINKS_OF_POSTGRES = "pg_tblspc"
-"""Where PostgreSQL itself keeps symbolic links, to the directories of tablespaces."""
+TABLESPACES = "pg_tblspc"
+"""Directory in which PostgreSQL itself keeps symbolic links, to the directories of tablespaces."""
 
 
 def claim(data: Directory, name: str, owner: int) -> None:
-    """Checks all of `data/name`, and makes it the owner's. Raises EmbeddedError.
+    """Checks all of `data/name`, and changes its owner. Raises EmbeddedError.
 
-    Only root changes owners, and only in a data directory of its own: into that of another user
-    that user may have moved a directory which is not meant to be given away.
+    Only root changes owners, and only in its own data directory: another user could move a directory
+    that must not change its owner into the data directory of that user.
     """
     with data.entered(name) as directory:
         if os.geteuid() == 0 and data.owner == 0:
@@ -38,36 +38,36 @@ def claim(data: Directory, name: str, owner: int) -> None:
             )
 
 
-def give(directory: Directory, owner: int) -> None:
-    """Makes an open directory the owner's, without what is in it."""
+def change_owner(directory: Directory, owner: int) -> None:
+    """Changes the owner of an open directory, but not of its content."""
     if directory.owner != owner:
         os.fchown(directory.descriptor, owner, -1)
 
 
 def _check_tree(directory: Directory, *, new_owner: int | None) -> None:
-    """A directory gets its owner before it is read, so that the old one can add nothing after that."""
+    """Changes the owner of a directory before it is read, so that the old owner can add nothing later."""
     changes = new_owner is not None and directory.owner != new_owner
     if new_owner is not None:
-        give(directory, new_owner)
+        change_owner(directory, new_owner)
     if os.fstat(directory.descriptor).st_mode & stat.S_IWOTH:
         raise EmbeddedError(
             f"Every user may write to {directory.path}: remove that permission (chmod o-w), or"
             f" {REMEDY}."
         )
-    links_allowed = directory.path.name == LINKS_OF_POSTGRES and not changes
+    links_allowed = directory.path.name == TABLESPACES and not changes
     with os.scandir(directory.descriptor) as entries:
         for entry in entries:
-            found = entry.stat(follow_symlinks=False)
-            if stat.S_ISDIR(found.st_mode):
-                with directory.entered(entry.name) as below:
-                    _check_tree(below, new_owner=new_owner)
-            elif not (links_allowed and stat.S_ISLNK(found.st_mode)):
-                _check_file(found, directory.path / entry.name)
-                if new_owner is not None and found.st_uid != new_owner:
-                    _give_file(directory, entry.name, new_owner)
+            status = entry.stat(follow_symlinks=False)
+            if stat.S_ISDIR(status.st_mode):
+                with directory.entered(entry.name) as subdirectory:
+                    _check_tree(subdirectory, new_owner=new_owner)
+            elif not (links_allowed and stat.S_ISLNK(status.st_mode)):
+                _check_file(status, directory.path / entry.name)
+                if new_owner is not None and status.st_uid != new_owner:
+                    _change_owner_of_file(directory, entry.name, new_owner)
 
 
-def _give_file(directory: Directory, name: str, owner: int) -> None:
+def _change_owner_of_file(directory: Directory, name: str, owner: int) -> None:
     descriptor = os.open(name, os.O_RDONLY | OPEN_FILE, dir_fd=directory.descriptor)
     try:
         _check_file(os.fstat(descriptor), directory.path / name)
@@ -76,10 +76,10 @@ def _give_file(directory: Directory, name: str, owner: int) -> None:
         os.close(descriptor)
 
 
-def _check_file(found: os.stat_result, path: Path) -> None:
-    if not stat.S_ISREG(found.st_mode):
+def _check_file(status: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(status.st_mode):
         raise EmbeddedError(f"{path} is neither a regular file nor a directory: {REMEDY}.")
-    if found.st_nlink != 1:
+    if status.st_nlink != 1:
         raise EmbeddedError(
             f"{path} has a second name (a hard link), so another file would change with it: {REMEDY}."
         )

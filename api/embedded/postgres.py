@@ -1,4 +1,4 @@
-"""The write model's store: makes a PostgreSQL cluster once, and starts a server on it."""
+"""The store of the write model: creates a PostgreSQL cluster once, and starts a server on it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from signal import SIGINT, SIGKILL, SIGQUIT
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from api.embedded.binaries import package_directory
-from api.embedded.child_process import Program, Server, failure, run_to_end, spawn
+from api.embedded.child_process import (
+    Program,
+    Server,
+    failure,
+    package_directory,
+    run_to_end,
+    spawn,
+)
 from api.embedded.errors import EmbeddedError
-from api.embedded.orphaned_processes import pid_in, works_in
+from api.embedded.orphaned_processes import is_running_in, pid_in
 from api.embedded.ownership import claim
 
 if TYPE_CHECKING:
@@ -24,7 +30,7 @@ if TYPE_CHECKING:
 PID_FILE = "postmaster.pid"
 INITDB_SECONDS = 120.0
 READY_SECONDS = 60.0
-"""Recovery after a crash replays up to max_wal_size before the server answers."""
+"""Time limit of the start; recovery after a crash replays up to max_wal_size first."""
 
 SETTINGS = {
     "listen_addresses": "",
@@ -33,7 +39,7 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
-    "log_error_verbosity": "terse",  # the details of an error quote values, such as an address that is taken
+    "log_error_verbosity": "terse",  # details of errors quote values, such as an e-mail address
     "jit": "off",
     "max_logical_replication_workers": "0",
 }
@@ -43,14 +49,14 @@ NOT_DURABLE = {
     "full_page_writes": "off",
     "autovacuum": "off",
     "io_method": "sync",
-    "dynamic_shared_memory_type": "mmap",  # files of the data directory, which is deleted with it
+    "dynamic_shared_memory_type": "mmap",  # in files of the data directory, which are deleted with it
 }
 
 
 async def start_postgres(
-    data: Directory, sockets: Path, *, identity: Identity, held: int, durable: bool
+    data: Directory, sockets: Path, *, identity: Identity, lock: int, durable: bool
 ) -> Server:
-    """A server on `postgres` in the data directory, which is made first when it is missing. Not ready yet."""
+    """Starts a server on `postgres` in the data directory, without waiting until it is ready."""
     program = Program(
         name="PostgreSQL",
         command=(),
@@ -58,13 +64,13 @@ async def start_postgres(
         folder="postgres",
         log_file="postgres.log",
         death_signal=SIGQUIT,
-        stops=((SIGINT, 15.0), (SIGQUIT, 5.0), (SIGKILL, 5.0)),
+        stop_signals=((SIGINT, 15.0), (SIGQUIT, 5.0), (SIGKILL, 5.0)),
         identity=identity.argument,
     )
-    await ensure_cluster(program, owner=identity.owner, held=held, durable=durable)
-    forget_last_run(data)
+    await ensure_cluster(program, owner=identity.owner, lock=lock, durable=durable)
+    remove_pid_file(data)
     command = server_command(program.directory, sockets, durable=durable)
-    return await spawn(replace(program, command=command), held=held)
+    return await spawn(replace(program, command=command), lock=lock)
 
 
 def server_command(cluster: Path, sockets: Path, *, durable: bool) -> tuple[str, ...]:
@@ -74,19 +80,19 @@ def server_command(cluster: Path, sockets: Path, *, durable: bool) -> tuple[str,
     return (binary("postgres"), "-D", str(cluster), *options)
 
 
-async def ensure_cluster(program: Program, *, owner: int, held: int, durable: bool) -> None:
-    """Make the cluster and its database beside its place, so that a half-made one is never used."""
+async def ensure_cluster(program: Program, *, owner: int, lock: int, durable: bool) -> None:
+    """Creates the cluster under a temporary name, so that an incomplete one is never used."""
     data, name = program.data, program.folder
     if is_cluster(data, name):
         claim(data, name, owner)
         return
-    step = replace(program, folder=f"{name}.new", stops=((SIGKILL, 5.0),))
+    step = replace(program, folder=f"{name}.new", stop_signals=((SIGKILL, 5.0),))
     data.remove(step.folder)
     data.make(step.folder)
     claim(data, step.folder, owner)
-    new = step.directory
-    for command in (initdb_command(new, durable=durable), create_database_command(new)):
-        await run_to_end(replace(step, command=command), held=held, seconds=INITDB_SECONDS)
+    cluster = step.directory
+    for command in (initdb_command(cluster, durable=durable), create_database_command(cluster)):
+        await run_to_end(replace(step, command=command), lock=lock, timeout_seconds=INITDB_SECONDS)
     data.rename(step.folder, name)
 
 
@@ -97,31 +103,31 @@ def is_cluster(data: Directory, name: str) -> bool:
         return cluster.holds("PG_VERSION")
 
 
-def initdb_command(new: Path, *, durable: bool) -> tuple[str, ...]:
+def initdb_command(cluster: Path, *, durable: bool) -> tuple[str, ...]:
     sync = () if sys.platform != "linux" else ("--sync-method=syncfs",)
     return (
         binary("initdb"),
-        *("-D", str(new), "--username=tandem", "--auth-local=trust", "--auth-host=reject"),
+        *("-D", str(cluster), "--username=tandem", "--auth-local=trust", "--auth-host=reject"),
         *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin"),
         *("--builtin-locale=C.UTF-8", *(sync if durable else ("--no-sync",))),
     )
 
 
-def create_database_command(new: Path) -> tuple[str, ...]:
-    """A single-user server reads statements from standard input, which a child here has not."""
+def create_database_command(cluster: Path) -> tuple[str, ...]:
+    """A shell supplies the standard input from which a single-user server reads statements."""
     statement = "CREATE DATABASE tandem"
     script = 'echo "$2" | exec "$0" --single -j -D "$1" postgres'
-    return ("/bin/sh", "-c", script, binary("postgres"), str(new), statement)
+    return ("/bin/sh", "-c", script, binary("postgres"), str(cluster), statement)
 
 
-def forget_last_run(data: Directory, name: str = "postgres") -> None:
-    """Remove the pid file of a killed server.
+def remove_pid_file(data: Directory, name: str = "postgres") -> None:
+    """Removes the pid file of a killed server. Raises EmbeddedError if a server runs on the cluster.
 
-    PostgreSQL refuses to start when that process id lives, whoever has it by now. No server of ours
-    is left (the lock says so), so only one that somebody started by hand can still be at work.
+    PostgreSQL refuses to start while a process with that id exists, even an unrelated one. The lock proves
+    that no server of Tandem is left, so only a server that was started by hand can still be running.
     """
     with data.entered(name) as cluster:
-        if (pid := pid_in(cluster, PID_FILE)) is not None and works_in(pid, cluster):
+        if (pid := pid_in(cluster, PID_FILE)) is not None and is_running_in(pid, cluster):
             raise EmbeddedError(
                 f"Process {pid} runs PostgreSQL on {cluster.path} already: stop it first."
             )
@@ -129,10 +135,10 @@ def forget_last_run(data: Directory, name: str = "postgres") -> None:
 
 
 async def postgres_ready(server: Server) -> None:
-    """The eighth line of the pid file turns `ready` when connections are accepted."""
+    """Waits until the server accepts connections. Raises EmbeddedError."""
     try:
         async with asyncio.timeout(READY_SECONDS):
-            while not says_ready(server):
+            while not is_ready(server):
                 if not server.running:
                     raise failure(server.program, await server.exited())
                 await asyncio.sleep(0.01)
@@ -143,7 +149,8 @@ async def postgres_ready(server: Server) -> None:
         ) from None
 
 
-def says_ready(server: Server) -> bool:
+def is_ready(server: Server) -> bool:
+    """Returns whether the eighth line of the pid file says that connections are accepted."""
     with server.program.data.entered(server.program.folder) as cluster:
         lines = (cluster.read(PID_FILE) or "").split("\n")
     return len(lines) > 7 and lines[0] == str(server.pid) and lines[7].strip() == "ready"

@@ -1,4 +1,4 @@
-"""Chooses the user that the stores run as. PostgreSQL refuses root, so root becomes another user."""
+"""Chooses the user that the stores run as. PostgreSQL refuses root, so root changes to another user."""
 
 from __future__ import annotations
 
@@ -8,30 +8,36 @@ import pwd
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from api.embedded.child_process import child_command, environment
+from api.embedded.child_process import child_command, store_environment
 from api.embedded.errors import EmbeddedError
 
 if TYPE_CHECKING:
     from api.embedded.data_directory import Directory
 
 
+UNPRIVILEGED = (65534, 2**32 - 2)
+"""User ids without any privileges, on Linux and on macOS."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Identity:
+    """The user of a store's process."""
+
     argument: str
-    """What `api.embedded.child` understands."""
+    """IDENTITY of child.py."""
     owner: int
-    """The user id that the stores' files have outside."""
+    """Owner of the store's files, as seen outside a user namespace."""
 
 
 async def choose_identity(owner: int) -> Identity:
-    """Returns this user, or for root the first user that this machine lets it become.
+    """Returns the current user, or for root the first user that this machine lets it change to.
 
     `owner` is the owner of the data directory. Raises EmbeddedError.
     """
     if os.geteuid() != 0:
         return Identity(argument="same", owner=os.geteuid())
     for identity in candidates(owner):
-        if await possible(identity):
+        if await is_possible(identity):
             return identity
     raise EmbeddedError(
         "PostgreSQL refuses to run as root, and root cannot become"
@@ -41,22 +47,22 @@ async def choose_identity(owner: int) -> Identity:
 
 
 def candidates(owner: int) -> list[Identity]:
-    """Returns the identities to try, for root, in their order.
+    """Returns the identities that root tries, in this order.
 
-    In a data directory of another user stores have the rights of that user and never more: what
-    they open there by name may lead anywhere. In root's own they run in a user namespace, where
-    files stay root's, or else as the user nobody. initdb wants each to have a name.
+    In a data directory of another user stores have the privileges of that user and never more, because
+    that user can replace files by links. In root's own they run in a user namespace, where root keeps its
+    files, or else as the system's unprivileged user. initdb requires that the user has a name.
     """
-    named = {entry.pw_uid: entry.pw_name for entry in pwd.getpwall() if entry.pw_uid != 0}
-    nobody = [uid for uid, name in named.items() if name == "nobody"]
-    if owner in named:
+    users = [entry.pw_uid for entry in pwd.getpwall() if entry.pw_uid != 0]
+    if owner in users:
         return [as_user(owner)]
-    inside = list(named)[:1]
+    inside = users[:1]
+    unprivileged = [uid for uid in users if uid in UNPRIVILEGED]
     if owner != 0:
         return [Identity(argument=f"namespace:{uid}:{owner}", owner=owner) for uid in inside]
     return [
         *(Identity(argument=f"namespace:{uid}", owner=0) for uid in inside),
-        *(as_user(uid) for uid in nobody or inside),
+        *(as_user(uid) for uid in unprivileged or inside),
     ]
 
 
@@ -64,19 +70,19 @@ def as_user(uid: int) -> Identity:
     return Identity(argument=f"user:{uid}", owner=uid)
 
 
-async def possible(identity: Identity) -> bool:
+async def is_possible(identity: Identity) -> bool:
     process = await asyncio.create_subprocess_exec(
         *child_command(identity=identity.argument),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
-        env=environment(),
+        env=store_environment(),
     )
     return await process.wait() == 0
 
 
-def let_through(data: Directory, identity: Identity) -> None:
-    """Lets a user who is not the owner of the data directory pass into the stores' directories."""
-    found = os.fstat(data.descriptor)
-    if found.st_uid != identity.owner and found.st_mode & 0o011 != 0o011:
-        os.fchmod(data.descriptor, found.st_mode & 0o7777 | 0o011)
+def allow_traversal(data: Directory, identity: Identity) -> None:
+    """Lets a user other than the owner of the data directory reach the stores' directories in it."""
+    status = os.fstat(data.descriptor)
+    if status.st_uid != identity.owner and status.st_mode & 0o011 != 0o011:
+        os.fchmod(data.descriptor, status.st_mode & 0o7777 | 0o011)

@@ -1,4 +1,4 @@
-"""Where the stores listen: unix sockets in a directory that only their owner may enter."""
+"""The directory of the stores' unix sockets, which only their owner may enter."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from api.embedded.path import OPEN_DIRECTORY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LONGEST_PATH = 100
-"""A socket's path has room for 107 bytes on Linux and 103 on macOS."""
+MAX_PATH_BYTES = 100
+"""The path of a socket may have 107 bytes on Linux and 103 on macOS."""
 
 
 @contextmanager
 def socket_directory(data: Directory) -> Iterator[Directory]:
-    """`run` in the data directory, or a link of that name to a private one when that cannot be.
+    """Yields `run` in the data directory, or a private directory that `run` links to if its path is too long.
 
-    It is always new: a lock file that PostgreSQL left beside its socket names a process id, which
-    may belong to another process by now.
+    The directory is always new: PostgreSQL may have left a lock file there with a process id that belongs
+    to another process by now.
     """
     remove(data)
     try:
         if addressable(data.path / "run"):
             data.make("run")
-            with data.entered("run") as place:
-                yield place
+            with data.entered("run") as directory:
+                yield directory
         else:
-            with private_directory() as place:
-                os.symlink(place.path, "run", dir_fd=data.descriptor)
-                yield place
+            with private_directory() as directory:
+                os.symlink(directory.path, "run", dir_fd=data.descriptor)
+                yield directory
     finally:
         remove(data)
 
 
 @contextmanager
 def private_directory() -> Iterator[Directory]:
-    """A new directory in the temporary one, whose sticky bit keeps others from replacing it."""
+    """Yields a new directory in the temporary one, whose sticky bit keeps other users from replacing it."""
     path = Path(tempfile.mkdtemp(prefix="tandem-", dir=short_temp()))
     descriptor = os.open(path, OPEN_DIRECTORY)
     try:
@@ -52,32 +52,32 @@ def private_directory() -> Iterator[Directory]:
 
 
 def addressable(run: Path) -> bool:
-    """Short enough for a socket, and without a comma, which separates hosts in a database URL."""
-    return len(os.fsencode(run / ".s.PGSQL.5432")) <= LONGEST_PATH and "," not in str(run)
+    """True for a path short enough for a socket, and without a comma, which separates hosts in a URL."""
+    return len(os.fsencode(run / ".s.PGSQL.5432")) <= MAX_PATH_BYTES and "," not in str(run)
 
 
 def remove(data: Directory) -> None:
-    """Removes `run`; where it is a link, also the directory that it leads to, if that is surely ours."""
-    place = data.link("run")
-    if place is not None and is_ours(place, data):
-        shutil.rmtree(place, ignore_errors=True)
+    """Removes `run`; if it is a link, also its target, provided that `private_directory` created it."""
+    target = data.link("run")
+    if target is not None and is_private_directory(target, data):
+        shutil.rmtree(target, ignore_errors=True)
     data.remove("run")
 
 
-def is_ours(place: Path, data: Directory) -> bool:
-    """True for a directory of `private_directory`. Another user may have written another link."""
-    named = place.name.startswith("tandem-") and place.parent == short_temp()
-    return named and (data.owner == os.geteuid() or owner_of(place) == data.owner)
+def is_private_directory(path: Path, data: Directory) -> bool:
+    """True for a directory of `private_directory`: another user may have made a link to another directory."""
+    named = path.name.startswith("tandem-") and path.parent == short_temp()
+    return named and (data.owner == os.geteuid() or owner_of(path) == data.owner)
 
 
-def owner_of(place: Path) -> int | None:
+def owner_of(path: Path) -> int | None:
     try:
-        return place.lstat().st_uid
+        return path.lstat().st_uid
     except OSError:
         return None
 
 
 def short_temp() -> Path:
-    """The temporary directory, unless its own path is too long for a socket below it."""
-    place = Path(tempfile.gettempdir())
-    return place if len(os.fsencode(place)) < LONGEST_PATH - 40 else Path("/tmp")  # noqa: S108
+    """Returns the temporary directory, or /tmp if its path is too long for a socket in it."""
+    path = Path(tempfile.gettempdir())
+    return path if len(os.fsencode(path)) < MAX_PATH_BYTES - 40 else Path("/tmp")  # noqa: S108

@@ -1,4 +1,4 @@
-"""The lifetime of both stores: lock, start side by side, hand out addresses, stop last."""
+"""The lifetime of both stores: lock the data directory, start both concurrently, yield their URLs, stop."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from api.embedded.data_directory import opened_directory
 from api.embedded.errors import EmbeddedError
-from api.embedded.locks import await_no_servers, owned
-from api.embedded.ownership import give
+from api.embedded.locks import exclusive_lock, lock_servers
+from api.embedded.ownership import change_owner
 from api.embedded.postgres import database_url, postgres_ready, start_postgres
-from api.embedded.run_as import choose_identity, let_through
+from api.embedded.run_as import allow_traversal, choose_identity
 from api.embedded.sockets import socket_directory
 from api.embedded.valkey import redis_url, start_valkey, valkey_ready
 
@@ -27,70 +27,70 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """Where both stores answer, for as long as the `async with` that gave this."""
+    """The URLs of both running stores."""
 
     database_url: str
     redis_url: str
     servers: tuple[Server, ...]
 
     async def failed(self) -> str:
-        """Wait until a store ends that nobody stopped, and say which."""
-        waits = {asyncio.ensure_future(server.exited()): server for server in self.servers}
+        """Waits until a store ends unexpectedly, and returns a sentence that names it."""
+        exits = {asyncio.ensure_future(server.exited()): server for server in self.servers}
         try:
-            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(exits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for wait in waits:
-                wait.cancel()
-        program = waits[done.pop()].program
+            for task in exits:
+                task.cancel()
+        program = exits[done.pop()].program
         return f"{program.name} ended by itself; its log is {program.log}."
 
 
 @asynccontextmanager
 async def embedded_stores(data_dir: Path, *, durable: bool = True) -> AsyncIterator[Stores]:
-    """Run both stores on `data_dir`, which is made when missing. Raises EmbeddedError.
+    """Runs both stores on `data_dir`, which is created if missing. Raises EmbeddedError.
 
-    Enter it in a thread that lives as long as the stores do. With `durable=False` nothing is synced
-    or logged to disk: for tests, whose data dies with them.
+    The calling thread must live as long as the stores. With `durable=False` nothing is synced or logged
+    to disk, for tests.
     """
     with opened_directory(data_dir) as data:
-        async with owned(data):
-            with data.opened("servers.lock") as held:
-                await await_no_servers(data, held)
+        async with exclusive_lock(data):
+            with data.opened("servers.lock") as lock:
+                await lock_servers(data, lock)
                 with socket_directory(data) as sockets:
-                    async with running(data, sockets, held=held, durable=durable) as stores:
+                    async with running(data, sockets, lock=lock, durable=durable) as stores:
                         yield stores
 
 
 @asynccontextmanager
 async def running(
-    data: Directory, sockets: Directory, *, held: int, durable: bool
+    data: Directory, sockets: Directory, *, lock: int, durable: bool
 ) -> AsyncIterator[Stores]:
     started: list[Server] = []
 
     async def start() -> None:
         identity = await choose_identity(data.owner)
-        let_through(data, identity)
-        give(sockets, identity.owner)
+        allow_traversal(data, identity)
+        change_owner(sockets, identity.owner)
         async with asyncio.TaskGroup() as group:
             group.create_task(postgres(identity))
             group.create_task(valkey(identity))
 
     async def postgres(identity: Identity) -> None:
         server = await start_postgres(
-            data, sockets.path, identity=identity, held=held, durable=durable
+            data, sockets.path, identity=identity, lock=lock, durable=durable
         )
         started.append(server)
         await postgres_ready(server)
 
     async def valkey(identity: Identity) -> None:
         server = await start_valkey(
-            data, sockets.path, identity=identity, held=held, durable=durable
+            data, sockets.path, identity=identity, lock=lock, durable=durable
         )
         started.append(server)
         await valkey_ready(server, sockets.path)
 
     try:
-        with one_sentence(data.path):
+        with first_error_only(data.path):
             await start()
         yield Stores(
             database_url=database_url(sockets.path),
@@ -102,8 +102,8 @@ async def running(
 
 
 @contextmanager
-def one_sentence(data_dir: Path) -> Iterator[None]:
-    """One store's failure to start, out of the group that the other's cancelling makes of it."""
+def first_error_only(data_dir: Path) -> Iterator[None]:
+    """Raises the error of the store that failed to start instead of an exception group."""
     try:
         try:
             yield

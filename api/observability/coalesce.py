@@ -1,4 +1,4 @@
-"""Something that is made when it is asked for; whoever asks within a while shares it."""
+"""Single-flight cache: concurrent callers share one computation, and its result until it is too old."""
 
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ T = TypeVar("T")
 
 
 class Coalesced(Generic[T]):
-    def __init__(self, make: Callable[[], Coroutine[Any, Any, T]], fresh: float) -> None:
-        """`fresh`: seconds for which what was made last will do."""
-        self._make = make
-        self._fresh = fresh
-        self._making: asyncio.Task[T] | None = None
-        self._begun = -fresh
+    """A computation that runs on demand, at most once per `max_age_seconds`."""
+
+    def __init__(
+        self, compute: Callable[[], Coroutine[Any, Any, T]], max_age_seconds: float
+    ) -> None:
+        self._compute = compute
+        self._max_age_seconds = max_age_seconds
+        self._task: asyncio.Task[T] | None = None
+        self._started_at = 0.0
 
     async def get(self) -> T:
-        """Raises what making it raises."""
+        """Returns the result of the latest computation. Raises what the computation raises."""
         now = time.monotonic()
-        if self._making is None or (self._making.done() and now >= self._begun + self._fresh):
-            self._begun = now
-            self._making = asyncio.create_task(self._make())
-        return await asyncio.shield(self._making)
+        if self._task is None or (
+            self._task.done() and now >= self._started_at + self._max_age_seconds
+        ):
+            self._started_at = now
+            self._task = asyncio.create_task(self._compute())
+        return await asyncio.shield(self._task)

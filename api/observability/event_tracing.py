@@ -1,7 +1,7 @@
-"""Following a command beyond its answer: one line of the log, and with OpenTelemetry one span, for each step.
+"""Traces the events of a command: one log line and, with OpenTelemetry, one span for each step.
 
-An event's metadata says which command caused it and in which trace; relay and projector tell us of each event
-they are done with. If nobody wants to know, they are given nobody to tell.
+An event's metadata names the command that caused it and its trace. Relay and projector call the tracer for
+each event that they have finished; if nothing is traced, they get no tracer.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from api.settings import Settings
     from domain.envelope import Envelope
 
-Told = Callable[["Envelope"], None]
+EventTracer = Callable[["Envelope"], None]
 
-_log = structlog.get_logger("tandem.follow")
-
-
-def follower(step: str, settings: Settings) -> Told | None:
-    """Whom to tell of the events for which this step, such as `appended`, is done."""
-    line = _line(step) if settings.log_level == "debug" else None
-    span = otel.of_step(step)
-    if line is None or span is None:
-        return line or span
-
-    def tell(envelope: Envelope) -> None:
-        line(envelope)
-        span(envelope)
-
-    return tell
+_log = structlog.get_logger(__name__)
 
 
-def _line(step: str) -> Told:
-    def tell(envelope: Envelope) -> None:
+def event_tracer(step: str, settings: Settings) -> EventTracer | None:
+    """Returns the function to call for each event that has completed this step, such as `appended`."""
+    write_line = _line_writer(step) if settings.log_level == "debug" else None
+    record_span = otel.span_recorder(step)
+    if write_line is None or record_span is None:
+        return write_line or record_span
+
+    def trace(envelope: Envelope) -> None:
+        write_line(envelope)
+        record_span(envelope)
+
+    return trace
+
+
+def _line_writer(step: str) -> EventTracer:
+    def write_line(envelope: Envelope) -> None:
         _log.debug(
             f"event.{step}",
             type=envelope.type,
@@ -48,4 +48,4 @@ def _line(step: str) -> Told:
             trace=id_of(envelope.metadata.get("traceparent", "")),
         )
 
-    return tell
+    return write_line

@@ -1,159 +1,168 @@
-"""How things are at the moment, as Prometheus is told: the pools of this process, and the whole pipeline."""
+"""Prometheus metrics of present state: connections of this process, and the pipeline."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from readside.redis_connection.client import busy_connections
+from readside.redis_connection.client import busy
 
 if TYPE_CHECKING:
     import asyncpg
     from redis.asyncio import Redis
 
     from api.observability.pipeline import PipelineStatus
+    from readside.admin.partition_status import PartitionStatus
     from readside.redis_connection.connection import MultiplexedConnection
 
 
-def of_pool(pool: asyncpg.Pool) -> Metric:
-    told = GaugeMetricFamily(
-        "tandem_database_connections", "Of this process's pool.", labels=["state"]
+def pool_metric(pool: asyncpg.Pool) -> Metric:
+    metric = GaugeMetricFamily(
+        "tandem_database_connections", "PostgreSQL connections of this process.", labels=["state"]
     )
-    told.add_metric(["idle"], pool.get_idle_size())
-    told.add_metric(["busy"], pool.get_size() - pool.get_idle_size())
-    told.add_metric(["unopened"], pool.get_max_size() - pool.get_size())
-    return told
+    metric.add_metric(["idle"], pool.get_idle_size())
+    metric.add_metric(["busy"], pool.get_size() - pool.get_idle_size())
+    metric.add_metric(["unopened"], pool.get_max_size() - pool.get_size())
+    return metric
 
 
-def of_clients(clients: Mapping[str, Redis], link: MultiplexedConnection | None) -> Metric:
-    told = GaugeMetricFamily(
-        "tandem_redis_connections_busy", "On which somebody waits.", labels=["use"]
+def redis_clients_metric(
+    clients: Mapping[str, Redis], reads: MultiplexedConnection | None
+) -> Metric:
+    metric = GaugeMetricFamily(
+        "tandem_redis_connections_busy", "Redis connections that await a reply.", labels=["use"]
     )
     for use, client in clients.items():
-        told.add_metric([use], busy_connections(client))
-    if link is not None:
-        told.add_metric(["reads"], link.in_flight > 0)
-    return told
+        metric.add_metric([use], busy(client))
+    if reads is not None:
+        metric.add_metric(["reads"], reads.in_flight > 0)
+    return metric
 
 
-def of_link(link: MultiplexedConnection) -> Iterator[Metric]:
+def reads_metrics(reads: MultiplexedConnection) -> Iterator[Metric]:
+    """Yields the metrics of the connection that answers queries."""
     yield GaugeMetricFamily(
         "tandem_reads_in_flight",
-        "Commands of queries that Redis has not answered yet.",
-        value=link.in_flight,
+        "Redis commands of queries that await a reply.",
+        value=reads.in_flight,
     )
     yield CounterMetricFamily(
         "tandem_reads_reconnects",
-        "How often their connection was made anew.",
-        value=max(0, link.connect_count - 1),
+        "Reconnects of the connection of queries.",
+        value=max(0, reads.connects - 1),
     )
     refused = CounterMetricFamily(
-        "tandem_reads_refused", "Questions of queries without an answer.", labels=["code"]
+        "tandem_reads_refused", "Redis requests of queries that failed.", labels=["code"]
     )
-    refused.add_metric(["OVERLOADED"], link.rejected_count)
-    refused.add_metric(["READ_MODEL_UNAVAILABLE"], link.failed_count)
+    refused.add_metric(["OVERLOADED"], reads.overloaded)
+    refused.add_metric(["READ_MODEL_UNAVAILABLE"], reads.unanswered)
     yield refused
 
 
-def of_stores(look: PipelineStatus) -> Iterator[Metric]:
-    up = GaugeMetricFamily("tandem_store_up", "Whether a store answers.", labels=["store"])
-    up.add_metric(["postgresql"], look.writes is None)
-    up.add_metric(["redis"], look.reads is None)
-    yield up
+def store_metric(status: PipelineStatus) -> Metric:
+    metric = GaugeMetricFamily("tandem_store_up", "1 if the store responds.", labels=["store"])
+    metric.add_metric(["postgresql"], status.postgresql_error is None)
+    metric.add_metric(["redis"], status.redis_error is None)
+    return metric
 
 
-def of_upkeep(look: PipelineStatus) -> Iterator[Metric]:
-    if look.upkeep is None:
+def upkeep_metrics(status: PipelineStatus) -> Iterator[Metric]:
+    if status.upkeep is None:
         return
-    left = look.upkeep.erasures
+    pending = status.upkeep.erasures
     for name, text, value in (
-        ("erasures_unfinished", "Erased users whose events are not all blanked yet.", left.users),
-        ("erasure_events", "Events of theirs that are left.", left.events),
-        ("erasure_seconds", "Time since the first of them was erased, 0 if none.", left.oldest),
-        ("idempotency_oldest_seconds", "Age of the oldest key.", look.upkeep.oldest_key),
+        (
+            "erasures_unfinished",
+            "Erased users of whom the log still holds personal data.",
+            pending.users,
+        ),
+        ("erasure_events", "Their events that still hold personal data.", pending.events),
+        ("erasure_seconds", "Age of the oldest unfinished erasure, 0 if none.", pending.oldest),
+        (
+            "idempotency_oldest_seconds",
+            "Age of the oldest idempotency key.",
+            status.upkeep.oldest_key,
+        ),
     ):
         yield GaugeMetricFamily(f"tandem_{name}", text, value=value)
 
 
-def of_partitions(look: PipelineStatus) -> Iterator[Metric]:
-    logs = [(str(one.number), one.backlog) for one in look.partitions if one.backlog is not None]
-    known = [(number, log) for number, log in logs if log.unpublished is not None]
-    models = [
-        (str(one.number), one.standing) for one in look.partitions if one.standing is not None
-    ]
+def partition_metrics(status: PipelineStatus) -> Iterator[Metric]:
+    backlogs = [(view.number, view.backlog) for view in status.partitions if view.backlog]
+    known = [(number, log) for number, log in backlogs if log.unpublished is not None]
     yield _gauge(
         "relay_unpublished_events",
-        "Events that are not in the stream, 1,000 at most.",
-        [(n, log.unpublished) for n, log in known],
+        "Events that are not in the stream yet, counted up to 1,000.",
+        {number: log.unpublished for number, log in known},
     )
     yield _gauge(
         "relay_unpublished_seconds",
-        "Age of the oldest of them, 0 if there is none.",
-        [(n, log.oldest or 0.0) for n, log in known],
+        "Age of the oldest of them, 0 if none.",
+        {number: log.oldest or 0.0 for number, log in known},
     )
     yield _gauge(
         "relay_foreign_events",
-        "Events of a restored dump that only a rebuild carries, 1,000 at most.",
-        [(n, log.foreign) for n, log in logs],
+        "Events of a restored dump, which reach the read model by a rebuild only, counted up to 1,000.",
+        {number: log.foreign for number, log in backlogs},
     )
-    yield _gauge(
-        "stream_entries", "Entries of the stream.", [(n, one.entries) for n, one in models]
-    )
-    yield _gauge(
+    partitions = [(view.number, view.status) for view in status.partitions if view.status]
+    for name, text, value in _READ_MODEL:
+        yield _gauge(name, text, {number: value(partition) for number, partition in partitions})
+
+
+_READ_MODEL: tuple[tuple[str, str, Callable[[PartitionStatus], float | None]], ...] = (
+    ("stream_entries", "Entries of the stream.", lambda partition: partition.entries),
+    (
         "stream_held_entries",
-        "Entries that a group keeps in the stream, other than that of the generation that serves; the most.",
-        [
-            (n, max((group.entries for group in one.kept_back.values()), default=0))
-            for n, one in models
-        ],
-    )
-    yield _gauge(
+        "Most entries that a consumer group retains, other than that of the active generation.",
+        lambda partition: max((group.entries for group in partition.kept_back.values()), default=0),
+    ),
+    (
         "projector_lag_events",
-        "Entries that are not applied.",
-        [(n, one.behind) for n, one in models],
-    )
-    yield _gauge(
+        "Entries that are not applied yet.",
+        lambda partition: partition.behind,
+    ),
+    (
         "projector_lag_seconds",
-        "Age of the oldest of them, 0 if there is none.",
-        [(n, one.lag or 0.0) for n, one in models],
-    )
-    yield _gauge(
+        "Age of the oldest of them, 0 if none.",
+        lambda partition: partition.lag or 0.0,
+    ),
+    (
         "read_model_served",
-        "Whether a generation serves.",
-        [(n, one.generation is not None) for n, one in models],
-    )
-    yield _gauge(
+        "1 if a generation is active.",
+        lambda partition: partition.generation is not None,
+    ),
+    (
         "read_model_building",
-        "Generations that do not serve.",
-        [(n, len(one.building)) for n, one in models],
-    )
-    yield _gauge(
+        "Generations that are not active.",
+        lambda partition: len(partition.building),
+    ),
+    (
         "read_model_held",
-        "Users too many that a complete generation parks, which does not serve therefore; 0 if none is held.",
-        [(n, one.held.more if one.held else 0) for n, one in models],
-    )
-    yield _gauge(
+        "Parked users above the limit, which block the activation of a complete generation; 0 if none.",
+        lambda partition: partition.held.more if partition.held else 0,
+    ),
+    (
         "rebuild_events_done",
-        "Events that are in the generation that is being built; 0 if none is.",
-        [(n, one.progress.done if one.progress else 0) for n, one in models],
-    )
-    yield _gauge(
+        "Events that the generation being built has; 0 if none is.",
+        lambda partition: partition.progress.done if partition.progress else 0,
+    ),
+    (
         "rebuild_events_expected",
-        "Events of the log when it was begun; 0 if none is.",
-        [(n, one.progress.expected if one.progress else 0) for n, one in models],
-    )
-    yield _gauge("parked_users", "Users who are set aside.", [(n, one.parked) for n, one in models])
-    yield _gauge(
-        "lost_users", "Users who are to be made anew.", [(n, one.lost) for n, one in models]
-    )
+        "Events of the log when that generation was started; 0 if none is.",
+        lambda partition: partition.progress.expected if partition.progress else 0,
+    ),
+    ("parked_users", "Users whose events are parked.", lambda partition: partition.parked),
+    ("lost_users", "Users that need a resync.", lambda partition: partition.lost),
+)
+"""Name, help text and value of each gauge of a partition's stream and read model."""
 
 
-def _gauge(name: str, text: str, values: Sequence[tuple[str, float | None]]) -> Metric:
-    """By partition; one whose value is None is left out."""
-    told = GaugeMetricFamily(f"tandem_{name}", text, labels=["partition"])
-    for partition, value in values:
+def _gauge(name: str, text: str, values: Mapping[int, float | None]) -> Metric:
+    metric = GaugeMetricFamily(f"tandem_{name}", text, labels=["partition"])
+    for partition, value in values.items():
         if value is not None:
-            told.add_metric([partition], value)
-    return told
+            metric.add_metric([str(partition)], value)
+    return metric

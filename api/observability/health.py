@@ -1,9 +1,9 @@
-"""Whether this process can do its work, and which part of it cannot, and why.
+"""Readiness of this process: which of its parts cannot work, and why.
 
-A process that answers clients is ready as long as it can carry out commands or answer queries: to take it
-out of service because one store is away would take away what the other one still gives. A loop that is
-frozen makes any process unready, because only a restart helps; but while a store is away the loops wait for
-it, for as long as the drivers do, and nobody can tell the one from the other.
+A process that serves clients is ready as long as it can execute commands or answer queries: taking it out of
+service because one store is unavailable would also take away what the other store still allows. A stalled
+loop makes every process unready, because only a restart helps; but while a store is unavailable the loops
+wait for it, for as long as the drivers do, and a waiting loop cannot be distinguished from a stalled one.
 """
 
 from __future__ import annotations
@@ -12,80 +12,92 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from api.observability import heartbeat as pulses
-from api.observability.heartbeat import Heartbeat, worst
+from api.observability import heartbeat as heartbeats
+from api.observability.heartbeat import Heartbeat, most_severe
 from api.observability.pipeline import Pipeline, PipelineStatus
-from api.observability.problems import held, is_full, unserved
-from api.observability.redis_primary import plain
+from api.observability.problems import blocked_activations, is_full, unserved
+from api.observability.redis_primary import operator_sentence
 from api.roles import Role
 from readside.generations.memory_capacity import FULL
 
 OK = "ok"
 
-_NO_WRITES = "PostgreSQL does not answer, so commands are refused; they go on when it is back."
-_NO_READS = "Redis does not answer, so queries are refused; they go on when it is back."
-_NO_PROGRESS = "{} does not answer, so nothing is carried on; it goes on when it is back."
-_LATE = "The loop {} still waits for what it asked before its stores came back {:.0f} seconds ago."
+_NO_COMMANDS = "PostgreSQL does not answer, so commands are refused until it is back."
+_NO_QUERIES = "Redis does not answer, so queries are refused until it is back."
+_NO_PROGRESS = "{} does not answer, so no event is processed until it is back."
+_BLOCKED = (
+    "The loop {} is blocked on a request sent before the stores recovered {:.0f} seconds ago."
+)
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of /readyz."""
+
     ready: bool
     parts: dict[str, str]
-    """`ok`, or one sentence that says what the part cannot do and why."""
+    """By part: `ok`, or one sentence that says what the part cannot do and why."""
 
 
 async def health(
-    pipeline: Pipeline, pulses: Mapping[str, Sequence[Heartbeat]], *, answers: bool
+    pipeline: Pipeline, loops: Mapping[str, Sequence[Heartbeat]], *, serves_clients: bool
 ) -> Health:
-    """`pulses` by role; `answers`: whether this process answers clients. Takes less than 2 seconds."""
-    look = await pipeline.look()
-    brake = _held(look)
-    loops = {role: _loop(worst(of_role), look, pipeline.sound) for role, of_role in pulses.items()}
-    parts = {role: said for role, (said, _) in loops.items()}
-    if brake and Role.PROJECTOR in parts:
-        parts[Role.PROJECTOR] = brake
-    if not answers:
+    """Returns the health of the parts of this process within 2 seconds. `loops` are heartbeats by role."""
+    status = await pipeline.status()
+    blocked = _activation_blocked(status)
+    checks = {
+        role: _check_loop(most_severe(of_role), status, pipeline.healthy_for_seconds)
+        for role, of_role in loops.items()
+    }
+    parts = {role: message for role, (message, _) in checks.items()}
+    if blocked and Role.PROJECTOR in parts:
+        parts[Role.PROJECTOR] = blocked
+    if not serves_clients:
         return Health(ready=set(parts.values()) <= {OK}, parts=parts)
-    sides = _sides(look)
-    frozen = any(is_frozen for _, is_frozen in loops.values())
-    return Health(ready=OK in sides.values() and not frozen and not brake, parts=sides | parts)
+    stores = {"writes": _check_commands(status), "reads": _check_queries(status)}
+    stalled = any(is_stalled for _, is_stalled in checks.values())
+    return Health(ready=OK in stores.values() and not stalled and not blocked, parts=stores | parts)
 
 
-def _held(look: PipelineStatus) -> str:
-    """Why the read model of this code does not serve though it is complete: a deploy must not go on."""
-    waits = [one.standing for one in look.partitions if one.standing and one.standing.held]
-    stands = any(standing.generation is None for standing in waits)
-    return held(look)[0].sentence if stands else ""
+def _activation_blocked(status: PipelineStatus) -> str:
+    """Returns why a complete read model of this code is not activated, which must stop a deploy; else ""."""
+    blocked = [one.status for one in status.partitions if one.status and one.status.held]
+    unserved_here = any(partition.generation is None for partition in blocked)
+    return blocked_activations(status)[0].sentence if unserved_here else ""
 
 
-def _loop(pulse: Heartbeat | None, look: PipelineStatus, sound: float) -> tuple[str, bool]:
-    """What a role's worst loop says, and whether only a restart helps; `sound` is Pipeline's."""
-    if look.writes is not None:
-        return plain(look.writes) or _NO_PROGRESS.format("PostgreSQL"), False
-    if look.reads is not None:
-        return plain(look.reads) or _NO_PROGRESS.format("Redis"), False
-    if is_full(look) and pulse is not None and not pulse.is_frozen:
+def _check_loop(
+    heartbeat: Heartbeat | None, status: PipelineStatus, healthy_for_seconds: float
+) -> tuple[str, bool]:
+    """Returns a message about the most severe loop of a role, and whether only a restart helps."""
+    if status.postgresql_error is not None:
+        return operator_sentence(status.postgresql_error) or _NO_PROGRESS.format(
+            "PostgreSQL"
+        ), False
+    if status.redis_error is not None:
+        return operator_sentence(status.redis_error) or _NO_PROGRESS.format("Redis"), False
+    if is_full(status) and heartbeat is not None and not heartbeat.is_stalled:
         return FULL, False
-    if pulse is None:
+    if heartbeat is None:
         return OK, False
-    if pulse.is_frozen and sound <= pulses.STALLED_SECONDS:
-        return _LATE.format(pulse.name, sound), False
-    return str(pulse.wrong), pulse.is_frozen
+    if heartbeat.is_stalled and healthy_for_seconds <= heartbeats.STALLED_SECONDS:
+        return _BLOCKED.format(heartbeat.name, healthy_for_seconds), False
+    return str(heartbeat.problem), heartbeat.is_stalled
 
 
-def _sides(look: PipelineStatus) -> dict[str, str]:
-    writes = OK if look.writes is None else plain(look.writes) or _NO_WRITES
-    return {"writes": writes, "reads": _reads(look)}
+def _check_commands(status: PipelineStatus) -> str:
+    if status.postgresql_error is None:
+        return OK
+    return operator_sentence(status.postgresql_error) or _NO_COMMANDS
 
 
-def _reads(look: PipelineStatus) -> str:
-    if look.reads is not None:
-        return plain(look.reads) or _NO_READS
-    if why := _held(look):
-        return why
-    if missing := unserved(look):
+def _check_queries(status: PipelineStatus) -> str:
+    if status.redis_error is not None:
+        return operator_sentence(status.redis_error) or _NO_QUERIES
+    if reason := _activation_blocked(status):
+        return reason
+    if missing := unserved(status):
         return (
-            f"{len(missing)} of {len(look.partitions)} partitions are not served, so their users are refused:"
-            f" {FULL if is_full(look) else 'a projector that runs builds them.'}"
+            f"{len(missing)} of {len(status.partitions)} partitions are not served, so queries for"
+            f" their users are refused: {FULL if is_full(status) else 'a running projector builds them.'}"
         )
     return OK

@@ -1,7 +1,7 @@
-"""Whether the loops of this process still go round: a frozen one is told from one that has nothing to do.
+"""Heartbeats tell a stalled background loop from an idle one and from one that waits for a store.
 
-Some loops need no pulse. `eviction` asks once, and then waits for ever; without `wake-ups` the relay looks by
-itself every half second; and where `clock` does not go round, nothing does, and nobody answers here either.
+Some loops have no heartbeat: without `wake-ups` the relay still polls every half second, and if the event
+loop of `clock` stalls, this process answers no health check either.
 """
 
 from __future__ import annotations
@@ -11,51 +11,55 @@ from collections.abc import Iterable
 from typing import Final
 
 STALLED_SECONDS: Final = 15.0
-"""Seconds without a beat after which a loop is frozen. All that a pass waits for has a shorter limit."""
+"""Seconds without a beat after which a loop is stalled. Every wait inside a pass has a shorter limit."""
 
 
 class Heartbeat:
-    """Of one loop, which beats once in each pass, and within a pass that is long."""
+    """The liveness of one loop, which beats once per pass and repeatedly within a long pass."""
 
-    __slots__ = ("_beaten", "_since", "_weather", "name")
+    __slots__ = ("_beat_at", "_outage", "_outage_since", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._beaten = self._since = time.monotonic()
-        self._weather: str | None = None
+        self._beat_at = self._outage_since = time.monotonic()
+        self._outage: str | None = None
 
     def beat(self) -> None:
-        self._beaten = time.monotonic()
+        """Records that the loop is making progress."""
+        self._beat_at = time.monotonic()
 
-    def wait_out(self, weather: str | None) -> None:
-        """Says what keeps the loop from its work, None when it goes on."""
+    def set_outage(self, error: str | None) -> None:
+        """Records the type of the error because of which the loop retries, or None once a pass succeeds."""
         self.beat()
-        if self._weather is None:
-            self._since = self._beaten
-        self._weather = weather
+        if self._outage is None:
+            self._outage_since = self._beat_at
+        self._outage = error
 
     @property
-    def is_frozen(self) -> bool:
-        return self.silent > STALLED_SECONDS
+    def is_stalled(self) -> bool:
+        """True if only a restart of the process helps."""
+        return self.silent_seconds > STALLED_SECONDS
 
     @property
-    def silent(self) -> float:
+    def silent_seconds(self) -> float:
         """Seconds since the last beat."""
-        return time.monotonic() - self._beaten
+        return time.monotonic() - self._beat_at
 
     @property
-    def wrong(self) -> str | None:
-        """What is wrong with the loop, in one sentence."""
-        if self.is_frozen:
-            silent = f"has not gone round for {self.silent:.0f} seconds"
-            return f"The loop {self.name} {silent}: restart this process."
-        if self._weather is not None:
-            waits = f"has waited for its stores for {time.monotonic() - self._since:.0f} seconds"
-            return f"The loop {self.name} {waits} ({self._weather})."
+    def problem(self) -> str | None:
+        """One sentence about what is wrong with the loop, None if nothing is."""
+        if self.is_stalled:
+            return (
+                f"The loop {self.name} has made no progress for {self.silent_seconds:.0f} seconds:"
+                " restart this process."
+            )
+        if self._outage is not None:
+            seconds = f"{time.monotonic() - self._outage_since:.0f} seconds"
+            return f"The loop {self.name} has waited for its stores for {seconds} ({self._outage})."
         return None
 
 
-def worst(pulses: Iterable[Heartbeat]) -> Heartbeat | None:
-    """One that is frozen, or else one that waits; None if all go round."""
-    wrong = [pulse for pulse in pulses if pulse.wrong is not None]
-    return max(wrong, key=lambda pulse: pulse.is_frozen, default=None)
+def most_severe(heartbeats: Iterable[Heartbeat]) -> Heartbeat | None:
+    """Returns a stalled loop, else one that waits for its stores, else None."""
+    failing = [heartbeat for heartbeat in heartbeats if heartbeat.problem is not None]
+    return max(failing, key=lambda heartbeat: heartbeat.is_stalled, default=None)

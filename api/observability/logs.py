@@ -1,4 +1,4 @@
-"""Logs: events with fields, pretty on a terminal and one JSON object per line elsewhere."""
+"""Configures logging: events with fields, pretty on a terminal, one JSON object per line elsewhere."""
 
 from __future__ import annotations
 
@@ -13,44 +13,44 @@ from api.server_urls import first_line
 from api.trace import current
 
 if TYPE_CHECKING:
-    from structlog.typing import EventDict
+    from structlog.typing import EventDict, Processor
 
     from api.settings import Settings
 
 _MAX_VALUE_LENGTH: Final = 8_192
-"""Characters of one field of a line: the last resort, should a field hold what a client has sent."""
+"""Characters of one field: the last resort if a field holds text of a client."""
 
 
 def configure(settings: Settings) -> None:
-    """Everything goes to standard error, from LOG_LEVEL up; libraries from WARNING up."""
+    """Sends every event from LOG_LEVEL up to standard error; those of libraries from WARNING up."""
     pretty = settings.log_format == "pretty" or (
         settings.log_format == "auto" and sys.stderr.isatty()
     )
-    shared: list[structlog.typing.Processor] = [
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer()
+    )
+    shared: list[Processor] = [
         with_trace,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _without_values,
         _bounded,
     ]
-    last: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer()] if pretty else [structlog.processors.JSONRenderer()]
-    )
     structlog.configure(
-        processors=[*shared, *last],
+        processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    foreign: list[structlog.typing.Processor] = [
-        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        _without_values,
-        _bounded,
-    ]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            processors=[*foreign, *last],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _without_values,
+                _bounded,
+                renderer,
+            ],
             foreign_pre_chain=shared,
         )
     )
@@ -58,7 +58,7 @@ def configure(settings: Settings) -> None:
 
 
 def with_trace(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Whose line it is: the trace of the request, and the command that it carries out."""
+    """Adds the trace of the current request, and the id of the command that it executes."""
     if (trace := current()) is not None:
         event.setdefault("trace", trace.id)
         if trace.command_id is not None:
@@ -67,9 +67,9 @@ def with_trace(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 
 def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """An error by its kind and its frames. Messages and local variables quote tokens and addresses.
+    """Replaces an error by its type and stack. Messages and local variables quote tokens and addresses.
 
-    What libraries log keeps its first line: asyncio puts the error's message into the others.
+    Events of libraries keep their first line: asyncio puts the error's message into the others.
     """
     given = event.pop("exc_info", None)
     error = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
@@ -80,10 +80,10 @@ def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 
 def _bounded(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Cuts off what is too long in a line."""
-    return {key: _cut(value) for key, value in event.items()}
+    """Truncates long values."""
+    return {key: _truncated(value) for key, value in event.items()}
 
 
-def _cut(value: Any) -> Any:
-    long = isinstance(value, str) and len(value) > _MAX_VALUE_LENGTH
-    return f"{value[:_MAX_VALUE_LENGTH]}…" if long else value
+def _truncated(value: Any) -> Any:
+    too_long = isinstance(value, str) and len(value) > _MAX_VALUE_LENGTH
+    return f"{value[:_MAX_VALUE_LENGTH]}…" if too_long else value

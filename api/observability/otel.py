@@ -1,8 +1,8 @@
-"""OpenTelemetry, where tandem[otel] is installed and OTEL_EXPORTER_OTLP_ENDPOINT says where spans shall go.
+"""OpenTelemetry spans, if tandem[otel] is installed and OTEL_EXPORTER_OTLP_ENDPOINT is set.
 
-One trace goes from the request to the moment the read model shows what it changed: the request's span, and
-below it, for each event, one from its instant to the stream and one from its instant to the read model. What
-the latter two hang below travels in the event's metadata. No field has a span.
+One trace reaches from the request to the moment at which the read model shows its change: the span of the
+request and, below it, two spans for each event, from its creation to the stream and from its creation to the
+read model. The event's metadata carries the parent of these two. Fields have no spans.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from api.operator_error import OperatorError
+from api.errors import OperatorError
 from api.trace import Trace
 
 if TYPE_CHECKING:
@@ -20,21 +20,20 @@ if TYPE_CHECKING:
     from api.settings import Settings
     from domain.envelope import Envelope
 
-_EXPORTING: Final = 3
-"""Seconds that an export may take, also the last one of a process that ends."""
+_EXPORT_TIMEOUT_SECONDS: Final = 3
+"""Time limit of an export, including the last one of a process that ends."""
 
-_SECOND: Final = 1_000_000_000
-"""OpenTelemetry counts nanoseconds."""
+_NANOSECONDS_PER_SECOND: Final = 1_000_000_000
 
 _tracer: Any = None
 
 
 class NotInstalled(OperatorError):
-    """Spans are wanted, and what makes them is not there; str() says what to do."""
+    """OpenTelemetry is configured but not installed; str() says what to do."""
 
 
 def configure(settings: Settings) -> None:
-    """Sends spans to where the settings say, if they do. Raises NotInstalled."""
+    """Exports spans to the endpoint of the settings, if there is one. Raises NotInstalled."""
     if settings.otel_exporter_otlp_endpoint is None:
         return
     try:
@@ -46,41 +45,40 @@ def configure(settings: Settings) -> None:
             " install tandem[otel], or unset it."
         ) from error
     endpoint = f"{settings.otel_exporter_otlp_endpoint.rstrip('/')}/v1/traces"
-    exporter = OTLPSpanExporter(endpoint=endpoint, timeout=_EXPORTING)
-    begin(BatchSpanProcessor(exporter))
+    exporter = OTLPSpanExporter(endpoint=endpoint, timeout=_EXPORT_TIMEOUT_SECONDS)
+    start(BatchSpanProcessor(exporter), settings.otel_service_name)
 
 
-def begin(processor: SpanProcessor) -> None:
-    """Starts a span for every request from now on. The SDK reads OTEL_SERVICE_NAME, by default `tandem`."""
-    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+def start(processor: SpanProcessor, service: str) -> None:
+    """Starts tracing: from now on every request has a span; the processor receives spans that end."""
+    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
 
     global _tracer
-    service = Resource.create({"service.name": "tandem"}).merge(OTELResourceDetector().detect())
-    provider = TracerProvider(resource=service)
+    provider = TracerProvider(resource=Resource.create({"service.name": service}))
     provider.add_span_processor(processor)
     _tracer = provider.get_tracer("tandem")
-    Trace.start_span = _Request
+    Trace.start_span = _RequestSpan
 
 
-def end() -> None:
-    """From now on nothing has a span."""
+def stop() -> None:
+    """Stops tracing."""
     global _tracer
     _tracer = Trace.start_span = None
 
 
-class _Request:
-    """The span of one request, below that of the client, if it told its own."""
+class _RequestSpan:
+    """The span of one request, a child of the client's span if the request has a traceparent."""
 
-    def __init__(self, given: str | None) -> None:
+    def __init__(self, traceparent: str | None) -> None:
         from opentelemetry.trace import SpanKind
 
-        self._span = _tracer.start_span("GraphQL", _below(given), SpanKind.SERVER)
+        self._span = _tracer.start_span("GraphQL", _context(traceparent), SpanKind.SERVER)
 
     @property
     def parent(self) -> str:
-        made = self._span.get_span_context()
-        return f"00-{made.trace_id:032x}-{made.span_id:016x}-{made.trace_flags:02x}"
+        context = self._span.get_span_context()
+        return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
     def note(self, facts: Mapping[str, str]) -> None:
         self._span.set_attributes({f"tandem.{name}": fact for name, fact in facts.items()})
@@ -89,32 +87,36 @@ class _Request:
         self._span.end()
 
 
-def of_step(step: str) -> Callable[[Envelope], None] | None:
-    """What makes the span of a step such as `appended`, which lasted from the event's instant until now."""
+def span_recorder(step: str) -> Callable[[Envelope], None] | None:
+    """Returns a function that records a step such as `appended`, from the event's creation until now."""
     if _tracer is None:
         return None
 
-    def tell(envelope: Envelope) -> None:
+    def record(envelope: Envelope) -> None:
         from opentelemetry.trace import SpanKind
 
         now = time.time_ns()
-        began = min(int(envelope.occurred_at.timestamp() * _SECOND), now)  # clocks may differ
-        facts = {
+        created_at = int(envelope.occurred_at.timestamp() * _NANOSECONDS_PER_SECOND)
+        attributes = {
             "tandem.command_id": envelope.metadata.get("commandId", ""),
             "tandem.user_id": str(envelope.user_id),
             "tandem.version": envelope.version,
         }
-        parent = _below(envelope.metadata.get("traceparent"))
-        name = f"{envelope.type} {step}"
-        _tracer.start_span(name, parent, SpanKind.CONSUMER, facts, start_time=began).end(now)
+        _tracer.start_span(
+            f"{envelope.type} {step}",
+            _context(envelope.metadata.get("traceparent")),
+            SpanKind.CONSUMER,
+            attributes,
+            start_time=min(created_at, now),  # clocks may differ
+        ).end(now)
 
-    return tell
+    return record
 
 
-def _below(parent: str | None) -> Any:
-    """OpenTelemetry's context of a traceparent; without one an empty context, so a trace begins."""
+def _context(traceparent: str | None) -> Any:
+    """Returns OpenTelemetry's context of a traceparent; an empty one, which starts a trace, without it."""
     from opentelemetry.context import Context
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-    carrier = {} if parent is None else {"traceparent": parent}
+    carrier = {} if traceparent is None else {"traceparent": traceparent}
     return TraceContextTextMapPropagator().extract(carrier, Context())

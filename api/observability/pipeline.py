@@ -1,10 +1,9 @@
-"""One look at the whole way, from the log to the read model; status, metrics and the status page show it."""
+"""Status of the whole pipeline from event log to read model, for `status`, /metrics and the status page."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -28,15 +27,17 @@ if TYPE_CHECKING:
 
 
 class PartitionView(msgspec.Struct, frozen=True, kw_only=True):
+    """One partition: its events that no stream has yet, and its stream and read model."""
+
     number: int
     backlog: Backlog | None
-    """None if PostgreSQL did not answer."""
-    standing: PartitionStatus | None
-    """None if Redis did not answer."""
+    """None if PostgreSQL did not respond."""
+    status: PartitionStatus | None = msgspec.field(name="standing")
+    """None if Redis did not respond."""
 
 
 class Upkeep(msgspec.Struct, frozen=True, kw_only=True):
-    """What is left to do in PostgreSQL beside carrying events."""
+    """Pending maintenance in PostgreSQL."""
 
     erasures: erasures.PendingErasures
     oldest_key: float
@@ -44,27 +45,28 @@ class Upkeep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The pipeline at one moment. Its names in JSON are an interface: `status --json` prints it."""
+
     at: float
-    """Seconds of the wall clock."""
-    writes: str | None
-    """Why PostgreSQL did not answer; None if it did."""
-    reads: str | None
-    """Why Redis did not answer; None if it did."""
+    """Unix time in seconds."""
+    postgresql_error: str | None = msgspec.field(name="writes")
+    """None if PostgreSQL responded."""
+    redis_error: str | None = msgspec.field(name="reads")
+    """None if Redis responded."""
     partitions: list[PartitionView]
     upkeep: Upkeep | None = None
-    """None if PostgreSQL did not answer."""
+    """None if PostgreSQL did not respond."""
 
 
 class RecentEvent(msgspec.Struct, frozen=True):
-    """An event, and how far its user is in the read model."""
+    """An event, and the version of its user in the read model."""
 
     event: Latest
-    shown: int
-    """The version that readers are shown."""
+    visible_version: int
 
 
 class Pipeline:
-    """Looks when it is asked to; whoever asks within `fresh` seconds shares a look."""
+    """The pipeline's monitor, which queries both stores at most once per `max_age_seconds`."""
 
     def __init__(
         self,
@@ -74,7 +76,7 @@ class Pipeline:
         partitions: int,
         fingerprint: str,
         namespace: Namespace = TANDEM,
-        fresh: float = 1.0,
+        max_age_seconds: float = 1.0,
     ) -> None:
         """`redis` decodes replies."""
         self._pool = pool
@@ -82,79 +84,83 @@ class Pipeline:
         self._partitions = partitions
         self._fingerprint = fingerprint
         self._namespace = namespace
-        self._look_at_it = Coalesced(self._look, fresh)
-        self._logs = Probe[tuple[dict[int, Backlog], Upkeep]]()
-        self._models = Probe[list[PartitionStatus]]()
+        self._status = Coalesced(self._query, max_age_seconds)
+        self._postgresql = Probe[tuple[dict[int, Backlog], Upkeep]]()
+        self._redis_partitions = Probe[list[PartitionStatus]]()
         self._events = Probe[list[Latest]]()
         self._versions = Probe[list[int]]()
-        self._sound_since = -math.inf
+        self._failed_at = -math.inf
 
-    async def look(self) -> PipelineStatus:
-        """Takes twice PATIENCE at most, and raises nothing of the stores."""
-        return await self._look_at_it.get()
+    async def status(self) -> PipelineStatus:
+        """Returns the status within two of Probe's time limits; reports errors of the stores, raises none."""
+        return await self._status.get()
 
-    async def latest(self, count: int) -> list[RecentEvent]:
-        """The last events that happened, newest first; none if a store does not answer."""
-        found, _ = await self._events.answer(lambda: latest(self._pool, self._partitions, count))
-        places = {one.number: one.standing for one in (await self.look()).partitions}
-        asked = [
-            (Keys(self._namespace.partition(event.partition), standing.generation), event.user_id)
-            for event in found or ()
-            if (standing := places[event.partition]) and standing.generation
+    async def recent_events(self, count: int) -> list[RecentEvent]:
+        """Returns the latest events, newest first; none if a store does not respond."""
+        events, _ = await self._events.run(lambda: latest(self._pool, self._partitions, count))
+        statuses = {view.number: view.status for view in (await self.status()).partitions}
+        users = [
+            (Keys(self._namespace.partition(event.partition), status.generation), event.user_id)
+            for event in events or ()
+            if (status := statuses[event.partition]) and status.generation
         ]
-        versions, _ = await self._versions.answer(lambda: shown(self._redis, asked))
-        if found is None or versions is None or len(versions) < len(found):
+        versions, _ = await self._versions.run(lambda: shown(self._redis, users))
+        if events is None or versions is None or len(versions) < len(events):
             return []
-        return [RecentEvent(event, version) for event, version in zip(found, versions, strict=True)]
+        return [
+            RecentEvent(event, version) for event, version in zip(events, versions, strict=True)
+        ]
 
     @property
-    def sound(self) -> float:
-        """Seconds for which both stores have answered whenever they were asked."""
-        return time.monotonic() - self._sound_since
+    def healthy_for_seconds(self) -> float:
+        """Seconds since the last query to which a store did not respond."""
+        return time.monotonic() - self._failed_at
 
-    async def _look(self) -> PipelineStatus:
-        found, reads = await self._models.answer(self._standings)
+    async def _query(self) -> PipelineStatus:
+        statuses, redis_error = await self._redis_partitions.run(self._query_redis)
         numbers = range(self._partitions)
-        cursors = {number: found[number].cursor if found else None for number in numbers}
-        written, writes = await self._logs.answer(lambda: self._written(cursors))
-        logs, upkeep = written or (None, None)
-        if writes is not None or reads is not None:
-            self._sound_since = time.monotonic()
+        cursors = {number: statuses[number].cursor if statuses else None for number in numbers}
+        result, postgresql_error = await self._postgresql.run(
+            lambda: self._query_postgresql(cursors)
+        )
+        backlogs, upkeep = result or (None, None)
+        if postgresql_error is not None or redis_error is not None:
+            self._failed_at = time.monotonic()
         return PipelineStatus(
             at=time.time(),
-            writes=writes,
-            reads=reads,
+            postgresql_error=postgresql_error,
+            redis_error=redis_error,
             partitions=[
                 PartitionView(
                     number=number,
-                    backlog=None if logs is None else logs[number],
-                    standing=None if found is None else found[number],
+                    backlog=None if backlogs is None else backlogs[number],
+                    status=None if statuses is None else statuses[number],
                 )
                 for number in numbers
             ],
             upkeep=upkeep,
         )
 
-    async def _standings(self) -> list[PartitionStatus]:
-        """Raises what redis-py raises; also where a replica answers."""
+    async def _query_redis(self) -> list[PartitionStatus]:
+        """Raises what redis-py raises; ReadOnlyError on a replica, UnsuitableRedis on a cluster."""
         await require_primary(self._redis)
         try:
             return await partition_statuses(
                 self._redis, self._partitions, self._fingerprint, self._namespace
             )
-        except (AskError, ClusterCrossSlotError) as error:  # which a proxy may hide until now
+        except (AskError, ClusterCrossSlotError) as error:  # behind a proxy that hides the cluster
             raise UnsuitableRedis(CLUSTER) from error
 
-    async def _written(
+    async def _query_postgresql(
         self, cursors: Mapping[int, str | None]
     ) -> tuple[dict[int, Backlog], Upkeep]:
-        """What PostgreSQL knows. Raises what asyncpg raises; also where a server takes no writes."""
+        """Raises what asyncpg raises; ReadOnlySQLTransactionError on a server that takes no writes."""
         try:
             await require_writable(self._pool)
         except NOT_PRIMARY as error:
             raise asyncpg.ReadOnlySQLTransactionError(NO_WRITES) from error
         upkeep = Upkeep(
-            erasures=await erasures.pending_erasures(self._pool),
+            erasures=await erasures.left(self._pool),
             oldest_key=await key_retention.oldest_key_age(self._pool),
         )
         return await backlog(self._pool, cursors), upkeep

@@ -1,4 +1,4 @@
-"""Asking a store how things are, without waiting for it when it says nothing."""
+"""Queries a store for monitoring, with a time limit that holds even if the store does not respond."""
 
 from __future__ import annotations
 
@@ -12,40 +12,41 @@ from api.server_urls import first_line
 T = TypeVar("T")
 
 TIMEOUT_SECONDS: Final = 0.9
-"""Seconds that a store has to answer: a look at both takes less than 2."""
+"""Time limit of one query, so that the status of both stores takes less than 2 seconds."""
 
 
 class Probe(Generic[T]):
-    """Put to a store, and not again before it was answered or given up by the driver.
+    """A query of which at most one is in flight; the next starts after the previous one has ended.
 
-    Cancelling does not help: asyncpg would wait for a silent server to hear of it, and each question that
-    is under way has a connection.
+    A query that exceeds the time limit is not cancelled: asyncpg would wait for the silent server to confirm,
+    and each query in flight holds a connection.
     """
 
     def __init__(self) -> None:
-        self._asked: asyncio.Task[T] | None = None
-        self._since = 0.0
+        self._task: asyncio.Task[T] | None = None
+        self._started_at = 0.0
 
-    async def answer(
-        self, ask: Callable[[], Coroutine[Any, Any, T]]
-    ) -> tuple[T | None, str | None]:
-        """The answer, or why there is none: in the words of the driver, so not for clients."""
-        gives_up = time.monotonic() + TIMEOUT_SECONDS
-        if self._asked is not None:  # whatever it comes to, it is the answer to an earlier question
-            await asyncio.wait([self._asked], timeout=TIMEOUT_SECONDS)
-        if self._asked is None or self._asked.done():
-            self._asked, self._since = asyncio.create_task(ask()), time.monotonic()
-            self._asked.add_done_callback(_heard)
-            await asyncio.wait([self._asked], timeout=max(0.0, gives_up - time.monotonic()))
-        if not self._asked.done():
-            return None, f"it has not answered for {time.monotonic() - self._since:.1f} seconds"
+    async def run(self, query: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T | None, str | None]:
+        """Returns the result and None, or None and the driver's error, which must not reach clients."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        if self._task is not None:  # an earlier query, whose result would be too old
+            await asyncio.wait([self._task], timeout=TIMEOUT_SECONDS)
+        if self._task is None or self._task.done():
+            self._task, self._started_at = asyncio.create_task(query()), time.monotonic()
+            self._task.add_done_callback(_retrieve_exception)
+            await asyncio.wait([self._task], timeout=max(0.0, deadline - time.monotonic()))
+        if not self._task.done():
+            return (
+                None,
+                f"it has not answered for {time.monotonic() - self._started_at:.1f} seconds",
+            )
         try:
-            return self._asked.result(), None
-        except Exception as error:  # whatever it is: who watches is told, and never falls over it
+            return self._task.result(), None
+        except Exception as error:  # monitoring reports every error and fails on none
             return None, f"{type(error).__name__}: {first_line(str(error))}"[:200]
 
 
-def _heard(asked: asyncio.Task[Any]) -> None:
-    """An answer that comes when nobody waits for it any more is no surprise."""
-    if not asked.cancelled():
-        asked.exception()
+def _retrieve_exception(task: asyncio.Task[Any]) -> None:
+    """Keeps asyncio from logging the error of a query whose caller has already given up."""
+    if not task.cancelled():
+        task.exception()

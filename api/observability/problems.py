@@ -1,4 +1,4 @@
-"""What is wrong with the pipeline, by one look at it, and what to do: for people, on a page or a terminal."""
+"""Problems of the pipeline and what to do about them, as sentences for an operator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from api.observability.pipeline import PipelineStatus
-from api.observability.redis_primary import plain
+from api.observability.redis_primary import operator_sentence
 from readside.admin.retained_generations import IN_USE_SECONDS
 from readside.generations.activation_guard import ParkedExcess
 from readside.generations.memory_capacity import FULL
@@ -18,139 +18,144 @@ Part = Literal["writes", "relay", "projector", "reads"]
 
 SLOW_SECONDS: Final = 1.0
 CRITICAL_SECONDS: Final = 5.0
-"""Seconds that an event may wait at one place before somebody should look."""
+"""Seconds for which an event may wait at one part before it is a problem, and before it is a critical one."""
 
 MANY_ENTRIES: Final = 10_000
-"""Entries that a group which nothing reads may keep in a stream, some 5 MB, before somebody should look."""
+"""Entries, some 5 MB, that an idle consumer group may retain in a stream before it is a problem."""
 
-
-UNFINISHED: Final = 60.0
-"""Seconds that an erasure may take to reach every event of the log before somebody should look."""
+MAX_ERASURE_SECONDS: Final = 60.0
+"""Seconds that an erasure may take to reach every event of the log before it is a problem."""
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """A problem of one part. Its names in JSON are an interface: `status --json` prints it."""
+
     part: Part
-    grave: bool
-    """Whether something stands still, rather than being slow."""
+    critical: bool = msgspec.field(name="grave")
+    """True if processing has stopped, False if it is slow."""
     sentence: str
 
 
-def problems(look: PipelineStatus) -> list[Problem]:
-    """The first of them is where to look first."""
+def problems(status: PipelineStatus) -> list[Problem]:
+    """Returns all problems, those to look at first in front."""
     found = [
-        *_stores(look),
-        *_relay(look),
-        *_erasures(look),
-        *_projectors(look),
-        *_set_aside(look),
-        *_kept_back(look),
+        *_stores(status),
+        *_relay(status),
+        *_erasures(status),
+        *_projectors(status),
+        *_parked(status),
+        *_idle_groups(status),
     ]
-    return sorted(found, key=lambda problem: not problem.grave)
+    return sorted(found, key=lambda problem: not problem.critical)
 
 
-def unserved(look: PipelineStatus) -> list[int]:
-    """The partitions that no query is answered from, though nothing is held."""
+def unserved(status: PipelineStatus) -> list[int]:
+    """Returns the partitions without an active generation, except those whose activation is blocked."""
     return [
-        one.number
-        for one in look.partitions
-        if one.standing and one.standing.generation is None and one.standing.held is None
+        view.number
+        for view in status.partitions
+        if view.status and view.status.generation is None and view.status.held is None
     ]
 
 
-def is_full(look: PipelineStatus) -> bool:
-    """Returns whether Redis has no room for what the projectors write."""
-    return any(one.standing is not None and one.standing.full for one in look.partitions)
+def is_full(status: PipelineStatus) -> bool:
+    """Returns whether Redis has no memory left for what the projectors write."""
+    return any(view.status is not None and view.status.full for view in status.partitions)
 
 
-def held(look: PipelineStatus) -> list[ParkedExcess]:
-    """Why complete generations do not serve: the greatest excess, or nothing."""
-    found = [one.standing.held for one in look.partitions if one.standing and one.standing.held]
-    return sorted(found, key=lambda excess: excess.more)[-1:]
+def blocked_activations(status: PipelineStatus) -> list[ParkedExcess]:
+    """Returns the largest excess that blocks the activation of a complete generation, if there is one."""
+    excesses = [view.status.held for view in status.partitions if view.status and view.status.held]
+    return sorted(excesses, key=lambda excess: excess.more)[-1:]
 
 
-def _stores(look: PipelineStatus) -> Iterator[Problem]:
-    if look.writes is not None:
-        sentence = _away("PostgreSQL", look.writes, "commands", "DATABASE_URL")
-        yield Problem(part="writes", grave=True, sentence=sentence)
-    if look.reads is not None:
-        sentence = _away("Redis", look.reads, "queries", "REDIS_URL")
-        yield Problem(part="reads", grave=True, sentence=sentence)
-    if is_full(look):
-        yield Problem(part="projector", grave=True, sentence=FULL)
-    for excess in held(look):
-        yield Problem(part="reads", grave=True, sentence=excess.sentence)
-    if missing := unserved(look):
-        sentence = f"{_named(missing)} not served: see that a relay and a projector run."
-        yield Problem(part="reads", grave=True, sentence=sentence)
+def _stores(status: PipelineStatus) -> Iterator[Problem]:
+    if status.postgresql_error is not None:
+        sentence = _unavailable("PostgreSQL", status.postgresql_error, "commands", "DATABASE_URL")
+        yield Problem(part="writes", critical=True, sentence=sentence)
+    if status.redis_error is not None:
+        sentence = _unavailable("Redis", status.redis_error, "queries", "REDIS_URL")
+        yield Problem(part="reads", critical=True, sentence=sentence)
+    if is_full(status):
+        yield Problem(part="projector", critical=True, sentence=FULL)
+    for excess in blocked_activations(status):
+        yield Problem(part="reads", critical=True, sentence=excess.sentence)
+    if missing := unserved(status):
+        subject = (
+            f"Partition {missing[0]} is" if len(missing) == 1 else f"{len(missing)} partitions are"
+        )
+        sentence = f"{subject} not served: see that a relay and a projector run."
+        yield Problem(part="reads", critical=True, sentence=sentence)
 
 
-def _away(store: str, why: str, refused: str, setting: str) -> str:
-    if sentence := plain(why):
-        return sentence
-    do = f"see that it runs and that {setting} leads there"
-    return f"{store} does not answer ({why}), so {refused} are refused: {do}."
-
-
-def _relay(look: PipelineStatus) -> Iterator[Problem]:
-    logs = [(one.backlog, one.number) for one in look.partitions if one.backlog]
-    waits = [(log.oldest, number) for log, number in logs if log.oldest is not None]
-    says = "Partition {number} has waited {seconds:.0f} s for a relay: see that one runs."
-    return _longest("relay", waits, says)
-
-
-def _erasures(look: PipelineStatus) -> Iterator[Problem]:
-    """A long history takes a while; what is left for longer than that is not being worked on."""
-    if look.upkeep is None or look.upkeep.erasures.oldest < UNFINISHED:
-        return
-    left = look.upkeep.erasures
-    sentence = (
-        f"The log still holds personal data in up to {left.events:,} events of erased users ({left.users}),"
-        f" the first since {left.oldest:.0f} s: see that a relay runs."
+def _unavailable(store: str, error: str, refused: str, setting: str) -> str:
+    return operator_sentence(error) or (
+        f"{store} does not answer ({error}), so {refused} are refused: see that it runs and that {setting}"
+        " leads to it."
     )
-    yield Problem(part="relay", grave=False, sentence=sentence)
 
 
-def _projectors(look: PipelineStatus) -> Iterator[Problem]:
-    models = [(one.standing, one.number) for one in look.partitions if one.standing]
-    lags = [(model.lag, number) for model, number in models if model.lag is not None]
-    says = "Partition {number} is {seconds:.0f} s behind: see that a projector runs."
-    return _longest("projector", lags, says)
+def _relay(status: PipelineStatus) -> Iterator[Problem]:
+    backlogs = [(view.backlog, view.number) for view in status.partitions if view.backlog]
+    waits = [(log.oldest, number) for log, number in backlogs if log.oldest is not None]
+    sentence = "Partition {number} has waited {seconds:.0f} s for a relay: see that one runs."
+    return _longest_wait("relay", waits, sentence)
 
 
-def _kept_back(look: PipelineStatus) -> Iterator[Problem]:
-    """What is removed by itself, but only after ten minutes."""
-    held = [
-        (group.entries, name, one.number, group.idle)
-        for one in look.partitions
-        if one.standing
-        for name, group in one.standing.kept_back.items()
-        if group.entries >= MANY_ENTRIES and (group.idle is None or group.idle > IN_USE_SECONDS)
+def _erasures(status: PipelineStatus) -> Iterator[Problem]:
+    """A long history takes a while; an erasure that takes longer than that has stopped."""
+    if status.upkeep is None or status.upkeep.erasures.oldest < MAX_ERASURE_SECONDS:
+        return
+    pending = status.upkeep.erasures
+    sentence = (
+        f"The log still holds personal data in up to {pending.events:,} events of erased users"
+        f" ({pending.users}), the first since {pending.oldest:.0f} s: see that a relay runs."
+    )
+    yield Problem(part="relay", critical=False, sentence=sentence)
+
+
+def _projectors(status: PipelineStatus) -> Iterator[Problem]:
+    lags = [
+        (view.status.lag, view.number)
+        for view in status.partitions
+        if view.status and view.status.lag is not None
     ]
-    if held:
-        entries, name, number, idle = max(held)
-        read = "has never read it" if idle is None else f"has not read it for {idle:.0f} s"
+    sentence = "Partition {number} is {seconds:.0f} s behind: see that a projector runs."
+    return _longest_wait("projector", lags, sentence)
+
+
+def _longest_wait(part: Part, waits: list[tuple[float, int]], sentence: str) -> Iterator[Problem]:
+    seconds, number = max(waits, default=(0.0, 0))
+    if seconds > SLOW_SECONDS:
         yield Problem(
-            part="projector",
-            grave=False,
-            sentence=f"{name} keeps {entries} entries in the stream of partition {number} and {read}: see"
-            " `tandem generations list`; `tandem generations remove` frees them.",
+            part=part,
+            critical=seconds > CRITICAL_SECONDS,
+            sentence=sentence.format(number=number, seconds=seconds),
         )
 
 
-def _longest(part: Part, waits: list[tuple[float, int]], says: str) -> Iterator[Problem]:
-    """The partition that waits longest, if that is too long."""
-    seconds, number = max(waits, default=(0.0, 0))
-    if seconds > SLOW_SECONDS:
-        sentence = says.format(number=number, seconds=seconds)
-        yield Problem(part=part, grave=seconds > CRITICAL_SECONDS, sentence=sentence)
+def _parked(status: PipelineStatus) -> Iterator[Problem]:
+    users = sum(view.status.parked for view in status.partitions if view.status)
+    if users:
+        sentence = f"Users are parked ({users}): see `tandem parked list`."
+        yield Problem(part="projector", critical=True, sentence=sentence)
 
 
-def _set_aside(look: PipelineStatus) -> Iterator[Problem]:
-    parked = sum(one.standing.parked for one in look.partitions if one.standing)
-    if parked:
-        sentence = f"Users are set aside ({parked}): see `tandem parked list`."
-        yield Problem(part="projector", grave=True, sentence=sentence)
-
-
-def _named(numbers: list[int]) -> str:
-    return f"Partition {numbers[0]} is" if len(numbers) == 1 else f"{len(numbers)} partitions are"
+def _idle_groups(status: PipelineStatus) -> Iterator[Problem]:
+    """Consumer groups that retain entries. They are removed automatically, but only after ten minutes."""
+    groups = [
+        (group.entries, name, view.number, group.idle)
+        for view in status.partitions
+        if view.status
+        for name, group in view.status.kept_back.items()
+        if group.entries >= MANY_ENTRIES and (group.idle is None or group.idle > IN_USE_SECONDS)
+    ]
+    if groups:
+        entries, name, number, idle = max(groups)
+        read = "has never read it" if idle is None else f"has not read it for {idle:.0f} s"
+        yield Problem(
+            part="projector",
+            critical=False,
+            sentence=f"{name} keeps {entries} entries in the stream of partition {number} and {read}: see"
+            " `tandem generations list`; `tandem generations remove` frees them.",
+        )

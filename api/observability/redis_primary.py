@@ -1,4 +1,4 @@
-"""What a Redis must be: the primary of one server, which forgets nothing."""
+"""Requirements on the Redis at REDIS_URL: the primary of one server, without eviction of keys."""
 
 from __future__ import annotations
 
@@ -11,44 +11,49 @@ from readside.redis_connection.client import Client
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-_DO = "let REDIS_URL lead to the primary of one server, or to an address that follows it in a failover"
+_ADVICE = "let REDIS_URL lead to the primary of one server, or to an address that follows it in a failover"
 
-REPLICA = f"Redis at REDIS_URL is a replica, which takes no writes: {_DO}."
+REPLICA = f"Redis at REDIS_URL is a replica, which takes no writes: {_ADVICE}."
 
-CLUSTER = f"Redis at REDIS_URL is a node of a cluster, which is not supported yet: {_DO}."
+CLUSTER = f"Redis at REDIS_URL is a node of a cluster, which is not supported yet: {_ADVICE}."
 
-_MODES = {
+_UNSUPPORTED_MODES = {
     "cluster": CLUSTER,
-    "sentinel": f"REDIS_URL leads to a Sentinel, which holds no data and is not supported yet: {_DO}.",
+    "sentinel": f"REDIS_URL leads to a Sentinel, which holds no data and is not supported yet: {_ADVICE}.",
 }
 
 
-_SENTENCES = ("ReadOnlyError", "ReadOnlySQLTransactionError", "Unfit")
-
-
 class UnsuitableRedis(ResponseError):
-    """No server that can be worked with; str() is one sentence that says what to do."""
+    """A Redis that Tandem cannot use; str() is one sentence that says what to do."""
 
 
-class Seen(NamedTuple):
-    """A server as it describes itself; None is what we may not ask, or what it does not say."""
+_ERRORS_FOR_OPERATORS = (
+    ReadOnlyError.__name__,
+    "ReadOnlySQLTransactionError",
+    UnsuitableRedis.__name__,
+)
+"""Errors whose message is one sentence that says what to do."""
+
+
+class RedisServerInfo(NamedTuple):
+    """The description that a server gives of itself; None where it gives none, or permits no request."""
 
     mode: str | None = None
     role: str | None = None
-    run: str | None = None
-    """The id of this run of the server."""
+    run_id: str | None = None
+    """Changes at each start of the server."""
     eviction: str | None = None
 
     @property
-    def unsupported(self) -> str | None:
-        """Why a server of this mode cannot be worked with, in one sentence that says what to do."""
-        return _MODES.get(self.mode or "")
+    def unsupported_mode(self) -> str | None:
+        """One sentence that says why this mode is unsupported and what to do, None if it is supported."""
+        return _UNSUPPORTED_MODES.get(self.mode or "")
 
     @property
-    def unfit(self) -> str | None:
-        """The same of any reason."""
-        if self.unsupported:
-            return self.unsupported
+    def unsuitable(self) -> str | None:
+        """One sentence that says why this server cannot be used and what to do, None if it can."""
+        if self.unsupported_mode:
+            return self.unsupported_mode
         if self.eviction not in (None, "noeviction"):
             return (
                 f"Redis may evict keys of the read model (its maxmemory-policy is {self.eviction}):"
@@ -57,30 +62,33 @@ class Seen(NamedTuple):
         return None
 
 
-async def seen(redis: Redis) -> Seen:
-    """Raises what redis-py raises. `redis` decodes replies."""
-    mode, role = await _greeted(redis)
+async def read_server_info(redis: Redis) -> RedisServerInfo:
+    """Asks the server for its description. Raises what redis-py raises. `redis` decodes replies."""
+    mode, role = await _mode_and_role(redis)
     try:
         info: Any = {} if mode == "sentinel" else await redis.info("server", "memory")
     except NoPermissionError:
         info = {}
-    return Seen(mode, role, info.get("run_id"), info.get("maxmemory_policy"))
+    return RedisServerInfo(mode, role, info.get("run_id"), info.get("maxmemory_policy"))
 
 
-async def _greeted(redis: Redis) -> tuple[str | None, str | None]:
-    """Mode and role. Every user may ask for them, unless a proxy does not know the command."""
+async def _mode_and_role(redis: Redis) -> tuple[str | None, str | None]:
+    """Sends HELLO, which every user may send, unless a proxy does not know the command."""
     try:
-        said: Any = await redis.execute_command("HELLO")  # type: ignore[no-untyped-call]
+        reply: Any = await redis.execute_command("HELLO")  # type: ignore[no-untyped-call]
     except ResponseError:
         return None, None
-    told = said if isinstance(said, dict) else dict(zip(said[::2], said[1::2], strict=False))
-    return told.get("mode"), told.get("role")
+    fields = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=False))
+    return fields.get("mode"), fields.get("role")
 
 
 async def require_primary(redis: Redis) -> None:
-    """Raises ReadOnlyError on a replica, which is dialled again then, and Unfit; and what redis-py raises."""
-    mode, role = await _greeted(redis)
-    if sentence := Seen(mode).unsupported:
+    """Raises ReadOnlyError on a replica, UnsuitableRedis in an unsupported mode, and what redis-py raises.
+
+    A replica also makes the client check whether its address leads to another server by now.
+    """
+    mode, role = await _mode_and_role(redis)
+    if sentence := RedisServerInfo(mode).unsupported_mode:
         raise UnsuitableRedis(sentence)
     if role == "replica":
         if isinstance(redis, Client):
@@ -88,7 +96,7 @@ async def require_primary(redis: Redis) -> None:
         raise ReadOnlyError(REPLICA)
 
 
-def plain(why: str) -> str | None:
-    """The sentence of an error, given as `Question` tells it, if the error says which server this is."""
-    name, _, sentence = why.partition(": ")
-    return sentence if name in _SENTENCES else None
+def operator_sentence(error: str) -> str | None:
+    """Returns the sentence that says what to do, if an error reported by `Probe` has one."""
+    name, _, sentence = error.partition(": ")
+    return sentence if name in _ERRORS_FOR_OPERATORS else None

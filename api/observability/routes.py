@@ -1,4 +1,4 @@
-"""What a process tells whoever runs it: /livez, /readyz and /metrics."""
+"""HTTP routes for operators: /livez, /readyz and /metrics."""
 
 from __future__ import annotations
 
@@ -22,63 +22,52 @@ if TYPE_CHECKING:
     from api.observability.pipeline import Pipeline
 
 Guard = Callable[["Request"], Awaitable[None]]
-"""Raises RequestError for whoever may not see more than whether we are well."""
+"""Raises RequestError for a request that may not read metrics."""
 
 
-async def everybody(_: Request) -> None:
-    """On a port of its own, which whoever runs Tandem keeps to himself."""
+async def unrestricted(_: Request) -> None:
+    """Guard of HEALTH_PORT, to which the operator controls access."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Monitoring:
-    """What there is to be told of this process."""
+    """The metrics, the heartbeats and the pipeline status of this process, and their routes."""
 
     pipeline: Pipeline
     metrics: Metrics
-    pulses: dict[str, list[Heartbeat]] = field(default_factory=dict)
+    heartbeats: dict[str, list[Heartbeat]] = field(default_factory=dict)
     """By role."""
-    answers: bool = False
-    """Whether it answers clients."""
+    serves_clients: bool = False
 
-    def pulse(self, role: str, name: str) -> Heartbeat:
-        """One more, of a loop that begins now."""
-        made = Heartbeat(name)
-        self.pulses.setdefault(role, []).append(made)
-        return made
+    def add_heartbeat(self, role: str, name: str) -> Heartbeat:
+        """Returns a new heartbeat, for a loop that starts now."""
+        heartbeat = Heartbeat(name)
+        self.heartbeats.setdefault(role, []).append(heartbeat)
+        return heartbeat
 
-    def routes(self, guard: Guard = everybody) -> list[Route]:
-        return [
-            LIVEZ,
-            Route("/readyz", self._readyz),
-            Route("/metrics", guarded(guard, self._metrics)),
-        ]
+    def routes(self, guard: Guard = unrestricted) -> list[Route]:
+        return [LIVEZ, Route("/readyz", self._readyz), Route("/metrics", self._metrics(guard))]
 
     async def _readyz(self, _: Request) -> Response:
-        found = await health(self.pipeline, self.pulses, answers=self.answers)
-        body = msgspec.json.encode(found)
-        status = 200 if found.ready else 503
-        return Response(body, status, media_type="application/json")
+        report = await health(self.pipeline, self.heartbeats, serves_clients=self.serves_clients)
+        status = 200 if report.ready else 503
+        return Response(msgspec.json.encode(report), status, media_type="application/json")
 
-    async def _metrics(self, _: Request) -> Response:
-        told = self.metrics.told(await self.pipeline.look())
-        return Response(told, media_type=CONTENT_TYPE_LATEST)
+    def _metrics(self, guard: Guard) -> Callable[[Request], Awaitable[Response]]:
+        async def respond(request: Request) -> Response:
+            try:
+                await guard(request)
+            except RequestError as error:
+                headers = dict([error.header]) if error.header else {}
+                return PlainTextResponse(
+                    f"{error}\n",
+                    error.status,
+                    headers={name.decode(): value.decode() for name, value in headers.items()},
+                )
+            text = self.metrics.render(await self.pipeline.status())
+            return Response(text, media_type=CONTENT_TYPE_LATEST)
 
-
-def guarded(
-    guard: Guard, answer: Callable[[Request], Awaitable[Response]]
-) -> Callable[[Request], Awaitable[Response]]:
-    """The same answer, for those whom the guard lets pass."""
-
-    async def checked(request: Request) -> Response:
-        try:
-            await guard(request)
-        except RequestError as error:
-            more = dict([error.header]) if error.header else {}
-            headers = {name.decode(): value.decode() for name, value in more.items()}
-            return PlainTextResponse(f"{error}\n", error.status, headers=headers)
-        return await answer(request)
-
-    return checked
+        return respond
 
 
 async def _livez(_: Request) -> PlainTextResponse:

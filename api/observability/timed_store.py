@@ -1,4 +1,4 @@
-"""The door for writing, with a counter and a stopwatch at it."""
+"""A write store that counts and times commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class TimedStore:
-    """Carries out commands as the store does, and counts each: accepted, by its refusal, or failed."""
+    """A wrapper of the store that counts each command as accepted, by its refusal, or as failed."""
 
     def __init__(self, store: Store, commands: TimedCounter) -> None:
         self._store = store
@@ -25,14 +25,14 @@ class TimedStore:
     async def execute(
         self, command: Command, *, metadata: Mapping[str, str] | None = None
     ) -> CommandResult | Refusal:
-        """Raises WriteModelUnavailable."""
-        began, outcome = perf_counter(), "failed"
+        """Executes a command in the store. Raises WriteModelUnavailable."""
+        started_at, outcome = perf_counter(), "failed"
         try:
-            answer = await self._store.execute(command, metadata=metadata)
-            outcome = type(answer).__name__ if isinstance(answer, Refusal) else "accepted"
+            result = await self._store.execute(command, metadata=metadata)
+            outcome = type(result).__name__ if isinstance(result, Refusal) else "accepted"
         except WriteModelUnavailable:
             outcome = "unavailable"
             raise
         finally:
-            self._commands.count(type(command).__name__, outcome, perf_counter() - began)
-        return answer
+            self._commands.count(type(command).__name__, outcome, perf_counter() - started_at)
+        return result

@@ -1,1 +1,1 @@
-"""The process: settings become parts, parts become a running service."""
+"""The process: composition, start, background loops, connections and shutdown."""

@@ -1,4 +1,4 @@
-"""The web application: which address leads where."""
+"""The web applications: which path is handled by what."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 def create_app(
     context: Context,
     access: Access | None = None,
-    watch: Monitoring | None = None,
+    monitoring: Monitoring | None = None,
     *,
     lifespan: Lifespan[Starlette] | None = None,
 ) -> Starlette:
-    """The application over these stores. Setting `state.closing` ends the streams that are open."""
+    """Returns the API application. Setting `state.closing` ends open streams."""
     access = access or Access()
     executor = Executor(SCHEMA, CONVERTER, context, access.rate)
     closing = asyncio.Event()
@@ -53,8 +53,8 @@ def create_app(
             WebSocketRoute("/graphql", over_websocket),
             *([Route("/schema.graphql", _schema)] if context.introspection else []),
             *(
-                [*watch.routes(_insider(access)), *status_page.routes(watch, access)]
-                if watch
+                [*monitoring.routes(_guard(access)), *status_page.routes(monitoring, access)]
+                if monitoring
                 else [LIVEZ]
             ),
             *(graphiql.routes() if access.graphiql else []),
@@ -62,7 +62,7 @@ def create_app(
         middleware=[Middleware(SecurityHeaders), *_cors(access)],
         lifespan=lifespan,
     )
-    app.router.redirect_slashes = False  # Starlette redirects to the Host that the client names
+    app.router.redirect_slashes = False  # its target is the client's Host header
     app.state.executor = executor
     app.state.graphql = over_http
     app.state.limits = context.limits
@@ -70,29 +70,29 @@ def create_app(
     return app
 
 
-def health_app(watch: Monitoring, limits: Limits) -> Starlette:
-    """The application of HEALTH_PORT."""
-    app = Starlette(routes=watch.routes(), middleware=[Middleware(SecurityHeaders)])
+def health_app(monitoring: Monitoring, limits: Limits) -> Starlette:
+    """Returns the application of HEALTH_PORT."""
+    app = Starlette(routes=monitoring.routes(), middleware=[Middleware(SecurityHeaders)])
     app.router.redirect_slashes = False
     app.state.limits = limits
     app.state.closing = asyncio.Event()
     return app
 
 
-def _insider(access: Access) -> Guard:
+def _guard(access: Access) -> Guard:
     async def guard(request: Request) -> None:
-        await access.check_operator(request.scope)
+        await access.check_insider(request.scope)
 
     return guard
 
 
 def _cors(access: Access) -> list[Middleware]:
-    """Nothing unless there are origins: then they may ask, and read the answers, without cookies."""
+    """Allows the configured origins to send requests without cookies and to read the responses."""
     return [Middleware(CrossOriginSharing, origins=access.origins)] if access.origins else []
 
 
 async def _without_slash(request: Request) -> Response:
-    """Redirects relative to the address, so that a prefix that a proxy has removed stays."""
+    """Redirects to a relative path, which keeps a prefix that a proxy has removed."""
     query = request.scope["query_string"].decode("latin-1")
     location = f"../graphql?{query}" if query else "../graphql"
     return Response(status_code=307, headers={"location": location})

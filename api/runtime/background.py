@@ -1,4 +1,4 @@
-"""Loops around run_once. Weather (a store that is away) is waited out; anything else ends the process."""
+"""Background loops around run_once, which retry while a store is unavailable and fail on other errors."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import asyncpg
 import structlog
 from redis.exceptions import RedisError
 
-from api.observability.heartbeat import Heartbeat
-from api.operator_error import OperatorError
+from api.errors import OperatorError
 from api.server_urls import first_line
 from domain.log.log_identity import ForeignLog
 from domain.write.database import UNAVAILABLE_ERRORS
@@ -19,80 +18,91 @@ from domain.write.database import UNAVAILABLE_ERRORS
 TRANSIENT_ERRORS = (
     *UNAVAILABLE_ERRORS,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection whose server has just said goodbye
+    asyncpg.InternalClientError,  # a connection that its server is closing
     asyncpg.TransactionRollbackError,
     RedisError,
 )
-"""What the drivers raise when a store is away, restarting, full or not itself."""
+"""Errors that the drivers raise while a store is unavailable, restarting, full or a replica."""
 
 _MAX_PAUSE_SECONDS = 1.0
 
-_LOG_INTERVAL_SECONDS = 30
-"""Tries between two lines of the log about the same outage."""
+_ATTEMPTS_PER_LINE = 30
+"""Failed attempts per line of the log about one outage."""
 
-_SWALLOWED = 1.0
-"""Seconds after which a task that was cancelled and goes on is cancelled again."""
+_CANCEL_AGAIN_SECONDS = 1.0
+"""Time after which a cancelled task that is still running is cancelled again."""
 
 _log = structlog.get_logger(__name__)
 
 
+RunOnce = Callable[[], Awaitable[bool | int]]
+"""One pass of a loop; returns whether it found work."""
+
+
 class LoopFailed(OperatorError):
-    """A part of the process has ended by itself; str() is one sentence."""
+    """A part of the process has ended unexpectedly; str() is one sentence."""
 
 
 async def run_forever(
-    pulse: Heartbeat,
-    run_once: Callable[[], Awaitable[bool | int]],
+    name: str,
+    run_once: RunOnce,
     idle: Callable[[], Awaitable[object]],
+    *,
+    on_beat: Callable[[], None],
+    on_outage: Callable[[str | None], None],
 ) -> None:
-    """Runs passes as long as they find work, and waits in `idle` when one found none. Raises Fallen."""
-    pause, tries = 0.0, 0
+    """Runs passes indefinitely, and waits in `idle` after a pass that found no work. Raises LoopFailed.
+
+    Calls `on_beat` before each pass, and `on_outage` with the type of the error when a store is unavailable,
+    with None after the first pass that succeeds again.
+    """
+    pause, attempts = 0.0, 0
     while True:
         try:
-            pulse.beat()
-            more = await run_once()
+            on_beat()
+            found_work = await run_once()
         except ForeignLog as error:
             raise LoopFailed(str(error)) from error
         except TRANSIENT_ERRORS as error:
-            if not tries % _LOG_INTERVAL_SECONDS:
+            if attempts % _ATTEMPTS_PER_LINE == 0:
                 reason = f"{type(error).__name__}: {first_line(str(error))}"[:200]
-                _log.warning("worker.waits", worker=pulse.name, reason=reason, tries=tries)
-            pulse.wait_out(type(error).__name__)
-            tries += 1
+                _log.warning("worker.store_unavailable", worker=name, reason=reason, tries=attempts)
+            on_outage(type(error).__name__)
+            attempts += 1
             pause = min(_MAX_PAUSE_SECONDS, pause * 2 or 0.05)
             await asyncio.sleep(pause)
         else:
             if pause:
-                _log.info("worker.goes_on", worker=pulse.name)
-                pulse.wait_out(None)
-            pause, tries = 0.0, 0
-            if not more:
+                _log.info("worker.resumed", worker=name)
+                on_outage(None)
+            pause, attempts = 0.0, 0
+            if not found_work:
                 await idle()
 
 
 async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
-    """Cancels tasks until they are done. Once is not enough: a driver that is just sending may swallow it."""
+    """Cancels tasks repeatedly until they end: a driver that is sending may swallow a cancellation."""
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:
             task.cancel()
-        await asyncio.wait(pending, timeout=_SWALLOWED)
+        await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
 
 
 class WakeUp:
-    """Wakes a loop. However often it is rung, a waiting loop is woken once."""
+    """A wake-up of one loop. Any number of notifications wake a waiting loop once."""
 
-    def __init__(self, seconds: float) -> None:
-        """`seconds`: how long a loop waits at most when nobody rings."""
-        self._seconds = seconds
-        self._rung = asyncio.Event()
+    def __init__(self, timeout_seconds: float) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._notified = asyncio.Event()
 
-    def ring(self, _partition: int = 0) -> None:
-        self._rung.set()
+    def notify(self, _partition: int = 0) -> None:
+        self._notified.set()
 
     async def wait(self) -> None:
+        """Waits for a notification, at most until the timeout."""
         try:
-            async with asyncio.timeout(self._seconds):
-                await self._rung.wait()
+            async with asyncio.timeout(self._timeout_seconds):
+                await self._notified.wait()
         except TimeoutError:
             return
-        self._rung.clear()
+        self._notified.clear()

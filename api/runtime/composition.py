@@ -1,22 +1,27 @@
-"""The composition root: which parts there are, what each is given, and in which order they begin and end."""
+"""The composition root: builds the parts of a process, connects them, and closes them in reverse order."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from api.auth.access import Access
 from api.auth.jwks import KeySetClient
 from api.auth.rate_limit import RateLimiter
-from api.auth.tokens import LEEWAY_SECONDS, Tokens, shared_secret
+from api.auth.tokens import Tokens, shared
 from api.engine.documents import trusted
 from api.engine.operation_type import COUNTED
-from api.observability.event_tracing import follower
-from api.observability.heartbeat import Heartbeat
+from api.observability.event_tracing import event_tracer
 from api.observability.metrics import ALARMING, Metrics
 from api.observability.pipeline import Pipeline
 from api.observability.routes import Monitoring
@@ -25,12 +30,11 @@ from api.resolvers.context import Context
 from api.roles import Role, fingerprint, namespace
 from api.runtime import drivers, redis_address
 from api.runtime.app import create_app, health_app
-from api.runtime.background import WakeUp, run_forever
+from api.runtime.background import RunOnce, WakeUp, run_forever
 from api.runtime.log_check import watch_log
 from domain.log.erasures import Erasures
 from domain.log.event_log import EventLog
 from domain.log.relay import Relay
-from domain.log.relay_log import RelayLog
 from domain.write.key_retention import KeyRetention
 from domain.write.store import Store
 from readside.errors import ReadModelError
@@ -46,276 +50,319 @@ from readside.redis_functions.stream import RedisStream
 
 if TYPE_CHECKING:
     import asyncpg
-    from redis.asyncio import Redis
     from starlette.applications import Starlette
 
+    from api.observability.heartbeat import Heartbeat
     from api.settings import Settings
     from readside.redis_connection.connection import MultiplexedConnection
 
-POLL_SECONDS = 0.5
-"""Seconds after which the relay looks for events by itself."""
+T = TypeVar("T")
 
-BLOCK_SECONDS = 1.0
-"""Seconds that a projector waits inside one read of its stream."""
+RELAY_POLL_SECONDS = 0.5
+"""Interval at which the relay polls the event log if no wake-up arrives."""
+
+STREAM_BLOCK_SECONDS = 1.0
+"""Time that a projector waits for entries inside one read of its stream."""
 
 
 @dataclass(kw_only=True)
 class Service:
-    """The parts of one process: applications, and loops that run beside them."""
+    """The parts of one process: its web applications and its background loops."""
 
     apps: list[Starlette] = field(default_factory=list)
-    """That of the API, if it has one, and that of HEALTH_PORT, if it is set."""
+    """The API, if the process has this role, then the health checks, if HEALTH_PORT is set."""
     loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class _Parts(Service):
+    """The service under construction, with the parts that several roles use."""
+
+    settings: Settings
+    stack: AsyncExitStack
+    command_pool: asyncpg.Pool
+    """Separate from `pool`, so that commands that wait for a row lock do not delay events."""
+    pool: asyncpg.Pool
+    expiry: ConnectionExpiry
+    pubsub: PubSub
+    event_log: EventLog
+    monitoring: Monitoring
+    relay_wake_up: WakeUp | None = None
+    """Wakes the relay of this process, if it has one."""
+
+    @property
+    def metrics(self) -> Metrics:
+        return self.monitoring.metrics
+
+    @property
+    def namespace(self) -> Namespace:
+        return namespace(self.settings)
+
+    async def open(self, resource: AbstractAsyncContextManager[T]) -> T:
+        return await self.stack.enter_async_context(resource)
+
+    def add_loop(
+        self, role: Role, name: str, run_once: RunOnce, idle: Callable[[], Awaitable[object]]
+    ) -> None:
+        heartbeat = self.monitoring.add_heartbeat(role, name)
+        self.loops[name] = lambda: _run(heartbeat, run_once, idle)
 
 
 @asynccontextmanager
 async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[Service]:
-    """The parts for these roles. Leaving it closes what they use, last opened first."""
+    """Yields the parts for these roles; on exit closes them, last opened first."""
     async with AsyncExitStack() as stack:
-        # Commands have connections of their own: many that wait for a row must not keep events waiting.
-        commands = await stack.enter_async_context(drivers.database(settings))
-        pool = await stack.enter_async_context(drivers.database(settings))
-        expiry = ConnectionExpiry()
-        listening = await stack.enter_async_context(drivers.redis_for_changes(settings, expiry))
-        changes = await stack.enter_async_context(
-            PubSub(
-                listening,
-                subscribe_timeout_seconds=settings.read_timeout,
-                namespace=namespace(settings),
-                expiry=expiry,
-            )
-        )
-        log = EventLog(pool)
-        bell = WakeUp(POLL_SECONDS)
-        service = Service()
-        metrics = Metrics(commands if Role.API in roles else pool)
-        watching = await stack.enter_async_context(drivers.redis_for_watching(settings, expiry))
-        watch = _watch(settings, roles, pool, watching, metrics)
-        service.loops["redis address"] = lambda: redis_address.follow(settings, expiry)
-        service.loops["log"] = lambda: watch_log(pool, watching, settings)
-        service.loops["clock"] = watch.metrics.sample
+        parts = await _build_shared(settings, roles, stack)
         if Role.RELAY in roles:
-            cursors = await stack.enter_async_context(drivers.redis_for_cursors(settings, expiry))
-            watch.metrics.clients["cursors"] = cursors
-            _add_relay(service, settings, RelayLog(pool), cursors, changes, bell, watch)
-            _add_upkeep(service, settings, pool, watch)
+            await _add_relay(parts)
+            _add_upkeep(parts)
         if Role.PROJECTOR in roles:
-            await _add_projectors(service, settings, log, stack, changes, watch, expiry)
+            await _add_projectors(parts)
         if Role.API in roles:
-            link = await stack.enter_async_context(drivers.link_for_reads(settings, expiry))
-            watch.metrics.link = link
-            wake = bell.ring if Role.RELAY in roles else RedisWakeUp(link, namespace(settings)).ring
-            context = _context(settings, commands, link, changes, wake, watch.metrics)
-            app = create_app(context, await _access(settings, stack, expiry), watch)
-            watch.metrics.operations.expect(COUNTED, ALARMING)
-            watch.metrics.ways = app.state.executor.admission.ways
-            service.apps.append(app)
+            await _add_api(parts)
         if settings.health_port is not None:
-            service.apps.append(health_app(watch, settings.limits))
-        yield service
+            parts.apps.append(health_app(parts.monitoring, settings.limits))
+        yield parts
 
 
-def _watch(
-    settings: Settings,
-    roles: frozenset[Role],
-    pool: asyncpg.Pool,
-    redis: Redis,
-    metrics: Metrics,
-) -> Monitoring:
-    pipeline = Pipeline(
-        pool,
+async def _build_shared(
+    settings: Settings, roles: frozenset[Role], stack: AsyncExitStack
+) -> _Parts:
+    """Builds the parts of every process, with the loops that check its stores."""
+    command_pool = await stack.enter_async_context(drivers.database(settings))
+    pool = await stack.enter_async_context(drivers.database(settings))
+    expiry = ConnectionExpiry()
+    pubsub = await stack.enter_async_context(
+        PubSub(
+            await stack.enter_async_context(drivers.redis_for_pubsub(settings, expiry)),
+            patience=settings.read_timeout,
+            namespace=namespace(settings),
+            expiry=expiry,
+        )
+    )
+    redis = await stack.enter_async_context(drivers.redis_for_monitoring(settings, expiry))
+    event_log = EventLog(pool)
+    monitoring = Monitoring(
+        pipeline=Pipeline(
+            pool,
+            redis,
+            partitions=settings.partitions,
+            fingerprint=fingerprint(settings),
+            namespace=namespace(settings),
+        ),
+        metrics=Metrics(command_pool if Role.API in roles else pool),
+        serves_clients=Role.API in roles,
+    )
+    return _Parts(
+        loops={
+            "redis address": lambda: redis_address.follow_address(settings, expiry),
+            "log": lambda: watch_log(event_log, redis, settings),
+            "clock": monitoring.metrics.sample_loop_delay,
+        },
+        settings=settings,
+        stack=stack,
+        command_pool=command_pool,
+        pool=pool,
+        expiry=expiry,
+        pubsub=pubsub,
+        event_log=event_log,
+        monitoring=monitoring,
+    )
+
+
+async def _add_relay(parts: _Parts) -> None:
+    """Adds the relay, which appends events of the log to the streams."""
+    settings = parts.settings
+    wake_up = parts.relay_wake_up = WakeUp(RELAY_POLL_SECONDS)
+    redis = await parts.open(drivers.redis_for_relay(settings, parts.expiry))
+    relay = Relay(
+        parts.event_log,
+        RedisStream(redis, parts.namespace),
+        range(settings.partitions),
+        told=event_tracer("appended", settings),
+    )
+    parts.metrics.redis_clients["cursors"] = redis
+    parts.metrics.relay = relay
+    parts.add_loop(Role.RELAY, "relay", relay.run_once, wake_up.wait)
+    parts.loops["wake-ups"] = lambda: _forward_wake_ups(
+        parts.pubsub, parts.namespace.wake_channel, wake_up
+    )
+
+
+def _add_upkeep(parts: _Parts) -> None:
+    """Adds the maintenance of PostgreSQL: erasures in the event log, retention of idempotency keys."""
+    erasures = Erasures(parts.pool)
+    retention = KeyRetention(parts.pool, parts.settings.idempotency_retention)
+    parts.metrics.retention = retention
+
+    async def run_once() -> bool:
+        erased = await erasures.run_once()
+        return await retention.run_once() or erased
+
+    parts.add_loop(Role.RELAY, "upkeep", run_once, lambda: asyncio.sleep(RELAY_POLL_SECONDS))
+
+
+async def _add_projectors(parts: _Parts) -> None:
+    """Adds a projector for each partition, and the membership that assigns partitions to processes."""
+    settings = parts.settings
+    redis = await parts.open(drivers.redis_for_functions(settings, parts.expiry))
+    streams = await parts.open(drivers.redis_for_streams(settings, parts.expiry))
+    parts.metrics.redis_clients |= {"functions": redis, "streams": streams}
+    assignment = PartitionAssignment(
+        redis, fingerprint(settings), settings.partitions, parts.namespace
+    )
+    parts.stack.push_async_callback(assignment.leave)
+    membership = parts.monitoring.add_heartbeat(Role.PROJECTOR, "membership")
+    parts.loops["membership"] = lambda: _keep_membership(assignment, parts.pubsub, membership)
+    for partition in range(settings.partitions):
+        heartbeat = parts.monitoring.add_heartbeat(Role.PROJECTOR, f"projector-{partition}")
+        projector = Projector(
+            redis,
+            streams,
+            parts.event_log,
+            partition,
+            partitions=settings.partitions,
+            projections=PROJECTIONS,
+            fingerprint=fingerprint(settings),
+            told=event_tracer("applied", settings),
+            beat=heartbeat.beat,
+            share=assignment,
+            namespace=parts.namespace,
+        )
+        parts.metrics.projectors.append(projector)
+        parts.loops[heartbeat.name] = partial(_run_projector, projector, heartbeat)
+
+
+async def _add_api(parts: _Parts) -> None:
+    """Adds the GraphQL API, which executes commands in PostgreSQL and answers queries from Redis."""
+    settings, metrics = parts.settings, parts.metrics
+    redis = await parts.open(drivers.connection_for_reads(settings, parts.expiry))
+    wake_up = parts.relay_wake_up or RedisWakeUp(redis, parts.namespace)
+    store = Store(
+        parts.command_pool,
+        partitions=settings.partitions,
+        now=lambda: datetime.now(UTC),
+        wake=wake_up.notify,
+    )
+    read_model = ReadModel(
         redis,
+        parts.pubsub,
         partitions=settings.partitions,
         fingerprint=fingerprint(settings),
-        namespace=namespace(settings),
+        patience=settings.read_timeout,
+        namespace=parts.namespace,
     )
-    return Monitoring(pipeline=pipeline, metrics=metrics, answers=Role.API in roles)
-
-
-def _context(
-    settings: Settings,
-    pool: asyncpg.Pool,
-    link: MultiplexedConnection,
-    changes: PubSub,
-    wake: Callable[[int], None],
-    metrics: Metrics,
-) -> Context:
-    store = Store(pool, partitions=settings.partitions, now=lambda: datetime.now(UTC), wake=wake)
-    reads = ReadModel(
-        link,
-        changes,
-        partitions=settings.partitions,
-        fingerprint=fingerprint(settings),
-        version_timeout_seconds=settings.read_timeout,
-        namespace=namespace(settings),
-    )
-    return Context(
+    context = Context(
         store=TimedStore(store, metrics.commands),
-        reads=reads,
+        reads=read_model,
         limits=settings.limits,
         http_profile=settings.http_profile,
         trusted=trusted.load(settings.trusted_documents, settings.trusted_documents_file),
         introspection=settings.shows_schema,
         measure=metrics.operations.count,
     )
-
-
-async def _access(settings: Settings, stack: AsyncExitStack, expiry: ConnectionExpiry) -> Access:
-    return Access(
-        tokens=await _tokens(settings, stack) if settings.has_auth else None,
+    access = Access(
+        tokens=await _tokens(parts) if settings.has_auth else None,
         origins=settings.allowed_origins or (),
-        graphiql=settings.shows_schema,
-        rate=await _rate(settings, stack, expiry),
-        local_only=settings.local_only,
+        graphiql=settings.shows_graphiql,
+        rate=await _rate_limiter(parts),
+        local=settings.local,
     )
+    app = create_app(context, access, parts.monitoring)
+    metrics.reads = redis
+    metrics.operations.initialise(COUNTED, ALARMING)
+    metrics.execution_paths = app.state.executor.admission.ways
+    parts.apps.append(app)
 
 
-async def _rate(
-    settings: Settings, stack: AsyncExitStack, expiry: ConnectionExpiry
-) -> RateLimiter | None:
-    if settings.rate_limit is None:
-        return None
-    redis = await stack.enter_async_context(drivers.redis_for_rates(settings, expiry))
-    burst = settings.rate_burst or 10 * settings.rate_limit
-    return RateLimiter(
-        redis, per_second=settings.rate_limit, burst=burst, namespace=namespace(settings)
-    )
-
-
-async def _tokens(settings: Settings, stack: AsyncExitStack) -> Tokens:
+async def _tokens(parts: _Parts) -> Tokens:
+    """Returns the verifier of tokens, with the shared secret or the keys of the issuer."""
+    settings = parts.settings
     if settings.auth_secret is not None:
-        find = shared_secret(settings.auth_secret.get_secret_value())
+        find = shared(settings.auth_secret.get_secret_value())
     else:
-        fetch = await stack.enter_async_context(drivers.issuer(settings.auth_jwks_url or ""))
-        keys = KeySetClient(fetch)
-        stack.push_async_callback(keys.close)
+        fetch = await parts.open(drivers.issuer(settings.auth_jwks_url or ""))
+        keys = KeySetClient(fetch, every=settings.auth_jwks_interval)
+        parts.stack.push_async_callback(keys.close)
         find = keys.find
     return Tokens(
         find,
         algorithms=settings.algorithms,
         audience=settings.auth_audience,
         issuer=settings.auth_issuer,
-        leeway=LEEWAY_SECONDS,
+        leeway=settings.auth_leeway,
     )
 
 
-def _add_relay(
-    service: Service,
-    settings: Settings,
-    log: RelayLog,
-    redis: Redis,
-    changes: PubSub,
-    bell: WakeUp,
-    watch: Monitoring,
-) -> None:
-    on_appended = follower("appended", settings)
-    stream = RedisStream(redis, namespace(settings))
-    relay = Relay(log, stream, range(settings.partitions), on_appended=on_appended)
-    pulse = watch.pulse(Role.RELAY, "relay")
-    watch.metrics.relay = relay
-    service.loops["relay"] = lambda: run_forever(pulse, relay.run_once, bell.wait)
-    service.loops["wake-ups"] = lambda: _pass_on(changes, namespace(settings).wake_channel, bell)
-
-
-def _add_upkeep(
-    service: Service, settings: Settings, pool: asyncpg.Pool, watch: Monitoring
-) -> None:
-    """What the log and the keys need beside the relay; it uses a connection for a moment at a time."""
-    erasures, retention = Erasures(pool), KeyRetention(pool, settings.idempotency_retention)
-    pulse = watch.pulse(Role.RELAY, "upkeep")
-    watch.metrics.retention = retention
-
-    async def run_once() -> bool:
-        blanked = await erasures.run_once()
-        return await retention.run_once() or blanked
-
-    service.loops["upkeep"] = lambda: run_forever(
-        pulse, run_once, lambda: asyncio.sleep(POLL_SECONDS)
+async def _rate_limiter(parts: _Parts) -> RateLimiter | None:
+    settings = parts.settings
+    if settings.rate_limit is None:
+        return None
+    redis = await parts.open(drivers.redis_for_rate_limits(settings, parts.expiry))
+    burst = settings.rate_burst or 10 * settings.rate_limit
+    return RateLimiter(
+        redis, per_second=settings.rate_limit, burst=burst, namespace=parts.namespace
     )
 
 
-async def _add_projectors(
-    service: Service,
-    settings: Settings,
-    log: EventLog,
-    stack: AsyncExitStack,
-    changes: PubSub,
-    watch: Monitoring,
-    expiry: ConnectionExpiry,
+async def _run(
+    heartbeat: Heartbeat,
+    run_once: RunOnce,
+    idle: Callable[[], Awaitable[object]],
 ) -> None:
-    redis = await stack.enter_async_context(drivers.redis_for_functions(settings, expiry))
-    streams = await stack.enter_async_context(drivers.redis_for_streams(settings, expiry))
-    watch.metrics.clients |= {"functions": redis, "streams": streams}
-    share = PartitionAssignment(
-        redis, fingerprint(settings), settings.partitions, namespace(settings)
+    await run_forever(
+        heartbeat.name, run_once, idle, on_beat=heartbeat.beat, on_outage=heartbeat.set_outage
     )
-    stack.push_async_callback(share.leave)
-    joined = watch.pulse(Role.PROJECTOR, "share")
-    service.loops["share"] = lambda: _share(share, changes, joined)
-    for partition in range(settings.partitions):
-        pulse = watch.pulse(Role.PROJECTOR, f"projector-{partition}")
-        projector = Projector(
-            redis,
-            streams,
-            log,
-            partition,
-            partitions=settings.partitions,
-            projections=PROJECTIONS,
-            fingerprint=fingerprint(settings),
-            on_applied=follower("applied", settings),
-            on_progress=pulse.beat,
-            assignment=share,
-            namespace=namespace(settings),
+
+
+async def _run_projector(projector: Projector, heartbeat: Heartbeat) -> None:
+    async with projector:
+        await _run(
+            heartbeat,
+            lambda: projector.run_once(wait=STREAM_BLOCK_SECONDS),
+            lambda: asyncio.sleep(0),  # a pass without entries has already waited
         )
-        watch.metrics.projectors.append(projector)
-        service.loops[pulse.name] = _projecting(projector, pulse)
 
 
-def _projecting(projector: Projector, pulse: Heartbeat) -> Callable[[], Coroutine[Any, Any, None]]:
-    async def run() -> None:
-        async with projector:
-            await run_forever(
-                pulse,
-                lambda: projector.run_once(wait=BLOCK_SECONDS),
-                lambda: asyncio.sleep(0),  # a pass that finds nothing has waited already
-            )
-
-    return run
+async def _keep_membership(
+    assignment: PartitionAssignment, pubsub: PubSub, heartbeat: Heartbeat
+) -> None:
+    """Renews the membership of this process, earlier than due when another process joins or leaves."""
+    async with pubsub.of(assignment.channel) as subscription:
+        await _run(
+            heartbeat, assignment.run_once, lambda: subscription.wait(RENEW_INTERVAL_SECONDS)
+        )
 
 
-async def _share(share: PartitionAssignment, changes: PubSub, pulse: Heartbeat) -> None:
-    async with changes.subscribe(share.channel) as words:
-        await run_forever(pulse, share.run_once, lambda: words.wait(RENEW_INTERVAL_SECONDS))
-
-
-async def _pass_on(changes: PubSub, wake: str, bell: WakeUp) -> None:
-    """Commands of other processes wake our relay."""
-    async with changes.subscribe(wake) as calls:
+async def _forward_wake_ups(pubsub: PubSub, channel: str, wake_up: WakeUp) -> None:
+    """Wakes the relay of this process when another process has committed a command."""
+    async with pubsub.of(channel) as subscription:
         while True:
-            await calls.wait(None)
-            bell.ring()
+            await subscription.wait(None)
+            wake_up.notify()
 
 
 class RedisWakeUp:
-    """Wakes the relays of other processes, at most once per round trip. They look by themselves anyway."""
+    """A wake-up for the relays of other processes, with at most one PUBLISH in flight; they poll anyway."""
 
-    def __init__(self, link: MultiplexedConnection, namespace: Namespace = TANDEM) -> None:
-        self._link = link
+    def __init__(self, redis: MultiplexedConnection, namespace: Namespace = TANDEM) -> None:
+        self._redis = redis
         self._command = pack(("PUBLISH", namespace.wake_channel, ""))
-        self._ringing: asyncio.Future[list[Any]] | None = None
-        self._again = False
+        self._in_flight: asyncio.Future[list[Any]] | None = None
+        self._pending = False
 
-    def ring(self, _partition: int) -> None:
-        if self._ringing is not None:
-            self._again = True
+    def notify(self, _partition: int = 0) -> None:
+        """Publishes a wake-up, or does so as soon as the one in flight has its reply."""
+        if self._in_flight is not None:
+            self._pending = True
             return
         with suppress(ReadModelError):
-            self._ringing = self._link.send([self._command])
-            self._ringing.add_done_callback(self._rung)
+            self._in_flight = self._redis.ask([self._command])
+            self._in_flight.add_done_callback(self._on_reply)
 
-    def _rung(self, rung: asyncio.Future[list[Any]]) -> None:
-        rung.exception()  # whatever kept it from being heard
-        self._ringing = None
-        if self._again:
-            self._again = False
-            self.ring(0)
+    def _on_reply(self, reply: asyncio.Future[list[Any]]) -> None:
+        reply.exception()  # retrieved, so that asyncio does not log it
+        self._in_flight = None
+        if self._pending:
+            self._pending = False
+            self.notify()

@@ -1,12 +1,12 @@
-"""The drivers, each with the time limits that fit what it is used for. Nobody else builds one."""
+"""Builds all connections of a process, each with the timeouts and retries that fit its use."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
@@ -14,7 +14,7 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from api.operator_error import OperatorError
+from api.errors import OperatorError
 from readside.redis_connection.client import Client, MultiplexedConnections, TimedConnectionPool
 from readside.redis_connection.connection import MultiplexedConnection
 from readside.redis_connection.connection_expiry import ConnectionExpiry
@@ -24,33 +24,30 @@ if TYPE_CHECKING:
     from api.auth.jwks import Fetch
     from api.settings import Settings
 
-
-CONNECTION_MAX_AGE_SECONDS = 300.0
-"""Seconds after which a connection to a store is replaced, because the address may lead elsewhere by then."""
-
 _CLOSE_TIMEOUT_SECONDS = 3.0
-"""Seconds that PostgreSQL has for its goodbye."""
-
+"""Time limit of closing the connections to PostgreSQL in an orderly way."""
 
 _FETCH_TIMEOUT_SECONDS = 5.0
-"""Seconds that the issuer of tokens has to tell its keys."""
+"""Time limit of fetching the key set of the issuer of tokens."""
 
 _MAX_KEY_SET_BYTES = 256 * 1024
-"""Bytes of them."""
 
+_REQUEST_TIMEOUT_SECONDS = 5.0
+"""Time limit of a Redis request of relay, projector or monitoring."""
 
-_CONNECT_TIMEOUT_SECONDS = 5.0
-"""Seconds that Redis has for what relays, projectors and whoever watches ask."""
+_MAX_IN_FLIGHT = 1000
+"""Requests in flight on one multiplexed connection of relay or projector: more than there ever are."""
 
-_MOST = 1000
-"""Commands that may be under way on one of their links: more than ever are."""
+_RATE_LIMIT_TIMEOUT_SECONDS = 0.25
+"""Time limit of checking the rate limit of a caller."""
 
-_COUNTING = 0.25
-"""Seconds that Redis has to say whether a caller has asked for too much."""
+RedisClient: TypeAlias = AbstractAsyncContextManager[Redis]
+Expiry: TypeAlias = ConnectionExpiry | None
+"""Replaces connections before their next use; without it, they are never replaced."""
 
 
 class _Connection(asyncpg.Connection):
-    """A connection of the pool. Nobody changes its session, so giving it back needs no round trip."""
+    """A connection of the pool. No user of it changes its session, so a release needs no round trip."""
 
     def get_reset_query(self) -> str:
         return ""
@@ -58,7 +55,7 @@ class _Connection(asyncpg.Connection):
 
 @asynccontextmanager
 async def database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
-    """A pool that connects when first used, so that a PostgreSQL that is away does not stop the start."""
+    """Yields a pool that connects on first use, so that a start does not need PostgreSQL."""
     pool = await asyncpg.create_pool(
         settings.database_url,
         connection_class=_Connection,
@@ -66,7 +63,7 @@ async def database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
         max_size=settings.database_connections,
         timeout=settings.command_timeout,
         command_timeout=settings.command_timeout,
-        target_session_attrs=SessionAttribute.read_write,  # a standby's snapshots leave out what is running
+        target_session_attrs=SessionAttribute.read_write,  # snapshots of a standby omit running transactions
         server_settings={
             "application_name": "tandem",
             "statement_timeout": f"{settings.command_timeout * 1000:.0f}",
@@ -74,7 +71,7 @@ async def database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
             "jit": "off",
         },
     )
-    aging = asyncio.create_task(_expire_by_age(pool), name="max age")
+    aging = asyncio.create_task(_expire_by_age(pool, settings.connection_max_age), name="max age")
     try:
         yield pool
     finally:
@@ -86,151 +83,119 @@ async def database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
             pool.terminate()
 
 
-def connection_max_age() -> float:
-    """Returns a random half to all of the maximum age, so that processes reconnect at different times."""
-    return CONNECTION_MAX_AGE_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311
-
-
-async def _expire_by_age(pool: asyncpg.Pool) -> None:
+async def _expire_by_age(pool: asyncpg.Pool, max_age_seconds: float) -> None:
+    """Replaces connections at a random age, so that processes that started together reconnect apart."""
     while True:
-        await asyncio.sleep(connection_max_age())
+        await asyncio.sleep(max_age_seconds * random.uniform(0.5, 1.0))  # noqa: S311
         await pool.expire_connections()
 
 
-async def connected(settings: Settings, seconds: float) -> asyncpg.Connection:
-    """One connection to the primary, made within so many seconds. Raises what asyncpg raises."""
+async def connect_to_primary(settings: Settings, timeout_seconds: float) -> asyncpg.Connection:
+    """Returns one connection outside any pool. Raises what asyncpg raises."""
     return await asyncpg.connect(
-        settings.database_url, timeout=seconds, target_session_attrs=SessionAttribute.read_write
+        settings.database_url,
+        timeout=timeout_seconds,
+        target_session_attrs=SessionAttribute.read_write,
     )
 
 
-def link_for_reads(
-    settings: Settings, expiry: ConnectionExpiry | None = None
-) -> MultiplexedConnection:
-    """To be entered with `async with`; connects when somebody reads."""
+def connection_for_reads(settings: Settings, expiry: Expiry = None) -> MultiplexedConnection:
+    """Returns the connection of queries, an async context manager that connects at the first query."""
     return MultiplexedConnection(
         _server(settings, "tandem-reads"),
-        timeout_seconds=settings.read_timeout,
-        max_in_flight=settings.limits.reads,
+        patience=settings.read_timeout,
+        most=settings.limits.reads,
         expiry=expiry,
     )
 
 
 def _password(settings: Settings) -> str | None:
-    """The password of REDIS_PASSWORD. redis-py prefers the one in the URL, where there is one."""
+    """Returns the password of REDIS_PASSWORD. redis-py prefers the one in the URL, if there is one."""
     password = settings.redis_password
     return None if password is None else password.get_secret_value()
 
 
 def _server(settings: Settings, name: str) -> Server:
-    """Where the URL leads, as redis-py means it: it reads the URL, and makes the TLS context."""
+    """Returns the address and credentials in REDIS_URL; redis-py parses it and makes the TLS context."""
     pool: Any = ConnectionPool.from_url(
         settings.redis_url or "", password=_password(settings), protocol=2
     )
     try:
-        told = pool.make_connection()  # which connects to nothing yet
-    except (
-        TypeError
-    ) as error:  # which quotes the name of a parameter, or what of a password passes for one
+        connection = pool.make_connection()  # not connected
+    except TypeError as error:  # it quotes the name of a parameter, which may be part of a password
         raise OperatorError("REDIS_URL has a parameter that is unknown; remove it.") from error
-    tls = getattr(told, "ssl_context", None)
+    tls = getattr(connection, "ssl_context", None)
     return Server(
-        host=getattr(told, "host", ""),
-        port=int(getattr(told, "port", 0)),
-        path=getattr(told, "path", ""),
+        host=getattr(connection, "host", ""),
+        port=int(getattr(connection, "port", 0)),
+        path=getattr(connection, "path", ""),
         tls=None if tls is None else tls.get(),
-        username=told.username,
-        password=told.password,
-        database=int(told.db),
-        client_name=told.client_name or name,
+        username=connection.username,
+        password=connection.password,
+        database=int(connection.db),
+        name=connection.client_name or name,
     )
 
 
-@asynccontextmanager
-async def redis_for_functions(
-    settings: Settings, expiry: ConnectionExpiry | None = None
-) -> AsyncIterator[Redis]:
-    """No retry: what a lost reply means is decided by whoever called."""
-    async with _linked(settings, settings.partitions + 3, "tandem-functions", expiry) as redis:
-        yield redis
+def redis_for_functions(settings: Settings, expiry: Expiry = None) -> RedisClient:
+    """Returns a client without retries: the caller decides what a lost reply means."""
+    return _multiplexed(settings, settings.partitions + 3, "tandem-functions", expiry)
+
+
+def redis_for_streams(settings: Settings, expiry: Expiry = None) -> RedisClient:
+    """Returns a client with a connection per partition, whose reads may block."""
+    return _multiplexed(settings, 2, "tandem-streams", expiry)
+
+
+def redis_for_relay(settings: Settings, expiry: Expiry = None) -> RedisClient:
+    """Returns a client without retries, which does not decode replies: a cursor is bytes."""
+    return _multiplexed(settings, 2, "tandem-cursors", expiry, decode=False)
+
+
+def redis_for_rate_limits(settings: Settings, expiry: Expiry = None) -> RedisClient:
+    """Returns a client with a short timeout, because requests wait for it. A retry could count twice."""
+    return _redis(settings, 4, _RATE_LIMIT_TIMEOUT_SECONDS, expiry)
+
+
+def redis_for_monitoring(settings: Settings, expiry: Expiry = None) -> RedisClient:
+    """Returns a client for occasional status queries, without retries."""
+    return _redis(settings, 2, _REQUEST_TIMEOUT_SECONDS, expiry)
+
+
+def redis_for_address_check(settings: Settings) -> RedisClient:
+    """Returns a client with one new connection to the server that the address leads to now."""
+    return _redis(settings, 1, settings.read_timeout, None)
+
+
+def redis_for_pubsub(settings: Settings, expiry: Expiry = None) -> RedisClient:
+    """Returns a client without a read timeout: a channel may be silent indefinitely."""
+    return _redis(settings, 2, None, expiry)
 
 
 @asynccontextmanager
-async def redis_for_streams(
-    settings: Settings, expiry: ConnectionExpiry | None = None
-) -> AsyncIterator[Redis]:
-    """A link for each partition, that may wait in a read for longer than it blocks."""
-    async with _linked(settings, 2, "tandem-streams", expiry) as redis:
-        yield redis
-
-
-@asynccontextmanager
-async def redis_for_cursors(
-    settings: Settings, expiry: ConnectionExpiry | None = None
-) -> AsyncIterator[Redis]:
-    """For the relay, which reads its cursors as bytes. No retry."""
-    async with _linked(settings, 2, "tandem-cursors", expiry, decode=False) as redis:
-        yield redis
-
-
-@asynccontextmanager
-async def redis_for_rates(
-    settings: Settings, expiry: ConnectionExpiry | None = None
-) -> AsyncIterator[Redis]:
-    """Nobody waits long for it, because every request does. No retry, which might count twice."""
-    async with _redis(settings, 4, _COUNTING, expiry) as redis:
-        yield redis
-
-
-@asynccontextmanager
-async def redis_for_watching(
-    settings: Settings, expiry: ConnectionExpiry | None = None
-) -> AsyncIterator[Redis]:
-    """For a look at the pipeline now and then, which waits less than this. No retry."""
-    async with _redis(settings, 2, _CONNECT_TIMEOUT_SECONDS, expiry) as redis:
-        yield redis
-
-
-@asynccontextmanager
-async def redis_for_one_look(settings: Settings) -> AsyncIterator[Redis]:
-    """For one look at whatever the address leads to now."""
-    async with _redis(settings, 1, settings.read_timeout, None) as redis:
-        yield redis
-
-
-@asynccontextmanager
-async def redis_for_changes(
-    settings: Settings, expiry: ConnectionExpiry | None = None
-) -> AsyncIterator[Redis]:
-    """For listening, which may be silent for ever."""
-    async with _redis(settings, 2, None, expiry) as redis:
-        yield redis
-
-
-@asynccontextmanager
-async def _linked(
+async def _multiplexed(
     settings: Settings,
     connections: int,
     name: str,
-    expiry: ConnectionExpiry | None,
+    expiry: Expiry,
     *,
     decode: bool = True,
 ) -> AsyncIterator[Client]:
-    """A client that asks what it asks often on links of this name, and all else on connections. No retry."""
+    """Yields a client that sends frequent commands on multiplexed connections, all others on its pool."""
     server = _server(settings, name)
     async with _redis(
-        settings, connections, _CONNECT_TIMEOUT_SECONDS, expiry, decode=decode
+        settings, connections, _REQUEST_TIMEOUT_SECONDS, expiry, decode=decode
     ) as redis:
         links = MultiplexedConnections(
             lambda: MultiplexedConnection(
                 server,
-                timeout_seconds=_CONNECT_TIMEOUT_SECONDS,
-                max_in_flight=_MOST,
-                retry_once=False,
+                patience=_REQUEST_TIMEOUT_SECONDS,
+                most=_MAX_IN_FLIGHT,
+                again=False,
                 expiry=redis.expiry,
             )
         )
-        redis.multiplexed = links
+        redis.links = links
         try:
             yield redis
         finally:
@@ -241,11 +206,12 @@ async def _linked(
 async def _redis(
     settings: Settings,
     connections: int,
-    patience: float | None,
-    expiry: ConnectionExpiry | None,
+    timeout_seconds: float | None,
+    expiry: Expiry,
     *,
     decode: bool = True,
 ) -> AsyncIterator[Client]:
+    """Yields a client that never retries; `timeout_seconds` limits a request."""
     pool = TimedConnectionPool.from_url(
         settings.redis_url or "",
         password=_password(settings),
@@ -261,7 +227,7 @@ async def _redis(
     )
     pool.expiry = expiry or ConnectionExpiry()
     redis = Client(connection_pool=pool)
-    redis.timeout_seconds = patience
+    redis.limit = timeout_seconds
     try:
         yield redis
     finally:
@@ -271,8 +237,8 @@ async def _redis(
 
 @asynccontextmanager
 async def issuer(url: str) -> AsyncIterator[Fetch]:
-    """What fetches the keys that tokens are checked with; it raises whatever keeps it from that."""
-    import httpx  # here, because most processes ask nobody for keys and need not load it
+    """Yields a function that fetches the key set of a token issuer and raises any error of the request."""
+    import httpx  # not imported at the top: most processes fetch no keys
 
     async def fetch() -> bytes:
         body = b""

@@ -9,45 +9,45 @@ from typing import TYPE_CHECKING, Final
 from api.roles import namespace
 from api.runtime import drivers
 from api.runtime.background import TRANSIENT_ERRORS, LoopFailed
-from domain.log.cursor import decode_cursor
-from domain.log.log_identity import ForeignLog, refuse_foreign
+from domain.log.cursor import decoded
+from domain.log.event_log import EventLog
+from domain.log.log_identity import ForeignLog
 from readside.redis_functions.stream import RedisStream
 
 if TYPE_CHECKING:
-    import asyncpg
     from redis.asyncio import Redis
 
     from api.settings import Settings
 
 CHECK_INTERVAL_SECONDS: Final = 5.0
-"""Seconds between two checks of a process that runs."""
+"""Interval of the check in a running process."""
 
 
-async def refuse_foreign_log(pool: asyncpg.Pool, redis: Redis, settings: Settings) -> None:
-    """Raises ForeignLog, and what the drivers raise when a store is away."""
+async def refuse_foreign_log(log: EventLog, redis: Redis, settings: Settings) -> None:
+    """Raises ForeignLog, and what the drivers raise when a store is unavailable."""
     stream = RedisStream(redis, namespace(settings))
     cursors = await stream.cursors(range(settings.partitions))
-    carried = {cursor.log for raw in cursors if (cursor := decode_cursor(raw)) is not None}
-    await refuse_foreign(pool, carried)
+    log_ids = {cursor.log for raw in cursors if (cursor := decoded(raw)) is not None}
+    await log.refuse_foreign(log_ids)
 
 
 async def refuse_foreign_log_at_start(settings: Settings) -> None:
-    """Raises ForeignLog; a store that is away is no reason not to start."""
+    """Raises ForeignLog; an unavailable store does not prevent a start."""
     with suppress(*TRANSIENT_ERRORS):
         async with (
             drivers.database(settings) as pool,
-            drivers.redis_for_watching(settings) as redis,
+            drivers.redis_for_monitoring(settings) as redis,
         ):
             async with asyncio.timeout(settings.read_timeout):
-                await refuse_foreign_log(pool, redis, settings)
+                await refuse_foreign_log(EventLog(pool), redis, settings)
 
 
-async def watch_log(pool: asyncpg.Pool, redis: Redis, settings: Settings) -> None:
-    """Checks it for as long as the process runs. Raises Fallen."""
+async def watch_log(log: EventLog, redis: Redis, settings: Settings) -> None:
+    """Repeats the check indefinitely. Raises LoopFailed."""
     while True:
         with suppress(*TRANSIENT_ERRORS):
             try:
-                await refuse_foreign_log(pool, redis, settings)
+                await refuse_foreign_log(log, redis, settings)
             except ForeignLog as error:
                 raise LoopFailed(str(error)) from error
         await asyncio.sleep(CHECK_INTERVAL_SECONDS)

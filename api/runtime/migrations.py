@@ -1,4 +1,4 @@
-"""Applies migrations; a database that is unreachable, read-only or behind a pooler is one sentence."""
+"""Applies database migrations, and reports an unreachable, read-only or pooled database in one sentence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from api.operator_error import OperatorError
+from api.errors import OperatorError
 from api.runtime import drivers, pgbouncer
 from api.server_urls import reason
 from domain.connection_pool import NO_WRITES, NOT_PRIMARY
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from api.settings import Settings
 
 UNREACHABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""What asyncpg raises when PostgreSQL is away, or goes away in the middle of something."""
+"""Errors that asyncpg raises when PostgreSQL is unavailable, or fails in the middle of a statement."""
 
 
-async def planned(settings: Settings) -> list[str]:
-    """What `migrated` would apply. Raises OperatorError and MigrationError."""
-    async with _connected(settings) as connection:
+async def pending_migrations(settings: Settings) -> list[str]:
+    """Returns the names of migrations that are not applied. Raises OperatorError and MigrationError."""
+    async with _connection(settings) as connection:
         return await pending(connection)
 
 
-async def migrated(settings: Settings) -> tuple[list[str], list[SharedAddress]]:
-    """Applies what is missing, and returns its names, and the users that share an address.
+async def apply_migrations(settings: Settings) -> tuple[list[str], list[SharedAddress]]:
+    """Applies pending migrations; returns their names, and the users that share an e-mail address.
 
     Raises OperatorError and MigrationError.
     """
-    async with _connected(settings) as connection:
+    async with _connection(settings) as connection:
         try:
             names = await migrate(connection, settings.partitions)
             return names, await migrate_email_keys(connection)
@@ -47,9 +47,9 @@ async def migrated(settings: Settings) -> tuple[list[str], list[SharedAddress]]:
 
 
 @asynccontextmanager
-async def _connected(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
+async def _connection(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
     try:
-        connection = await drivers.connected(settings, settings.command_timeout)
+        connection = await drivers.connect_to_primary(settings, settings.command_timeout)
     except NOT_PRIMARY as error:
         raise OperatorError(NO_WRITES) from error
     except UNREACHABLE as error:

@@ -1,7 +1,7 @@
-"""One process of Tandem: from the first signal handler to the last closed connection.
+"""Runs the parts of one process until a signal, a failed loop or a failed embedded store ends them.
 
-It ends when it is told to, when a loop falls, or when an embedded store ends; always in the same order:
-no new requests, requests under way, loops, drivers, and whatever `compose` stands on last.
+The order of the shutdown is always the same: stop accepting requests, finish requests in flight, cancel the
+loops, close the connections.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import structlog
 import uvicorn
 
-from api.http.protocols.server_config import uvicorn_config
-from api.operator_error import OperatorError
+from api.errors import OperatorError
+from api.http.protocols.server_config import config
 from api.roles import Role
 from api.runtime.background import LoopFailed, cancel_all
 from api.runtime.composition import compose
@@ -28,25 +28,24 @@ if TYPE_CHECKING:
 
     from api.settings import Settings
 
-T = TypeVar("T")
-
-_RARELY = (20_000, 20, 50)
-"""When the collector looks for circles. Requests leave next to none, and after 700 allocations, as is usual,
-it would go through those under way, for a twentieth of what they cost."""
+_GC_THRESHOLDS = (20_000, 20, 50)
+"""Allocations before a collection of reference cycles. Requests leave next to none, and after 700
+allocations, the default, a collection would traverse the requests in flight, for a twentieth of their
+cost."""
 
 _log = structlog.get_logger(__name__)
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers, because the process has its own; it tells when it has begun."""
+    """uvicorn without its signal handlers, which the process replaces, and with an event for its startup."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self.begun = asyncio.Event()
+        self.started_up = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self.begun.set()
+        self.started_up.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -54,26 +53,37 @@ class _Server(uvicorn.Server):
 
 
 class UnsafeBinding(OperatorError):
-    """Everybody who reaches the address could do everything; str() says what to do."""
+    """Without authentication, the API would be open to other machines; str() says what to do."""
 
 
 def bind_listener(settings: Settings) -> socket.socket:
-    """The socket to serve on, bound before anything is started.
+    """Returns the socket of the API, bound before anything is started.
 
-    Raises OSError if the port is taken, and Exposed if others reach it and nobody said that they may.
+    Raises OSError if the port is in use, and UnsafeBinding if other machines reach it without permission.
     """
-    listener = _socket(settings)
+    listener = bind_port(settings, settings.port)
     try:
-        listener.bind((settings.host, settings.port))
-        _guard(listener, settings)
-    except (OSError, UnsafeBinding):
+        _refuse_unsafe(listener, settings)
+    except UnsafeBinding:
         listener.close()
         raise
     return listener
 
 
-def bind_health(settings: Settings, port: int) -> socket.socket:
-    """The socket of a health port: nobody can do anything there, so it may be reached. Raises OSError."""
+def bind_workers(settings: Settings, workers: int) -> list[socket.socket]:
+    """Returns one socket for each worker, all on the same port. Raises as bind_listener does."""
+    # A shared port could be shared with another program too, so it is bound without sharing first.
+    with bind_listener(settings) as exclusive:
+        address = exclusive.getsockname()
+    listeners = [_socket(settings) for _ in range(workers)]
+    for listener in listeners:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind(address)
+    return listeners
+
+
+def bind_port(settings: Settings, port: int) -> socket.socket:
+    """Returns a socket that is bound without a check of who may reach it. Raises OSError."""
     listener = _socket(settings)
     try:
         listener.bind((settings.host, port))
@@ -83,32 +93,18 @@ def bind_health(settings: Settings, port: int) -> socket.socket:
     return listener
 
 
-def bind_workers(settings: Settings, workers: int) -> list[socket.socket]:
-    """One socket for each worker, all on the same port. Raises as `listen` does."""
-    with bind_listener(
-        settings
-    ) as alone:  # those that share a port would share it with another program's
-        address = alone.getsockname()
-    listeners = [_socket(settings) for _ in range(workers)]
-    for listener in listeners:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind(address)
-    return listeners
-
-
 def _socket(settings: Settings) -> socket.socket:
-    made = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    return made
+    listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return listener
 
 
-def _guard(listener: socket.socket, settings: Settings) -> None:
-    """By the address that was bound: a name in HOST may stand for any."""
-    bound = ip_address(listener.getsockname()[0])
-    if settings.local_only and not bound.is_loopback:
+def _refuse_unsafe(listener: socket.socket, settings: Settings) -> None:
+    """Raises UnsafeBinding. Checks the bound address, because a name in HOST may stand for any."""
+    if settings.local and not ip_address(listener.getsockname()[0]).is_loopback:
         raise UnsafeBinding(
-            f"HOST={settings.host} is reached from other machines, and everybody could do everything:"
-            " set AUTH_SECRET or AUTH_JWKS_URL, or say --allow-anonymous (ALLOW_ANONYMOUS=true)."
+            f"HOST={settings.host} is reachable from other machines, and authentication is off:"
+            " set AUTH_SECRET or AUTH_JWKS_URL, or start with --allow-anonymous (ALLOW_ANONYMOUS=true)."
         )
 
 
@@ -118,50 +114,53 @@ async def run(
     stop: asyncio.Event,
     *,
     listeners: Sequence[socket.socket] = (),
-    ready: Callable[[], None] = lambda: None,
-    watch: Callable[[], Awaitable[str]] | None = None,
+    on_ready: Callable[[], object] = lambda: None,
+    failure: Callable[[], Awaitable[str]] | None = None,
 ) -> None:
-    """Runs these roles until `stop` is set. Raises Fallen.
+    """Runs these roles until `stop` is set. Raises LoopFailed.
 
-    `listeners` are one for each application of the service, in their order. `watch` waits for something
-    outside to fail and says what; `ready` is called when requests are answered.
+    `listeners` has one socket for each application of the service, in their order. `on_ready` is called when
+    requests are served; `failure` waits until something outside the process fails, and returns a sentence
+    about it.
     """
     async with compose(settings, roles) as service:
-        loops = service.loops.items()
-        watched = [asyncio.create_task(loop(), name=name) for name, loop in loops]
-        if watch is not None:
-            watched.append(asyncio.create_task(_watched(watch), name="stores"))
+        loops = [asyncio.create_task(loop(), name=name) for name, loop in service.loops.items()]
+        if failure is not None:
+            loops.append(asyncio.create_task(_raise_on_failure(failure), name="stores"))
         try:
-            await _serve(settings, service.apps, stop, watched, listeners, ready)
+            await _serve(settings, service.apps, stop, loops, listeners, on_ready)
         finally:
-            await cancel_all(watched)
+            await cancel_all(loops)
 
 
-async def _watched(watch: Callable[[], Awaitable[str]]) -> None:
-    raise LoopFailed(await watch())
+async def _raise_on_failure(failure: Callable[[], Awaitable[str]]) -> None:
+    raise LoopFailed(await failure())
 
 
 async def _serve(
     settings: Settings,
     apps: Sequence[Starlette],
     stop: asyncio.Event,
-    watched: list[asyncio.Task[None]],
+    loops: list[asyncio.Task[None]],
     listeners: Sequence[socket.socket],
-    ready: Callable[[], None],
+    on_ready: Callable[[], object],
 ) -> None:
-    grace = int(settings.shutdown_timeout)
-    servers = [_Server(uvicorn_config(app, timeout_graceful_shutdown=grace)) for app in apps]
-    pairs = zip(servers, listeners, strict=True)
-    serving = [asyncio.create_task(one.serve([socket]), name="server") for one, socket in pairs]
+    """Serves the applications until `stop` is set or a loop ends."""
+    grace_seconds = int(settings.shutdown_timeout)
+    servers = [_Server(config(app, timeout_graceful_shutdown=grace_seconds)) for app in apps]
+    serving = [
+        asyncio.create_task(server.serve([listener]), name="server")
+        for server, listener in zip(servers, listeners, strict=True)
+    ]
     try:
-        begun = asyncio.create_task(_begun(servers))
-        await asyncio.wait([begun, *serving], return_when=asyncio.FIRST_COMPLETED)
+        started_up = asyncio.create_task(_wait_for_startup(servers))
+        await asyncio.wait([started_up, *serving], return_when=asyncio.FIRST_COMPLETED)
         gc.collect()
-        gc.freeze()  # what is there after the start stays: the collector need not look at it again
-        gc.set_threshold(*_RARELY)
+        gc.freeze()  # objects of the start stay: the collector does not traverse them again
+        gc.set_threshold(*_GC_THRESHOLDS)
         if not any(task.done() for task in serving):
-            ready()
-        await _first(stop, [*watched, *serving])
+            on_ready()
+        await _wait_for_end(stop, [*loops, *serving])
     finally:
         for app, server in zip(apps, servers, strict=True):
             app.state.closing.set()
@@ -170,13 +169,13 @@ async def _serve(
             await asyncio.gather(*serving)
 
 
-async def _begun(servers: Sequence[_Server]) -> None:
+async def _wait_for_startup(servers: Sequence[_Server]) -> None:
     for server in servers:
-        await server.begun.wait()
+        await server.started_up.wait()
 
 
-async def _first(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:
-    """Waits until the process shall stop; raises Fallen if one of the tasks ends before."""
+async def _wait_for_end(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:
+    """Waits until `stop` is set; raises LoopFailed if one of the tasks ends before."""
     stopping = asyncio.create_task(stop.wait())
     done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -184,7 +183,7 @@ async def _first(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:
         error = None if task.cancelled() else task.exception()
         if isinstance(error, LoopFailed):
             raise error
-        _log.error("loop.fell", loop=task.get_name(), exc_info=error)
+        _log.error("worker.failed", worker=task.get_name(), exc_info=error)
         raise LoopFailed(
             f"The {task.get_name()} loop ended, so the process ends too; the log says why."
         ) from error

@@ -1,19 +1,20 @@
-"""Whether REDIS_URL still leads to the same Redis.
+"""Detects that REDIS_URL leads to another Redis, and replaces the connections of this process then.
 
-A failover behind one address (a Service, a virtual IP, a proxy) leaves the old primary alive, with our
-connections to it. So the address is dialled once a second; when another server answers, or the same one in
-another role, every connection of this process is replaced.
+A failover behind one address (a Service, a virtual IP, a proxy) leaves the old primary running, with our
+connections to it. So a new connection checks the address once a second; if another server responds, or the
+same one in another role, every connection of this process is replaced.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING
 
 import structlog
 from redis.exceptions import RedisError
 
-from api.observability.redis_primary import REPLICA, Seen, seen
+from api.observability.redis_primary import REPLICA, RedisServerInfo, read_server_info
 from api.runtime import drivers
 from api.runtime.background import LoopFailed
 
@@ -22,43 +23,51 @@ if TYPE_CHECKING:
     from readside.redis_connection.connection_expiry import ConnectionExpiry
 
 CHECK_INTERVAL_SECONDS = 1.0
-"""Seconds."""
 
 _log = structlog.get_logger(__name__)
 
 
-async def follow(settings: Settings, expiry: ConnectionExpiry) -> None:
-    """Has connections replaced when the address leads elsewhere, and by age.
+async def follow_address(settings: Settings, expiry: ConnectionExpiry) -> None:
+    """Has connections replaced when the address leads to another server, and at their maximum age.
 
-    Raises Fallen if the first server that answers is unfit; of a later one the log and /readyz tell.
+    Raises LoopFailed if the first server that responds is unsuitable; a later one is logged and reported by
+    /readyz.
     """
     clock = asyncio.get_running_loop().time
-    before, until = None, clock() + drivers.connection_max_age()
+    current, expires_at = None, clock() + _max_age_seconds(settings)
     while True:
-        found = await _dialled(settings)
-        if found is not None and found != before:
-            _take(before, found, expiry)
-            before = found
-        if clock() >= until:
+        server = await _server_at_address(settings)
+        if server is not None and server != current:
+            _on_change(current, server, expiry)
+            current = server
+        if clock() >= expires_at:
             expiry.expire()
-            until = clock() + drivers.connection_max_age()
+            expires_at = clock() + _max_age_seconds(settings)
         await asyncio.sleep(CHECK_INTERVAL_SECONDS)
 
 
-def _take(before: Seen | None, found: Seen, expiry: ConnectionExpiry) -> None:
-    if before is None and found.unfit:
-        raise LoopFailed(found.unfit)
-    if before is not None:
+def _max_age_seconds(settings: Settings) -> float:
+    """Returns a random age, so that processes that started together reconnect apart."""
+    return settings.connection_max_age * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+def _on_change(
+    previous: RedisServerInfo | None, server: RedisServerInfo, expiry: ConnectionExpiry
+) -> None:
+    if previous is None and server.unsuitable:
+        raise LoopFailed(server.unsuitable)
+    if previous is not None:
         expiry.expire()
-        _log.info("redis.moved" if found.run != before.run else "redis.changed", role=found.role)
-    if found.unfit or found.role == "replica":
-        _log.warning("redis.unfit", reason=found.unfit or REPLICA)
+        moved = server.run_id != previous.run_id
+        _log.info("redis.server_changed" if moved else "redis.state_changed", role=server.role)
+    if server.unsuitable or server.role == "replica":
+        _log.warning("redis.check_failed", reason=server.unsuitable or REPLICA)
 
 
-async def _dialled(settings: Settings) -> Seen | None:
-    """What answers at the address now, by a connection of its own; None if nothing does."""
+async def _server_at_address(settings: Settings) -> RedisServerInfo | None:
+    """Returns the server to which a new connection leads; None if none responds."""
     try:
-        async with drivers.redis_for_one_look(settings) as redis:
-            return await seen(redis)
+        async with drivers.redis_for_address_check(settings) as redis:
+            return await read_server_info(redis)
     except (RedisError, OSError):
         return None

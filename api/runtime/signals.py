@@ -1,4 +1,4 @@
-"""Signals that ask a process to stop, as an event that it waits for."""
+"""Stop signals (SIGINT, SIGTERM) as an asyncio event."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @contextmanager
 def stop_signals() -> Iterator[asyncio.Event]:
-    """An event that SIGINT and SIGTERM set; more of them change nothing, the end is under way."""
+    """Yields an event that SIGINT and SIGTERM set; further signals have no effect during the shutdown."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -27,9 +27,9 @@ def stop_signals() -> Iterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-async def run_until(stop: asyncio.Event, doing: Coroutine[Any, Any, T]) -> T | None:
-    """What `doing` comes to, or None if `stop` is set before; then it is cancelled."""
-    task = asyncio.create_task(doing)
+async def run_until(stop: asyncio.Event, coroutine: Coroutine[Any, Any, T]) -> T | None:
+    """Returns the result of the coroutine, or cancels it and returns None if `stop` is set first."""
+    task = asyncio.create_task(coroutine)
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()

@@ -1,6 +1,6 @@
-"""What the commands that serve do: bind, prepare the database, and run the parts until a signal.
+"""Starts the commands that serve: binds ports, prepares the database, and runs the parts until a signal.
 
-Imported only by whoever serves, because it brings the schema and every part along.
+Only these commands import it, because it imports the schema and every part.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import structlog
 import uvloop
 from rich.console import Console
 
+from api.errors import OperatorError
 from api.observability import otel
-from api.operator_error import OperatorError
 from api.roles import ALL, Role
 from api.runtime import drivers
 from api.runtime.log_check import refuse_foreign_log_at_start
-from api.runtime.migrations import UNREACHABLE, migrated
-from api.runtime.process import bind_health, bind_listener, bind_workers, run
+from api.runtime.migrations import UNREACHABLE, apply_migrations
+from api.runtime.process import bind_listener, bind_port, bind_workers, run
 from api.runtime.signals import run_until, stop_signals
-from api.runtime.supervisor import Sockets, Supervisor
+from api.runtime.supervisor import Listeners, Supervisor
 from api.server_urls import LAST_PORT, reason
 from api.settings import require_settings
 from domain.connection_pool import NOT_PRIMARY
@@ -39,7 +39,6 @@ T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
-
 _MUTATION: Final = (
     'mutation { createUser(input: {name: "Alice", email: "alice@example.com"}) { id } }'
 )
@@ -47,43 +46,40 @@ _QUERY: Final = 'query { user(id: "the id you got") { name email createdAt } }'
 
 
 async def up(settings: Settings) -> None:
-    """Everything, with stores of its own."""
+    """Runs all roles with embedded stores, and prints when they are ready and when they have stopped."""
     try:
         from api.embedded import EmbeddedError, embedded_stores
     except ImportError as error:
         raise OperatorError(
             "The embedded stores are not installed; install tandem[embedded], or use `tandem serve`."
         ) from error
+    console = Console(highlight=False, soft_wrap=True)
     with stop_signals() as stop, _bound(settings, ALL) as listeners:
         try:
             async with embedded_stores(settings.data_dir) as stores:
-                located = settings.model_copy(
-                    update={
-                        "database_url": stores.database_url,
-                        "redis_url": stores.redis_url,
-                        "redis_password": None,
-                    }
-                )
-                if await run_until(stop, _prepared(located)) is None:
-                    return
-                await refuse_foreign_log_at_start(located)
-                await run(
-                    located,
-                    ALL,
-                    stop,
-                    listeners=listeners,
-                    ready=lambda: _greet(settings, listeners[0]),
-                    watch=stores.failed,
-                )
+                urls = {"database_url": stores.database_url, "redis_url": stores.redis_url}
+                located = settings.model_copy(update={**urls, "redis_password": None})
+                applied = await run_until(stop, _migrate(located))
+                if applied is not None:
+                    await refuse_foreign_log_at_start(located)
+                    await run(
+                        located,
+                        ALL,
+                        stop,
+                        listeners=listeners,
+                        on_ready=lambda: _greet(console, settings, listeners[0], applied),
+                        failure=stores.failed,
+                    )
         except EmbeddedError as error:
             raise OperatorError(str(error)) from error
+    console.print(f"Tandem has stopped. Its data is kept in {settings.data_dir.absolute()}.")
 
 
-async def serve(settings: Settings, roles: frozenset[Role], *, first_migrate: bool = False) -> None:
-    """These roles, on the stores of the settings."""
+async def serve(settings: Settings, roles: frozenset[Role], *, migrate_first: bool = False) -> None:
+    """Runs these roles on the stores of the settings."""
     require_settings(settings, "database_url", "redis_url")
     with stop_signals() as stop:
-        prepare = _prepared(settings) if first_migrate else _checked(settings)
+        prepare = _migrate(settings) if migrate_first else _check_database(settings)
         if await run_until(stop, prepare) is None:
             return
         await refuse_foreign_log_at_start(settings)
@@ -91,58 +87,46 @@ async def serve(settings: Settings, roles: frozenset[Role], *, first_migrate: bo
             await run(settings, roles, stop, listeners=listeners)
 
 
-def crew(settings: Settings, workers: int) -> None:
-    """Workers that serve the API; each has its own loop, drivers and limits."""
+def serve_with_workers(settings: Settings, workers: int) -> None:
+    """Runs the API in several worker processes; each has its own event loop, connections and limits."""
     require_settings(settings, "database_url", "redis_url")
-    asyncio.run(_checked(settings))
+    asyncio.run(_check_database(settings))
     asyncio.run(refuse_foreign_log_at_start(settings))
 
-    def work(sockets: Sockets, ready: Callable[[], None]) -> None:
+    def run_worker(listeners: Listeners, on_ready: Callable[[], object]) -> None:
         otel.configure(settings)
-        uvloop.run(_work(settings, sockets, ready))
+        uvloop.run(_serve_in_worker(settings, listeners, on_ready))
 
-    api = _taken(settings, "port", settings.port, lambda: bind_workers(settings, workers))
-    health = _listen_for_health(settings, workers, beside=settings.port)
-    Supervisor(list(zip(api, health, strict=True) if health else zip(api, strict=True)), work).run()
+    api = _or_refuse_port(settings, "port", settings.port, lambda: bind_workers(settings, workers))
+    health = _bind_health_ports(settings, workers, api_port=settings.port)
+    listeners = list(zip(api, health, strict=True) if health else zip(api, strict=True))
+    Supervisor(listeners, run_worker).run()
 
 
-async def _work(settings: Settings, sockets: Sockets, ready: Callable[[], None]) -> None:
+async def _serve_in_worker(
+    settings: Settings, listeners: Listeners, on_ready: Callable[[], object]
+) -> None:
     with stop_signals() as stop:
-        await run(settings, frozenset({Role.API}), stop, listeners=sockets, ready=ready)
+        roles = frozenset({Role.API})
+        await run(settings, roles, stop, listeners=listeners, on_ready=on_ready)
 
 
-def _listen_for_health(
-    settings: Settings, workers: int = 1, *, beside: int | None
-) -> list[socket.socket]:
-    """One for each worker, on ports in a row; none without HEALTH_PORT. `beside` is the port of the API."""
-    first = settings.health_port
-    if first is None:
-        return []
-    ports = range(first, first + workers) if first else [first] * workers
-    if first and (beside in ports or ports[-1] > LAST_PORT):
-        raise OperatorError(
-            f"HEALTH_PORT={first} is the first of {workers} in a row, one for each worker: choose it so that"
-            f" none is PORT={settings.port}, and none above {LAST_PORT}."
-        )
-    return [
-        _taken(settings, "health_port", port, partial(bind_health, settings, port))
-        for port in ports
-    ]
+async def _migrate(settings: Settings) -> list[str]:
+    """Migrates the database, checks it, and returns the names of the migrations that were applied."""
+    applied, shared_addresses = await apply_migrations(settings)
+    if applied:
+        _log.info("migration.applied", names=applied)
+    for shared_address in shared_addresses:
+        _log.warning("migration.shared_address_found", **msgspec.to_builtins(shared_address))
+    await _check_database(settings)
+    return applied
 
 
-async def _prepared(settings: Settings) -> bool:
-    """Migrates a database, and refuses one that no event can be written to."""
-    _, shared = await migrated(settings)
-    for each in shared:
-        _log.warning("migrate.address_shared", **msgspec.to_builtins(each))
-    return await _checked(settings)
-
-
-async def _checked(settings: Settings) -> bool:
-    """Refuses a database that was made otherwise; one that is away for now is no reason not to start."""
+async def _check_database(settings: Settings) -> bool:
+    """Refuses a database with other partitions or taken positions; it need not be available."""
     with suppress(*UNREACHABLE, *NOT_PRIMARY):
         try:
-            connection = await drivers.connected(settings, settings.read_timeout)
+            connection = await drivers.connect_to_primary(settings, settings.read_timeout)
         except asyncpg.ClientConfigurationError as error:
             raise OperatorError(f"DATABASE_URL cannot be used: {reason(error)}.") from error
         try:
@@ -155,21 +139,40 @@ async def _checked(settings: Settings) -> bool:
 
 @contextmanager
 def _bound(settings: Settings, roles: frozenset[Role]) -> Iterator[list[socket.socket]]:
-    """A listener for each application that these roles have."""
+    """Yields a listening socket for each application of these roles."""
     with ExitStack() as stack:
-        found = []
+        listeners, api_port = [], None
         if Role.API in roles:
-            api = _taken(settings, "port", settings.port, lambda: bind_listener(settings))
-            found.append(stack.enter_context(api))
-        beside = settings.port if Role.API in roles else None
-        found += map(stack.enter_context, _listen_for_health(settings, beside=beside))
-        yield found
+            api_port = settings.port
+            bind = partial(bind_listener, settings)
+            listeners.append(stack.enter_context(_or_refuse_port(settings, "port", api_port, bind)))
+        listeners += map(stack.enter_context, _bind_health_ports(settings, api_port=api_port))
+        yield listeners
 
 
-def _taken(settings: Settings, name: str, port: int, listening: Callable[[], T]) -> T:
-    """What listens on this port, for which the setting is to blame."""
+def _bind_health_ports(
+    settings: Settings, workers: int = 1, *, api_port: int | None
+) -> list[socket.socket]:
+    """Returns a socket for each worker, on consecutive ports; none without HEALTH_PORT."""
+    first = settings.health_port
+    if first is None:
+        return []
+    ports = range(first, first + workers) if first else [first] * workers
+    if first and (api_port in ports or ports[-1] > LAST_PORT):
+        raise OperatorError(
+            f"HEALTH_PORT={first} is the first of {workers} in a row, one for each worker: choose it so that"
+            f" none is PORT={settings.port}, and none above {LAST_PORT}."
+        )
+    return [
+        _or_refuse_port(settings, "health_port", port, partial(bind_port, settings, port))
+        for port in ports
+    ]
+
+
+def _or_refuse_port(settings: Settings, name: str, port: int, bind: Callable[[], T]) -> T:
+    """Returns what `bind` returns; its OSError becomes a sentence about the setting of this name."""
     try:
-        return listening()
+        return bind()
     except OSError as error:
         raise OperatorError(
             f"Port {port} on {settings.host} cannot be used ({error.strerror});"
@@ -177,16 +180,22 @@ def _taken(settings: Settings, name: str, port: int, listening: Callable[[], T])
         ) from error
 
 
-def _greet(settings: Settings, listener: socket.socket) -> None:
+def _greet(
+    console: Console, settings: Settings, listener: socket.socket, applied: list[str]
+) -> None:
     host, port = listener.getsockname()[:2]
     data = settings.data_dir.absolute()
-    console = Console(highlight=False, soft_wrap=True)
+    migrations = f"  Migrations applied:  {', '.join(applied)}\n" if applied else ""
     console.print(f"""
-[bold]Tandem is up.[/]  GraphiQL: [bold cyan]http://{host}:{port}/graphql[/]   how it is doing: [cyan]http://{host}:{port}/[/]
+[bold]Tandem is up.[/]
 
-  Create a user:  [green]{_MUTATION}[/]
-  and see it:     [green]{_QUERY}[/]
+  GraphiQL:            [bold cyan]http://{host}:{port}/graphql[/]
+  Status page:         [cyan]http://{host}:{port}/[/]
 
-  The data lives in {data}; to wipe it, stop Tandem and run:  rm -rf {data}
-  Ctrl-C stops everything.
+  Create a user:       [green]{_MUTATION}[/]
+  Query the user:      [green]{_QUERY}[/]
+
+{migrations}  Data directory:      {data}
+  To delete the data:  stop Tandem, then run  rm -rf {data}
+  To stop Tandem:      press Ctrl-C
 """)

@@ -1,10 +1,10 @@
-"""Workers of one API under a parent that serves nothing itself: it binds, forks, watches and passes on.
+"""Pre-fork supervisor: a parent process that binds, forks the workers of one API and replaces killed ones.
 
-Every worker has a socket of its own on the one port (SO_REUSEPORT), and the kernel spreads connections
-among them; it may tell how it is on a port that it has alone. The parent keeps all open too, so that whoever
-connects to a worker that is killed waits for the next: that one is started at once, on the same ports, and
-the requests of the others go on. But a worker that ends by itself has said why, and that holds for them all:
-then all are ended, with its sentence.
+Each worker has its own socket on the shared port (SO_REUSEPORT), among which the kernel spreads connections,
+and may have a health port of its own. The parent keeps all sockets open, so connections to a killed worker
+wait for its replacement, which starts on the same ports while the other workers continue. A worker that exits
+by itself reports its reason to the parent, which stops all workers with this message, because the reason
+applies to all of them.
 """
 
 from __future__ import annotations
@@ -20,54 +20,55 @@ from typing import NoReturn
 
 import structlog
 
-from api.embedded.child import die_with
+from api.embedded.child import set_parent_death_signal
 from api.runtime.background import LoopFailed
 
 SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
 
 READY = b"ready\n"
 
-Sockets = Sequence[socket.socket]
-"""Those of one worker, and of its successors."""
+Listeners = Sequence[socket.socket]
+"""The sockets of one worker and of its replacements."""
 
-Work = Callable[[Sockets, Callable[[], None]], None]
-"""What a worker does: serves on its sockets, and calls when it does. Raises Fallen."""
+RunWorker = Callable[[Listeners, Callable[[], object]], None]
+"""Serves on the sockets, and calls the function as soon as it does. Raises LoopFailed."""
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class _Worker:
-    sockets: Sockets
-    told: int
-    """Where it says that it is ready, and why it ends."""
+    listeners: Listeners
+    report_pipe: int
+    """The reading end of the pipe on which the worker writes READY and the reason of its exit."""
 
-    def heard(self) -> bytes:
-        """All it has said; it has ended."""
-        with open(self.told, "rb") as told:
-            return told.read()
+    def report(self) -> bytes:
+        """Returns the report of a worker that has exited."""
+        with open(self.report_pipe, "rb") as pipe:
+            return pipe.read()
 
 
 class Supervisor:
-    """Runs a worker for each of these, and closes their sockets."""
+    """The parent of the workers; it serves no requests."""
 
-    def __init__(self, places: Sequence[Sockets], work: Work) -> None:
-        self._places = places
-        self._work = work
+    def __init__(self, listeners: Sequence[Listeners], run_worker: RunWorker) -> None:
+        """`listeners` has the sockets of each worker."""
+        self._listeners = listeners
+        self._run_worker = run_worker
         self._workers: dict[int, _Worker] = {}
         self._stopping = False
         self._reason: str | None = None
 
     def run(self) -> None:
-        """Until SIGTERM or SIGINT, which lets them finish. Raises Fallen when one has ended by itself.
+        """Runs until SIGTERM or SIGINT, after which workers finish. Raises LoopFailed if one exits by itself.
 
-        There is no event loop and no thread here: both would not survive a fork.
+        The parent has no event loop and no thread: neither would survive a fork.
         """
         gc.collect()
-        gc.freeze()  # or every worker would copy what all of them have
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # they wait until we ask for them
-        for sockets in self._places:
-            self._start(sockets)
+        gc.freeze()  # otherwise a collection in each worker would copy the memory that they share
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # received by sigwait only
+        for listeners in self._listeners:
+            self._start(listeners)
         while self._workers:
             if signal.sigwait(SIGNALS) != signal.SIGCHLD:
                 self._stop()
@@ -75,61 +76,57 @@ class Supervisor:
         if self._reason is not None:
             raise LoopFailed(self._reason)
 
-    def _start(self, sockets: Sockets) -> None:
-        parent, (told, tell) = os.getpid(), os.pipe()
+    def _start(self, listeners: Listeners) -> None:
+        parent, (reading, writing) = os.getpid(), os.pipe()
         pid = os.fork()
         if pid == 0:
-            os.close(told)
-            self._be_worker(parent, sockets, tell)
-        os.close(tell)
-        self._workers[pid] = _Worker(sockets, told)
+            os.close(reading)
+            self._be_worker(parent, listeners, writing)
+        os.close(writing)
+        self._workers[pid] = _Worker(listeners, reading)
 
-    def _be_worker(self, parent: int, sockets: Sockets, tell: int) -> NoReturn:
-        """Never returns, but ends as programs do; nothing above us in the stack waits to clean up."""
+    def _be_worker(self, parent: int, listeners: Listeners, report_pipe: int) -> NoReturn:
+        """Runs in the forked process, and exits it: no caller of this function may clean up."""
         try:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-            die_with(parent, signal.SIGTERM)
-            for others in self._places:
-                if others is not sockets:
+            set_parent_death_signal(parent, signal.SIGTERM)
+            for others in self._listeners:
+                if others is not listeners:
                     _close(others)
-            self._work(sockets, lambda: _say(tell, READY))
-        except LoopFailed as fallen:
-            _say(tell, str(fallen).encode())
+            self._run_worker(listeners, lambda: os.write(report_pipe, READY))
+        except LoopFailed as error:
+            os.write(report_pipe, str(error).encode())
             sys.exit(1)
         sys.exit(0)
 
     def _reap(self) -> None:
         for pid, worker in list(self._workers.items()):
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if ended:
+            ended_pid, status = os.waitpid(pid, os.WNOHANG)
+            if ended_pid:
                 del self._workers[pid]
-                self._ended(worker, os.waitstatus_to_exitcode(status))
+                self._on_exit(worker, os.waitstatus_to_exitcode(status))
 
-    def _ended(self, worker: _Worker, status: int) -> None:
-        said = worker.heard()
+    def _on_exit(self, worker: _Worker, status: int) -> None:
+        report = worker.report()
         if self._stopping:
             return
-        if status < 0 and said == READY:
-            _log.warning("worker.replaced", signal=-status)
-            self._start(worker.sockets)
+        if status < 0 and report == READY:
+            _log.warning("process.replaced", signal=-status)
+            self._start(worker.listeners)
             return
-        reason = said.removeprefix(READY).decode()
+        reason = report.removeprefix(READY).decode()
         self._reason = reason or f"A worker of the API ended by itself (status {status})."
         self._stop()
 
     def _stop(self) -> None:
-        """Nobody is let in any more: the sockets close as soon as their workers have heard of it."""
+        """Stops accepting connections: the sockets are closed once the workers have closed theirs too."""
         self._stopping = True
-        for sockets in self._places:
-            _close(sockets)
+        for listeners in self._listeners:
+            _close(listeners)
         for pid in self._workers:
             os.kill(pid, signal.SIGTERM)
 
 
-def _close(sockets: Sockets) -> None:
-    for one in sockets:
-        one.close()
-
-
-def _say(tell: int, what: bytes) -> None:
-    os.write(tell, what)
+def _close(listeners: Listeners) -> None:
+    for listener in listeners:
+        listener.close()

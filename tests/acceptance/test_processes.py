@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import tempfile
@@ -101,21 +102,28 @@ def servers_of(place: Path) -> list[str]:
 
 async def test_data_survives_sigterm_and_a_new_start(place: Path) -> None:
     port = free_port()
+    log = place / f"up-{port}.log"
     async with tandem(place, "up", port=port) as (process, client):
         user_id = await client.create_user()
         process.send_signal(signal.SIGTERM)
         assert await ended(process, 20) == 0
     assert servers_of(place) == []
+    first_run = log.read_text()
+    assert re.search(r"Migrations applied: +0001_write_model\.sql, 0002_", first_run)
     async with tandem(place, "up", port=port) as (_, client):
         assert await client.data(USER, id=user_id) == {"user": {"name": "Alice"}}
+    assert "0001_write_model.sql" not in log.read_text().removeprefix(first_run)
 
 
 async def test_ctrl_c_to_the_whole_group_stops_cleanly(place: Path) -> None:
-    async with tandem(place, "up", port=free_port()) as (process, client):
+    port = free_port()
+    async with tandem(place, "up", port=port) as (process, client):
         await client.create_user()
         os.killpg(process.pid, signal.SIGINT)
         assert await ended(process, 20) == 0
     assert servers_of(place) == []
+    last_line = (place / f"up-{port}.log").read_text().splitlines()[-1]
+    assert last_line == f"Tandem has stopped. Its data is kept in {place / 'data'}."
 
 
 async def test_after_kill_9_nothing_is_left_and_the_next_start_has_every_user(place: Path) -> None:

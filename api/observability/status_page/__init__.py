@@ -1,7 +1,7 @@
-"""The page at /: the way of an event as a live picture, for whoever would rather look than read.
+"""The status page at /: a live picture of an event's path through the pipeline.
 
-page.html, page.css and page.js are sent as they are; what they show comes from feed.py once a second. Neither
-holds anybody's name or address.
+page.html, page.css and page.js are served unchanged; feed.py sends what they show once a second. Neither
+contains a name or an e-mail address of a user.
 """
 
 from __future__ import annotations
@@ -22,27 +22,28 @@ if TYPE_CHECKING:
     from api.auth.access import Access
     from api.observability.routes import Monitoring
 
-_HERE = Path(__file__).parent
-_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-)
-_HEADERS: Final = {"content-security-policy": _POLICY}
+_DIRECTORY = Path(__file__).parent
+_HEADERS: Final = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+        "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    )
+}
 
 
-def routes(watch: Monitoring, access: Access) -> list[BaseRoute]:
+def routes(monitoring: Monitoring, access: Access) -> list[BaseRoute]:
     return [
         Route("/", _file("page.html", "text/html")),
         Route("/status/page.css", _file("page.css", "text/css")),
         Route("/status/page.js", _file("page.js", "text/javascript")),
-        Route("/status/feed", Feed(watch, access)),
+        Route("/status/feed", Feed(monitoring, access)),
     ]
 
 
-def _file(name: str, media: str) -> Callable[[Request], Awaitable[Response]]:
-    content = (_HERE / name).read_bytes()
+def _file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
+    content = (_DIRECTORY / name).read_bytes()
 
-    async def answer(_: Request) -> Response:
-        return Response(content, media_type=media, headers=_HEADERS)
+    async def respond(_: Request) -> Response:
+        return Response(content, media_type=media_type, headers=_HEADERS)
 
-    return answer
+    return respond

@@ -1,4 +1,4 @@
-"""What the page shows: one frame a second, made once however many look at it, as server-sent events."""
+"""The data of the status page: one frame a second as server-sent events, computed once for all viewers."""
 
 from __future__ import annotations
 
@@ -22,84 +22,87 @@ if TYPE_CHECKING:
     from api.observability.pipeline import PartitionView, PipelineStatus, RecentEvent
     from api.observability.routes import Monitoring
 
-_EVERY: Final = 1.0
-"""Seconds between two frames."""
-
-_VIEWERS: Final = 50
-_EVENTS: Final = 8
+_INTERVAL_SECONDS: Final = 1.0
+_MAX_VIEWERS: Final = 50
+_RECENT_EVENTS: Final = 8
 
 
 class Feed:
-    """For those on this machine, and those whose token may read."""
+    """The ASGI endpoint of the feed, for clients on this machine and those whose token permits reading."""
 
-    def __init__(self, watch: Monitoring, access: Access) -> None:
-        self._watch = watch
+    def __init__(self, monitoring: Monitoring, access: Access) -> None:
+        self._monitoring = monitoring
         self._access = access
-        self._frame = Coalesced(self._made, _EVERY)
-        self._seats = Slots("status pages", _VIEWERS, "fixed")
+        self._frame = Coalesced(self._compute_frame, _INTERVAL_SECONDS)
+        self._slots = Slots("status pages", _MAX_VIEWERS, "fixed")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._access.check_operator(scope)
-            with self._seats:
+            with self._slots:
                 closing: asyncio.Event = scope["app"].state.closing
-                await send_stream(self._frames(), receive, send, _EVERY * 15, closing)
+                await send_stream(self._frames(), receive, send, _INTERVAL_SECONDS * 15, closing)
         except RequestError as error:
-            answer = PlainTextResponse(f"{error}\n", error.status)
-            await answer(scope, receive, send)
+            response = PlainTextResponse(f"{error}\n", error.status)
+            await response(scope, receive, send)
 
     async def _frames(self) -> AsyncGenerator[Formatted, None]:
         while True:
             yield await self._frame.get()
-            await asyncio.sleep(_EVERY)
+            await asyncio.sleep(_INTERVAL_SECONDS)
 
-    async def _made(self) -> Formatted:
-        look = await self._watch.pipeline.look()
-        passing = await self._watch.pipeline.latest(_EVENTS)
+    async def _compute_frame(self) -> Formatted:
+        pipeline = self._monitoring.pipeline
+        status = await pipeline.status()
         return {
-            **frame(look, passing),
-            "asked": self._watch.metrics.operations.counted,
+            **frame(status, await pipeline.recent_events(_RECENT_EVENTS)),
+            "operations": self._monitoring.metrics.operations.total,
         }
 
 
-def frame(look: PipelineStatus, passing: list[RecentEvent]) -> dict[str, Any]:
-    """The picture of one moment; page.js knows these names."""
-    logs = [one.backlog for one in look.partitions if one.backlog is not None]
+def frame(status: PipelineStatus, events: list[RecentEvent]) -> dict[str, Any]:
+    """Returns the frame of one moment; page.js reads these names."""
+    backlogs = [view.backlog for view in status.partitions if view.backlog is not None]
     return {
-        "at": look.at,
+        "at": status.at,
         "problems": [
-            {"part": one.part, "grave": one.grave, "sentence": one.sentence}
-            for one in problems(look)
+            {"part": problem.part, "critical": problem.critical, "sentence": problem.sentence}
+            for problem in problems(status)
         ],
-        "written": max((log.written for log in logs), default=None),
-        "unpublished": sum(log.unpublished or 0 for log in logs) if logs else None,
-        "oldest": max((log.oldest or 0.0 for log in logs), default=None),
-        "partitions": [_row(one) for one in look.partitions],
-        "events": [_event(one) for one in passing],
+        "written": max((log.written for log in backlogs), default=None),
+        "unpublished": sum(log.unpublished or 0 for log in backlogs) if backlogs else None,
+        "oldest": max((log.oldest or 0.0 for log in backlogs), default=None),
+        "partitions": [_partition(view) for view in status.partitions],
+        "events": [_event(event) for event in events],
     }
 
 
-def _row(one: PartitionView) -> dict[str, Any]:
-    if one.standing is None:
-        return {"number": one.number}
+def _partition(view: PartitionView) -> dict[str, Any]:
+    if (status := view.status) is None:
+        return {"number": view.number}
     return {
-        "number": one.number,
-        "entries": one.standing.entries,
-        "behind": one.standing.behind,
-        "lag": one.standing.lag or 0.0,
-        "applied": one.standing.applied,
-        "parked": one.standing.parked,
-        "generation": one.standing.generation,
-        "building": len(one.standing.building),
+        "number": view.number,
+        "entries": status.entries,
+        "behind": status.behind,
+        "lag": status.lag or 0.0,
+        "applied": status.applied,
+        "parked": status.parked,
+        "generation": status.generation,
+        "building": bool(status.building),
+        "rebuild": status.progress
+        and {
+            "done": status.progress.done,
+            "expected": status.progress.expected,
+        },
     }
 
 
-def _event(one: RecentEvent) -> dict[str, Any]:
-    age = datetime.now(UTC) - one.event.occurred_at
+def _event(recent: RecentEvent) -> dict[str, Any]:
+    age = datetime.now(UTC) - recent.event.occurred_at
     return {
-        "type": one.event.type,
-        "user": f"…{str(one.event.user_id)[-6:]}",
-        "version": one.event.version,
+        "type": recent.event.type,
+        "user": f"…{str(recent.event.user_id)[-6:]}",
+        "version": recent.event.version,
         "age": max(0.0, age.total_seconds()),
-        "shown": one.shown >= one.event.version,
+        "visible": recent.visible_version >= recent.event.version,
     }

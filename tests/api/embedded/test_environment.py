@@ -45,10 +45,10 @@ async def test_a_store_is_started_with_the_variables_that_it_needs(
             folder=".",
             log_file="env.log",
             death_signal=signal.SIGKILL,
-            stops=((signal.SIGKILL, 5.0),),
+            stop_signals=((signal.SIGKILL, 5.0),),
             identity="same",
         )
-        await run_to_end(program, held=data.descriptor, seconds=30)
+        await run_to_end(program, lock=data.descriptor, timeout_seconds=30)
         printed = data.read("env.log") or ""
     found = dict(line.split("=", 1) for line in printed.splitlines())
     assert found.keys() <= NEEDED

@@ -11,7 +11,7 @@ import pytest
 
 from api.embedded import EmbeddedError, embedded_stores
 from api.embedded.data_directory import opened_directory
-from api.embedded.orphaned_processes import end_leftovers, pid_in
+from api.embedded.orphaned_processes import end_orphans, pid_in
 from tests.limited import limited
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 async def test_both_stores_of_a_data_directory_are_found_and_ended(data_dir: Path) -> None:
     async with embedded_stores(data_dir, durable=False) as stores:
         with opened_directory(data_dir) as data:
-            end_leftovers(data)
+            end_orphans(data)
         async with limited(10):
             await asyncio.gather(*(server.exited() for server in stores.servers))
 
@@ -32,7 +32,7 @@ def test_a_process_that_got_the_number_of_a_store_is_left_alone(data_dir: Path) 
             (data_dir / name).parent.mkdir(parents=True)
             (data_dir / name).write_text(f"{other.pid}\n")
         with opened_directory(data_dir) as data:
-            end_leftovers(data)
+            end_orphans(data)
         other.communicate(timeout=10)
     assert other.returncode == 0
 
@@ -42,7 +42,7 @@ def test_text_that_is_no_process_id_ends_no_process(data_dir: Path, text: str) -
     (data_dir / "valkey").mkdir(parents=True)
     (data_dir / "valkey" / "valkey.pid").write_text(text)
     with opened_directory(data_dir) as data:
-        end_leftovers(data)
+        end_orphans(data)
         with data.entered("valkey") as valkey:
             assert pid_in(valkey, "valkey.pid") is None
 
@@ -58,7 +58,7 @@ def test_a_process_that_works_in_a_directory_behind_a_link_is_left_alone(data_di
             opened_directory(data_dir) as data,
             pytest.raises(EmbeddedError, match=r"valkey cannot be used .it is a symbolic link"),
         ):
-            end_leftovers(data)
+            end_orphans(data)
         other.communicate(timeout=10)
     assert other.returncode == 0
 
@@ -71,6 +71,6 @@ def test_a_process_of_another_user_than_the_directory_s_is_left_alone(data_dir: 
     with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, cwd=data_dir / "valkey") as other:
         (data_dir / "valkey" / "valkey.pid").write_text(f"{other.pid}\n")
         with opened_directory(data_dir) as data:
-            end_leftovers(data)
+            end_orphans(data)
         other.communicate(timeout=10)
     assert other.returncode == 0

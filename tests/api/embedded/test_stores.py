@@ -302,7 +302,7 @@ async def test_root_without_user_namespaces_is_told_who_must_reach_the_data(
 ) -> None:
     code, complaint = await (await hold(*WITHOUT_NAMESPACES)).end()
     assert code == 1
-    assert "runs without root's rights and cannot reach" in complaint
+    assert "runs without root privileges and cannot reach" in complaint
 
 
 @root

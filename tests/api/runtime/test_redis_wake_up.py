@@ -24,25 +24,25 @@ async def heard(calls: Any) -> int:
 
 async def test_many_commands_in_one_round_trip_wake_a_relay_twice_at_most(redis_url: str) -> None:
     async with (
-        drivers.link_for_reads(Settings(redis_url=redis_url)) as link,
+        drivers.connection_for_reads(Settings(redis_url=redis_url)) as link,
         Redis.from_url(redis_url) as redis,
         redis.pubsub() as calls,
     ):
         await calls.subscribe(Namespace().wake_channel)
         await calls.get_message(timeout=5)
-        bell = RedisWakeUp(link)
+        wake_up = RedisWakeUp(link)
         for partition in range(50):
-            bell.ring(partition)
+            wake_up.notify(partition)
         assert await heard(calls) == 2  # the second tells of what came after the first was sent
-        bell.ring(0)
+        wake_up.notify(0)
         assert await heard(calls) == 1
 
 
 async def test_a_redis_that_is_away_keeps_no_command_from_its_answer() -> None:
     url = f"redis://{HOST}:{free_port()}/0"
-    async with drivers.link_for_reads(Settings(redis_url=url)) as link:
-        bell = RedisWakeUp(link)
+    async with drivers.connection_for_reads(Settings(redis_url=url)) as link:
+        wake_up = RedisWakeUp(link)
         for _ in range(3):
-            bell.ring(0)
+            wake_up.notify(0)
             await asyncio.sleep(0.01)
-        assert link.failed_count > 0
+        assert link.unanswered > 0

@@ -1,5 +1,5 @@
-// status_outside.mjs HOST:PORT CHROMIUM WRONG RIGHT: asks for the status page from behind a proxy, where it takes a
-// token: none at first, then a wrong one, then one that may read. Tells what was to be seen each time.
+// status_outside.mjs HOST:PORT CHROMIUM WRONG RIGHT: opens the status page through a proxy, where it requires a token:
+// without one, with a wrong one, and with one that permits reading. Reports whether the page was visible each time.
 import { launch, observe, origins } from "./browser.mjs";
 import "./deadline.mjs";
 
@@ -9,22 +9,22 @@ const context = await browser.newContext({ extraHTTPHeaders: { "x-forwarded-for"
 const page = await context.newPage();
 observe(page);
 
-const seen = [];
-const look = async (sentence) => {
+const visible = [];
+const expectVerdict = async (sentence) => {
   await page.getByText(sentence).waitFor();
-  seen.push(await page.locator("#flow").isVisible());
+  visible.push(await page.locator("#flow").isVisible());
 };
-const enter = async (token) => {
+const submit = async (token) => {
   await page.locator("#token").fill(token);
   await page.getByRole("button", { name: "Show" }).click();
 };
 
 await page.goto(`http://${address}/`);
-await look("Who is asking?");
-await enter(wrong);
-await look("This token does not do.");
-await enter(right);
-await look("Everything flows.");
+await expectVerdict("A token is required.");
+await submit(wrong);
+await expectVerdict("Invalid token.");
+await submit(right);
+await expectVerdict("All parts are working.");
 
 await browser.close();
-console.log(JSON.stringify({ seen, origins: [...origins] }));
+console.log(JSON.stringify({ visible, origins: [...origins] }));
