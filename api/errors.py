@@ -78,7 +78,7 @@ def unprocessable(surprise: Exception) -> RequestError:
     if isinstance(surprise, RecursionError):
         return refused(_INVALID, [GraphQLError("The document is nested too deeply.")])
     error_id = str(uuid4())
-    log.error("document_failed", error_id=error_id, error=kind(surprise), stack=stack(surprise))
+    log.error("document.failed", error_id=error_id, error=kind(surprise), stack=stack(surprise))
     message = "The service cannot process this document; simplify it, or report it with errorId."
     return refused(_INVALID, [GraphQLError(message, extensions={"errorId": error_id})])
 
@@ -137,7 +137,7 @@ def mask(surprise: BaseException) -> Formatted:
     Messages stay out of the log too: those of drivers quote values, and values are personal.
     """
     error_id = str(uuid4())
-    log.error("request_failed", error_id=error_id, error=kind(surprise), stack=stack(surprise))
+    log.error("request.failed", error_id=error_id, error=kind(surprise), stack=stack(surprise))
     return {
         "message": "Something went wrong on our side; the log has the details under errorId.",
         "extensions": {"code": "INTERNAL", "errorId": error_id},

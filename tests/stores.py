@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 
 from api.embedded import embedded_stores
 from api.embedded.data_directory import opened_directory
-from api.embedded.locks import locked
+from api.embedded.locks import try_lock
 from domain.migrate import migrate
 
 if TYPE_CHECKING:
@@ -127,5 +127,5 @@ def sweep(temp: Path) -> None:
         lock = place / "servers.lock"
         if os.access(lock, os.W_OK) and lock.stat().st_mtime < time.time() - 60:
             with opened_directory(place) as data, data.opened("servers.lock") as descriptor:
-                if locked(descriptor):
+                if try_lock(descriptor):
                     shutil.rmtree(place, ignore_errors=True)

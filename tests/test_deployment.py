@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from api.embedded.child_process import NEEDED, environment
+from api.embedded.child_process import PASSED_VARIABLES, store_environment
 from api.embedded.valkey import binary
 from api.limits import Limits
 from api.settings import Settings
@@ -197,7 +197,7 @@ def test_the_page_about_security_names_the_variables_of_the_stores_and_leads_to_
 ):
     page = (ROOT / "docs/SECURITY.md").read_text()
     [line] = re.findall(r"environment variables (.+), and none of the", page)
-    assert set(re.findall(r"`(\w+)`", line)) == environment().keys() | set(NEEDED)
+    assert set(re.findall(r"`(\w+)`", line)) == store_environment().keys() | set(PASSED_VARIABLES)
     for path, anchor in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", page):
         target = ROOT / "docs" / (path or "SECURITY.md")
         titles = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)

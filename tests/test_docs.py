@@ -120,7 +120,9 @@ TOLERANCE = 0.1
 """Part by which a line count in the reading order may differ from the file's."""
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"")
+LINK = re.compile(
+    r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\""
+)
 HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 CODE = re.compile(r"^(?:```.*?^```| {4}[^\n]*)$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"`((?:api|domain|readside|tests|docs|\.ci)/[\w./-]+)`")

@@ -30,15 +30,15 @@ def migrate_database(
 
     async def run(settings: Settings) -> int:
         from api.cli.open_database import located
-        from api.runtime.migrations import migrated, planned
+        from api.runtime.migrations import apply_migrations, pending_migrations
 
         settings = located(settings, "database_url")
         if plan:
-            names = await planned(settings)
+            names = await pending_migrations(settings)
             lines = [f"would apply {name}" for name in names] or [NOTHING_TO_DO]
             print_result({"pending": names}, lines, as_json=as_json)
             return MIGRATIONS_PENDING if names else 0
-        names, shared = await migrated(settings)
+        names, shared = await apply_migrations(settings)
         _print_applied(names, shared, as_json=as_json)
         return 0
 

@@ -122,7 +122,7 @@ async def open_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
     settings = located(settings, "database_url", "redis_url")
     async with (
         drivers.database(settings) as pool,
-        drivers.redis_for_watching(settings) as redis,
+        drivers.redis_for_monitoring(settings) as redis,
     ):
         with suppress(*TRANSIENT_ERRORS, *pgbouncer.POOLER_ERRORS):  # the pipeline reports these
             async with asyncio.timeout(_CHECK_TIMEOUT_SECONDS):
@@ -135,5 +135,5 @@ async def open_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
             partitions=settings.partitions,
             fingerprint=fingerprint(settings),
             namespace=namespace(settings),
-            fresh=0.0,
+            max_age_seconds=0.0,
         )

@@ -41,7 +41,7 @@ def restored(
 
         async with (
             open_stores(settings, any_log=take_over) as stores,
-            drivers.redis_for_cursors(stores.settings) as redis,
+            drivers.redis_for_relay(stores.settings) as redis,
         ):
             partitions = stores.settings.partitions
             stream = RedisStream(redis, stores.namespace)

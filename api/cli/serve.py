@@ -39,7 +39,7 @@ def up(allow_anonymous: AllowAnonymous = False) -> None:
 
 def serve(allow_anonymous: AllowAnonymous = False) -> None:
     """Migrate, then run everything on DATABASE_URL and REDIS_URL."""
-    _serve("api", "relay", "projector", first_migrate=True, allow_anonymous=allow_anonymous)
+    _serve("api", "relay", "projector", migrate_first=True, allow_anonymous=allow_anonymous)
 
 
 def api(allow_anonymous: AllowAnonymous = False, workers: Workers = 1) -> None:
@@ -53,7 +53,7 @@ def api(allow_anonymous: AllowAnonymous = False, workers: Workers = 1) -> None:
     def run(settings: Settings) -> None:
         from api.runtime import startup
 
-        startup.crew(settings, workers)
+        startup.serve_with_workers(settings, workers)
 
     if workers > 1:
         run_sync(run, allow_anonymous=allow_anonymous)
@@ -71,11 +71,11 @@ def projector() -> None:
     _serve("projector")
 
 
-def _serve(*roles: str, first_migrate: bool = False, allow_anonymous: bool = False) -> None:
+def _serve(*roles: str, migrate_first: bool = False, allow_anonymous: bool = False) -> None:
     def run(settings: Settings) -> Coroutine[Any, Any, None]:
         from api.roles import Role
         from api.runtime import startup
 
-        return startup.serve(settings, frozenset(map(Role, roles)), first_migrate=first_migrate)
+        return startup.serve(settings, frozenset(map(Role, roles)), migrate_first=migrate_first)
 
     run_async(run, allow_anonymous=allow_anonymous)

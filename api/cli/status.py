@@ -69,7 +69,7 @@ async def _show(
 
     with stop_signals() as stop:
         while True:
-            view = await run_until(stop, pipeline.look())
+            view = await run_until(stop, pipeline.status())
             if view is None:
                 return OK  # stopped before there was anything to show
             show(view)
@@ -83,7 +83,7 @@ async def _show(
 def _status(view: PipelineStatus) -> int:
     from api.observability.problems import problems
 
-    if view.writes is not None and view.reads is not None:
+    if view.postgresql_error is not None and view.redis_error is not None:
         return UNREACHABLE
     return PROBLEM if problems(view) else OK
 

@@ -67,14 +67,14 @@ class StatusTable:
         for head in _COLUMNS:
             table.add_column(head, justify="right", vertical="bottom", no_wrap=True)
         for partition in self._partitions:
-            row = *_log_cells(partition.backlog), *_read_model_cells(partition.standing)
+            row = *_log_cells(partition.backlog), *_read_model_cells(partition.status)
             table.add_row(str(partition.number), *row)
         return table
 
 
 def _has_value(partition: PartitionView) -> bool:
     """Returns whether a value of a partition is not 0, or its read model is not served or has no owner."""
-    log, model = partition.backlog, partition.standing
+    log, model = partition.backlog, partition.status
     if log and log.unpublished:
         return True
     if model is None:
@@ -89,14 +89,14 @@ def _verdict(view: PipelineStatus) -> Iterator[Text]:
         served = len(view.partitions)
         yield Text(f"All is well: {served} partitions are served, and nothing waits.", "green")
     for problem in found:
-        mark, style = ("✗", "bold red") if problem.grave else ("!", "yellow")
+        mark, style = ("✗", "bold red") if problem.critical else ("!", "yellow")
         yield Text(f"{mark} {problem.sentence}", style)
 
 
 def _retained(view: PipelineStatus) -> Iterator[Text]:
     """Yields a line for each group that keeps entries in a stream and is not read."""
     for partition in view.partitions:
-        groups = partition.standing.kept_back if partition.standing else {}
+        groups = partition.status.kept_back if partition.status else {}
         for name, group in sorted(groups.items()):
             if group.idle is None or group.idle > IN_USE_SECONDS:
                 read = "never read" if group.idle is None else f"last read {group.idle:.0f} s ago"

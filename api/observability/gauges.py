@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from readside.redis_connection.client import busy
+from readside.redis_connection.client import busy_connections
 
 if TYPE_CHECKING:
     import asyncpg
@@ -35,7 +35,7 @@ def redis_clients_metric(
         "tandem_redis_connections_busy", "Redis connections that await a reply.", labels=["use"]
     )
     for use, client in clients.items():
-        metric.add_metric([use], busy(client))
+        metric.add_metric([use], busy_connections(client))
     if reads is not None:
         metric.add_metric(["reads"], reads.in_flight > 0)
     return metric
@@ -51,13 +51,13 @@ def reads_metrics(reads: MultiplexedConnection) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "tandem_reads_reconnects",
         "Reconnects of the connection of queries.",
-        value=max(0, reads.connects - 1),
+        value=max(0, reads.connect_count - 1),
     )
     refused = CounterMetricFamily(
         "tandem_reads_refused", "Redis requests of queries that failed.", labels=["code"]
     )
-    refused.add_metric(["OVERLOADED"], reads.overloaded)
-    refused.add_metric(["READ_MODEL_UNAVAILABLE"], reads.unanswered)
+    refused.add_metric(["OVERLOADED"], reads.rejected_count)
+    refused.add_metric(["READ_MODEL_UNAVAILABLE"], reads.failed_count)
     yield refused
 
 

@@ -161,7 +161,7 @@ class Metrics:
             yield _counter(
                 "relay_lost_comparisons",
                 "Appends that were refused because another relay had appended first.",
-                self.relay.lost,
+                self.relay.lost_races,
             )
         if self.retention is not None:
             yield _counter(

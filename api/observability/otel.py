@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from api.errors import OperatorError
+from api.operator_error import OperatorError
 from api.trace import Trace
 
 if TYPE_CHECKING:
@@ -46,16 +46,17 @@ def configure(settings: Settings) -> None:
         ) from error
     endpoint = f"{settings.otel_exporter_otlp_endpoint.rstrip('/')}/v1/traces"
     exporter = OTLPSpanExporter(endpoint=endpoint, timeout=_EXPORT_TIMEOUT_SECONDS)
-    start(BatchSpanProcessor(exporter), settings.otel_service_name)
+    start(BatchSpanProcessor(exporter))
 
 
-def start(processor: SpanProcessor, service: str) -> None:
-    """Starts tracing: from now on every request has a span; the processor receives spans that end."""
-    from opentelemetry.sdk.resources import Resource
+def start(processor: SpanProcessor) -> None:
+    """Starts a span for every request from now on. The SDK reads OTEL_SERVICE_NAME, by default `tandem`."""
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
     from opentelemetry.sdk.trace import TracerProvider
 
     global _tracer
-    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    service = Resource.create({"service.name": "tandem"}).merge(OTELResourceDetector().detect())
+    provider = TracerProvider(resource=service)
     provider.add_span_processor(processor)
     _tracer = provider.get_tracer("tandem")
     Trace.start_span = _RequestSpan

@@ -160,7 +160,7 @@ class Pipeline:
         except NOT_PRIMARY as error:
             raise asyncpg.ReadOnlySQLTransactionError(NO_WRITES) from error
         upkeep = Upkeep(
-            erasures=await erasures.left(self._pool),
+            erasures=await erasures.pending_erasures(self._pool),
             oldest_key=await key_retention.oldest_key_age(self._pool),
         )
         return await backlog(self._pool, cursors), upkeep

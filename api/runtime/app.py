@@ -81,7 +81,7 @@ def health_app(monitoring: Monitoring, limits: Limits) -> Starlette:
 
 def _guard(access: Access) -> Guard:
     async def guard(request: Request) -> None:
-        await access.check_insider(request.scope)
+        await access.check_operator(request.scope)
 
     return guard
 

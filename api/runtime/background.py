@@ -10,7 +10,7 @@ import asyncpg
 import structlog
 from redis.exceptions import RedisError
 
-from api.errors import OperatorError
+from api.operator_error import OperatorError
 from api.server_urls import first_line
 from domain.log.log_identity import ForeignLog
 from domain.write.database import UNAVAILABLE_ERRORS

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from api.auth.access import Access
 from api.auth.jwks import KeySetClient
 from api.auth.rate_limit import RateLimiter
-from api.auth.tokens import Tokens, shared
+from api.auth.tokens import LEEWAY_SECONDS, Tokens, shared_secret
 from api.engine.documents import trusted
 from api.engine.operation_type import COUNTED
 from api.observability.event_tracing import event_tracer
@@ -35,6 +35,7 @@ from api.runtime.log_check import watch_log
 from domain.log.erasures import Erasures
 from domain.log.event_log import EventLog
 from domain.log.relay import Relay
+from domain.log.relay_log import RelayLog
 from domain.write.key_retention import KeyRetention
 from domain.write.store import Store
 from readside.errors import ReadModelError
@@ -135,13 +136,12 @@ async def _build_shared(
     pubsub = await stack.enter_async_context(
         PubSub(
             await stack.enter_async_context(drivers.redis_for_pubsub(settings, expiry)),
-            patience=settings.read_timeout,
+            subscribe_timeout_seconds=settings.read_timeout,
             namespace=namespace(settings),
             expiry=expiry,
         )
     )
     redis = await stack.enter_async_context(drivers.redis_for_monitoring(settings, expiry))
-    event_log = EventLog(pool)
     monitoring = Monitoring(
         pipeline=Pipeline(
             pool,
@@ -156,7 +156,7 @@ async def _build_shared(
     return _Parts(
         loops={
             "redis address": lambda: redis_address.follow_address(settings, expiry),
-            "log": lambda: watch_log(event_log, redis, settings),
+            "log": lambda: watch_log(pool, redis, settings),
             "clock": monitoring.metrics.sample_loop_delay,
         },
         settings=settings,
@@ -165,7 +165,7 @@ async def _build_shared(
         pool=pool,
         expiry=expiry,
         pubsub=pubsub,
-        event_log=event_log,
+        event_log=EventLog(pool),
         monitoring=monitoring,
     )
 
@@ -176,10 +176,10 @@ async def _add_relay(parts: _Parts) -> None:
     wake_up = parts.relay_wake_up = WakeUp(RELAY_POLL_SECONDS)
     redis = await parts.open(drivers.redis_for_relay(settings, parts.expiry))
     relay = Relay(
-        parts.event_log,
+        RelayLog(parts.pool),
         RedisStream(redis, parts.namespace),
         range(settings.partitions),
-        told=event_tracer("appended", settings),
+        on_appended=event_tracer("appended", settings),
     )
     parts.metrics.redis_clients["cursors"] = redis
     parts.metrics.relay = relay
@@ -224,9 +224,9 @@ async def _add_projectors(parts: _Parts) -> None:
             partitions=settings.partitions,
             projections=PROJECTIONS,
             fingerprint=fingerprint(settings),
-            told=event_tracer("applied", settings),
-            beat=heartbeat.beat,
-            share=assignment,
+            on_applied=event_tracer("applied", settings),
+            on_progress=heartbeat.beat,
+            assignment=assignment,
             namespace=parts.namespace,
         )
         parts.metrics.projectors.append(projector)
@@ -249,7 +249,7 @@ async def _add_api(parts: _Parts) -> None:
         parts.pubsub,
         partitions=settings.partitions,
         fingerprint=fingerprint(settings),
-        patience=settings.read_timeout,
+        version_timeout_seconds=settings.read_timeout,
         namespace=parts.namespace,
     )
     context = Context(
@@ -264,9 +264,9 @@ async def _add_api(parts: _Parts) -> None:
     access = Access(
         tokens=await _tokens(parts) if settings.has_auth else None,
         origins=settings.allowed_origins or (),
-        graphiql=settings.shows_graphiql,
+        graphiql=settings.shows_schema,
         rate=await _rate_limiter(parts),
-        local=settings.local,
+        local_only=settings.local_only,
     )
     app = create_app(context, access, parts.monitoring)
     metrics.reads = redis
@@ -279,10 +279,10 @@ async def _tokens(parts: _Parts) -> Tokens:
     """Returns the verifier of tokens, with the shared secret or the keys of the issuer."""
     settings = parts.settings
     if settings.auth_secret is not None:
-        find = shared(settings.auth_secret.get_secret_value())
+        find = shared_secret(settings.auth_secret.get_secret_value())
     else:
         fetch = await parts.open(drivers.issuer(settings.auth_jwks_url or ""))
-        keys = KeySetClient(fetch, every=settings.auth_jwks_interval)
+        keys = KeySetClient(fetch)
         parts.stack.push_async_callback(keys.close)
         find = keys.find
     return Tokens(
@@ -290,7 +290,7 @@ async def _tokens(parts: _Parts) -> Tokens:
         algorithms=settings.algorithms,
         audience=settings.auth_audience,
         issuer=settings.auth_issuer,
-        leeway=settings.auth_leeway,
+        leeway=LEEWAY_SECONDS,
     )
 
 
@@ -328,7 +328,7 @@ async def _keep_membership(
     assignment: PartitionAssignment, pubsub: PubSub, heartbeat: Heartbeat
 ) -> None:
     """Renews the membership of this process, earlier than due when another process joins or leaves."""
-    async with pubsub.of(assignment.channel) as subscription:
+    async with pubsub.subscribe(assignment.channel) as subscription:
         await _run(
             heartbeat, assignment.run_once, lambda: subscription.wait(RENEW_INTERVAL_SECONDS)
         )
@@ -336,7 +336,7 @@ async def _keep_membership(
 
 async def _forward_wake_ups(pubsub: PubSub, channel: str, wake_up: WakeUp) -> None:
     """Wakes the relay of this process when another process has committed a command."""
-    async with pubsub.of(channel) as subscription:
+    async with pubsub.subscribe(channel) as subscription:
         while True:
             await subscription.wait(None)
             wake_up.notify()
@@ -357,7 +357,7 @@ class RedisWakeUp:
             self._pending = True
             return
         with suppress(ReadModelError):
-            self._in_flight = self._redis.ask([self._command])
+            self._in_flight = self._redis.send([self._command])
             self._in_flight.add_done_callback(self._on_reply)
 
     def _on_reply(self, reply: asyncio.Future[list[Any]]) -> None:

@@ -14,7 +14,7 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from api.errors import OperatorError
+from api.operator_error import OperatorError
 from readside.redis_connection.client import Client, MultiplexedConnections, TimedConnectionPool
 from readside.redis_connection.connection import MultiplexedConnection
 from readside.redis_connection.connection_expiry import ConnectionExpiry
@@ -23,6 +23,9 @@ from readside.redis_connection.protocol import Server
 if TYPE_CHECKING:
     from api.auth.jwks import Fetch
     from api.settings import Settings
+
+CONNECTION_MAX_AGE_SECONDS = 300.0
+"""Age at which a connection to a store is replaced, because the address may lead elsewhere by then."""
 
 _CLOSE_TIMEOUT_SECONDS = 3.0
 """Time limit of closing the connections to PostgreSQL in an orderly way."""
@@ -71,7 +74,7 @@ async def database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
             "jit": "off",
         },
     )
-    aging = asyncio.create_task(_expire_by_age(pool, settings.connection_max_age), name="max age")
+    aging = asyncio.create_task(_expire_by_age(pool), name="max age")
     try:
         yield pool
     finally:
@@ -83,10 +86,14 @@ async def database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
             pool.terminate()
 
 
-async def _expire_by_age(pool: asyncpg.Pool, max_age_seconds: float) -> None:
-    """Replaces connections at a random age, so that processes that started together reconnect apart."""
+def connection_max_age() -> float:
+    """Returns a random half to all of the maximum age, so that processes reconnect at different times."""
+    return CONNECTION_MAX_AGE_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+async def _expire_by_age(pool: asyncpg.Pool) -> None:
     while True:
-        await asyncio.sleep(max_age_seconds * random.uniform(0.5, 1.0))  # noqa: S311
+        await asyncio.sleep(connection_max_age())
         await pool.expire_connections()
 
 
@@ -103,8 +110,8 @@ def connection_for_reads(settings: Settings, expiry: Expiry = None) -> Multiplex
     """Returns the connection of queries, an async context manager that connects at the first query."""
     return MultiplexedConnection(
         _server(settings, "tandem-reads"),
-        patience=settings.read_timeout,
-        most=settings.limits.reads,
+        timeout_seconds=settings.read_timeout,
+        max_in_flight=settings.limits.reads,
         expiry=expiry,
     )
 
@@ -133,7 +140,7 @@ def _server(settings: Settings, name: str) -> Server:
         username=connection.username,
         password=connection.password,
         database=int(connection.db),
-        name=connection.client_name or name,
+        client_name=connection.client_name or name,
     )
 
 
@@ -189,13 +196,13 @@ async def _multiplexed(
         links = MultiplexedConnections(
             lambda: MultiplexedConnection(
                 server,
-                patience=_REQUEST_TIMEOUT_SECONDS,
-                most=_MAX_IN_FLIGHT,
-                again=False,
+                timeout_seconds=_REQUEST_TIMEOUT_SECONDS,
+                max_in_flight=_MAX_IN_FLIGHT,
+                retry_once=False,
                 expiry=redis.expiry,
             )
         )
-        redis.links = links
+        redis.multiplexed = links
         try:
             yield redis
         finally:
@@ -227,7 +234,7 @@ async def _redis(
     )
     pool.expiry = expiry or ConnectionExpiry()
     redis = Client(connection_pool=pool)
-    redis.limit = timeout_seconds
+    redis.timeout_seconds = timeout_seconds
     try:
         yield redis
     finally:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 from api.roles import namespace
 from api.runtime import drivers
 from api.runtime.background import TRANSIENT_ERRORS, LoopFailed
-from domain.log.cursor import decoded
-from domain.log.event_log import EventLog
-from domain.log.log_identity import ForeignLog
+from domain.log.cursor import decode_cursor
+from domain.log.log_identity import ForeignLog, refuse_foreign
 from readside.redis_functions.stream import RedisStream
 
 if TYPE_CHECKING:
+    import asyncpg
     from redis.asyncio import Redis
 
     from api.settings import Settings
@@ -23,12 +23,12 @@ CHECK_INTERVAL_SECONDS: Final = 5.0
 """Interval of the check in a running process."""
 
 
-async def refuse_foreign_log(log: EventLog, redis: Redis, settings: Settings) -> None:
+async def refuse_foreign_log(pool: asyncpg.Pool, redis: Redis, settings: Settings) -> None:
     """Raises ForeignLog, and what the drivers raise when a store is unavailable."""
     stream = RedisStream(redis, namespace(settings))
     cursors = await stream.cursors(range(settings.partitions))
-    log_ids = {cursor.log for raw in cursors if (cursor := decoded(raw)) is not None}
-    await log.refuse_foreign(log_ids)
+    log_ids = {cursor.log for raw in cursors if (cursor := decode_cursor(raw)) is not None}
+    await refuse_foreign(pool, log_ids)
 
 
 async def refuse_foreign_log_at_start(settings: Settings) -> None:
@@ -39,15 +39,15 @@ async def refuse_foreign_log_at_start(settings: Settings) -> None:
             drivers.redis_for_monitoring(settings) as redis,
         ):
             async with asyncio.timeout(settings.read_timeout):
-                await refuse_foreign_log(EventLog(pool), redis, settings)
+                await refuse_foreign_log(pool, redis, settings)
 
 
-async def watch_log(log: EventLog, redis: Redis, settings: Settings) -> None:
+async def watch_log(pool: asyncpg.Pool, redis: Redis, settings: Settings) -> None:
     """Repeats the check indefinitely. Raises LoopFailed."""
     while True:
         with suppress(*TRANSIENT_ERRORS):
             try:
-                await refuse_foreign_log(log, redis, settings)
+                await refuse_foreign_log(pool, redis, settings)
             except ForeignLog as error:
                 raise LoopFailed(str(error)) from error
         await asyncio.sleep(CHECK_INTERVAL_SECONDS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from api.errors import OperatorError
+from api.operator_error import OperatorError
 from api.runtime import drivers, pgbouncer
 from api.server_urls import reason
 from domain.connection_pool import NO_WRITES, NOT_PRIMARY

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import structlog
 import uvicorn
 
-from api.errors import OperatorError
-from api.http.protocols.server_config import config
+from api.http.protocols.server_config import uvicorn_config
+from api.operator_error import OperatorError
 from api.roles import Role
 from api.runtime.background import LoopFailed, cancel_all
 from api.runtime.composition import compose
@@ -101,7 +101,7 @@ def _socket(settings: Settings) -> socket.socket:
 
 def _refuse_unsafe(listener: socket.socket, settings: Settings) -> None:
     """Raises UnsafeBinding. Checks the bound address, because a name in HOST may stand for any."""
-    if settings.local and not ip_address(listener.getsockname()[0]).is_loopback:
+    if settings.local_only and not ip_address(listener.getsockname()[0]).is_loopback:
         raise UnsafeBinding(
             f"HOST={settings.host} is reachable from other machines, and authentication is off:"
             " set AUTH_SECRET or AUTH_JWKS_URL, or start with --allow-anonymous (ALLOW_ANONYMOUS=true)."
@@ -147,7 +147,9 @@ async def _serve(
 ) -> None:
     """Serves the applications until `stop` is set or a loop ends."""
     grace_seconds = int(settings.shutdown_timeout)
-    servers = [_Server(config(app, timeout_graceful_shutdown=grace_seconds)) for app in apps]
+    servers = [
+        _Server(uvicorn_config(app, timeout_graceful_shutdown=grace_seconds)) for app in apps
+    ]
     serving = [
         asyncio.create_task(server.serve([listener]), name="server")
         for server, listener in zip(servers, listeners, strict=True)

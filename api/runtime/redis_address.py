@@ -8,7 +8,6 @@ same one in another role, every connection of this process is replaced.
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import TYPE_CHECKING
 
 import structlog
@@ -34,7 +33,7 @@ async def follow_address(settings: Settings, expiry: ConnectionExpiry) -> None:
     /readyz.
     """
     clock = asyncio.get_running_loop().time
-    current, expires_at = None, clock() + _max_age_seconds(settings)
+    current, expires_at = None, clock() + drivers.connection_max_age()
     while True:
         server = await _server_at_address(settings)
         if server is not None and server != current:
@@ -42,13 +41,8 @@ async def follow_address(settings: Settings, expiry: ConnectionExpiry) -> None:
             current = server
         if clock() >= expires_at:
             expiry.expire()
-            expires_at = clock() + _max_age_seconds(settings)
+            expires_at = clock() + drivers.connection_max_age()
         await asyncio.sleep(CHECK_INTERVAL_SECONDS)
-
-
-def _max_age_seconds(settings: Settings) -> float:
-    """Returns a random age, so that processes that started together reconnect apart."""
-    return settings.connection_max_age * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 def _on_change(

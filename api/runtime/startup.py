@@ -18,8 +18,8 @@ import structlog
 import uvloop
 from rich.console import Console
 
-from api.errors import OperatorError
 from api.observability import otel
+from api.operator_error import OperatorError
 from api.roles import ALL, Role
 from api.runtime import drivers
 from api.runtime.log_check import refuse_foreign_log_at_start

@@ -145,9 +145,7 @@ class Store:
         if not await self._group_commit.write(write):
             return None
         self._wake(partition)
-        _log.debug(
-            "command.carried_out", command=name, user_id=str(user.id), version=result.version
-        )
+        _log.debug("command.executed", command=name, user_id=str(user.id), version=result.version)
         return result
 
     async def _store_result(

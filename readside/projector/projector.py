@@ -178,7 +178,9 @@ class Projector:
                     return keys
         except TooManyParked as held:
             partition = self._partition.number
-            _log.error("rebuild.held", partition=partition, **msgspec.structs.asdict(held.excess))
+            _log.error(
+                "activation.blocked", partition=partition, **msgspec.structs.asdict(held.excess)
+            )
             return keys
         await asyncio.sleep(wait)
         return None

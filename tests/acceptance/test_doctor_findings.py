@@ -195,7 +195,7 @@ async def test_a_channel_that_a_user_may_not_listen_to_is_named_and_logged_once_
         found = (await of_redis(poor))["channels"]
         with capture_logs() as logged:
             async with (
-                drivers.redis_for_changes(poor) as redis,
+                drivers.redis_for_pubsub(poor) as redis,
                 PubSub(redis, subscribe_timeout_seconds=1.0) as all_,
                 all_.subscribe("tandem:{0}:changed:x"),
             ):

@@ -98,7 +98,7 @@ async def test_after_an_erasure_neither_store_nor_any_log_knows_who_it_was(
         *(server.program.log for server in stores.stores.servers),
     ]
     said = "".join(log.read_text() for log in logs)
-    assert "command.carried_out" in said
+    assert "command.executed" in said
     assert "users_email_key" in said  # PostgreSQL tells of the address that was taken, without it
     assert [word for word in WORDS if word.lower() in said.lower()] == []
 

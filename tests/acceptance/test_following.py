@@ -36,9 +36,9 @@ CREATE = """mutation Create {
 def exporter() -> Iterator[InMemorySpanExporter]:
     """Where spans go, which are made while the test lasts."""
     exporter = InMemorySpanExporter()
-    otel.begin(SimpleSpanProcessor(exporter))
+    otel.start(SimpleSpanProcessor(exporter))
     yield exporter
-    otel.end()
+    otel.stop()
 
 
 async def test_every_line_of_a_command_and_its_event_has_the_same_trace_and_command_id(
@@ -51,7 +51,7 @@ async def test_every_line_of_a_command_and_its_event_has_the_same_trace_and_comm
     log = (tmp_path / f"serve-{port}.log").read_text()
     lines = [json.loads(line) for line in log.splitlines()]
     ours = {line["event"]: line["command_id"] for line in lines if line.get("trace") == ID}
-    assert set(ours) == {"command.carried_out", "event.appended", "event.applied"}
+    assert set(ours) == {"command.executed", "event.appended", "event.applied"}
     assert len(set(ours.values())) == 1
     assert "alice" not in log.lower()
 

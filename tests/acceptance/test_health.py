@@ -93,14 +93,14 @@ async def test_a_frozen_relay_makes_the_process_unready_though_nothing_happens(
         return await once(self)
 
     monkeypatch.setattr(Relay, "run_once", hanging)
-    monkeypatch.setattr("api.observability.heartbeat.FROZEN", 1.5)
+    monkeypatch.setattr("api.observability.heartbeat.STALLED_SECONDS", 1.5)
     async with running(settings) as client:
         assert (await health(client.http))[0] == 200
         hangs.set()
         await frozen.wait()
         status, parts = await until(client.http, lambda status, _: status == 503)
     assert status == 503
-    assert "relay has not gone round" in parts["relay"]
+    assert "relay has made no progress" in parts["relay"]
     assert {**parts, "relay": "ok"} == ALL_WELL
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from api.embedded.child_process import child_command
 from api.embedded.data_directory import opened_directory
-from api.embedded.ownership import give
+from api.embedded.ownership import change_owner
 from api.embedded.run_as import choose_identity
 from tests import processes
 from tests.acceptance.service import running
@@ -71,7 +71,7 @@ async def pooled(
     )
     identity = await choose_identity(place.stat().st_uid)
     with opened_directory(place) as directory:
-        give(directory, identity.owner)
+        change_owner(directory, identity.owner)
     command = child_command(
         pgbouncer, str(path), death_signal=SIGTERM, identity=identity.argument, directory=place
     )

@@ -31,12 +31,12 @@ async def pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
         pool = await stack.enter_async_context(drivers.database(settings))
         redis = await stack.enter_async_context(drivers.redis_for_functions(settings))
         mark = fingerprint(PARTITIONS)
-        yield Pipeline(pool, redis, partitions=PARTITIONS, fingerprint=mark, fresh=0.0)
+        yield Pipeline(pool, redis, partitions=PARTITIONS, fingerprint=mark, max_age_seconds=0.0)
 
 
 async def until(pipeline: Pipeline, holds: Callable[[PipelineStatus], bool]) -> PipelineStatus:
     async with limited(10):
-        while not holds(look := await pipeline.look()):
+        while not holds(look := await pipeline.status()):
             pass
     return look
 
@@ -48,8 +48,8 @@ def unpublished(one: PartitionView) -> int:
 
 
 def behind(one: PartitionView) -> int:
-    assert one.standing is not None
-    return one.standing.behind or 0
+    assert one.status is not None
+    return one.status.behind or 0
 
 
 async def test_when_everything_has_flowed_nothing_waits(settings: Settings) -> None:
@@ -57,15 +57,15 @@ async def test_when_everything_has_flowed_nothing_waits(settings: Settings) -> N
         for number in range(12):
             await client.create_user(email=f"user{number}@example.com")
         look = await until(seen, lambda look: not any(map(behind, look.partitions)))
-    assert (look.writes, look.reads) == (None, None)
+    assert (look.postgresql_error, look.redis_error) == (None, None)
     for one in look.partitions:
         assert one.backlog is not None
-        assert one.standing is not None
+        assert one.status is not None
         assert (one.backlog.unpublished, one.backlog.oldest) == (0, None)
-        assert one.standing.generation is not None
-        assert one.standing.owner is not None
-        assert (one.standing.lag, one.standing.parked, one.standing.building) == (None, 0, [])
-    assert sum(one.standing.applied for one in look.partitions if one.standing) == 12
+        assert one.status.generation is not None
+        assert one.status.owner is not None
+        assert (one.status.lag, one.status.parked, one.status.building) == (None, 0, [])
+    assert sum(one.status.applied for one in look.partitions if one.status) == 12
 
 
 async def test_what_no_relay_has_carried_waits_in_the_log(settings: Settings) -> None:
@@ -74,7 +74,7 @@ async def test_what_no_relay_has_carried_waits_in_the_log(settings: Settings) ->
     async with running(settings, WRITERS) as client, pipeline(settings) as seen:
         for number in range(5):
             await client.data(_create(number))
-        look = await seen.look()
+        look = await seen.status()
     assert sum(map(unpublished, look.partitions)) == 5
     assert {one.backlog.oldest is not None for one in look.partitions if one.backlog} >= {True}
     assert sum(map(behind, look.partitions)) == 0
@@ -91,18 +91,18 @@ async def test_what_no_projector_has_applied_waits_in_the_streams(settings: Sett
             await client.data(_create(number))
         look = await until(seen, lambda look: sum(map(behind, look.partitions)) == 5)
     assert sum(map(unpublished, look.partitions)) == 0
-    lags = [one.standing.lag for one in look.partitions if one.standing and behind(one)]
+    lags = [one.status.lag for one in look.partitions if one.status and behind(one)]
     assert all(lag is not None and lag < 60 for lag in lags)
 
 
 async def test_without_a_cursor_nobody_says_how_many_wait(settings: Settings) -> None:
     async with pipeline(settings) as seen:
-        look = await seen.look()
+        look = await seen.status()
     for one in look.partitions:
         assert one.backlog is not None
         assert one.backlog.unpublished is None
-        assert one.standing is not None
-        assert (one.standing.generation, one.standing.behind) == (None, None)
+        assert one.status is not None
+        assert (one.status.generation, one.status.behind) == (None, None)
 
 
 @pytest.mark.parametrize("store", ["database_url", "redis_url"])
@@ -116,17 +116,17 @@ async def test_a_silent_store_is_named_in_time_and_the_other_is_looked_at(
         async with pipeline(through) as seen:
             wire.blackhole("both")
             async with limited(2 * TIMEOUT_SECONDS + 1):
-                look = await seen.look()
+                look = await seen.status()
             wire.flow()
     writes, reads = (True, False) if store == "database_url" else (False, True)
-    assert (look.writes is not None, look.reads is not None) == (writes, reads)
+    assert (look.postgresql_error is not None, look.redis_error is not None) == (writes, reads)
     assert all((one.backlog is None) == writes for one in look.partitions)
-    assert all((one.standing is None) == reads for one in look.partitions)
+    assert all((one.status is None) == reads for one in look.partitions)
 
 
 async def test_who_asks_within_a_moment_shares_a_look(settings: Settings) -> None:
     async with pipeline(settings) as seen:
-        one, other = await asyncio.gather(seen.look(), seen.look())
+        one, other = await asyncio.gather(seen.status(), seen.status())
     assert one is other
 
 

@@ -134,9 +134,9 @@ async def held(redis: Any, prefix: str) -> dict[str, str]:
 async def watched(settings: Settings) -> AsyncIterator[ReadModel]:
     """What subscriptions of this service read."""
     async with (
-        drivers.redis_for_changes(settings) as redis,
+        drivers.redis_for_pubsub(settings) as redis,
         PubSub(redis, namespace=namespace(settings)) as changes,
-        drivers.link_for_reads(settings) as link,
+        drivers.connection_for_reads(settings) as link,
     ):
         yield ReadModel(
             link,

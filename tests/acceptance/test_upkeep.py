@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from api.observability.pipeline import PipelineStatus, Upkeep
-from api.observability.problems import UNFINISHED, problems
+from api.observability.problems import MAX_ERASURE_SECONDS, problems
 from api.roles import Role
 from domain.log.erasures import SLICE, PendingErasures
 from tests import remains
@@ -89,10 +89,12 @@ def test_an_erasure_that_takes_long_is_a_problem_that_says_what_to_do() -> None:
         upkeep = Upkeep(
             erasures=PendingErasures(users=2, events=5000, oldest=oldest), oldest_key=0.0
         )
-        look = PipelineStatus(at=0.0, writes=None, reads=None, partitions=[], upkeep=upkeep)
+        look = PipelineStatus(
+            at=0.0, postgresql_error=None, redis_error=None, partitions=[], upkeep=upkeep
+        )
         return [problem.sentence for problem in problems(look)]
 
-    assert found(UNFINISHED - 1) == []
-    [sentence] = found(UNFINISHED + 1)
+    assert found(MAX_ERASURE_SECONDS - 1) == []
+    [sentence] = found(MAX_ERASURE_SECONDS + 1)
     assert "5,000 events of erased users (2)" in sentence
     assert "see that a relay runs" in sentence

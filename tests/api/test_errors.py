@@ -24,7 +24,7 @@ async def test_a_surprise_is_masked_and_logged_once_under_its_id() -> None:
         [logged] = logs
         assert error["extensions"] == {"code": "INTERNAL", "errorId": logged["error_id"]}
         assert error["path"] == ["createUser"]
-        assert logged["event"] == "request_failed"
+        assert logged["event"] == "request.failed"
         assert logged["error"] == "builtins.RuntimeError"
         assert "tests.api.in_memory_app.ScriptedStore.execute:" in logged["stack"]
 
@@ -85,7 +85,7 @@ async def test_a_surprise_among_many_errors_is_never_left_out() -> None:
             response = await made.ask(f'{{ {" ".join(fields)} b: user(id: "{ALICE}") {{ id }} }}')
         codes = [error["extensions"]["code"] for error in response["errors"]]
         assert codes == ["INTERNAL", "BAD_USER_INPUT", "BAD_USER_INPUT", "ERRORS_LEFT_OUT"]
-        assert logs[0]["event"] == "request_failed"
+        assert logs[0]["event"] == "request.failed"
 
 
 async def test_a_line_about_a_failed_operation_is_short_whatever_the_client_sent() -> None:
@@ -96,7 +96,7 @@ async def test_a_line_about_a_failed_operation_is_short_whatever_the_client_sent
             with capture_logs() as logs:
                 await made.post(query, operationName="c" * 100_000)
                 await made.post(query)
-            assert {line["event"] for line in logs} == {"operation_failed"}
+            assert {line["event"] for line in logs} == {"operation.failed"}
             assert max(len(json.dumps(line)) for line in logs) < 1_000
 
 

@@ -13,7 +13,7 @@ from api.cli.checks import postgres, process_settings
 from api.cli.checks import redis as redis_doctor
 from api.operator_error import OperatorError
 from api.runtime.drivers import database, redis_for_functions
-from api.runtime.migrations import planned
+from api.runtime.migrations import pending_migrations
 from api.server_urls import is_readable, reason, redacted
 from api.settings import Settings
 from tests.processes import HOST, free_port
@@ -129,7 +129,7 @@ async def test_neither_the_doctor_nor_a_verb_nor_the_log_prints_a_part_of_a_pass
             async with database(settings) as pool:
                 found += await postgres.check(pool, settings)
             with pytest.raises(OperatorError) as refused:
-                await planned(settings)
+                await pending_migrations(settings)
             assert TAIL not in str(refused.value)
         else:
             async with redis_for_functions(settings) as client:

@@ -59,9 +59,9 @@ async def _arrived(url: str) -> None:
 async def _figures(redis_url: str) -> list[Figure]:
     settings = Settings(redis_url=redis_url, partitions=history.PARTITIONS)
     async with (
-        drivers.redis_for_changes(settings) as listening,
+        drivers.redis_for_pubsub(settings) as listening,
         PubSub(listening) as changes,
-        drivers.link_for_reads(settings) as link,
+        drivers.connection_for_reads(settings) as link,
     ):
         reads = ReadModel(
             link,

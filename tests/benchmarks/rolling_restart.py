@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from api.embedded import embedded_stores
-from api.runtime.migrations import migrated
+from api.runtime.migrations import apply_migrations
 from api.settings import Settings
 from tests.benchmarks import questions
 from tests.benchmarks.answering import ANSWERS_WITHIN, answering
@@ -186,7 +186,9 @@ async def deployed(place: Path) -> AsyncIterator[Deployment]:
     place.mkdir()
     async with embedded_stores(place / "data") as stores, AsyncExitStack() as stack:
         urls = {"DATABASE_URL": stores.database_url, "REDIS_URL": stores.redis_url}
-        await migrated(Settings(database_url=stores.database_url, redis_url=stores.redis_url))
+        await apply_migrations(
+            Settings(database_url=stores.database_url, redis_url=stores.redis_url)
+        )
         made = Deployment(stack, {"HOST": HOST, **urls}, place)
         for number in range(len(ROLES)):
             await made.start(number)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from api.embedded.data_directory import opened_directory
-from api.embedded.locks import locked
+from api.embedded.locks import try_lock
 from tests.chaos.cluster import PARTITIONS, Cluster, cluster
 from tests.chaos.processes import programs
 from tests.chaos.stores import made_template
@@ -65,5 +65,5 @@ def _place() -> Iterator[Path]:
         opened_directory(Path(place)) as directory,
         directory.opened("servers.lock") as descriptor,
     ):
-        assert locked(descriptor)
+        assert try_lock(descriptor)
         yield Path(place)

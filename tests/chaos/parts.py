@@ -94,11 +94,11 @@ async def parts(settings: Settings, straight: Settings) -> AsyncIterator[Parts]:
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         pool = await enter(drivers.database(settings))
-        cursors = await enter(drivers.redis_for_cursors(settings))
+        cursors = await enter(drivers.redis_for_relay(settings))
         functions = await enter(drivers.redis_for_functions(settings))
         streams = await enter(drivers.redis_for_streams(settings))
-        reading = await enter(drivers.link_for_reads(settings))
-        listening = await enter(drivers.redis_for_changes(settings))
+        reading = await enter(drivers.connection_for_reads(settings))
+        listening = await enter(drivers.redis_for_pubsub(settings))
         changes = await enter(PubSub(listening, subscribe_timeout_seconds=settings.read_timeout))
         log, ours = EventLog(pool), fingerprint(PARTITIONS)
         projectors = [

@@ -18,16 +18,16 @@ import asyncpg
 
 from api.embedded.child_process import Program, Server, spawn
 from api.embedded.data_directory import Directory, opened_directory
-from api.embedded.locks import await_no_servers
-from api.embedded.ownership import claim, give
+from api.embedded.locks import lock_servers
+from api.embedded.ownership import change_owner, claim
 from api.embedded.postgres import (
     database_url,
     ensure_cluster,
-    forget_last_run,
     postgres_ready,
+    remove_pid_file,
     server_command,
 )
-from api.embedded.run_as import Identity, choose_identity, let_through
+from api.embedded.run_as import Identity, allow_traversal, choose_identity
 from api.embedded.valkey import redis_url, valkey_ready
 from api.embedded.valkey import server_command as valkey_command
 from domain.migrate import migrate
@@ -79,13 +79,13 @@ class Store:
     async def start(self) -> None:
         """Waits until nothing of its last run is left, starts it, and waits until it answers."""
         directory = self._stack.enter_context(opened_directory(self.place))
-        let_through(directory, self.identity)
+        allow_traversal(directory, self.identity)
         directory.make("run", exist_ok=True)
         with directory.entered("run") as sockets:
-            give(sockets, self.identity.owner)
+            change_owner(sockets, self.identity.owner)
         self._directory = directory
         descriptor = self._stack.enter_context(directory.opened("servers.lock"))
-        await await_no_servers(directory, descriptor)
+        await lock_servers(directory, descriptor)
         self._server = await self._spawn(descriptor)
         await self._ready(self._server)
 
@@ -105,7 +105,7 @@ class Store:
 
     async def _end(self, stops: tuple[tuple[signal.Signals, float], ...]) -> None:
         if self._server is not None:
-            self._server.program = replace(self._server.program, stops=stops)
+            self._server.program = replace(self._server.program, stop_signals=stops)
             await self._server.stop()
         self._server = None
         await self._stack.aclose()
@@ -118,7 +118,7 @@ class Store:
             folder=self.name,
             log_file=f"{self.name}.log",
             death_signal=signal.SIGKILL,
-            stops=STOPS,
+            stop_signals=STOPS,
             identity=self.identity.argument,
         )
 
@@ -150,11 +150,11 @@ class Postgres(Store):
         os.kill(pid, signal.SIGKILL)
 
     async def _spawn(self, held: int) -> Server:
-        await ensure_cluster(self._program(()), owner=self.identity.owner, held=held, durable=False)
-        forget_last_run(self.directory)
+        await ensure_cluster(self._program(()), owner=self.identity.owner, lock=held, durable=False)
+        remove_pid_file(self.directory)
         command = server_command(self.data, self.sockets, durable=False)
         options = [part for setting in self._settings for part in ("-c", setting)]
-        return await spawn(self._program((*command, *options)), held=held)
+        return await spawn(self._program((*command, *options)), lock=held)
 
     async def _ready(self, server: Server) -> None:
         await postgres_ready(server)
@@ -182,7 +182,7 @@ class Valkey(Store):
         claim(self.directory, "valkey", self.identity.owner)
         command = valkey_command(self.data, self.sockets, durable=self.appendonly)
         options = ("--appendfsync", "no", *self._settings)
-        return await spawn(self._program((*command, *options)), held=held)
+        return await spawn(self._program((*command, *options)), lock=held)
 
     async def _ready(self, server: Server) -> None:
         await valkey_ready(server, self.sockets)

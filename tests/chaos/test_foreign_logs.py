@@ -142,7 +142,7 @@ def assert_refused(said: tuple[int, str], status: int = 1) -> None:
 async def in_redis(settings: Settings) -> list[Any]:
     """Which generations there are, and which serves, of each partition."""
     places = [Partition(number).generations for number in range(settings.partitions)]
-    async with drivers.redis_for_watching(settings) as redis:
+    async with drivers.redis_for_monitoring(settings) as redis:
         return [await redis.hgetall(place) for place in places]
 
 

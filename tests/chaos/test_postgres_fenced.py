@@ -10,7 +10,7 @@ from urllib.parse import quote
 import asyncpg
 import pytest
 
-from api.runtime.migrations import migrated
+from api.runtime.migrations import apply_migrations
 from api.settings import Settings
 from domain.users.commands.rename_user import RenameUser
 from domain.write.database import WriteModelUnavailable
@@ -62,7 +62,7 @@ async def test_a_failover_is_followed_behind_one_address_and_with_two_hosts(
             async with asyncio.timeout(WITHIN):
                 for client, user in zip(clients, users, strict=True):
                     await renamed(client, user, "After")
-            assert await migrated(two) == await migrated(one) == ([], [])
+            assert await apply_migrations(two) == await apply_migrations(one) == ([], [])
             evidence = await as_the_log(one)
         assert {str(user) for user in users} <= {str(user) for user in evidence.users}
         assert await ask(primary, "select count(*) from events where type = 'UserRenamed'") == 0

@@ -135,6 +135,7 @@ async def test_ctrl_c_to_the_group_of_make_up_stops_all_of_it(place: Path, times
             os.killpg(make.pid, signal.SIGINT)
         assert await ended(make, 20) != 0
         await all_gone(place, make.pid)
+    assert "Tandem has stopped." in (place / "make.log").read_text()
     await still_there(place, made)
 
 

@@ -77,7 +77,7 @@ async def test_a_redis_of_another_mode_is_refused_by_processes_and_verbs(
     async with server(data_dir / "s") as url:
         there = settings.model_copy(update={"redis_url": url})
         with pytest.raises(LoopFailed, match=sentence):
-            await redis_address.follow(there, ConnectionExpiry())
+            await redis_address.follow_address(there, ConnectionExpiry())
         with pytest.raises(OperatorError, match=f"{sentence}.*{LEAD}"):
             async with open_stores(there):
                 raise AssertionError("a verb works with it")
@@ -95,9 +95,9 @@ async def looked_by_doctor(settings: Settings) -> list[Finding]:
 async def looked_by_status(settings: Settings) -> list[str]:
     async with (
         drivers.database(settings) as pool,
-        drivers.redis_for_watching(settings) as client,
+        drivers.redis_for_monitoring(settings) as client,
     ):
-        look = await Pipeline(pool, client, partitions=8, fingerprint="none").look()
+        look = await Pipeline(pool, client, partitions=8, fingerprint="none").status()
     return [problem.sentence for problem in problems(look)]
 
 

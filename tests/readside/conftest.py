@@ -41,13 +41,13 @@ async def streams(settings: Settings) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def changes(settings: Settings) -> AsyncIterator[PubSub]:
-    async with drivers.redis_for_changes(settings) as redis, PubSub(redis) as changes:
+    async with drivers.redis_for_pubsub(settings) as redis, PubSub(redis) as changes:
         yield changes
 
 
 @pytest.fixture
 async def reads(settings: Settings, changes: PubSub) -> AsyncIterator[ReadModel]:
-    async with drivers.link_for_reads(settings) as link:
+    async with drivers.connection_for_reads(settings) as link:
         yield ReadModel(link, changes, partitions=PARTITIONS, fingerprint=FINGERPRINT)
 
 

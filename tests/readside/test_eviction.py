@@ -40,7 +40,7 @@ async def test_a_redis_that_is_away_at_the_start_is_asked_as_soon_as_it_answers(
     wire.refuse()
     settings = Settings(database_url=database_url, redis_url=wire.url)
     started, stop = asyncio.Event(), asyncio.Event()
-    running = asyncio.create_task(run(settings, frozenset({role}), stop, ready=started.set))
+    running = asyncio.create_task(run(settings, frozenset({role}), stop, on_ready=started.set))
     async with limited(20):
         await started.wait()
         await asyncio.wait([running], timeout=0.2)

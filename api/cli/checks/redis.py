@@ -9,7 +9,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from api.cli.checks import redis_channels, redis_memory, redis_streams
 from api.cli.checks.finding import Finding, clock, hint, ok, unless_denied, wrong
-from api.observability.redis_primary import seen
+from api.observability.redis_primary import read_server_info
 from api.roles import fingerprint, namespace
 from api.server_urls import reason
 from readside.admin.partition_status import partition_statuses
@@ -29,7 +29,7 @@ async def check(redis: Redis, settings: Settings) -> list[Finding]:
     read = f"allow it +@read on ~{names.prefix}:*"
     subscribe = f"allow it +subscribe &{names.prefix}:*"
     try:
-        if sentence := (await seen(redis)).unsupported:
+        if sentence := (await read_server_info(redis)).unsupported_mode:
             return [wrong("Redis", sentence)]
         server = await unless_denied("Redis", "allow it +info", _server(redis))
         return [

@@ -65,7 +65,7 @@ def tell(
         "ms": None if since is None else round((time.perf_counter() - since) * 1000, 1),
     }
     write = log.info if OURS.isdisjoint(codes) else log.warning
-    write("operation_failed", **{key: value for key, value in fields.items() if value is not None})
+    write("operation.failed", **{key: value for key, value in fields.items() if value is not None})
 
 
 def _path(path: Sequence[str | int]) -> str:

@@ -127,7 +127,7 @@ async def test_without_redis_everybody_is_let_through_and_it_is_asked_once_in_a_
 async def test_a_redis_that_is_silent_holds_nobody_up() -> None:
     with socket.create_server((HOST, 0)) as silent:
         settings = Settings(redis_url=f"redis://{HOST}:{silent.getsockname()[1]}/0")
-        async with drivers.redis_for_rates(settings) as redis, limited(1.5):
+        async with drivers.redis_for_rate_limits(settings) as redis, limited(1.5):
             rate = RateLimiter(redis, per_second=SLOWLY, burst=3)
             assert all([await passes(rate) for _ in range(20)])
 

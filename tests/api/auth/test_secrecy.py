@@ -87,10 +87,10 @@ async def test_a_failed_operation_is_one_line_without_anything_personal(
     assert f'"code":"{code}"' in told
     [line] = logs
     if code == "INTERNAL":
-        assert (line["event"], line["log_level"]) == ("request_failed", "error")
+        assert (line["event"], line["log_level"]) == ("request.failed", "error")
     else:
         level = "warning" if code.endswith("UNAVAILABLE") else "info"
-        assert (line["event"], line["log_level"]) == ("operation_failed", level)
+        assert (line["event"], line["log_level"]) == ("operation.failed", level)
         assert line["codes"] == [code]
     assert not {"/", ".py"} & set(re.findall(r"/|\.py\b", line.get("stack", "")))
     for mark in (*MARKS, token, *token.split(".")):

@@ -32,18 +32,20 @@ def busy(*, oldest: float = 99.94, progress: Building | None = None) -> Partitio
         lost=1_234,
         progress=progress,
     )
-    return PartitionView(number=1023, backlog=log, standing=model)
+    return PartitionView(number=1023, backlog=log, status=model)
 
 
 def idle(number: int, **changes: object) -> PartitionView:
     values = {"owner": OWNER, "generation": ACTIVE, "behind": 0, "applied": 0} | changes
     model = PartitionStatus(entries=0, parked=0, lost=0, **values)  # type: ignore[arg-type]
-    return PartitionView(number=number, backlog=IDLE_LOG, standing=model)
+    return PartitionView(number=number, backlog=IDLE_LOG, status=model)
 
 
 def shown(width: int, *partitions: PartitionView, show_all: bool = False) -> str:
     console = Console(width=width, file=StringIO())
-    view = PipelineStatus(at=0.0, writes=None, reads=None, partitions=list(partitions))
+    view = PipelineStatus(
+        at=0.0, postgresql_error=None, redis_error=None, partitions=list(partitions)
+    )
     console.print(StatusTable(view, show_all))
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
@@ -83,10 +85,10 @@ def test_the_verdict_is_the_first_line() -> None:
     ],
 )
 def test_only_partitions_with_a_value_that_is_not_0_are_listed(changes: dict[str, object]) -> None:
-    model = idle(7).standing
+    model = idle(7).status
     assert model is not None
     changed = PartitionStatus(**{f: getattr(model, f) for f in model.__struct_fields__} | changes)
-    partitions = [idle(6), PartitionView(number=7, backlog=IDLE_LOG, standing=changed)]
+    partitions = [idle(6), PartitionView(number=7, backlog=IDLE_LOG, status=changed)]
     text = shown(80, *partitions)
     assert rows(text) == ["7"]
     assert "Not listed: 1 partitions" in text
@@ -97,8 +99,8 @@ def test_only_partitions_with_a_value_that_is_not_0_are_listed(changes: dict[str
 
 def test_an_event_that_waits_for_the_relay_has_its_partition_listed() -> None:
     log = Backlog(written=7, unpublished=1, oldest=0.5)
-    unknown = PartitionView(number=2, backlog=None, standing=None)
-    waits = PartitionView(number=1, backlog=log, standing=None)
+    unknown = PartitionView(number=2, backlog=None, status=None)
+    waits = PartitionView(number=1, backlog=log, status=None)
     assert rows(shown(80, idle(0), waits, unknown)) == ["1"]
 
 
@@ -108,7 +110,7 @@ def test_a_group_that_keeps_entries_and_is_not_read_is_named(entries: int, grave
     model = PartitionStatus(
         entries=9, generation=ACTIVE, applied=0, parked=0, lost=0, groups=groups
     )
-    text = shown(200, PartitionView(number=3, backlog=None, standing=model))
+    text = shown(200, PartitionView(number=3, backlog=None, status=model))
     assert f"partition 3: {BUILT} keeps {entries} entries; last read 45 s ago" in text
     assert text.count(" keeps ") == 1 + grave
     assert ("`tandem generations remove` frees them" in text) is grave

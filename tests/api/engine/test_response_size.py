@@ -69,7 +69,7 @@ async def test_a_response_that_is_too_large_is_refused_counted_and_logged_once(
         assert "LIMIT_RESPONSE_BYTES" in error["message"]
         assert "data" not in response.json()
         assert made.outcomes == {("query", "RESPONSE_TOO_LARGE"): 1}
-        assert [line["event"] for line in logs] == ["operation_failed"]
+        assert [line["event"] for line in logs] == ["operation.failed"]
 
 
 async def test_strict_clients_get_422() -> None:

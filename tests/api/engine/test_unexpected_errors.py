@@ -70,7 +70,7 @@ async def test_an_exception_before_the_execution_refuses_the_document(
             status, found = await code(made, USER, accept)
         assert (status, found) == (400 if accept == RESPONSE else 200, "GRAPHQL_VALIDATION_FAILED")
         assert made.outcomes == {("none", "GRAPHQL_VALIDATION_FAILED"): 1}
-        [line] = [line for line in logs if line["event"] == "document_failed"]
+        [line] = [line for line in logs if line["event"] == "document.failed"]
         assert line["error"] == "builtins.RuntimeError"
         assert str(ALICE) not in str(logs)
 
@@ -84,7 +84,7 @@ async def test_a_document_that_cannot_be_processed_is_remembered(
         with capture_logs() as logs:
             for _ in range(3):
                 await code(made, USER)
-        assert [line["event"] for line in logs].count("document_failed") == 1
+        assert [line["event"] for line in logs].count("document.failed") == 1
         assert made.executor.admission.documents.misses == 1
         assert made.outcomes == {("none", "GRAPHQL_VALIDATION_FAILED"): 3}
 

@@ -116,7 +116,7 @@ async def test_a_caller_without_the_right_is_refused_and_logged_each_time(
     async with wired(access=with_tokens()) as ask:
         with capture_logs() as logs:
             found = [await ask(request(USER, *headers)) for _ in range(3)]
-    first, second, third = lines([one for one in logs if one["event"] == "operation_failed"])
+    first, second, third = lines([one for one in logs if one["event"] == "operation.failed"])
     assert first == second == third
     assert b"Alice" not in found[0][0].body
     assert [each.body for [each] in found] == [found[0][0].body] * 3

@@ -45,4 +45,4 @@ async def test_a_redis_that_is_away_keeps_no_command_from_its_answer() -> None:
         for _ in range(3):
             wake_up.notify(0)
             await asyncio.sleep(0.01)
-        assert link.unanswered > 0
+        assert link.failed_count > 0

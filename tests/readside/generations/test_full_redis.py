@@ -8,7 +8,7 @@ import pytest
 from redis.exceptions import OutOfMemoryError
 from structlog.testing import capture_logs
 
-from api.observability.health import OK, _loop
+from api.observability.health import OK, _check_loop
 from api.observability.heartbeat import Heartbeat
 from api.observability.pipeline import PartitionView, PipelineStatus
 from api.observability.problems import problems
@@ -45,10 +45,10 @@ async def limit(world: World) -> None:
 
 def look(found: list[PartitionStatus]) -> PipelineStatus:
     partitions = [
-        PartitionView(number=number, backlog=None, standing=standing)
+        PartitionView(number=number, backlog=None, status=standing)
         for number, standing in enumerate(found)
     ]
-    return PipelineStatus(at=0.0, writes=None, reads=None, partitions=partitions)
+    return PipelineStatus(at=0.0, postgresql_error=None, redis_error=None, partitions=partitions)
 
 
 async def test_a_rebuild_by_hand_says_so_leaves_nothing_and_the_old_read_model_serves(
@@ -84,9 +84,9 @@ async def test_a_rebuild_by_a_projector_is_in_the_log_the_status_and_the_health_
     assert [(each["partition"], each["todo"]) for each in lines] == [(0, FULL)]
     found = look(await partition_statuses(world.redis, PARTITIONS, FINGERPRINT))
     assert FULL in [problem.sentence for problem in problems(found)]
-    assert _loop(Heartbeat("projector 0"), found, 60.0) == (FULL, False)
+    assert _check_loop(Heartbeat("projector 0"), found, 60.0) == (FULL, False)
     await world.redis.delete(*(f"tandem:{{{number}}}:full" for number in range(PARTITIONS)))
     found = look(await partition_statuses(world.redis, PARTITIONS, FINGERPRINT))
-    assert _loop(None, found, 60.0) == (OK, False)
+    assert _check_loop(None, found, 60.0) == (OK, False)
     await world.redis.config_set("maxmemory", 1)
     assert all(one.full for one in await partition_statuses(world.redis, PARTITIONS, FINGERPRINT))

@@ -131,7 +131,7 @@ def test_a_reader_comes_and_goes_while_the_connection_closes(settings: Settings)
     """On uvloop, as in production: it refuses to write to such a connection in a way of its own."""
 
     async def comes_and_goes() -> None:
-        async with drivers.redis_for_changes(settings) as redis, redis.pubsub() as pubsub:
+        async with drivers.redis_for_pubsub(settings) as redis, redis.pubsub() as pubsub:
             changes = PubSub(
                 redis, subscribe_timeout_seconds=0.01
             )  # nobody listens, so nobody notices

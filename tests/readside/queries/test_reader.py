@@ -81,7 +81,7 @@ async def test_readers_of_other_code_are_not_answered_from_ours(
     told: Told, settings: Settings, changes: PubSub
 ) -> None:
     await told.given(CREATED)
-    async with drivers.link_for_reads(settings) as link:
+    async with drivers.connection_for_reads(settings) as link:
         others = ReadModel(link, changes, partitions=PARTITIONS, fingerprint="other")
         with pytest.raises(ReadModelRebuilding):
             await users.fetch(others, ALICE)
@@ -141,7 +141,7 @@ async def test_questions_of_one_turn_share_one_pipeline(told: Told, settings: Se
     await asyncio.gather(
         *(fetch(told.reads) for fetch in FETCHES.values())
     )  # learns the generations
-    async with drivers.redis_for_watching(settings) as looking:
+    async with drivers.redis_for_monitoring(settings) as looking:
         await looking.ping()
         before = await _reads_processed(looking)
         await asyncio.gather(*(users.fetch(told.reads, user) for user in [ALICE, BOB] * 10))
@@ -155,7 +155,7 @@ async def test_questions_of_one_turn_go_in_one_pipeline_each_turn(
 ) -> None:
     await told.given(CREATED)
     await users.fetch(told.reads, ALICE)
-    async with drivers.redis_for_watching(settings) as looking:
+    async with drivers.redis_for_monitoring(settings) as looking:
         await looking.ping()
         before = await _reads_processed(looking)
         for _ in range(5):
@@ -195,7 +195,7 @@ async def test_without_redis_every_answer_is_unavailable(
     tmp_path: Path, changes: PubSub, fetch: str
 ) -> None:
     nowhere = Settings(redis_url=f"unix://{tmp_path}/nowhere", partitions=PARTITIONS)
-    async with drivers.link_for_reads(nowhere) as link, limited(1):
+    async with drivers.connection_for_reads(nowhere) as link, limited(1):
         reads = ReadModel(link, changes, partitions=PARTITIONS, fingerprint=FINGERPRINT)
         with pytest.raises(ReadModelUnavailable):
             await FETCHES[fetch](reads)
@@ -220,7 +220,7 @@ async def test_when_redis_says_nothing_the_answer_is_unavailable_in_time(
     silent: str, changes: PubSub
 ) -> None:
     settings = Settings(redis_url=silent, partitions=PARTITIONS, read_timeout=0.2)
-    async with drivers.link_for_reads(settings) as link:
+    async with drivers.connection_for_reads(settings) as link:
         reads = ReadModel(link, changes, partitions=PARTITIONS, fingerprint=FINGERPRINT)
         async with limited(2 * 0.2 + 0.3):  # it may ask once more
             with pytest.raises(ReadModelUnavailable):
@@ -273,7 +273,7 @@ async def test_more_commands_than_there_is_room_for_are_overload_and_what_fits_i
 ) -> None:
     await told.given(CREATED)
     narrow = settings.model_copy(update={"limits": with_limits(reads=4)})
-    async with drivers.link_for_reads(narrow) as link:
+    async with drivers.connection_for_reads(narrow) as link:
         reads = ReadModel(link, changes, partitions=PARTITIONS, fingerprint=FINGERPRINT)
         assert await users.fetch(reads, ALICE) is not None
         asked = [users.fetch(reads, ALICE) for _ in range(5)]

@@ -34,7 +34,7 @@ SECRET = "p@ss/w%rd:ß"
 async def asked(url: str, *commands: bytes, times: int = 1) -> list[Any]:
     """The replies to what was asked so many times, or errors in their place."""
     found: list[Any] = []
-    async with drivers.link_for_reads(Settings(redis_url=url, read_timeout=10)) as link:
+    async with drivers.connection_for_reads(Settings(redis_url=url, read_timeout=10)) as link:
         for _ in range(times):
             try:
                 found += await link.send(commands)

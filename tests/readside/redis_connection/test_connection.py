@@ -39,7 +39,7 @@ async def link_to(
     url: str, *, most: int = 20_000, patience: float = 10.0
 ) -> AsyncIterator[MultiplexedConnection]:
     limits = with_limits(reads=most)
-    async with drivers.link_for_reads(
+    async with drivers.connection_for_reads(
         Settings(redis_url=url, read_timeout=patience, limits=limits)
     ) as link:
         yield link

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from redis.exceptions import ReadOnlyError
 
-from api.observability.redis_primary import Seen, seen
+from api.observability.redis_primary import RedisServerInfo, read_server_info
 from api.runtime import drivers, redis_address
 from api.settings import Settings
 from readside.queries.pubsub import PubSub
@@ -48,7 +48,7 @@ def through(wire: Proxy) -> Settings:
 async def reads(
     through: Settings, expiry: ConnectionExpiry
 ) -> AsyncIterator[MultiplexedConnection]:
-    async with drivers.link_for_reads(through, expiry) as link:
+    async with drivers.connection_for_reads(through, expiry) as link:
         assert await asked(link, 0) == ["0"]
         yield link
 
@@ -116,7 +116,7 @@ async def test_whoever_listens_to_changes_listens_again(
     through: Settings, expiry: ConnectionExpiry, wire: Proxy
 ) -> None:
     async with (
-        drivers.redis_for_changes(through, expiry) as listening,
+        drivers.redis_for_pubsub(through, expiry) as listening,
         PubSub(listening, expiry=expiry) as changes,
         changes.subscribe("news") as subscription,
     ):
@@ -175,7 +175,7 @@ async def test_connections_expire_by_age_though_the_address_leads_to_the_same_se
 ) -> None:
     monkeypatch.setattr(redis_address, "CHECK_INTERVAL_SECONDS", 0.01)
     monkeypatch.setattr(drivers, "CONNECTION_MAX_AGE_SECONDS", 0.1)
-    following = asyncio.create_task(redis_address.follow(through, expiry))
+    following = asyncio.create_task(redis_address.follow_address(through, expiry))
     await until(lambda: expiry.count >= 2)
     following.cancel()
 
@@ -185,7 +185,7 @@ async def test_a_user_who_may_not_ask_for_info_still_sees_mode_and_role(
 ) -> None:
     await redis.execute_command("ACL", "SETUSER", "default", "-info")  # type: ignore[no-untyped-call]
     try:
-        async with drivers.redis_for_one_look(through) as looking:
-            assert await seen(looking) == Seen("standalone", "master")
+        async with drivers.redis_for_address_check(through) as looking:
+            assert await read_server_info(looking) == RedisServerInfo("standalone", "master")
     finally:
         await redis.execute_command("ACL", "SETUSER", "default", "+info")  # type: ignore[no-untyped-call]

@@ -26,7 +26,7 @@ FIRST = Partition(0)
 @pytest.fixture
 async def stream(settings: Settings) -> AsyncIterator[RedisStream]:
     """As the relay has it: bytes, no retry."""
-    async with drivers.redis_for_cursors(settings) as redis:
+    async with drivers.redis_for_relay(settings) as redis:
         yield RedisStream(redis)
 
 
