@@ -2,11 +2,11 @@
 
     .venv/bin/python .ci/setup/constraints.py > constraints.new && mv constraints.new constraints.txt
 
-pip's resolver chooses the versions, as for an empty environment with the oldest Python that is
-supported. Requirements are then followed for every Python and system that is supported, so that the
-file has all that any of them installs. Each entry has the hashes of all wheels of its release that
-fit one of these, as the index that pip is set up for states them. No address gets into the file.
-`--keep` keeps the versions that constraints.txt has and only writes their hashes again.
+pip's resolver chooses the versions, as for an empty environment with the oldest supported Python.
+Requirements are then followed for every supported Python and system, so that the file has the
+packages of all of them. Each entry has the hashes of all wheels of its release that fit one of these,
+as the index that pip is configured for lists them. The file contains no URL.
+`--keep` keeps the versions of constraints.txt and only writes their hashes again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PROJECT = Path(__file__).parents[2]
 EXTRAS = ["embedded", "otel", "dev", BUILD]
 PYTHONS = ((3, 11), (3, 12), (3, 13), (3, 14))
 RELEASES = ("0", "99")
-"""The first release of a Python, and one behind all: some requirements are for early ones alone."""
+"""The first release of a Python, and one after all others: some requirements are for early releases."""
 SYSTEMS = (("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"), ("darwin", "x86_64"))
 WITHOUT_ALL_WHEELS = ("darwin", "x86_64")
 """cryptography has no wheels for Intel Macs any more. The hashes of all others are in the file."""
@@ -44,40 +44,40 @@ NEWEST_GLIBC, NEWEST_MACOS = 42, (15, 0)
 
 
 def main(arguments: list[str]) -> None:
-    wanted = [Requirement(line) for line in [*direct(EXTRAS, PROJECT), "pip"]]
+    requirements = [Requirement(line) for line in [*direct(EXTRAS, PROJECT), "pip"]]
     pins = {} if arguments != ["--keep"] else dict(pinned(PROJECT / "constraints.txt"))
     print(HEAD, end="")
-    for name, version in sorted(closed(wanted, pins).items()):
+    for name, version in sorted(resolve_all(requirements, pins).items()):
         hashes = hashes_of(name, version)
         print(" \\\n    ".join([f"{name}=={version}", *(f"--hash=sha256:{h}" for h in hashes)]))
 
 
 def pinned(path: Path) -> Iterator[tuple[str, str]]:
     for line in path.read_text().splitlines():
-        name, found, version = line.split(" ")[0].partition("==")
-        if found:
+        name, equals, version = line.split(" ")[0].partition("==")
+        if equals:
             yield canonicalize_name(name), version
 
 
-def closed(wanted: list[Requirement], pins: dict[str, str]) -> dict[str, str]:
-    """Resolves until whatever a supported Python and system requires has a version."""
+def resolve_all(requirements: list[Requirement], pins: dict[str, str]) -> dict[str, str]:
+    """Resolves until each requirement of a supported Python and system has a version."""
     while True:
-        packages = resolved([*map(unconditional, wanted)], pins)
-        missing = {str(r): r for r in required(wanted, packages) if key(r) not in packages}
+        packages = resolve([*map(without_marker, requirements)], pins)
+        missing = {str(r): r for r in required(requirements, packages) if key(r) not in packages}
         if not missing:
-            return {name: about["version"] for name, about in packages.items()}
-        wanted = [*wanted, *missing.values()]
+            return {name: metadata["version"] for name, metadata in packages.items()}
+        requirements = [*requirements, *missing.values()]
 
 
-def unconditional(requirement: Requirement) -> str:
+def without_marker(requirement: Requirement) -> str:
     extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
     return f"{requirement.name}{extras}{requirement.specifier}"
 
 
-def resolved(requirements: list[str], pins: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """Returns the metadata of the packages that pip chooses, by their names."""
+def resolve(requirements: list[str], pins: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Returns the metadata of the packages that pip chooses, by name."""
     constraints = "".join(f"{name}=={version}\n" for name, version in pins.items())
-    found = subprocess.run(
+    report = subprocess.run(
         [
             *(sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"),
             *("--python-version", "3.11", "--only-binary", ":all:"),
@@ -87,30 +87,30 @@ def resolved(requirements: list[str], pins: dict[str, str]) -> dict[str, dict[st
         check=True,
         stdout=subprocess.PIPE,
     )
-    chosen = [entry["metadata"] for entry in json.loads(found.stdout)["install"]]
-    return {canonicalize_name(about["name"]): about for about in chosen}
+    chosen = [entry["metadata"] for entry in json.loads(report.stdout)["install"]]
+    return {canonicalize_name(metadata["name"]): metadata for metadata in chosen}
 
 
 def required(
-    wanted: list[Requirement], packages: dict[str, dict[str, Any]]
+    requirements: list[Requirement], packages: dict[str, dict[str, Any]]
 ) -> Iterator[Requirement]:
-    """Yields every requirement that holds somewhere, of what is wanted and of what that requires."""
+    """Yields the direct and indirect requirements that apply to a supported Python and system."""
     for environment in environments():
         seen: set[tuple[str, str]] = set()
-        waiting = [(requirement, {""}) for requirement in wanted]
+        waiting = [(requirement, {""}) for requirement in requirements]
         while waiting:
             requirement, extras = waiting.pop()
-            if not holds(requirement, environment, extras):
+            if not applies(requirement, environment, extras):
                 continue
             yield requirement
-            asked = {(key(requirement), extra) for extra in (*requirement.extras, "")}
-            if asked - seen and key(requirement) in packages:
-                seen |= asked
+            features = {(key(requirement), extra) for extra in (*requirement.extras, "")}
+            if features - seen and key(requirement) in packages:
+                seen |= features
                 lines = packages[key(requirement)].get("requires_dist", [])
                 waiting += [(Requirement(line), {*requirement.extras, ""}) for line in lines]
 
 
-def holds(requirement: Requirement, environment: dict[str, str], extras: set[str]) -> bool:
+def applies(requirement: Requirement, environment: dict[str, str], extras: set[str]) -> bool:
     marker = requirement.marker
     return marker is None or any(marker.evaluate(environment | {"extra": e}) for e in extras)
 
@@ -143,15 +143,15 @@ def hashes_of(name: str, version: str) -> list[str]:
     for python in PYTHONS:
         for system, machine in SYSTEMS:
             tags = frozenset(tags_of(python, platforms(system, machine)))
-            here = {
+            matching = {
                 hashed for wheel, hashed in wheels.items() if parse_wheel_filename(wheel)[3] & tags
             }
-            if not here and (system, machine) != WITHOUT_ALL_WHEELS:
+            if not matching and (system, machine) != WITHOUT_ALL_WHEELS:
                 raise SystemExit(
                     f"{name} {version} has no wheel for Python {python[0]}.{python[1]} on {system}"
                     f" {machine}, and only wheels are installed: limit it to an earlier release."
                 )
-            fitting |= here
+            fitting |= matching
     return sorted(fitting)
 
 
@@ -168,17 +168,17 @@ def tags_of(python: tuple[int, int], names: list[str]) -> Iterator[Tag]:
 
 
 def wheels_of(name: str, version: str) -> dict[str, str]:
-    """Returns the hashes of a release's wheels by file name, from every index that pip is set up for.
+    """Returns the hashes of a release's wheels by file name, from every index that pip is configured for.
 
-    pip has no command for that, so this uses what is inside the pip that constraints.txt pins.
+    pip has no command for that, so this uses internals of the pip that constraints.txt pins.
     """
     command: Any = create_command("index")
     options, _ = command.parse_args(["versions", name])
     wheels = {}
     with command._build_session(options) as session:
         finder = command._build_package_finder(options, session)
-        for place in finder.search_scope.get_index_urls_locations(name):
-            page = finder._link_collector.fetch_response(Link(place))
+        for location in finder.search_scope.get_index_urls_locations(name):
+            page = finder._link_collector.fetch_response(Link(location))
             for link in parse_links(page) if page else ():
                 if not is_wheel_of(link.filename, name, version) or link.hash_name != "sha256":
                     continue
@@ -189,10 +189,10 @@ def wheels_of(name: str, version: str) -> dict[str, str]:
 
 def is_wheel_of(file: str, name: str, version: str) -> bool:
     try:
-        found, number, _, _ = parse_wheel_filename(file)
+        project, release, _, _ = parse_wheel_filename(file)
     except (InvalidWheelFilename, InvalidVersion):
         return False
-    return (found, number) == (name, Version(version))
+    return (project, release) == (name, Version(version))
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
     environment.py STAMPS EXTRAS
 
-The stamps tell make what the environment is good for. Run by .ci/setup/with_python.sh, with whatever
-Python this machine has, so it uses the standard library alone. Three steps: pip itself, since only
-the pinned pip checks the hashes of constraints; then all that Tandem requires and what builds it,
-wheels alone, because a source would bring build backends that nothing pins; then Tandem, offline.
+The stamps say for make which extras are installed. .ci/setup/with_python.sh runs this with a Python of
+the machine, so it uses the standard library only. Three steps: pip itself, since only the pinned pip
+checks the hashes of constraints; then the requirements and build backends, only as wheels, because a
+source distribution would need build backends that are not pinned; then Tandem, offline.
 """
 
 from __future__ import annotations
@@ -27,23 +27,27 @@ OFFLINE = ("--no-index", "--no-deps", "--no-build-isolation")
 
 
 def main(stamps: list[str], extras: str) -> int:
-    with Path(".venv.lock").open("w") as lock:  # make up and make test may both begin here
+    with Path(".venv.lock").open("w") as lock:  # make up and make test may run at the same time
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not sound():
-            say(f"Making .venv with Python {sys.version.split()[0]}")
+        if not is_usable():
+            report(f"Making .venv with Python {sys.version.split()[0]}")
             shutil.rmtree(VENV, ignore_errors=True)
             if run(sys.executable, "-m", "venv", str(VENV)) != 0:
-                return fail("The environment .venv could not be made; see what Python says above.")
-        say("Installing what Tandem needs")
+                return fail(
+                    "The environment .venv could not be made; see the output of Python above."
+                )
+        report("Installing the requirements of Tandem")
         if install_all(extras.split(",")) != 0:
-            return fail("The installation failed; see what pip says above, then run make again.")
+            return fail(
+                "The installation failed; see the output of pip above, then run make again."
+            )
         for stamp in stamps:
             (VENV / f".{stamp}").touch()
     return 0
 
 
-def sound() -> bool:
-    """It runs, and it was made here: its scripts hold the path of this directory."""
+def is_usable() -> bool:
+    """Returns whether .venv runs and was made here: its scripts contain the path of this directory."""
     settings = VENV / "pyvenv.cfg"
     return (
         settings.exists()
@@ -55,33 +59,33 @@ def sound() -> bool:
 def install_all(extras: list[str]) -> int:
     dependencies = direct([*extras, BUILD], HERE)
     return (
-        install(*HASHED, "--requirement", "/dev/stdin", given=pip_itself(HERE))
+        install(*HASHED, "--requirement", "/dev/stdin", stdin=pip_itself(HERE))
         or install(*HASHED, "--constraint", str(CONSTRAINTS), *dependencies)
         or install(*OFFLINE, "--editable", ".")
     )
 
 
-def install(*what: str, given: str = "") -> int:
+def install(*arguments: str, stdin: str = "") -> int:
     options = ("--quiet", "--disable-pip-version-check")
-    return run(str(PYTHON), "-m", "pip", "install", *options, *what, given=given)
+    return run(str(PYTHON), "-m", "pip", "install", *options, *arguments, stdin=stdin)
 
 
-def run(*command: str, given: str = "", quiet: bool = False) -> int:
+def run(*command: str, stdin: str = "", quiet: bool = False) -> int:
     output = subprocess.DEVNULL if quiet else None
     try:
         return subprocess.run(
-            command, input=given.encode(), stdout=output, stderr=output, check=False
+            command, input=stdin.encode(), stdout=output, stderr=output, check=False
         ).returncode
     except OSError:
         return 127
 
 
-def say(what: str) -> None:
-    print(f"{what} ...", flush=True)
+def report(step: str) -> None:
+    print(f"{step} ...", flush=True)
 
 
-def fail(why: str) -> int:
-    print(why, file=sys.stderr)
+def fail(message: str) -> int:
+    print(message, file=sys.stderr)
     return 1
 
 

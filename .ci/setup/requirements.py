@@ -1,10 +1,10 @@
-"""Prints what pip is to install, as a requirements file, for constraints.txt to pin and to hash.
+"""Prints a requirements file, whose versions and hashes are in constraints.txt.
 
     requirements.py pip          pip itself, pinned and with its hashes: an older pip installs it
-    requirements.py otel build   what Tandem and its extras require themselves, and what builds it
+    requirements.py otel build   the direct requirements of Tandem and its extras, and its build backends
 
-What the requirements require in turn is in constraints.txt. A pip that is pinned there takes the
-hashes of constraints for requirements and for what these require: older ones do not.
+Indirect requirements are in constraints.txt. The pip that is pinned there applies the hashes of
+constraints to direct and indirect requirements: older ones do not.
 """
 
 from __future__ import annotations
@@ -15,30 +15,31 @@ import tomllib
 from pathlib import Path
 
 BUILD = "build"
-"""Not an extra of Tandem: the build backends, for an installation without build isolation."""
+"""Stands for the build backends, which an installation without build isolation needs; it is no extra."""
 EDITABLES = "editables"
-"""What hatchling requires for an editable installation, and pyproject.toml cannot name."""
+"""Requirement of hatchling for an editable installation, which pyproject.toml cannot name."""
 
 
 def direct(extras: list[str], project: Path) -> list[str]:
-    about = tomllib.loads((project / "pyproject.toml").read_text())
-    optional = about["project"]["optional-dependencies"]
-    wanted = [*about["project"]["dependencies"]] if extras != [BUILD] else []
+    """Returns the direct requirements of Tandem with these extras, or only its build backends."""
+    pyproject = tomllib.loads((project / "pyproject.toml").read_text())
+    optional = pyproject["project"]["optional-dependencies"]
+    requirements = [*pyproject["project"]["dependencies"]] if extras != [BUILD] else []
     for extra in extras:
         if extra == BUILD:
-            wanted += [*about["build-system"]["requires"], EDITABLES]
+            requirements += [*pyproject["build-system"]["requires"], EDITABLES]
         else:
-            wanted += optional[extra]
-    return list(dict.fromkeys(wanted))
+            requirements += optional[extra]
+    return list(dict.fromkeys(requirements))
 
 
 def pip_itself(project: Path) -> str:
     """Returns pip's entry of constraints.txt, over several lines."""
     constraints = (project / "constraints.txt").read_text()
-    found = re.search(r"^pip==(?:.*\\\n)*.*$", constraints, re.MULTILINE)
-    if found is None:
+    entry = re.search(r"^pip==(?:.*\\\n)*.*$", constraints, re.MULTILINE)
+    if entry is None:
         raise SystemExit("constraints.txt does not pin pip: run .ci/setup/constraints.py.")
-    return found.group()
+    return entry.group()
 
 
 if __name__ == "__main__":

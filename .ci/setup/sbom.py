@@ -1,10 +1,10 @@
-"""Prints the software bill of materials (CycloneDX, JSON) of what runs: Tandem and all that it requires.
+"""Prints the software bill of materials (CycloneDX, JSON) of Tandem and all packages that it requires.
 
     .venv/bin/python .ci/setup/sbom.py > sbom.json
 
-Of Python that is what the metadata of the installed packages requires here, for Tandem with the
-extras `embedded` and `otel`; of npm the locked packages that GraphiQL is bundled from. It holds no
-address, no path and no time, so that the same packages give the same text.
+Python packages are those that the metadata of the installed packages requires on this machine, for
+Tandem with the extras `embedded` and `otel`; npm packages are the locked ones that GraphiQL is bundled
+from. It contains no URL, path or time, so that the same packages give the same text.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ LOCK = PROJECT / "api" / "graphiql" / "package-lock.json"
 
 
 def closure(name: str, extras: tuple[str, ...]) -> dict[str, set[str]]:
-    """Returns each installed package that is required, with the names of what it requires itself."""
-    found: dict[str, set[str]] = {}
+    """Returns the names of the required packages, each with the names of its own requirements."""
+    required: dict[str, set[str]] = {}
     waiting = [(canonicalize_name(name), frozenset(extras))]
     seen = set()
     while waiting:
@@ -40,11 +40,11 @@ def closure(name: str, extras: tuple[str, ...]) -> dict[str, set[str]]:
         if package not in seen:
             seen.add(package)
             requirements = list(required_by(*package))
-            found.setdefault(package[0], set()).update(
+            required.setdefault(package[0], set()).update(
                 canonicalize_name(r.name) for r in requirements
             )
             waiting += [(canonicalize_name(r.name), frozenset(r.extras)) for r in requirements]
-    return found
+    return required
 
 
 def required_by(name: str, extras: frozenset[str]) -> Iterator[Requirement]:
@@ -70,26 +70,26 @@ def bill() -> Bom:
 
 def python_component(package: Distribution) -> Component:
     name = canonicalize_name(package.metadata["Name"])
-    ours = name == "tandem"
+    is_tandem = name == "tandem"
     return Component(
         name=name,
         version=package.version,
-        type=ComponentType.APPLICATION if ours else ComponentType.LIBRARY,
+        type=ComponentType.APPLICATION if is_tandem else ComponentType.LIBRARY,
         bom_ref=f"{name}@{package.version}",
-        purl=None if ours else PackageURL("pypi", name=name, version=package.version),
+        purl=None if is_tandem else PackageURL("pypi", name=name, version=package.version),
         licenses=[LicenseFactory().make_from_string(stated) for stated in licenses_of(package)],
     )
 
 
 def licenses_of(package: Distribution) -> list[str]:
-    """Returns an SPDX expression, or a name in one line; some packages have their whole license there."""
+    """Returns an SPDX expression or a name of one line; some packages state their whole license."""
     expression = package.metadata.get("License-Expression")
-    stated = (expression or package.metadata.get("License") or "").strip()
-    return [stated] if stated and "\n" not in stated else []
+    license_text = (expression or package.metadata.get("License") or "").strip()
+    return [license_text] if license_text and "\n" not in license_text else []
 
 
 def npm_components(lock: dict[str, dict[str, dict[str, str]]]) -> Iterator[Component]:
-    """Leaves out what only builds: esbuild has an optional package for each system."""
+    """Yields the bundled packages; build tools such as esbuild are optional or for development."""
     for path, package in lock["packages"].items():
         if path and not (package.get("optional") or package.get("dev")):
             name = path.rpartition("node_modules/")[2]
@@ -110,7 +110,7 @@ def npm_components(lock: dict[str, dict[str, dict[str, str]]]) -> Iterator[Compo
 
 
 def printed(bom: Bom) -> str:
-    """Returns JSON whose serial number follows from what is in it, without the time."""
+    """Returns JSON without a time, whose serial number is derived from its content."""
     bom.serial_number = uuid.UUID(int=0)
     content = json.loads(JsonV1Dot6(bom).output_as_string())
     del content["metadata"]["timestamp"]
