@@ -18,7 +18,9 @@ CREATE = """
 mutation($input: CreateUserInput!) {
   createUser(input: $input) { id version errors { ... on CommandError { code message } } }
 }"""
-READ = "query($id: ID!, $version: Int) { user(id: $id, minVersion: $version) { name email version } }"
+READ = (
+    "query($id: ID!, $version: Int) { user(id: $id, minVersion: $version) { name email version } }"
+)
 RENAME = "mutation($input: RenameUserInput!) { renameUser(input: $input) { version } }"
 WATCH = "subscription($id: ID!) { userChanged(id: $id) { name version } }"
 
