@@ -1,8 +1,8 @@
-"""The fingerprint of the read models: what makes two versions of the code differ in what they store.
+"""The fingerprint of the read models: two versions of the code with the same fingerprint store the same.
 
-It is a hash of the code that runs between an event and Redis, wherever that code is: of a file that holds
-queries too, the projection and all that it reaches; of each module of our own that this imports, everything.
-docs/operations.md (Upgrades) says what changes it. Nothing is imported or executed to compute it.
+It is a hash of the code that runs between an event and Redis, wherever that code is: the projection and what
+it uses in its own file, which holds queries too, and the whole of each of our modules that this imports.
+docs/operations.md (Upgrades) lists what changes it. Nothing is imported or executed to compute it.
 """
 
 from __future__ import annotations
@@ -20,35 +20,32 @@ from pathlib import Path
 
 import msgspec
 
-from readside.fingerprint.normalized_source import Text, lua, running
+from readside.fingerprint.normalized_source import (
+    Normalizer,
+    normalize_lua,
+    running_nodes,
+    walk,
+)
 
-_MACHINERY = (
+_SHARED_CODE = (
     "readside.applier:commands_for",
     "readside.applier:is_final",
     "readside.generations.fold:Fold",
     "readside.redis_functions.keys:Keys",
 )
-"""What runs for every projection, beside the functions in Redis."""
+"""Runs for every projection, in addition to the functions in Redis."""
 
-_NOT_STORED = (
-    *(
-        "append",
-        "reset_stream",
-        "compare_keys",
-        "join_projectors",
-        "leave_projectors",
-        "lease",
-        "read_snapshot",
-        "release",
-        "apply_scratch",
-    ),
-    "partition_status",
+_LUA_FILES = ("functions.lua", "inspection.lua")
+
+_WITHOUT_STORED_EFFECT = (
+    *("append", "reset_stream", "lease", "release", "join_projectors", "leave_projectors"),
+    *("read_snapshot", "partition_status", "apply_scratch", "compare_keys"),
 )
-"""Functions of functions.lua that neither write nor check what a generation holds."""
+"""Functions in Redis that neither write nor check the contents of a generation."""
 
 
 class _Import(msgspec.Struct, frozen=True):
-    """What an import statement binds to a name: a module, or an attribute of one."""
+    """The target of an import that is bound to a name: a module, or an attribute of one."""
 
     module: str
     attribute: str = ""
@@ -60,13 +57,13 @@ class _Import(msgspec.Struct, frozen=True):
         return [self.module, f"{self.module}.{self.attribute}"][: 1 + self.submodule]
 
     def text(self) -> str:
-        """What is imported. Of our own files the names do not count, but what is in them."""
+        """Returns what is imported. For a module of our own that is its contents and not its name."""
         if not _is_own(self.module):
             return f"{self.module}.{self.attribute}"
         if self.attribute and not self.submodule:
             return self.attribute
         spec = _find(self.modules[-1])
-        text = "" if spec is None else Text().of(Module(spec).body)
+        text = "" if spec is None else Normalizer().text(Module(spec).body)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -77,20 +74,20 @@ class Module:
         self.name = spec.name
         self._package = spec.name if spec.submodule_search_locations else spec.parent or ""
         self.body = ast.parse(_source(spec)).body
-        self.binds = [_binds(node) for node in self.body]
+        self.binds = [_bound_names(node) for node in self.body]
         self.named: set[str] = set()
-        """All identifiers, also of annotations that nothing reads."""
+        """All identifiers, with those of annotations that nothing reads."""
         self.imports: dict[str, set[_Import]] = {}
-        for node in running(self.body):
+        for node in running_nodes(self.body):
             if isinstance(node, ast.Name):
                 self.named.add(node.id)
             elif isinstance(node, ast.Import | ast.ImportFrom):
-                for name, one in self._bound(node):
-                    self.imports.setdefault(name, set()).add(one)
-            elif isinstance(node, ast.Call) and (name := _imported(node, self._package)):
+                for name, target in self._targets(node):
+                    self.imports.setdefault(name, set()).add(target)
+            elif isinstance(node, ast.Call) and (name := _imported_module(node, self._package)):
                 self.imports.setdefault(name, set()).add(_Import(name))
 
-    def _bound(self, node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, _Import]]:
+    def _targets(self, node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, _Import]]:
         for alias in node.names:
             if isinstance(node, ast.Import):
                 yield alias.asname or alias.name.partition(".")[0], _Import(alias.name)
@@ -107,30 +104,30 @@ class Module:
         return ".".join([*parents, *filter(None, [node.module])])
 
     def reached(self, seeds: Iterable[str]) -> list[ast.stmt]:
-        """The statements of this module that these names need, and those that run without being named."""
-        chosen = {place for place in range(len(self.body)) if self._runs_anyway(place)}
-        names = {*seeds, *_names(self.body[place] for place in chosen)}
+        """Returns the statements that these names need, and those that run without being named."""
+        chosen = {index for index in range(len(self.body)) if self._always_runs(index)}
+        names = {*seeds, *_names(self.body[index] for index in chosen)}
         while more := {
-            place
-            for place, binds in enumerate(self.binds)
-            if place not in chosen and not names.isdisjoint(binds)
+            index
+            for index, binds in enumerate(self.binds)
+            if index not in chosen and not names.isdisjoint(binds)
         }:
             chosen |= more
-            names |= _names(self.body[place] for place in more)
-        return [self.body[place] for place in sorted(chosen)]
+            names |= _names(self.body[index] for index in more)
+        return [self.body[index] for index in sorted(chosen)]
 
-    def _runs_anyway(self, place: int) -> bool:
-        """Whether a statement may change what others do: it calls, or registers with our own code."""
-        node = self.body[place]
+    def _always_runs(self, index: int) -> bool:
+        """Returns whether a statement may change what others do: it calls our own code, or registers with it."""
+        node = self.body[index]
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             return any(map(self._is_ours, _names(node.decorator_list)))
         if isinstance(node, ast.ClassDef):
-            made_by = [*node.decorator_list, *node.bases, *node.keywords]
-            return any(map(self._is_ours, _names(made_by)))
-        return not self.binds[place] or any(map(self._may_register, ast.walk(node)))
+            creators = [*node.decorator_list, *node.bases, *node.keywords]
+            return any(map(self._is_ours, _names(creators)))
+        return not self.binds[index] or any(map(self._may_register, walk(node)))
 
     def _may_register(self, node: ast.AST) -> bool:
-        """Whether a node calls our own code, other than a class: what that makes is used by its name."""
+        """Returns whether a node calls our own code, except a class: an instance is used by its name."""
         if not isinstance(node, ast.Call):
             return False
         if isinstance(node.func, ast.Name) and self._is_class(node.func.id):
@@ -140,121 +137,139 @@ class Module:
     def _is_class(self, name: str) -> bool:
         imported = (
             node
-            for one in self.imports.get(name, ())
-            if _is_own(one.module) and _find(one.module) is not None
-            for node in _module(one.module).body
-            if _binds(node) == {one.attribute}
+            for target in self.imports.get(name, ())
+            if _is_own(target.module) and _find(target.module) is not None
+            for node in _module(target.module).body
+            if _bound_names(node) == {target.attribute}
         )
-        here = (node for node in self.body if _binds(node) == {name})
-        return any(isinstance(node, ast.ClassDef) for node in (*here, *imported))
+        local = (node for node in self.body if _bound_names(node) == {name})
+        return any(isinstance(node, ast.ClassDef) for node in (*local, *imported))
 
     def is_module(self, name: str) -> bool:
-        """Whether a name is that of an imported module of our own."""
+        """Returns whether a name is that of an imported module of our own."""
         return all(
-            _is_own(one.module) and (one.submodule or not one.attribute)
-            for one in self.imports.get(name, ())
+            _is_own(target.module) and (target.submodule or not target.attribute)
+            for target in self.imports.get(name, ())
         )
 
     def _is_ours(self, name: str) -> bool:
-        here = any(name in binds for binds in self.binds)
-        return here or any(_is_own(one.module) for one in self.imports.get(name, ()))
+        is_local = any(name in binds for binds in self.binds)
+        return is_local or any(_is_own(target.module) for target in self.imports.get(name, ()))
+
+
+class _ModuleTexts(dict[str, str]):
+    """The text of what a name of a module imports, computed when the name is used."""
+
+    def __init__(self, module: Module) -> None:
+        self._module = module
+
+    def __missing__(self, name: str) -> str:
+        targets = self._module.imports.get(name, ())
+        self[name] = "|".join(sorted(target.text() for target in targets))
+        return self[name]
+
+    def get(self, name: str, default: str) -> str:  # type: ignore[override]
+        is_module = name in self._module.imports and self._module.is_module(name)
+        return self[name] if is_module else default
 
 
 class Reach:
-    """The code that runs from some entries on, each given as `module:name`."""
+    """The code that runs from some entry points, each given as `module:name`."""
 
-    def __init__(self, entries: Iterable[str]) -> None:
+    def __init__(self, entry_points: Iterable[str]) -> None:
         self.texts: dict[str, str] = {}
         """By module."""
         self.parts: dict[str, list[str]] = {}
-        """Of each module that does not count as a whole, the names that do."""
+        """For each module that does not count as a whole, the names that do."""
         self.libraries: set[str] = set()
-        """Distributions of others that this imports, each with its version."""
+        """Third-party distributions that this imports, each with its version."""
         _find.cache_clear()
+        _is_own.cache_clear()
         seeds: dict[str, list[str]] = {}
-        for name, _, seed in (entry.partition(":") for entry in entries):
+        for name, _, seed in (entry_point.partition(":") for entry_point in entry_points):
             seeds.setdefault(name, []).append(seed)
         for name in seeds:
             self._add_package(name)
-            if name not in self.texts:  # or else something before it has the whole module
+            if name not in self.texts:  # otherwise the whole module was added before
                 self._add_part(_module(name), seeds[name])
 
     @property
     def text(self) -> str:
-        """All of it, without the names of modules."""
+        """The whole text, without the names of modules."""
         return "\0".join([*sorted(self.texts.values()), *sorted(self.libraries)])
 
     def _add_part(self, module: Module, seeds: Collection[str]) -> None:
-        """What some names of a module need, in that module and in those that this imports."""
+        """Adds what some names of a module need, in it and in the modules that this imports."""
         statements = module.reached(seeds)
-        used = _names(statements).union(seeds)
-        self.parts[module.name] = sorted(name for node in statements for name in _binds(node))
-        self._add_text(module, statements, used)
-        for name, imports in module.imports.items():
-            if (
-                name in used or name not in module.named
-            ):  # what is not named is imported for its effect
-                self._follow(imports)
+        self.parts[module.name] = sorted(name for node in statements for name in _bound_names(node))
+        used = self._add_text(module, statements, seeds)
+        for name, targets in module.imports.items():
+            # A name that is not used anywhere is imported for its effect.
+            if name in used or name not in module.named:
+                self._follow(targets)
 
     def _add(self, name: str) -> None:
-        """A module as a whole, and the packages that it is in."""
+        """Adds a whole module, and the packages that contain it."""
         if _find(name) is None or (name in self.texts and name not in self.parts):
             return
         module = _module(name)
         self.parts.pop(name, None)
-        self._add_text(module, module.body, _names(module.body))
+        self._add_text(module, module.body, ())
         self._add_package(name)
-        for imports in module.imports.values():
-            self._follow(imports)
+        for targets in module.imports.values():
+            self._follow(targets)
 
     def _add_package(self, name: str) -> None:
         if package := name.rpartition(".")[0]:
             self._add(package)
 
-    def _add_text(self, module: Module, statements: list[ast.stmt], used: set[str]) -> None:
-        """In the text a module that is used by its name is called what it holds."""
-        imported = {
-            name: "|".join(sorted(one.text() for one in imports))
-            for name, imports in module.imports.items()
-            if name in used
-        }
-        modules = {name: imported[name] for name in imported if module.is_module(name)}
-        lines = sorted(f"{name}={imported[name]}" for name in imported.keys() - modules)
-        self.texts[module.name] = "\n".join([Text(modules).of(statements), *lines])
+    def _add_text(
+        self, module: Module, statements: list[ast.stmt], seeds: Collection[str]
+    ) -> set[str]:
+        """Adds the text of statements, with the contents of modules for their names; returns all names."""
+        imported = _ModuleTexts(module)
+        normalizer = Normalizer(imported)
+        text = normalizer.text(statements)
+        used = normalizer.names.union(seeds)
+        lines = sorted(
+            f"{name}={imported[name]}"
+            for name in used & module.imports.keys()
+            if not module.is_module(name)
+        )
+        self.texts[module.name] = "\n".join([text, *lines])
+        return used
 
-    def _follow(self, imports: Iterable[_Import]) -> None:
-        for one in imports:
-            if _is_own(one.module):
-                for name in one.modules:
+    def _follow(self, targets: Iterable[_Import]) -> None:
+        for target in targets:
+            if _is_own(target.module):
+                for name in target.modules:
                     self._add(name)
-            elif version := _version(one.module.partition(".")[0]):
+            elif version := _version(target.module.partition(".")[0]):
                 self.libraries.add(version)
 
 
-def entries(models: Iterable[str]) -> list[str]:
-    """Where the code of these modules begins, of which each has a function `project`."""
-    return [*(f"{model}:project" for model in models), *_MACHINERY]
+def entry_points(models: Iterable[str]) -> list[str]:
+    """Returns where the code of these modules begins, of which each has a function `project`."""
+    return [*(f"{model}:project" for model in models), *_SHARED_CODE]
 
 
 def fingerprint(models: Iterable[str]) -> str:
-    """What the projections of these modules store, as 12 hexadecimal digits, the same on every Python."""
-    reach = Reach(entries(models))
+    """Returns 12 hexadecimal digits for what these modules' projections store, the same on every Python."""
+    reach = Reach(entry_points(models))
     folder = Path(__file__).parents[1] / "redis_functions"
-    functions = lua(
-        "".join((folder / name).read_text("utf-8") for name in ("functions.lua", "inspection.lua")),
-        _NOT_STORED,
-    )
+    source = "".join((folder / name).read_text("utf-8") for name in _LUA_FILES)
+    functions = normalize_lua(source, _WITHOUT_STORED_EFFECT)
     return hashlib.sha256(f"{reach.text}\0{functions}".encode()).hexdigest()[:12]
 
 
 def _names(nodes: Iterable[ast.AST]) -> set[str]:
-    text = Text()
-    text.of(list(nodes))
-    return text.names
+    normalizer = Normalizer()
+    normalizer.text(list(nodes))
+    return normalizer.names
 
 
-def _binds(node: ast.stmt) -> set[str]:
-    """The names that a definition binds; none for a statement that does anything else."""
+def _bound_names(node: ast.stmt) -> set[str]:
+    """Returns the names that a definition binds; none for a statement that does anything else."""
     match node:
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             return {name}
@@ -264,12 +279,12 @@ def _binds(node: ast.stmt) -> set[str]:
             bound = [target]
         case _:
             return set()
-    plain = all(isinstance(one, ast.Name | ast.Tuple) for one in bound)
+    plain = all(isinstance(target, ast.Name | ast.Tuple) for target in bound)
     return _names(bound) if plain else set()
 
 
-def _imported(call: ast.Call, package: str) -> str:
-    """The module that a call such as import_module("a.b") names in the code; '' for any other call."""
+def _imported_module(call: ast.Call, package: str) -> str:
+    """Returns the module that a call such as import_module("a.b") imports; '' for any other call."""
     name = getattr(call.func, "id", getattr(call.func, "attr", ""))
     match call.args:
         case [ast.Constant(value=str(module)), *_] if name in ("import_module", "__import__"):
@@ -277,8 +292,9 @@ def _imported(call: ast.Call, package: str) -> str:
     return ""
 
 
+@cache
 def _is_own(module: str) -> bool:
-    """Whether a module is part of this project: neither of Python nor of a library."""
+    """Returns whether a module is part of this project, neither of Python nor of a library."""
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names:
         return False
@@ -287,7 +303,7 @@ def _is_own(module: str) -> bool:
 
 @cache
 def _version(top: str) -> str | None:
-    """The library that has a top-level module, with its version; None for a module of our own.
+    """Returns the library of a top-level module, with its version; None for a module of our own.
 
     This project may be installed among the libraries itself.
     """
@@ -297,8 +313,9 @@ def _version(top: str) -> str | None:
     try:
         return f"{top} {metadata.version(top)}"
     except metadata.PackageNotFoundError:  # it has another name
-        known = metadata.packages_distributions()
-        others = set(known.get(top, ())) - set(known.get(__name__.partition(".")[0], ()))
+        distributions = metadata.packages_distributions()
+        own = set(distributions.get(__name__.partition(".")[0], ()))
+        others = set(distributions.get(top, ())) - own
         return " ".join(f"{name} {metadata.version(name)}" for name in sorted(others)) or None
 
 
@@ -310,7 +327,7 @@ def _module(name: str) -> Module:
 
 
 def _source(spec: ModuleSpec) -> str:
-    """The source of a module; of one that has none, an identifier made of what it is compiled to."""
+    """Returns the source of a module; for one without source an identifier made of its compiled code."""
     if not isinstance(spec.loader, InspectLoader):  # a package without __init__.py
         return ""
     source = spec.loader.get_source(spec.name)
@@ -321,11 +338,11 @@ def _source(spec: ModuleSpec) -> str:
 
 @cache
 def _find(module: str) -> ModuleSpec | None:
-    """Where a module is, without importing it."""
+    """Finds a module without importing it."""
     package, _, _ = module.rpartition(".")
     if not package:
         return PathFinder.find_spec(module)
-    within = _find(package)
-    if within is None or within.submodule_search_locations is None:
+    parent = _find(package)
+    if parent is None or parent.submodule_search_locations is None:
         return None
-    return PathFinder.find_spec(module, within.submodule_search_locations)
+    return PathFinder.find_spec(module, parent.submodule_search_locations)

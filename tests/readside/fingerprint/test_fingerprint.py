@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from readside.fingerprint.fingerprint import Reach, entries, fingerprint
-from readside.fingerprint.normalized_source import Text, lua
+from readside.fingerprint.fingerprint import Reach, entry_points, fingerprint
+from readside.fingerprint.normalized_source import Normalizer, normalize_lua
 from readside.read_models import FINGERPRINT, PROJECTIONS
 
 FILES = {
@@ -246,7 +246,7 @@ def test_it_is_short_and_can_stand_in_a_key() -> None:
 
 def test_this_code_causes_a_rebuild_and_no_other() -> None:
     """A longer list is no error: see that what was added has an influence on what is stored."""
-    reach = Reach(entries(project.__module__ for project in PROJECTIONS))
+    reach = Reach(entry_points(project.__module__ for project in PROJECTIONS))
     assert {
         name: reach.parts.get(name, ["(all)"]) for name, text in reach.texts.items() if text != "[]"
     } == {
@@ -309,11 +309,13 @@ redis.register_function('look_VERSION', look)
 )
 def test_of_functions_in_redis_what_they_store_counts(old: str, new: str, differs: bool) -> None:
     assert old in LUA
-    assert (lua(LUA.replace(old, new), ["look"]) != lua(LUA, ["look"])) is differs
+    assert (
+        normalize_lua(LUA.replace(old, new), ["look"]) != normalize_lua(LUA, ["look"])
+    ) is differs
 
 
 def test_the_text_is_the_same_on_every_python() -> None:
     """What versions of Python parse differently: f-strings, and fields that nodes have gained."""
     source = Path(__file__).with_name("syntax.txt").read_text()
-    text = Text().of(ast.parse(source).body)
+    text = Normalizer().text(ast.parse(source).body)
     assert hashlib.sha256(text.encode()).hexdigest()[:12] == "ec92b0d18b6a"
