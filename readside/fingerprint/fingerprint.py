@@ -117,7 +117,7 @@ class Module:
         return [self.body[index] for index in sorted(chosen)]
 
     def _always_runs(self, index: int) -> bool:
-        """Returns whether a statement may change what others do: it calls our own code, or registers with it."""
+        """Returns whether a statement may affect others: it calls our own code, or registers with it."""
         node = self.body[index]
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             return any(map(self._is_ours, _names(node.decorator_list)))

@@ -11,15 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.users.events import (
-    OrderCancelled,
-    OrderCompleted,
-    OrderPlaced,
-    UserCreated,
-    UserEmailUpdated,
-    UserErased,
-    UserRenamed,
-)
+from domain.users import events
 from readside.errors import ReadModelRebuilding
 from readside.projection import Command, ProjectedEvent
 from readside.queries.reader import ReadModel
@@ -52,17 +44,17 @@ def project(keys: Keys, event: ProjectedEvent) -> list[Command]:
     placed, closed = keys.user_key("orders", event.user_id), keys.user_key("closed", event.user_id)
     at = event.occurred_at
     match event.data:
-        case OrderPlaced(order_id=order_id, total=total):
+        case events.OrderPlaced(order_id=order_id, total=total):
             member = f"{order_id} {total} {to_epoch_millis(at)}"
             return [("ZADD", placed, str(event.version), member)]
-        case OrderCompleted(order_id=order_id):
+        case events.OrderCompleted(order_id=order_id):
             return [("HSET", closed, str(order_id), f"COMPLETED {at}")]
-        case OrderCancelled(order_id=order_id):
+        case events.OrderCancelled(order_id=order_id):
             return [("HSET", closed, str(order_id), f"CANCELLED {at}")]
-        case UserCreated() | UserErased():
+        case events.UserCreated() | events.UserErased():
             # Created: a replay begins here.
             return [("DEL", placed, closed)]
-        case UserEmailUpdated() | UserRenamed():
+        case events.UserEmailUpdated() | events.UserRenamed():
             return []
         case _:
             assert_never(event.data)

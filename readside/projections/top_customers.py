@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from domain.users.events import (
-    OrderCancelled,
-    OrderCompleted,
-    OrderPlaced,
-    UserCreated,
-    UserEmailUpdated,
-    UserErased,
-    UserRenamed,
-)
+from domain.users import events
 from readside.projection import Command, ProjectedEvent
 from readside.queries.reader import ReadModel
 from readside.redis_connection.encoding import pack
@@ -22,12 +14,17 @@ from readside.redis_functions.keys import Keys
 def project(keys: Keys, event: ProjectedEvent) -> list[Command]:
     customers = keys.shared_key("customers")
     match event.data:
-        case OrderCompleted(total=total):
+        case events.OrderCompleted(total=total):
             return [("ZINCRBY", customers, str(total), event.user_id)]
-        case UserCreated() | UserErased():
+        case events.UserCreated() | events.UserErased():
             # Created: a replay begins here, and must not count orders twice.
             return [("ZREM", customers, event.user_id)]
-        case UserEmailUpdated() | UserRenamed() | OrderPlaced() | OrderCancelled():
+        case (
+            events.UserEmailUpdated()
+            | events.UserRenamed()
+            | events.OrderPlaced()
+            | events.OrderCancelled()
+        ):
             return []
         case _:
             assert_never(event.data)

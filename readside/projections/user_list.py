@@ -8,15 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.users.events import (
-    OrderCancelled,
-    OrderCompleted,
-    OrderPlaced,
-    UserCreated,
-    UserEmailUpdated,
-    UserErased,
-    UserRenamed,
-)
+from domain.users import events
 from readside.projection import Command, ProjectedEvent
 from readside.queries.reader import ReadModel
 from readside.redis_connection.encoding import CommandTemplate
@@ -33,12 +25,16 @@ class UserListPage(msgspec.Struct, frozen=True, kw_only=True):
 
 def project(keys: Keys, event: ProjectedEvent) -> list[Command]:
     match event.data:
-        case UserCreated():
+        case events.UserCreated():
             return [("ZADD", keys.user_index, "0", event.user_id)]
-        case UserErased():
+        case events.UserErased():
             return [("ZREM", keys.user_index, event.user_id)]
         case (
-            UserEmailUpdated() | UserRenamed() | OrderPlaced() | OrderCompleted() | OrderCancelled()
+            events.UserEmailUpdated()
+            | events.UserRenamed()
+            | events.OrderPlaced()
+            | events.OrderCompleted()
+            | events.OrderCancelled()
         ):
             return []
         case _:

@@ -9,15 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.users.events import (
-    OrderCancelled,
-    OrderCompleted,
-    OrderPlaced,
-    UserCreated,
-    UserEmailUpdated,
-    UserErased,
-    UserRenamed,
-)
+from domain.users import events
 from readside.errors import ChangesNoLongerKept, ReadModelBehind, ReadModelRebuilding
 from readside.projection import Command, ProjectedEvent
 from readside.queries.reader import ReadModel
@@ -68,21 +60,21 @@ def project(keys: Keys, event: ProjectedEvent) -> list[Command]:
         return ("HISTORY_PUSH", history, user, length, version, "updatedAt", *changed)
 
     match event.data:
-        case UserCreated(name=name, email=email):
+        case events.UserCreated(name=name, email=email):
             fields = ("name", name, "email", email, "createdAt", at, "updatedAt", at)
             return [("DEL", user, history), ("HSET", user, *fields)]
-        case UserEmailUpdated(email=email):
+        case events.UserEmailUpdated(email=email):
             return [push_history("email"), (*updated, "email", email)]
-        case UserRenamed(name=name):
+        case events.UserRenamed(name=name):
             return [push_history("name"), (*updated, "name", name)]
-        case OrderPlaced():
+        case events.OrderPlaced():
             return [push_history("orderCount"), updated, ("HINCRBY", user, "orderCount", "1")]
-        case OrderCompleted(total=total):
+        case events.OrderCompleted(total=total):
             valued = ("HINCRBY", user, "lifetimeValue", str(total))
             return [push_history("lifetimeValue"), updated, closed, valued]
-        case OrderCancelled():
+        case events.OrderCancelled():
             return [push_history(), updated, closed]
-        case UserErased():
+        case events.UserErased():
             # The version gate then writes the version: a tombstone with nothing else.
             return [("DEL", user, history)]
         case _:

@@ -5,16 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 from uuid import UUID
 
-from domain.users.events import (
-    OrderCancelled,
-    OrderCompleted,
-    OrderPlaced,
-    UserCreated,
-    UserEmailUpdated,
-    UserErased,
-    UserRenamed,
-    email_key,
-)
+from domain.users import events
 from readside.errors import ReadModelRebuilding
 from readside.projection import Command, ProjectedEvent
 from readside.queries.reader import ReadModel
@@ -26,11 +17,16 @@ from readside.redis_functions.keys import Keys
 def project(keys: Keys, event: ProjectedEvent) -> list[Command]:
     index, reverse = keys.shared_key("emails"), keys.shared_key("email-of")
     match event.data:
-        case UserCreated(email=email) | UserEmailUpdated(email=email):
-            return [("REINDEX", index, reverse, event.user_id, email_key(email))]
-        case UserErased():
+        case events.UserCreated(email=email) | events.UserEmailUpdated(email=email):
+            return [("REINDEX", index, reverse, event.user_id, events.email_key(email))]
+        case events.UserErased():
             return [("REINDEX", index, reverse, event.user_id, "")]
-        case UserRenamed() | OrderPlaced() | OrderCompleted() | OrderCancelled():
+        case (
+            events.UserRenamed()
+            | events.OrderPlaced()
+            | events.OrderCompleted()
+            | events.OrderCancelled()
+        ):
             return []
         case _:
             assert_never(event.data)
