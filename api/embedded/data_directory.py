@@ -68,7 +68,7 @@ class Directory:
         return descriptor
 
     def read(self, name: str, max_bytes: int = 65_536) -> str | None:
-        """Returns the end of a regular file as text, or None if there is none."""
+        """Returns the end of a regular file as text, or None if the file is missing."""
         try:
             descriptor = os.open(name, os.O_RDONLY | OPEN_FILE, dir_fd=self.descriptor)
         except OSError:

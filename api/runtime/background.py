@@ -86,23 +86,3 @@ async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
         for task in pending:
             task.cancel()
         await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
-
-
-class WakeUp:
-    """A wake-up of one loop. Any number of notifications wake a waiting loop once."""
-
-    def __init__(self, timeout_seconds: float) -> None:
-        self._timeout_seconds = timeout_seconds
-        self._notified = asyncio.Event()
-
-    def notify(self, _partition: int = 0) -> None:
-        self._notified.set()
-
-    async def wait(self) -> None:
-        """Waits for a notification, at most until the timeout."""
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                await self._notified.wait()
-        except TimeoutError:
-            return
-        self._notified.clear()

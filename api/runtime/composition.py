@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-    suppress,
-)
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -30,23 +25,22 @@ from api.resolvers.context import Context
 from api.roles import Role, fingerprint, namespace
 from api.runtime import drivers, redis_address
 from api.runtime.app import create_app, health_app
-from api.runtime.background import RunOnce, WakeUp, run_forever
+from api.runtime.background import RunOnce, run_forever
 from api.runtime.log_check import watch_log
+from api.runtime.wake_up import RedisWakeUp, WakeUp
 from domain.log.erasures import Erasures
 from domain.log.event_log import EventLog
 from domain.log.relay import Relay
 from domain.log.relay_log import RelayLog
 from domain.write.key_retention import KeyRetention
 from domain.write.store import Store
-from readside.errors import ReadModelError
 from readside.projector.assignment import RENEW_INTERVAL_SECONDS, PartitionAssignment
 from readside.projector.projector import Projector
 from readside.queries.pubsub import PubSub
 from readside.queries.reader import ReadModel
 from readside.read_models import PROJECTIONS
 from readside.redis_connection.connection_expiry import ConnectionExpiry
-from readside.redis_connection.encoding import pack
-from readside.redis_functions.keys import TANDEM, Namespace
+from readside.redis_functions.keys import Namespace
 from readside.redis_functions.stream import RedisStream
 
 if TYPE_CHECKING:
@@ -55,7 +49,6 @@ if TYPE_CHECKING:
 
     from api.observability.heartbeat import Heartbeat
     from api.settings import Settings
-    from readside.redis_connection.connection import MultiplexedConnection
 
 T = TypeVar("T")
 
@@ -76,7 +69,7 @@ class Service:
 
 
 @dataclass(kw_only=True)
-class _Parts(Service):
+class _ServiceBuilder(Service):
     """The service under construction, with the parts that several roles use."""
 
     settings: Settings
@@ -128,7 +121,7 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
 
 async def _build_shared(
     settings: Settings, roles: frozenset[Role], stack: AsyncExitStack
-) -> _Parts:
+) -> _ServiceBuilder:
     """Builds the parts of every process, with the loops that check its stores."""
     command_pool = await stack.enter_async_context(drivers.database(settings))
     pool = await stack.enter_async_context(drivers.database(settings))
@@ -153,7 +146,7 @@ async def _build_shared(
         metrics=Metrics(command_pool if Role.API in roles else pool),
         serves_clients=Role.API in roles,
     )
-    return _Parts(
+    return _ServiceBuilder(
         loops={
             "redis address": lambda: redis_address.follow_address(settings, expiry),
             "log": lambda: watch_log(pool, redis, settings),
@@ -170,7 +163,7 @@ async def _build_shared(
     )
 
 
-async def _add_relay(parts: _Parts) -> None:
+async def _add_relay(parts: _ServiceBuilder) -> None:
     """Adds the relay, which appends events of the log to the streams."""
     settings = parts.settings
     wake_up = parts.relay_wake_up = WakeUp(RELAY_POLL_SECONDS)
@@ -189,7 +182,7 @@ async def _add_relay(parts: _Parts) -> None:
     )
 
 
-def _add_upkeep(parts: _Parts) -> None:
+def _add_upkeep(parts: _ServiceBuilder) -> None:
     """Adds the maintenance of PostgreSQL: erasures in the event log, retention of idempotency keys."""
     erasures = Erasures(parts.pool)
     retention = KeyRetention(parts.pool, parts.settings.idempotency_retention)
@@ -202,7 +195,7 @@ def _add_upkeep(parts: _Parts) -> None:
     parts.add_loop(Role.RELAY, "upkeep", run_once, lambda: asyncio.sleep(RELAY_POLL_SECONDS))
 
 
-async def _add_projectors(parts: _Parts) -> None:
+async def _add_projectors(parts: _ServiceBuilder) -> None:
     """Adds a projector for each partition, and the membership that assigns partitions to processes."""
     settings = parts.settings
     redis = await parts.open(drivers.redis_for_functions(settings, parts.expiry))
@@ -233,7 +226,7 @@ async def _add_projectors(parts: _Parts) -> None:
         parts.loops[heartbeat.name] = partial(_run_projector, projector, heartbeat)
 
 
-async def _add_api(parts: _Parts) -> None:
+async def _add_api(parts: _ServiceBuilder) -> None:
     """Adds the GraphQL API, which executes commands in PostgreSQL and answers queries from Redis."""
     settings, metrics = parts.settings, parts.metrics
     redis = await parts.open(drivers.connection_for_reads(settings, parts.expiry))
@@ -275,7 +268,7 @@ async def _add_api(parts: _Parts) -> None:
     parts.apps.append(app)
 
 
-async def _tokens(parts: _Parts) -> Tokens:
+async def _tokens(parts: _ServiceBuilder) -> Tokens:
     """Returns the verifier of tokens, with the shared secret or the keys of the issuer."""
     settings = parts.settings
     if settings.auth_secret is not None:
@@ -294,7 +287,7 @@ async def _tokens(parts: _Parts) -> Tokens:
     )
 
 
-async def _rate_limiter(parts: _Parts) -> RateLimiter | None:
+async def _rate_limiter(parts: _ServiceBuilder) -> RateLimiter | None:
     settings = parts.settings
     if settings.rate_limit is None:
         return None
@@ -340,29 +333,3 @@ async def _forward_wake_ups(pubsub: PubSub, channel: str, wake_up: WakeUp) -> No
         while True:
             await subscription.wait(None)
             wake_up.notify()
-
-
-class RedisWakeUp:
-    """A wake-up for the relays of other processes, with at most one PUBLISH in flight; they poll anyway."""
-
-    def __init__(self, redis: MultiplexedConnection, namespace: Namespace = TANDEM) -> None:
-        self._redis = redis
-        self._command = pack(("PUBLISH", namespace.wake_channel, ""))
-        self._in_flight: asyncio.Future[list[Any]] | None = None
-        self._pending = False
-
-    def notify(self, _partition: int = 0) -> None:
-        """Publishes a wake-up, or does so as soon as the one in flight has its reply."""
-        if self._in_flight is not None:
-            self._pending = True
-            return
-        with suppress(ReadModelError):
-            self._in_flight = self._redis.send([self._command])
-            self._in_flight.add_done_callback(self._on_reply)
-
-    def _on_reply(self, reply: asyncio.Future[list[Any]]) -> None:
-        reply.exception()  # retrieved, so that asyncio does not log it
-        self._in_flight = None
-        if self._pending:
-            self._pending = False
-            self.notify()

@@ -8,7 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from api.runtime import drivers
-from api.runtime.composition import RedisWakeUp
+from api.runtime.wake_up import RedisWakeUp
 from api.settings import Settings
 from readside.redis_functions.keys import Namespace
 from tests.processes import HOST, free_port
