@@ -103,7 +103,7 @@ def _chosen(
 async def _retained(stores: OpenStores) -> list[tuple[int, RetainedGeneration]]:
     """Returns the retained generations with the numbers of their partitions."""
     from readside.admin.partition_status import partition_statuses
-    from readside.admin.retained_generations import kept
+    from readside.admin.retained_generations import retained_generations
 
     statuses = await partition_statuses(
         stores.redis, stores.settings.partitions, stores.fingerprint, stores.namespace
@@ -111,7 +111,7 @@ async def _retained(stores: OpenStores) -> list[tuple[int, RetainedGeneration]]:
     return [
         (number, generation)
         for number, status in enumerate(statuses)
-        for generation in kept(status)
+        for generation in retained_generations(status)
     ]
 
 

@@ -21,7 +21,7 @@ from api.runtime.log_check import refuse_foreign_log
 from domain.log.event_log import EventLog
 from domain.migrate import check
 from readside.admin.maintenance import PartitionMaintenance
-from readside.admin.parked import Parked
+from readside.admin.parked_users import Parked
 from readside.read_models import PROJECTIONS
 from readside.verify.verify import Verify
 
@@ -78,7 +78,7 @@ class OpenStores:
             partition,
             projections=PROJECTIONS,
             fingerprint=self.fingerprint,
-            patience=patience,
+            timeout_seconds=patience,
             namespace=self.namespace,
         )
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from api.cli.open_stores import OpenStores
     from domain.envelope import Envelope
     from domain.users.events import UserId
-    from readside.admin.parked import ParkedUser
+    from readside.admin.parked_users import ParkedUser
 
 parked = typer.Typer(
     no_args_is_help=True,
@@ -143,7 +143,7 @@ async def _retry(stores: OpenStores, user_id: UserId) -> dict[str, Any]:
 
     partition = partition_of(user_id, stores.settings.partitions)
     try:
-        await stores.maintenance(partition).mend(user_id)
+        await stores.maintenance(partition).resync_user(user_id)
     except GenerationGone as gone:
         raise NotServing(partition) from gone
     user = await stores.parked(partition).of(user_id)

@@ -94,7 +94,7 @@ async def _count(stores: OpenStores, partition: int) -> Row:
 
 
 async def _roll_back(stores: OpenStores, partition: int) -> Row:
-    switch = await stores.maintenance(partition).give_back()
+    switch = await stores.maintenance(partition).rollback()
     return {"partition": partition, "before": switch.before, "after": switch.after}
 
 

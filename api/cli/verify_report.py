@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from domain.log.audit import Mismatch
-from readside.admin.parked import ParkedUser
+from readside.admin.parked_users import ParkedUser
 from readside.verify.repair import RepairResult
 from readside.verify.verify import VerifyResult
 
@@ -38,7 +38,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def aside(self) -> list[ParkedUser]:
-        return [user for findings in self.findings.values() for user in findings.aside]
+        return [user for findings in self.findings.values() for user in findings.parked]
 
     def rows(self, *, values: bool) -> Iterator[dict[str, Any]]:
         """Yields each difference as the JSON output has it."""

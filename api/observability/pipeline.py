@@ -17,7 +17,7 @@ from domain.connection_pool import NO_WRITES, NOT_PRIMARY, require_writable
 from domain.log import erasures
 from domain.log.backlog import Backlog, Latest, backlog, latest
 from domain.write import key_retention
-from readside.admin.partition_status import PartitionStatus, partition_statuses, shown
+from readside.admin.partition_status import PartitionStatus, partition_statuses, visible_versions
 from readside.redis_functions.keys import TANDEM, Keys, Namespace
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Pipeline:
             for event in events or ()
             if (status := statuses[event.partition]) and status.generation
         ]
-        versions, _ = await self._versions.run(lambda: shown(self._redis, users))
+        versions, _ = await self._versions.run(lambda: visible_versions(self._redis, users))
         if events is None or versions is None or len(versions) < len(events):
             return []
         return [

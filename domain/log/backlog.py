@@ -72,7 +72,7 @@ class Backlog(msgspec.Struct, frozen=True, kw_only=True):
     unpublished: int | None
     """Events that are not in the stream yet, at most MAX_COUNTED; None if there is no cursor."""
     oldest: float | None
-    """The age of the oldest of them in seconds; None if there is none."""
+    """The age of the oldest of them in seconds; None without a backlog."""
     foreign: int = 0
     """Events of a restored dump whose transaction numbers this server has not reached, at most MAX_COUNTED.
 

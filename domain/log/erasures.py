@@ -71,7 +71,7 @@ class PendingErasures(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     """An upper bound of the events that are not blanked yet."""
     oldest: float
-    """Seconds since the first of these users was erased; 0 if there is none."""
+    """Seconds since the first of these users was erased; 0 without such users."""
 
 
 class Erasures:

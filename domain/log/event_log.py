@@ -70,7 +70,7 @@ class EventLog:
         return [envelope_from_row(row) for row in rows]
 
     async def newest(self, user_id: UserId) -> Envelope | None:
-        """Returns the last event of a user; None if there is none."""
+        """Returns the last event of a user; None if the user has no event."""
         rows = await self._connections.fetch(_NEWEST_EVENT_OF_USER, user_id)
         return envelope_from_row(rows[0]) if rows else None
 

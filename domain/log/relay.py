@@ -41,7 +41,7 @@ class EventStream(Protocol):
     """The streams; the read side implements them on Redis."""
 
     async def cursors(self, partitions: Sequence[int]) -> list[bytes | None]:
-        """Returns the cursor of each partition, None where there is none."""
+        """Returns the cursor of each partition; None where it does not exist."""
 
     async def begin(self, partition: int, expected: bytes | None, cursor: bytes) -> bool:
         """Empties the stream, sets its cursor and invalidates the generations built from the old stream.

@@ -72,5 +72,5 @@ class KeyRetention:
 
 
 async def oldest_key_age(pool: asyncpg.Pool) -> float:
-    """Returns the age of the oldest key in seconds, 0 if there is none. Raises what asyncpg raises."""
+    """Returns the age of the oldest key in seconds; 0 without keys. Raises what asyncpg raises."""
     return float(await pool.fetchval(_OLDEST_KEY_AGE))

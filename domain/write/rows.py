@@ -25,6 +25,9 @@ LOAD = """
     left join users r on r.id = c.user_id
 """
 
+_USER_FIELDS = [field for field in User.__struct_fields__ if field != "orders"]
+_ORDER_FIELDS = [field for field in Order.__struct_fields__ if field != "id"]
+
 
 def new_user(user_id: UserId) -> User:
     """Returns a user that is not created yet."""
@@ -32,30 +35,13 @@ def new_user(user_id: UserId) -> User:
 
 
 def user_from_row(row: asyncpg.Record, user_id: UserId) -> User:
-    """Returns the user and the order of a row of LOAD; a new user if the row has none."""
+    """Returns the user and the order of a row of LOAD; a new user if the row has no user."""
     if row["id"] is None:
         return new_user(user_id)
-    return User(
-        id=row["id"],
-        name=row["name"],
-        email=row["email"],
-        version=row["version"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-        erased_at=row["erased_at"],
-        secret=row["secret"],
-        orders={} if row["order_id"] is None else {row["order_id"]: _order_from_row(row)},
-    )
-
-
-def _order_from_row(row: asyncpg.Record) -> Order:
-    return Order(
-        id=row["order_id"],
-        status=row["status"],
-        total=row["total"],
-        placed_at=row["placed_at"],
-        closed_at=row["closed_at"],
-    )
+    orders = {}
+    if (order_id := row["order_id"]) is not None:
+        orders[order_id] = Order(id=order_id, **{field: row[field] for field in _ORDER_FIELDS})
+    return User(**{field: row[field] for field in _USER_FIELDS}, orders=orders)
 
 
 def stored_result(row: asyncpg.Record, command: Command) -> CommandResult | Refusal | None:

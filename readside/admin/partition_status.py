@@ -1,4 +1,4 @@
-"""How far each partition's read model is: for whoever watches, never for what decides."""
+"""The status of each partition's read model. For monitoring only; nothing is decided by it."""
 
 from __future__ import annotations
 
@@ -19,57 +19,57 @@ if TYPE_CHECKING:
 
 
 class Building(msgspec.Struct, frozen=True):
-    """How far a generation is that is built from the log."""
+    """The progress of a generation that is being built from the log."""
 
     done: int
     expected: int
-    """Events of the log when it was begun."""
+    """The number of events in the log when the build started."""
 
 
 class Group(msgspec.Struct, frozen=True):
-    """The consumer group of a generation, or one that somebody else has made."""
+    """The consumer group of a generation, or of another application."""
 
     entries: int
-    """Those that it keeps from being trimmed."""
+    """Stream entries that it keeps from being trimmed."""
     idle: float | None = None
-    """Seconds since it was last read; None if it never was."""
+    """Seconds since it was last read; None if it was never read."""
 
 
 class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one partition; `standing` in functions.lua writes it."""
+    """The status of one partition, as `partition_status` in inspection.lua encodes it."""
 
     entries: int
-    """In the stream."""
+    """The length of the stream."""
     cursor: str | None = None
-    """The relay's."""
+    """The relay's cursor."""
     owner: str | None = None
-    """Which projector has the lease."""
+    """The projector that has the lease."""
     generations: dict[str, str] = {}
-    """As Partition.generations has them."""
+    """The fields of Partition.generations."""
     groups: dict[str, Group] = {}
-    """Of the stream, by name: a generation's group has its name."""
+    """The groups of the stream by name; a generation's group has its name."""
     generation: str | None = None
-    """The one that readers are answered from. What follows is about this one."""
+    """The active generation. The following fields are about it."""
     behind: int | None = None
-    """Entries that are not applied, 500 and some at most; None if its group is not there."""
+    """Entries that are not applied, at most a little over 500; None if its group does not exist."""
     lag: float | None = None
-    """Seconds since the oldest of them was appended; None if there is none."""
+    """The age of the oldest of them in seconds; None without such entries."""
     applied: int
-    """Events that it has seen applied."""
+    """Events applied so far."""
     parked: int
-    """Users who are set aside."""
+    """Parked users."""
     lost: int
-    """Users who are to be made anew."""
+    """Users who need a resync."""
     full: bool = False
-    """Whether Redis refuses writes for want of memory, or did so to a rebuild within the last minute."""
+    """Whether Redis refuses writes because memory is full, or refused a rebuild within the last minute."""
     progress: Building | None = None
-    """Of the youngest generation that is being built; None if none is."""
+    """The progress of the newest generation that is being built; None without a build."""
     held: ParkedExcess | None = None
-    """Why a complete generation of this version of the code does not serve; None if there is none."""
+    """Why a complete generation of this version of the code is not active; None without one."""
 
     @property
     def kept_back(self) -> dict[str, Group]:
-        """Groups that keep entries from being trimmed, other than that of the generation that serves."""
+        """Groups, other than that of the active generation, that keep entries from being trimmed."""
         return {
             name: group
             for name, group in self.groups.items()
@@ -78,47 +78,50 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def building(self) -> list[str]:
-        """Generations that nobody is answered from: yet, or any more."""
-        serving = {
+        """Valid generations that are not active: not yet, or no longer."""
+        active = {
             name for field, name in self.generations.items() if field.startswith(ACTIVE_PREFIX)
         }
         return [
             name
             for name, state in self.generations.items()
-            if state == "live" and name not in serving
+            if state == "live" and name not in active
         ]
 
 
-_standing = msgspec.json.Decoder(PartitionStatus)
+_decode_status = msgspec.json.Decoder(PartitionStatus).decode
 
 
 async def partition_statuses(
     redis: Redis, partitions: int, fingerprint: str, namespace: Namespace = TANDEM
 ) -> list[PartitionStatus]:
-    """Of each partition, for this version of the read models. `redis` decodes. Raises what redis-py raises.
+    """Returns the status of each partition, for this version of the read models.
 
-    Which generation serves is asked for first, so the answer may be about one that has just been replaced.
+    `redis` decodes replies. The active generation is read first, so a status may be about one that has just
+    been replaced. Raises what redis-py raises.
     """
-    places = [namespace.partition(number) for number in range(partitions)]
-    first = redis.pipeline(transaction=False)
-    for place in places:
-        first.hget(place.generations, f"{ACTIVE_PREFIX}{fingerprint}")
-        first.exists(place.redis_full)
-    first.info("memory")
-    *answers, memory = _permitted(await first.execute(raise_on_error=False))
-    serving: list[str | None] = answers[::2]
-    full = [is_full(memory) or bool(noted) for noted in answers[1::2]]
-    calls = [_call(place, name, fingerprint) for place, name in zip(places, serving, strict=True)]
-    replies: list[str] = await Functions(redis, namespace).call_all(calls)
-    found = [
-        msgspec.structs.replace(_standing.decode(reply), generation=name, full=is_one)
-        for reply, name, is_one in zip(replies, serving, full, strict=True)
+    all_partitions = [namespace.partition(number) for number in range(partitions)]
+    pipeline = redis.pipeline(transaction=False)
+    for partition in all_partitions:
+        pipeline.hget(partition.generations, f"{ACTIVE_PREFIX}{fingerprint}")
+        pipeline.exists(partition.redis_full)
+    pipeline.info("memory")
+    *replies, memory = _permitted(await pipeline.execute(raise_on_error=False))
+    active: list[str | None] = replies[::2]
+    is_memory_full = is_full(memory)
+    calls = [_call(*pair, fingerprint) for pair in zip(all_partitions, active, strict=True)]
+    encoded: list[str] = await Functions(redis, namespace).call_all(calls)
+    statuses = [
+        msgspec.structs.replace(
+            _decode_status(status), generation=name, full=is_memory_full or bool(was_full)
+        )
+        for status, name, was_full in zip(encoded, active, replies[1::2], strict=True)
     ]
-    return await _with_builds(redis, fingerprint, list(zip(places, found, strict=True)))
+    return await _with_builds(redis, fingerprint, list(zip(all_partitions, statuses, strict=True)))
 
 
 def _permitted(replies: list[Any]) -> list[Any]:
-    """The replies, with no figures of the memory where the user of Redis may not ask for them."""
+    """Replaces the last reply, the memory figures, by none if the Redis user may not read them."""
     if isinstance(replies[-1], NoPermissionError):
         replies[-1] = {}
     for reply in replies:
@@ -128,41 +131,44 @@ def _permitted(replies: list[Any]) -> list[Any]:
 
 
 async def _with_builds(
-    redis: Redis, fingerprint: str, found: Sequence[tuple[Partition, PartitionStatus]]
+    redis: Redis, fingerprint: str, partitions: Sequence[tuple[Partition, PartitionStatus]]
 ) -> list[PartitionStatus]:
-    """The same with what is noted of generations that do not serve. Hardly ever there are any."""
+    """Adds the progress of generations that are not active. Usually there are none."""
     built = [
-        (number, Keys(place, name).counters)
-        for number, (place, one) in enumerate(found)
-        for name in sorted(one.building)  # names begin with the time
+        (number, Keys(partition, name).counters)
+        for number, (partition, status) in enumerate(partitions)
+        for name in sorted(status.building)  # names begin with the time
     ]
-    asked: Any = redis.pipeline(transaction=False)
+    pipeline: Any = redis.pipeline(transaction=False)
     for _, counters in built:
-        asked.hmget(counters, "seen", "expected", "code", "held", "instead-of")
-    partition_statuses = [one for _, one in found]
-    for (number, _), notes in zip(built, await asked.execute() if built else (), strict=True):
+        pipeline.hmget(counters, "seen", "expected", "code", "held", "instead-of")
+    statuses = [status for _, status in partitions]
+    for (number, _), notes in zip(built, await pipeline.execute() if built else (), strict=True):
         seen, expected, code, held, instead_of = notes
-        progress = None  # it has served before
+        progress = None  # it was active before
         if None not in (seen, expected) and int(seen) < int(expected):
             progress = Building(int(seen), int(expected))
-        changed: dict[str, Any] = {"progress": progress}
+        changes: dict[str, Any] = {"progress": progress}
         if held is not None and code == fingerprint and instead_of is None:
-            changed["held"] = msgspec.json.decode(held, type=ParkedExcess)
-        partition_statuses[number] = msgspec.structs.replace(partition_statuses[number], **changed)
-    return partition_statuses
+            changes["held"] = msgspec.json.decode(held, type=ParkedExcess)
+        statuses[number] = msgspec.structs.replace(statuses[number], **changes)
+    return statuses
 
 
-async def shown(redis: Redis, users: Sequence[tuple[Keys, UUID]]) -> list[int]:
-    """The versions that readers are shown of these users, given with their generation; 0 if none."""
-    asked: Any = redis.pipeline(transaction=False)
+async def visible_versions(redis: Redis, users: Sequence[tuple[Keys, UUID]]) -> list[int]:
+    """Returns the versions of these users that queries see in the given generations; 0 if none."""
+    pipeline: Any = redis.pipeline(transaction=False)
     for keys, user in users:
-        asked.hget(keys.user_hash(user), "version")
-    return [int(version or 0) for version in await asked.execute()]
+        pipeline.hget(keys.user_hash(user), "version")
+    return [int(version or 0) for version in await pipeline.execute()]
 
 
-def _call(place: Partition, generation: str | None, fingerprint: str) -> FunctionCall:
-    keys = Keys(place, generation or "none")
-    names = [place.stream, place.cursor, place.generations, place.lease(fingerprint)]
+def _call(partition: Partition, generation: str | None, fingerprint: str) -> FunctionCall:
+    keys = Keys(partition, generation or "none")
+    names = [
+        *(partition.stream, partition.cursor, partition.generations),
+        partition.lease(fingerprint),
+    ]
     return FunctionCall(
         "partition_status",
         [*names, keys.counters, keys.parked, keys.needs_resync],

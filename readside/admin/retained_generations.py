@@ -1,4 +1,4 @@
-"""The generations that are kept of one partition: what each serves, and what it keeps from being trimmed."""
+"""The retained generations of a partition: who uses each, and how many stream entries it retains."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from readside.admin.partition_status import PartitionStatus
 from readside.redis_functions.keys import ACTIVE_PREFIX
 
 IN_USE_SECONDS = 30.0
-"""Seconds since the last read of a generation's group, within which a process surely works on it."""
+"""Seconds since the last read of a generation's group within which a process counts as using it."""
 
 
 class RetainedGeneration(msgspec.Struct, frozen=True, kw_only=True):
+    """A generation that has not been removed yet."""
+
     generation: str
     state: str
-    """serves (this version of the code), other code (it serves another), kept, or void."""
+    """serves (active for this version of the code), other code (active for another), kept, or void."""
     codes: list[str]
-    """The fingerprints of the versions of the code that are answered from it."""
+    """The fingerprints of the versions of the code for which it is active."""
     entries: int
-    """Of the stream, which it has not acknowledged and which are therefore not trimmed."""
+    """Entries of the stream that it has not acknowledged, so that they are not trimmed."""
     idle: float | None
     """Seconds since its group was last read; None if it has none."""
 
     def refusal(self, *, code_is_gone: bool) -> str | None:
-        """Returns why it must not be removed, and what to do; None if it may be."""
+        """Returns why it must not be removed, and what to do; None if it may be removed."""
         if self.state == "serves":
             return f"{self.generation} serves this code; `tandem rebuild` replaces it."
         if self.idle is not None and self.idle < IN_USE_SECONDS:
@@ -39,26 +41,26 @@ class RetainedGeneration(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
 
-def kept(standing: PartitionStatus) -> list[RetainedGeneration]:
-    """All generations of a partition, by age."""
-    found = []
-    for name, state in sorted(standing.generations.items()):
+def retained_generations(status: PartitionStatus) -> list[RetainedGeneration]:
+    """Returns all generations of a partition, oldest first."""
+    generations = []
+    for name, state in sorted(status.generations.items()):
         if name.startswith(ACTIVE_PREFIX):
             continue
         codes = sorted(
             field.removeprefix(ACTIVE_PREFIX)
-            for field, served in standing.generations.items()
-            if field.startswith(ACTIVE_PREFIX) and served == name
+            for field, active in status.generations.items()
+            if field.startswith(ACTIVE_PREFIX) and active == name
         )
-        group = standing.groups.get(name)
-        shown = "serves" if name == standing.generation else "other code" if codes else "kept"
-        found.append(
+        group = status.groups.get(name)
+        usage = "serves" if name == status.generation else "other code" if codes else "kept"
+        generations.append(
             RetainedGeneration(
                 generation=name,
-                state=state if state == "void" else shown,
+                state=state if state == "void" else usage,
                 codes=codes,
                 entries=group.entries if group else 0,
                 idle=group.idle if group else None,
             )
         )
-    return found
+    return generations

@@ -1,1 +1,1 @@
-"""Verification: the read models compared with the event log while both are in use."""
+"""Verification: compares the read models with the event log while both are in use."""

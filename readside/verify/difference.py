@@ -1,4 +1,4 @@
-"""What `tandem verify` reports about a partition: differences from the log, and users who are parked."""
+"""The differences between a read model and the event log that `tandem verify` reports."""
 
 from __future__ import annotations
 
@@ -10,35 +10,37 @@ import msgspec
 
 from domain.users.events import UserId
 
-_USER = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+_USER_AT_END = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
 class KeyEntry(NamedTuple):
-    """A key of a generation, or a member of it: what one comparison is about."""
+    """A key of a generation, or a member of it: the unit of comparison."""
 
     name: str
-    """Of the key, without partition and generation."""
+    """The name of the key, without partition and generation."""
     member: str = ""
     """A field, member or index; '' for the whole key."""
     kind: str = ""
-    """What TYPE says of the key; '' if only that is compared."""
+    """The type of the key; '' if only the type is compared."""
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that is not as the log says."""
+    """A difference from the event log."""
 
     partition: int
     key: str
-    """Without the names of partition, generation and user."""
+    """The name of the key, without partition, generation and user."""
     user: str | None = None
     field: str = ""
     should: Any = None
+    """The value according to the log."""
     found: Any = None
+    """The value in the active generation."""
     shared: bool = False
-    """Whether it is more than this user's own affair, so that making the user anew would not mend it."""
+    """Whether it is in data of several users, so that a resync of this user would not repair it."""
 
 
 def user_in(name: str) -> UserId | None:
-    """Returns the user to whom a key or a member belongs: the one whose id it ends with."""
-    found = _USER.search(name)
-    return None if found is None else UserId(UUID(found.group()))
+    """Returns the user of a key or a member: the one whose id it ends with."""
+    match = _USER_AT_END.search(name)
+    return None if match is None else UserId(UUID(match.group()))

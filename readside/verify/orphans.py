@@ -1,4 +1,4 @@
-"""The other direction: everything that a generation holds, by the user in whose name it is there."""
+"""The reverse scan: finds keys and members that belong to no user, or to one who should not have them."""
 
 from __future__ import annotations
 
@@ -6,56 +6,56 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from domain.users.events import UserId
+from readside.verify.compared_generations import ComparedGenerations
 from readside.verify.difference import Difference, KeyEntry, user_in
-from readside.verify.sides import ComparedGenerations
 from readside.verify.verified_set import VerifiedSet
 
 BATCH = 500
-"""Keys or members of one look."""
+"""Keys or members of one scan call."""
 
-Found = dict[UserId, set[KeyEntry]]
-"""Of each user the places that were found in its name."""
+Suspects = dict[UserId, set[KeyEntry]]
+"""By user, entries that contain the user's id and may differ."""
 
 
 class Orphans:
-    """Looks through one generation. What it finds may be gone, or someone's, when it is looked at closely."""
+    """Scans the active generation.
 
-    def __init__(self, sides: ComparedGenerations) -> None:
-        self._sides = sides
-        self._redis = sides.redis
-        self._keys = sides.keys
-        self.nobodys: list[Difference] = []
-        """What names no user at all."""
+    Results about users are only suspects: data changes during the scan, so they must be verified again.
+    """
 
-    async def keys_of_users(self, usual: set[str]) -> AsyncIterator[Found]:
-        """Keys that not every user has, and those of users whom the log does not know, batch by batch."""
-        batch: Found = {}
+    def __init__(self, generations: ComparedGenerations) -> None:
+        self._generations = generations
+        self._redis = generations.redis
+        self._keys = generations.keys
+        self.without_user: list[Difference] = []
+        """Keys and members without the id of a user, so far."""
+
+    async def keys(self, usual: set[str]) -> AsyncIterator[Suspects]:
+        """Yields keys of users that not every user has, and all keys of users without events, in batches."""
+        batch: Suspects = {}
         async for name in self._names():
             if (user := user_in(name)) is not None:
                 batch.setdefault(user, set()).add(KeyEntry(name))
             if len(batch) >= BATCH:
-                yield await self._odd(batch, usual)
+                yield await self._unusual(batch, usual)
                 batch = {}
-        yield await self._odd(batch, usual)
+        yield await self._unusual(batch, usual)
 
-    async def _odd(self, batch: Found, usual: set[str]) -> Found:
-        known = await self._sides.history.existing_users(list(batch))
-        found: Found = {}
-        for user, places in batch.items():
-            sure = {f"{kind}:{user}" for kind in usual} if user in known else set()
-            if odd := {place for place in places if place.name not in sure}:
-                found[user] = odd
-        return found
+    async def _unusual(self, batch: Suspects, usual: set[str]) -> Suspects:
+        existing = await self._generations.event_source.existing_users(list(batch))
+        suspects: Suspects = {}
+        for user, entries in batch.items():
+            verified = {f"{kind}:{user}" for kind in usual} if user in existing else set()
+            if unusual := {entry for entry in entries if entry.name not in verified}:
+                suspects[user] = unusual
+        return suspects
 
-    async def members(self, agreed: VerifiedSet) -> AsyncIterator[Found]:
-        """What is in the keys that users share, and has not been agreed on before, batch by batch."""
-        keys = self._keys
+    async def members(self, verified: VerifiedSet) -> AsyncIterator[Suspects]:
+        """Yields the members of shared keys that are not verified yet, in batches."""
+        internal = {self._keys.counters, self._keys.needs_resync}
         async for name in self._names():
-            if user_in(name) is None and keys.shared_key(name) not in {
-                keys.counters,
-                keys.needs_resync,
-            }:
-                async for batch in self._within(name, agreed):
+            if user_in(name) is None and self._keys.shared_key(name) not in internal:
+                async for batch in self._members_of(name, verified):
                     yield batch
 
     async def _names(self) -> AsyncIterator[str]:
@@ -63,84 +63,78 @@ class Orphans:
         async for key in self._redis.scan_iter(match=f"{prefix}*", count=BATCH):
             yield key.removeprefix(prefix)
 
-    async def _within(self, name: str, agreed: VerifiedSet) -> AsyncIterator[Found]:
-        [kind] = await self._sides.looks.ask(("TYPE", self._keys.shared_key(name)))
+    async def _members_of(self, name: str, verified: VerifiedSet) -> AsyncIterator[Suspects]:
+        key = self._keys.shared_key(name)
+        [kind] = await self._generations.snapshots.run(("TYPE", key))
         if kind not in {"zset", "hash", "set", "none"}:
-            self._belongs_to_nobody(name, "")
+            self._add(name, "", found="something that names no user")
             return
-        batch: Found = {}
-        async for member in _members(self._sides, name, kind):
-            if (name, member) in agreed:
+        batch: Suspects = {}
+        async for member in _scan_members(self._generations, name, kind):
+            if (name, member) in verified:
                 continue
             if (user := user_in(member)) is None:
-                self._belongs_to_nobody(name, member)
+                self._add(name, member, found="something that names no user")
             else:
-                places = batch.setdefault(user, set())
-                if self._keys.shared_key(name) != self._keys.parked:
-                    places.add(KeyEntry(name, member, kind))
+                entries = batch.setdefault(user, set())
+                if key != self._keys.parked:
+                    entries.add(KeyEntry(name, member, kind))
             if len(batch) >= BATCH:
                 yield batch
                 batch = {}
         yield batch
 
-    def _belongs_to_nobody(self, name: str, member: str) -> None:
-        self.nobodys.append(
+    async def check_sizes(self) -> None:
+        """Compares the sizes of shared keys with those that `apply` has counted."""
+        [counters] = await self._generations.snapshots.run(("HGETALL", self._keys.counters))
+        for field in counters[::2]:
+            if field.startswith("size:"):
+                await self._check_size(field, field.removeprefix("size:"))
+
+    async def _check_size(self, field: str, key: str) -> None:
+        should, kind, *sizes = await self._generations.snapshots.run(
+            ("HGET", self._keys.counters, field),
+            ("TYPE", key),
+            ("ZCARD", key),
+            ("HLEN", key),
+            ("SCARD", key),
+        )
+        size_by_kind: dict[str, Any] = dict(zip(("zset", "hash", "set"), sizes, strict=True))
+        found = size_by_kind.get(kind, 0 if kind == "none" else kind)
+        if str(found) != should:
+            name = key.removeprefix(self._keys.shared_key(""))
+            self._add(name, "(members)", should, found)
+
+    def _add(self, name: str, field: str, should: Any = None, found: Any = None) -> None:
+        self.without_user.append(
             Difference(
                 partition=self._keys.partition.number,
                 key=name,
-                field=member,
-                found="something that names no user",
+                field=field,
+                should=should,
+                found=found,
                 shared=True,
             )
         )
 
-    async def sizes(self) -> list[Difference]:
-        """Shared keys of which the number of members is not the one that was noted when they were written."""
-        [noted] = await self._sides.looks.ask(("HGETALL", self._keys.counters))
-        marks = [field for field in noted[::2] if field.startswith("size:")]
-        differences = []
-        for mark in marks:
-            key = mark.removeprefix("size:")
-            should, kind, *sizes = await self._sides.looks.ask(
-                ("HGET", self._keys.counters, mark),
-                ("TYPE", key),
-                ("ZCARD", key),
-                ("HLEN", key),
-                ("SCARD", key),
-            )
-            found: Any = dict(zip(("zset", "hash", "set"), sizes, strict=True), none=0).get(
-                kind, kind
-            )
-            if str(found) != should:
-                differences.append(self._size(key, should, found))
-        return differences
 
-    def _size(self, key: str, should: Any, found: Any) -> Difference:
-        return Difference(
-            partition=self._keys.partition.number,
-            key=key.removeprefix(self._keys.shared_key("")),
-            field="(members)",
-            should=should,
-            found=found,
-            shared=True,
-        )
-
-
-async def members_of(sides: ComparedGenerations, user: UserId, names: set[str]) -> set[KeyEntry]:
-    """Returns all members of these shared keys that name the user."""
-    found: set[KeyEntry] = set()
+async def members_of(
+    generations: ComparedGenerations, user: UserId, names: set[str]
+) -> set[KeyEntry]:
+    """Returns all members of these shared keys that contain the user's id."""
+    entries: set[KeyEntry] = set()
     for name in names:
-        [kind] = await sides.looks.ask(("TYPE", sides.keys.shared_key(name)))
-        members = _members(sides, name, kind, f"*{user}")
-        found.update([KeyEntry(name, member, kind) async for member in members])
-    return found
+        [kind] = await generations.snapshots.run(("TYPE", generations.keys.shared_key(name)))
+        members = _scan_members(generations, name, kind, f"*{user}")
+        entries.update([KeyEntry(name, member, kind) async for member in members])
+    return entries
 
 
-async def _members(
-    sides: ComparedGenerations, name: str, kind: str, match: str | None = None
+async def _scan_members(
+    generations: ComparedGenerations, name: str, kind: str, match: str | None = None
 ) -> AsyncIterator[str]:
-    """Members of a sorted set or a set, or fields of a hash; none of a key of another kind."""
-    key, redis = sides.keys.shared_key(name), sides.redis
+    """Yields members of a sorted set or a set, or fields of a hash; nothing for keys of other types."""
+    key, redis = generations.keys.shared_key(name), generations.redis
     if kind == "zset":
         async for member, _ in redis.zscan_iter(key, match=match, count=BATCH):
             yield member

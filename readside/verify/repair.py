@@ -1,4 +1,4 @@
-"""What is found different is made right by the two ways there are: a user anew, or a partition anew."""
+"""Repairs differences in one of two ways: resyncs single users, or rebuilds the partition."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from readside.admin.maintenance import PartitionMaintenance
 from readside.redis_functions.functions import GenerationGone
 from readside.verify.verify import VerifyResult
 
-MANY = 1000
-"""Users from which on the whole partition is built anew."""
+MAX_RESYNCED_USERS = 1000
+"""If more users differ, the whole partition is rebuilt."""
 
 
 class RepairResult(msgspec.Struct, kw_only=True):
-    """What was done to a partition."""
+    """What was repaired in a partition."""
 
     partition: int
     users: list[str] = []
@@ -24,22 +24,21 @@ class RepairResult(msgspec.Struct, kw_only=True):
 
 
 async def repair(
-    steering: PartitionMaintenance, partition: int, findings: VerifyResult | None
+    maintenance: PartitionMaintenance, partition: int, result: VerifyResult | None
 ) -> RepairResult:
-    """None for findings: nothing serves there. What users have in common cannot be mended user by user."""
-    if findings is None:
-        return await _rebuilt(steering, partition)
-    users = sorted({one.user for one in findings.differences if one.user is not None})
-    if any(one.shared for one in findings.differences) or len(users) > MANY:
-        return await _rebuilt(steering, partition)
-    try:
-        for user in users:
-            await steering.mend(UserId(UUID(user)))
-    except GenerationGone:
-        return await _rebuilt(steering, partition)
-    return RepairResult(partition=partition, users=users)
+    """Repairs what `result` reports; None: the partition has no active generation.
 
-
-async def _rebuilt(steering: PartitionMaintenance, partition: int) -> RepairResult:
-    await steering.rebuild()
+    Differences in data of several users, or no active generation, need a rebuild.
+    """
+    if result is not None and not any(one.shared for one in result.differences):
+        users = sorted({one.user for one in result.differences if one.user is not None})
+        if len(users) <= MAX_RESYNCED_USERS:
+            try:
+                for user in users:
+                    await maintenance.resync_user(UserId(UUID(user)))
+            except GenerationGone:
+                pass
+            else:
+                return RepairResult(partition=partition, users=users)
+    await maintenance.rebuild()
     return RepairResult(partition=partition, rebuilt=True)

@@ -1,13 +1,12 @@
-"""A scratch generation: what the log says of some users, built beside the one that serves, to be compared.
+"""A scratch generation: some users of the log, built in Redis next to the active generation to be compared.
 
-The projections and the gate are the real ones, event by event. It never serves, has no consumer group and so
-never holds back the stream, and stands in no list of generations: its keys expire, so that nothing is left
-when its process dies.
+It uses the same projections and version gate, event by event. It is never activated or registered, has no
+consumer group, so it never retains stream entries, and its keys expire if its process dies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ import msgspec
 
 from domain.envelope import Envelope
 from domain.users.events import UserId
-from readside import applier as gating
+from readside import applier
 from readside.applier import APPLIED, Delivery, EventApplier
 from readside.event_source import EventSource
 from readside.generations.registry import new_generation
@@ -27,109 +26,111 @@ from readside.redis_functions.keys import SCRATCH, Keys, Partition
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-EXPIRES = 60.0
-"""Seconds after which its keys expire, unless its process goes on."""
+EXPIRY_SECONDS = 60.0
+"""Seconds after which its keys expire, unless they are kept alive."""
 
-_CHUNK = 500
-"""Keys that are removed, or kept from expiring, at a time."""
+_CHUNK_KEYS = 500
+"""Keys that one command removes or keeps alive."""
 
 _pack = msgspec.msgpack.Encoder().encode
 
 
 class ScratchGeneration(EventApplier):
-    """Of some users of one partition. Raises Gone when it has expired."""
+    """Some users of one partition. Raises GenerationGone when it has expired."""
 
     def __init__(
         self,
         redis: Redis,
-        history: EventSource,
+        event_source: EventSource,
         partition: Partition,
         projections: Sequence[Projection],
     ) -> None:
         keys = Keys(partition, f"{SCRATCH}:{new_generation()}")
-        super().__init__(
-            Functions(redis, keys.partition.namespace), history, keys, (self._recorded,)
-        )
-        self._names[1] = keys.shared_key("generations")  # its own, in place of the partition's
+        functions = Functions(redis, partition.namespace)
+        super().__init__(functions, event_source, keys, (self._project,))
+        self._register = self._names[1] = keys.shared_key("generations")  # not the partition's
         self._redis = redis
-        self._originals = projections
-        self._kept_until = 0.0
-        self._begun = False
-        self._added: set[str] = set()
+        self._projections = projections
+        self._keep_alive_at = 0.0
+        self._started = False
+        self._new_keys: set[str] = set()
         self.events = 0
-        """How many were added."""
-        self.last: UserId | None = None
-        """The user to whom the last one belongs."""
+        """The number of events added."""
+        self.last_user: UserId | None = None
+        """The user of the last event."""
         self.versions: dict[UserId, int] = {}
-        """Of each user the version that was applied last."""
-        self.own: dict[str, set[str]] = {}
-        """Of each user the names of the keys that its events have written or deleted."""
-        self.shared: set[str] = set()
-        """The names of the keys that users share."""
+        """By user, the version that was applied last."""
+        self.user_keys: dict[str, set[str]] = {}
+        """By user, the names of the keys that only this user's events write."""
+        self.shared_keys: set[str] = set()
+        """The names of the keys that events of several users write."""
 
     async def add(self, events: Sequence[Envelope]) -> None:
-        """Applies events, of each user in order of version."""
-        for start in range(0, len(events), gating.MAX_SLICE_EVENTS):
-            batch = events[start : start + gating.MAX_SLICE_EVENTS]
-            items = [self._prepare(Delivery(one), publish=False) for one in batch]
-            for one in batch:
-                self._note(str(one.user_id), self.keys.user_hash(one.user_id))
-            answers = await self._call(items)
-            for one, answer in zip(batch, answers, strict=True):
-                if answer == APPLIED:
-                    self.versions[one.user_id] = one.version
+        """Applies events, each user's in order of version."""
+        for start in range(0, len(events), applier.MAX_SLICE_EVENTS):
+            batch = events[start : start + applier.MAX_SLICE_EVENTS]
+            items = [self._prepare(Delivery(envelope), publish=False) for envelope in batch]
+            for envelope in batch:
+                self._note(str(envelope.user_id), self.keys.user_hash(envelope.user_id))
+            outcomes = await self._call(items)
+            for envelope, outcome in zip(batch, outcomes, strict=True):
+                if outcome == APPLIED:
+                    self.versions[envelope.user_id] = envelope.version
             self.events += len(batch)
-            self.last = batch[-1].user_id
+            self.last_user = batch[-1].user_id
 
     async def drop(self) -> None:
-        """Removes all of it."""
-        written = {self.keys.shared_key(name) for names in self.own.values() for name in names}
-        for names in _chunks({*self._names[1:], *written, *map(self.keys.shared_key, self.shared)}):
+        """Removes all of its keys."""
+        for names in _chunks({*self._names[1:], *self._written_keys()}):
             await self._redis.unlink(*names)
 
-    async def _call(self, items: list[msgspec.Raw], room: int | None = None) -> list[int]:
-        """The gate's, but all keys that the events may write expire with this call."""
-        names, self._added = [*self._names, *self._added], set()
-        await self.keep()
-        begin, self._begun = "" if self._begun else "begin", True
-        answers: list[int] = await self._functions.call(
-            "apply_scratch", names, self.keys.generation, _pack(items), int(EXPIRES * 1000), begin
+    async def _call(self, items: list[msgspec.Raw], max_missing: int | None = None) -> list[int]:
+        """Calls `apply_scratch`, which sets the expiry of all keys that the events may write."""
+        names, self._new_keys = [*self._names, *self._new_keys], set()
+        await self.keep_alive()
+        begin, self._started = "" if self._started else "begin", True
+        expiry = int(EXPIRY_SECONDS * 1000)
+        outcomes: list[int] = await self._functions.call(
+            "apply_scratch", names, self.keys.generation, _pack(items), expiry, begin
         )
-        return answers
+        return outcomes
 
     async def check(self) -> None:
-        """Raises Gone unless everything that was added is still there."""
-        if self._begun and not await self._redis.exists(self._names[1]):
+        """Raises GenerationGone unless everything that was added still exists."""
+        if self._started and not await self._redis.exists(self._register):
             raise GenerationGone
 
-    async def keep(self) -> None:
-        """Keeps what was written long ago from expiring while more is added."""
-        if monotonic() < self._kept_until:
+    async def keep_alive(self) -> None:
+        """Renews the expiry of all keys, at most every quarter of it."""
+        if monotonic() < self._keep_alive_at:
             return
-        self._kept_until = monotonic() + EXPIRES / 4
-        written = (self.keys.shared_key(name) for names in self.own.values() for name in names)
+        self._keep_alive_at = monotonic() + EXPIRY_SECONDS / 4
         # The register last, so that it expires first.
-        for names in _chunks([*written, *map(self.keys.shared_key, self.shared), self._names[1]]):
+        for names in _chunks([*self._written_keys(), self._register]):
             pipeline = self._redis.pipeline(transaction=False)
             for name in names:
-                pipeline.pexpire(name, int(EXPIRES * 1000))
+                pipeline.pexpire(name, int(EXPIRY_SECONDS * 1000))
             await pipeline.execute()
 
-    def _recorded(self, keys: Keys, happened: ProjectedEvent) -> list[Command]:
-        """What the projections say, once the names of all keys in it are noted."""
-        commands = [one for project in self._originals for one in project(keys, happened)]
+    def _written_keys(self) -> Iterator[str]:
+        for names in (*self.user_keys.values(), self.shared_keys):
+            yield from map(self.keys.shared_key, names)
+
+    def _project(self, keys: Keys, event: ProjectedEvent) -> list[Command]:
+        """Returns the commands of the projections, and records the names of all keys in them."""
+        commands = [command for project in self._projections for command in project(keys, event)]
         for word in {word for command in commands for word in command[1:]}:
             if word.startswith(keys.prefix):
-                self._note(happened.user_id, word)
+                self._note(event.user_id, word)
         return commands
 
     def _note(self, user: str, key: str) -> None:
-        self._added.add(key)
-        names = self.own.setdefault(user, set()) if user in key else self.shared
+        self._new_keys.add(key)
+        names = self.user_keys.setdefault(user, set()) if user in key else self.shared_keys
         names.add(key.removeprefix(self.keys.shared_key("")))
 
 
-def _chunks(names: Iterable[str]) -> Iterable[list[str]]:
-    left = iter(names)
-    while chunk := list(islice(left, _CHUNK)):
+def _chunks(names: Iterable[str]) -> Iterator[list[str]]:
+    remaining = iter(names)
+    while chunk := list(islice(remaining, _CHUNK_KEYS)):
         yield chunk

@@ -1,66 +1,60 @@
-"""One user in a scratch generation, in the version that is wanted."""
+"""A scratch generation of one user, in any version that is required."""
 
 from __future__ import annotations
 
-from types import TracebackType
-
 from domain.users.events import UserId
 from readside.event_source import history_pages
+from readside.verify.compared_generations import ComparedGenerations
 from readside.verify.difference import KeyEntry
-from readside.verify.sides import ComparedGenerations
-from readside.verify.snapshot import values
+from readside.verify.snapshot import read_entries
 
 
 class ScratchUser:
-    """Leaving `async with` removes it. Raises what the drivers raise, and Gone."""
+    """Leaving `async with` removes it. Raises what the drivers raise, and GenerationGone."""
 
-    def __init__(self, sides: ComparedGenerations, user: UserId) -> None:
-        self._sides = sides
+    def __init__(self, generations: ComparedGenerations, user: UserId) -> None:
+        self._generations = generations
         self._user = user
-        self._scratch = sides.scratch()
-        self._reached = 0
-        self.own: set[str] = set()
-        """The names of the keys that the user's events write."""
+        self._scratch = generations.new_scratch()
+        self._version = 0
+        self.own_keys: set[str] = set()
+        """The names of the keys that only the user's events write."""
 
     async def __aenter__(self) -> ScratchUser:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._scratch.drop()
 
     @property
-    def shared(self) -> set[str]:
-        """The names of the keys that the user's events write and other users' events as well."""
-        return self._scratch.shared
+    def shared_keys(self) -> set[str]:
+        """The names of the keys that the user's events and those of other users write."""
+        return self._scratch.shared_keys
 
-    async def to(self, version: int) -> int:
-        """Brings the user to that version; returns the one it has then: lower if the log has no more."""
-        if version < self._reached:
+    async def build(self, version: int) -> int:
+        """Brings the user to that version; returns the version reached: lower if the log ends before."""
+        if version < self._version:
             await self._scratch.drop()
-            self._scratch, self._reached = self._sides.scratch(), 0
-        await self._scratch.keep()
-        async for page in history_pages(self._sides.history, self._user, self._reached):
-            wanted = [one for one in page if one.version <= version]
+            self._scratch, self._version = self._generations.new_scratch(), 0
+        await self._scratch.keep_alive()
+        async for page in history_pages(self._generations.event_source, self._user, self._version):
+            wanted = [envelope for envelope in page if envelope.version <= version]
             await self._scratch.add(wanted)
             if len(wanted) < len(page):
                 break
-        self._reached = version
-        self.own |= self._scratch.own.get(str(self._user), set())
+        self._version = version
+        self.own_keys |= self._scratch.user_keys.get(str(self._user), set())
         return self._scratch.versions.get(self._user, 0)
 
     async def suspects(self) -> set[KeyEntry]:
-        """Where the generation that serves may differ, unless it has changed while this was compared."""
-        slices = self._sides.slices(self._scratch)
-        differ, _ = await slices.shared(self._scratch.shared)
-        return differ | await slices.own(self._scratch.own.get(str(self._user), ()))
+        """Returns the entries that differ in the active generation, unless it has changed meanwhile."""
+        comparison = self._generations.comparison(self._scratch)
+        differing, _ = await comparison.shared_keys(self.shared_keys)
+        own_keys = self._scratch.user_keys.get(str(self._user), ())
+        return differing | await comparison.user_keys(own_keys)
 
-    async def values(self, places: list[KeyEntry]) -> list[object]:
-        """What these places hold here."""
-        found = await values(self._sides.functions, self._scratch.keys, places)
+    async def read(self, entries: list[KeyEntry]) -> list[object]:
+        """Returns the values of these entries in the scratch generation."""
+        values = await read_entries(self._generations.functions, self._scratch.keys, entries)
         await self._scratch.check()
-        return found
+        return values

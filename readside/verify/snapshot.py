@@ -1,4 +1,4 @@
-"""Questions about users of one generation, and about places of it, each answered as of one moment."""
+"""Atomic snapshots of users and entries of the active generation."""
 
 from __future__ import annotations
 
@@ -13,104 +13,109 @@ from readside.redis_functions.functions import FunctionCall, Functions
 from readside.redis_functions.keys import ACTIVE_PREFIX, Keys
 from readside.verify.difference import KeyEntry
 
-_VERBS = {"hash": "HGET", "zset": "ZSCORE", "set": "SISMEMBER", "list": "LINDEX"}
+_READ_COMMANDS = {"hash": "HGET", "zset": "ZSCORE", "set": "SISMEMBER", "list": "LINDEX"}
 _pack = msgspec.msgpack.Encoder().encode
 
 
 class GenerationChanged(Exception):
-    """Another generation serves by now."""
+    """Another generation is active now."""
 
 
 class UserSnapshot(msgspec.Struct, frozen=True):
-    """What Redis said about a user."""
+    """The state of a user in Redis at one moment."""
 
     version: int
     parked: dict[str, Any] | None
-    """Why the user is set aside."""
-    unfinished: bool
-    """Whether the user is being made anew, or waits for it."""
+    """Why the user is parked."""
+    needs_resync: bool
+    """Whether a resync of the user is needed or running."""
     values: list[Any]
-    """Of the places that were asked about; None for what is not there."""
+    """The values of the requested entries; None for those that do not exist."""
 
 
 class SnapshotReader:
-    """Looks at the generation that serves."""
+    """Reads the active generation. Raises GenerationChanged if another one is active."""
 
     def __init__(self, functions: Functions, keys: Keys, fingerprint: str) -> None:
         self._functions = functions
         self._keys = keys
         self._pointer = f"{ACTIVE_PREFIX}{fingerprint}"
 
-    async def ask(self, *questions: Command) -> list[Any]:
-        """The answers as of one moment, at which the generation served. Raises Turned."""
-        [replies] = await self._asked([questions])
+    async def run(self, *commands: Command) -> list[Any]:
+        """Returns the replies to these commands, executed atomically."""
+        [replies] = await self._run_all([commands])
         return replies
 
-    async def at(self, users: Mapping[UserId, Collection[KeyEntry]]) -> dict[UserId, UserSnapshot]:
-        """Each user, and places of it, as of one moment of its own. Raises Turned."""
-        asked = [self._questions(str(user), places) for user, places in users.items()]
-        replies = await self._asked(asked)
+    async def users(
+        self, users: Mapping[UserId, Collection[KeyEntry]]
+    ) -> dict[UserId, UserSnapshot]:
+        """Returns a snapshot of each user with these entries; each snapshot is atomic."""
+        replies = await self._run_all(
+            [self._user_commands(str(user), entries) for user, entries in users.items()]
+        )
         return {
-            user: _seen(reply, places)
-            for (user, places), reply in zip(users.items(), replies, strict=True)
+            user: _user_snapshot(reply, entries)
+            for (user, entries), reply in zip(users.items(), replies, strict=True)
         }
 
-    def _questions(self, user: str, places: Collection[KeyEntry]) -> list[Command]:
+    def _user_commands(self, user: str, entries: Collection[KeyEntry]) -> list[Command]:
         keys = self._keys
         return [
             ("HMGET", keys.user_hash(user), "version", "until"),
             ("HGET", keys.parked, user),
             ("SISMEMBER", keys.needs_resync, user),
-            *_about(keys, places),
+            *_entry_commands(keys, entries),
         ]
 
-    async def _asked(self, asked: Sequence[Sequence[Command]]) -> list[list[Any]]:
-        serving = ("HGET", self._keys.partition.generations, self._pointer)
-        replies = await self._functions.call_all([_call([serving, *each]) for each in asked])
+    async def _run_all(self, batches: Sequence[Sequence[Command]]) -> list[list[Any]]:
+        read_active = ("HGET", self._keys.partition.generations, self._pointer)
+        replies = await self._functions.call_all([_call([read_active, *one]) for one in batches])
         if any(reply[0] != self._keys.generation for reply in replies):
             raise GenerationChanged
         return [reply[1:] for reply in replies]
 
 
-async def values(functions: Functions, keys: Keys, places: Collection[KeyEntry]) -> list[Any]:
-    """What places of any generation hold; None for what is not there."""
-    if not places:
+async def read_entries(
+    functions: Functions, keys: Keys, entries: Collection[KeyEntry]
+) -> list[Any]:
+    """Returns the values of entries of any generation, read atomically; None for missing ones."""
+    if not entries:
         return []
-    [replies] = await functions.call_all([_call(_about(keys, places))])
-    return list(map(_value, places, replies))
+    [replies] = await functions.call_all([_call(_entry_commands(keys, entries))])
+    return list(map(_comparable, entries, replies))
 
 
-def _about(keys: Keys, places: Collection[KeyEntry]) -> list[Command]:
-    return [_question(keys.shared_key(place.name), place) for place in places]
+def _entry_commands(keys: Keys, entries: Collection[KeyEntry]) -> list[Command]:
+    return [_entry_command(keys.shared_key(entry.name), entry) for entry in entries]
 
 
-def _question(key: str, place: KeyEntry) -> Command:
-    if place.kind in _VERBS:
-        return (_VERBS[place.kind], key, place.member)
-    return ("GET" if place.kind == "string" else "TYPE", key)
+def _entry_command(key: str, entry: KeyEntry) -> Command:
+    if entry.kind in _READ_COMMANDS:
+        return (_READ_COMMANDS[entry.kind], key, entry.member)
+    return ("GET" if entry.kind == "string" else "TYPE", key)
 
 
-def _call(questions: Sequence[Command]) -> FunctionCall:
-    names = list(dict.fromkeys(question[1] for question in questions))
-    return FunctionCall("read_snapshot", names, [_pack(questions)])
+def _call(commands: Sequence[Command]) -> FunctionCall:
+    names = list(dict.fromkeys(command[1] for command in commands))
+    return FunctionCall("read_snapshot", names, [_pack(commands)])
 
 
-def _seen(replies: list[Any], places: Collection[KeyEntry]) -> UserSnapshot:
-    gate, why, lost, *rest = replies
-    version, until = (None, None) if isinstance(gate, Exception) else gate
+def _user_snapshot(replies: list[Any], entries: Collection[KeyEntry]) -> UserSnapshot:
+    fields, parked, needs_resync, *values = replies
+    version, visible_from = (None, None) if isinstance(fields, Exception) else fields
     return UserSnapshot(
         version=int(version or 0),
-        parked=None if why is None else msgspec.json.decode(why),
-        unfinished=until is not None or bool(lost),
-        values=list(map(_value, places, rest)),
+        parked=None if parked is None else msgspec.json.decode(parked),
+        needs_resync=visible_from is not None or bool(needs_resync),
+        values=list(map(_comparable, entries, values)),
     )
 
 
-def _value(place: KeyEntry, reply: Any) -> Any:
-    """So that what means the same is equal: scores are numbers, and rows of a list are JSON."""
+def _comparable(entry: KeyEntry, reply: Any) -> Any:
+    """Returns a value that is equal for equal meaning: scores as numbers, rows of a list decoded."""
     if isinstance(reply, Exception):
         return "in a key of another kind"
-    match place.kind:
+    match entry.kind:
         case "":
             return None if reply == "none" else f"a {reply}"
         case "zset" if reply is not None:
@@ -118,13 +123,13 @@ def _value(place: KeyEntry, reply: Any) -> Any:
         case "set":
             return True if reply else None
         case "list" if reply is not None:
-            return _decoded(reply)
+            return _decode_row(reply)
         case _:
             return reply
 
 
-def _decoded(entry: str) -> Any:
+def _decode_row(row: str) -> Any:
     try:
-        return msgspec.json.decode(entry)
+        return msgspec.json.decode(row)
     except msgspec.MsgspecError:
-        return entry
+        return row

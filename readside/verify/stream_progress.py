@@ -1,4 +1,4 @@
-"""Does the stream flow? What was in it at the beginning must have been dealt with in the end."""
+"""Checks that the entries that were in the stream when verification started are applied when it ends."""
 
 from __future__ import annotations
 
@@ -14,61 +14,62 @@ from readside.verify.difference import Difference
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-POLL = 0.1
-"""Seconds between two looks at what is on its way."""
+POLL_SECONDS = 0.1
+"""Seconds between two checks of what may still be in flight."""
 
-Entry = tuple[int, int]
+EntryId = tuple[int, int]
 
 
 class StreamProgress:
-    """The stream of a partition and the group of one generation."""
+    """The progress of the active generation's consumer group in the stream of its partition."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
-        self._mark: Entry = (0, 0)
+        self._end: EntryId = (0, 0)
 
-    async def mark(self) -> None:
-        """From here on: whatever is in the stream by now."""
+    async def start(self) -> None:
+        """Records the present end of the stream."""
         try:
             stream: Any = await self._redis.xinfo_stream(self._keys.partition.stream)
-        except ResponseError:  # there is none
+        except ResponseError:  # there is no stream
             return
-        self._mark = _entry(stream["last-generated-id"])
+        self._end = _entry_id(stream["last-generated-id"])
 
     async def differences(self, deadline: float) -> list[Difference]:
-        """What keeps the stream from flowing, once it has had until `deadline` (time.monotonic)."""
+        """Returns why the group has not applied the entries by `deadline` (time.monotonic)."""
         while True:
-            found = await self._held_back()
-            if not found or time.monotonic() > deadline:
-                return found
-            await asyncio.sleep(POLL)
+            differences = await self._differences()
+            if not differences or time.monotonic() > deadline:
+                return differences
+            await asyncio.sleep(POLL_SECONDS)
 
-    async def _held_back(self) -> list[Difference]:
-        place = self._keys.partition
-        if not await self._redis.exists(place.cursor):
+    async def _differences(self) -> list[Difference]:
+        partition = self._keys.partition
+        if not await self._redis.exists(partition.cursor):
             return [self._difference("cursor", "the cursor of the relay", None)]
         try:
-            groups: Any = await self._redis.xinfo_groups(place.stream)
+            groups: Any = await self._redis.xinfo_groups(partition.stream)
         except ResponseError:
             return [self._difference("stream", "a stream", None)]
-        mine = [group for group in groups if group["name"] == self._keys.generation]
-        if not mine:
-            return [self._difference("stream", "a group of the generation that serves", None)]
-        done = await self._dealt_with(mine[0])
-        return [] if done else [self._difference("stream", "applied", "entries are not applied")]
+        for group in groups:
+            if group["name"] == self._keys.generation:
+                if await self._has_applied(group):
+                    return []
+                return [self._difference("stream", "applied", "entries are not applied")]
+        return [self._difference("stream", "a group of the active generation", None)]
 
-    async def _dealt_with(self, group: dict[str, Any]) -> bool:
-        if _entry(group["last-delivered-id"]) < self._mark:
+    async def _has_applied(self, group: dict[str, Any]) -> bool:
+        if _entry_id(group["last-delivered-id"]) < self._end:
             return False
         pending: Any = await self._redis.xpending(self._keys.partition.stream, group["name"])
-        return not pending["pending"] or _entry(pending["min"]) > self._mark
+        return not pending["pending"] or _entry_id(pending["min"]) > self._end
 
     def _difference(self, key: str, should: str, found: str | None) -> Difference:
         number = self._keys.partition.number
         return Difference(partition=number, key=key, should=should, found=found, shared=True)
 
 
-def _entry(name: str) -> Entry:
-    time_, _, number = name.partition("-")
-    return int(time_), int(number)
+def _entry_id(text: str) -> EntryId:
+    milliseconds, _, number = text.partition("-")
+    return int(milliseconds), int(number)

@@ -1,6 +1,6 @@
-"""Places that were found as they should be, so that they need not be looked at from the other side.
+"""The set of members of shared keys already verified, so that the search for orphans can skip them.
 
-Eight bytes each: only a hash is kept. That of a wrong place is among a million others once in 10^13 times.
+It stores only 64-bit hashes; with a million members, a false match has probability about 10^-13.
 """
 
 from __future__ import annotations
@@ -9,25 +9,25 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable
 
-Place = tuple[str, str]
+KeyMember = tuple[str, str]
 """The name of a shared key, and a member of it."""
 
 
 class VerifiedSet:
-    """First everything is added, then asked for."""
+    """A set that is sorted at the first lookup after an addition."""
 
     def __init__(self) -> None:
-        self._marks = array("q")
-        self._sorted = True
+        self._hashes = array("q")
+        self._is_sorted = True
 
-    def add(self, places: Iterable[Place]) -> None:
-        self._marks.extend(map(hash, places))
-        self._sorted = False
+    def add(self, members: Iterable[KeyMember]) -> None:
+        self._hashes.extend(map(hash, members))
+        self._is_sorted = False
 
-    def __contains__(self, place: Place) -> bool:
-        if not self._sorted:
-            self._marks = array("q", sorted(self._marks))
-            self._sorted = True
-        mark = hash(place)
-        at = bisect_left(self._marks, mark)
-        return at < len(self._marks) and self._marks[at] == mark
+    def __contains__(self, member: KeyMember) -> bool:
+        if not self._is_sorted:
+            self._hashes = array("q", sorted(self._hashes))
+            self._is_sorted = True
+        wanted = hash(member)
+        index = bisect_left(self._hashes, wanted)
+        return index < len(self._hashes) and self._hashes[index] == wanted

@@ -1,8 +1,8 @@
-"""Does the read model hold what the log says? Asked while both are in use, and without false alarms.
+"""Compares the read model with the event log while both are in use, without false alarms.
 
-A first pass projects the users of the log, page by page, into scratch generations and has Redis compare them
-with the generation that serves. A second pass looks for what no event has written. Users who are doubtful
-then are examined exactly, again and again for as long as it may be on its way; so what is found has stayed.
+A first pass projects the users of the log, page by page, into scratch generations, and Redis compares them
+with the active generation. A reverse scan finds what no event has written. Suspects are then verified
+exactly, repeatedly while differences may be replication lag; so what is reported has persisted.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from domain.users.events import UserId
-from readside.admin.parked import ParkedUser
+from readside.admin.parked_users import ParkedUser
 from readside.errors import NotServing
 from readside.event_source import EventSource
 from readside.generations.registry import Generations
 from readside.redis_functions.functions import GenerationGone
 from readside.redis_functions.keys import TANDEM, Keys, Namespace
+from readside.verify.bulk_verification import BulkVerification
+from readside.verify.compared_generations import ComparedGenerations
 from readside.verify.difference import Difference
-from readside.verify.examination import UserVerdict, UserVerification
-from readside.verify.orphans import Found, Orphans
-from readside.verify.sides import ComparedGenerations
+from readside.verify.orphans import Orphans, Suspects
 from readside.verify.snapshot import GenerationChanged
-from readside.verify.stream_progress import POLL, StreamProgress
-from readside.verify.survey import BulkVerification
+from readside.verify.stream_progress import POLL_SECONDS, StreamProgress
+from readside.verify.user_verification import UserVerdict, UserVerification
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -38,9 +38,9 @@ PAGE = 200
 """Users of one page of the first pass."""
 
 _MAX_GENERATION_CHANGES = 5
-"""How often a generation may give place to another while we look at it."""
+"""How often the active generation may change during a verification."""
 
-Told = Callable[[int], None]
+OnProgress = Callable[[int], None]
 
 
 class NoSuchUser(Exception):
@@ -53,133 +53,134 @@ class NoSuchUser(Exception):
 
 
 class VerifyResult(msgspec.Struct, kw_only=True):
-    """About one partition."""
+    """The result for one partition."""
 
     users: int = 0
+    """The number of users compared."""
     differences: list[Difference] = []
-    aside: list[ParkedUser] = []
+    parked: list[ParkedUser] = []
 
 
 class Verify:
-    """Compares one partition. Raises what the drivers raise, NotServing and NoSuchUser."""
+    """Verifies one partition. Raises what the drivers raise, NotServing and NoSuchUser."""
 
     def __init__(
         self,
         redis: Redis,
-        history: EventSource,
+        event_source: EventSource,
         partition: int,
         *,
         projections: tuple[Projection, ...],
         fingerprint: str,
-        patience: float = 5.0,
+        timeout_seconds: float = 5.0,
         namespace: Namespace = TANDEM,
     ) -> None:
-        """`redis` decodes replies; `patience`: seconds for what is on its way to arrive."""
+        """`redis` decodes replies; `timeout_seconds`: how long to wait for replication lag."""
         self._redis = redis
-        self._history = history
+        self._event_source = event_source
         self._partition = namespace.partition(partition)
         self._projections = projections
         self._fingerprint = fingerprint
-        self._patience = patience
+        self._timeout_seconds = timeout_seconds
 
-    async def run(self, told: Told = lambda _: None) -> VerifyResult:
-        """Everything; `told` is called with how many users have been compared."""
-        return await self._unturned(lambda sides: self._everything(sides, told))
+    async def run(self, on_progress: OnProgress = lambda _: None) -> VerifyResult:
+        """Verifies all users; calls `on_progress` with the number of users compared so far."""
+        return await self._with_active(lambda active: self._verify_all(active, on_progress))
 
     async def of_user(self, user_id: UserId) -> VerifyResult:
-        """One user only."""
-        if not await self._history.existing_users([user_id]):
+        """Verifies one user."""
+        if not await self._event_source.existing_users([user_id]):
             raise NoSuchUser(user_id)
-        return await self._unturned(lambda sides: self._one(sides, user_id))
+        return await self._with_active(lambda active: self._verify_user(active, user_id))
 
-    async def _unturned(
-        self, compare: Callable[[ComparedGenerations], Awaitable[VerifyResult]]
+    async def _with_active(
+        self, verify: Callable[[ComparedGenerations], Awaitable[VerifyResult]]
     ) -> VerifyResult:
-        """Begins again if another generation serves meanwhile, or a scratch generation has expired."""
+        """Starts again if the active generation changes, or a scratch generation expires."""
         for _ in range(_MAX_GENERATION_CHANGES):
-            keys = await self._serving()
-            sides = ComparedGenerations(
-                self._redis, self._history, keys, self._projections, self._fingerprint
+            generations = ComparedGenerations(
+                self._redis,
+                self._event_source,
+                await self._active(),
+                self._projections,
+                self._fingerprint,
             )
             try:
-                return await compare(sides)
+                return await verify(generations)
             except (GenerationChanged, GenerationGone):
                 continue
         raise NotServing(self._partition.number)
 
-    async def _serving(self) -> Keys:
+    async def _active(self) -> Keys:
         generations = Generations(self._redis, self._partition, self._fingerprint)
-        give_up = time.monotonic() + self._patience
-        while True:
-            keys = await generations.active()
-            if keys is not None:
-                return keys
-            if time.monotonic() > give_up:
+        deadline = time.monotonic() + self._timeout_seconds
+        while (keys := await generations.active()) is None:
+            if time.monotonic() > deadline:
                 raise NotServing(self._partition.number)
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(POLL_SECONDS)
+        return keys
 
-    async def _everything(self, sides: ComparedGenerations, told: Told) -> VerifyResult:
-        tide, strays, survey = (
-            StreamProgress(self._redis, sides.keys),
-            Orphans(sides),
-            BulkVerification(sides),
-        )
-        await tide.mark()
-        async for page in self._history.users(sides.keys.partition.number, PAGE):
-            await survey.page(page)
-            told(survey.users)
-        doubtful: Found = {user: set() for user in survey.doubtful}
-        async for odd in strays.keys_of_users(survey.usual or set()):
-            _add(doubtful, odd)
-        async for found in strays.members(survey.agreed):
-            _add(doubtful, found)
-        deadline = time.monotonic() + self._patience
-        examinations = [
-            (UserVerification(sides, user, places), survey.doubtful.get(user, 0))
-            for user, places in doubtful.items()
+    async def _verify_all(
+        self, generations: ComparedGenerations, on_progress: OnProgress
+    ) -> VerifyResult:
+        progress = StreamProgress(self._redis, generations.keys)
+        orphans, bulk = Orphans(generations), BulkVerification(generations)
+        await progress.start()
+        async for page in self._event_source.users(generations.keys.partition.number, PAGE):
+            await bulk.page(page)
+            on_progress(bulk.users)
+        suspects: Suspects = {user: set() for user in bulk.suspects}
+        async for more in orphans.keys(bulk.usual_keys or set()):
+            _merge(suspects, more)
+        async for more in orphans.members(bulk.verified):
+            _merge(suspects, more)
+        deadline = time.monotonic() + self._timeout_seconds
+        verifications = [
+            (UserVerification(generations, user, entries), bulk.suspects.get(user, 0))
+            for user, entries in suspects.items()
         ]
-        findings = VerifyResult(users=survey.users)
-        _note(findings, await self._settled(examinations, deadline))
-        findings.differences += [*strays.nobodys, *await strays.sizes()]
-        findings.differences += await tide.differences(deadline)
-        return findings
+        result = _result(bulk.users, await self._recheck(verifications, deadline))
+        await orphans.check_sizes()
+        result.differences += orphans.without_user
+        result.differences += await progress.differences(deadline)
+        return result
 
-    async def _one(self, sides: ComparedGenerations, user_id: UserId) -> VerifyResult:
-        findings = VerifyResult(users=1)
-        deadline = time.monotonic() + self._patience
-        examinations = [(UserVerification(sides, user_id), 0)]
-        _note(findings, await self._settled(examinations, deadline, members=True))
-        return findings
+    async def _verify_user(self, generations: ComparedGenerations, user: UserId) -> VerifyResult:
+        deadline = time.monotonic() + self._timeout_seconds
+        verifications = [(UserVerification(generations, user), 0)]
+        return _result(1, await self._recheck(verifications, deadline, members=True))
 
-    async def _settled(
+    async def _recheck(
         self,
-        doubtful: list[tuple[UserVerification, int]],
+        verifications: list[tuple[UserVerification, int]],
         deadline: float,
         *,
         members: bool = False,
     ) -> list[UserVerdict]:
-        """The verdicts once nothing is under way any more, or there is no more time."""
-        settled = []
-        while doubtful:
-            left = []
-            for examination, last in doubtful:
-                verdict = await examination.verdict(last, members=members)
-                if verdict.under_way and time.monotonic() < deadline:
-                    left.append((examination, verdict.last))
+        """Returns the verdicts once no difference may be replication lag, or the deadline is over."""
+        verdicts = []
+        while verifications:
+            repeated = []
+            for verification, required_version in verifications:
+                verdict = await verification.verdict(required_version, members=members)
+                if verdict.in_flight and time.monotonic() < deadline:
+                    repeated.append((verification, verdict.required_version))
                 else:
-                    settled.append(verdict)
-            doubtful = left
-            if doubtful:
-                await asyncio.sleep(POLL)
-        return settled
+                    verdicts.append(verdict)
+            verifications = repeated
+            if verifications:
+                await asyncio.sleep(POLL_SECONDS)
+        return verdicts
 
 
-def _add(doubtful: Found, more: Found) -> None:
-    for user, places in more.items():
-        doubtful.setdefault(user, set()).update(places)
+def _merge(suspects: Suspects, more: Suspects) -> None:
+    for user, entries in more.items():
+        suspects.setdefault(user, set()).update(entries)
 
 
-def _note(findings: VerifyResult, verdicts: list[UserVerdict]) -> None:
-    for verdict in verdicts:
-        findings.differences += verdict.differences
-        findings.aside += [verdict.aside] if verdict.aside else []
+def _result(users: int, verdicts: list[UserVerdict]) -> VerifyResult:
+    return VerifyResult(
+        users=users,
+        differences=[difference for verdict in verdicts for difference in verdict.differences],
+        parked=[verdict.parked for verdict in verdicts if verdict.parked is not None],
+    )

@@ -74,7 +74,7 @@ class World:
             partition,
             projections=PROJECTIONS,
             fingerprint=FINGERPRINT,
-            patience=patience,
+            timeout_seconds=patience,
         )
 
     def steering(

@@ -187,7 +187,7 @@ async def test_the_way_back_is_up_to_the_present(world: World) -> None:
         world.commit(ALICE, UserRenamed(name="Alicia"))
         await world.settle(projector)
         new = await serving(world)
-        flip = await world.steering().give_back()
+        flip = await world.steering().rollback()
         assert (flip.before, flip.after) == (new.generation, old.generation)
         assert await world.serving() == old
         assert (await world.hash_of(ALICE))["name"] == "Alicia"
@@ -202,15 +202,15 @@ async def test_only_the_last_generation_is_kept_however_often_somebody_rebuilds(
     await filled(world)
     flips = [await world.steering().rebuild() for _ in range(3)]
     assert await groups(world) == {flips[-1].before, flips[-1].after}
-    await world.steering().give_back()
+    await world.steering().rollback()
     assert await groups(world) == {flips[-1].before, flips[-1].after}
 
 
 async def test_whoever_went_back_can_go_forth_again(world: World) -> None:
     await filled(world)
     new = (await world.steering().rebuild()).after
-    await world.steering().give_back()
-    assert (await world.steering().give_back()).after == new
+    await world.steering().rollback()
+    assert (await world.steering().rollback()).after == new
 
 
 async def test_an_old_generation_is_kept_from_the_flip_on_however_long_nobody_read_it(
@@ -226,7 +226,7 @@ async def test_an_old_generation_is_kept_from_the_flip_on_however_long_nobody_re
     await eventually(is_idle)
     await world.steering().rebuild()
     assert await world.generations().remove_unused(await serving(world), after=idle) == 0
-    assert (await world.steering().give_back()).after == old.generation
+    assert (await world.steering().rollback()).after == old.generation
 
 
 async def test_what_has_served_is_neither_resumed_nor_abandoned(world: World) -> None:
@@ -251,14 +251,14 @@ async def test_without_a_generation_that_is_kept_there_is_no_way_back(
         await world.redis.hset(Partition(0).generations, old.generation, "void")
     before = await serving(world)
     with pytest.raises(MaintenanceRefused, match="No earlier read model of partition 0 is kept"):
-        await world.steering().give_back()
+        await world.steering().rollback()
     assert await world.serving() == before
 
 
 async def test_a_rebuild_that_comes_out_short_leaves_the_old_one_serving(world: World) -> None:
     old = await filled(world)
     world.log.hidden = 1
-    with pytest.raises(MaintenanceRefused, match="did not come out whole"):
+    with pytest.raises(MaintenanceRefused, match="was not built completely"):
         await world.steering().rebuild()
     assert await world.serving() == old
     assert await groups(world) == {old.generation}
@@ -272,12 +272,12 @@ async def test_without_a_relay_there_is_nothing_to_build_on(world: World) -> Non
 async def test_two_people_do_not_rebuild_one_partition_at_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maintenance, "_PATIENCE", 0.1)
+    monkeypatch.setattr(maintenance, "_LEASE_TIMEOUT_SECONDS", 0.1)
     await filled(world)
 
     async def meanwhile() -> None:
         world.log.while_paging = None
-        with pytest.raises(MaintenanceRefused, match="Somebody else"):
+        with pytest.raises(MaintenanceRefused, match="Another process"):
             await world.steering().rebuild()
 
     world.log.while_paging = meanwhile

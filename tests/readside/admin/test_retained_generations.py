@@ -9,7 +9,11 @@ import pytest
 
 from domain.users.events import UserCreated, UserRenamed
 from readside.admin.partition_status import partition_statuses
-from readside.admin.retained_generations import IN_USE_SECONDS, RetainedGeneration, kept
+from readside.admin.retained_generations import (
+    IN_USE_SECONDS,
+    RetainedGeneration,
+    retained_generations,
+)
 from readside.read_models import FINGERPRINT
 from tests.readside.envelopes import user_in
 
@@ -22,7 +26,7 @@ CREATED = UserCreated(name="Alice", email="alice@example.com")
 
 async def all_kept(world: World) -> list[RetainedGeneration]:
     [first] = await partition_statuses(world.redis, 1, FINGERPRINT)
-    return kept(first)
+    return retained_generations(first)
 
 
 async def test_what_was_left_keeps_entries_until_it_is_removed(world: World) -> None:

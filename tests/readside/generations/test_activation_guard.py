@@ -8,7 +8,7 @@ import pytest
 
 from domain.users.events import UserCreated, UserErased, UserRenamed
 from readside.admin.maintenance import MaintenanceRefused
-from readside.admin.parked import Parked
+from readside.admin.parked_users import Parked
 from readside.admin.partition_status import partition_statuses
 from readside.generations import activation_guard
 from readside.generations.activation_guard import ParkedExcess
@@ -209,7 +209,7 @@ async def test_a_rebuild_by_hand_is_held_too_and_resumed_when_it_is_accepted(wor
     steering = world.steering(projections=BROKEN)
     before = await world.serving()
     with pytest.raises(
-        MaintenanceRefused, match=r"Partition 0 serves on .* parks 11 of 30 .*--accept-parked"
+        MaintenanceRefused, match=r"Partition 0 keeps .* parks 11 of 30 .*--accept-parked"
     ):
         await steering.rebuild()
     assert await world.serving() == before

@@ -164,7 +164,7 @@ async def test_one_killed_half_way_is_followed_by_one_that_goes_on_there(world: 
 async def test_two_that_make_the_same_user_anew_do_no_harm(world: World) -> None:
     keys = await filled(world)
     before = await contents(world.redis, keys)
-    await asyncio.gather(*(world.steering().mend(ALICE) for _ in range(3)))
+    await asyncio.gather(*(world.steering().resync_user(ALICE) for _ in range(3)))
     async with world.projector() as projector:
         await world.settle(projector)
     assert await same(world, keys, before)
@@ -185,7 +185,7 @@ async def test_whatever_was_deferred_at_the_end_is_not_forgotten(
         await world.redis.sadd(keys.needs_resync, str(ALICE))
 
     monkeypatch.setattr(EventApplier, "resync_user", and_more_happens)
-    await world.steering().mend(ALICE)
+    await world.steering().resync_user(ALICE)
     async with world.projector() as projector:
         while await hidden(world, keys):
             await projector.run_once()
@@ -210,7 +210,7 @@ async def test_who_is_erased_is_made_anew_by_one_event(
     monkeypatch.setattr(world.log, "history", counted)
     before = await contents(world.redis, keys)
     await world.redis.delete(keys.user_hash(ALICE))
-    await world.steering().mend(ALICE)
+    await world.steering().resync_user(ALICE)
     assert read == ["UserErased"]
     assert await same(world, keys, before)
 

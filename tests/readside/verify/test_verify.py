@@ -72,7 +72,7 @@ async def test_a_read_model_that_is_right_has_no_difference(world: World) -> Non
     await filled(world)
     told: list[int] = []
     findings = await world.verify().run(told.append)
-    assert (findings.differences, findings.aside) == ([], [])
+    assert (findings.differences, findings.parked) == ([], [])
     assert (findings.users, told) == (3, [3])
 
 
@@ -271,7 +271,7 @@ async def test_who_is_set_aside_is_told_apart_from_what_differs(world: World) ->
     await world.build()
     findings = await world.verify().run()
     assert findings.differences == []
-    [aside] = findings.aside
+    [aside] = findings.parked
     assert (aside.user, aside.version, aside.type) == (str(ALICE), 2, "UserPromoted")
 
 

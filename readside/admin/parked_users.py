@@ -1,4 +1,4 @@
-"""Who is set aside, and why."""
+"""Parked users: users whose events cannot be applied, and why."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ParkedUser(msgspec.Struct, frozen=True, kw_only=True):
-    """A user who is parked."""
+    """A parked user: the event that could not be applied, and the reason."""
 
     partition: int
     user: str
@@ -26,7 +26,7 @@ class ParkedUser(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Parked:
-    """The parked users of one partition, in the generation that serves. Raises NotServing."""
+    """The parked users of one partition, in its active generation. Raises NotServing."""
 
     def __init__(self, redis: Redis, partition: Partition, fingerprint: str) -> None:
         """`redis` decodes replies."""
@@ -35,28 +35,30 @@ class Parked:
         self._generations = Generations(redis, partition, fingerprint)
 
     async def all(self) -> list[ParkedUser]:
-        """Also of a generation that does not serve because it parks so many."""
+        """Returns all parked users; of a generation that is held because of them if none is active."""
         keys = await self._generations.active() or await self._generations.held()
         if keys is None:
             raise NotServing(self._partition.number)
-        found: Any = await self._redis.hgetall(keys.parked)
-        return [self._aside(user, why) for user, why in sorted(found.items())]
+        reasons: Any = await self._redis.hgetall(keys.parked)
+        return [self._parked_user(user, reason) for user, reason in sorted(reasons.items())]
 
     async def of(self, user_id: UserId) -> ParkedUser | None:
-        keys = await self._serving()
-        why: Any = await self._redis.hget(keys.parked, str(user_id))
-        return None if why is None else self._aside(str(user_id), why)
+        """Returns the user if it is parked."""
+        keys = await self._active()
+        reason: Any = await self._redis.hget(keys.parked, str(user_id))
+        return None if reason is None else self._parked_user(str(user_id), reason)
 
     async def version(self, user_id: UserId) -> int:
-        """How far the read model has the user; 0 if not at all."""
-        keys = await self._serving()
+        """Returns the version of the user in the read model; 0 if it has none."""
+        keys = await self._active()
         return int(await self._redis.hget(keys.user_hash(user_id), "version") or 0)
 
-    async def _serving(self) -> Keys:
+    async def _active(self) -> Keys:
         keys = await self._generations.active()
         if keys is None:
             raise NotServing(self._partition.number)
         return keys
 
-    def _aside(self, user: str, why: str) -> ParkedUser:
-        return ParkedUser(partition=self._partition.number, user=user, **msgspec.json.decode(why))
+    def _parked_user(self, user: str, reason: str) -> ParkedUser:
+        fields = msgspec.json.decode(reason)
+        return ParkedUser(partition=self._partition.number, user=user, **fields)

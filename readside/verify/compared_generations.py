@@ -1,4 +1,4 @@
-"""The two sides of a comparison: the generation that serves a partition, and scratch generations."""
+"""The two sides of a comparison: the active generation of a partition, and scratch generations."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from readside.event_source import EventSource
 from readside.projection import Projection
 from readside.redis_functions.functions import Functions
 from readside.redis_functions.keys import Keys
+from readside.verify.key_comparison import KeyComparison
 from readside.verify.scratch_generation import ScratchGeneration
-from readside.verify.slices import KeyComparison
 from readside.verify.snapshot import SnapshotReader
 
 if TYPE_CHECKING:
@@ -23,23 +23,25 @@ class ComparedGenerations:
     def __init__(
         self,
         redis: Redis,
-        history: EventSource,
+        event_source: EventSource,
         keys: Keys,
         projections: Sequence[Projection],
         fingerprint: str,
     ) -> None:
-        """`keys` are those of the generation that serves; `redis` decodes replies."""
+        """`keys` are those of the active generation; `redis` decodes replies."""
         self.redis = redis
-        self.history = history
+        self.event_source = event_source
         self.keys = keys
         self.functions = Functions(redis, keys.partition.namespace)
-        self.looks = SnapshotReader(self.functions, keys, fingerprint)
+        self.snapshots = SnapshotReader(self.functions, keys, fingerprint)
         self._projections = projections
 
-    def scratch(self) -> ScratchGeneration:
-        """Returns a new, empty scratch generation."""
-        return ScratchGeneration(self.redis, self.history, self.keys.partition, self._projections)
+    def new_scratch(self) -> ScratchGeneration:
+        """Returns an empty scratch generation."""
+        return ScratchGeneration(
+            self.redis, self.event_source, self.keys.partition, self._projections
+        )
 
-    def slices(self, scratch: ScratchGeneration) -> KeyComparison:
-        """Returns what compares a scratch generation with the one that serves."""
+    def comparison(self, scratch: ScratchGeneration) -> KeyComparison:
+        """Returns the comparison of a scratch generation with the active one."""
         return KeyComparison(self.functions, self.keys, scratch)

@@ -11,8 +11,8 @@ import pytest
 from domain.users.events import OrderPlaced, UserCreated, UserEmailUpdated, UserErased, UserRenamed
 from readside.read_models import FINGERPRINT, PROJECTIONS
 from readside.redis_functions.functions import Functions
-from readside.verify import examination, slices, survey, verify
-from readside.verify.scratch_generation import EXPIRES, ScratchGeneration
+from readside.verify import bulk_verification, key_comparison, user_verification, verify
+from readside.verify.scratch_generation import EXPIRY_SECONDS, ScratchGeneration
 from readside.verify.scratch_user import ScratchUser
 from readside.verify.verify import Verify
 from tests.readside.envelopes import order, user_in
@@ -36,12 +36,12 @@ SCRATCHES = "tandem:*:scratch:*"
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slices, pages and generations of a few members, so that everything takes several."""
     for module, name, size in (
-        (slices, "MEMBERS", 3),
-        (slices, "_PAIRS", 2),
-        (survey, "EVENTS", 5),
-        (survey, "ROOM", 7),
+        (key_comparison, "MAX_SLICE_MEMBERS", 3),
+        (key_comparison, "_MAX_PAIRS", 2),
+        (bulk_verification, "MAX_PAGE_EVENTS", 5),
+        (bulk_verification, "MAX_SCRATCH_EVENTS", 7),
         (verify, "PAGE", 4),
-        (examination, "_PLACES", 2),
+        (user_verification, "_MAX_READ_ENTRIES", 2),
     ):
         monkeypatch.setattr(module, name, size)
 
@@ -166,7 +166,7 @@ async def test_the_work_grows_with_a_users_orders_and_no_call_does(world: World)
         await world.settle(projector)
     small, _ = await _work(world, ALICE)
     large, most = await _work(world, CROWD[0])
-    assert most <= 2 * slices.MEMBERS * slices._PAIRS  # noqa: SLF001
+    assert most <= 2 * key_comparison.MAX_SLICE_MEMBERS * key_comparison._MAX_PAIRS  # noqa: SLF001
     assert 1.5 < sum(large.values()) / sum(small.values()) < 2.5
     for name in ("hgetall", "zrange", "smembers", "del"):
         assert f"cmdstat_{name}" not in large
@@ -190,7 +190,7 @@ async def test_nothing_is_left_and_no_group_ever_holds_back_the_stream(
             }
 
     monkeypatch.setattr(world.log, "events_of", and_look)
-    monkeypatch.setattr(survey, "EVENTS", 5)
+    monkeypatch.setattr(bulk_verification, "MAX_PAGE_EVENTS", 5)
     before = {key async for key in world.redis.scan_iter()}
     assert (await world.verify().run()).differences == []
     assert any(seen)
@@ -209,13 +209,13 @@ async def test_whatever_a_killed_one_leaves_expires_and_no_sweep_takes_it_from_a
         raise asyncio.CancelledError
 
     monkeypatch.setattr(ScratchGeneration, "drop", no_longer)
-    monkeypatch.setattr(slices.KeyComparison, "own", killed)
+    monkeypatch.setattr(key_comparison.KeyComparison, "user_keys", killed)
     with suppress(asyncio.CancelledError):
         await world.verify().run()
     left = await scratches(world.redis)
     assert len(left) > len(CROWD)
     for key in left:
-        assert 0 < await world.redis.pttl(key) <= EXPIRES * 1000
+        assert 0 < await world.redis.pttl(key) <= EXPIRY_SECONDS * 1000
     assert await world.generations().remove_orphans() == 0
     assert sorted(await scratches(world.redis)) == sorted(left)
 
@@ -244,15 +244,15 @@ async def test_one_that_expires_before_its_values_are_read_is_no_difference(
 ) -> None:
     keys = await filled(world)
     await world.redis.hset(keys.user_hash(ALICE), "name", "Mallory")
-    values, losses = ScratchUser.values, [1]
+    read, losses = ScratchUser.read, [1]
 
     async def and_lose(self: ScratchUser, places: Any) -> Any:
         if losses[0]:
             losses[0] -= 1
             await world.redis.unlink(*await scratches(world.redis))
-        return await values(self, places)
+        return await read(self, places)
 
-    monkeypatch.setattr(ScratchUser, "values", and_lose)
+    monkeypatch.setattr(ScratchUser, "read", and_lose)
     [found] = (await world.verify().of_user(ALICE)).differences
     assert (found.field, found.should, found.found) == ("name", "Alice", "Mallory")
     assert losses == [0]
@@ -264,7 +264,7 @@ async def test_it_is_kept_for_as_long_as_a_comparison_takes(
 ) -> None:
     await filled(world)
     kept = list[int]()
-    call, pexpire = Functions.call, ScratchGeneration.keep
+    call, pexpire = Functions.call, ScratchGeneration.keep_alive
 
     async def noted(self: ScratchGeneration) -> None:
         kept.append(0)
@@ -276,7 +276,7 @@ async def test_it_is_kept_for_as_long_as_a_comparison_takes(
             kept.clear()
         return await call(self, name, *rest)
 
-    monkeypatch.setattr(ScratchGeneration, "keep", noted)
+    monkeypatch.setattr(ScratchGeneration, "keep_alive", noted)
     monkeypatch.setattr(Functions, "call", counted)
     assert (await world.verify().of_user(ALICE)).differences == []
 
@@ -313,7 +313,7 @@ async def test_a_projection_may_use_any_command_and_is_compared_all_the_same(wor
             0,
             projections=projections,
             fingerprint=FINGERPRINT,
-            patience=0.2,
+            timeout_seconds=0.2,
         )
         return {(one.key, one.field) for one in (await looking.run()).differences}
 
