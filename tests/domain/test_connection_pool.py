@@ -51,7 +51,7 @@ async def none_is_lost(connections: ConnectionPool, pool: asyncpg.Pool) -> None:
         await connections.release(connection, sound=True)
 
 
-async def test_whoever_waits_longest_gets_the_connection_of_whoever_is_done(
+async def test_a_released_connection_goes_to_the_longest_waiter(
     connections: ConnectionPool, pool: asyncpg.Pool
 ) -> None:
     first, second = [await connections.acquire() for _ in range(TWO)]
@@ -67,7 +67,7 @@ async def test_whoever_waits_longest_gets_the_connection_of_whoever_is_done(
     await none_is_lost(connections, pool)
 
 
-async def test_one_that_may_be_broken_goes_to_the_pool_and_another_is_taken(
+async def test_an_unsound_connection_returns_to_the_pool_and_another_is_acquired(
     connections: ConnectionPool, pool: asyncpg.Pool
 ) -> None:
     first, second = [await connections.acquire() for _ in range(TWO)]
@@ -82,7 +82,7 @@ async def test_one_that_may_be_broken_goes_to_the_pool_and_another_is_taken(
     await none_is_lost(connections, pool)
 
 
-async def test_whoever_comes_next_gets_the_one_that_is_free(
+async def test_the_next_caller_gets_the_free_connection(
     connections: ConnectionPool, pool: asyncpg.Pool
 ) -> None:
     first = await connections.acquire()
@@ -93,7 +93,9 @@ async def test_whoever_comes_next_gets_the_one_that_is_free(
     assert pool.get_size() == 1
 
 
-async def test_one_that_is_lost_while_it_is_free_is_nobodys(connections: ConnectionPool) -> None:
+async def test_a_free_connection_that_is_lost_is_not_used_again(
+    connections: ConnectionPool,
+) -> None:
     first = await connections.acquire()
     pid = await first.fetchval("select pg_backend_pid()")
     second = await connections.acquire()
@@ -109,7 +111,7 @@ async def test_one_that_is_lost_while_it_is_free_is_nobodys(connections: Connect
         await connections.release(connection, sound=True)
 
 
-async def test_one_that_is_lost_on_its_way_back_is_no_error_for_whoever_had_it(
+async def test_a_connection_lost_during_release_raises_no_error(
     connections: ConnectionPool, pool: asyncpg.Pool
 ) -> None:
     connection = await connections.acquire()
@@ -120,7 +122,7 @@ async def test_one_that_is_lost_on_its_way_back_is_no_error_for_whoever_had_it(
     await none_is_lost(connections, pool)
 
 
-async def test_one_that_nobody_needs_goes_back_to_the_pool(pool: asyncpg.Pool) -> None:
+async def test_an_unused_connection_returns_to_the_pool(pool: asyncpg.Pool) -> None:
     connections = ConnectionPool(pool, timeout_seconds=60.0, max_hold_seconds=0.05)
     for connection in [await connections.acquire() for _ in range(TWO)]:
         await connections.release(connection, sound=True)
@@ -130,7 +132,7 @@ async def test_one_that_nobody_needs_goes_back_to_the_pool(pool: asyncpg.Pool) -
             await asyncio.sleep(0.01)
 
 
-async def test_those_that_are_always_needed_leave_others_of_the_pool_a_turn(
+async def test_connections_in_constant_use_leave_others_a_turn_in_the_pool(
     pool: asyncpg.Pool,
 ) -> None:
     connections = ConnectionPool(pool, timeout_seconds=60.0)
@@ -148,7 +150,7 @@ async def test_those_that_are_always_needed_leave_others_of_the_pool_a_turn(
             task.cancel()
 
 
-async def test_whoever_asks_again_after_a_refusal_does_not_overtake_who_waits(
+async def test_a_caller_that_acquires_again_does_not_overtake_a_waiter(
     connections: ConnectionPool,
 ) -> None:
     """As a command does whose e-mail address is taken: it looks which rule it was."""
@@ -169,7 +171,7 @@ async def test_whoever_asks_again_after_a_refusal_does_not_overtake_who_waits(
 
 
 @pytest.mark.parametrize("sound", [True, False])
-async def test_who_leaves_in_the_moment_of_being_told_keeps_nothing(
+async def test_a_waiter_cancelled_at_its_handover_keeps_no_connection(
     connections: ConnectionPool, pool: asyncpg.Pool, *, sound: bool
 ) -> None:
     first, second = [await connections.acquire() for _ in range(TWO)]
@@ -184,7 +186,9 @@ async def test_who_leaves_in_the_moment_of_being_told_keeps_nothing(
     assert [await connections.acquire() for _ in range(TWO)]
 
 
-async def test_who_has_left_is_passed_over(connections: ConnectionPool, pool: asyncpg.Pool) -> None:
+async def test_a_cancelled_waiter_is_skipped(
+    connections: ConnectionPool, pool: asyncpg.Pool
+) -> None:
     first, second = [await connections.acquire() for _ in range(TWO)]
     left, staying = await queue(connections, 2)
     left.cancel()
@@ -195,7 +199,7 @@ async def test_who_has_left_is_passed_over(connections: ConnectionPool, pool: as
     await none_is_lost(connections, pool)
 
 
-async def test_whoever_has_waited_too_long_is_told_so_in_turn(pool: asyncpg.Pool) -> None:
+async def test_waiters_time_out(pool: asyncpg.Pool) -> None:
     connections = ConnectionPool(pool, timeout_seconds=0.05, max_hold_seconds=60.0)
     first, second = [await connections.acquire() for _ in range(TWO)]
     for _ in range(2):
@@ -208,7 +212,7 @@ async def test_whoever_has_waited_too_long_is_told_so_in_turn(pool: asyncpg.Pool
     assert [await connections.acquire() for _ in range(TWO)]
 
 
-async def test_whoever_comes_later_may_wait_longer(pool: asyncpg.Pool) -> None:
+async def test_a_later_waiter_times_out_later(pool: asyncpg.Pool) -> None:
     connections = ConnectionPool(pool, timeout_seconds=0.5, max_hold_seconds=60.0)
     first, second = [await connections.acquire() for _ in range(TWO)]
     early = asyncio.create_task(connections.acquire())
@@ -223,7 +227,7 @@ async def test_whoever_comes_later_may_wait_longer(pool: asyncpg.Pool) -> None:
         await connections.release(connection, sound=True)
 
 
-async def test_a_pool_that_has_none_left_keeps_nobody_longer(pool: asyncpg.Pool) -> None:
+async def test_an_exhausted_pool_delays_no_caller_beyond_the_timeout(pool: asyncpg.Pool) -> None:
     connections = ConnectionPool(pool, timeout_seconds=0.05, max_hold_seconds=60.0)
     async with pool.acquire(), pool.acquire():
         for _ in range(TWO + 1):
@@ -233,7 +237,7 @@ async def test_a_pool_that_has_none_left_keeps_nobody_longer(pool: asyncpg.Pool)
     assert [await connections.acquire() for _ in range(TWO)]
 
 
-async def test_a_connection_that_cannot_be_had_is_nobodys(
+async def test_a_failed_acquire_holds_no_slot(
     connections: ConnectionPool, pool: asyncpg.Pool
 ) -> None:
     async with pool.acquire(), pool.acquire():
@@ -244,7 +248,7 @@ async def test_a_connection_that_cannot_be_had_is_nobodys(
     assert [await connections.acquire() for _ in range(TWO)]
 
 
-async def test_however_many_come_and_go_and_leave_none_is_lost(
+async def test_no_connection_is_lost_among_many_cancelled_callers(
     connections: ConnectionPool, pool: asyncpg.Pool
 ) -> None:
     async def one(number: int) -> None:

@@ -80,7 +80,7 @@ async def test_only_what_is_new_is_applied(
     assert applied == ["0002_colours.sql", "0003_red.sql"]
 
 
-async def test_what_would_be_applied_is_told_and_nothing_is_done(
+async def test_pending_migrations_are_listed_and_not_applied(
     connection: asyncpg.Connection, first: Path, directory: Path
 ) -> None:
     assert await pending(connection, directory=first) == [FIRST]
@@ -105,7 +105,7 @@ async def test_a_database_that_lacks_a_migration_is_refused_and_one_that_has_mor
     assert await connection.fetchval("select name from colours") == "red"
 
 
-async def test_those_who_migrate_at_once_take_turns(empty_database_url: str) -> None:
+async def test_concurrent_migrations_take_turns(empty_database_url: str) -> None:
     async with limited(30), AsyncExitStack() as stack:
         connections = []
         for _ in range(5):
@@ -155,7 +155,7 @@ async def test_a_migration_with_a_wrong_number_is_an_error_and_nothing_is_applie
     assert await tables(connection) == {"migrations"}
 
 
-async def test_a_migration_that_fails_leaves_nothing_behind_and_can_be_mended(
+async def test_a_migration_that_fails_leaves_nothing_behind_and_can_be_repaired(
     connection: asyncpg.Connection, directory: Path
 ) -> None:
     (directory / "0003_red.sql").write_text("insert into colours values ('red'); select 1 / 0;")

@@ -63,9 +63,7 @@ TAMPERED: dict[str, tuple[str, set[tuple[str, str]]]] = {
 
 
 @pytest.mark.parametrize("table", ["users", "orders"])
-async def test_a_column_that_is_compared_with_nothing_is_named(
-    model: WriteModel, table: str
-) -> None:
+async def test_a_column_that_is_not_compared_is_named(model: WriteModel, table: str) -> None:
     await model.pool.execute(f"alter table {table} add column phone text default '+49 123'")
     await model.user()
     assert await places(model) == {(table, "phone")}
@@ -89,7 +87,7 @@ async def test_personal_data_that_outlived_an_erasure_is_named(model: WriteModel
 
 
 @pytest.mark.parametrize("what", TAMPERED)
-async def test_what_somebody_tampered_with_is_named(model: WriteModel, what: str) -> None:
+async def test_tampered_data_is_named(model: WriteModel, what: str) -> None:
     order = str(await model.order(await model.user()))
     statement, expected = TAMPERED[what]
     await model.pool.execute(statement)

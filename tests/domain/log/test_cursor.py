@@ -54,7 +54,7 @@ async def test_a_snapshot_of_a_server_is_written_back_as_it_was(database_url: st
         (0, Snapshot(1)),
     ],
 )
-def test_a_cut_snapshot_knows_nothing_of_transactions_above_the_top(
+def test_a_truncated_snapshot_has_no_transactions_above_the_maximum(
     top: int, cut: Snapshot
 ) -> None:
     assert UNTIL.truncate(top) == cut
@@ -67,7 +67,7 @@ def test_a_closed_window_moves_the_cursor_to_its_end() -> None:
     )
 
 
-def test_an_open_window_is_the_page_under_way_and_moves_nothing_else() -> None:
+def test_an_open_window_becomes_the_page_and_changes_nothing_else() -> None:
     window = Window(since=SINCE, until=UNTIL, position=7, count=2, max_xid=18)
     assert CURSOR.advance(window, closed=False) == Cursor(
         server_epoch="monday", snapshot=SINCE, max_xid=9, page=window
@@ -86,7 +86,7 @@ def test_a_window_without_events_keeps_the_last_that_had_some() -> None:
     )
 
 
-def test_a_cursor_reborn_trusts_its_snapshot_only_as_far_as_it_has_appended() -> None:
+def test_after_a_restart_a_cursor_trusts_its_snapshot_up_to_its_last_appended_transaction() -> None:
     window = Window(since=SINCE, until=UNTIL, position=7, count=2, max_xid=16)
     reborn = CURSOR.advance(window, closed=True).after_restart("tuesday")
     assert (reborn.server_epoch, reborn.snapshot) == ("tuesday", Snapshot(17, (15,)))

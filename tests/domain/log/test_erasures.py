@@ -183,7 +183,7 @@ async def test_a_process_that_dies_between_or_within_slices_loses_nothing(
     assert await named(model) == []
 
 
-async def test_many_processes_at_once_blank_everything(model: WriteModel) -> None:
+async def test_many_concurrent_processes_blank_everything(model: WriteModel) -> None:
     for number in range(3):
         user_id = await lived(model, address=f"w{number}@example.com")
         await model.ask(EraseUser(user_id=user_id))

@@ -35,7 +35,7 @@ async def test_a_restored_event_whose_number_a_transaction_has_now_rebuilds_noth
     assert len(carrying.stream.all) == len(set(carrying.stream.all))
 
 
-async def test_a_backlog_after_a_restore_is_not_looked_for_among_what_was_restored(
+async def test_a_backlog_after_a_restore_is_read_from_above_the_restored_events(
     carrying: Carrying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_APPEND_EVENTS", LIMIT)

@@ -180,7 +180,7 @@ async def test_no_more_windows_are_kept_than_a_failover_can_lose(
     assert carrying.stream.begun == [*range(8)]
 
 
-async def test_a_relay_that_another_relay_overtook_compares_again_at_once(
+async def test_a_relay_that_lost_a_race_compares_again_immediately(
     carrying: Carrying, relay: Relay
 ) -> None:
     """The other one has not compared yet, and appends between the comparison and the begin of the stream."""
@@ -200,7 +200,7 @@ async def test_a_relay_that_another_relay_overtook_compares_again_at_once(
 
 
 @pytest.mark.parametrize("version", range(1, 7))
-async def test_of_transactions_that_run_at_once_any_that_is_lost_is_detected(
+async def test_the_loss_of_any_of_several_concurrent_transactions_is_detected(
     carrying: Carrying, version: int
 ) -> None:
     relay = carrying.relay()
@@ -218,7 +218,7 @@ async def test_of_transactions_that_run_at_once_any_that_is_lost_is_detected(
     assert carrying.stream.begun == [*range(8), 3]
 
 
-async def test_a_cursor_of_an_earlier_version_of_the_code_goes_on(
+async def test_a_cursor_of_an_earlier_version_of_the_code_is_continued(
     carrying: Carrying, relay: Relay
 ) -> None:
     carrying.stream.alter(

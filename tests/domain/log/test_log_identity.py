@@ -72,7 +72,7 @@ async def test_what_another_log_is_to_ours(
         assert await compare_identities(connection, None, ours) is Relation.SAME
 
 
-async def test_a_table_that_was_renamed_for_another_is_used_by_nobody(carrying: Carrying) -> None:
+async def test_a_table_that_was_renamed_for_another_is_not_in_use(carrying: Carrying) -> None:
     """As where the table is made again by hand, and the old one is kept or attached as a partition."""
     await write(carrying.model.pool, user_in(3), 1)
     await carrying.begun()
@@ -129,7 +129,7 @@ async def test_a_relay_whose_streams_are_taken_over_ends_and_takes_nothing_back(
     assert carrying.stream.kept == before
 
 
-async def test_a_log_that_was_made_anew_in_the_same_database_begins_all_streams_again(
+async def test_a_log_created_again_in_the_same_database_restarts_all_streams(
     carrying: Carrying,
 ) -> None:
     await write(carrying.model.pool, user_in(3), 1)

@@ -35,7 +35,7 @@ async def pages_read(carrying: Carrying, statement: str, types: str, arguments: 
 
 
 @pytest.mark.parametrize("is_foreign", [False, True])
-async def test_neither_an_inspection_nor_a_look_at_the_backlog_reads_the_log(
+async def test_neither_an_inspection_nor_the_backlog_query_reads_the_whole_log(
     carrying: Carrying, is_foreign: bool
 ) -> None:
     pool = carrying.model.pool

@@ -59,7 +59,7 @@ async def test_a_life_that_is_longer_than_a_page_comes_in_several(model: WriteMo
     assert [*chain(*pages)] == life(first, 1, 2, 3, 4) + life(second, 1, 2, 3, 4)
 
 
-async def test_whoever_goes_on_from_a_page_gets_all_that_was_not_told_up_to_it(
+async def test_reading_on_from_a_page_returns_all_events_not_yet_returned(
     model: WriteModel,
 ) -> None:
     first, second = await two_lives(model)
@@ -82,7 +82,7 @@ async def test_a_user_whose_first_event_the_log_has_lost_comes_as_well(model: Wr
     assert sorted(found) == sorted(life(first, 2, 3, 4) + life(second, 1, 2, 3, 4))
 
 
-async def test_what_was_given_up_says_so(model: WriteModel) -> None:
+async def test_a_skipped_event_is_marked(model: WriteModel) -> None:
     first, _ = await two_lives(model)
     await model.pool.execute("insert into skipped values ($1, 2, 'nobody knows')", first)
     pages = EventLog(model.pool).events_by_user(partition_of(first, PARTITIONS), 1000)

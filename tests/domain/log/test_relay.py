@@ -59,7 +59,7 @@ async def test_what_was_open_when_a_stream_began_is_carried_when_it_commits(
     assert carrying.stream.versions(user_id) == [1]
 
 
-async def test_an_open_transaction_of_somebody_else_holds_nobody_back(carrying: Carrying) -> None:
+async def test_an_open_transaction_holds_no_other_event_back(carrying: Carrying) -> None:
     relay = await carrying.begun()
     mine, other = user_in(3), user_in(3)
     async with carrying.transaction() as slow:
@@ -134,7 +134,9 @@ async def test_what_was_rolled_back_is_not_carried(carrying: Carrying) -> None:
     assert carrying.stream.versions(user_id) == [1]
 
 
-async def test_many_writers_roll_backs_and_open_transactions_at_once(carrying: Carrying) -> None:
+async def test_many_writers_rollbacks_and_open_transactions_run_concurrently(
+    carrying: Carrying,
+) -> None:
     relay = await carrying.begun()
     busy = True
     held = user_in(2)
@@ -189,7 +191,7 @@ async def _hesitate(carrying: Carrying, user_id: UserId) -> None:
             await carrying.model.count("orders")
 
 
-async def test_a_look_that_finds_nothing_is_one_statement_for_all_partitions(
+async def test_a_pass_without_events_is_one_statement_for_all_partitions(
     database_url: str,
 ) -> None:
     async with proxy(database_url) as wire:

@@ -11,7 +11,7 @@ from domain.log.cursor import Cursor
 from tests.domain.log.relay_harness import Carrying, settle, user_in, write
 
 
-async def test_a_relay_whose_cursor_was_moved_by_another_reads_it_and_goes_on(
+async def test_a_relay_whose_cursor_was_moved_by_another_reads_it_and_continues(
     carrying: Carrying,
 ) -> None:
     first, second = await carrying.begun(), await carrying.begun()
@@ -34,7 +34,7 @@ async def test_a_relay_that_lost_reads_on_from_where_the_other_is(carrying: Carr
     await carrying.assert_all_is_carried()
 
 
-async def test_two_relays_at_once_carry_everything_once(carrying: Carrying) -> None:
+async def test_two_concurrent_relays_publish_everything_once(carrying: Carrying) -> None:
     relays = [await carrying.begun(verify_interval_seconds=0), await carrying.begun()]
     users = [user_in(partition) for partition in (0, 0, 3, 7)]
     chance = Random(7)
@@ -67,7 +67,7 @@ async def test_an_append_whose_reply_was_lost_is_not_repeated(carrying: Carrying
     assert carrying.stream.lost == []
 
 
-async def test_a_cursor_that_vanished_is_noticed_and_its_stream_begins_anew(
+async def test_a_missing_cursor_is_detected_and_its_stream_restarts(
     carrying: Carrying,
 ) -> None:
     relay = await carrying.begun(verify_interval_seconds=0)
@@ -108,7 +108,7 @@ async def test_a_stream_that_was_rolled_back_is_carried_on_from_there(carrying: 
     assert carrying.stream.versions(user_id) == [1, 2, 3]
 
 
-async def test_a_cursor_that_this_code_cannot_read_begins_anew(carrying: Carrying) -> None:
+async def test_an_unreadable_cursor_restarts_its_stream(carrying: Carrying) -> None:
     await carrying.begun()
     carrying.stream.kept[3] = b'{"era":"of another shape"}'
     relay = carrying.relay()

@@ -128,7 +128,7 @@ async def test_what_is_open_while_a_page_is_taken_up_after_a_restart_is_not_lost
     assert carrying.stream.versions(late) == [1]
 
 
-async def test_a_log_that_went_back_in_time_begins_its_stream_anew(carrying: Carrying) -> None:
+async def test_a_log_restored_to_an_earlier_state_restarts_its_stream(carrying: Carrying) -> None:
     relay = await carrying.begun()
     gone, kept = user_in(3), user_in(6)
     for version in (1, 2):
@@ -152,7 +152,7 @@ async def test_a_log_that_went_back_in_time_begins_its_stream_anew(carrying: Car
     [f"user_id = '{user_in(3)}'", "occurred_at = occurred_at + interval '1 microsecond'"],
     ids=["another user", "the same user at another time"],
 )
-async def test_a_log_that_went_back_and_took_the_same_places_again_begins_its_stream_anew(
+async def test_a_log_restored_and_filled_again_at_the_same_positions_restarts_its_stream(
     carrying: Carrying, otherwise: str
 ) -> None:
     relay = await carrying.begun()
@@ -164,7 +164,7 @@ async def test_a_log_that_went_back_and_took_the_same_places_again_begins_its_st
     assert carrying.stream.begun == [*range(8), 3]
 
 
-async def test_a_log_restored_into_a_server_with_lower_numbers_begins_its_streams_anew(
+async def test_a_log_restored_into_a_server_with_lower_numbers_restarts_its_streams(
     carrying: Carrying,
 ) -> None:
     """A dump keeps the numbers of the server it was taken from, which this one has not reached."""
@@ -196,7 +196,7 @@ def of_another_server(cursor: Cursor) -> Cursor:
     )
 
 
-async def test_a_log_that_went_back_behind_the_beginning_of_its_stream_begins_it_anew(
+async def test_a_log_restored_to_before_the_start_of_its_stream_restarts_it(
     carrying: Carrying,
 ) -> None:
     await write(carrying.model.pool, user_in(3), 1)
@@ -207,7 +207,7 @@ async def test_a_log_that_went_back_behind_the_beginning_of_its_stream_begins_it
     assert carrying.stream.begun == [*range(8), 3]
 
 
-async def test_a_log_that_went_back_in_the_middle_of_a_page_begins_its_stream_anew(
+async def test_a_log_restored_in_the_middle_of_a_page_restarts_its_stream(
     carrying: Carrying, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_APPEND_EVENTS", 4)

@@ -22,7 +22,7 @@ def test_cancelling_an_order_records_it() -> None:
     given(CREATED, PLACED).when(CANCEL).then(OrderCancelled(order_id=ORDER))
 
 
-def test_an_order_of_nobody_cannot_be_cancelled() -> None:
+def test_an_order_that_does_not_exist_cannot_be_cancelled() -> None:
     given().when(CANCEL).refused(OrderNotFound())
 
 

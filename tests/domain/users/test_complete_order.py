@@ -22,7 +22,7 @@ def test_completing_an_order_records_it() -> None:
     given(CREATED, PLACED).when(COMPLETE).then(OrderCompleted(order_id=ORDER, total=1250))
 
 
-def test_an_order_of_nobody_cannot_be_completed() -> None:
+def test_an_order_that_does_not_exist_cannot_be_completed() -> None:
     given().when(COMPLETE).refused(OrderNotFound())
 
 

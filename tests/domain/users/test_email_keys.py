@@ -102,7 +102,7 @@ async def test_no_second_user_gets_another_spelling(
         ("Alice@example.com", "b3acad59f88b8b3433ab648f9d2cab9976c680f6e0b5fbc96e8f74d43e1f70ba"),
     ],
 )
-def test_the_fingerprint_of_a_command_is_as_older_code_has_stored_it(
+def test_the_request_digest_of_a_command_equals_that_of_older_code(
     address: str, stored: str
 ) -> None:
     command = UpdateUserEmail(user_id=UserId(UUID(int=1)), email=parse_email(address))
@@ -146,7 +146,7 @@ async def differences(model: WriteModel) -> list[Mismatch]:
     return [one async for page in Audit(model.pool).run() for one in page]
 
 
-async def test_older_keys_are_renewed_and_users_who_share_an_address_are_kept_and_listed(
+async def test_older_keys_are_migrated_and_users_who_share_an_address_are_listed(
     empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(email_keys, "PAGE", 3)
@@ -225,7 +225,7 @@ async def test_an_erased_user_who_shared_an_address_leaves_nothing_of_it(
         assert await migrated(model) == []
 
 
-async def test_keys_are_renewed_beside_commands_and_wherever_it_was_interrupted(
+async def test_keys_are_migrated_during_commands_and_after_any_interruption(
     empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(email_keys, "PAGE", 4)
@@ -258,7 +258,7 @@ async def test_keys_are_renewed_beside_commands_and_wherever_it_was_interrupted(
         assert len(plain) + len(shared) == len(users)
 
 
-async def test_processes_that_migrate_at_once_renew_the_same_keys(
+async def test_processes_that_migrate_concurrently_update_the_same_keys(
     empty_database_url: str, tmp_path: Path
 ) -> None:
     async with of_older_code(empty_database_url, tmp_path) as model:

@@ -19,7 +19,7 @@ def test_a_user_with_an_open_order_can_be_erased() -> None:
     given(CREATED, OrderPlaced(order_id=ORDER, total=1)).when(ERASE).then(UserErased())
 
 
-def test_nobody_cannot_be_erased() -> None:
+def test_a_user_who_does_not_exist_cannot_be_erased() -> None:
     given().when(ERASE).refused(UserNotFound())
 
 

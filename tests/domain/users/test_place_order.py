@@ -21,7 +21,7 @@ def test_a_second_order_of_the_same_total_is_another_order() -> None:
     given(CREATED, placed).when(second).then(OrderPlaced(order_id=OTHER_ORDER, total=1250))
 
 
-def test_nobody_cannot_place_an_order() -> None:
+def test_a_user_who_does_not_exist_cannot_place_an_order() -> None:
     given().when(PLACE).refused(UserNotFound())
 
 

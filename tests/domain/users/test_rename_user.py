@@ -20,7 +20,7 @@ def test_a_user_in_the_expected_version_is_renamed() -> None:
     given(CREATED).when(command).then(UserRenamed(name="Alicia"))
 
 
-def test_nobody_cannot_be_renamed() -> None:
+def test_a_user_who_does_not_exist_cannot_be_renamed() -> None:
     given().when(RENAME).refused(UserNotFound())
 
 

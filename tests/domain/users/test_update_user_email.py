@@ -21,7 +21,7 @@ def test_another_case_of_the_same_email_is_a_new_spelling_worth_recording() -> N
     given(CREATED).when(command).then(UserEmailUpdated(email="Alice@example.com"))
 
 
-def test_the_email_of_nobody_cannot_be_updated() -> None:
+def test_the_email_of_a_user_who_does_not_exist_cannot_be_updated() -> None:
     given().when(UPDATE).refused(UserNotFound())
 
 

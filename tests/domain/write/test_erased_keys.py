@@ -37,7 +37,7 @@ async def test_a_key_is_kept_as_its_digest_only(model: WriteModel) -> None:
     assert b"alice".hex() not in await model.dump()
 
 
-async def test_two_who_have_the_same_name_have_different_fingerprints_of_it(
+async def test_two_users_with_the_same_name_have_different_digests_of_it(
     model: WriteModel,
 ) -> None:
     users = [await model.user(f"N{n}", f"n{n}@example.com") for n in range(2)]
@@ -52,7 +52,7 @@ async def test_two_who_have_the_same_name_have_different_fingerprints_of_it(
     assert one["fingerprint"][32:] != other["fingerprint"][32:]
 
 
-async def test_what_the_fingerprints_were_keyed_with_is_erased_too(model: WriteModel) -> None:
+async def test_the_key_of_the_request_digests_is_erased_too(model: WriteModel) -> None:
     made = await model.ask(create("Alice", "alice@example.com", key="create"))
     [before] = await model.rows("select secret from users")
     await model.ask(EraseUser(user_id=made.user_id))
@@ -61,7 +61,7 @@ async def test_what_the_fingerprints_were_keyed_with_is_erased_too(model: WriteM
     assert before["secret"].hex not in await model.dump()
 
 
-async def test_without_that_one_name_fits_the_fingerprint_as_well_as_another(
+async def test_without_the_key_every_name_matches_the_request_digest(
     model: WriteModel,
 ) -> None:
     await erased(model)
@@ -94,7 +94,7 @@ async def test_a_key_of_the_erased_with_another_kind_of_request_is_refused(
         assert await model.refused(other) == IdempotencyKeyReused()
 
 
-async def test_the_address_of_the_erased_is_free_and_their_key_still_creates_nobody(
+async def test_the_address_of_an_erased_user_is_free_and_its_key_creates_no_user(
     model: WriteModel,
 ) -> None:
     user_id = await erased(model)

@@ -71,7 +71,7 @@ async def all_turns_taken(
     return held, asked
 
 
-async def test_creations_of_one_moment_are_one_statement(wire: Proxy, wired: WriteModel) -> None:
+async def test_concurrent_creates_are_one_statement(wire: Proxy, wired: WriteModel) -> None:
     commands = creations(10, keyed=True)
     answers = await asyncio.gather(*map(wired.ask, commands))
     assert [answer.user_id for answer in answers] == [command.user_id for command in commands]
@@ -80,7 +80,7 @@ async def test_creations_of_one_moment_are_one_statement(wire: Proxy, wired: Wri
     await wired.assert_tables_are_the_fold_of_the_log()
 
 
-async def test_who_comes_while_others_are_written_is_in_the_next_group(
+async def test_creates_that_arrive_during_a_write_form_the_next_group(
     wire: Proxy, wired: WriteModel
 ) -> None:
     held, first = await all_turns_taken(wire, wired)
@@ -99,7 +99,7 @@ async def test_a_group_has_its_bounds(wire: Proxy, wired: WriteModel) -> None:
     assert wire.asked[BULK_INSERT] == 3
 
 
-async def test_whose_address_is_taken_is_refused_and_the_others_are_not_asked_again(
+async def test_a_create_with_a_taken_address_is_refused_and_others_are_not_repeated(
     wire: Proxy, wired: WriteModel
 ) -> None:
     await wired.user("Alice", address(3, 8).upper())
@@ -112,13 +112,13 @@ async def test_whose_address_is_taken_is_refused_and_the_others_are_not_asked_ag
     await wired.assert_tables_are_the_fold_of_the_log()
 
 
-async def test_of_one_address_in_a_group_one_is_registered(model: WriteModel) -> None:
+async def test_of_creates_with_one_address_in_a_group_one_succeeds(model: WriteModel) -> None:
     answers = await execute(model, [create("A", "a@example.com", f"key {n}") for n in range(8)])
     assert answers.count(EmailAlreadyRegistered()) == 7
     assert await model.count("users") == await model.count("commands") == 1
 
 
-async def test_a_command_repeated_in_a_group_is_answered_as_before(
+async def test_a_command_repeated_in_a_group_has_the_stored_result(
     wire: Proxy, wired: WriteModel
 ) -> None:
     before = await wired.ask(create("new", address(3, 8), "new 3"))
@@ -141,7 +141,7 @@ async def test_one_key_twice_in_a_group_happens_once(model: WriteModel) -> None:
     assert await model.count("users") == await model.count("commands") == 5
 
 
-async def test_what_postgresql_cannot_keep_of_one_is_no_concern_of_the_others(
+async def test_a_create_that_postgresql_rejects_does_not_affect_the_others(
     model: WriteModel,
 ) -> None:
     """No value that is checked before is of that kind."""
@@ -170,7 +170,7 @@ async def held(model: WriteModel, *addresses: str) -> AsyncIterator[None]:
         await transaction.rollback()
 
 
-async def test_who_waits_for_a_foreign_transaction_waits_alone(model: WriteModel) -> None:
+async def test_a_create_that_waits_for_another_transaction_waits_alone(model: WriteModel) -> None:
     async with held(model, address(3, 8)):
         tasks = [asyncio.create_task(model.ask(command)) for command in creations(8)]
         waiting = tasks.pop(3)
@@ -181,7 +181,7 @@ async def test_who_waits_for_a_foreign_transaction_waits_alone(model: WriteModel
     await model.assert_tables_are_the_fold_of_the_log()
 
 
-async def test_those_who_wait_for_a_foreign_transaction_keep_no_group_waiting(
+async def test_creates_that_wait_for_another_transaction_delay_no_group(
     model: WriteModel,
 ) -> None:
     addresses = [f"first-{number}@example.com" for number in range(MAX_IN_FLIGHT)]
@@ -196,7 +196,7 @@ async def test_those_who_wait_for_a_foreign_transaction_keep_no_group_waiting(
     assert len(await asyncio.gather(*waiting)) == MAX_IN_FLIGHT
 
 
-async def test_one_who_goes_takes_nobody_along(wire: Proxy, wired: WriteModel) -> None:
+async def test_a_cancelled_create_cancels_no_other(wire: Proxy, wired: WriteModel) -> None:
     held = wire.hold_next("insert into events")
     gone, *staying = [asyncio.create_task(wired.ask(command)) for command in creations(4)]
     await held.reached
@@ -207,7 +207,7 @@ async def test_one_who_goes_takes_nobody_along(wire: Proxy, wired: WriteModel) -
     assert wire.asked == {BULK_INSERT: 1}
 
 
-async def test_who_comes_when_all_of_a_group_have_gone_is_not_one_of_them(
+async def test_a_create_after_a_cancelled_group_is_in_another_group(
     wire: Proxy, wired: WriteModel
 ) -> None:
     held, first = await all_turns_taken(wire, wired)
@@ -224,7 +224,9 @@ async def test_who_comes_when_all_of_a_group_have_gone_is_not_one_of_them(
     assert not await wired.rows("select from users where name = 'gone'")
 
 
-async def test_when_all_have_gone_nothing_is_written(model: WriteModel, database_url: str) -> None:
+async def test_if_all_creates_of_a_group_are_cancelled_nothing_is_written(
+    model: WriteModel, database_url: str
+) -> None:
     async with held_commits(database_url) as hold:
         tasks = [asyncio.create_task(model.ask(command)) for command in creations(4)]
         await hold.reached(len(tasks))  # each alone: as a group they have waited in vain
@@ -237,7 +239,7 @@ async def test_when_all_have_gone_nothing_is_written(model: WriteModel, database
     assert await model.user()
 
 
-async def test_a_group_whose_answer_is_lost_is_not_known_and_the_keys_answer(
+async def test_a_group_whose_reply_is_lost_is_unknown_until_the_keys_are_repeated(
     wire: Proxy, wired: WriteModel
 ) -> None:
     wire.cut_at_commit()

@@ -158,7 +158,7 @@ async def test_commands_without_a_key_are_carried_out_each_time(model: WriteMode
     assert await model.count("commands") == 0
 
 
-async def test_one_creation_sent_twenty_times_at_once_happens_once(model: WriteModel) -> None:
+async def test_one_create_sent_twenty_times_concurrently_happens_once(model: WriteModel) -> None:
     requests = [create("Alice", "alice@example.com", key="k") for _ in range(20)]
     answers = await asyncio.gather(*map(model.ask, requests))
     assert set(answers) == {answers[0]}
@@ -166,14 +166,16 @@ async def test_one_creation_sent_twenty_times_at_once_happens_once(model: WriteM
     assert len(model.woken) == 1
 
 
-async def test_one_order_sent_twenty_times_at_once_is_placed_once(model: WriteModel) -> None:
+async def test_one_order_sent_twenty_times_concurrently_is_placed_once(model: WriteModel) -> None:
     user_id = await model.user()
     answers = await asyncio.gather(*[model.ask(place(user_id, "k")) for _ in range(20)])
     assert set(answers) == {answers[0]}
     assert await model.count("orders") == 1
 
 
-async def test_a_quiet_command_sent_twenty_times_at_once_has_one_answer(model: WriteModel) -> None:
+async def test_a_command_without_events_sent_twenty_times_concurrently_has_one_result(
+    model: WriteModel,
+) -> None:
     user_id = await model.user("Alice")
     quiet = RenameUser(user_id=user_id, name="Alice", idempotency_key="k")
     answers = await asyncio.gather(*[model.ask(quiet) for _ in range(20)])
@@ -181,7 +183,7 @@ async def test_a_quiet_command_sent_twenty_times_at_once_has_one_answer(model: W
     assert await model.count("commands") == 1
 
 
-async def test_one_key_for_twenty_requests_at_once_is_given_to_one(model: WriteModel) -> None:
+async def test_one_key_for_twenty_concurrent_requests_belongs_to_one(model: WriteModel) -> None:
     requests = [create(f"N{n}", f"n{n}@example.com", key="k") for n in range(20)]
     answers = await asyncio.gather(*map(model.store.execute, requests))
     assert answers.count(IdempotencyKeyReused()) == 19

@@ -65,7 +65,7 @@ async def test_what_is_due_later_is_found_by_a_later_search(model: WriteModel) -
     assert job.deleted == 3
 
 
-async def test_many_processes_at_once_delete_each_key_once(model: WriteModel) -> None:
+async def test_many_concurrent_processes_delete_each_key_once(model: WriteModel) -> None:
     await model.pool.execute(_KEYS, 530)
     jobs = [retention(model) for _ in range(6)]
     await asyncio.gather(*map(finish, jobs))

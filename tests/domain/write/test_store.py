@@ -140,7 +140,7 @@ async def test_a_user_may_change_the_case_of_its_own_email(model: WriteModel) ->
     await model.assert_tables_are_the_fold_of_the_log()
 
 
-async def test_an_email_that_was_given_up_is_free_again(model: WriteModel) -> None:
+async def test_an_email_that_was_replaced_is_free_again(model: WriteModel) -> None:
     user_id = await model.user("Alice", "alice@example.com")
     await model.ask(UpdateUserEmail(user_id=user_id, email=parse_email("new@example.com")))
     await model.user("Bob", "alice@example.com")

@@ -44,7 +44,9 @@ async def test_an_event_of_a_user_has_a_higher_position_than_the_one_before(
     assert [row["version"] for row in rows] == list(range(1, 34))
 
 
-async def test_one_email_registered_twenty_times_at_once_belongs_to_one(model: WriteModel) -> None:
+async def test_one_email_registered_twenty_times_concurrently_belongs_to_one_user(
+    model: WriteModel,
+) -> None:
     requests = [
         create(f"N{n}", "ALICE@example.com" if n % 2 else "alice@example.com") for n in range(20)
     ]
@@ -53,7 +55,7 @@ async def test_one_email_registered_twenty_times_at_once_belongs_to_one(model: W
     assert await model.count("users") == await model.count("events") == 1
 
 
-async def test_one_order_completed_twenty_times_at_once_counts_once(model: WriteModel) -> None:
+async def test_one_order_completed_twenty_times_concurrently_counts_once(model: WriteModel) -> None:
     order_id = await model.order(await model.user())
     command = CompleteOrder(order_id=order_id)
     answers = await asyncio.gather(*[model.store.execute(command) for _ in range(20)])
@@ -61,7 +63,7 @@ async def test_one_order_completed_twenty_times_at_once_counts_once(model: Write
     await model.assert_tables_are_the_fold_of_the_log()
 
 
-async def test_of_twenty_who_expect_one_version_one_gets_it(model: WriteModel) -> None:
+async def test_of_twenty_commands_that_expect_one_version_one_succeeds(model: WriteModel) -> None:
     user_id = await model.user()
     requests = [RenameUser(user_id=user_id, name=f"N{n}", expected_version=1) for n in range(20)]
     answers = await asyncio.gather(*map(model.store.execute, requests))
@@ -78,7 +80,9 @@ async def test_erasing_a_user_who_is_changed_meanwhile_leaves_no_name(model: Wri
     await model.assert_tables_are_the_fold_of_the_log()
 
 
-async def test_two_users_who_swap_their_emails_at_once_are_both_answered(model: WriteModel) -> None:
+async def test_two_users_who_swap_their_emails_concurrently_both_get_a_result(
+    model: WriteModel,
+) -> None:
     alice = await model.user("Alice", "alice@example.com")
     bob = await model.user("Bob", "bob@example.com")
     swaps = [

@@ -37,7 +37,7 @@ async def model_on(url: str, seconds: float = 10.0) -> AsyncIterator[WriteModel]
             pool.terminate()
 
 
-async def test_where_nobody_listens_nothing_is_written_and_the_client_is_told() -> None:
+async def test_without_a_server_nothing_is_written_and_the_error_says_so() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, but not listening
         url = f"postgresql://tandem@127.0.0.1:{taken.getsockname()[1]}/tandem"
@@ -114,7 +114,7 @@ async def test_a_wire_cut_in_mid_command_leaves_the_outcome_unknown(
             await rename
 
 
-async def test_a_server_that_falls_silent_is_given_up(wire: Proxy) -> None:
+async def test_a_server_that_stops_replying_times_out(wire: Proxy) -> None:
     async with model_on(wire.url, seconds=0.2) as model:
         await model.user()
         wire.blackhole("answers")
@@ -123,7 +123,7 @@ async def test_a_server_that_falls_silent_is_given_up(wire: Proxy) -> None:
         assert len(model.woken) == 1
 
 
-async def test_a_network_that_swallows_everything_is_given_up(wire: Proxy) -> None:
+async def test_a_network_that_drops_everything_times_out(wire: Proxy) -> None:
     async with model_on(wire.url, seconds=0.2) as model:
         await model.user()
         wire.blackhole()
@@ -131,7 +131,7 @@ async def test_a_network_that_swallows_everything_is_given_up(wire: Proxy) -> No
             await model.store.execute(create("Bob", "bob@example.com"))
 
 
-async def test_a_server_that_is_silent_from_the_start_is_given_up(wire: Proxy) -> None:
+async def test_a_server_that_never_replies_times_out(wire: Proxy) -> None:
     wire.blackhole("answers")
     async with model_on(wire.url, seconds=0.2) as model:
         with pytest.raises(WriteModelUnavailable, match=r"nothing was written"):

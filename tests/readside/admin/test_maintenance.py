@@ -70,7 +70,7 @@ async def groups(world: World) -> set[object]:
     return {group["name"] for group in await world.redis.xinfo_groups(STREAM)}
 
 
-async def test_a_rebuild_by_hand_holds_the_same_as_what_it_replaces(world: World) -> None:
+async def test_a_manual_rebuild_contains_the_same_as_what_it_replaces(world: World) -> None:
     old = await filled(world)
     flip = await world.steering().rebuild()
     new = await serving(world)
@@ -79,14 +79,14 @@ async def test_a_rebuild_by_hand_holds_the_same_as_what_it_replaces(world: World
     assert await contents(world.redis, new) == await contents(world.redis, old)
 
 
-async def test_a_rebuild_by_hand_gives_its_lease_back_without_an_error(world: World) -> None:
+async def test_a_manual_rebuild_releases_its_lease_without_an_error(world: World) -> None:
     await filled(world)
     await world.redis.config_resetstat()
     await world.steering().rebuild()
     assert await world.redis.info("errorstats") == {}
 
 
-async def test_a_running_projector_goes_on_with_the_old_and_then_with_the_new(
+async def test_a_running_projector_continues_with_the_old_and_then_with_the_new_generation(
     world: World,
 ) -> None:
     old = await filled(world)
@@ -109,7 +109,7 @@ async def test_a_running_projector_goes_on_with_the_old_and_then_with_the_new(
         assert await world.redis.hget(old.user_hash(ALICE), "name") == "Alicia"
 
 
-async def test_progress_is_told_page_by_page(world: World) -> None:
+async def test_progress_is_reported_page_by_page(world: World) -> None:
     await filled(world)
     told: list[Progress] = []
     await world.steering().rebuild(told.append)
@@ -117,7 +117,7 @@ async def test_progress_is_told_page_by_page(world: World) -> None:
     assert {progress.expected for progress in told} == {4}
 
 
-async def test_what_was_interrupted_is_resumed_behind_the_page_it_had_reached(world: World) -> None:
+async def test_an_interrupted_rebuild_is_resumed_after_its_last_page(world: World) -> None:
     old = await filled(world)
     await interrupted(world)
     assert await world.serving() == old
@@ -129,7 +129,7 @@ async def test_what_was_interrupted_is_resumed_behind_the_page_it_had_reached(wo
     assert await contents(world.redis, left) == await contents(world.redis, old)
 
 
-async def test_what_came_between_an_interruption_and_the_next_try_is_in_it(world: World) -> None:
+async def test_events_between_an_interruption_and_its_resumption_are_included(world: World) -> None:
     old = await filled(world)
     await interrupted(world)
     async with world.projector() as projector:
@@ -144,7 +144,7 @@ async def test_what_came_between_an_interruption_and_the_next_try_is_in_it(world
     assert await contents(world.redis, new) == await contents(world.redis, old)
 
 
-async def test_one_that_can_no_longer_be_resumed_is_built_anew(world: World) -> None:
+async def test_a_generation_that_cannot_be_resumed_is_built_again(world: World) -> None:
     await filled(world)
     await interrupted(world)
     [left] = await world.generations().interrupted()
@@ -154,7 +154,7 @@ async def test_one_that_can_no_longer_be_resumed_is_built_anew(world: World) -> 
     assert await contents(world.redis, left) == {}
 
 
-async def test_what_was_interrupted_can_be_abandoned(world: World) -> None:
+async def test_an_interrupted_rebuild_can_be_abandoned(world: World) -> None:
     old = await filled(world)
     await interrupted(world)
     [left] = await world.generations().interrupted()
@@ -164,7 +164,7 @@ async def test_what_was_interrupted_can_be_abandoned(world: World) -> None:
     assert await world.steering().abandon() == 0
 
 
-async def test_what_nobody_takes_up_again_is_retired_and_the_stream_is_trimmed(
+async def test_an_interrupted_rebuild_is_retired_and_the_stream_is_trimmed(
     world: World,
 ) -> None:
     old = await filled(world)
@@ -180,7 +180,7 @@ async def test_what_nobody_takes_up_again_is_retired_and_the_stream_is_trimmed(
         assert await world.length() == 0
 
 
-async def test_the_way_back_is_up_to_the_present(world: World) -> None:
+async def test_a_rollback_brings_the_previous_generation_up_to_date(world: World) -> None:
     old = await filled(world)
     await world.steering().rebuild()
     async with world.projector() as projector:
@@ -196,7 +196,7 @@ async def test_the_way_back_is_up_to_the_present(world: World) -> None:
         assert (await world.hash_of(ALICE))["name"] == "Al"
 
 
-async def test_only_the_last_generation_is_kept_however_often_somebody_rebuilds(
+async def test_only_the_previous_generation_is_kept_after_many_rebuilds(
     world: World,
 ) -> None:
     await filled(world)
@@ -206,14 +206,14 @@ async def test_only_the_last_generation_is_kept_however_often_somebody_rebuilds(
     assert await groups(world) == {flips[-1].before, flips[-1].after}
 
 
-async def test_whoever_went_back_can_go_forth_again(world: World) -> None:
+async def test_a_rollback_can_be_rolled_back(world: World) -> None:
     await filled(world)
     new = (await world.steering().rebuild()).after
     await world.steering().rollback()
     assert (await world.steering().rollback()).after == new
 
 
-async def test_an_old_generation_is_kept_from_the_flip_on_however_long_nobody_read_it(
+async def test_the_retention_of_a_replaced_generation_starts_at_the_switch(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = await filled(world)
@@ -229,7 +229,7 @@ async def test_an_old_generation_is_kept_from_the_flip_on_however_long_nobody_re
     assert (await world.steering().rollback()).after == old.generation
 
 
-async def test_what_has_served_is_neither_resumed_nor_abandoned(world: World) -> None:
+async def test_a_generation_that_was_active_is_neither_resumed_nor_abandoned(world: World) -> None:
     await filled(world)
     first = await world.steering().rebuild()
     second = await world.steering().rebuild()
@@ -239,9 +239,7 @@ async def test_what_has_served_is_neither_resumed_nor_abandoned(world: World) ->
 
 
 @pytest.mark.parametrize("why", ["first", "retired", "void"])
-async def test_without_a_generation_that_is_kept_there_is_no_way_back(
-    world: World, why: str
-) -> None:
+async def test_without_a_retained_generation_there_is_no_rollback(world: World, why: str) -> None:
     old = await filled(world)
     if why != "first":
         await world.steering().rebuild()
@@ -255,7 +253,7 @@ async def test_without_a_generation_that_is_kept_there_is_no_way_back(
     assert await world.serving() == before
 
 
-async def test_a_rebuild_that_comes_out_short_leaves_the_old_one_serving(world: World) -> None:
+async def test_an_incomplete_rebuild_leaves_the_old_generation_active(world: World) -> None:
     old = await filled(world)
     world.log.hidden = 1
     with pytest.raises(MaintenanceRefused, match="was not built completely"):
@@ -269,7 +267,7 @@ async def test_without_a_relay_there_is_nothing_to_build_on(world: World) -> Non
         await world.steering().rebuild()
 
 
-async def test_two_people_do_not_rebuild_one_partition_at_once(
+async def test_two_processes_do_not_rebuild_one_partition_concurrently(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(maintenance, "_LEASE_TIMEOUT_SECONDS", 0.1)
@@ -284,7 +282,7 @@ async def test_two_people_do_not_rebuild_one_partition_at_once(
     await world.steering().rebuild()
 
 
-async def test_a_roll_back_of_the_code_is_answered_from_its_own_generation_at_once(
+async def test_a_rollback_of_the_code_uses_its_own_generation_immediately(
     world: World,
 ) -> None:
     old = await filled(world)

@@ -197,7 +197,7 @@ async def test_nothing_is_left_and_no_group_ever_holds_back_the_stream(
     assert {key async for key in world.redis.scan_iter()} == before
 
 
-async def test_whatever_a_killed_one_leaves_expires_and_no_sweep_takes_it_from_a_living_one(
+async def test_what_a_killed_verify_leaves_expires_and_no_sweep_removes_a_running_one(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await filled(world)
@@ -296,7 +296,7 @@ def anything(keys: Keys, happened: ProjectedEvent) -> list[Command]:
     ]
 
 
-async def test_a_projection_may_use_any_command_and_is_compared_all_the_same(world: World) -> None:
+async def test_a_projection_with_any_redis_command_is_compared(world: World) -> None:
     projections = (*PROJECTIONS, anything)
     world.commit(ALICE, UserCreated(name="Alice", email="alice@example.com"), UserRenamed(name="A"))
     world.commit(CROWD[0], UserCreated(name="Bob", email="bob@example.com"))

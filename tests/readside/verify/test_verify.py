@@ -215,7 +215,7 @@ async def _renamed(redis: Redis, key: str, old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize("what", TAMPERED)
-async def test_what_somebody_tampered_with_is_found_and_named(world: World, what: str) -> None:
+async def test_tampered_entries_are_found_and_named(world: World, what: str) -> None:
     keys = await filled(world)
     tamper, expected = TAMPERED[what]
     await tamper(world.redis, keys)
@@ -223,7 +223,7 @@ async def test_what_somebody_tampered_with_is_found_and_named(world: World, what
 
 
 @pytest.mark.parametrize("what", TAMPERED)
-async def test_what_was_found_is_made_right_by_a_repair(world: World, what: str) -> None:
+async def test_a_repair_corrects_what_was_found(world: World, what: str) -> None:
     keys = await filled(world)
     await TAMPERED[what][0](world.redis, keys)
     findings = await world.verify().run()
@@ -232,7 +232,7 @@ async def test_what_was_found_is_made_right_by_a_repair(world: World, what: str)
     assert places(await world.verify().run()) == set()
 
 
-async def test_a_user_whose_own_keys_differ_is_made_anew_and_nothing_else(world: World) -> None:
+async def test_a_user_whose_own_keys_differ_is_resynced_and_nothing_else(world: World) -> None:
     keys = await filled(world)
     await world.redis.hset(keys.user_hash(ALICE), "name", "Mallory")
     done = await repair(world.steering(), 0, await world.verify().run())
@@ -250,7 +250,7 @@ async def test_where_nothing_serves_a_repair_builds(world: World) -> None:
     assert places(await world.verify().run()) == set()
 
 
-async def test_one_user_is_looked_at_alone(world: World) -> None:
+async def test_one_user_is_verified_alone(world: World) -> None:
     keys = await filled(world)
     await world.redis.hset(keys.user_hash(ALICE), "name", "Mallory")
     assert places(await world.verify().of_user(ALICE)) == {("user", "name")}
@@ -264,7 +264,7 @@ async def test_an_entry_that_was_read_and_not_applied_is_found(world: World) -> 
     assert places(await world.verify().run()) == {("stream", "")}
 
 
-async def test_who_is_set_aside_is_told_apart_from_what_differs(world: World) -> None:
+async def test_parked_users_are_reported_apart_from_differences(world: World) -> None:
     world.commit(ALICE, UserCreated(name="Alice", email="alice@example.com"), UserRenamed(name="A"))
     world.log.committed[0][1] = spoilt(world.log.committed[0][1], type="UserPromoted")
     world.commit(ALICE, UserRenamed(name="B"))
@@ -325,7 +325,7 @@ async def test_a_flip_in_the_middle_is_followed(
     assert not flips
 
 
-async def test_a_user_who_changes_between_any_two_looks_is_no_difference(
+async def test_a_user_who_changes_between_any_two_reads_is_no_difference(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await filled(world)
@@ -356,7 +356,7 @@ async def test_a_user_whom_the_log_does_not_know_is_an_error(world: World) -> No
         await world.verify().of_user(NOBODY)
 
 
-async def test_it_only_looks(world: World) -> None:
+async def test_verify_changes_nothing(world: World) -> None:
     keys = await filled(world)
     await world.redis.zrem(keys.user_index, str(BOB))
     await world.verify().run()
