@@ -43,7 +43,7 @@ class EventStream(Protocol):
     async def cursors(self, partitions: Sequence[int]) -> list[bytes | None]:
         """Returns the cursor of each partition; None where it does not exist."""
 
-    async def begin(self, partition: int, expected: bytes | None, cursor: bytes) -> bool:
+    async def reset(self, partition: int, expected: bytes | None, cursor: bytes) -> bool:
         """Empties the stream, sets its cursor and invalidates the generations built from the old stream.
 
         Returns False, having done nothing, if the cursor is no longer the expected one.
@@ -168,13 +168,13 @@ class Relay:
                 cursor = decode_cursor(raw)
                 if not take_over and cursor is not None:
                     await refuse_foreign(self._log.pool, [cursor.log])
-                done = await self._stream.begin(partition, raw, present)
+                done = await self._stream.reset(partition, raw, present)
             self._forget([partition])
 
     async def _start_stream(self, partition: int, expected: bytes | None) -> None:
         """Starts an empty stream: the events in the log so far reach the read model by a rebuild."""
         cursor = await self._present_cursor(partition)
-        started = await self._stream.begin(partition, expected, cursor.encode())
+        started = await self._stream.reset(partition, expected, cursor.encode())
         self._forget([partition])
         if started:
             self._inspection.mark_compared(partition)

@@ -125,10 +125,6 @@ class Rebuild:
         log_done("rebuild.done", partition=partition, generation=keys.generation, events=expected)
         return True
 
-    async def is_released(self, keys: Keys) -> bool:
-        """Returns whether to try again to activate a held generation."""
-        return await self._activation_guard.is_released(keys)
-
     async def activate(
         self, applier: EventApplier, keep_lease: Callable[[], Awaitable[bool]]
     ) -> bool:

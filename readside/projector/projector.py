@@ -94,11 +94,12 @@ class Projector:
         self._partition = namespace.partition(partition)
         self._functions = Functions(redis, namespace)
         self._generations = Generations(redis, self._partition, fingerprint)
+        self._activation_guard = ActivationGuard(redis, self._partition, partitions, fingerprint)
         self._rebuild = Rebuild(
             redis,
             event_source,
             self._generations,
-            ActivationGuard(redis, self._partition, partitions, fingerprint),
+            self._activation_guard,
             self.applier_for,
             self._consume,
         )
@@ -252,7 +253,7 @@ class Projector:
         """
         if await self._generations.active() is not None:
             raise GenerationGone
-        if await self._rebuild.is_released(applier.keys):
+        if await self._activation_guard.is_released(applier.keys):
             try:
                 self._is_held = not await self._rebuild.activate(applier, self._renew_and_report)
             except TooManyParked:

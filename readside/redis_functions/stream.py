@@ -41,7 +41,7 @@ class RedisStream:
         replies: list[bytes | None] = await pipeline.execute()
         return replies
 
-    async def begin(self, partition: int, expected: bytes | None, cursor: bytes) -> bool:
+    async def reset(self, partition: int, expected: bytes | None, cursor: bytes) -> bool:
         """Replaces the stream by an empty one at this cursor; False if `expected` is not the cursor."""
         keys = self._partition(partition)
         names = [keys.stream, keys.cursor, keys.generations]

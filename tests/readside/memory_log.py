@@ -101,7 +101,7 @@ async def relay(log: Log, stream: RedisStream) -> None:
         events = log.committed[partition]
         end = str(len(events)).encode()
         if cursor is None:
-            await stream.begin(partition, None, end)
+            await stream.reset(partition, None, end)
             continue
         entries = [msgspec.json.encode(event) for event in events[int(cursor) :]]
         if entries:

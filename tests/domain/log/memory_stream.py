@@ -30,7 +30,7 @@ class MemoryStream:
     async def cursors(self, partitions: Sequence[int]) -> list[bytes | None]:
         return [self.kept.get(partition) for partition in partitions]
 
-    async def begin(self, partition: int, expected: bytes | None, cursor: bytes) -> bool:
+    async def reset(self, partition: int, expected: bytes | None, cursor: bytes) -> bool:
         if self.kept.get(partition) != expected:
             return False
         self.kept[partition] = cursor

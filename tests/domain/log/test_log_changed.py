@@ -183,18 +183,18 @@ async def test_no_more_windows_are_kept_than_a_failover_can_lose(
 async def test_a_relay_that_lost_a_race_compares_again_immediately(
     carrying: Carrying, relay: Relay
 ) -> None:
-    """The other one has not compared yet, and appends between the comparison and the begin of the stream."""
+    """The other one has not compared yet, and appends between the comparison and the reset of the stream."""
     await carrying.model.pool.execute("delete from events where version > 2")
-    begin, overtaken = carrying.stream.begin, carrying.relay()
+    reset, overtaken = carrying.stream.reset, carrying.relay()
 
     async def once_overtaken(partition: int, expected: bytes | None, cursor: bytes) -> bool:
-        carrying.stream.begin = begin  # type: ignore[method-assign]
+        carrying.stream.reset = reset  # type: ignore[method-assign]
         carrying.stream.alter(
             lambda cursor: msgspec.structs.replace(cursor, max_xid=cursor.max_xid + 1)
         )
-        return await begin(partition, expected, cursor)
+        return await reset(partition, expected, cursor)
 
-    carrying.stream.begin = once_overtaken  # type: ignore[method-assign]
+    carrying.stream.reset = once_overtaken  # type: ignore[method-assign]
     await settle(overtaken)
     assert carrying.stream.begun == [*range(8), 3]
 

@@ -94,7 +94,7 @@ async def test_what_was_found_is_found_again_if_the_stream_could_not_begin(
         return False
 
     with monkeypatch.context() as patched:
-        patched.setattr(carrying.stream, "begin", lost)
+        patched.setattr(carrying.stream, "reset", lost)
         for _ in range(4):
             await relay.run_once()
     await settle(relay)

@@ -40,14 +40,14 @@ async def entries(redis: Redis, partition: int = 0) -> list[str]:
 
 
 async def test_a_partition_that_was_never_begun_has_no_cursor(stream: RedisStream) -> None:
-    await stream.begin(1, None, b"c")
+    await stream.reset(1, None, b"c")
     assert await stream.cursors([0, 1]) == [None, b"c"]
 
 
 async def test_entries_are_appended_in_order_and_the_cursor_moves_with_them(
     stream: RedisStream, redis: Redis
 ) -> None:
-    await stream.begin(0, None, b"c0")
+    await stream.reset(0, None, b"c0")
     assert await stream.append([append(b"c0", b"c1", b"one", b"two")]) == [True]
     assert await stream.append([append(b"c1", b"c2", b"three")]) == [True]
     assert await entries(redis) == ["one", "two", "three"]
@@ -55,7 +55,7 @@ async def test_entries_are_appended_in_order_and_the_cursor_moves_with_them(
 
 
 async def test_a_stale_cursor_appends_nothing(stream: RedisStream, redis: Redis) -> None:
-    await stream.begin(0, None, b"c0")
+    await stream.reset(0, None, b"c0")
     await stream.append([append(b"c0", b"c1", b"one")])
     assert await stream.append([append(b"c0", b"c1", b"one")]) == [False]
     assert await entries(redis) == ["one"]
@@ -70,7 +70,7 @@ async def test_without_a_cursor_nothing_is_appended(stream: RedisStream, redis: 
 async def test_of_two_relays_with_the_same_entries_one_appends_them(
     stream: RedisStream, redis: Redis
 ) -> None:
-    await stream.begin(0, None, b"c0")
+    await stream.reset(0, None, b"c0")
     same = [append(b"c0", b"c1", b"one")]
     done = await asyncio.gather(stream.append(same), stream.append(same))
     assert sorted(done) == [[False], [True]]
@@ -78,8 +78,8 @@ async def test_of_two_relays_with_the_same_entries_one_appends_them(
 
 
 async def test_each_partition_has_its_own_answer(stream: RedisStream, redis: Redis) -> None:
-    await stream.begin(0, None, b"a")
-    await stream.begin(1, None, b"b")
+    await stream.reset(0, None, b"a")
+    await stream.reset(1, None, b"b")
     asked = [append(b"stale", b"x", b"one"), append(b"b", b"c", b"two", partition=1)]
     assert await stream.append(asked) == [False, True]
     assert (await entries(redis, 0), await entries(redis, 1)) == ([], ["two"])
@@ -87,7 +87,7 @@ async def test_each_partition_has_its_own_answer(stream: RedisStream, redis: Red
 
 async def test_a_cursor_of_any_bytes_is_kept_as_it_is(stream: RedisStream) -> None:
     odd = bytes(range(256))
-    await stream.begin(0, None, odd)
+    await stream.reset(0, None, odd)
     assert await stream.append([append(odd, b"c1", b"one")]) == [True]
 
 
@@ -103,10 +103,10 @@ async def live(redis: Redis, fingerprint: str = "f") -> Keys:
 async def test_beginning_again_empties_the_stream_and_voids_every_generation(
     stream: RedisStream, redis: Redis
 ) -> None:
-    await stream.begin(0, None, b"c0")
+    await stream.reset(0, None, b"c0")
     old, older = await live(redis), await live(redis, "another")
     await stream.append([append(b"c0", b"c1", b"one")])
-    await stream.begin(0, b"c1", b"c2")
+    await stream.reset(0, b"c1", b"c2")
     assert await entries(redis) == []
     assert await stream.cursors([0]) == [b"c2"]
     assert await redis.hgetall(FIRST.generations) == {
@@ -117,9 +117,9 @@ async def test_beginning_again_empties_the_stream_and_voids_every_generation(
 
 
 async def test_a_void_generation_cannot_be_served(stream: RedisStream, redis: Redis) -> None:
-    await stream.begin(0, None, b"c0")
+    await stream.reset(0, None, b"c0")
     keys = await live(redis)
-    await stream.begin(0, b"c0", b"c1")
+    await stream.reset(0, b"c0", b"c1")
     with pytest.raises(GenerationGone):
         await Generations(redis, FIRST, "f").activate(keys)
     assert await Generations(redis, FIRST, "f").active() is None
@@ -128,11 +128,11 @@ async def test_a_void_generation_cannot_be_served(stream: RedisStream, redis: Re
 async def test_whoever_begins_from_another_cursor_changes_nothing(
     stream: RedisStream, redis: Redis
 ) -> None:
-    await stream.begin(0, None, b"c0")
+    await stream.reset(0, None, b"c0")
     keys = await live(redis)
     await stream.append([append(b"c0", b"c1", b"one")])
-    await stream.begin(0, None, b"mine")
-    await stream.begin(0, b"c0", b"mine")
+    await stream.reset(0, None, b"mine")
+    await stream.reset(0, b"c0", b"mine")
     assert await entries(redis) == ["one"]
     assert await stream.cursors([0]) == [b"c1"]
     assert await Generations(redis, FIRST, "f").active() == keys
@@ -141,9 +141,9 @@ async def test_whoever_begins_from_another_cursor_changes_nothing(
 async def test_beginning_one_partition_leaves_the_others_alone(
     stream: RedisStream, redis: Redis
 ) -> None:
-    await stream.begin(0, None, b"a")
+    await stream.reset(0, None, b"a")
     keys = await live(redis)
-    await stream.begin(1, None, b"b")
+    await stream.reset(1, None, b"b")
     assert await Generations(redis, FIRST, "f").active() == keys
 
 
@@ -153,7 +153,7 @@ async def test_nothing_is_built_before_a_relay_has_begun_the_stream(redis: Redis
 
 
 async def test_lost_functions_are_loaded_again(stream: RedisStream, redis: Redis) -> None:
-    await stream.begin(0, None, b"c0")
+    await stream.reset(0, None, b"c0")
     await redis.function_flush()
     assert await stream.append([append(b"c0", b"c1", b"one")]) == [True]
     await redis.function_flush()
@@ -165,7 +165,7 @@ async def test_functions_that_are_lost_for_many_calls_at_once_are_loaded_again(
     stream: RedisStream, redis: Redis
 ) -> None:
     for partition in (0, 1):
-        await stream.begin(partition, None, b"c0")
+        await stream.reset(partition, None, b"c0")
     await redis.function_flush()
     asked = [append(b"c0", b"c1", b"one", partition=partition) for partition in (0, 1)]
     assert await stream.append(asked) == [True, True]
@@ -176,7 +176,7 @@ async def test_functions_of_another_version_of_the_code_stay(
 ) -> None:
     other = "#!lua name=tandem_other\nredis.register_function('append_other', function() end)"
     await redis.function_load(other)
-    await stream.begin(0, None, b"c0")
+    await stream.reset(0, None, b"c0")
     names = str(await redis.function_list())
     assert "tandem_other" in names
     assert f"tandem_{VERSION}" in names
