@@ -1,4 +1,4 @@
-"""The errors a client may see, each with a code. What nobody foresaw is masked, and logged once."""
+"""The errors that clients see, each with a code. Unexpected errors are masked and logged once."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from uuid import uuid4
 import structlog
 from graphql import GraphQLError
 
-from api.safe_traceback import kind, stack
+from api.safe_traceback import class_name, safe_stack
 from readside.errors import ReadModelError
 
 Formatted = dict[str, Any]
-"""An error, or a whole response, on its way out."""
+"""An error or a response, as it is encoded in JSON."""
 
 _INVALID = "GRAPHQL_VALIDATION_FAILED"
 _MAX_MESSAGE_LENGTH = 300
-"""Characters of a message."""
+"""Characters of a message that clients see."""
 
 log = structlog.get_logger("tandem.api")
 
 
 class RequestError(Exception):
-    """The request gets no `data`: it is malformed, invalid, or not allowed here.
+    """A request that gets no `data`: it is malformed, invalid or not allowed.
 
-    `status` is the HTTP status that the draft of August 2026 wants. `well_formed` says that it was
-    a GraphQL request all the same, which application/json answers with 200. `header` is one more
-    header of the HTTP response.
+    `status` is the HTTP status of the draft of August 2026. `well_formed` is True for a GraphQL request,
+    whose response has the status 200 in application/json. `header` is added to the HTTP response.
     """
 
     def __init__(
@@ -52,109 +51,110 @@ class RequestError(Exception):
 def bad_request(
     message: str, status: int = 400, header: tuple[bytes, bytes] | None = None
 ) -> RequestError:
-    """The request is not a GraphQL request, or not one that this transport takes."""
+    """Returns the refusal of a request that is not GraphQL, or not supported by this transport."""
     error = {"message": message, "extensions": {"code": "BAD_REQUEST"}}
     return RequestError([error], status=status, well_formed=False, header=header)
 
 
 def refused(code: str, errors: list[GraphQLError]) -> RequestError:
-    """A GraphQL request that is not carried out: every error gets the code, unless it has one."""
+    """Returns the refusal of a GraphQL request: every error gets the code, unless it has one."""
     return RequestError(
         [_format(error, {"code": code, **(error.extensions or {})}) for error in errors],
         status=400 if code == "GRAPHQL_PARSE_FAILED" else 422,
     )
 
 
-def internal(surprise: Exception) -> RequestError:
+def internal(error: Exception) -> RequestError:
     """Returns the refusal of a request on which an unexpected exception was raised; logs the exception."""
-    return RequestError([mask(surprise)], status=500, well_formed=False)
+    return RequestError([mask(error)], status=500, well_formed=False)
 
 
-def unprocessable(surprise: Exception) -> RequestError:
-    """Returns the refusal of a document that could not be parsed, validated, planned or priced; logs why.
+def unprocessable(error: Exception) -> RequestError:
+    """Returns the refusal of a document whose processing raised an unexpected error; logs the error.
 
-    It is a fault of ours or of graphql-core, but one that any client can cause, so it is no INTERNAL.
+    It is a fault of Tandem or graphql-core that any client can cause, so it does not count as INTERNAL.
     """
-    if isinstance(surprise, RecursionError):
+    if isinstance(error, RecursionError):
         return refused(_INVALID, [GraphQLError("The document is nested too deeply.")])
-    error_id = str(uuid4())
-    log.error("document.failed", error_id=error_id, error=kind(surprise), stack=stack(surprise))
+    error_id = _log("document.failed", error)
     message = "The service cannot process this document; simplify it, or report it with errorId."
     return refused(_INVALID, [GraphQLError(message, extensions={"errorId": error_id})])
 
 
 def failure(code: str, message: str) -> GraphQLError:
-    """To be raised by a resolver: an expected error with its code."""
+    """Returns an expected error with its code, for a resolver to raise."""
     return GraphQLError(message, extensions={"code": code})
 
 
 def bad_input(argument: str, message: str) -> GraphQLError:
-    """To be raised by the resolver of a query: an argument is unusable."""
+    """Returns the error of an invalid argument, for a resolver to raise."""
     return GraphQLError(
         f"{argument}: {message}", extensions={"code": "BAD_USER_INPUT", "argument": argument}
     )
 
 
 def describe(error: GraphQLError) -> Formatted:
-    """An error of the execution as the client may see it."""
+    """Returns an error of the execution as the client sees it."""
     if error.extensions and "code" in error.extensions:
         return _format(error, error.extensions)
     match error.original_error:
         case ReadModelError(code=code):
             return _format(error, {"code": code})
-        case None | GraphQLError():  # graphql-core found fault with a value of the request
+        case None | GraphQLError():  # graphql-core refused a value of the request
             return _format(error, {"code": "BAD_USER_INPUT"})
-        case surprise:
-            return {**_format(error, {}), **mask(surprise)}
+        case unexpected:
+            return {**_format(error, {}), **mask(unexpected)}
 
 
-def describe_all(errors: Sequence[GraphQLError], most: int) -> list[Formatted]:
-    """Returns the errors of an execution as the client may see them; `most`, and how many are left out.
+def describe_all(errors: Sequence[GraphQLError], max_errors: int) -> list[Formatted]:
+    """Returns the first `max_errors` errors as the client sees them, and one that counts the rest.
 
-    Unexpected errors are kept first, so that none escapes the log and the metrics among many others.
+    Unexpected errors come first, so that each is logged and counted.
     """
-    if len(errors) <= most:
+    if len(errors) <= max_errors:
         return [describe(error) for error in errors]
-    kept = sorted(errors, key=_is_foreseen)[:most]
-    return [*map(describe, kept), _left_out(len(errors) - most, most)]
+    selected = sorted(errors, key=_is_expected)[:max_errors]
+    return [*map(describe, selected), _left_out(len(errors) - max_errors, max_errors)]
 
 
-def _is_foreseen(error: GraphQLError) -> bool:
-    known = isinstance(error.original_error, (ReadModelError, GraphQLError, type(None)))
-    return known or "code" in (error.extensions or {})
+def _is_expected(error: GraphQLError) -> bool:
+    is_typed = isinstance(error.original_error, (ReadModelError, GraphQLError, type(None)))
+    return is_typed or "code" in (error.extensions or {})
 
 
-def _left_out(number: int, most: int) -> Formatted:
+def _left_out(number: int, max_errors: int) -> Formatted:
     return {
-        "message": f"{number} more errors are left out; a response has at most {most}.",
+        "message": f"{number} more errors are left out; a response has at most {max_errors}.",
         "extensions": {"code": "ERRORS_LEFT_OUT"},
     }
 
 
-def mask(surprise: BaseException) -> Formatted:
-    """What a client may know of an error nobody foresaw: an id, under which the log has the rest.
-
-    Messages stay out of the log too: those of drivers quote values, and values are personal.
-    """
-    error_id = str(uuid4())
-    log.error("request.failed", error_id=error_id, error=kind(surprise), stack=stack(surprise))
+def mask(error: BaseException) -> Formatted:
+    """Logs an unexpected error, and returns the id of the log line for the client."""
     return {
-        "message": "Something went wrong on our side; the log has the details under errorId.",
-        "extensions": {"code": "INTERNAL", "errorId": error_id},
+        "message": "Internal error; the log of the service has the details under errorId.",
+        "extensions": {"code": "INTERNAL", "errorId": _log("request.failed", error)},
     }
 
 
+def _log(event: str, error: BaseException) -> str:
+    """Logs an error without its message, since drivers quote personal data there; returns the line's id."""
+    error_id = str(uuid4())
+    log.error(event, error_id=error_id, error=class_name(error), stack=safe_stack(error))
+    return error_id
+
+
 def _format(error: GraphQLError, extensions: Formatted) -> Formatted:
-    formatted: Formatted = {"message": _brief(error.message)}
+    formatted: Formatted = {"message": _shortened(error.message)}
     if error.source is not None and error.positions:
         # Not error.locations, which are wrong for a document that api.engine.documents.parsing has parsed.
-        places = map(error.source.get_location, error.positions)
-        formatted["locations"] = [place.formatted for place in places]
+        locations = map(error.source.get_location, error.positions)
+        formatted["locations"] = [location.formatted for location in locations]
     if error.path is not None:
         formatted["path"] = error.path
     return {**formatted, "extensions": extensions}
 
 
-def _brief(message: str) -> str:
-    """Some messages of graphql-core quote a value of the request, however long it is."""
+def _shortened(message: str) -> str:
+    """Returns a message of limited length: graphql-core quotes values of the request in full."""
     return message if len(message) <= _MAX_MESSAGE_LENGTH else f"{message[:_MAX_MESSAGE_LENGTH]}…"

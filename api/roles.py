@@ -1,4 +1,4 @@
-"""What a process may do, and the name of the read models that all of them share."""
+"""The roles of a process, and the names in Redis that all processes of a service share."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Role(StrEnum):
 ALL: Final = frozenset(Role)
 
 
-def fingerprint(settings: Settings) -> str:
-    """Read models of another number of partitions are other read models, so nobody mixes them up."""
+def read_model_fingerprint(settings: Settings) -> str:
+    """Returns the fingerprint of the projections with the number of partitions."""
     return f"{FINGERPRINT}-{settings.partitions}"
 
 
 def namespace(settings: Settings) -> Namespace:
-    """The names in Redis of the service that has these settings."""
+    """Returns the namespace in Redis of the service with these settings."""
     return Namespace(settings.redis_prefix)

@@ -1,4 +1,4 @@
-"""An error for the log: its kind and where it was raised; no path, and no value its message may quote."""
+"""Describes an error for the log by its class and its functions, without messages, values and paths."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-_FRAMES: Final = 40
-"""Frames of one error, the innermost ones: an endless recursion has a thousand."""
+_MAX_FRAMES: Final = 40
+"""Innermost frames of one error that are described: an endless recursion has a thousand."""
 
-_CAUSES: Final = 5
+_MAX_CAUSES: Final = 5
 
 
-def kind(error: BaseException) -> str:
-    """The name of an error's class."""
+def class_name(error: BaseException) -> str:
+    """Returns the qualified name of the class of an error."""
     return f"{type(error).__module__}.{type(error).__qualname__}"
 
 
-def stack(error: BaseException) -> str:
-    """The functions that the error and its causes came through, innermost and causes last."""
-    first, *causes = islice(_chain(error), _CAUSES)
-    return _places(first) + "".join(
-        f"; caused by {kind(cause)} in {_places(cause)}" for cause in causes
+def safe_stack(error: BaseException) -> str:
+    """Returns the functions that the error and its causes passed, innermost and causes last."""
+    first, *causes = islice(_chain(error), _MAX_CAUSES)
+    return _functions(first) + "".join(
+        f"; caused by {class_name(cause)} in {_functions(cause)}" for cause in causes
     )
 
 
@@ -33,8 +33,8 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _places(error: BaseException) -> str:
+def _functions(error: BaseException) -> str:
     return " > ".join(
         f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}:{line}"
-        for frame, line in deque(traceback.walk_tb(error.__traceback__), _FRAMES)
+        for frame, line in deque(traceback.walk_tb(error.__traceback__), _MAX_FRAMES)
     )

@@ -1,8 +1,8 @@
-"""Which trace a request belongs to, and which command it carries out (W3C Trace Context).
+"""The trace of a request and the id of its command (W3C Trace Context).
 
-A client that sends `traceparent` finds its trace in every line of the log and in the metadata of every event
-that its command causes; who sends none gets a trace of its own. With OpenTelemetry
-(api/observability/otel.py) each trace also has a span.
+The trace of a client's `traceparent` is in every line of the log and in the metadata of every event of its
+command; without one, the request gets a new trace. With OpenTelemetry (api/observability/otel.py) it also
+has a span.
 """
 
 from __future__ import annotations
@@ -16,44 +16,48 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     from uuid import UUID
 
-_FORM: Final = re.compile("(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
-"""Versions after 00 may go on behind the flags."""
+_TRACEPARENT: Final = re.compile(
+    "(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?"
+)
+"""Versions after 00 may have more fields after the flags."""
 
-_LENGTH: Final = 55
-"""Characters of a traceparent of today."""
+_VERSION_00_CHARACTERS: Final = 55
 
 
 class Span(Protocol):
-    """What OpenTelemetry makes of a request."""
+    """The OpenTelemetry span of a request."""
 
     @property
-    def parent(self) -> str:
-        """The traceparent for whatever comes of it."""
+    def traceparent(self) -> str:
+        """The traceparent for child spans."""
 
-    def note(self, facts: Mapping[str, str]) -> None: ...
+    def set_attributes(self, attributes: Mapping[str, str]) -> None: ...
     def end(self) -> None: ...
 
 
 StartSpan = Callable[[str | None], Span]
-"""Given the client's traceparent."""
+"""Starts a span; the argument is the client's traceparent."""
 
 
 class Trace:
-    """Of one request; `with` it, its end is told. What costs something is made when somebody asks for it."""
+    """The trace of one request; leaving its context ends the span. Ids are generated on first use."""
 
-    __slots__ = ("_parent", "_span", "command_id")
+    __slots__ = ("_span", "_traceparent", "command_id")
 
     start_span: StartSpan | None = None
     """Set for the whole process, by api/observability/otel.py."""
 
-    def __init__(self, given: str | None = None) -> None:
-        """`given` is the client's traceparent; one that is none is as if it had not come."""
+    def __init__(self, traceparent: str | None = None) -> None:
+        """`traceparent` is the client's; an invalid one is ignored."""
         self.command_id: UUID | None = None
-        """The command that is carried out now, or was last."""
-        self._parent = given[:_LENGTH] if given and id_of(given) else None
-        self._span = Trace.start_span(self._parent) if Trace.start_span is not None else None
+        """The id of the command that the request executes, or executed last."""
+        is_valid = traceparent and trace_id_of(traceparent)
+        self._traceparent = (
+            traceparent[:_VERSION_00_CHARACTERS] if traceparent and is_valid else None
+        )
+        self._span = Trace.start_span(self._traceparent) if Trace.start_span is not None else None
         if self._span is not None:
-            self._parent = self._span.parent
+            self._traceparent = self._span.traceparent
 
     def __enter__(self) -> Trace:
         _current.set(self)
@@ -64,33 +68,34 @@ class Trace:
             self._span.end()
 
     @property
-    def parent(self) -> str:
-        """What `traceparent` says to whoever goes on with the trace."""
-        if self._parent is None:
-            made = secrets.token_hex(24)
-            self._parent = f"00-{made[:32]}-{made[32:]}-00"
-        return self._parent
+    def traceparent(self) -> str:
+        """The traceparent for child spans."""
+        if self._traceparent is None:
+            random_id = secrets.token_hex(24)
+            self._traceparent = f"00-{random_id[:32]}-{random_id[32:]}-00"
+        return self._traceparent
 
     @property
     def id(self) -> str:
-        """32 hexadecimal digits."""
-        return self.parent[3:35]
+        """The trace id: 32 hexadecimal digits."""
+        return self.traceparent[3:35]
 
-    def note(self, **facts: str | None) -> None:
-        """Adds to the span, if there is one, whatever of these is not None."""
+    def set_attributes(self, **attributes: str | None) -> None:
+        """Adds those attributes to the span that are not None, if there is a span."""
         if self._span is not None:
-            self._span.note({name: fact for name, fact in facts.items() if fact is not None})
+            present = {name: value for name, value in attributes.items() if value is not None}
+            self._span.set_attributes(present)
 
 
 _current: ContextVar[Trace] = ContextVar("trace")
 
 
-def current() -> Trace | None:
-    """That of the request which the present task works for; None if it works for none."""
+def current_trace() -> Trace | None:
+    """Returns the trace of the request that the current task belongs to; None outside of a request."""
     return _current.get(None)
 
 
-def id_of(traceparent: str) -> str | None:
-    """The trace id in a traceparent, None if it is none."""
-    found = _FORM.fullmatch(traceparent)
-    return found[1] if found and found[1].strip("0") and found[2].strip("0") else None
+def trace_id_of(traceparent: str) -> str | None:
+    """Returns the trace id of a traceparent; None for an invalid one."""
+    match = _TRACEPARENT.fullmatch(traceparent)
+    return match[1] if match and match[1].strip("0") and match[2].strip("0") else None

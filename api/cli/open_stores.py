@@ -14,7 +14,7 @@ from api.cli.open_database import located, store_errors_as_one_line, write_model
 from api.observability.pipeline import Pipeline
 from api.observability.redis_primary import require_primary
 from api.operator_error import OperatorError
-from api.roles import fingerprint, namespace
+from api.roles import namespace, read_model_fingerprint
 from api.runtime import drivers, pgbouncer
 from api.runtime.background import TRANSIENT_ERRORS
 from api.runtime.log_check import refuse_foreign_log
@@ -50,7 +50,7 @@ class OpenStores:
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint(self.settings)
+        return read_model_fingerprint(self.settings)
 
     @property
     def namespace(self) -> Namespace:
@@ -133,7 +133,7 @@ async def open_pipeline(settings: Settings) -> AsyncIterator[Pipeline]:
             pool,
             redis,
             partitions=settings.partitions,
-            fingerprint=fingerprint(settings),
+            fingerprint=read_model_fingerprint(settings),
             namespace=namespace(settings),
             max_age_seconds=0.0,
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from api.observability import otel
-from api.trace import id_of
+from api.trace import trace_id_of
 
 if TYPE_CHECKING:
     from api.settings import Settings
@@ -45,7 +45,7 @@ def _line_writer(step: str) -> EventTracer:
             user_id=str(envelope.user_id),
             version=envelope.version,
             command_id=envelope.metadata.get("commandId"),
-            trace=id_of(envelope.metadata.get("traceparent", "")),
+            trace=trace_id_of(envelope.metadata.get("traceparent", "")),
         )
 
     return write_line

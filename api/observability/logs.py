@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from api.safe_traceback import kind, stack
+from api.safe_traceback import class_name, safe_stack
 from api.server_urls import first_line
-from api.trace import current
+from api.trace import current_trace
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor
@@ -59,7 +59,7 @@ def configure(settings: Settings) -> None:
 
 def with_trace(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """Adds the trace of the current request, and the id of the command that it executes."""
-    if (trace := current()) is not None:
+    if (trace := current_trace()) is not None:
         event.setdefault("trace", trace.id)
         if trace.command_id is not None:
             event.setdefault("command_id", str(trace.command_id))
@@ -74,7 +74,7 @@ def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
     given = event.pop("exc_info", None)
     error = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
     if isinstance(error, BaseException):
-        event = {**event, "error": kind(error), "stack": stack(error)}
+        event = {**event, "error": class_name(error), "stack": safe_stack(error)}
     event["event"] = first_line(str(event["event"]))
     return event
 

@@ -77,12 +77,12 @@ class _RequestSpan:
         self._span = _tracer.start_span("GraphQL", _context(traceparent), SpanKind.SERVER)
 
     @property
-    def parent(self) -> str:
+    def traceparent(self) -> str:
         context = self._span.get_span_context()
         return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
-    def note(self, facts: Mapping[str, str]) -> None:
-        self._span.set_attributes({f"tandem.{name}": fact for name, fact in facts.items()})
+    def set_attributes(self, attributes: Mapping[str, str]) -> None:
+        self._span.set_attributes({f"tandem.{name}": value for name, value in attributes.items()})
 
     def end(self) -> None:
         self._span.end()

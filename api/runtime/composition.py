@@ -22,7 +22,7 @@ from api.observability.pipeline import Pipeline
 from api.observability.routes import Monitoring
 from api.observability.timed_store import TimedStore
 from api.resolvers.context import Context
-from api.roles import Role, fingerprint, namespace
+from api.roles import Role, namespace, read_model_fingerprint
 from api.runtime import drivers, redis_address
 from api.runtime.app import create_app, health_app
 from api.runtime.background import RunOnce, run_forever
@@ -140,7 +140,7 @@ async def _build_shared(
             pool,
             redis,
             partitions=settings.partitions,
-            fingerprint=fingerprint(settings),
+            fingerprint=read_model_fingerprint(settings),
             namespace=namespace(settings),
         ),
         metrics=Metrics(command_pool if Role.API in roles else pool),
@@ -202,7 +202,7 @@ async def _add_projectors(parts: _ServiceBuilder) -> None:
     streams = await parts.open(drivers.redis_for_streams(settings, parts.expiry))
     parts.metrics.redis_clients |= {"functions": redis, "streams": streams}
     assignment = PartitionAssignment(
-        redis, fingerprint(settings), settings.partitions, parts.namespace
+        redis, read_model_fingerprint(settings), settings.partitions, parts.namespace
     )
     parts.stack.push_async_callback(assignment.leave)
     membership = parts.monitoring.add_heartbeat(Role.PROJECTOR, "membership")
@@ -216,7 +216,7 @@ async def _add_projectors(parts: _ServiceBuilder) -> None:
             partition,
             partitions=settings.partitions,
             projections=PROJECTIONS,
-            fingerprint=fingerprint(settings),
+            fingerprint=read_model_fingerprint(settings),
             on_applied=event_tracer("applied", settings),
             on_progress=heartbeat.beat,
             assignment=assignment,
@@ -241,7 +241,7 @@ async def _add_api(parts: _ServiceBuilder) -> None:
         redis,
         parts.pubsub,
         partitions=settings.partitions,
-        fingerprint=fingerprint(settings),
+        fingerprint=read_model_fingerprint(settings),
         version_timeout_seconds=settings.read_timeout,
         namespace=parts.namespace,
     )

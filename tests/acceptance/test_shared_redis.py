@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from api.cli.checks import redis as doctor
 from api.cli.open_stores import open_stores
-from api.roles import fingerprint, namespace
+from api.roles import namespace, read_model_fingerprint
 from api.runtime import drivers
 from api.settings import Settings
 from domain.envelope import partition_of
@@ -142,7 +142,7 @@ async def watched(settings: Settings) -> AsyncIterator[ReadModel]:
             link,
             changes,
             partitions=PARTITIONS,
-            fingerprint=fingerprint(settings),
+            fingerprint=read_model_fingerprint(settings),
             namespace=namespace(settings),
         )
 

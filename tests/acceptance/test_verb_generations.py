@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
 
-from api.roles import fingerprint
+from api.roles import read_model_fingerprint
 from readside.generations.registry import Generations
 from readside.redis_functions.keys import Partition
 from tests.acceptance.service import running
@@ -22,7 +22,7 @@ async def test_what_was_left_is_removed_and_what_serves_is_not(settings: Setting
         await client.create_user()
     # Beside a service it would be removed any moment, as none has ever read for it.
     async with Redis.from_url(str(settings.redis_url), decode_responses=True) as redis:
-        generations = Generations(redis, place, fingerprint(settings))
+        generations = Generations(redis, place, read_model_fingerprint(settings))
         left, serving = await generations.create("nobody"), await generations.active()
         assert left is not None
         assert serving is not None

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from api.observability.logs import _bounded
-from api.safe_traceback import stack
+from api.safe_traceback import safe_stack
 from tests.api.in_memory_app import ALICE, edge
 from tests.api.with_limits import with_limits
 
@@ -117,7 +117,7 @@ def test_a_stack_is_short_however_deep_and_long_its_causes() -> None:
     with pytest.raises(RecursionError) as endless:
         recurse()
     for error in (chained.value, endless.value):
-        assert 0 < len(stack(error)) < 8_192
+        assert 0 < len(safe_stack(error)) < 8_192
 
 
 def test_no_field_of_a_line_is_longer_than_the_last_resort() -> None:

@@ -9,7 +9,7 @@ import structlog
 from structlog.testing import LogCapture
 
 from api.observability.logs import with_trace
-from api.trace import Trace, current, id_of
+from api.trace import Trace, current_trace, trace_id_of
 from domain.write.database import WriteModelUnavailable
 from tests.api.http.test_graphql_ws import connected, heard
 from tests.api.in_memory_app import edge
@@ -21,8 +21,8 @@ CREATE = 'mutation { createUser(input: {name: "A", email: "a@example.com"}) { id
 
 @pytest.mark.parametrize("given", [PARENT, PARENT.replace("00-", "01-", 1) + "-and-more"])
 def test_a_traceparent_tells_its_trace(given: str) -> None:
-    assert id_of(given) == Trace(given).id == ID
-    assert Trace(given).parent == given[:55]
+    assert trace_id_of(given) == Trace(given).id == ID
+    assert Trace(given).traceparent == given[:55]
 
 
 @pytest.mark.parametrize(
@@ -39,14 +39,14 @@ def test_a_traceparent_tells_its_trace(given: str) -> None:
     ],
 )
 def test_what_is_no_traceparent_is_as_if_it_had_not_come(given: str) -> None:
-    assert id_of(given) is None
+    assert trace_id_of(given) is None
     trace = Trace(given)
-    assert id_of(trace.parent) == trace.id
+    assert trace_id_of(trace.traceparent) == trace.id
     assert trace.id not in {ID, Trace(given).id}
 
 
 def test_outside_a_request_there_is_no_trace() -> None:
-    assert current() is None
+    assert current_trace() is None
 
 
 async def test_events_carry_the_trace_of_the_request_and_the_id_of_their_command() -> None:
@@ -56,7 +56,7 @@ async def test_events_carry_the_trace_of_the_request_and_the_id_of_their_command
         await made.post(CREATE)
     given, *own = made.store.metadata
     assert given["traceparent"] == PARENT
-    assert {id_of(metadata["traceparent"]) for metadata in own}.isdisjoint({ID, None})
+    assert {trace_id_of(metadata["traceparent"]) for metadata in own}.isdisjoint({ID, None})
     assert len({metadata["traceparent"] for metadata in made.store.metadata}) == 3
     assert len({metadata["commandId"] for metadata in made.store.metadata}) == 3
 
@@ -79,7 +79,7 @@ async def test_a_message_over_websocket_brings_its_trace_in_the_extensions() -> 
             assert (await heard(socket))["type"] == "complete"
     given, *own = [metadata["traceparent"] for metadata in made.store.metadata]
     assert given == PARENT
-    assert {id_of(traceparent) for traceparent in own}.isdisjoint({ID, None})
+    assert {trace_id_of(traceparent) for traceparent in own}.isdisjoint({ID, None})
 
 
 async def test_the_line_of_a_failed_command_has_its_trace_and_its_id() -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 import uvloop
 
-from api.roles import fingerprint
+from api.roles import read_model_fingerprint
 from api.runtime import drivers
 from api.settings import Settings
 from readside.projections import user_list, users
@@ -67,7 +67,7 @@ async def _figures(redis_url: str) -> list[Figure]:
             link,
             changes,
             partitions=history.PARTITIONS,
-            fingerprint=fingerprint(settings),
+            fingerprint=read_model_fingerprint(settings),
         )
         someone = UUID(str(next(iter((await user_list.page(reads, 1, None)).ids))))
         return [

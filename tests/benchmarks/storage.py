@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from redis.asyncio import Redis
 
 from api.embedded import embedded_stores
-from api.roles import Role, fingerprint
+from api.roles import Role, read_model_fingerprint
 from api.runtime import drivers
 from api.runtime.background import cancel_all
 from api.runtime.composition import compose
@@ -197,7 +197,9 @@ async def _running(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[
 
 async def _standings(settings: Settings) -> Any:
     async with drivers.redis_for_functions(settings) as redis:
-        return await partition_statuses(redis, settings.partitions, fingerprint(settings))
+        return await partition_statuses(
+            redis, settings.partitions, read_model_fingerprint(settings)
+        )
 
 
 async def _entries(settings: Settings) -> int:

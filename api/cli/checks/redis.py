@@ -10,7 +10,7 @@ from redis.exceptions import RedisError, ResponseError
 from api.cli.checks import redis_channels, redis_memory, redis_streams
 from api.cli.checks.finding import Finding, clock, hint, ok, unless_denied, wrong
 from api.observability.redis_primary import read_server_info
-from api.roles import fingerprint, namespace
+from api.roles import namespace, read_model_fingerprint
 from api.server_urls import reason
 from readside.admin.partition_status import partition_statuses
 from readside.redis_functions.functions import Functions
@@ -121,7 +121,9 @@ async def _functions(redis: Redis, settings: Settings) -> list[Finding]:
 
 async def _read_models(redis: Redis, settings: Settings) -> list[Finding]:
     number = settings.partitions
-    statuses = await partition_statuses(redis, number, fingerprint(settings), namespace(settings))
+    statuses = await partition_statuses(
+        redis, number, read_model_fingerprint(settings), namespace(settings)
+    )
     held = [status.held for status in statuses if status.held]
     # Without its group, whose backlog is `behind`, a generation is incomplete.
     served = sum(status.generation is not None and status.behind is not None for status in statuses)

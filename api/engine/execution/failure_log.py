@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from api.trace import current
+from api.trace import current_trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,8 +55,8 @@ def tell(
         return
     paths = [_path(error["path"]) for error in errors[:_MOST] if error.get("path")]
     operation = name if name is not None and _NAME.fullmatch(name) else None
-    if (trace := current()) is not None:
-        trace.note(codes=" ".join(codes), operation=operation)
+    if (trace := current_trace()) is not None:
+        trace.set_attributes(codes=" ".join(codes), operation=operation)
     fields: dict[str, Any] = {
         "operation": operation,
         "codes": codes,

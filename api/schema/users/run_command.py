@@ -9,7 +9,7 @@ from api.errors import failure
 from api.resolvers.context import Info
 from api.schema.users.payload import Payload
 from api.schema.users.refusal_types import as_data, as_error
-from api.trace import current
+from api.trace import current_trace
 from domain.command import Command
 from domain.ids import new_id
 from domain.refusal import InvalidInput, Refusal
@@ -86,11 +86,11 @@ async def run_command(info: Info, read: InputParser, command: Command, payload: 
 def _circumstances() -> dict[str, str]:
     """What the events of a command say of where they come from: its id, and the trace of its request."""
     command_id = new_id()
-    if (trace := current()) is None:
+    if (trace := current_trace()) is None:
         return {"commandId": str(command_id)}
     trace.command_id = command_id
-    trace.note(command_id=str(command_id))
-    return {"commandId": str(command_id), "traceparent": trace.parent}
+    trace.set_attributes(command_id=str(command_id))
+    return {"commandId": str(command_id), "traceparent": trace.traceparent}
 
 
 def _refuse(info: Info, refusals: list[Refusal], payload: type[P]) -> P:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from redis.asyncio import Redis
 
 from api.embedded import Stores, embedded_stores
-from api.roles import fingerprint
+from api.roles import read_model_fingerprint
 from api.settings import Settings
 from domain.ids import new_id
 from domain.users.events import Event, OrderCompleted, OrderId, OrderPlaced, UserCreated
@@ -114,7 +114,7 @@ async def _built(redis_url: str, users: int) -> list[str]:
 
 
 async def _serving(redis: Redis) -> list[Keys]:
-    pointer = ACTIVE_PREFIX + fingerprint(Settings(partitions=history.PARTITIONS))
+    pointer = ACTIVE_PREFIX + read_model_fingerprint(Settings(partitions=history.PARTITIONS))
     partitions = [Partition(number) for number in range(history.PARTITIONS)]
     named = [await redis.hget(one.generations, pointer) for one in partitions]
     return [Keys(one, str(name)) for one, name in zip(partitions, named, strict=True) if name]
