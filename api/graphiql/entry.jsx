@@ -1,4 +1,4 @@
-// GraphiQL against the address that served this page. Nothing is asked of any other host.
+// GraphiQL for the address that served this page; it sends no request to any other host.
 import { GraphiQL } from "graphiql";
 import { createRoot } from "react-dom/client";
 import { examples } from "./examples.js";

@@ -1,4 +1,4 @@
-// The tabs a newcomer sees, in the order in which to play them. tests/api/graphiql/test_graphiql.py holds
+// The tabs of the first visit, in the order in which to run them. tests/api/graphiql/test_graphiql.py holds
 // each file against schema.graphql.
 import completeOrder from "./examples/complete_order.graphql";
 import completeOrderVariables from "./examples/complete_order.json";

@@ -1,6 +1,6 @@
-// How an operation reaches the address that served this page: POST for queries and mutations,
-// graphql-transport-ws for subscriptions. The request headers typed into GraphiQL go along: as headers,
-// and as the connection's parameters, since a browser's WebSocket carries no headers of its own.
+// Sends operations to the address that served this page: queries and mutations with POST, subscriptions over
+// graphql-transport-ws. Request headers from GraphiQL are sent as headers, and as connection parameters, since
+// a browser's WebSocket cannot send headers.
 import { parse } from "graphql";
 import { createClient } from "graphql-ws";
 
@@ -12,12 +12,12 @@ const operationsOf = (query) => {
   try {
     return parse(query).definitions.filter(({ operation }) => operation);
   } catch {
-    return []; // the service says what is wrong with it
+    return []; // the service reports the syntax error
   }
 };
 
-// Read from the text that is sent: for a moment after a change of tabs, GraphiQL's own operation name and
-// document are still those of the tab before.
+// Parsed from the text that is sent: right after a change of tabs, GraphiQL's operation name and document are
+// still those of the previous tab.
 const operationOf = ({ query, operationName }) => {
   const operations = operationsOf(query);
   return operations.length === 1 ? operations[0] : operations.find(({ name }) => name?.value === operationName);
@@ -41,8 +41,8 @@ const readable = (failure) =>
     ? { message: `The WebSocket was lost: ${failure.reason || failure.code || "is the service running?"}` }
     : failure;
 
-// A watcher outlives a restart of the service: it tries again for half a minute, and the present
-// state comes first again.
+// A subscription survives a restart of the service: it reconnects for half a minute, and starts with the present
+// state again.
 const subscribe = (params, connectionParams) => ({
   subscribe: (sink) => {
     const client = createClient({ url: socket.href, connectionParams, shouldRetry: () => true });

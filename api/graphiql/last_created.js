@@ -1,5 +1,5 @@
 // Lets the examples run one after another without copying an id: "lastUser" and "lastOrder" as the
-// value of a variable become the id that createUser and placeOrder answered last in this browser.
+// value of a variable become the id that createUser and placeOrder returned last in this browser.
 import { storage } from "./storage.js";
 
 const SOURCES = {
@@ -24,14 +24,14 @@ const remember = (data) => {
 };
 
 const notYet = (placeholder) => ({
-  message: `"${placeholder}" has no id yet: play ${SOURCES[placeholder].tab} first, or put an id in its place.`,
+  message: `"${placeholder}" has no id yet: run ${SOURCES[placeholder].tab} first, or replace it by an id.`,
 });
 
 export const rememberingIds = (fetcher) => async (params, options) => {
   const missing = [];
   const variables = resolved(params.variables, missing);
   if (missing.length > 0) return { errors: missing.map(notYet) };
-  const answer = await fetcher({ ...params, variables }, options);
-  remember(answer.data);
-  return answer;
+  const response = await fetcher({ ...params, variables }, options);
+  remember(response.data);
+  return response;
 };

@@ -1,5 +1,5 @@
-// localStorage under a prefix of our own: many projects are tried out at one and the same local
-// address, and the tabs of another one's GraphiQL would hide our examples.
+// localStorage with a prefix: many projects run at the same local address, and the tabs of the GraphiQL of another
+// one would hide the examples.
 const PREFIX = "tandem:";
 
 const ownKeys = () => Object.keys(localStorage).filter((key) => key.startsWith(PREFIX));

@@ -34,7 +34,7 @@ QUERY = {"type": "subscribe", "id": "1", "payload": {"query": "{ __typename }"}}
 
 
 class FailingAccess(Access):
-    async def by_payload(self, *_: Any) -> Any:
+    async def caller_from_init(self, *_: Any) -> Any:
         raise RuntimeError("a bug")
 
 
