@@ -16,7 +16,7 @@ SECRET = "select * from users where email = 'alice@example.com' -- /srv/tandem"
 CREATE = 'mutation { createUser(input: {name: "A", email: "a@example.com"}) { id } }'
 
 
-async def test_a_surprise_is_masked_and_logged_once_under_its_id() -> None:
+async def test_an_unexpected_error_is_masked_and_logged_once_with_its_id() -> None:
     async with edge() as made:
         made.store.outcome = RuntimeError(SECRET)
         with capture_logs() as logs:
@@ -29,7 +29,7 @@ async def test_a_surprise_is_masked_and_logged_once_under_its_id() -> None:
         assert "tests.api.in_memory_app.ScriptedStore.execute:" in logged["stack"]
 
 
-async def test_nothing_secret_is_told_or_logged() -> None:
+async def test_no_secret_is_returned_or_logged() -> None:
     async with edge() as made:
         surprise = RuntimeError(SECRET)
         surprise.__cause__ = KeyError("alice@example.com")
@@ -42,7 +42,7 @@ async def test_nothing_secret_is_told_or_logged() -> None:
         assert "caused by builtins.KeyError" in logs[0]["stack"]
 
 
-async def test_a_surprise_of_a_query_is_masked_too() -> None:
+async def test_an_unexpected_error_of_a_query_is_masked_too() -> None:
     async with edge() as made:
         made.reads.failure = RuntimeError(SECRET)
         with capture_logs() as logs:
@@ -51,7 +51,7 @@ async def test_a_surprise_of_a_query_is_masked_too() -> None:
         assert "select" not in error["message"]
 
 
-async def test_a_surprise_of_the_edge_itself_is_a_500_that_says_nothing() -> None:
+async def test_an_unexpected_error_of_the_transport_is_a_500_without_details() -> None:
     async with edge() as made:
         del made.executor.admission.documents
         with capture_logs() as logs:
@@ -77,7 +77,7 @@ async def test_a_response_has_no_more_errors_than_its_limit_and_says_how_many_ar
         assert [error["path"] for error in response["errors"]] == [["a0"], ["a1"], ["a2"]]
 
 
-async def test_a_surprise_among_many_errors_is_never_left_out() -> None:
+async def test_an_unexpected_error_among_many_errors_is_never_left_out() -> None:
     fields = [f'a{number}: user(id: "x") {{ id }}' for number in range(9)]
     async with edge(with_limits(response_errors=3)) as made:
         made.reads.failure = RuntimeError(SECRET)
@@ -88,7 +88,7 @@ async def test_a_surprise_among_many_errors_is_never_left_out() -> None:
         assert logs[0]["event"] == "request.failed"
 
 
-async def test_a_line_about_a_failed_operation_is_short_whatever_the_client_sent() -> None:
+async def test_a_log_line_of_a_failed_operation_is_short_for_any_request() -> None:
     name = "a" * 60
     fields = " ".join(f'{name}{number}: user(id: "x") {{ id }}' for number in range(10))
     async with edge(with_limits(name_characters=10_000)) as made:

@@ -20,7 +20,7 @@ CREATE = 'mutation { createUser(input: {name: "A", email: "a@example.com"}) { id
 
 
 @pytest.mark.parametrize("given", [PARENT, PARENT.replace("00-", "01-", 1) + "-and-more"])
-def test_a_traceparent_tells_its_trace(given: str) -> None:
+def test_a_traceparent_has_the_id_of_its_trace(given: str) -> None:
     assert trace_id_of(given) == Trace(given).id == ID
     assert Trace(given).traceparent == given[:55]
 
@@ -38,7 +38,7 @@ def test_a_traceparent_tells_its_trace(given: str) -> None:
         PARENT.replace("00f067aa0ba902b7", "0" * 16),
     ],
 )
-def test_what_is_no_traceparent_is_as_if_it_had_not_come(given: str) -> None:
+def test_an_invalid_traceparent_is_ignored(given: str) -> None:
     assert trace_id_of(given) is None
     trace = Trace(given)
     assert trace_id_of(trace.traceparent) == trace.id

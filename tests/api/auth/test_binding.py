@@ -25,7 +25,7 @@ def test_this_machine_alone_is_served_without_a_word(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", ""])
-def test_other_machines_are_not_served_unless_somebody_says_so(host: str) -> None:
+def test_other_machines_are_not_served_unless_the_settings_say_so(host: str) -> None:
     with pytest.raises(UnsafeBinding, match=r"AUTH_SECRET or AUTH_JWKS_URL.*--allow-anonymous"):
         bind(host)
     assert bind(host, allow_anonymous=True) == "0.0.0.0"

@@ -64,7 +64,7 @@ UNSURE = [
         {"sec-fetch-site": "same-origin", "origin": "http://tandem", "cookie": "a=b"},
     ],
 )
-async def test_a_get_of_our_own_page_or_with_a_preflight_or_of_no_browser_is_answered(
+async def test_a_get_of_the_same_origin_or_with_a_preflight_or_of_no_browser_is_executed(
     headers: dict[str, str],
 ) -> None:
     async with edge() as made:
@@ -122,7 +122,7 @@ async def test_a_get_that_another_sites_page_may_have_caused_is_forbidden(
         [("sec-fetch-site", "none"), ("sec-fetch-site", "same-origin")],
     ],
 )
-async def test_a_header_that_comes_twice_proves_nothing(repeated: list[tuple[str, str]]) -> None:
+async def test_a_repeated_header_proves_nothing(repeated: list[tuple[str, str]]) -> None:
     site = [] if repeated[0][0] == "sec-fetch-site" else [("sec-fetch-site", "cross-site")]
     async with edge(access=Access(origins=(APP,))) as made:
         response = await made.client.get(
@@ -176,7 +176,7 @@ async def test_the_page_of_graphiql_opens_from_a_link_on_any_site() -> None:
         assert response.headers["content-type"].startswith("text/")
 
 
-async def test_no_other_origin_is_let_in_by_default() -> None:
+async def test_no_other_origin_is_allowed_by_default() -> None:
     async with edge() as made:
         asked = {"origin": APP, "access-control-request-method": "POST"}
         preflight = await made.client.options("/graphql", headers=asked)
@@ -463,7 +463,7 @@ def test_an_origin_that_cannot_be_allowed_is_refused_with_the_reason(origin: str
     assert why in str(refused.value)
 
 
-def test_origins_are_kept_as_browsers_write_them() -> None:
+def test_origins_are_stored_as_browsers_write_them() -> None:
     given = (f"{APP}:443", "http://localhost:80", "http://[::1]:3000", "capacitor://localhost")
     kept = (APP, "http://localhost", "http://[::1]:3000", "capacitor://localhost")
     assert Settings(allowed_origins=given).allowed_origins == kept
@@ -488,7 +488,7 @@ ELSEWHERE = [
 @pytest.mark.parametrize(
     ("host", "status"), [*((h, 200) for h in HERE), *((h, 403) for h in ELSEWHERE)]
 )
-async def test_without_tokens_a_name_that_may_be_bound_to_us_anew_is_forbidden(
+async def test_without_tokens_a_name_that_may_be_rebound_to_this_machine_is_forbidden(
     host: str, status: int
 ) -> None:
     async with edge(access=Access(local_only=True)) as made:
@@ -516,7 +516,7 @@ async def test_the_same_holds_for_a_websocket(name: str, passes: bool) -> None:
                 assert (await closed(socket))[0] == 4403
 
 
-def test_only_who_says_so_is_asked_for_by_any_name() -> None:
+def test_any_host_name_is_accepted_only_if_the_settings_say_so() -> None:
     assert Settings().local_only
     for settings in (Settings(allow_anonymous=True), Settings(auth_secret=SecretStr("x" * 32))):
         assert not settings.local_only

@@ -83,7 +83,7 @@ async def taken(tokens: Tokens, token: str) -> bool:
 @pytest.mark.parametrize(
     ("key", "algorithm"), [(RSA, "RS256"), (RSA, "PS256"), (EC, "ES256"), (ED, "EdDSA")]
 )
-async def test_a_token_of_each_kind_of_key_is_taken(key: Any, algorithm: str) -> None:
+async def test_a_token_of_each_kind_of_key_is_accepted(key: Any, algorithm: str) -> None:
     async with issued(jwk(key, "a"), jwk(OTHER, "b")) as (issuer, tokens):
         assert await taken(tokens, signed(key, algorithm, "a"))
         assert not await taken(tokens, signed(key, algorithm, "b"))
@@ -131,7 +131,7 @@ async def test_a_new_key_is_fetched_when_a_token_names_it() -> None:
         assert issuer.asked == 2
 
 
-async def test_names_that_nobody_knows_are_asked_for_once_in_a_while() -> None:
+async def test_unknown_key_ids_cause_a_fetch_once_in_an_interval() -> None:
     async with issued(jwk(RSA, "a"), jwk(EC, "b")) as (issuer, tokens):
         for number in range(50):
             assert not await taken(tokens, signed(RSA, "RS256", f"unknown{number}"))
@@ -142,7 +142,7 @@ async def test_names_that_nobody_knows_are_asked_for_once_in_a_while() -> None:
         assert issuer.asked == 2
 
 
-async def test_all_who_wait_for_a_key_wait_for_one_fetch() -> None:
+async def test_concurrent_requests_for_a_key_share_one_fetch() -> None:
     async with issued(jwk(RSA, "a")) as (issuer, tokens):
         issuer.go.clear()
         token = signed(RSA, "RS256", "a")
@@ -170,7 +170,7 @@ async def test_all_who_wait_for_a_key_wait_for_one_fetch() -> None:
         lambda: StreamingResponse(iter([b" " * 10_000] * 100)),
     ],
 )
-async def test_while_a_fetch_fails_the_keys_of_before_are_used(fault: Any) -> None:
+async def test_while_a_fetch_fails_the_cached_keys_are_used(fault: Any) -> None:
     async with issued(jwk(RSA, "a")) as (issuer, tokens):
         assert await taken(tokens, signed(RSA, "RS256", "a"))
         issuer.fault = fault()
@@ -182,7 +182,7 @@ async def test_while_a_fetch_fails_the_keys_of_before_are_used(fault: Any) -> No
         assert issuer.asked == 2
 
 
-async def test_an_issuer_that_was_away_is_asked_again() -> None:
+async def test_the_keys_of_an_issuer_that_was_unavailable_are_fetched_again() -> None:
     async with issued(jwk(RSA, "a")) as (issuer, tokens):
         issuer.fault = Response("no", status_code=503)
         assert not await taken(tokens, signed(RSA, "RS256", "a"))
@@ -192,7 +192,7 @@ async def test_an_issuer_that_was_away_is_asked_again() -> None:
         assert await taken(tokens, signed(RSA, "RS256", "a"))
 
 
-async def test_a_key_that_was_withdrawn_is_forgotten_and_nobody_waits_for_that() -> None:
+async def test_a_withdrawn_key_is_removed_without_a_wait() -> None:
     async with issued(jwk(RSA, "a"), jwk(EC, "b")) as (issuer, tokens):
         token = signed(RSA, "RS256", "a")
         assert await taken(tokens, token)

@@ -27,7 +27,7 @@ async def refusal(access: Access, client: tuple[str, int] | None, **headers: str
 
 
 @pytest.mark.parametrize("access", [Access(), with_tokens()])
-async def test_this_machine_is_told(access: Access) -> None:
+async def test_a_local_client_gets_the_operational_pages(access: Access) -> None:
     assert await refusal(access, HERE, host="localhost:8000") is None
     assert await refusal(access, ("::1", 4000), host="[::1]:8000") is None
 

@@ -56,20 +56,20 @@ async def test_a_caller_may_spend_the_burst_and_no_other_pays_for_it(redis_url: 
         assert await passes(rate, "bob")
 
 
-async def test_all_who_ask_at_once_spend_from_one_allowance(redis_url: str) -> None:
+async def test_concurrent_requests_of_a_caller_spend_from_one_allowance(redis_url: str) -> None:
     async with counted(redis_url) as rate, counted(redis_url) as elsewhere:
         asking = [passes(one) for one in (rate, elsewhere) for _ in range(25)]
         assert sum(await asyncio.gather(*asking)) == 3
 
 
-async def test_what_costs_more_spends_more(redis_url: str) -> None:
+async def test_an_operation_of_higher_cost_spends_more(redis_url: str) -> None:
     async with counted(redis_url) as rate:
         assert await passes(rate, cost=2)
         assert not await passes(rate, cost=2)
         assert await passes(rate, cost=1)
 
 
-async def test_what_costs_more_than_the_burst_needs_all_of_it(redis_url: str) -> None:
+async def test_a_cost_above_the_burst_spends_the_whole_burst(redis_url: str) -> None:
     async with counted(redis_url) as rate:
         assert await passes(rate, cost=100)
         assert not await passes(rate, cost=1)
@@ -77,7 +77,7 @@ async def test_what_costs_more_than_the_burst_needs_all_of_it(redis_url: str) ->
         assert not await passes(rate, "bob", cost=100)
 
 
-async def test_the_allowance_comes_back_and_is_told_when(redis_url: str) -> None:
+async def test_the_allowance_recovers_and_the_refusal_says_when(redis_url: str) -> None:
     async with counted(redis_url, per_second=2, burst=1) as rate:
         assert await passes(rate)
         with pytest.raises(RequestError) as limited:
@@ -88,7 +88,7 @@ async def test_the_allowance_comes_back_and_is_told_when(redis_url: str) -> None
         assert await passes(rate)
 
 
-async def test_what_a_caller_spends_with_one_service_it_has_not_spent_with_another(
+async def test_services_that_share_redis_count_a_caller_separately(
     redis_url: str,
 ) -> None:
     async with drivers.redis_for_functions(Settings(redis_url=redis_url)) as redis:
@@ -114,7 +114,7 @@ async def test_a_caller_that_owes_nothing_leaves_no_key(redis_url: str) -> None:
                 await asyncio.sleep(0.01)
 
 
-async def test_without_redis_everybody_is_let_through_and_it_is_asked_once_in_a_while() -> None:
+async def test_without_redis_all_requests_pass_and_it_is_tried_once_in_an_interval() -> None:
     now = [0.0]
     async with counted(f"redis://{HOST}:{free_port()}/0", now=now) as rate:
         with capture_logs() as logs:
@@ -124,7 +124,7 @@ async def test_without_redis_everybody_is_let_through_and_it_is_asked_once_in_a_
         assert [entry["event"] for entry in logs] == ["rate_limit.skipped"] * 2
 
 
-async def test_a_redis_that_is_silent_holds_nobody_up() -> None:
+async def test_a_silent_redis_does_not_delay_requests() -> None:
     with socket.create_server((HOST, 0)) as silent:
         settings = Settings(redis_url=f"redis://{HOST}:{silent.getsockname()[1]}/0")
         async with drivers.redis_for_rate_limits(settings) as redis, limited(1.5):
@@ -158,7 +158,7 @@ async def test_an_operation_spends_what_it_costs(redis_url: str) -> None:
 
 @pytest.mark.parametrize("accept", [RESPONSE, "text/event-stream"])
 @pytest.mark.parametrize("refused", ["{", "{ nobody }", "query A { __typename } query B { id }"])
-async def test_what_is_refused_spends_too(redis_url: str, refused: str, accept: str) -> None:
+async def test_a_refused_operation_spends_too(redis_url: str, refused: str, accept: str) -> None:
     async with counted(redis_url, burst=2) as rate, edge(access=Access(rate=rate)) as made:
         told = [(await made.post(refused, headers={"accept": accept})).text for _ in range(3)]
         assert ["RATE_LIMITED" in text for text in told] == [False, False, True]
@@ -192,7 +192,7 @@ async def test_the_same_rate_holds_over_websocket(redis_url: str) -> None:
         assert answer.json()["errors"][0]["extensions"]["code"] == "RATE_LIMITED"
 
 
-async def test_callers_with_tokens_are_told_apart_by_their_subject(redis_url: str) -> None:
+async def test_callers_with_tokens_are_distinguished_by_their_subject(redis_url: str) -> None:
     async with counted(redis_url, burst=1) as rate:
         access = Access(tokens=with_tokens().tokens, rate=rate)
         async with edge(access=access) as made:

@@ -70,7 +70,7 @@ async def test_the_check_is_at_the_field() -> None:
         assert len(made.store.commands) == 1
 
 
-async def test_who_may_write_reads_no_user_by_it() -> None:
+async def test_the_scope_to_write_does_not_allow_to_read() -> None:
     async with edge(access=with_tokens()) as made:
         made.reads.put(ALICE, "Alice")
         response = await made.post(
@@ -107,7 +107,7 @@ async def test_scopes_are_words_of_scope_scp_or_scopes(
         assert ("errors" not in response.json()) is allowed
 
 
-async def test_without_tokens_everybody_may_do_everything() -> None:
+async def test_without_tokens_every_caller_is_unrestricted() -> None:
     async with edge() as made:
         response = await made.post(f"mutation {{ {ERASE} }}", headers=bearer("garbage"))
         assert "errors" not in response.json()

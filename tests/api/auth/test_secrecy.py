@@ -112,7 +112,7 @@ async def test_the_line_says_what_failed_where_and_for_whom() -> None:
         assert first["caller"] == second["caller"] != third["caller"]
 
 
-async def test_a_value_that_is_quoted_to_whoever_sent_it_is_not_logged() -> None:
+async def test_a_value_that_is_quoted_to_its_client_is_not_logged() -> None:
     async with edge() as made:
         with capture_logs() as logs:
             response = await made.post(CREATE, variables={"name": ["dave@example.com"]})

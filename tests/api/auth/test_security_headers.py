@@ -31,7 +31,7 @@ PAGE = {"accept": "text/html,*/*;q=0.1"}
         ("POST", "/livez", {}),
     ],
 )
-async def test_every_answer_has_the_security_headers_once(
+async def test_every_response_has_the_security_headers_once(
     method: str, path: str, headers: dict[str, str]
 ) -> None:
     async with edge() as made:
@@ -42,7 +42,7 @@ async def test_every_answer_has_the_security_headers_once(
                 assert given == value.decode()
 
 
-async def test_an_answer_is_kept_by_nobody() -> None:
+async def test_no_response_may_be_cached() -> None:
     async with edge() as made:
         for accept in ("application/json", "text/event-stream"):
             response = await made.post("{ __typename }", headers={"accept": accept})
@@ -57,14 +57,14 @@ async def test_the_page_keeps_its_own_policy() -> None:
         assert response.headers["content-security-policy"] == graphiql.POLICY
 
 
-async def test_no_answer_says_which_server_gave_it() -> None:
+async def test_no_response_names_its_server() -> None:
     async with edge() as made, served_by(uvicorn_config(made.app)) as host:
         async with httpx.AsyncClient() as client:
             response = await client.get(f"http://{host}/livez")
         assert "server" not in response.headers
 
 
-async def test_without_graphiql_its_address_answers_graphql_alone() -> None:
+async def test_without_graphiql_its_address_serves_graphql_only() -> None:
     async with edge(access=Access(graphiql=False)) as made:
         page = await made.client.get("/graphql", headers=PAGE)
         assert page.json()["errors"][0]["extensions"] == {"code": "BAD_REQUEST"}

@@ -86,7 +86,7 @@ async def ask(made: Edge, query: str = USERS, accept: str = JSON, **headers: str
     return await made.post(query, headers={"accept": accept, **headers})
 
 
-async def test_a_token_in_order_is_taken() -> None:
+async def test_a_valid_token_is_accepted() -> None:
     async with edge(access=with_tokens()) as made:
         response = await ask(made, **bearer(signed()))
         assert response.json() == {"data": {"users": {"totalCount": 0}}}
@@ -96,7 +96,7 @@ async def test_a_token_in_order_is_taken() -> None:
 
 @pytest.mark.parametrize("accept", [JSON, RESPONSE, STREAM])
 @pytest.mark.parametrize("kind", [*HOSTILE, *STRANGE])
-async def test_a_token_that_is_not_in_order_is_401(kind: str, accept: str) -> None:
+async def test_an_invalid_token_is_401(kind: str, accept: str) -> None:
     token = HOSTILE[kind]() if kind in HOSTILE else strange(STRANGE[kind])
     async with edge(access=with_tokens()) as made:
         authorization = f"Bearer {token}".encode("latin-1")
@@ -126,7 +126,9 @@ async def test_an_iat_that_is_not_a_number_is_named() -> None:
 
 @pytest.mark.parametrize("accept", [JSON, RESPONSE, STREAM])
 @pytest.mark.parametrize("expires", [10**400, 1e308, "9" * 400, 2**63, "32503680001"])
-async def test_a_token_that_expires_in_the_far_future_is_taken(expires: Any, accept: str) -> None:
+async def test_a_token_that_expires_in_the_far_future_is_accepted(
+    expires: Any, accept: str
+) -> None:
     async with edge(access=with_tokens()) as made:
         response = await ask(made, USERS, accept, **bearer(strange({"exp": expires})))
         assert response.status_code == 200
@@ -182,14 +184,14 @@ async def test_the_schema_and_the_page_need_no_token() -> None:
         "query A { __typename } query B { users { totalCount } }",
     ],
 )
-async def test_nothing_but_the_schema_is_told_without_a_token(query: str) -> None:
+async def test_only_the_schema_is_available_without_a_token(query: str) -> None:
     async with edge(access=with_tokens()) as made:
         response = await made.post(query, operationName="A" if "query A" in query else None)
         assert '"users"' not in response.text
         assert response.status_code in {400, 401} or "errors" in response.json()
 
 
-async def test_a_token_is_looked_at_before_the_body_is_read() -> None:
+async def test_the_token_is_checked_before_the_body_is_read() -> None:
     async with edge(access=with_tokens()) as made:
         headers = {**bearer("garbage"), "content-type": JSON}
         response = await made.client.post("/graphql", content=b"{", headers=headers)
@@ -204,12 +206,12 @@ async def test_clocks_may_differ_by_the_leeway() -> None:
         assert (await ask(made, **late)).status_code == 401
 
 
-async def test_a_token_that_lasts_for_ever_and_a_day_is_taken() -> None:
+async def test_a_token_whose_expiry_is_beyond_any_clock_is_accepted() -> None:
     async with edge(access=with_tokens()) as made:
         assert (await ask(made, **bearer(signed(exp=10**300)))).status_code == 200
 
 
-async def test_an_audience_that_nobody_asked_for_is_refused() -> None:
+async def test_a_token_with_an_audience_is_refused_if_none_is_set() -> None:
     async with edge(access=with_tokens(audience=None)) as made:
         assert (await ask(made, **bearer(signed(aud="others")))).status_code == 401
         assert (await ask(made, **bearer(signed(aud=None)))).status_code == 200
@@ -233,7 +235,7 @@ async def test_an_audience_that_nobody_asked_for_is_refused() -> None:
         ),
     ],
 )
-def test_settings_that_let_the_wrong_ones_in_are_refused(
+def test_settings_that_would_admit_the_wrong_callers_are_refused(
     settings: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ValidationError, match=said):
@@ -247,5 +249,5 @@ def test_each_kind_of_key_has_its_algorithms() -> None:
     assert not [name for name in asymmetric if name.startswith("HS")]
 
 
-def test_the_secret_is_not_told_by_the_settings() -> None:
+def test_the_settings_do_not_show_the_secret() -> None:
     assert SECRET not in repr(Settings(auth_secret=SecretStr(SECRET)))

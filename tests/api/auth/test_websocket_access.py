@@ -87,7 +87,7 @@ async def test_the_payload_counts_more_than_the_handshake() -> None:
         ({"authorization": f"Bearer {'a' * 10_000}"}, "The token must come"),
     ],
 )
-async def test_without_a_token_in_order_the_connection_closes_with_4403(
+async def test_without_a_valid_token_the_connection_closes_with_4403(
     payload: Any, reason: str
 ) -> None:
     async with opened(payload) as (_, socket):

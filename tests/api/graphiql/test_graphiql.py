@@ -63,7 +63,7 @@ async def test_the_page_holds_no_inline_script(browser: AsyncClient) -> None:
     assert re.findall(r"<script[^>]*>([^<]*)", page.text) == [""]
 
 
-async def test_the_page_is_asked_for_again_and_its_files_are_kept(browser: AsyncClient) -> None:
+async def test_the_page_is_revalidated_and_its_files_are_cached(browser: AsyncClient) -> None:
     page = await browser.get("/graphql")
     assert page.headers["cache-control"] == "no-cache"
     for name in loaded_by(page.text):

@@ -59,7 +59,7 @@ async def test_a_body_that_is_not_read_does_not_block_the_next_request(
         assert b"__typename" in second.body
 
 
-async def test_a_body_that_was_not_read_is_not_kept() -> None:
+async def test_a_body_that_was_not_read_does_not_stay_in_memory() -> None:
     data = head(b"POST /nope HTTP/1.1", b"content-length: 60000") + b" " * 60_000
     async with wired() as ask, ask.opened() as wire:
         await until(lambda: bool(ask.connections))
@@ -72,7 +72,7 @@ async def test_a_body_that_was_not_read_is_not_kept() -> None:
 
 
 @pytest.mark.parametrize("cut", ["lines", "bytes", "chunks"])
-async def test_chunks_are_no_overhead_in_whatever_segments_they_come(cut: str) -> None:
+async def test_chunks_are_no_overhead_in_any_segments(cut: str) -> None:
     """As many as would exceed the limit on extensions if two bytes of each counted as one."""
     body = padded(40_000)
     async with wired() as ask, ask.opened() as wire:

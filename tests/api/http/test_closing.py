@@ -85,7 +85,7 @@ async def test_a_connection_lingers_only_so_long_for_a_client_that_is_silent(
         await until(lambda: not ask.connections)
 
 
-async def test_a_connection_lingers_only_so_long_for_a_client_that_goes_on_sending(
+async def test_a_lingering_close_ends_though_the_client_continues_to_send(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(lingering_close, "MAX_SECONDS", 0.2)
@@ -192,7 +192,7 @@ async def test_a_request_in_progress_is_the_last_of_its_connection_when_the_serv
         assert b"createUser" in found.body
 
 
-async def test_nothing_of_a_connection_that_is_lost_waits_for_the_collector() -> None:
+async def test_no_part_of_a_lost_connection_waits_for_the_garbage_collector() -> None:
     async with wired() as ask:
         gc.collect()
         gc.disable()

@@ -35,7 +35,9 @@ OFFERED = (JSON, RESPONSE, STREAM)
         ("", None),
     ],
 )
-def test_the_best_of_what_the_client_accepts_is_answered(accept: str, media: str | None) -> None:
+def test_the_response_has_the_media_type_that_the_client_prefers(
+    accept: str, media: str | None
+) -> None:
     assert negotiate(accept.encode(), OFFERED) == media
 
 

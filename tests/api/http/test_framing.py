@@ -190,7 +190,7 @@ async def test_an_upgrade_that_is_not_performed_changes_nothing_about_a_request(
 
 @pytest.mark.parametrize("framing", FRAMINGS)
 @pytest.mark.parametrize("upgrade", UPGRADES)
-async def test_a_body_behind_an_upgrade_is_never_executed(upgrade: str, framing: str) -> None:
+async def test_a_body_after_an_upgrade_is_never_executed(upgrade: str, framing: str) -> None:
     framing_headers, body = FRAMINGS[framing](INNER)
     async with wired() as ask:
         await warm(ask)
@@ -234,7 +234,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("refused", REFUSED)
 @pytest.mark.parametrize("upgrade", UPGRADES)
-async def test_a_refused_request_behind_an_upgrade_takes_no_response_away(
+async def test_a_refused_request_after_an_upgrade_takes_no_response_away(
     upgrade: str, refused: str
 ) -> None:
     first, body = upgrading(upgrade, create("upgrading@example.com"), "a length")
@@ -312,7 +312,7 @@ def endless(kind: str) -> Iterator[bytes]:
         "the digits of a chunk",
     ],
 )
-async def test_what_carries_no_content_is_counted(kind: str) -> None:
+async def test_bytes_without_content_are_counted(kind: str) -> None:
     async with wired() as ask, ask.opened() as wire:
         sent = 0
         answer = asyncio.create_task(wire.response())
@@ -483,7 +483,7 @@ async def test_a_response_to_head_has_no_body(
         [b"expect:"],
     ],
 )
-async def test_an_unknown_expectation_beside_a_known_one_is_refused(fields: list[bytes]) -> None:
+async def test_an_unknown_expectation_next_to_a_known_one_is_refused(fields: list[bytes]) -> None:
     async with wired() as ask:
         [found] = await ask(request("{ __typename }", *fields))
         assert (found.status, found.closes) == (417, True)

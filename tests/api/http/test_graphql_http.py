@@ -27,7 +27,7 @@ def code(response: Any) -> str:
     return str(found)
 
 
-async def test_a_query_is_answered_over_post_and_get() -> None:
+async def test_a_query_is_executed_over_post_and_get() -> None:
     async with edge() as made:
         posted = await made.post(HELLO)
         got = await made.client.get("/graphql", params={"query": HELLO})
@@ -136,7 +136,7 @@ async def test_another_content_type_is_415(content_type: str | None) -> None:
         assert (response.status_code, code(response)) == (415, "BAD_REQUEST")
 
 
-async def test_an_answer_that_nobody_accepts_is_406() -> None:
+async def test_a_response_of_no_accepted_media_type_is_406() -> None:
     async with edge() as made:
         response = await made.post(HELLO, headers={"accept": "image/png"})
         assert (response.status_code, code(response)) == (406, "BAD_REQUEST")
@@ -199,7 +199,7 @@ async def test_a_body_that_declares_to_be_too_long_is_not_read() -> None:
         assert response.headers["connection"] == "close"
 
 
-async def test_a_browser_gets_a_page_unless_it_asks_something() -> None:
+async def test_a_browser_gets_the_page_unless_it_sends_a_query() -> None:
     html = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
     async with edge() as made:
         page = await made.client.get("/graphql", headers=html)

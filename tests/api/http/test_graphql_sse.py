@@ -67,7 +67,7 @@ async def test_a_query_is_one_event_and_then_complete() -> None:
         assert await event(lines) == []
 
 
-async def test_a_subscription_tells_the_present_state_and_then_each_change() -> None:
+async def test_a_subscription_sends_the_present_state_and_then_each_change() -> None:
     async with streamed(WATCH) as (made, lines):
         assert await event(lines) == told(1)
         made.reads.put(ALICE, "Bob", version=2)
@@ -78,7 +78,7 @@ def watch_behind(version: int) -> str:
     return f'subscription {{ userChanged(id: "{ALICE}", afterVersion: {version}) {{ version }} }}'
 
 
-async def test_whoever_comes_back_names_the_last_version_it_was_told() -> None:
+async def test_a_client_that_reconnects_names_the_last_version_it_received() -> None:
     async with streamed(watch_behind(2), versions=range(1, 5)) as (made, lines):
         assert [await event(lines) for _ in range(2)] == [told(3), told(4)]
         made.reads.put(ALICE, "Bob", version=5)
@@ -93,7 +93,7 @@ async def test_changes_that_are_no_longer_kept_are_an_error() -> None:
         assert await event(lines) == COMPLETE
 
 
-async def test_a_request_that_gets_no_data_is_told_in_the_stream() -> None:
+async def test_the_error_of_a_request_without_data_is_sent_in_the_stream() -> None:
     for query, code in (
         ("{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
         ('subscription { userChanged(id: "x") { id } }', "BAD_USER_INPUT"),
@@ -116,7 +116,7 @@ async def test_silence_is_broken_by_comments() -> None:
         assert found == told(2)
 
 
-async def test_a_client_that_leaves_leaves_nothing_behind() -> None:
+async def test_a_client_that_disconnects_leaves_no_state() -> None:
     """The connection of a client that has closed may be half-closed, until a comment cannot be written."""
     async with edge(with_limits(keep_alive_seconds=0.02)) as made, served(made.app) as address:
         made.reads.put(ALICE, "Alice")

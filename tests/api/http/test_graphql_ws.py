@@ -63,7 +63,7 @@ async def closed(socket: ClientConnection) -> tuple[int, str]:
     return closing.value.rcvd.code, closing.value.rcvd.reason
 
 
-async def test_a_query_and_a_mutation_are_answered_and_completed() -> None:
+async def test_a_query_and_a_mutation_get_a_result_and_complete() -> None:
     async with connected() as (made, socket):
         for query, data in (
             ("{ __typename }", {"__typename": "Query"}),
@@ -78,7 +78,7 @@ async def test_a_query_and_a_mutation_are_answered_and_completed() -> None:
         assert len(made.store.commands) == 1
 
 
-async def test_a_subscription_tells_the_present_state_and_then_each_change() -> None:
+async def test_a_subscription_sends_the_present_state_and_then_each_change() -> None:
     async with connected() as (made, socket):
         made.reads.put(ALICE, "Alice", version=1)
         await subscribe(socket, WATCH)
@@ -100,7 +100,7 @@ async def test_complete_ends_a_subscription_and_frees_its_id() -> None:
         assert made.reads.listeners == set()
 
 
-async def test_a_client_that_leaves_leaves_nothing_behind() -> None:
+async def test_a_client_that_disconnects_leaves_no_state() -> None:
     async with edge() as made, served(made.app) as address:
         made.reads.put(ALICE, "Alice")
         before = asyncio.all_tasks()
@@ -147,7 +147,7 @@ async def test_a_subscription_whose_source_fails_ends_with_a_masked_error() -> N
         assert "alice" not in str((message, logs))
 
 
-async def test_a_ping_is_answered_before_and_after_the_initialisation() -> None:
+async def test_a_ping_gets_a_pong_before_and_after_the_initialisation() -> None:
     async with connected(init=False) as (_, socket):
         await tell(socket, {"type": "ping"})
         assert await heard(socket) == {"type": "pong"}
@@ -217,7 +217,7 @@ async def test_bytes_that_are_no_frame_close_with_the_code_of_rfc_6455(
         assert (await closed(socket))[0] == code
 
 
-async def test_a_client_that_answers_no_ping_is_closed() -> None:
+async def test_a_client_that_sends_no_pong_is_closed() -> None:
     async with edge(with_limits(ping_seconds=0.1)) as made, served(made.app) as address:
         made.reads.put(ALICE, "Alice")
         async with connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL]) as socket:
@@ -287,7 +287,7 @@ async def test_another_subprotocol_closes_with_4406(protocols: list[Subprotocol]
         assert (await closed(socket))[0] == 4406
 
 
-async def test_a_connection_has_room_for_so_many_operations() -> None:
+async def test_a_connection_has_a_limit_of_operations() -> None:
     async with connected(with_limits(operations=2)) as (made, socket):
         made.reads.put(ALICE, "Alice")
         for number in (1, 2):

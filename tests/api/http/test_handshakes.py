@@ -73,7 +73,7 @@ async def shaken(address: str, changed: Mapping[bytes, bytes]) -> AsyncIterator[
         {b"sec-websocket-version": b"8"},
     ],
 )
-async def test_a_handshake_that_is_none_is_refused_and_takes_no_room(
+async def test_a_malformed_handshake_is_refused_and_takes_no_slot(
     changed: Mapping[bytes, bytes],
 ) -> None:
     async with edge(Limits(connections=2)) as made, served(made.app) as address:
@@ -84,7 +84,7 @@ async def test_a_handshake_that_is_none_is_refused_and_takes_no_room(
             assert answer.startswith(b"HTTP/1.1 101")
 
 
-async def test_the_page_of_a_host_whose_name_is_not_ascii_is_our_own() -> None:
+async def test_the_page_of_a_host_with_a_name_that_is_not_ascii_has_the_same_origin() -> None:
     ours = {b"host": b"xn--bcher-kva.example", b"origin": b"https://xn--bcher-kva.example"}
     async with (
         edge() as made,
@@ -99,7 +99,7 @@ async def test_the_page_of_a_host_whose_name_is_not_ascii_is_our_own() -> None:
 @pytest.mark.parametrize(
     "behind", [handshake({}), b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"]
 )
-async def test_an_event_stream_ends_with_its_client_whatever_is_asked_behind_it(
+async def test_an_event_stream_ends_with_its_client_whatever_request_follows(
     behind: bytes,
 ) -> None:
     watch = urlencode({"query": f'subscription {{ userChanged(id: "{ALICE}") {{ name }} }}'})
@@ -258,7 +258,7 @@ async def test_a_websocket_knows_that_its_client_has_not_read_what_came_before()
         assert ask.server.config.context.unsent_bytes.bytes  # type: ignore[attr-defined]
 
 
-async def test_no_websocket_that_is_lost_waits_for_the_collector() -> None:
+async def test_no_lost_websocket_waits_for_the_garbage_collector() -> None:
     async with over_http() as ask:
         gc.collect()
         gc.disable()

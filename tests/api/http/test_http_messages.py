@@ -93,7 +93,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_what_two_servers_could_read_differently_is_refused_and_closes(name: str) -> None:
+async def test_a_message_that_two_servers_could_frame_differently_is_refused_and_closes(
+    name: str,
+) -> None:
     data, status = REFUSED[name]
     async with wired() as ask:
         for segments in ([data + request(CREATE)], [data[:50], data[50:], request(CREATE)]):
@@ -118,7 +120,7 @@ ACCEPTED = {
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
-async def test_what_is_allowed_is_executed(name: str) -> None:
+async def test_an_operation_with_the_scope_is_executed(name: str) -> None:
     async with wired() as ask:
         found = await ask(ACCEPTED[name], request())
         assert [each.status for each in found] == [200, 200]
@@ -226,7 +228,7 @@ async def test_a_request_that_cannot_be_read_does_not_take_the_responses_before_
         assert ask.created == ["a@example.com"]
 
 
-async def test_nothing_behind_connection_close_is_executed() -> None:
+async def test_nothing_after_connection_close_is_executed() -> None:
     async with wired() as ask:
         for segments in (
             [request(CREATE, b"connection: close") + request(create("b@example.com"))],

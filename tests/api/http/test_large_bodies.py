@@ -34,7 +34,7 @@ async def test_the_application_gets_all_of_a_body(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_a_request_behind_a_body_that_was_not_read_gets_its_response(size: int) -> None:
+async def test_a_request_after_a_body_that_was_not_read_gets_its_response(size: int) -> None:
     body = b"a" * size
     lines = [
         framed(b"POST /nope HTTP/1.1", [JSON], body),

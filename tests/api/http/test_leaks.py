@@ -73,7 +73,7 @@ async def websocket(made: Edge) -> AsyncIterator[Client]:
     await client.task
 
 
-async def test_subscriptions_over_websocket_leave_nothing_behind() -> None:
+async def test_subscriptions_over_websocket_leave_no_tasks() -> None:
     async with edge(ROOMY) as made, websocket(made) as client:
         made.reads.put(ALICE, "Alice")
 
@@ -89,7 +89,7 @@ async def test_subscriptions_over_websocket_leave_nothing_behind() -> None:
         await leaves_nothing(made, cycle)
 
 
-async def test_websocket_clients_who_leave_in_the_middle_leave_nothing_behind() -> None:
+async def test_websocket_clients_that_disconnect_leave_no_tasks() -> None:
     async with edge(ROOMY) as made:
         made.reads.put(ALICE, "Alice")
 
@@ -103,7 +103,7 @@ async def test_websocket_clients_who_leave_in_the_middle_leave_nothing_behind() 
         assert made.reads.listeners == set()
 
 
-async def test_event_streams_leave_nothing_behind() -> None:
+async def test_event_streams_leave_no_tasks_or_subscriptions() -> None:
     body = json.dumps({"query": WATCH}).encode()
     headers = [(b"content-type", b"application/json"), (b"accept", b"text/event-stream")]
     async with edge(ROOMY) as made:

@@ -90,9 +90,7 @@ def lines(logs: Sequence[Any]) -> list[dict[str, Any]]:
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(1, 1_500), max_size=12), st.integers(1, 6))
-def test_it_does_not_matter_in_which_segments_requests_arrive(
-    cuts: Sequence[int], many: int
-) -> None:
+def test_requests_may_arrive_in_any_segments(cuts: Sequence[int], many: int) -> None:
     async def run() -> None:
         async with wired() as ask:
             [expected] = await ask(request(USER))

@@ -129,7 +129,7 @@ async def test_a_websocket_client_that_does_not_read_is_closed_with_1013() -> No
         assert close_code(await client.read_all()) == 1013
 
 
-async def test_a_websocket_client_that_never_reads_is_cut_off() -> None:
+async def test_a_websocket_client_that_never_reads_is_aborted() -> None:
     async with websocket(QUICK) as (made, client):
         made.reads.put(ALICE, LONG_NAME)
         before = len(asyncio.all_tasks())
@@ -144,7 +144,7 @@ async def test_a_websocket_client_that_never_reads_is_cut_off() -> None:
                 await asyncio.sleep(0.01)
 
 
-async def test_a_reader_of_an_event_stream_who_does_not_read_is_cut_off() -> None:
+async def test_a_client_that_does_not_read_its_event_stream_is_disconnected() -> None:
     async with peer(QUICK) as (made, client):
         made.reads.put(ALICE, LONG_NAME)
         body = json.dumps({"query": WATCH}).encode()
@@ -178,7 +178,7 @@ async def test_nothing_is_read_for_a_client_that_does_not_read() -> None:
     [message(type="ping"), frame(b"", 9), frame(b"", 10), frame(b"\xe2\x82\xac")],
     ids=["graphql pings", "pings", "pongs", "text"],
 )
-async def test_a_flood_of_frames_is_closed_and_most_of_it_never_looked_at(
+async def test_a_flood_of_frames_closes_the_connection_and_most_of_it_is_never_parsed(
     flood: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_at = 0
@@ -200,7 +200,7 @@ async def test_a_flood_of_frames_is_closed_and_most_of_it_never_looked_at(
         assert looked_at < 20_000
 
 
-async def test_as_many_frames_as_are_allowed_in_a_second_are_answered() -> None:
+async def test_as_many_frames_as_the_limit_in_a_second_are_handled() -> None:
     async with connected(with_limits(operations=1_000)) as (_, socket):
         for number in range(400):
             await subscribe(socket, "{ __typename }", str(number))
@@ -214,7 +214,7 @@ async def test_a_long_message_is_taken_in_slices_and_whole() -> None:
         assert (await heard(socket))["payload"] == {"data": {"__typename": "Query"}}
 
 
-async def test_pings_to_a_client_that_does_not_answer_find_it_dead() -> None:
+async def test_a_client_without_pongs_is_detected() -> None:
     async with websocket(with_limits(ping_seconds=0.1)) as (made, client):
         made.reads.put(ALICE, "Alice")
         await client.send(message(type="connection_init"))
@@ -224,7 +224,7 @@ async def test_pings_to_a_client_that_does_not_answer_find_it_dead() -> None:
         await until_nobody_listens(made)
 
 
-async def test_a_client_that_answers_pings_stays() -> None:
+async def test_a_client_that_sends_pongs_stays_connected() -> None:
     async with connected(with_limits(ping_seconds=0.2)) as (_, socket):
         await asyncio.sleep(0.7)
         await subscribe(socket, "{ __typename }")

@@ -72,7 +72,7 @@ async def dripping(wire: Wire, data: bytes) -> bytes:
         dripping.cancel()
 
 
-async def test_headers_that_drip_are_answered_with_408() -> None:
+async def test_headers_that_drip_get_408() -> None:
     async with wired() as (_, wire):
         wire[1].write(HEADERS)
         found = await dripping(wire, b"x-more: and more\r\n")
@@ -80,7 +80,7 @@ async def test_headers_that_drip_are_answered_with_408() -> None:
         assert b'"code":"BAD_REQUEST"' in found
 
 
-async def test_a_body_that_drips_is_answered_with_408_and_nothing_is_executed() -> None:
+async def test_a_body_that_drips_gets_408_and_nothing_is_executed() -> None:
     async with wired() as (made, wire):
         wire[1].write(HEADERS + b"content-length: 100000\r\n\r\n")
         found = await dripping(wire, b" ")
@@ -89,7 +89,7 @@ async def test_a_body_that_drips_is_answered_with_408_and_nothing_is_executed() 
         assert made.executor.admission.documents.misses == 0
 
 
-async def test_a_body_that_drips_behind_its_answer_closes_the_connection() -> None:
+async def test_a_body_that_drips_after_its_response_closes_the_connection() -> None:
     async with wired() as (_, wire):
         wire[1].write(HEADERS.replace(b"POST", b"PUT ") + b"content-length: 100000\r\n\r\n")
         found = await dripping(wire, b" ")
@@ -97,7 +97,7 @@ async def test_a_body_that_drips_behind_its_answer_closes_the_connection() -> No
         assert found.count(b"HTTP/1.1") == 1
 
 
-async def test_a_connection_on_which_nothing_is_asked_closes_without_a_word() -> None:
+async def test_a_connection_without_a_request_closes_without_a_response() -> None:
     async with wired() as (_, (reader, _)):
         assert await all_of(reader) == b""
 
@@ -110,14 +110,14 @@ async def test_a_connection_between_two_requests_may_be_silent_for_longer() -> N
             await asyncio.sleep(QUICK.request_seconds * 2)
 
 
-async def test_headers_that_drip_behind_a_first_request_are_late_too() -> None:
+async def test_headers_that_drip_after_a_first_request_are_late_too() -> None:
     async with wired() as (_, wire):
         wire[1].write(REQUEST)
         assert b"200 OK" in await one(wire[0])
         assert b"HTTP/1.1 408" in await dripping(wire, HEADERS[:20])
 
 
-async def test_a_request_that_is_answered_slowly_is_not_late() -> None:
+async def test_a_request_with_a_slow_response_is_not_late() -> None:
     query = f'{{"query": "{{ user(id: \\"{ALICE}\\") {{ name }} }}"}}'.encode()
     async with wired() as (made, (reader, writer)):
         made.reads.put(ALICE, "Alice")
@@ -132,7 +132,7 @@ async def test_a_request_that_is_answered_slowly_is_not_late() -> None:
         assert b"HTTP/1.1 408" in await all_of(reader)
 
 
-async def test_a_body_behind_a_slow_response_has_all_of_its_time_from_then_on() -> None:
+async def test_a_body_after_a_slow_response_has_the_full_time_to_arrive() -> None:
     limits = Limits(request_seconds=0.6)
     async with wired(limits) as (made, (reader, writer)):
         made.store.answers.clear()
@@ -149,7 +149,7 @@ async def test_a_body_behind_a_slow_response_has_all_of_its_time_from_then_on() 
         assert b"200 OK" in await one(reader)
 
 
-async def test_a_request_in_pieces_that_arrive_in_time_is_answered() -> None:
+async def test_a_request_in_pieces_that_arrive_in_time_gets_its_response() -> None:
     async with wired(Limits(request_seconds=5)) as (_, (reader, writer)):
         for piece in (REQUEST[:10], REQUEST[10:-10], REQUEST[-10:]):
             writer.write(piece)
@@ -157,7 +157,7 @@ async def test_a_request_in_pieces_that_arrive_in_time_is_answered() -> None:
         assert b"200 OK" in await one(reader)
 
 
-async def test_headers_without_end_are_answered_with_431() -> None:
+async def test_headers_without_end_get_431() -> None:
     async with wired(Limits()) as (_, (reader, writer)):
         writer.write(HEADERS + b"x-long: ")
         await asyncio.sleep(0.05)
@@ -166,7 +166,7 @@ async def test_headers_without_end_are_answered_with_431() -> None:
 
 
 @pytest.mark.parametrize("asked", [b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\nno colon\r\n\r\n"])
-async def test_what_is_no_http_is_answered_with_400_and_the_headers_that_every_answer_has(
+async def test_bytes_that_are_no_http_get_400_and_the_headers_of_every_response(
     asked: bytes,
 ) -> None:
     async with wired(Limits()) as (_, (reader, writer)):

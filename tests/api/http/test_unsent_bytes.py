@@ -119,7 +119,7 @@ async def test_operations_on_an_unread_socket_are_executed_one_after_the_other()
         assert served.made.reads.asked == executed * (OPERATIONS + 1)
 
 
-async def test_operations_that_were_executed_at_once_are_counted() -> None:
+async def test_operations_that_ran_concurrently_are_counted() -> None:
     async with service() as served:
         served.made.reads.unanswered = []
         async with websocket(served.address, OPERATIONS) as peer:
@@ -153,7 +153,7 @@ async def post(address: tuple[str, int], accept: str = "application/json") -> As
     [partial(websocket, operations=OPERATIONS), post, partial(post, accept="text/event-stream")],
     ids=["WebSockets", "responses", "event streams"],
 )
-async def test_above_the_limit_of_the_process_connections_are_cut_and_others_served(
+async def test_above_the_limit_of_the_process_connections_are_aborted_and_others_served(
     unread: Callable[[tuple[str, int]], AbstractAsyncContextManager[Peer]],
 ) -> None:
     limit = 5 * RESPONSE // 2

@@ -62,7 +62,7 @@ async def is_silent(_: Peer) -> None:
         (is_silent, 2_000, PINGING),
     ],
 )
-async def test_clients_that_leave_leave_nothing_behind(
+async def test_clients_that_disconnect_leave_no_state(
     leaves: Callable[[Peer], Awaitable[None]], unread: int, limits: Limits
 ) -> None:
     """`unread`: bytes of each event. Short ones stay below the mark from which a transport is counted."""
