@@ -1,6 +1,6 @@
-"""The edge alone: the real application over a store and a read model that live in this process.
+"""The real application with a store and a read model in memory, for the tests of the API alone.
 
-The stores have tests of their own, and the acceptance tests put everything together.
+The stores have their own tests; the acceptance tests use everything together.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
 
 class ScriptedStore:
-    """Answers every command with `outcome`, and keeps what it was asked."""
+    """Returns `outcome` for every command, and records the commands."""
 
     def __init__(self) -> None:
         self.commands: list[Command] = []
@@ -52,7 +52,7 @@ class ScriptedStore:
             id=ALICE, user_id=ALICE, version=1
         )
         self.answers = asyncio.Event()
-        """Cleared, the store does not answer."""
+        """While it is cleared, the store does not respond."""
         self.answers.set()
 
     async def execute(
@@ -67,7 +67,7 @@ class ScriptedStore:
 
 
 class MemoryReads:
-    """Answers what the fetches of users and orders ask Redis, from dictionaries; or fails with `failure`."""
+    """Answers the reads of users and orders from dictionaries, or fails with `failure`."""
 
     version_timeout_seconds = 0.01
     partitions = range(1)
@@ -82,7 +82,7 @@ class MemoryReads:
         self.asked = 0
         self.listeners: set[ChannelSubscription] = set()
         self.unanswered: list[tuple[asyncio.Future[Replies], Replies]] | None = None
-        """A list, and questions wait in it with what they would be answered."""
+        """If it is a list, requests wait in it with their replies."""
 
     def put(self, user_id: UUID, name: str, version: int = 1) -> None:
         at = to_rfc3339_millis(NOW)
@@ -104,7 +104,7 @@ class MemoryReads:
             listener.notify()
 
     def put_order(self, user_id: UUID, status: str, total: int) -> None:
-        """An order of a user who is there; the status is OPEN, COMPLETED or CANCELLED."""
+        """Adds an order of an existing user; the status is OPEN, COMPLETED or CANCELLED."""
         keys = Keys(Partition(0), "g")
         placed = self.orders[keys.user_key("orders", user_id)]
         order, at = f"{str(user_id)[:-4]}{len(placed):04}", to_rfc3339_millis(NOW)
@@ -199,7 +199,7 @@ def _words(command: tuple[str, ...] | bytes) -> list[str]:
 
 
 class Edge:
-    """The application, what is behind it, and a client in front of it."""
+    """The application with its stores and a client."""
 
     def __init__(
         self,
@@ -213,7 +213,7 @@ class Edge:
         self.store = ScriptedStore()
         self.reads = MemoryReads()
         self.outcomes: Counter[tuple[str, str]] = Counter()
-        """Operations by their kind and code."""
+        """The number of operations by type and code."""
         context = Context(
             store=cast("Store", self.store),
             reads=cast("ReadModel", self.reads),
@@ -276,7 +276,7 @@ class Server(uvicorn.Server):
 
 @asynccontextmanager
 async def served(app: Starlette) -> AsyncIterator[str]:
-    """The application behind a real server; the value is its host and port."""
+    """Serves the application with a real server; yields its host and port."""
     async with served_by(uvicorn_config(app, log_level="warning")) as address:
         try:
             yield address

@@ -1,4 +1,4 @@
-"""What nobody foresaw is masked: the client gets an id, and the log has the rest, without personal data."""
+"""Unexpected errors are masked: the client gets an id, and the log the details without personal data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No part of a password is printed, whatever is in it and wherever an address is printed."""
+"""No part of a password is printed with a URL, whatever its characters."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ NASTY = [
 """Passwords as people paste them, with nothing escaped."""
 
 DIGITS = [f"64{between}{TAIL}" for between in ("/", "?", "#", "/x@", "?x=y@", "#x@", "@", "@x:1/")]
-"""Passwords whose beginning passes for a port."""
+"""Passwords that begin like a port."""
 
 FORMS = (
     "postgresql://tandem:{}@{}/db",

@@ -1,4 +1,4 @@
-"""Tokens of an issuer of our own, for the tests of who may come in."""
+"""Tokens of a test issuer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EVERYTHING = " ".join(Scope)
 
 
 def claims(**changed: Any) -> dict[str, Any]:
-    """Of a token that is in order, but for what is changed; None leaves a claim out."""
+    """Returns the claims of a valid token with these changes; None removes a claim."""
     given = {
         "sub": "alice@example.com",
         "aud": AUDIENCE,
@@ -61,6 +61,6 @@ def bearer(token: str) -> dict[str, str]:
 
 
 def with_tokens(secret: str = SECRET, **changed: Any) -> Access:
-    """Access for those with a token of ours only."""
+    """Returns access control that requires a token of the test issuer."""
     given = {"algorithms": ("HS256",), "audience": AUDIENCE, "issuer": ISSUER, **changed}
     return Access(tokens=Tokens(shared_secret(secret), **given))

@@ -1,4 +1,4 @@
-"""Users by the hundred, for tests of what much data costs."""
+"""Hundreds of users, for tests of the cost of large responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections to a real server over the edge, byte by byte: requests as bytes, responses taken apart."""
+"""Raw connections to a real server: requests as bytes, parsed responses."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class Wired:
                 await writer.wait_closed()
 
     async def __call__(self, *segments: bytes, ends: bool = True) -> list[Response]:
-        """The responses to these segments on a new connection, whose writing side is shut down then."""
+        """Returns the responses to these segments on a new connection, which is then half-closed."""
         async with self.opened() as wire:
             await wire.send(*segments)
             if ends:

@@ -1,4 +1,4 @@
-"""Who is reached from other machines says who may come in, or that everybody may."""
+"""A service that listens beyond localhost needs authentication, or --allow-anonymous."""
 
 from __future__ import annotations
 

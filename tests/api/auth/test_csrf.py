@@ -1,4 +1,4 @@
-"""What a page of another origin can make a browser do here: nothing, unless a setting names its origin."""
+"""Requests of pages of another origin are refused, unless a setting names the origin."""
 
 from __future__ import annotations
 

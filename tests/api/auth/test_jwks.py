@@ -1,4 +1,4 @@
-"""Keys of an issuer, fetched from a real server over HTTP: when, how often, and what if it fails."""
+"""Keys of an issuer, fetched from a real server over HTTP: when, how often, and failures."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def jwk(key: Any, kid: str | None, **more: Any) -> dict[str, Any]:
 
 
 class Issuer:
-    """Tells `keys`, or answers with `fault`; counts how often it was asked, and may be told to wait."""
+    """Serves `keys`, or fails with `fault`; counts the requests, and can delay them."""
 
     def __init__(self, *keys: dict[str, Any]) -> None:
         self.keys = list(keys)

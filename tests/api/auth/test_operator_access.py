@@ -1,4 +1,4 @@
-"""What whoever runs Tandem is told, others are not: it takes this machine, or a token that may read."""
+"""The operational pages need a local client, or a token with the scope to read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much a caller may ask for, counted in a real Redis; and what happens while there is none."""
+"""The rate limit, counted in a real Redis, and without Redis."""
 
 from __future__ import annotations
 

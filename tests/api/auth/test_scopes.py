@@ -1,4 +1,4 @@
-"""What a token allows, checked at each field, whichever way the request came."""
+"""The scopes of a token are checked at each field, on every transport."""
 
 from __future__ import annotations
 

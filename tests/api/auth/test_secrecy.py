@@ -1,4 +1,4 @@
-"""What of a failed request is told and logged: its code and where, and nothing that anybody sent."""
+"""Of a failed request its code and place are returned and logged, and no value that a client sent."""
 
 from __future__ import annotations
 

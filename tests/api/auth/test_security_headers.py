@@ -1,4 +1,4 @@
-"""What every answer says to browsers, what it does not tell of us, and what production hides."""
+"""Security headers of every response, and what production hides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which tokens are taken over HTTP, and what is said of all others."""
+"""The tokens that are accepted over HTTP, and the responses to all others."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ STRANGE: dict[str, dict[str, Any]] = {
 
 
 def strange(changed: dict[str, Any]) -> str:
-    """Signed all the same, as an issuer would that is itself strange."""
+    """Signed nevertheless, as by a faulty issuer."""
     return forged_with(SECRET.encode(), {"alg": "HS256"}, claims(**changed))
 
 

@@ -1,4 +1,4 @@
-"""The same rules over WebSocket: who may connect, what a connection may do, and until when."""
+"""The same rules over WebSocket: connecting, operations, and the expiry of tokens."""
 
 from __future__ import annotations
 

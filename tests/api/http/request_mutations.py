@@ -192,7 +192,7 @@ class Fuzz:
         return text[:at] + odd + text[at + self._dice.randrange(2) :]
 
     def _dressed(self, text: str) -> str:
-        """Puts a directive behind a name, or a literal in the place of another."""
+        """Inserts a directive after a name, or replaces a literal by another."""
         tokens = _TOKEN.findall(text)
         names = [
             at for at, token in enumerate(tokens) if re.fullmatch(r"[_A-Za-z]\w*|\}|\)", token)

@@ -44,7 +44,7 @@ async def test_a_body_that_is_too_long_in_its_last_part_is_refused(size: int) ->
 async def test_a_body_that_is_not_read_does_not_block_the_next_request(
     line: bytes, size: int
 ) -> None:
-    """Of sizes around that at which reading pauses, in one read, however much the kernel gives at once."""
+    """Sizes around the one at which reading pauses, delivered in one read."""
     data = head(line, b"content-length: %d" % size) + b" " * size
     async with wired() as ask, ask.opened() as wire:
         await until(lambda: bool(ask.connections))

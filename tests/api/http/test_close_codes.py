@@ -1,4 +1,4 @@
-"""Every close code of a WebSocket, and what causes it (tests/interop tries which ones graphql-ws retries)."""
+"""Every close code of a WebSocket and its cause (tests/interop checks which ones graphql-ws retries)."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ async def test_each_other_close_code_comes(code: int) -> None:
 
 
 async def last_close(socket: ClientConnection) -> tuple[int, str]:
-    """The Close frame behind all messages that were sent before."""
+    """Returns the Close frame after all messages that were sent before."""
     with suppress(ConnectionClosed):
         async with limited(10):
             async for _ in socket:

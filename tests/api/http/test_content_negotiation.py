@@ -1,4 +1,4 @@
-"""Which media type an answer gets."""
+"""The media type of a response."""
 
 from __future__ import annotations
 

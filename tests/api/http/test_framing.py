@@ -280,7 +280,7 @@ async def test_a_trailer_changes_nothing(trailer: bytes) -> None:
 
 
 def endless(kind: str) -> Iterator[bytes]:
-    """What is sent again and again within one request, in segments of 1 KiB."""
+    """Bytes that are repeated within one request, in segments of 1 KiB."""
     opening = head(b"POST /graphql HTTP/1.1", JSON, b"transfer-encoding: chunked")
     start, more = {
         "headers": (opening[:-2], b"a: b\r\n" * 170),
@@ -400,7 +400,7 @@ async def test_a_slow_response_reaches_a_half_closed_client() -> None:
 
 
 async def test_all_requests_of_a_pipeline_are_executed_in_order_while_few_wait() -> None:
-    """More than a read takes, behind a stream that goes on."""
+    """More bytes than one read delivers, after a stream that continues."""
     many = 3_000
     async with wired() as ask, ask.opened() as wire:
         ask.edge.store.answers.clear()

@@ -48,7 +48,7 @@ def handshake(changed: Mapping[bytes, bytes | None], path: str = "/graphql") -> 
 
 @asynccontextmanager
 async def shaken(address: str, changed: Mapping[bytes, bytes]) -> AsyncIterator[tuple[bytes, Wire]]:
-    """What a handshake is answered, and the connection."""
+    """Yields the response to a handshake, and the connection."""
     host, port = address.split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
@@ -242,7 +242,7 @@ async def test_a_handshake_is_read_whole_and_frames_that_came_with_it_when_it_is
 
 
 async def test_a_websocket_knows_that_its_client_has_not_read_what_came_before() -> None:
-    """Else what it sends would pile up, because a transport calls pause_writing only once."""
+    """Otherwise its bytes would accumulate, because a transport calls pause_writing only once."""
     async with over_http() as ask, ask.opened() as wire:
         await until(lambda: bool(ask.connections))
         [connection] = ask.connections

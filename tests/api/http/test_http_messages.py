@@ -1,4 +1,4 @@
-"""What RFC 9110 and 9112 leave to a server: which messages are refused, and what each response has."""
+"""The choices that RFC 9110 and 9112 leave to a server: refused messages, and headers of responses."""
 
 from __future__ import annotations
 

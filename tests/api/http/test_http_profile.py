@@ -1,4 +1,4 @@
-"""The statuses of the draft of GraphQL over HTTP of August 2026, which HTTP_PROFILE=strict asks for."""
+"""The statuses of the draft of GraphQL over HTTP of August 2026, with HTTP_PROFILE=strict."""
 
 from __future__ import annotations
 

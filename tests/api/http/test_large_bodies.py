@@ -1,4 +1,4 @@
-"""Bodies that are longer than what waits for the application, read by it in whole, in part or not at all."""
+"""Bodies longer than the buffer, which the application reads in whole, in part or not at all."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def own(response: Response) -> dict[str, str]:
 
 
 def lines(logs: Sequence[Any]) -> list[dict[str, Any]]:
-    """What was logged, without the time it took."""
+    """Returns the log lines without their durations."""
     return [{k: v for k, v in line.items() if k != "ms"} for line in logs]
 
 
@@ -127,7 +127,7 @@ async def test_a_caller_with_the_right_gets_data() -> None:
 
 
 class Counting:
-    """A rate that keeps whose allowance is spent."""
+    """A rate limiter that records the keys of the allowances."""
 
     def __init__(self) -> None:
         self.accounts: list[str] = []

@@ -1,4 +1,4 @@
-"""Who does not read, who sends too much, and who is gone: none of them costs without end."""
+"""Clients that do not read, send too much, or have disconnected have a bounded cost."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def message(**fields: Any) -> bytes:
 
 
 class Peer:
-    """A raw connection that reads only when it is told to."""
+    """A raw connection that reads on demand only."""
 
     def __init__(self, plug: socket.socket) -> None:
         self.plug = plug
@@ -89,7 +89,7 @@ async def websocket(limits: Limits) -> AsyncIterator[tuple[Edge, Peer]]:
 
 
 async def until_nobody_listens(made: Edge) -> int:
-    """Tells of changes until the subscription ends; the value is how many."""
+    """Publishes changes until the subscription ends; returns their number."""
     version = 1
     async with limited(20):
         while made.reads.listeners:

@@ -48,7 +48,7 @@ async def drip(writer: asyncio.StreamWriter, data: bytes) -> None:
 
 
 async def all_of(reader: asyncio.StreamReader) -> bytes:
-    """What is sent until the connection closes; who still sends then is told so by a reset."""
+    """Sends bytes until the connection closes, which a reset reports."""
     found = b""
     with suppress(ConnectionError):
         async with limited(5):
