@@ -2,8 +2,8 @@
 
 It protects from code that cannot read the events of the log, such as a forgotten upcast. The figures of all
 partitions are added up, because each partition activates its generation alone: in the end the active
-generations park few more users, or only some partitions have activated theirs. docs/operations.md (A new read
-model that is held) describes what to do.
+generations park few more users, or only some partitions have activated theirs. docs/operations.md (Rebuild,
+Held) describes what to do.
 """
 
 from __future__ import annotations
