@@ -1,14 +1,14 @@
-// pictures.mjs HOST:PORT CHROMIUM FOLDER: takes the pictures of the README, GraphiQL and the status page, each in
-// light and dark. Prints the files and their sizes in bytes.
+// pictures.mjs HOST:PORT CHROMIUM FOLDER light|dark: takes the README's pictures of GraphiQL and of the status page.
+// Prints the files and their sizes in bytes.
 import { statSync } from "node:fs";
 import { complaints, launch, observe } from "./browser.mjs";
 import "./deadline.mjs";
 
-const [address, executablePath, folder] = process.argv.slice(2);
+const [address, executablePath, folder, colorScheme] = process.argv.slice(2);
 const browser = await launch(executablePath);
 const files = {};
 
-const open = async (path, colorScheme, viewport) => {
+const open = async (path, viewport) => {
   const context = await browser.newContext({ viewport, colorScheme });
   const page = await context.newPage();
   observe(page);
@@ -32,8 +32,8 @@ const execute = async (query, input) => {
 };
 
 // The example's user is erased afterwards, so that it can be created once more.
-const graphiql = async (colorScheme) => {
-  const page = await open("/graphql", colorScheme, { width: 1060, height: 560 });
+const graphiql = async () => {
+  const page = await open("/graphql", { width: 1060, height: 560 });
   await page.locator(".graphiql-query-editor .view-line").first().waitFor();
   await page.locator(".graphiql-response .view-line").first().waitFor();
   await page.getByRole("tab", { name: "CreateUser" }).click();
@@ -58,18 +58,16 @@ const load = async (name, seconds) => {
   }
 };
 
-const statusPage = async (colorScheme) => {
-  const page = await open("/", colorScheme, { width: 1060, height: 560 });
+const statusPage = async () => {
+  const page = await open("/", { width: 1180, height: 570 });
   await page.locator("#events").waitFor();
-  await load(colorScheme, 3);
+  await load(colorScheme, 2);
   await page.locator("#events li", { hasText: "OrderCompleted" }).first().waitFor();
   await save(page, `status-${colorScheme}`);
 };
 
-for (const colorScheme of ["light", "dark"]) {
-  await graphiql(colorScheme);
-  await statusPage(colorScheme);
-}
+await graphiql();
+await statusPage();
 await browser.close();
 if (complaints.length) throw new Error(complaints.join("\n"));
 console.log(JSON.stringify(files));

@@ -27,9 +27,12 @@ async def take(chromium: str, folder: Path) -> dict[str, int]:
         node = Node(Path(directory), fetched(Path(sys.prefix)))
         port = free_port()
         async with tandem(Path(directory), "up", port=port) as (_, client):
-            sizes: dict[str, int] = await node.tell(
-                "pictures.mjs", f"{client.http.base_url.netloc.decode()}", chromium, str(folder)
-            )
+            address = client.http.base_url.netloc.decode()
+            sizes: dict[str, int] = {}
+            for color_scheme in ("light", "dark"):
+                sizes |= await node.tell(
+                    "pictures.mjs", address, chromium, str(folder), color_scheme
+                )
     return sizes
 
 
