@@ -1,4 +1,4 @@
-"""The whole service in this process: real stores, all roles, requests without a network between."""
+"""Fixtures: the whole service in this process, with real stores and all roles, called without a network."""
 
 from __future__ import annotations
 

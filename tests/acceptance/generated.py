@@ -1,4 +1,4 @@
-"""Operations that Schemathesis makes up from the schema: valid ones, and ones with a mistake in them."""
+"""Operations that Schemathesis generates from the schema: valid ones, and ones with a mistake."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ SCALARS = {
 """What a scalar may be: often enough something that is taken, or that stores stumble over."""
 
 Ids = Mapping[str, str]
-"""Of something that exists, by the name of the argument that asks for it."""
+"""Ids of existing objects, by the name of the argument that takes them."""
 
 Made: TypeAlias = "Case[Any]"
 """Its body is the text of the operation."""
 
 
 def for_each(made: st.SearchStrategy[T], do: Callable[[T], object], *, times: int) -> None:
-    """The same examples in every run: one that fails tells of the code, and not of the dice."""
+    """The same examples in every run, so that a failure is caused by the code and not by chance."""
 
     @settings(max_examples=times, derandomize=True, database=None, deadline=None)
     @given(made)
@@ -80,14 +80,14 @@ def fields(mode: GenerationMode) -> dict[str, st.SearchStrategy[Made]]:
 
 
 def subscriptions() -> st.SearchStrategy[str]:
-    """What Schemathesis leaves out: its generator knows queries, so it is told that these are some."""
+    """Operations that Schemathesis omits: its generator knows only queries, so these are declared as such."""
     as_queries = GraphQLSchema(query=SCHEMA.subscription_type)
     made = (queries(as_queries, custom_scalars=SCALARS, mode=mode) for mode in Mode)
     return st.one_of(*made).map("subscription {}".format)
 
 
 def about(ids: Ids, text: str) -> str:
-    """The same operation, about something that exists: ids that are made up are nobody's."""
+    """Returns the operation with ids of existing objects, because generated ids exist nowhere."""
     return print_ast(visit(parse(text), _Known(ids)))
 
 

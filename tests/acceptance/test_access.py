@@ -1,4 +1,4 @@
-"""The whole service with a secret for tokens and a rate: put together by its settings alone."""
+"""The whole service with authentication and a rate limit, configured by its settings only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from api.settings import Settings
 
 
-async def test_settings_decide_who_may_come_in_and_how_often(settings: Settings) -> None:
+async def test_settings_decide_who_may_send_requests_and_how_often(settings: Settings) -> None:
     given = {"auth_secret": SecretStr(SECRET), "auth_audience": AUDIENCE, "auth_issuer": "a"}
     limited = {"rate_limit": 0.001, "rate_burst": 2.0}
     everything = settings.model_copy(update={**given, **limited})

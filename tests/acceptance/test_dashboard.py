@@ -1,4 +1,4 @@
-"""The dashboard asks for figures that there are, and the page about operating says which deserve an alarm."""
+"""The dashboard queries metrics that exist, and docs/operations.md says which deserve an alarm."""
 
 from __future__ import annotations
 
@@ -61,14 +61,16 @@ async def told(client: Client) -> Labels:
     return found
 
 
-async def test_every_figure_that_the_dashboard_or_the_page_asks_for_is_told(client: Client) -> None:
+async def test_every_metric_that_the_dashboard_or_the_docs_query_is_exported(
+    client: Client,
+) -> None:
     page = (ROOT / "docs/operations.md").read_text()
     asked = {name for text in [*expressions(), page] for name in NAME.findall(text)}
     assert len(asked) > 20
     assert asked - (await told(client)).keys() == set()
 
 
-async def test_every_label_that_is_asked_for_is_told_with_the_value_that_is_asked_for(
+async def test_every_label_that_a_query_selects_is_exported_with_that_value(
     client: Client,
 ) -> None:
     figures = await told(client)
@@ -82,7 +84,7 @@ async def test_every_label_that_is_asked_for_is_told_with_the_value_that_is_aske
             assert all(label in figures[name] for name in names), (label, expression)
 
 
-async def test_every_label_of_a_legend_is_left_in_what_is_drawn(client: Client) -> None:
+async def test_every_label_of_a_legend_is_in_the_series_of_its_panel(client: Client) -> None:
     figures = await told(client)
     for target in targets():
         expression = target["expr"]
@@ -107,7 +109,7 @@ async def test_every_figure_of_ours_is_on_the_dashboard(client: Client) -> None:
     assert ours - asked == set()
 
 
-def test_the_panels_of_the_dashboard_stand_beside_each_other_and_none_over_another() -> None:
+def test_no_two_panels_of_the_dashboard_overlap() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in dashboard()["panels"]:
         place = panel["gridPos"]

@@ -1,4 +1,4 @@
-"""What the doctor finds around a service before it starts, on real servers, each with what to do."""
+"""Findings of the doctor on real servers before a start, each with what to do."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ async def test_events_with_numbers_of_another_server_are_counted(settings: Setti
     assert "restored from a dump" in found.says
 
 
-async def test_old_and_prepared_transactions_and_slots_are_told_with_what_ends_them(
+async def test_old_and_prepared_transactions_and_slots_are_reported_with_what_ends_them(
     settings: Settings, place: Path
 ) -> None:
     options = ("max_prepared_transactions=4", "wal_level=replica", "max_wal_senders=2")
@@ -155,7 +155,7 @@ async def test_old_and_prepared_transactions_and_slots_are_told_with_what_ends_t
         assert [one.level for one in await transactions.check(connection, timedelta(0))] == ["ok"]
 
 
-async def test_where_a_user_of_postgresql_may_not_look_the_doctor_says_so_and_goes_on(
+async def test_without_permission_in_postgresql_the_doctor_says_so_and_continues(
     settings: Settings,
 ) -> None:
     async with connected(settings.database_url) as connection:
@@ -207,7 +207,7 @@ async def test_a_channel_that_a_user_may_not_listen_to_is_named_and_logged_once_
     assert "&tandem:*" in line["todo"]
 
 
-async def test_where_a_user_of_redis_may_not_look_the_doctor_says_so_and_goes_on(
+async def test_without_permission_in_redis_the_doctor_says_so_and_continues(
     settings: Settings,
 ) -> None:
     async with of_user(settings, commands=["+@all", "-info", "-xrange", "-config"]) as poor:
@@ -219,7 +219,9 @@ async def test_where_a_user_of_redis_may_not_look_the_doctor_says_so_and_goes_on
     assert found["functions"].level == "ok"
 
 
-async def test_memory_without_room_for_a_second_read_model_is_told(settings: Settings) -> None:
+async def test_memory_that_is_too_small_for_a_second_read_model_is_reported(
+    settings: Settings,
+) -> None:
     async with Redis.from_url(settings.redis_url or "") as redis:
         await redis.setrange("other", 3_000_000, "x")
         used = int((await redis.info("memory"))["used_memory"])
@@ -237,7 +239,9 @@ async def test_memory_without_room_for_a_second_read_model_is_told(settings: Set
     assert full.level == "wrong"
 
 
-async def test_whoever_holds_back_a_stream_is_named_with_what_to_do(settings: Settings) -> None:
+async def test_a_group_that_keeps_entries_in_a_stream_is_named_with_what_to_do(
+    settings: Settings,
+) -> None:
     place = Partition(0)
     async with running(settings) as client:
         await client.until_built()

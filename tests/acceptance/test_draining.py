@@ -1,4 +1,4 @@
-"""SIGTERM: what is asked is answered, and clients are told in time that a connection ends."""
+"""SIGTERM: requests in flight are answered, and clients learn in time that a connection ends."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def _connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWri
                 await asyncio.sleep(0.02)
 
 
-async def test_what_is_under_way_is_answered_as_the_last_of_its_connection(
+async def test_a_request_in_flight_is_answered_as_the_last_of_its_connection(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     locking = await asyncpg.connect(database_url)
@@ -114,7 +114,7 @@ async def _waits(locking: asyncpg.Connection) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_who_asks_on_an_idle_connection_just_then_is_answered_once_more(
+async def test_a_request_that_arrives_on_an_idle_connection_during_shutdown_is_answered(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     async with api(database_url, redis_url, tmp_path) as (process, connection):
@@ -128,7 +128,7 @@ async def test_who_asks_on_an_idle_connection_just_then_is_answered_once_more(
         assert await ended(process, 10) == 0
 
 
-async def test_an_idle_connection_on_which_nobody_asks_is_closed_soon(
+async def test_an_idle_connection_without_a_request_is_closed_soon(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     async with api(database_url, redis_url, tmp_path) as (process, connection):

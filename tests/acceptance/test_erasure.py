@@ -1,4 +1,4 @@
-"""eraseUser for real: afterwards no word of the person is in either store, nor in any log."""
+"""eraseUser in the whole service: afterwards neither store nor any log has personal data of the user."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def told(client: Client, document: str, **given: object) -> dict[str, Any]
 
 
 async def wilhelmina(client: Client) -> str:
-    """Somebody of whom there is something everywhere: names, addresses, orders, keys, refusals."""
+    """Creates a user with data in every place: names, addresses, orders, keys, refusals."""
     given = {"name": WORDS[0], "email": WORDS[2], "idempotencyKey": f"sign up {WORDS[2]}"}
     made = (await told(client, CREATE, **given))["id"]
     assert (await told(client, CREATE, **given))["id"] == made
@@ -74,7 +74,7 @@ async def gone(settings: Settings) -> None:
         raise AssertionError("\n".join(found)) from None
 
 
-async def test_after_an_erasure_neither_store_nor_any_log_knows_who_it_was(
+async def test_after_an_erasure_neither_store_nor_any_log_has_personal_data(
     settings: Settings, stores: OwnStores, tmp_path: Path
 ) -> None:
     port = free_port()
@@ -99,14 +99,14 @@ async def test_after_an_erasure_neither_store_nor_any_log_knows_who_it_was(
     ]
     said = "".join(log.read_text() for log in logs)
     assert "command.executed" in said
-    assert "users_email_key" in said  # PostgreSQL tells of the address that was taken, without it
+    assert "users_email_key" in said  # PostgreSQL reports the duplicate address, without its value
     assert [word for word in WORDS if word.lower() in said.lower()] == []
 
 
-async def test_whoever_is_erased_while_everything_else_happens_to_them_is_gone(
+async def test_a_user_erased_during_other_commands_leaves_no_personal_data(
     client: Client, settings: Settings
 ) -> None:
-    """Commands that are refused, and those that are under way, leave nothing either."""
+    """Refused commands and those in flight leave nothing either."""
     made = [await wilhelmina_number(client, number) for number in range(8)]
     for user_id in made:
         await asyncio.gather(

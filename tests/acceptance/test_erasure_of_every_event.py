@@ -1,4 +1,4 @@
-"""After an erasure no text of any event ever written is in either store, however new the event is."""
+"""After an erasure neither store has text of any event type, however new the type is."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WITHIN = 15.0
 LIVED = [entry for entry in WRITTEN if entry[0] != UserErased.__name__]
 
 ENUMERATED: set[str] = set()
-"""Texts that are the same for everybody, such as a status: add what a new event has of these."""
+"""Texts that are equal for all users, such as a status: add those of a new event type."""
 
 
 def texts(value: Any) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A client that others wrote, gql for Python, against the whole service behind a real server."""
+"""gql for Python, a third-party client, against the whole service behind a real server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/readyz says whether a process can do its work, and what of it it cannot; /metrics counts what it did."""
+"""/readyz reports whether a process can work, and which part cannot; /metrics counts its operations."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def test_before_anything_serves_reads_say_so_and_writes_are_ready(settings
 
 
 @pytest.mark.parametrize(("store", "part"), [("database_url", "writes"), ("redis_url", "reads")])
-async def test_a_silent_store_makes_its_part_unready_in_time_and_the_other_goes_on(
+async def test_a_silent_store_makes_its_part_unready_in_time_and_the_other_continues(
     settings: Settings, store: str, part: str
 ) -> None:
     async with running(settings):
@@ -80,7 +80,7 @@ async def test_a_silent_store_makes_its_part_unready_in_time_and_the_other_goes_
             await until(client.http, lambda _, parts: set(parts.values()) == {"ok"})
 
 
-async def test_a_frozen_relay_makes_the_process_unready_though_nothing_happens(
+async def test_a_stalled_relay_makes_the_process_unready_even_without_events(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hangs, frozen = asyncio.Event(), asyncio.Event()
@@ -126,7 +126,7 @@ async def role(
 
 
 @pytest.mark.parametrize("name", ["relay", "projector"])
-async def test_a_role_without_clients_tells_on_a_port_of_its_own_and_needs_its_stores(
+async def test_a_role_without_clients_has_its_own_health_port_and_needs_its_stores(
     name: str, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     async with (
@@ -157,7 +157,7 @@ def figures(text: str) -> dict[str, float]:
     }
 
 
-async def test_what_was_done_is_counted_exactly(client: Client) -> None:
+async def test_commands_operations_and_events_are_counted_exactly(client: Client) -> None:
     first = figures((await client.http.get("/metrics")).text)
     for number in range(3):
         await client.create_user(email=f"user{number}@example.com")

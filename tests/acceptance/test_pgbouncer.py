@@ -1,4 +1,4 @@
-"""Tandem behind a real pgbouncer: what docs/operations.md says of it, and what tandem doctor does."""
+"""Tandem behind a real pgbouncer, as docs/operations.md describes it, and the advice of tandem doctor."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from api.embedded.data_directory import opened_directory
 from api.embedded.ownership import change_owner
 from api.embedded.run_as import choose_identity
 from tests import processes
+from tests.acceptance.cli import run_on
 from tests.acceptance.service import running
-from tests.acceptance.test_verb_doctor import levels, says
-from tests.acceptance.verbs import ask
+from tests.acceptance.test_cli_doctor import levels, says
 from tests.limited import limited
 from tests.processes import ROOT
 from tests.stores import fast_temp
@@ -92,14 +92,14 @@ async def test_one_that_pools_sessions_carries_everything(
         async with running(through) as client:
             user_id = await client.create_user()
             assert await client.data(USER, id=user_id) == {"user": {"name": "Alice"}}
-        assert (await ask(through, "migrate")).status == 0
-        told = await ask(through, "doctor", "--json")
+        assert (await run_on(through, "migrate")).status == 0
+        told = await run_on(through, "doctor", "--json")
     assert told.status == 0
     assert levels(told)["pooler"] == "ok"
     assert "statement_timeout" in says(told, "session")
 
 
-async def test_what_is_set_for_the_role_reaches_through_it(
+async def test_settings_of_the_role_take_effect_through_pgbouncer(
     pgbouncer: str, place: Path, settings: Settings
 ) -> None:
     connection = await asyncpg.connect(settings.database_url)
@@ -110,19 +110,19 @@ async def test_what_is_set_for_the_role_reaches_through_it(
         ):
             await connection.execute(f"alter role tandem set {what} = '{value}'")
         async with pooled(pgbouncer, place, settings, mode="session") as through:
-            assert levels(await ask(through, "doctor", "--json"))["session"] == "ok"
+            assert levels(await run_on(through, "doctor", "--json"))["session"] == "ok"
     finally:
         await connection.execute("alter role tandem reset all")
         await connection.close()
 
 
-async def test_one_that_pools_transactions_is_found_with_what_to_set(
+async def test_pooling_by_transaction_is_detected_with_what_to_set(
     pgbouncer: str, place: Path, settings: Settings
 ) -> None:
     async with pooled(pgbouncer, place, settings, mode="transaction") as through:
-        told = [await ask(through, "doctor", "--json") for _ in range(2)]
-        refused = await ask(through, "migrate")
-        shown = await ask(through, "status")
+        told = [await run_on(through, "doctor", "--json") for _ in range(2)]
+        refused = await run_on(through, "migrate")
+        shown = await run_on(through, "status")
     for said in told:
         assert said.status == 1
         assert "pool_mode = session" in says(said, "pooler")
@@ -131,10 +131,10 @@ async def test_one_that_pools_transactions_is_found_with_what_to_set(
     assert "Traceback" not in shown.err
 
 
-async def test_one_that_refuses_what_we_set_is_told_what_to_ignore(
+async def test_a_refused_startup_parameter_is_reported_with_what_to_ignore(
     pgbouncer: str, place: Path, settings: Settings
 ) -> None:
     async with pooled(pgbouncer, place, settings, mode="session", ignored="") as through:
-        told = await ask(through, "doctor", "--json")
+        told = await run_on(through, "doctor", "--json")
     assert told.status == 1
     assert f"ignore_startup_parameters = {IGNORED}" in says(told, "pooler")

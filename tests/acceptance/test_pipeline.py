@@ -1,4 +1,4 @@
-"""One look at the pipeline says how far each part of it is, and which store does not answer."""
+"""The pipeline status says how far each part is, and which store does not respond."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def test_when_everything_has_flowed_nothing_waits(settings: Settings) -> N
     assert sum(one.status.applied for one in look.partitions if one.status) == 12
 
 
-async def test_what_no_relay_has_carried_waits_in_the_log(settings: Settings) -> None:
+async def test_events_wait_in_the_log_without_a_relay(settings: Settings) -> None:
     async with running(settings):
         pass
     async with running(settings, WRITERS) as client, pipeline(settings) as seen:
@@ -80,7 +80,7 @@ async def test_what_no_relay_has_carried_waits_in_the_log(settings: Settings) ->
     assert sum(map(behind, look.partitions)) == 0
 
 
-async def test_what_no_projector_has_applied_waits_in_the_streams(settings: Settings) -> None:
+async def test_entries_wait_in_the_streams_without_a_projector(settings: Settings) -> None:
     async with running(settings):
         pass
     async with (
@@ -95,7 +95,7 @@ async def test_what_no_projector_has_applied_waits_in_the_streams(settings: Sett
     assert all(lag is not None and lag < 60 for lag in lags)
 
 
-async def test_without_a_cursor_nobody_says_how_many_wait(settings: Settings) -> None:
+async def test_without_a_cursor_the_number_of_waiting_events_is_unknown(settings: Settings) -> None:
     async with pipeline(settings) as seen:
         look = await seen.status()
     for one in look.partitions:
@@ -124,7 +124,7 @@ async def test_a_silent_store_is_named_in_time_and_the_other_is_looked_at(
     assert all((one.status is None) == reads for one in look.partitions)
 
 
-async def test_who_asks_within_a_moment_shares_a_look(settings: Settings) -> None:
+async def test_concurrent_callers_share_one_status_query(settings: Settings) -> None:
     async with pipeline(settings) as seen:
         one, other = await asyncio.gather(seen.status(), seen.status())
     assert one is other

@@ -1,4 +1,4 @@
-"""Tandem as processes: what a person at a terminal can do to it, and roles that run apart."""
+"""Tandem as processes: started, stopped and killed from a terminal, and with roles in separate processes."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ async def test_a_redis_that_may_evict_is_one_sentence(
     assert "set maxmemory-policy to noeviction" in said
 
 
-async def test_a_loop_that_falls_ends_its_process_and_the_log_says_why(
+async def test_a_loop_that_fails_ends_its_process_and_the_log_says_why(
     place: Path, database_url: str, redis_url: str
 ) -> None:
     env = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "LOG_FORMAT": "json"}

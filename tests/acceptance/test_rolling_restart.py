@@ -1,4 +1,4 @@
-"""Every process is replaced, one after the other and under load: no request is cut, and nothing is lost."""
+"""All processes are replaced one by one under load: no request fails, and nothing is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Schemathesis makes up, against a process that serves: each answer is sound, each error has a code."""
+"""Schemathesis against a serving process: every response is valid, and every error has a code."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CODES = {
 
 @pytest.fixture
 async def client(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Client]:
-    """Of a process that serves, and waits for no version that nobody made."""
+    """Settings of a process that serves, and does not wait for versions that do not exist."""
     stores = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "PARTITIONS": str(PARTITIONS)}
     port = free_port()
     async with tandem(tmp_path, "serve", port=port, READ_TIMEOUT="1", **stores) as (_, client):
@@ -47,7 +47,7 @@ async def client(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIter
 
 async def test_a_valid_operation_is_answered_or_refused_with_a_code(client: Client) -> None:
     for label, cases in fields(GenerationMode.POSITIVE).items():
-        ids = await somebody(client, label)
+        ids = await existing_ids(client, label)
         made = st.tuples(cases, st.booleans(), st.booleans(), st.sampled_from([JSON, RESPONSE]))
         ask = partial(send_valid, f"{client.http.base_url}/graphql", ids)
         await asyncio.to_thread(for_each, made, ask, times=15)
@@ -55,13 +55,13 @@ async def test_a_valid_operation_is_answered_or_refused_with_a_code(client: Clie
 
 async def test_an_operation_with_a_mistake_is_refused_before_it_is_executed(client: Client) -> None:
     for label, cases in fields(GenerationMode.NEGATIVE).items():
-        ids = await somebody(client, label)
+        ids = await existing_ids(client, label)
         ask = partial(send_invalid, f"{client.http.base_url}/graphql", ids)
         await asyncio.to_thread(for_each, cases, ask, times=10)
 
 
 async def test_a_subscription_is_answered_or_refused_with_a_code(client: Client) -> None:
-    ids = await somebody(client, "subscription")
+    ids = await existing_ids(client, "subscription")
     texts: list[str] = []
     for_each(subscriptions(), texts.append, times=50)
     url = f"ws://{HOST}:{client.http.base_url.port}/graphql"
@@ -76,7 +76,7 @@ async def test_a_subscription_is_answered_or_refused_with_a_code(client: Client)
     assert {message["type"] for message in told} == {"next", "error"}
 
 
-async def somebody(client: Client, name: str) -> Ids:
+async def existing_ids(client: Client, name: str) -> Ids:
     user = await client.create_user(email=f"{name}@example.com")
     return {"id": user, "userId": user, "orderId": await client.place_order(user)}
 
@@ -121,7 +121,7 @@ def errors_of(message: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 async def watch(socket: ClientConnection, id_: str, text: str) -> list[dict[str, Any]]:
-    """What came of it until something that was asked later was answered; then it is ended."""
+    """Returns the messages of an operation until a later one is answered; then ends it."""
     for name, query in ((id_, text), ("later", "{ users { totalCount } }")):
         message = {"type": "subscribe", "id": name, "payload": {"query": query}}
         await socket.send(json.dumps(message))

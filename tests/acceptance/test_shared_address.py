@@ -1,13 +1,13 @@
 # ruff: noqa: RUF001
-"""Two users of older data whose addresses are one today: each is found by its own spelling."""
+"""Two users of older data whose e-mail addresses are equal today: each is found by its own spelling."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from api.runtime import drivers
+from tests.acceptance.cli import run_on
 from tests.acceptance.service import running
-from tests.acceptance.verbs import ask
 from tests.domain.users.test_email_keys import as_by_older_code
 from tests.domain.write_model import WriteModel
 
@@ -24,14 +24,14 @@ async def test_each_is_found_and_listed_and_the_read_model_does_not_differ(
         model = WriteModel(pool)
         older = str(await as_by_older_code(model, "οδυσσευς@example.com"))
         younger = str(await as_by_older_code(model, "οδυσσευσ@example.com"))
-    said = await ask(settings, "migrate", "--json")
+    said = await run_on(settings, "migrate", "--json")
     shared = [{"holder": older, "other": younger, "address": "ο***@example.com"}]
     assert said.json == {"applied": [], "shared": shared}
-    assert f"{older} and {younger} share the address" in (await ask(settings, "migrate")).out
+    assert f"{older} and {younger} share the address" in (await run_on(settings, "migrate")).out
     async with running(settings) as client:
         await client.until_built()
         for user_id, spelled in ((older, "οδυσσευς"), (younger, "οδυσσευσ"), (younger, "ΟΔΥΣΣΕΥΣ")):
             found = (await client.data(FIND, email=f"{spelled}@EXAMPLE.com"))["userByEmail"]
             assert (found or {}).get("id") == user_id
         assert await client.code(FIND, email="a@-ü.example") == "BAD_USER_INPUT"
-        assert (await ask(settings, "verify", "--json")).status == 0
+        assert (await run_on(settings, "verify", "--json")).status == 0

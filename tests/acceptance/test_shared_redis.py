@@ -1,4 +1,4 @@
-"""Two services with different prefixes share one Redis; neither sees or changes what the other has there."""
+"""Two services with different prefixes share one Redis; neither sees or changes keys of the other."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from readside.generations.registry import Generations
 from readside.projections import users
 from readside.queries.pubsub import PubSub
 from readside.queries.reader import ReadModel
+from tests.acceptance.cli import run_on
 from tests.acceptance.service import Client, running
-from tests.acceptance.verbs import ask
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -169,7 +169,7 @@ async def test_services_with_different_prefixes_share_one_redis(
             assert await side.rename(side.name) == 5
             await side.assert_complete(5)
 
-        # All keys of one service are lost: it makes them anew, and the other does not notice.
+        # All keys of one service are lost: it rebuilds them, and the other is not affected.
         before = await held(redis, first.name)
         await redis.unlink(*await held(redis, second.name))
         await first.assert_complete(5)
@@ -191,7 +191,7 @@ async def test_services_with_different_prefixes_share_one_redis(
         for side in (first, second):
             await side.assert_complete(5)
             assert {one.level for one in await findings_of(side.settings)} <= {"ok", "hint"}
-        said = await ask(second.settings, "status", REDIS_PREFIX=second.name)
+        said = await run_on(second.settings, "status", REDIS_PREFIX=second.name)
         assert said.status == 0, said
 
         # Every name in Redis is that of one of them.

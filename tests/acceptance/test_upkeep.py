@@ -1,4 +1,4 @@
-"""What a running service does in PostgreSQL by itself: it finishes erasures and deletes old keys."""
+"""Automatic maintenance of PostgreSQL: unfinished erasures and deletion of old idempotency keys."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from api.observability.problems import MAX_ERASURE_SECONDS, problems
 from api.roles import Role
 from domain.log.erasures import SLICE, PendingErasures
 from tests import remains
+from tests.acceptance.cli import run_on
 from tests.acceptance.service import running
 from tests.acceptance.test_health import figures
-from tests.acceptance.verbs import ask
 from tests.chaos.convergence import as_the_log
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ async def prepared(settings: Settings, client: Client) -> str:
     return user_id
 
 
-async def test_a_relay_finishes_what_an_api_began_and_deletes_old_keys(settings: Settings) -> None:
+async def test_a_relay_finishes_erasures_and_deletes_old_keys(settings: Settings) -> None:
     async with running(settings):
         pass
     async with running(settings, frozenset({Role.API})) as client:
@@ -62,7 +62,7 @@ async def test_a_relay_finishes_what_an_api_began_and_deletes_old_keys(settings:
         erased = await client.data(ERASE, input={"userId": user_id})
         assert erased["eraseUser"]["version"] == EVENTS + 1
         told = figures((await client.http.get("/metrics")).text)
-        status = await ask(settings, "status", "--json")
+        status = await run_on(settings, "status", "--json")
     assert told["tandem_erasures_unfinished"] == 1
     assert told["tandem_erasure_events"] == EVENTS - SLICE
     assert told["tandem_idempotency_oldest_seconds"] > 30 * 86_400

@@ -1,4 +1,4 @@
-"""`tandem api --workers N`: one port, many processes, and none of them alone."""
+"""`tandem api --workers N`: one port, several worker processes, and their replacement."""
 
 from __future__ import annotations
 
@@ -139,9 +139,7 @@ async def test_a_worker_that_is_killed_is_replaced_and_no_other_notices(
         assert set(first[1:]) < set(workers_of(process))
 
 
-async def test_each_worker_tells_how_it_is_on_a_port_of_its_own(
-    urls: dict[str, str], tmp_path: Path
-) -> None:
+async def test_each_worker_has_its_own_health_port(urls: dict[str, str], tmp_path: Path) -> None:
     async with crew(urls, tmp_path) as process, httpx.AsyncClient() as http:
         assert sorted(of_health(process, urls)) == sorted(workers_of(process))
         for port in health_ports(urls):
@@ -214,7 +212,7 @@ async def test_whatever_was_let_in_is_answered_before_all_end(
         assert await ended(process, 20) == 0
 
 
-async def test_what_a_worker_says_at_its_end_ends_all_in_one_sentence(
+async def test_a_worker_that_exits_with_a_reason_ends_all_with_that_sentence(
     urls: dict[str, str],
 ) -> None:
     async with Redis.from_url(urls["REDIS_URL"]) as redis:

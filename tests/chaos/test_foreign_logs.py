@@ -18,8 +18,8 @@ from api.runtime import drivers
 from api.settings import Settings
 from domain.migrate import migrate
 from readside.redis_functions.keys import Partition
+from tests.acceptance.cli import environment
 from tests.acceptance.service import Client, running
-from tests.acceptance.verbs import environment
 from tests.chaos.cluster import PARTITIONS as FEWER
 from tests.chaos.convergence import as_the_log
 from tests.chaos.dumps import database_of, dump_of, execute, restore, with_database

@@ -1,4 +1,4 @@
-"""A data directory full of traps: no file outside is changed, and the refusal is one sentence."""
+"""Unsafe content of a data directory: no file outside is changed, and the refusal is one sentence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
@@ -19,13 +18,10 @@ from api.embedded.data_directory import opened_directory
 from api.embedded.ownership import claim
 from api.embedded.sockets import private_directory, socket_directory
 
-if TYPE_CHECKING:
-    pass
-
 as_root = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="only root on Linux can change owners"
 )
-NOBODY = 65534
+UNPRIVILEGED = 65534
 UNNAMED = 54321
 """A user id that has no name on this machine."""
 
@@ -104,12 +100,15 @@ def device(path: Path, _: Outside) -> None:
 Trap = Callable[[Path, Outside], None]
 GiveAway = Callable[[], None]
 FILE_TRAPS = [link, link_to_nothing, link_to_a_directory, hard_link, fifo, directory, unix_socket]
-"""What may lie in the place of a file."""
+"""Objects that may replace a file."""
 STORE_TRAPS = [link, link_to_nothing, link_to_a_directory, hard_link, fifo, unix_socket, device]
-"""What may not lie in the directory of a store."""
+"""Objects that a store's directory must not contain."""
 
 
-@pytest.fixture(params=[None, NOBODY, UNNAMED], ids=["ours", "nobody's", "of an unnamed user"])
+@pytest.fixture(
+    params=[None, UNPRIVILEGED, UNNAMED],
+    ids=["ours", "of an unprivileged user", "of an unnamed user"],
+)
 def give_away(request: pytest.FixtureRequest, data_dir: Path) -> GiveAway:
     """Gives all of the data directory to its owner in this test, links themselves included."""
     owner = request.param
@@ -193,7 +192,7 @@ async def test_a_store_with_links_in_its_directory_does_not_start(
 
 
 @pytest.mark.parametrize("trap", STORE_TRAPS, ids=lambda trap: trap.__name__)
-def test_a_store_that_changes_its_owner_takes_no_foreign_file_along(
+def test_a_change_of_owner_of_a_store_affects_no_foreign_file(
     data_dir: Path, outside: Outside, trap: Trap
 ) -> None:
     """Also where PostgreSQL keeps links itself: they may be of the user who had it before."""
@@ -203,7 +202,7 @@ def test_a_store_that_changes_its_owner_takes_no_foreign_file_along(
     place.mkdir(parents=True)
     trap(place / "16385", outside)
     with opened_directory(data_dir) as data, pytest.raises(EmbeddedError, match="16385"):
-        claim(data, "postgres", NOBODY)
+        claim(data, "postgres", UNPRIVILEGED)
     outside.assert_unchanged()
 
 
@@ -220,7 +219,7 @@ def test_the_links_that_postgres_makes_for_tablespaces_stay(
 
 @pytest.mark.parametrize("trap", [link, link_to_a_directory, hard_link, fifo, directory])
 @pytest.mark.parametrize("name", ["run", "postgres.new"])
-def test_what_is_left_of_an_earlier_run_is_removed_without_what_it_leads_to(
+def test_remains_of_an_earlier_run_are_removed_without_their_targets(
     data_dir: Path, outside: Outside, give_away: GiveAway, name: str, trap: Trap
 ) -> None:
     data_dir.mkdir()
@@ -239,7 +238,7 @@ def test_root_removes_no_directory_of_its_own_that_another_user_may_have_renamed
     data_dir: Path,
 ) -> None:
     (data_dir / "run" / "kept").mkdir(parents=True)
-    os.chown(data_dir, NOBODY, -1)
+    os.chown(data_dir, UNPRIVILEGED, -1)
     with (
         opened_directory(data_dir) as data,
         pytest.raises(EmbeddedError, match=rf"^{data_dir / 'run'} belongs to user 0, .*\.$"),
@@ -252,7 +251,7 @@ def test_a_link_to_the_socket_directory_of_another_tandem_is_removed_alone(data_
     if os.geteuid() != 0:
         pytest.skip("Only root can remove what belongs to another user.")
     data_dir.mkdir()
-    os.chown(data_dir, NOBODY, -1)
+    os.chown(data_dir, UNPRIVILEGED, -1)
     with private_directory() as other:
         try:
             (data_dir / "run").symlink_to(other.path)
@@ -310,10 +309,10 @@ def test_root_uses_no_path_in_which_another_user_may_replace_a_directory(data_di
     unsafe.chmod(0o1777)
     with opened_directory(unsafe / "data") as data:
         assert data.owner == 0
-    os.chown(unsafe, NOBODY, -1)
+    os.chown(unsafe, UNPRIVILEGED, -1)
     for path in (unsafe / "data", unsafe / "data" / "below"):
         with (
-            pytest.raises(EmbeddedError, match=rf"^{unsafe} belongs to user {NOBODY}, .*\.$"),
+            pytest.raises(EmbeddedError, match=rf"^{unsafe} belongs to user {UNPRIVILEGED}, .*\.$"),
             opened_directory(path),
         ):
             pass
@@ -322,9 +321,9 @@ def test_root_uses_no_path_in_which_another_user_may_replace_a_directory(data_di
 @as_root
 def test_root_follows_no_link_of_a_third_user(data_dir: Path, outside: Outside) -> None:
     data_dir.symlink_to(outside.directory)
-    os.chown(data_dir, NOBODY, -1, follow_symlinks=False)
+    os.chown(data_dir, UNPRIVILEGED, -1, follow_symlinks=False)
     with (
-        pytest.raises(EmbeddedError, match=rf"^{data_dir} belongs to user {NOBODY}, .*\.$"),
+        pytest.raises(EmbeddedError, match=rf"^{data_dir} belongs to user {UNPRIVILEGED}, .*\.$"),
         opened_directory(data_dir),
     ):
         pass
@@ -332,19 +331,21 @@ def test_root_follows_no_link_of_a_third_user(data_dir: Path, outside: Outside) 
 
 
 @as_root
-def test_what_root_creates_in_the_directory_of_a_user_belongs_to_that_user(data_dir: Path) -> None:
+def test_directories_that_root_creates_for_a_user_belong_to_that_user(data_dir: Path) -> None:
     home = data_dir.parent / "home"
     home.mkdir()
-    os.chown(home, NOBODY, -1)
+    os.chown(home, UNPRIVILEGED, -1)
     with opened_directory(home / "a" / "b") as data, data.opened("lock"):
         data.make("valkey")
     owners = {path.name: path.lstat().st_uid for path in home.rglob("*")}
-    assert owners == dict.fromkeys(["a", "b", "lock", "valkey"], NOBODY)
+    assert owners == dict.fromkeys(["a", "b", "lock", "valkey"], UNPRIVILEGED)
     assert stat.S_IMODE((home / "a" / "b").stat().st_mode) == 0o700
 
 
 @as_root
-@pytest.mark.parametrize("owner", [NOBODY, UNNAMED], ids=["nobody", "a user without a name"])
+@pytest.mark.parametrize(
+    "owner", [UNPRIVILEGED, UNNAMED], ids=["unprivileged", "a user without a name"]
+)
 async def test_stores_have_the_rights_of_the_owner_of_the_data_directory(
     data_dir: Path, owner: int
 ) -> None:
@@ -366,7 +367,7 @@ async def test_stores_have_the_rights_of_the_owner_of_the_data_directory(
 @as_root
 async def test_a_store_of_a_third_user_is_not_taken_from_that_user(data_dir: Path) -> None:
     (data_dir / "valkey").mkdir(parents=True)
-    os.chown(data_dir, NOBODY, -1)
+    os.chown(data_dir, UNPRIVILEGED, -1)
     data_dir.parent.chmod(0o711)
     assert (await refusal(data_dir)).startswith(f"{data_dir / 'valkey'} belongs to user 0 ")
     assert (data_dir / "valkey").stat().st_uid == 0

@@ -1,4 +1,4 @@
-"""Stores that outlived a killed Tandem are ended where they are at work, and nobody else is."""
+"""Stores that outlived a killed Tandem process are ended, and no other process is."""
 
 from __future__ import annotations
 

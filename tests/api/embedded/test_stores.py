@@ -1,4 +1,4 @@
-"""The stores of `tandem up`: they keep their data, die with their parent and start after anything."""
+"""The stores of `tandem up` keep their data, end with their parent, and start after any failure."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ async def test_killing_the_parent_leaves_no_store_behind(
 
 
 @linux
-async def test_after_everything_was_killed_the_next_start_has_what_was_acknowledged(
+async def test_after_everything_was_killed_the_next_start_has_acknowledged_data(
     data_dir: Path, hold: Hold
 ) -> None:
     holder = await hold()
@@ -243,12 +243,12 @@ async def test_a_process_id_that_belongs_to_another_by_now_does_not_stop_postgre
         pass
 
 
-async def test_a_first_start_that_was_cut_off_begins_anew(data_dir: Path) -> None:
+async def test_an_interrupted_first_start_starts_again(data_dir: Path) -> None:
     unfinished = data_dir / "postgres.new"
     unfinished.mkdir(parents=True)
     (unfinished / "PG_VERSION").write_text("18\n")
     async with embedded_stores(data_dir) as stores:
-        await remember(stores, "anew")
+        await remember(stores, "again")
 
 
 async def test_an_append_only_file_with_a_torn_end_loads(data_dir: Path) -> None:
@@ -297,7 +297,7 @@ async def test_root_changes_no_permission_outside_the_data_directory(data_dir: P
 
 
 @root
-async def test_root_without_user_namespaces_is_told_who_must_reach_the_data(
+async def test_root_without_user_namespaces_reports_which_directory_must_be_reachable(
     hold: Hold,
 ) -> None:
     code, complaint = await (await hold(*WITHOUT_NAMESPACES)).end()
@@ -306,13 +306,13 @@ async def test_root_without_user_namespaces_is_told_who_must_reach_the_data(
 
 
 @root
-async def test_root_without_user_namespaces_runs_as_nobody_and_can_turn_back(
+async def test_root_without_user_namespaces_runs_unprivileged_and_can_change_back(
     data_dir: Path, hold: Hold
 ) -> None:
     data_dir.parent.chmod(0o711)
     holder = await hold(*WITHOUT_NAMESPACES)
-    await remember(await holder.stores(), "as nobody")
+    await remember(await holder.stores(), "unprivileged")
     assert await holder.end() == (0, "")
     assert (data_dir / "postgres").stat().st_uid != 0
     async with embedded_stores(data_dir) as stores:
-        assert await remembered(stores) == (["as nobody"], ["as nobody"])
+        assert await remembered(stores) == (["unprivileged"], ["unprivileged"])

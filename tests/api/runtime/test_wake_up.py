@@ -1,4 +1,4 @@
-"""Commands wake the relays of other processes, however many there are in one moment."""
+"""Commands wake the relays of other processes with at most one message in flight."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from readside.redis_functions.keys import Namespace
 from tests.processes import HOST, free_port
 
 
-async def heard(calls: Any) -> int:
-    """How many calls have come, once no more does."""
+async def received(calls: Any) -> int:
+    """Returns the number of messages that have arrived, once no more arrive."""
     number = 0
     while await calls.get_message(ignore_subscribe_messages=True, timeout=0.2):
         number += 1
@@ -33,12 +33,12 @@ async def test_many_commands_in_one_round_trip_wake_a_relay_twice_at_most(redis_
         wake_up = RedisWakeUp(link)
         for partition in range(50):
             wake_up.notify(partition)
-        assert await heard(calls) == 2  # the second tells of what came after the first was sent
+        assert await received(calls) == 2  # the second is for commands after the first was sent
         wake_up.notify(0)
-        assert await heard(calls) == 1
+        assert await received(calls) == 1
 
 
-async def test_a_redis_that_is_away_keeps_no_command_from_its_answer() -> None:
+async def test_an_unavailable_redis_delays_no_command() -> None:
     url = f"redis://{HOST}:{free_port()}/0"
     async with drivers.connection_for_reads(Settings(redis_url=url)) as link:
         wake_up = RedisWakeUp(link)

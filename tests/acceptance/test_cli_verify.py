@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 
 from api.roles import Role
 from api.runtime.background import cancel_all
+from tests.acceptance.cli import run_on
 from tests.acceptance.service import running
-from tests.acceptance.verbs import ask
 from tests.processes import HOST, free_port
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ RENAME = "mutation($input: RenameUserInput!) { renameUser(input: $input) { versi
 
 
 async def _load(client: Client) -> None:
-    """Until it is cancelled: somebody new, who orders, completes and is renamed."""
+    """Until it is cancelled, creates users that place and complete orders and are renamed."""
     number = 0
     while True:
         number += 1
@@ -37,15 +37,15 @@ async def test_under_load_there_is_no_false_alarm(settings: Settings) -> None:
         load = asyncio.create_task(_load(client))
         try:
             for _ in range(2):
-                said = await ask(settings, "verify", "--json")
+                said = await run_on(settings, "verify", "--json")
                 assert (said.status, said.json["differences"]) == (0, []), said
                 assert said.json["users"] > 0
         finally:
             await cancel_all([load])
-        assert "0 differences" in (await ask(settings, "verify")).out
+        assert "0 differences" in (await run_on(settings, "verify")).out
 
 
-async def test_what_differs_is_told_without_values_and_made_right(settings: Settings) -> None:
+async def test_differences_are_reported_without_values_and_repaired(settings: Settings) -> None:
     async with running(settings) as client:
         alice = await client.create_user("Alice", "alice@example.com")
         await client.create_user("Bob", "bob@example.com")
@@ -56,23 +56,25 @@ async def test_what_differs_is_told_without_values_and_made_right(settings: Sett
             key async for key in redis.scan_iter(match="*:emails") if await redis.zcard(key)
         ][:1]
         await redis.zadd(users, {f"mallory@example.com {alice}": 0})
-        said = await ask(settings, "verify", "--patience", "1")
+        said = await run_on(settings, "verify", "--patience", "1")
         assert said.status == 1
         for text in (alice, "name", "emails", "differences"):
             assert text in said.out
         for secret in ("Mallory", "mallory", "Alice", "alice@"):
             assert secret not in said.out
-        values = await ask(settings, "verify", "--show-values", "--json", "--user", alice)
+        values = await run_on(settings, "verify", "--show-values", "--json", "--user", alice)
         [name] = [one for one in values.json["differences"] if one["field"] == "name"]
         assert (name["should"], name["found"]) == ("Alice", "Mallory")
-        mended = await ask(settings, "verify", "--repair", "--json", "--patience", "1")
-        assert mended.status == 0, mended
-        assert mended.json["differences"] == []
-        assert mended.json["repaired"]
-        assert (await ask(settings, "verify", "--patience", "1")).status == 0
+        repaired = await run_on(settings, "verify", "--repair", "--json", "--patience", "1")
+        assert repaired.status == 0, repaired
+        assert repaired.json["differences"] == []
+        assert repaired.json["repaired"]
+        assert (await run_on(settings, "verify", "--patience", "1")).status == 0
 
 
-async def test_a_table_that_is_not_the_log_is_told_and_not_repaired(settings: Settings) -> None:
+async def test_a_table_that_differs_from_the_log_is_reported_and_not_repaired(
+    settings: Settings,
+) -> None:
     async with running(settings) as client:
         await client.create_user()
         connection = await asyncpg.connect(settings.database_url)
@@ -80,7 +82,7 @@ async def test_a_table_that_is_not_the_log_is_told_and_not_repaired(settings: Se
             await connection.execute("update users set name = 'Mallory'")
         finally:
             await connection.close()
-        said = await ask(settings, "verify", "--repair", "--json")
+        said = await run_on(settings, "verify", "--repair", "--json")
         assert said.status == 1
         [one] = said.json["differences"]
         assert (one["model"], one["key"], one["field"]) == ("write", "users", "name")
@@ -89,9 +91,12 @@ async def test_a_table_that_is_not_the_log_is_told_and_not_repaired(settings: Se
 async def test_where_it_cannot_look_it_says_so_in_one_sentence(settings: Settings) -> None:
     silent, nobody = f"redis://{HOST}:{free_port()}", "019aa205-f439-7e3a-affb-b4db950bf927"
     for said, what in (
-        (await ask(settings, "verify", "--user", nobody), f"The event log has no user {nobody}"),
-        (await ask(settings, "verify", "--patience", "0"), "Partition 0 has no active read model"),
-        (await ask(settings, "verify", REDIS_URL=silent), "REDIS_URL"),
+        (await run_on(settings, "verify", "--user", nobody), f"The event log has no user {nobody}"),
+        (
+            await run_on(settings, "verify", "--patience", "0"),
+            "Partition 0 has no active read model",
+        ),
+        (await run_on(settings, "verify", REDIS_URL=silent), "REDIS_URL"),
     ):
         assert said.status == 2
         assert said.out == ""

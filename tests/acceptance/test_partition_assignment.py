@@ -81,7 +81,7 @@ async def test_three_share_evenly_and_go_on_so_when_one_is_killed_and_another_co
     await projectors.come_to(3, 3, 2, within=30)
 
 
-async def test_who_is_asked_to_stop_leaves_all_to_the_other_at_once(
+async def test_a_stopped_projector_leaves_its_partitions_to_the_other_immediately(
     projectors: Projectors,
 ) -> None:
     two = await projectors.start(2)
@@ -91,7 +91,7 @@ async def test_who_is_asked_to_stop_leaves_all_to_the_other_at_once(
     await projectors.come_to(8)
 
 
-async def test_what_is_shared_stays_where_it_is(projectors: Projectors) -> None:
+async def test_an_even_assignment_is_stable(projectors: Projectors) -> None:
     """No partition goes back and forth: once shared, the owners are the same from then on."""
     await projectors.start(3)
     await projectors.come_to(3, 3, 2, within=30)

@@ -1,4 +1,4 @@
-"""tandem status: what flows, what does not, and an exit status for scripts."""
+"""tandem status: the progress of each part, its problems, and an exit status for scripts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 
 from api.cli.status import OK, PROBLEM, UNREACHABLE
 from api.roles import Role
+from tests.acceptance.cli import Output, environment, run, run_on
 from tests.acceptance.service import running
-from tests.acceptance.verbs import Said, ask, environment, run
 from tests.chaos.proxy import proxy
 from tests.limited import limited
 from tests.processes import HOST, TANDEM, ended, free_port
@@ -29,14 +29,14 @@ API = frozenset({Role.API})
 CREATE = 'mutation { createUser(input: {name: "A", email: "a@example.com"}) { id } }'
 
 
-async def until(settings: Settings, status: int) -> Said:
+async def until(settings: Settings, status: int) -> Output:
     async with limited(30):
-        while (said := await ask(settings, "status", "--json")).status != status:
+        while (said := await run_on(settings, "status", "--json")).status != status:
             pass
     return said
 
 
-def sentences(said: Said) -> str:
+def sentences(said: Output) -> str:
     return " ".join(problem["sentence"] for problem in said.json["problems"])
 
 
@@ -46,7 +46,7 @@ async def test_when_all_is_well_it_says_so_for_each_partition_and_exits_with_0(
     async with running(settings) as client:
         await client.create_user()
         said = await until(settings, OK)
-        drawn = await ask(settings, "status", COLUMNS="200")
+        drawn = await run_on(settings, "status", COLUMNS="200")
     partitions: list[dict[str, Any]] = said.json["look"]["partitions"]
     assert [one["number"] for one in partitions] == list(range(PARTITIONS))
     assert sum(one["standing"]["applied"] for one in partitions) == 1
@@ -63,7 +63,7 @@ async def test_on_a_usual_terminal_no_head_and_no_figure_is_cut(
     async with running(settings) as client:
         await client.create_user()
         said = await until(settings, OK)
-        drawn = await ask(settings, "status", "--all", COLUMNS=str(columns))
+        drawn = await run_on(settings, "status", "--all", COLUMNS=str(columns))
     assert max(map(len, drawn.out.splitlines())) <= columns
     heads = drawn.out.splitlines()[2:4]
     for word in ("publish", "apply", "waits", "applied", "parked", "active", "other", "owner"):
@@ -76,7 +76,7 @@ async def test_on_a_usual_terminal_no_head_and_no_figure_is_cut(
         assert f"…{one['standing']['owner'][-5:]}" in row
 
 
-async def test_what_no_relay_carries_is_wrong_after_a_while_and_the_sentence_says_what_to_do(
+async def test_events_that_no_relay_appends_become_a_problem_with_what_to_do(
     settings: Settings,
 ) -> None:
     async with running(settings):
@@ -84,15 +84,15 @@ async def test_what_no_relay_carries_is_wrong_after_a_while_and_the_sentence_say
     async with running(settings, API) as client:
         await client.data(CREATE)
         said = await until(settings, PROBLEM)
-        drawn = await ask(settings, "status", COLUMNS="200")
+        drawn = await run_on(settings, "status", COLUMNS="200")
     assert "for a relay: see that one runs" in sentences(said)
     assert sum(one["backlog"]["unpublished"] for one in said.json["look"]["partitions"]) == 1
     assert drawn.status == PROBLEM
     assert "see that one runs" in drawn.out
 
 
-async def test_what_was_never_built_is_wrong(settings: Settings) -> None:
-    said = await ask(settings, "status", "--json")
+async def test_a_read_model_that_was_never_built_is_a_problem(settings: Settings) -> None:
+    said = await run_on(settings, "status", "--json")
     assert said.status == PROBLEM
     assert "see that a relay and a projector run" in sentences(said)
 
@@ -100,7 +100,7 @@ async def test_what_was_never_built_is_wrong(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("store", "named"), [("database_url", "PostgreSQL"), ("redis_url", "Redis")]
 )
-async def test_a_store_that_says_nothing_is_named_in_time_and_the_other_is_shown(
+async def test_a_silent_store_is_named_in_time_and_the_other_is_shown(
     settings: Settings, store: str, named: str
 ) -> None:
     async with running(settings):
@@ -108,7 +108,7 @@ async def test_a_store_that_says_nothing_is_named_in_time_and_the_other_is_shown
     async with proxy(str(getattr(settings, store))) as wire:
         wire.blackhole("both")
         async with limited(30):  # most of it is the start of a process on a busy machine
-            said = await ask(settings.model_copy(update={store: wire.url}), "status", "--json")
+            said = await run_on(settings.model_copy(update={store: wire.url}), "status", "--json")
         wire.flow(drop=True)
     assert said.status == PROBLEM
     assert f"{named} does not answer" in sentences(said)
@@ -127,16 +127,16 @@ async def test_it_exits_with_2_if_it_cannot_look(
         "database_url": f"postgresql://nobody@{HOST}:{free_port()}/none",
         "redis_url": f"redis://{HOST}:{free_port()}/0",
     }
-    assert (await ask(settings.model_copy(update=nowhere), "status")).status == UNREACHABLE
-    unset = await ask(settings, "status", DATABASE_URL="", REDIS_URL="")
+    assert (await run_on(settings.model_copy(update=nowhere), "status")).status == UNREACHABLE
+    unset = await run_on(settings, "status", DATABASE_URL="", REDIS_URL="")
     assert (unset.status, len(unset.err.splitlines())) == (UNREACHABLE, 1)
-    other = await ask(settings, "status", PARTITIONS="3")
+    other = await run_on(settings, "status", PARTITIONS="3")
     assert (other.status, f"PARTITIONS={PARTITIONS}" in other.err) == (UNREACHABLE, True)
     empty = settings.model_copy(update={"database_url": empty_database_url})
-    assert "tandem migrate" in (await ask(empty, "status")).err
+    assert "tandem migrate" in (await run_on(empty, "status")).err
 
 
-async def test_watching_tells_a_line_each_second_until_ctrl_c(
+async def test_watching_prints_a_line_each_second_until_ctrl_c(
     settings: Settings, tmp_path: Path
 ) -> None:
     log = tmp_path / "watched"
@@ -157,7 +157,7 @@ async def test_watching_tells_a_line_each_second_until_ctrl_c(
 
 
 async def test_the_help_has_an_example_and_the_exit_statuses(settings: Settings) -> None:
-    said = await ask(settings, "status", "--help")
+    said = await run_on(settings, "status", "--help")
     assert "Example: tandem status --watch" in said.out
     assert "Exit status" in said.out
 

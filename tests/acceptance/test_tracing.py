@@ -1,4 +1,4 @@
-"""A command is followed from its request to the read model: by lines of the log, by spans of one trace."""
+"""A command is traced from its request to the read model: by lines of the log, by spans of one trace."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def test_a_query_is_one_span_however_many_fields_it_has(
     assert [span.name for span in exporter.get_finished_spans()] == ["GraphQL", "GraphQL"]
 
 
-async def test_spans_reach_whoever_takes_them_over_otlp(
+async def test_spans_are_exported_over_otlp(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     taken: asyncio.Queue[bytes] = asyncio.Queue()

@@ -1,4 +1,4 @@
-"""Whoever holds a user's row holds up the commands on that user, and nothing else."""
+"""A lock on a user's row delays commands on that user, and nothing else."""
 
 from __future__ import annotations
 

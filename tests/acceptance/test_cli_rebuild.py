@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
+from tests.acceptance.cli import environment, run_on
 from tests.acceptance.service import running
-from tests.acceptance.verbs import ask, environment
 from tests.limited import limited
 from tests.processes import HOST, TANDEM, ended, free_port
 from tests.processes import running as process_running
@@ -31,39 +31,39 @@ COUNTING = """
 
 
 async def renamed(client: Client, user_id: str, name: str) -> str | None:
-    """What a reader sees who asks for its own write."""
+    """Returns what a client sees that reads its own write."""
     done = await client.data(RENAME, input={"userId": user_id, "name": name})
     version = done["renameUser"]["version"]
     return (await client.data(READ, id=user_id, v=version))["user"]["name"]  # type: ignore[no-any-return]
 
 
-async def test_a_rebuild_under_a_running_service_flips_every_partition_and_all_goes_on(
+async def test_a_rebuild_of_a_running_service_switches_every_partition_without_interruption(
     settings: Settings,
 ) -> None:
     async with running(settings) as client:
         user_id = await client.create_user()
-        said = await ask(settings, "rebuild", "--json")
+        said = await run_on(settings, "rebuild", "--json")
         assert said.status == 0, said.err
         rows = said.json["partitions"]
         assert [row["partition"] for row in rows] == list(range(settings.partitions))
         assert sum(row["events"] for row in rows) == 1
         assert all(row["before"] != row["after"] for row in rows)
         assert await renamed(client, user_id, "Alicia") == "Alicia"
-        back = (await ask(settings, "rebuild", "--rollback", "--json")).json["partitions"]
+        back = (await run_on(settings, "rebuild", "--rollback", "--json")).json["partitions"]
         assert [row["after"] for row in back] == [row["before"] for row in rows]
         assert await renamed(client, user_id, "Al") == "Al"
 
 
-async def test_a_rehearsal_says_what_would_be_read_and_changes_nothing(settings: Settings) -> None:
+async def test_a_dry_run_says_what_would_be_read_and_changes_nothing(settings: Settings) -> None:
     async with running(settings) as client:
         await client.create_user()
-        said = await ask(settings, "rebuild", "--dry-run", "--json", "--partition", "1")
+        said = await run_on(settings, "rebuild", "--dry-run", "--json", "--partition", "1")
         assert said.json == {
             "partitions": [{"partition": 1, "events": said.json["partitions"][0]["events"]}]
         }
-        whole = await ask(settings, "rebuild", "--dry-run", "--json")
+        whole = await run_on(settings, "rebuild", "--dry-run", "--json")
         assert sum(row["events"] for row in whole.json["partitions"]) == 1
-        nothing = await ask(settings, "rebuild", "--return")
+        nothing = await run_on(settings, "rebuild", "--return")
         assert nothing.status == 1
         assert "No earlier read model of partition 0 is kept" in nothing.err
 
@@ -87,8 +87,8 @@ async def test_one_that_was_stopped_can_be_abandoned_or_run_again(
             await lock.close()
         if how == signal.SIGINT:
             assert "`tandem rebuild` resumes" in log.read_text()
-        assert (await ask(settings, "rebuild", "--abandon", "--json")).status == 0
-        done = await ask(settings, "rebuild")
+        assert (await run_on(settings, "rebuild", "--abandon", "--json")).status == 0
+        done = await run_on(settings, "rebuild")
         assert (done.status, "Rebuilt 8 partitions from 1 events" in done.out) == (0, True)
         assert await renamed(client, user_id, "Alicia") == "Alicia"
 
@@ -99,19 +99,19 @@ async def _until_it_waits_for_the_log(lock: asyncpg.Connection) -> None:
         while not await lock.fetchval(COUNTING):
             await lock.execute(
                 "select pg_stat_clear_snapshot()"
-            )  # or a transaction sees the first for ever
+            )  # or a transaction sees the first one indefinitely
             await asyncio.sleep(0.02)
 
 
-async def test_what_cannot_be_done_is_one_sentence(settings: Settings) -> None:
+async def test_an_impossible_rebuild_is_one_sentence(settings: Settings) -> None:
     nowhere = f"postgresql://nobody@{HOST}:{free_port()}/none"
     silent = f"redis://{HOST}:{free_port()}"
     for said, what in (
-        (await ask(settings, "rebuild", "--partition", "8"), "numbered 0 to 7"),
-        (await ask(settings, "rebuild", "--return", "--abandon"), "Choose one"),
-        (await ask(settings, "rebuild"), "tandem relay"),
-        (await ask(settings, "rebuild", DATABASE_URL=nowhere), "DATABASE_URL"),
-        (await ask(settings, "rebuild", REDIS_URL=silent), "REDIS_URL"),
+        (await run_on(settings, "rebuild", "--partition", "8"), "numbered 0 to 7"),
+        (await run_on(settings, "rebuild", "--return", "--abandon"), "Choose one"),
+        (await run_on(settings, "rebuild"), "tandem relay"),
+        (await run_on(settings, "rebuild", DATABASE_URL=nowhere), "DATABASE_URL"),
+        (await run_on(settings, "rebuild", REDIS_URL=silent), "REDIS_URL"),
     ):
         assert said.status == 1
         assert said.out == ""

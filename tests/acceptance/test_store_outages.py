@@ -1,4 +1,4 @@
-"""Writes do not need Redis, reads do not need PostgreSQL, and nobody is told a lie meanwhile."""
+"""Writes do not need Redis, reads do not need PostgreSQL, and no response is wrong meanwhile."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ READ = "query($id: ID!) { user(id: $id) { name } }"
 API = frozenset({Role.API})
 
 
-async def test_commands_are_carried_out_while_redis_is_away(settings: Settings) -> None:
+async def test_commands_are_executed_while_redis_is_unavailable(settings: Settings) -> None:
     away = settings.model_copy(update={"redis_url": f"redis://{HOST}:{free_port()}/0"})
     async with running(away, API) as client:
         answer = await client.send(CREATE, input=ALICE)
@@ -32,7 +32,7 @@ async def test_commands_are_carried_out_while_redis_is_away(settings: Settings) 
         assert await client.data(READ, id=payload["id"]) == {"user": {"name": "Alice"}}
 
 
-async def test_queries_are_answered_while_postgresql_is_away(settings: Settings) -> None:
+async def test_queries_are_answered_while_postgresql_is_unavailable(settings: Settings) -> None:
     async with running(settings) as client:
         user_id = await client.create_user()
     nowhere = f"postgresql://nobody@{HOST}:{free_port()}/none"
@@ -42,7 +42,7 @@ async def test_queries_are_answered_while_postgresql_is_away(settings: Settings)
         assert await client.code(CREATE, input=ALICE) == "WRITE_MODEL_UNAVAILABLE"
 
 
-async def test_before_anything_is_built_nobody_hears_that_there_is_no_such_user(
+async def test_before_the_read_model_is_built_no_query_says_that_a_user_does_not_exist(
     settings: Settings,
 ) -> None:
     async with running(settings, API) as client:
@@ -68,7 +68,7 @@ async def test_an_emptied_redis_repairs_itself_under_load(settings: Settings) ->
         assert (await client.data("{ users { totalCount } }"))["users"]["totalCount"] == 20
 
 
-async def test_a_user_whose_hash_was_lost_comes_back_and_is_never_said_to_be_missing(
+async def test_a_user_whose_hash_was_lost_is_restored_and_never_reported_as_missing(
     settings: Settings,
 ) -> None:
     async with running(settings) as client:
@@ -79,7 +79,7 @@ async def test_a_user_whose_hash_was_lost_comes_back_and_is_never_said_to_be_mis
         assert await client.data(READ, id=user_id) == {"user": {"name": "Alice"}}
 
 
-async def test_a_user_whose_hash_stays_lost_is_said_to_be_rebuilding(settings: Settings) -> None:
+async def test_a_user_whose_hash_stays_lost_is_reported_as_rebuilding(settings: Settings) -> None:
     async with running(settings) as client:
         user_id = await client.create_user()
     async with Redis.from_url(str(settings.redis_url)) as redis:

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from api.auth.tokens import Tokens, shared_secret
-from tests.acceptance.verbs import run
+from tests.acceptance.cli import run
 
 SECRET = "a secret of more than 32 bytes, for tests"
 SERVICE = {"AUTH_SECRET": SECRET, "AUTH_AUDIENCE": "orders", "AUTH_ISSUER": "tests"}

@@ -1,4 +1,4 @@
-"""What /metrics tells beside the counts: what runs here, and how busy its connections are."""
+"""/metrics also reports the version and read models of a process, and how busy its connections are."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ async def test_each_projector_that_waits_for_entries_keeps_a_connection_busy(
     assert (told[busy("reads")], told[busy("cursors")] <= 1) == (0, True)
 
 
-async def test_what_runs_here_is_told(client: Client) -> None:
+async def test_the_version_and_the_read_models_are_exported(client: Client) -> None:
     text = (await client.http.get("/metrics")).text
     [build] = [line for line in text.splitlines() if line.startswith("tandem_build_info{")]
     assert 'version="' in build
     assert 'read_models="' in build
 
 
-async def test_codes_with_an_alarm_are_told_before_there_is_one(client: Client) -> None:
+async def test_codes_with_an_alarm_are_exported_before_the_first_error(client: Client) -> None:
     told = figures((await client.http.get("/metrics")).text)
     for code, kind in product(ALARMING, ("query", "mutation", "subscription", "none")):
         assert told[f"tandem_operations_total {code} {kind}"] == 0
 
 
-async def test_connections_that_may_still_be_opened_are_told(settings: Settings) -> None:
+async def test_connections_that_may_still_be_opened_are_exported(settings: Settings) -> None:
     few = settings.model_copy(update={"database_connections": 3})
     async with running(few) as client:
         await client.create_user()

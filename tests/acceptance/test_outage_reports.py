@@ -1,4 +1,4 @@
-"""What /readyz says of an outage: in time, however long it lasts, and without taking out what works."""
+"""/readyz during an outage: in time, however long it lasts, and ready as long as one side works."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_with_both_stores_silent_the_service_is_unready_and_says_so_in_tim
             wire.flow(drop=True)
 
 
-async def test_a_silent_store_is_asked_once_at_a_time(settings: Settings) -> None:
+async def test_a_silent_store_gets_one_status_query_at_a_time(settings: Settings) -> None:
     async with behind_wires(settings) as (client, wires):
         wires["writes"].blackhole("both")
         for _ in range(4):
@@ -92,7 +92,7 @@ async def test_a_silent_store_is_asked_once_at_a_time(settings: Settings) -> Non
     assert float(busy.split()[-1]) <= 2  # the relay's, and that of one look
 
 
-async def test_a_loop_that_is_frozen_is_told_once_the_stores_have_been_back_for_a_while(
+async def test_a_stalled_loop_is_reported_once_the_stores_have_been_back_for_a_while(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hangs, once = asyncio.Event(), Relay.run_once

@@ -1,4 +1,4 @@
-"""Verbs of the command line, run as a person would, beside a service that runs in this process."""
+"""Runs commands of the CLI as processes, on the stores of a service in this process."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from api.settings import Settings
 
 
-class Said(msgspec.Struct, frozen=True):
-    """What a verb came to."""
+class Output(msgspec.Struct, frozen=True):
+    """The result of a command."""
 
     status: int
     out: str
@@ -29,7 +29,7 @@ class Said(msgspec.Struct, frozen=True):
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:
-    """The stores of these settings, for a process."""
+    """Returns the environment of a process on the stores of these settings."""
     return {
         **os.environ,
         "DATABASE_URL": settings.database_url or "",
@@ -39,13 +39,13 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
     }
 
 
-async def ask(settings: Settings, *words: str, **more: str) -> Said:
-    """Runs `tandem words...` on these stores to its end."""
+async def run_on(settings: Settings, *words: str, **more: str) -> Output:
+    """Runs `tandem words...` on the stores of these settings until it exits."""
     return await run(environment(settings, **more), *words)
 
 
-async def run(environ: dict[str, str], *words: str) -> Said:
-    """Runs `tandem words...` in this environment to its end."""
+async def run(environ: dict[str, str], *words: str) -> Output:
+    """Runs `tandem words...` in this environment until it exits."""
     process = await asyncio.create_subprocess_exec(
         TANDEM,
         *words,
@@ -58,4 +58,4 @@ async def run(environ: dict[str, str], *words: str) -> Said:
     async with limited(60):
         out, err = await process.communicate()
     assert process.returncode is not None
-    return Said(process.returncode, out.decode(), err.decode())
+    return Output(process.returncode, out.decode(), err.decode())

@@ -1,4 +1,4 @@
-"""tandem seed: the same people for the same seed, through the real commands, none of them twice."""
+"""tandem seed: the same users for the same seed, created by real commands, none of them twice."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from api.cli.seed_data.people import person
+from tests.acceptance.cli import run_on
 from tests.acceptance.service import running
-from tests.acceptance.verbs import ask
 from tests.processes import HOST, free_port
 
 if TYPE_CHECKING:
@@ -31,26 +31,26 @@ async def test_the_same_seed_again_does_nothing_twice_and_more_adds_to_it(
     async with running(settings) as client:
         log = await asyncpg.connect(settings.database_url)
         try:
-            first = (await ask(settings, "seed", "20", "--json")).json
+            first = (await run_on(settings, "seed", "20", "--json")).json
             assert (first["users"], first["refused"]) == (20, 0)
             counted = await log.fetchrow(COUNTS)
             assert counted is not None
             assert tuple(counted)[:2] == (20, first["orders"])
-            assert (await ask(settings, "seed", "20", "--json")).json == first
+            assert (await run_on(settings, "seed", "20", "--json")).json == first
             assert await log.fetchrow(COUNTS) == counted
-            more = await ask(settings, "seed", "25")
+            more = await run_on(settings, "seed", "25")
             assert more.out.startswith("25 users")
             assert await log.fetchval("select count(*) from users") == 25
         finally:
             await log.close()
-        assert (await ask(settings, "verify")).status == 0
+        assert (await run_on(settings, "verify")).status == 0
         users = (await client.data("{ users(first: 3) { totalCount } }"))["users"]
         assert users["totalCount"] == 25
 
 
 async def test_without_a_database_it_is_one_sentence(settings: Settings) -> None:
     nowhere = f"postgresql://nobody@{HOST}:{free_port()}/none"
-    said = await ask(settings, "seed", "3", DATABASE_URL=nowhere)
+    said = await run_on(settings, "seed", "3", DATABASE_URL=nowhere)
     assert said.status == 1
     assert len(said.err.splitlines()) == 1
     assert "DATABASE_URL" in said.err

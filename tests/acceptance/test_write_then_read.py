@@ -1,4 +1,4 @@
-"""What a client can count on, from the mutation to the query."""
+"""Guarantees to a client, from the mutation to the query."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ async def test_the_same_key_answers_the_first_answer_again(client: Client) -> No
     assert other == "IDEMPOTENCY_KEY_REUSED"
 
 
-async def test_a_version_nobody_made_yet_is_a_typed_error_and_not_an_older_answer(
+async def test_a_version_that_does_not_exist_yet_is_a_typed_error_and_not_older_data(
     impatient: Client,
 ) -> None:
     user_id = await impatient.create_user()

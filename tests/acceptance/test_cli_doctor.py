@@ -1,4 +1,4 @@
-"""tandem doctor: each thing that can be wrong around a service is told, with what to do about it."""
+"""tandem doctor: every problem of a service's surroundings is reported with what to do about it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import pytest
 from redis.asyncio import Redis
 
 from api.cli.checks import process_settings
+from tests.acceptance.cli import run_on
 from tests.acceptance.service import running
-from tests.acceptance.verbs import ask
 from tests.processes import HOST, free_port
 
 if TYPE_CHECKING:
     from api.settings import Settings
-    from tests.acceptance.verbs import Said
+    from tests.acceptance.cli import Output
 
 
-def levels(said: Said) -> dict[str, str]:
+def levels(said: Output) -> dict[str, str]:
     return {finding["what"]: finding["level"] for finding in said.json["findings"]}
 
 
-def says(said: Said, what: str) -> str:
+def says(said: Output, what: str) -> str:
     found = {one["what"]: str(one["says"]) for one in said.json["findings"]}
     assert what in found, said.out
     return found[what]
@@ -32,7 +32,7 @@ def says(said: Said, what: str) -> str:
     ("health_port", "port", "level", "room"),
     [(9000, 8000, "ok", 56_536), (7998, 8000, "hint", 2), (8000, 8000, "hint", 0)],
 )
-def test_it_tells_for_how_many_workers_there_are_health_ports(
+def test_it_says_for_how_many_workers_there_are_health_ports(
     settings: Settings, health_port: int, port: int, level: str, room: int
 ) -> None:
     asked = settings.model_copy(update={"health_port": health_port, "port": port})
@@ -45,7 +45,7 @@ def test_it_tells_for_how_many_workers_there_are_health_ports(
 
 async def test_where_all_is_well_nothing_is_wrong(settings: Settings) -> None:
     async with running(settings):
-        said = await ask(settings, "doctor", "--json", AUTH_SECRET="never told " * 5)
+        said = await run_on(settings, "doctor", "--json", AUTH_SECRET="never told " * 5)
     assert said.status == 0, said
     found = levels(said)
     assert set(found.values()) - {"hint"} == {"ok"}
@@ -54,14 +54,14 @@ async def test_where_all_is_well_nothing_is_wrong(settings: Settings) -> None:
     assert "never told" not in said.out
 
 
-async def test_what_is_wrong_is_told_with_what_to_do(
+async def test_every_problem_is_reported_with_what_to_do(
     settings: Settings, empty_database_url: str
 ) -> None:
     empty = settings.model_copy(update={"database_url": empty_database_url})
     async with Redis.from_url(settings.redis_url or "") as redis:
         await redis.config_set("maxmemory-policy", "allkeys-lru")
         try:
-            said = await ask(empty, "doctor", "--json")
+            said = await run_on(empty, "doctor", "--json")
         finally:
             await redis.config_set("maxmemory-policy", "noeviction")
     assert said.status == 1
@@ -69,7 +69,7 @@ async def test_what_is_wrong_is_told_with_what_to_do(
     assert "tandem migrate" in says(said, "migrations")
     assert levels(said)["read model"] == "hint"
     other = settings.model_copy(update={"partitions": 3})
-    assert "set PARTITIONS=8" in says(await ask(other, "doctor", "--json"), "migrations")
+    assert "set PARTITIONS=8" in says(await run_on(other, "doctor", "--json"), "migrations")
 
 
 async def test_a_user_who_may_not_write_or_load_functions_is_noticed(settings: Settings) -> None:
@@ -88,7 +88,7 @@ async def test_a_user_who_may_not_write_or_load_functions_is_noticed(settings: S
                     "redis_url": (settings.redis_url or "").replace("unix://", "unix://poor:word@"),
                 }
             )
-            said = await ask(poor, "doctor", "--json")
+            said = await run_on(poor, "doctor", "--json")
         finally:
             await redis.acl_deluser("poor")
             await connection.execute("drop owned by reader; drop role reader")
@@ -98,14 +98,14 @@ async def test_a_user_who_may_not_write_or_load_functions_is_noticed(settings: S
     assert "FUNCTION LOAD is refused" in says(said, "functions")
 
 
-async def test_stores_that_are_away_are_two_sentences(settings: Settings) -> None:
+async def test_unavailable_stores_are_two_sentences(settings: Settings) -> None:
     away = settings.model_copy(
         update={
             "database_url": f"postgresql://nobody:secret@{HOST}:{free_port()}/none",
             "redis_url": f"redis://{HOST}:{free_port()}",
         }
     )
-    said = await ask(away, "doctor")
+    said = await run_on(away, "doctor")
     assert said.status == 1
     assert "check DATABASE_URL" in said.out
     assert "check REDIS_URL" in said.out
