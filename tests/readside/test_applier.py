@@ -49,7 +49,7 @@ async def test_a_duplicate_changes_nothing_at_all(told: Told) -> None:
     assert await contents(told.redis, told.keys_of(ALICE)) == before
 
 
-async def test_what_is_missing_is_fetched_from_the_log(told: Told) -> None:
+async def test_missing_events_are_read_from_the_log(told: Told) -> None:
     told.log.commit(STORY)
     assert await deliver(told, 3) == {APPLIED: 3, FILLED: 2}
     assert await order_count(told) == 2
@@ -63,7 +63,7 @@ async def test_events_in_the_wrong_order_are_applied_in_the_right_one(told: Told
     assert (row.version, row.order_count) == (3, 2)
 
 
-async def test_a_hole_longer_than_a_call_is_filled(told: Told) -> None:
+async def test_a_gap_longer_than_a_call_is_filled(told: Told) -> None:
     told.log.commit(LONG)
     await told.gate_of(ALICE).apply([Delivery(LONG[-1])], publish=True)
     row = await users.fetch(told.reads, ALICE)
@@ -76,7 +76,7 @@ async def test_more_events_than_a_call_may_hold_are_applied_in_order(told: Told)
     assert outcomes == {APPLIED: len(LONG)}
 
 
-async def test_the_function_itself_touches_nothing_for_a_hole(told: Told) -> None:
+async def test_the_function_writes_nothing_for_a_gap(told: Told) -> None:
     await deliver(told, 1)
     before = await contents(told.redis, told.keys_of(ALICE))
     seen: list[dict[str, object]] = []
@@ -116,7 +116,7 @@ async def test_events_from_the_log_of_a_rebuild_are_not_published(told: Told) ->
     assert message["data"] == "end"
 
 
-async def test_a_generation_that_is_void_takes_nothing(told: Told) -> None:
+async def test_a_void_generation_accepts_no_events(told: Told) -> None:
     keys = told.keys_of(ALICE)
     await told.redis.hset(keys.partition.generations, keys.generation, "void")
     with pytest.raises(GenerationGone):
@@ -124,7 +124,7 @@ async def test_a_generation_that_is_void_takes_nothing(told: Told) -> None:
     assert await contents(told.redis, keys) == {"counters": {"applied": "0"}}
 
 
-async def test_a_generation_that_is_unknown_takes_nothing(told: Told) -> None:
+async def test_an_unknown_generation_accepts_no_events(told: Told) -> None:
     keys = told.keys_of(ALICE)
     await told.redis.hdel(keys.partition.generations, keys.generation)
     with pytest.raises(GenerationGone):
@@ -132,7 +132,7 @@ async def test_a_generation_that_is_unknown_takes_nothing(told: Told) -> None:
     assert await contents(told.redis, keys) == {"counters": {"applied": "0"}}
 
 
-async def test_two_gates_at_once_apply_every_event_once(told: Told) -> None:
+async def test_two_concurrent_appliers_apply_every_event_once(told: Told) -> None:
     told.log.commit(LONG)
     deliveries = [Delivery(one) for one in LONG]
     gate = told.gate_of(ALICE)
@@ -142,7 +142,7 @@ async def test_two_gates_at_once_apply_every_event_once(told: Told) -> None:
     assert await told.redis.hget(keys.user_hash(ALICE), "version") == str(len(LONG))
 
 
-async def test_whatever_was_dealt_with_is_acknowledged_and_nothing_else(told: Told) -> None:
+async def test_only_handled_entries_are_acknowledged(told: Told) -> None:
     keys = told.keys_of(ALICE)
     stream = keys.partition.stream
     entries = [str(await told.redis.xadd(stream, {"e": str(number)})) for number in range(3)]
@@ -162,7 +162,7 @@ async def test_two_jumps_of_a_user_in_one_batch_are_both_filled(told: Told) -> N
     assert row.version == 5
 
 
-async def test_other_users_go_on_behind_a_hole(told: Told) -> None:
+async def test_a_gap_does_not_stop_other_users(told: Told) -> None:
     bob = story(user_in(0, 1), CREATED, UserEmailUpdated(email="b@example.com"))
     told.log.commit([*STORY, *bob])
     batch = [Delivery(one) for one in (bob[1], STORY[2], bob[0], STORY[1], STORY[0])]

@@ -34,7 +34,7 @@ async def wire(redis_url: str) -> AsyncIterator[Proxy]:
 
 @pytest.mark.usefixtures("evicting")
 @pytest.mark.parametrize("role", [Role.RELAY, Role.PROJECTOR])
-async def test_a_redis_that_is_away_at_the_start_is_asked_as_soon_as_it_answers(
+async def test_the_eviction_policy_is_checked_once_redis_is_available(
     database_url: str, wire: Proxy, role: Role
 ) -> None:
     wire.refuse()
@@ -50,7 +50,7 @@ async def test_a_redis_that_is_away_at_the_start_is_asked_as_soon_as_it_answers(
             await running
 
 
-async def test_a_redis_that_keeps_all_it_has_is_worked_with(database_url: str, wire: Proxy) -> None:
+async def test_a_redis_without_eviction_is_accepted(database_url: str, wire: Proxy) -> None:
     settings = Settings(database_url=database_url, redis_url=wire.url)
     stop = asyncio.Event()
     running = asyncio.create_task(run(settings, frozenset({Role.RELAY}), stop))

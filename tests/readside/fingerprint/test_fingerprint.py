@@ -189,7 +189,7 @@ def test_code_that_runs_for_an_event_changes_it_wherever_it_is(
         ("queries.py", "name", "full_name"),
     ],
 )
-def test_words_formatting_and_queries_do_not_change_it(
+def test_docstrings_formatting_and_queries_do_not_change_it(
     shop: Shop, file: str, old: str, new: str
 ) -> None:
     before = shop.text
@@ -307,7 +307,9 @@ redis.register_function('look_VERSION', look)
         ("-1)", "-2)", True),
     ],
 )
-def test_of_functions_in_redis_what_they_store_counts(old: str, new: str, differs: bool) -> None:
+def test_only_functions_in_redis_that_store_something_count(
+    old: str, new: str, differs: bool
+) -> None:
     assert old in LUA
     assert (
         normalize_lua(LUA.replace(old, new), ["look"]) != normalize_lua(LUA, ["look"])

@@ -39,7 +39,7 @@ def before_each_flip(
     monkeypatch.setattr(functions, "call", and_before)
 
 
-async def test_what_readers_saw_right_before_the_flip_they_see_behind_it(
+async def test_readers_see_after_the_activation_what_they_saw_before_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.commit(ALICE, CREATED)
@@ -61,7 +61,7 @@ async def test_what_readers_saw_right_before_the_flip_they_see_behind_it(
         assert await world.redis.hget(keys.user_hash(ALICE), "version") == "4"
 
 
-async def test_a_generation_that_missed_an_entry_does_not_serve(
+async def test_a_generation_that_missed_an_entry_is_not_activated(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.commit(ALICE, CREATED)
@@ -82,7 +82,7 @@ async def test_a_generation_that_missed_an_entry_does_not_serve(
         assert (await world.hash_of(ALICE))["name"] == "Alicia"
 
 
-async def test_it_comes_to_serve_though_events_never_cease(world: World) -> None:
+async def test_a_generation_is_activated_under_continuous_writes(world: World) -> None:
     world.commit(ALICE, CREATED)
     await world.relay()
 
@@ -102,7 +102,7 @@ async def test_it_comes_to_serve_though_events_never_cease(world: World) -> None
 
 
 @pytest.mark.parametrize("why", ["void", "forgotten", "without its group"])
-async def test_a_generation_that_is_gone_hears_so(world: World, why: str) -> None:
+async def test_a_call_for_a_removed_generation_raises(world: World, why: str) -> None:
     await world.relay()
     generations = world.generations()
     keys = await generations.create("projector")

@@ -67,7 +67,7 @@ async def serves(world: World, partition: int = 0) -> bool:
     return await world.serving(partition, "broken") is not None
 
 
-async def test_code_that_parks_many_users_does_not_serve_and_the_old_code_serves_on(
+async def test_code_that_parks_many_users_is_not_activated_and_the_old_code_stays_active(
     world: World,
 ) -> None:
     users = await people(world, bobs=11)
@@ -107,7 +107,7 @@ async def test_the_users_of_all_partitions_are_added_up(world: World) -> None:
     assert await held(world, 1) == ParkedExcess(more=12, users=60)
 
 
-async def test_users_whom_the_old_code_parks_too_do_not_count(world: World) -> None:
+async def test_users_that_the_old_code_parks_too_do_not_count(world: World) -> None:
     await people(world, bobs=11)
     async with broken(world) as projector:
         await by_hand(world).accept_parked()
@@ -117,7 +117,7 @@ async def test_users_whom_the_old_code_parks_too_do_not_count(world: World) -> N
     assert await serves(world)
 
 
-async def test_what_is_held_is_built_once_and_follows_the_stream(world: World) -> None:
+async def test_a_held_generation_is_built_once_and_follows_the_stream(world: World) -> None:
     users = await people(world, bobs=11)
     async with broken(world) as projector:
         await world.settle(projector)
@@ -130,7 +130,7 @@ async def test_what_is_held_is_built_once_and_follows_the_stream(world: World) -
     assert await world.length() == 0  # the stream is not held back
 
 
-async def test_it_serves_once_that_is_accepted(world: World) -> None:
+async def test_an_accepted_generation_is_activated(world: World) -> None:
     await people(world, bobs=11)
     async with broken(world) as projector:
         await world.settle(projector)
@@ -140,7 +140,7 @@ async def test_it_serves_once_that_is_accepted(world: World) -> None:
         assert await held(world) is None
 
 
-async def test_it_serves_once_nothing_else_can(world: World) -> None:
+async def test_a_held_generation_is_activated_once_no_other_can_be(world: World) -> None:
     await people(world, bobs=11)
     async with broken(world) as projector:
         await world.settle(projector)
@@ -151,7 +151,9 @@ async def test_it_serves_once_nothing_else_can(world: World) -> None:
         assert await serves(world)
 
 
-async def test_it_serves_once_enough_of_the_parked_are_erased(world: World) -> None:
+async def test_a_held_generation_is_activated_once_enough_parked_users_are_erased(
+    world: World,
+) -> None:
     users = await people(world, bobs=11)
     async with broken(world) as projector, world.projector() as old:
         await world.settle(projector, old)
@@ -161,7 +163,7 @@ async def test_it_serves_once_enough_of_the_parked_are_erased(world: World) -> N
         assert await serves(world)
 
 
-async def test_one_whose_stream_was_lost_is_built_again(world: World) -> None:
+async def test_a_held_generation_whose_stream_was_lost_is_built_again(world: World) -> None:
     """Its name is still there, and its group is not: so nothing could bring it up to date."""
     await people(world, bobs=11)
     async with broken(world) as projector:
@@ -173,7 +175,9 @@ async def test_one_whose_stream_was_lost_is_built_again(world: World) -> None:
     assert await serves(world)  # what it was held for has lost its group, too
 
 
-async def test_one_that_has_missed_entries_is_built_again_once_it_may_serve(world: World) -> None:
+async def test_a_held_generation_that_missed_entries_is_rebuilt_once_it_may_be_activated(
+    world: World,
+) -> None:
     await people(world, bobs=11)
     async with broken(world) as projector:
         await world.settle(projector)
@@ -187,7 +191,7 @@ async def test_one_that_has_missed_entries_is_built_again_once_it_may_serve(worl
     assert serving != built
 
 
-async def test_without_another_read_model_all_serve(world: World) -> None:
+async def test_without_another_read_model_every_generation_is_activated(world: World) -> None:
     await people(world, bobs=11)
     await world.redis.flushall()
     async with broken(world) as projector:
@@ -195,7 +199,7 @@ async def test_without_another_read_model_all_serve(world: World) -> None:
         assert await serves(world)
 
 
-async def test_mended_code_builds_its_own_and_serves(world: World) -> None:
+async def test_repaired_code_builds_and_activates_its_own_generation(world: World) -> None:
     await people(world, bobs=11)
     async with broken(world) as projector, world.projector(fingerprint="mended") as mended:
         await world.settle(projector, mended)
@@ -203,7 +207,7 @@ async def test_mended_code_builds_its_own_and_serves(world: World) -> None:
     assert not await serves(world)
 
 
-async def test_a_rebuild_by_hand_is_held_too_and_resumed_when_it_is_accepted(world: World) -> None:
+async def test_a_manual_rebuild_is_held_too_and_resumed_when_it_is_accepted(world: World) -> None:
     """The code is that of the read model that serves: what it cannot read any more has changed in the log."""
     await people(world, bobs=11)
     steering = world.steering(projections=BROKEN)

@@ -14,13 +14,13 @@ def folded(*commands: Command) -> list[Command]:
     return fold.commands()
 
 
-def test_a_field_that_is_said_again_and_again_is_written_once() -> None:
+def test_a_field_that_is_set_repeatedly_is_written_once() -> None:
     assert folded(("HSET", "h", "a", "1", "b", "2"), ("HSET", "h", "a", "3")) == [
         ("HSET", "h", "a", "3", "b", "2")
     ]
 
 
-def test_what_is_emptied_is_forgotten_and_counting_begins_from_nothing() -> None:
+def test_a_deleted_key_is_forgotten_and_counters_start_from_zero() -> None:
     commands = [("HSET", "h", "a", "1"), ("DEL", "h"), ("HINCRBY", "h", "b", "2")]
     assert folded(*commands, ("HINCRBY", "h", "b", "3")) == [("DEL", "h"), ("HSET", "h", "b", "5")]
 
@@ -37,7 +37,7 @@ def test_only_the_last_place_in_an_index_counts() -> None:
     assert folded(*commands) == [("REINDEX", "i", "r", "m", "")]
 
 
-def test_what_each_version_changed_is_remembered_as_it_was_and_only_the_last_are_kept() -> None:
+def test_the_history_has_the_values_before_each_version_and_only_the_last_rows() -> None:
     said = [
         (("HISTORY_PUSH", "l", "h", "2", version, "at", "name", "age"), ("HSET", "h", "name", name))
         for version, name in (("2", "B"), ("3", "C"), ("4", "D"))
@@ -61,11 +61,11 @@ def test_what_each_version_changed_is_remembered_as_it_was_and_only_the_last_are
         [("DEL", "h"), ("HSET", "h", "a", str(2**63 - 1)), ("HINCRBY", "h", "a", "1")],
     ],
 )
-def test_what_only_redis_can_tell_is_not_folded(commands: list[Command]) -> None:
+def test_commands_that_depend_on_stored_values_are_not_folded(commands: list[Command]) -> None:
     with pytest.raises(CannotFold):
         folded(*commands)
 
 
-def test_a_verb_that_is_not_known_here_is_not_folded() -> None:
+def test_an_unknown_command_is_not_folded() -> None:
     with pytest.raises(KeyError):
         folded(("SADD", "s", "m"))

@@ -51,7 +51,7 @@ def look(found: list[PartitionStatus]) -> PipelineStatus:
     return PipelineStatus(at=0.0, postgresql_error=None, redis_error=None, partitions=partitions)
 
 
-async def test_a_rebuild_by_hand_says_so_leaves_nothing_and_the_old_read_model_serves(
+async def test_a_manual_rebuild_in_a_full_redis_is_reported_removed_and_the_old_read_model_stays_active(
     world: World,
 ) -> None:
     await serving(world)

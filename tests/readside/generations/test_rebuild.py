@@ -40,7 +40,7 @@ async def fields(world: World) -> dict[str, str]:
     return {str(name): str(value) for name, value in found.items()}
 
 
-async def test_the_first_start_knows_what_was_committed_before_it(world: World) -> None:
+async def test_the_first_start_reads_the_events_committed_before_it(world: World) -> None:
     world.commit(ALICE, CREATED, PLACED)
     world.commit(BOB, CREATED)
     await world.build()
@@ -66,7 +66,7 @@ async def test_events_committed_while_the_log_is_read_are_applied_once(world: Wo
     assert await world.pending() == 0
 
 
-async def test_an_event_that_commits_behind_the_page_comes_through_the_stream(
+async def test_an_event_that_commits_after_its_page_is_read_from_the_stream(
     world: World,
 ) -> None:
     world.commit(ALICE, CREATED, PLACED)
@@ -88,7 +88,7 @@ async def test_an_event_that_commits_behind_the_page_comes_through_the_stream(
     assert await world.version_of(BOB) == 1
 
 
-async def test_the_old_generation_serves_until_the_new_one_is_whole(world: World) -> None:
+async def test_the_old_generation_is_active_until_the_new_one_is_complete(world: World) -> None:
     world.commit(ALICE, CREATED, PLACED)
     await world.build()
     old = await world.serving()
@@ -140,7 +140,7 @@ async def test_a_new_generation_holds_the_same_as_the_one_it_replaces(world: Wor
         assert await contents(world.redis, new) == await contents(world.redis, old)
 
 
-async def test_a_rebuild_that_comes_out_short_does_not_serve(world: World) -> None:
+async def test_an_incomplete_rebuild_is_not_activated(world: World) -> None:
     world.commit(ALICE, CREATED, PLACED)
     world.log.hidden = 1
     await world.relay()
@@ -170,7 +170,7 @@ async def test_new_events_do_not_hide_that_a_rebuild_came_out_short(world: World
     assert await world.serving() is None
 
 
-async def test_a_parked_user_does_not_keep_the_others_from_being_served(world: World) -> None:
+async def test_a_parked_user_does_not_prevent_an_activation(world: World) -> None:
     world.commit(ALICE, CREATED, PLACED, UserRenamed(name="Alicia"))
     world.commit(BOB, CREATED)
     events = world.log.committed[0]
@@ -191,7 +191,7 @@ async def test_a_parked_user_does_not_excuse_the_loss_of_others(world: World) ->
 
 
 @pytest.mark.parametrize("reason", ["short", "away"])
-async def test_a_rebuild_that_fails_leaves_nothing_behind(world: World, reason: str) -> None:
+async def test_a_failed_rebuild_leaves_nothing(world: World, reason: str) -> None:
     world.commit(ALICE, CREATED, PLACED)
     await world.relay()
     async with world.projector() as projector:
@@ -207,7 +207,9 @@ async def test_a_rebuild_that_fails_leaves_nothing_behind(world: World, reason: 
     assert sorted(left) == sorted([FIRST.stream, FIRST.cursor])
 
 
-async def test_a_generation_made_void_while_it_is_built_never_serves(world: World) -> None:
+async def test_a_generation_that_becomes_void_during_its_rebuild_is_never_activated(
+    world: World,
+) -> None:
     world.commit(ALICE, CREATED, PLACED, UserRenamed(name="Alicia"))
     await world.relay()
 
@@ -239,7 +241,7 @@ async def retired(world: World, after: float = 0.0) -> tuple[Keys, Keys, int]:
     return ours, theirs, await world.generations().remove_unused(ours, after=after)
 
 
-async def test_a_generation_that_nobody_reads_is_removed_with_all_it_had(world: World) -> None:
+async def test_an_unused_generation_is_removed_with_all_its_keys(world: World) -> None:
     ours, theirs, removed = await retired(world, after=-1.0)
     assert removed == 1
     assert await contents(world.redis, theirs) == {}
@@ -251,7 +253,7 @@ async def test_a_generation_that_nobody_reads_is_removed_with_all_it_had(world: 
     }
 
 
-async def test_what_is_kept_keeps_all_it_has(world: World) -> None:
+async def test_a_retained_generation_keeps_all_its_keys(world: World) -> None:
     world.commit(ALICE, CREATED)
     await world.build()
     ours, second = await world.serving(), await world.serving(1)
@@ -272,7 +274,7 @@ async def test_a_generation_that_is_read_is_not_removed(world: World) -> None:
     assert await world.serving() == ours
 
 
-async def test_a_void_generation_is_removed_at_once(world: World) -> None:
+async def test_a_void_generation_is_removed_immediately(world: World) -> None:
     world.commit(ALICE, CREATED)
     await world.build()
     old = await world.serving()
@@ -285,7 +287,7 @@ async def test_a_void_generation_is_removed_at_once(world: World) -> None:
     assert await contents(world.redis, old) == {}
 
 
-async def test_a_running_projector_looks_for_idle_generations_again(
+async def test_a_running_projector_removes_idle_generations_repeatedly(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(projecting, "_CLEAN_UP_INTERVAL_SECONDS", 0.0)

@@ -59,7 +59,7 @@ async def whole(
 @settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_a_life_at_once_means_the_same_as_event_by_event(
+def test_a_folded_write_equals_event_by_event(
     redis_url: str, lives: list[list[Envelope]], data: st.DataObject
 ) -> None:
     """Also for whom something is there already: what an interrupted rebuild has left."""
@@ -102,7 +102,7 @@ async def _meaning(redis: Redis, gate: EventApplier) -> dict[str, Any]:
     return {**said, "sizes": {name: size for name, size in names.items() if "size:" in name}}
 
 
-async def test_a_life_that_is_there_already_is_a_duplicate(told: Told) -> None:
+async def test_a_folded_write_of_applied_events_is_a_duplicate(told: Told) -> None:
     gate = told.gate_of(ALICE)
     [life] = await whole(gate.keys, STORY)
     assert await gate.apply([life], publish=False) == {APPLIED: 1}
@@ -113,7 +113,7 @@ async def test_a_life_that_is_there_already_is_a_duplicate(told: Told) -> None:
     assert await contents(told.redis, gate.keys) == before
 
 
-async def test_the_longest_life_that_a_page_may_hold_is_one_write(told: Told) -> None:
+async def test_the_longest_history_that_fits_a_page_is_one_write(told: Told) -> None:
     ordered = [
         event
         for number in range(PAGE // 2)
@@ -127,7 +127,7 @@ async def test_the_longest_life_that_a_page_may_hold_is_one_write(told: Told) ->
     assert await gate.apply(await whole(gate.keys, life), publish=False) == {APPLIED: 1}
 
 
-async def test_a_user_who_is_set_aside_is_not_brought_back_by_a_life(told: Told) -> None:
+async def test_a_parked_user_stays_parked_after_a_folded_write(told: Told) -> None:
     gate = told.gate_of(ALICE)
     bad = spoilt(STORY[1], type="UserPromoted")
     await gate.apply([Delivery(STORY[0]), Delivery(bad)], publish=False)
@@ -156,7 +156,7 @@ def is_not_known(keys: Keys, happened: ProjectedEvent) -> list[Command]:
 
 
 @pytest.mark.parametrize("stumbles", [raises, is_refused_by_redis, cannot_be_sent, is_not_known])
-async def test_poison_in_a_life_parks_the_user_at_that_event_and_nobody_else(
+async def test_poison_among_folded_events_parks_its_user_at_that_event_and_no_other(
     told: Told, stumbles: Callable[[Keys, ProjectedEvent], list[Command]]
 ) -> None:
     projections = (stumbles, *PROJECTIONS)
@@ -177,7 +177,7 @@ def tallied(keys: Keys, happened: ProjectedEvent) -> list[Command]:
     return [("DEL", tally) if happened.version == 1 else ("HINCRBY", tally, "events", "1")]
 
 
-async def test_of_a_life_that_fails_half_way_nothing_stays(told: Told) -> None:
+async def test_a_folded_write_that_fails_half_way_leaves_nothing(told: Told) -> None:
     projections = (is_refused_by_redis, tallied)
     await told.begin(projections)
     gate = told.gate_of(ALICE)
@@ -194,13 +194,13 @@ def counted(keys: Keys, happened: ProjectedEvent) -> list[Command]:
     return [("HINCRBY", keys.shared_key("seen"), happened.user_id, "1")]
 
 
-async def test_a_projection_that_cannot_be_folded_goes_event_by_event(told: Told) -> None:
+async def test_commands_that_cannot_be_folded_are_applied_event_by_event(told: Told) -> None:
     keys = told.keys_of(ALICE)
     found = await whole(keys, STORY, (*PROJECTIONS, counted))
     assert found == [Delivery(one) for one in STORY]
 
 
-async def test_the_end_of_a_life_alone_goes_event_by_event(told: Told) -> None:
+async def test_the_last_events_of_a_user_alone_are_applied_event_by_event(told: Told) -> None:
     assert await whole(told.keys_of(ALICE), STORY[1:]) == [Delivery(one) for one in STORY[1:]]
     assert await whole(told.keys_of(ALICE), STORY[::2]) == [Delivery(one) for one in STORY[::2]]
 

@@ -44,7 +44,7 @@ async def test_a_placed_order_is_open_and_sits_at_the_version_of_its_user(told: 
     assert not page.has_next
 
 
-async def test_a_completed_order_says_when(told: Told) -> None:
+async def test_a_completed_order_has_its_time(told: Told) -> None:
     alice = await told.given(ALICE, placed(1), OrderCompleted(order_id=order(1), total=100))
     [row] = (await orders.page(told.reads, alice, 10, None)).rows
     assert (row.status, row.placed_at, row.completed_at) == (
@@ -79,7 +79,7 @@ async def test_pages_of_any_size_hold_every_order_once(told: Told) -> None:
         assert seen == [8, 7, 6, 5, 4, 3, 2]
 
 
-async def test_behind_the_oldest_order_is_nothing(told: Told) -> None:
+async def test_after_the_oldest_order_is_nothing(told: Told) -> None:
     alice = await told.given(ALICE, placed(1))
     assert await sequences(told, alice, 10, after=2) == []
 
@@ -101,7 +101,7 @@ async def test_users_do_not_see_each_others_orders(told: Told) -> None:
     assert [row.id for row in (await orders.page(told.reads, bob, 9, None)).rows] == [str(order(2))]
 
 
-async def test_the_orders_of_an_erased_user_are_gone(told: Told) -> None:
+async def test_the_orders_of_an_erased_user_are_removed(told: Told) -> None:
     alice = await told.given(ALICE, placed(1), placed(2), UserErased())
     assert await sequences(told, alice, 10) == []
     keys = told.keys_of(alice)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.readside.projection_harness import Told
 
 
-async def test_projecting_a_user_anew_changes_nothing(told: Told) -> None:
+async def test_a_replay_of_a_user_changes_nothing(told: Told) -> None:
     alice = await told.given(
         UserCreated(name="A", email="a@example.com"),
         UserEmailUpdated(email="b@example.org"),

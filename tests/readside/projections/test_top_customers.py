@@ -39,7 +39,7 @@ async def test_the_highest_total_of_completed_orders_comes_first(told: Told) -> 
     assert ranked(await top_customers.top(told.reads, 10)) == ranked(located(largest, large, small))
 
 
-async def test_no_more_than_asked_for_are_told(told: Told) -> None:
+async def test_no_more_customers_than_requested_are_returned(told: Told) -> None:
     for number in range(6):
         await buys(told, user_in(number % 2, number // 2), 10 + number)
     assert ranked(await top_customers.top(told.reads, 2)) == ranked(
@@ -54,7 +54,7 @@ async def test_of_two_with_the_same_value_the_younger_comes_first(told: Told) ->
     assert ranked(await top_customers.top(told.reads, 3)) == ranked(located(*same[:0:-1]))
 
 
-async def test_who_has_completed_nothing_is_no_customer(told: Told) -> None:
+async def test_a_user_without_completed_orders_is_no_customer(told: Told) -> None:
     alice = await buys(told, user_in(0))
     await told.given(OrderPlaced(order_id=order(1), total=9), user=alice)
     await told.given(OrderCancelled(order_id=order(1)), user=alice)

@@ -46,7 +46,7 @@ async def test_the_newest_come_first_whatever_their_partition(told: Told) -> Non
     assert await user_list.count(told.reads) == 6
 
 
-async def test_pages_of_any_size_hold_everybody_once(told: Told) -> None:
+async def test_pages_of_any_size_contain_each_user_once(told: Told) -> None:
     people = await made(told, 7)
     for size in (1, 2, 3, 6, 7, 8):
         found = await pages(told, size)
@@ -60,7 +60,7 @@ async def test_a_page_that_ends_with_the_oldest_user_has_no_next(told: Told) -> 
     assert (list(page.ids), page.has_next) == (texts(people[2:]), False)
 
 
-async def test_a_page_goes_on_behind_a_user_who_was_erased_meanwhile(told: Told) -> None:
+async def test_a_page_continues_after_a_user_who_was_erased_meanwhile(told: Told) -> None:
     people = await made(told, 5)
     await told.given(UserErased(), user=people[1])
     page = await user_list.page(told.reads, 2, people[1])
@@ -68,7 +68,7 @@ async def test_a_page_goes_on_behind_a_user_who_was_erased_meanwhile(told: Told)
     assert await user_list.count(told.reads) == 4
 
 
-async def test_a_user_to_whom_more_happens_is_listed_once(told: Told) -> None:
+async def test_a_user_with_several_events_is_listed_once(told: Told) -> None:
     [alice] = await made(told, 1)
     await told.given(UserRenamed(name="Alicia"), user=alice)
     assert (await user_list.page(told.reads, 10, None)).ids == located(alice)

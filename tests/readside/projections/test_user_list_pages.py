@@ -65,7 +65,7 @@ crowded = st.sampled_from([0] * 9 + [1, 2])
 @example(places=[3] * MOST, first=100, after=None)
 @example(places=[3] * 6, first=20, after=None)
 @example(places=[0] * 50 + [1] * 50, first=40, after=None)
-async def test_a_page_is_that_of_all_lists_whole(
+async def test_a_page_equals_the_page_of_all_complete_lists(
     places: list[int], first: int, after: int | None
 ) -> None:
     lists = Lists(places)
@@ -79,7 +79,7 @@ async def test_a_page_is_that_of_all_lists_whole(
     assert lists.trips <= 1 + PARTITIONS
 
 
-async def test_users_who_are_spread_evenly_are_found_in_one_round_trip_of_short_lists() -> None:
+async def test_evenly_distributed_users_are_read_in_one_round_trip_of_short_lists() -> None:
     lists = Lists([number % PARTITIONS for number in range(MOST)])
     await user_list.page(cast("ReadModel", lists), 20, None)
     assert (lists.trips, lists.told < PARTITIONS * 21 / 2) == (1, True)

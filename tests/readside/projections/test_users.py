@@ -20,7 +20,7 @@ from tests.readside.projection_harness import Told
 ALICE = UserCreated(name="Alice", email="alice@example.com")
 
 
-async def test_a_created_user_is_known_with_all_there_is_to_know(told: Told) -> None:
+async def test_a_created_user_has_all_fields(told: Told) -> None:
     alice = await told.given(ALICE)
     assert await users.fetch(told.reads, alice) == UserRow(
         id=str(alice),
@@ -34,7 +34,7 @@ async def test_a_created_user_is_known_with_all_there_is_to_know(told: Told) -> 
     )
 
 
-async def test_a_user_that_never_was_is_none(told: Told) -> None:
+async def test_a_user_that_never_existed_is_none(told: Told) -> None:
     assert await users.fetch(told.reads, user_in(0)) is None
 
 
@@ -87,12 +87,14 @@ async def test_of_an_erased_user_only_the_version_is_kept(told: Told) -> None:
     assert await told.redis.hgetall(told.keys_of(alice).user_hash(alice)) == {"version": "3"}
 
 
-async def test_of_nobody_nobody_is_read(told: Told) -> None:
+async def test_no_ids_return_no_users(told: Told) -> None:
     async with limited(1):
         assert await users.fetch_many(told.reads, {}) == []
 
 
-async def test_many_users_come_in_the_order_asked_for_without_those_who_are_not(told: Told) -> None:
+async def test_many_users_are_returned_in_the_requested_order_without_missing_ones(
+    told: Told,
+) -> None:
     first, second, third = user_in(0, 1), user_in(1, 1), user_in(0, 2)
     await told.given(ALICE, user=first)
     await told.given(UserCreated(name="Bob", email="bob@example.com"), user=second)

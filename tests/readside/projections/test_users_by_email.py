@@ -15,7 +15,7 @@ async def test_a_user_is_found_by_the_address_whatever_its_case(told: Told) -> N
     assert await users_by_email.find(told.reads, email_key("ALICE@example.COM")) == [alice]
 
 
-async def test_an_address_that_nobody_has_finds_nobody(told: Told) -> None:
+async def test_an_unused_address_finds_no_user(told: Told) -> None:
     await told.given(ALICE)
     assert await users_by_email.find(told.reads, "bob@example.com") == []
 
@@ -52,7 +52,7 @@ async def test_events_of_an_erased_user_that_were_blanked_index_nothing(told: To
     assert await told.redis.exists(told.keys_of(alice).shared_key("emails")) == 0
 
 
-async def test_an_address_given_up_belongs_to_whoever_took_it(told: Told) -> None:
+async def test_a_released_address_belongs_to_the_user_that_took_it(told: Told) -> None:
     for partition in (0, 1):  # in the same partition as the first, and in another
         first, second = user_in(0, 2 * partition), user_in(partition, 5)
         address = f"shared{partition}@example.com"
@@ -63,7 +63,7 @@ async def test_an_address_given_up_belongs_to_whoever_took_it(told: Told) -> Non
         assert await users_by_email.find(told.reads, f"first{partition}@example.com") == [first]
 
 
-async def test_an_address_taken_before_its_giving_up_was_heard_of_is_not_lost(told: Told) -> None:
+async def test_an_address_taken_before_its_release_is_applied_is_not_lost(told: Told) -> None:
     first, second = user_in(0, 0), user_in(0, 1)
     await told.given(ALICE, user=first)
     await told.given(ALICE, user=second)

@@ -29,7 +29,7 @@ RENAMED = UserRenamed(name="B")
     ("partitions", "members", "fairly"),
     [(8, 1, [8]), (8, 3, [3, 3, 2]), (8, 8, [1] * 8), (5, 4, [2, 1, 1, 1]), (2, 3, [1, 1, 0])],
 )
-def test_the_shares_differ_by_one_at_most_and_add_up(
+def test_the_quotas_differ_by_one_at_most_and_add_up(
     partitions: int, members: int, fairly: list[int]
 ) -> None:
     names = [f"member {number}" for number in range(members)]
@@ -44,12 +44,14 @@ def taken(share: PartitionAssignment, *partitions: int) -> list[int]:
     return [partition for partition in partitions if share.may_own(partition)]
 
 
-async def test_whoever_is_alone_takes_all_before_it_has_heard_of_anybody(world: World) -> None:
+async def test_a_lone_process_acquires_all_partitions_before_its_first_renewal(
+    world: World,
+) -> None:
     share = PartitionAssignment(world.redis, "code", 4)
     assert taken(share, 0, 1, 2, 3) == [0, 1, 2, 3]
 
 
-async def test_what_was_taken_last_is_given_back_when_another_comes(world: World) -> None:
+async def test_the_last_acquired_partitions_are_released_for_a_new_member(world: World) -> None:
     first, second = (
         PartitionAssignment(world.redis, "code", 4),
         PartitionAssignment(world.redis, "code", 4),
@@ -65,7 +67,7 @@ async def test_what_was_taken_last_is_given_back_when_another_comes(world: World
     assert taken(second, 1, 3) == [1, 3]
 
 
-async def test_who_left_counts_no_more(world: World) -> None:
+async def test_a_member_that_left_does_not_count(world: World) -> None:
     first, second = (
         PartitionAssignment(world.redis, "code", 4),
         PartitionAssignment(world.redis, "code", 4),
@@ -76,7 +78,7 @@ async def test_who_left_counts_no_more(world: World) -> None:
     assert taken(first, 0, 1, 2, 3) == [0, 1, 2, 3]
 
 
-async def test_who_says_nothing_any_more_counts_no_more(
+async def test_a_member_that_does_not_renew_does_not_count(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sharing, "MEMBERSHIP_SECONDS", 0.05)
@@ -102,7 +104,7 @@ async def test_other_code_does_not_count(world: World) -> None:
     assert taken(ours, 0, 1) == [0, 1]
 
 
-async def test_a_clock_of_redis_that_was_ahead_leaves_nobody_behind_who_is_not_there(
+async def test_a_redis_clock_that_was_ahead_leaves_no_absent_member(
     world: World,
 ) -> None:
     await world.redis.zadd(Namespace().projectors("code"), {"somebody": 9e15})
@@ -118,7 +120,7 @@ async def test_leaving_while_redis_is_away_is_no_error(world: World) -> None:
     await share.leave()
 
 
-async def test_a_projector_gives_back_what_is_above_its_share(world: World) -> None:
+async def test_a_projector_releases_partitions_above_its_quota(world: World) -> None:
     ours, theirs = (
         PartitionAssignment(world.redis, "code", 2),
         PartitionAssignment(world.redis, "code", 2),
@@ -146,7 +148,7 @@ async def owners(world: World) -> int:
     return len([key async for key in world.redis.scan_iter(match="tandem:*:owner:*")])
 
 
-async def test_two_that_ask_at_once_do_not_both_get_the_room_for_one(world: World) -> None:
+async def test_two_concurrent_acquisitions_do_not_both_use_the_last_quota(world: World) -> None:
     ours, theirs = (
         PartitionAssignment(world.redis, "code", 2),
         PartitionAssignment(world.redis, "code", 2),
@@ -204,7 +206,7 @@ async def taken_up(projector: Projector) -> None:
             pass
 
 
-async def test_who_waits_for_a_partition_hears_when_another_leaves(
+async def test_a_waiting_projector_is_notified_when_another_leaves(
     world: World, redis_url: str, only_words: None
 ) -> None:
     first, second = two_for_one(world)
@@ -218,7 +220,7 @@ async def test_who_waits_for_a_partition_hears_when_another_leaves(
         await taking
 
 
-async def test_who_comes_hears_when_another_gives_a_partition_back(
+async def test_a_new_projector_is_notified_when_another_releases_a_partition(
     world: World, redis_url: str, only_words: None
 ) -> None:
     first, second = two_for_one(world)
@@ -235,7 +237,7 @@ async def test_who_comes_hears_when_another_gives_a_partition_back(
             await taking
 
 
-async def test_a_rebuild_goes_on_to_its_end_though_the_share_shrinks(world: World) -> None:
+async def test_a_rebuild_is_finished_though_the_quota_shrinks(world: World) -> None:
     ours, others = (
         PartitionAssignment(world.redis, "code", 1),
         [PartitionAssignment(world.redis, "code", 1) for _ in range(9)],

@@ -40,7 +40,7 @@ async def test_an_emptied_redis_is_filled_again(world: World) -> None:
         assert (await world.hash_of(ALICE))["name"] == "Alicia"
 
 
-async def test_nothing_serves_between_the_emptying_and_the_end_of_the_rebuild(
+async def test_no_generation_is_active_between_the_emptying_and_the_end_of_the_rebuild(
     world: World,
 ) -> None:
     async with world.projector() as projector:
@@ -53,7 +53,7 @@ async def test_nothing_serves_between_the_emptying_and_the_end_of_the_rebuild(
 
 
 @pytest.mark.parametrize("lost", ["stream", "group", "generations", "cursor"])
-async def test_a_part_that_is_lost_is_made_anew(world: World, lost: str) -> None:
+async def test_a_lost_part_is_rebuilt(world: World, lost: str) -> None:
     async with world.projector() as projector:
         world.commit(ALICE, CREATED, PLACED)
         await world.settle(projector)
@@ -96,7 +96,7 @@ async def test_a_lost_user_is_filled_again_by_the_next_event(world: World) -> No
         assert (after["version"], after["name"]) == ("3", "Alicia")
 
 
-async def test_an_entry_that_is_no_envelope_is_passed_over_and_acknowledged(world: World) -> None:
+async def test_an_entry_without_an_envelope_is_discarded_and_acknowledged(world: World) -> None:
     async with world.projector() as projector:
         await world.settle(projector)
         await world.redis.xadd(STREAM, {"e": "not json"})
@@ -108,7 +108,7 @@ async def test_an_entry_that_is_no_envelope_is_passed_over_and_acknowledged(worl
         assert await world.pending() == 0
 
 
-async def test_an_entry_that_was_deleted_after_it_was_read_is_passed_over(world: World) -> None:
+async def test_an_entry_that_was_deleted_after_it_was_read_is_discarded(world: World) -> None:
     async with world.projector() as projector:
         await world.settle(projector)
         world.commit(ALICE, CREATED)
@@ -123,7 +123,7 @@ async def test_an_entry_that_was_deleted_after_it_was_read_is_passed_over(world:
         assert await world.version_of(ALICE) == 2
 
 
-async def test_the_stream_is_forgotten_once_every_event_is_acknowledged(world: World) -> None:
+async def test_the_stream_is_trimmed_once_every_event_is_acknowledged(world: World) -> None:
     async with world.projector() as projector:
         await world.settle(projector)
         world.commit(ALICE, CREATED, PLACED)

@@ -44,7 +44,7 @@ async def test_an_event_that_comes_once_more_is_counted_as_a_duplicate(world: Wo
         assert projector.outcomes == {APPLIED: 1, DUPLICATE: 1}
 
 
-async def test_a_long_rebuild_beats_for_every_page(
+async def test_a_long_rebuild_reports_progress_for_every_page(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rebuild, "PAGE", 1)

@@ -39,7 +39,7 @@ async def set_aside(told: Told) -> None:
     await told.given(CREATED, PLACED, UserRenamed(name="Alicia"), user=ALICE)
 
 
-async def test_of_who_was_set_aside_nothing_is_left_either(told: Told, redis_url: str) -> None:
+async def test_an_erasure_leaves_nothing_of_a_parked_user(told: Told, redis_url: str) -> None:
     await set_aside(told)
     assert any("Alicia" in text for text in await of_alice(redis_url))
     await told.given(UserErased(), user=ALICE)
@@ -49,7 +49,7 @@ async def test_of_who_was_set_aside_nothing_is_left_either(told: Told, redis_url
     assert not await told.redis.exists(keys.parked)
 
 
-async def test_an_erasure_needs_nothing_that_was_before_it(told: Told, redis_url: str) -> None:
+async def test_an_erasure_needs_no_predecessor(told: Told, redis_url: str) -> None:
     gate, happened = told.gate_of(ALICE), story(ALICE, CREATED, PLACED, UserRenamed(name="Al"))
     await gate.apply([Delivery(happened[0])], publish=True)
     [erased] = story(ALICE, UserErased(), after=3)
@@ -59,7 +59,7 @@ async def test_an_erasure_needs_nothing_that_was_before_it(told: Told, redis_url
     assert await told.redis.hget(told.keys_of(ALICE).counters, "applied") == "4"
 
 
-async def test_who_was_set_aside_and_erased_does_not_keep_a_rebuild_from_serving(
+async def test_a_parked_and_erased_user_does_not_prevent_an_activation(
     world: World,
 ) -> None:
     happened = story(ALICE, *BLANK)
@@ -72,7 +72,7 @@ async def test_who_was_set_aside_and_erased_does_not_keep_a_rebuild_from_serving
     assert await world.hash_of(ALICE) == {"version": "4"}
 
 
-async def test_what_was_in_the_stream_before_anybody_read_it_is_forgotten(
+async def test_entries_from_before_the_first_generation_are_trimmed(
     world: World, redis_url: str
 ) -> None:
     await world.relay()
@@ -102,7 +102,7 @@ async def of_other_code(world: World) -> Keys:
 
 
 @pytest.mark.usefixtures("nobody_retires")
-async def test_a_generation_that_nobody_tells_of_an_erasure_is_removed_before_long(
+async def test_a_generation_that_does_not_read_an_erasure_is_removed_soon(
     world: World, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await of_other_code(world)
@@ -120,7 +120,7 @@ async def test_a_generation_that_nobody_tells_of_an_erasure_is_removed_before_lo
 
 
 @pytest.mark.usefixtures("nobody_retires")
-async def test_one_that_has_read_of_it_is_kept_for_a_return(
+async def test_a_generation_that_has_applied_the_erasure_is_kept_for_a_rollback(
     world: World, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await of_other_code(world)
@@ -137,7 +137,7 @@ async def test_one_that_has_read_of_it_is_kept_for_a_return(
 
 
 @pytest.mark.usefixtures("nobody_retires")
-async def test_one_that_has_read_of_it_and_not_acknowledged_it_is_removed(
+async def test_a_generation_that_has_read_and_not_acknowledged_the_erasure_is_removed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs = await of_other_code(world)

@@ -45,7 +45,7 @@ async def serving(world: World, projector: Projector) -> Keys:
     return keys
 
 
-async def test_whatever_happens_to_users_nothing_seems_to_be_lost(world: World) -> None:
+async def test_no_event_of_a_user_counts_as_a_loss(world: World) -> None:
     async with world.projector() as projector:
         keys = await serving(world, projector)
         for events in (
@@ -60,7 +60,7 @@ async def test_whatever_happens_to_users_nothing_seems_to_be_lost(world: World) 
         assert await world.serving() == keys
 
 
-async def test_a_user_made_anew_among_old_index_entries_is_no_loss(world: World) -> None:
+async def test_a_replay_among_old_index_entries_is_no_loss(world: World) -> None:
     async with world.projector() as projector:
         world.commit(ALICE, CREATED, PLACED, COMPLETED)
         keys = await serving(world, projector)
@@ -94,7 +94,7 @@ async def test_an_event_that_fails_half_way_is_no_loss(world: World) -> None:
         assert await world.redis.zcard(keys.shared_key("renamed")) == 2
 
 
-async def test_a_generation_built_around_parked_users_is_whole(world: World) -> None:
+async def test_a_generation_with_parked_users_is_complete(world: World) -> None:
     world.commit(ALICE, CREATED, PLACED, COMPLETED)
     world.commit(BOB, CREATED)
     events = world.log.committed[0]
@@ -104,7 +104,7 @@ async def test_a_generation_built_around_parked_users_is_whole(world: World) -> 
         assert await serving(world, projector) == keys
 
 
-async def test_an_index_lost_while_it_is_built_makes_the_building_begin_anew(world: World) -> None:
+async def test_an_index_lost_during_a_rebuild_restarts_the_rebuild(world: World) -> None:
     for number in range(4):
         world.commit(user_in(0, number), CREATED, RENAMED)
     await world.relay()
@@ -125,7 +125,7 @@ async def test_an_index_lost_while_it_is_built_makes_the_building_begin_anew(wor
 
 
 @pytest.mark.parametrize("instead", ["nothing", "another kind"])
-async def test_lost_counters_are_noticed_whatever_happens_first(
+async def test_lost_counters_are_detected_whichever_call_is_first(
     world: World, monkeypatch: pytest.MonkeyPatch, instead: str
 ) -> None:
     async with world.projector() as projector:
@@ -142,7 +142,7 @@ async def test_lost_counters_are_noticed_whatever_happens_first(
         await world.generations().check_intact(new)
 
 
-async def test_a_look_at_lost_counters_says_that_the_generation_is_gone(world: World) -> None:
+async def test_a_check_of_lost_counters_raises_that_the_generation_is_gone(world: World) -> None:
     async with world.projector() as projector:
         world.commit(ALICE, CREATED)
         keys = await serving(world, projector)
@@ -152,7 +152,7 @@ async def test_a_look_at_lost_counters_says_that_the_generation_is_gone(world: W
             await world.generations().check_intact(keys)
 
 
-async def test_a_loss_voids_the_generation_in_the_call_that_meets_it(world: World) -> None:
+async def test_a_loss_invalidates_the_generation_in_the_call_that_detects_it(world: World) -> None:
     async with world.projector() as projector:
         world.commit(ALICE, CREATED)
         keys = await serving(world, projector)

@@ -59,7 +59,7 @@ async def after(world: World, projector: Projector, old: Keys) -> dict[str, Any]
 
 
 @pytest.mark.parametrize("name", [*SHARED, "counters"])
-async def test_a_lost_index_is_made_anew_though_nothing_happens(world: World, name: str) -> None:
+async def test_a_lost_index_is_rebuilt_without_new_events(world: World, name: str) -> None:
     async with world.projector() as projector:
         old, before = await filled(world, projector)
         await world.redis.delete(old.shared_key(name))
@@ -67,7 +67,7 @@ async def test_a_lost_index_is_made_anew_though_nothing_happens(world: World, na
 
 
 @pytest.mark.parametrize("name", SHARED)
-async def test_an_index_of_another_kind_is_made_anew(world: World, name: str) -> None:
+async def test_an_index_of_another_type_is_rebuilt(world: World, name: str) -> None:
     async with world.projector() as projector:
         old, before = await filled(world, projector)
         await world.redis.delete(old.shared_key(name))
@@ -75,14 +75,14 @@ async def test_an_index_of_another_kind_is_made_anew(world: World, name: str) ->
         assert await after(world, projector, old) == before
 
 
-async def test_a_member_that_somebody_removed_comes_back(world: World) -> None:
+async def test_a_removed_index_member_is_restored(world: World) -> None:
     async with world.projector() as projector:
         old, before = await filled(world, projector)
         await world.redis.zrem(old.shared_key("users"), str(BOB))
         assert await after(world, projector, old) == before
 
 
-async def test_a_lost_index_is_noticed_before_anything_is_written_to_it(
+async def test_a_lost_index_is_detected_before_it_is_written(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with world.projector() as projector:
@@ -94,7 +94,7 @@ async def test_a_lost_index_is_noticed_before_anything_is_written_to_it(
         assert len(found["users"]) == len(before["users"]) + 1
 
 
-async def test_nobody_is_answered_from_a_lost_index(world: World, reads: ReadModel) -> None:
+async def test_a_lost_index_answers_no_query(world: World, reads: ReadModel) -> None:
     async with world.projector() as projector, world.projector(1) as other:
         await world.settle(other)
         old, _ = await filled(world, projector)
@@ -106,7 +106,7 @@ async def test_nobody_is_answered_from_a_lost_index(world: World, reads: ReadMod
 
 
 @pytest.mark.parametrize("how", ["lost", "of another kind", "without an entry"])
-async def test_an_address_missing_in_a_lost_index_is_not_said_to_be_nobodys(
+async def test_an_address_missing_in_a_lost_index_is_not_reported_as_unused(
     world: World, reads: ReadModel, how: str
 ) -> None:
     async with world.projector() as projector, world.projector(1) as other:
@@ -122,7 +122,7 @@ async def test_an_address_missing_in_a_lost_index_is_not_said_to_be_nobodys(
             await users_by_email.find(reads, "bob@example.com")
 
 
-async def test_entries_trimmed_before_anybody_read_them_are_found_in_the_log(world: World) -> None:
+async def test_entries_trimmed_unread_are_read_from_the_log(world: World) -> None:
     async with world.projector() as projector:
         old, _ = await filled(world, projector)
         world.commit(ALICE, UserRenamed(name="Alicia"))
@@ -188,7 +188,7 @@ async def test_a_group_far_behind_is_not_taken_for_one_that_missed_something(wor
         assert await serving_after(world, projector) == keys
 
 
-async def test_while_lost_entries_are_searched_the_old_generation_answers(world: World) -> None:
+async def test_the_old_generation_is_read_while_lost_entries_are_replaced(world: World) -> None:
     async with world.projector() as projector:
         old, _ = await filled(world, projector)
         world.commit(ALICE, UserRenamed(name="Alicia"))
@@ -200,7 +200,7 @@ async def test_while_lost_entries_are_searched_the_old_generation_answers(world:
         assert (await world.hash_of(ALICE))["name"] in {"Alice", "Alicia"}
 
 
-async def test_nothing_is_made_anew_when_nothing_is_lost(world: World) -> None:
+async def test_nothing_is_rebuilt_without_a_loss(world: World) -> None:
     async with world.projector() as projector:
         old, _ = await filled(world, projector)
         for number in range(5):
@@ -212,7 +212,7 @@ async def test_nothing_is_made_anew_when_nothing_is_lost(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["orders", "closed"])
-async def test_lost_orders_are_noticed_by_their_reader_and_come_back(
+async def test_lost_orders_are_detected_by_a_read_and_restored(
     world: World, reads: ReadModel, name: str
 ) -> None:
     async with world.projector() as projector:
@@ -242,7 +242,7 @@ async def test_a_list_with_a_lost_user_is_rebuilding_and_not_shorter(
         ]
 
 
-async def test_a_user_made_anew_is_not_shown_half_way(
+async def test_a_user_is_hidden_during_its_resync(
     world: World, reads: ReadModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with world.projector() as projector:
@@ -271,7 +271,7 @@ async def test_a_user_made_anew_is_not_shown_half_way(
         assert await world.redis.hget(keys.user_hash(ALICE), "until") is None
 
 
-async def test_keys_of_forgotten_generations_are_swept_when_another_is_built(world: World) -> None:
+async def test_orphaned_keys_are_removed_after_another_generation_is_built(world: World) -> None:
     async with world.projector() as projector:
         old, _ = await filled(world, projector)
         await world.redis.xgroup_create(STREAM, "of somebody else")
@@ -290,7 +290,7 @@ async def test_keys_of_forgotten_generations_are_swept_when_another_is_built(wor
         assert await contents(world.redis, new) != {}
 
 
-async def test_all_keys_are_looked_at_once_for_each_generation(
+async def test_all_keys_are_scanned_once_for_each_generation(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(projecting, "_CLEAN_UP_INTERVAL_SECONDS", 0.0)
@@ -318,7 +318,7 @@ async def test_all_keys_are_looked_at_once_for_each_generation(
         assert looks.count("sweep") == 1
 
 
-async def test_a_sweep_leaves_what_is_known_alone(world: World) -> None:
+async def test_the_removal_of_orphans_leaves_registered_generations(world: World) -> None:
     async with world.projector() as projector:
         keys, before = await filled(world, projector)
         names = {key async for key in world.redis.scan_iter(match="tandem:*")}
@@ -327,7 +327,7 @@ async def test_a_sweep_leaves_what_is_known_alone(world: World) -> None:
         assert await contents(world.redis, keys) == before
 
 
-async def test_a_generation_that_has_not_read_the_stream_does_not_serve(world: World) -> None:
+async def test_a_generation_that_has_not_applied_the_stream_is_not_activated(world: World) -> None:
     world.commit(ALICE, CREATED)
     await world.relay()
     generations = world.generations()

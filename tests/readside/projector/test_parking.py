@@ -47,7 +47,7 @@ async def deliver(told: Told, *envelopes: Envelope) -> None:
 
 
 @pytest.mark.parametrize("poison", POISONS)
-async def test_poison_parks_its_user_alone_and_says_why(told: Told, poison: str) -> None:
+async def test_poison_parks_its_user_alone_with_the_reason(told: Told, poison: str) -> None:
     spoil, reason = POISONS[poison]
     bad = spoil(STORY[1])
     await deliver(told, STORY[0], SOUND[0], bad, SOUND[1])
@@ -82,7 +82,7 @@ def unspeakable(keys: Keys, happened: ProjectedEvent) -> list[Command]:
     return []
 
 
-async def test_a_projection_that_answers_what_cannot_be_sent_parks_the_user_alone(
+async def test_a_projection_that_returns_unsendable_commands_parks_its_user_alone(
     told: Told,
 ) -> None:
     await told.begin((*PROJECTIONS, unspeakable))
@@ -113,7 +113,7 @@ async def test_a_command_that_redis_does_not_know_parks_the_user(told: Told) -> 
     assert await parked(told, ALICE) is not None
 
 
-async def test_what_happens_later_to_a_parked_user_is_acknowledged_and_not_applied(
+async def test_later_events_of_a_parked_user_are_acknowledged_and_not_applied(
     told: Told,
 ) -> None:
     keys = told.keys_of(ALICE)
@@ -128,7 +128,7 @@ async def test_what_happens_later_to_a_parked_user_is_acknowledged_and_not_appli
     assert await version(told, ALICE) == 1
 
 
-async def test_a_hole_that_the_log_cannot_fill_parks_the_user_alone(told: Told) -> None:
+async def test_a_gap_that_the_log_cannot_fill_parks_its_user_alone(told: Told) -> None:
     told.log.commit([STORY[0], STORY[2], *SOUND])
     await deliver(told, STORY[0], STORY[2], SOUND[0], SOUND[1])
     assert await parked(told, ALICE) == {
@@ -139,7 +139,7 @@ async def test_a_hole_that_the_log_cannot_fill_parks_the_user_alone(told: Told) 
     assert (await version(told, ALICE), await version(told, BOB)) == (1, 2)
 
 
-async def test_poison_found_while_a_hole_is_filled_parks_the_user(told: Told) -> None:
+async def test_poison_in_a_gap_parks_the_user(told: Told) -> None:
     told.log.commit([STORY[0], spoilt(STORY[1], type="UserPromoted"), STORY[2]])
     await deliver(told, STORY[2], SOUND[0])
     why = await parked(told, ALICE)
@@ -148,7 +148,7 @@ async def test_poison_found_while_a_hole_is_filled_parks_the_user(told: Told) ->
     assert (await version(told, ALICE), await version(told, BOB)) == (1, 1)
 
 
-async def test_an_event_that_was_given_up_moves_its_user_on_and_does_nothing_else(
+async def test_a_skipped_event_advances_the_version_and_changes_nothing_else(
     told: Told,
 ) -> None:
     bad = spoilt(STORY[1], type="UserPromoted")
@@ -167,7 +167,7 @@ async def test_an_event_that_was_given_up_moves_its_user_on_and_does_nothing_els
     assert await version(told, ALICE) == 2
 
 
-async def test_several_early_events_with_another_hole_among_them_all_get_an_answer(
+async def test_several_early_events_with_another_gap_among_them_all_get_an_outcome(
     told: Told,
 ) -> None:
     tale = story(ALICE, CREATED, *(UserRenamed(name=f"{n}") for n in range(5)))

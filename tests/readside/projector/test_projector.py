@@ -25,7 +25,7 @@ def placed(number: int) -> OrderPlaced:
     return OrderPlaced(order_id=order(number), total=number)
 
 
-async def test_what_is_committed_arrives_and_is_acknowledged(world: World) -> None:
+async def test_committed_events_are_applied_and_acknowledged(world: World) -> None:
     async with world.projector() as projector:
         await world.settle(projector)
         world.commit(ALICE, CREATED, placed(1))
@@ -50,7 +50,7 @@ async def test_a_waiting_projector_is_woken_by_an_event(world: World) -> None:
     assert await world.version_of(ALICE) == 1
 
 
-async def test_what_a_dead_projector_had_read_is_applied_by_the_next(world: World) -> None:
+async def test_entries_read_by_a_dead_projector_are_applied_by_the_next(world: World) -> None:
     async with world.projector() as first:
         await world.settle(first)
         world.commit(ALICE, CREATED, placed(1))
@@ -62,7 +62,7 @@ async def test_what_a_dead_projector_had_read_is_applied_by_the_next(world: Worl
         assert await world.pending() == 0
 
 
-async def test_what_was_read_after_the_lease_was_lost_is_found_by_the_new_owner(
+async def test_entries_read_after_the_lease_was_lost_are_applied_by_the_new_owner(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leasing, "LEASE_SECONDS", 0.2)
@@ -80,7 +80,7 @@ async def test_what_was_read_after_the_lease_was_lost_is_found_by_the_new_owner(
         assert await world.pending() == 0
 
 
-async def test_what_an_interrupted_pass_had_read_is_applied_by_the_next_pass(
+async def test_entries_read_by_an_interrupted_pass_are_applied_by_the_next_pass(
     world: World,
 ) -> None:
     async with world.projector() as projector:
@@ -97,7 +97,7 @@ async def test_what_an_interrupted_pass_had_read_is_applied_by_the_next_pass(
         assert await world.pending() == 0
 
 
-async def test_two_projectors_at_once_do_no_harm(
+async def test_two_concurrent_projectors_do_no_harm(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await world.build()
@@ -124,7 +124,7 @@ async def test_two_projectors_at_once_do_no_harm(
     assert (await contents(world.redis, keys))["counters"] == {"applied": "80"}
 
 
-async def test_two_projectors_that_take_over_at_once_agree_on_what_is_known(
+async def test_two_projectors_that_take_over_together_agree_on_the_generation(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def always() -> bool:
@@ -141,7 +141,7 @@ async def test_two_projectors_that_take_over_at_once_agree_on_what_is_known(
     assert (await world.hash_of(ALICE))["orderCount"] == "2"
 
 
-async def test_of_two_that_built_at_once_whoever_goes_on_takes_up_what_serves(
+async def test_of_two_concurrent_rebuilds_the_later_one_uses_the_active_generation(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def always() -> bool:
@@ -173,7 +173,7 @@ async def test_only_one_works_and_the_other_takes_over_when_it_leaves(world: Wor
         assert await world.version_of(ALICE) == 1
 
 
-async def test_who_waits_for_the_partition_waits_and_does_not_ask_without_pause(
+async def test_a_projector_without_the_lease_waits_between_its_attempts(
     world: World,
 ) -> None:
     async with world.projector() as first, world.projector() as second:
@@ -200,7 +200,7 @@ async def test_the_partition_of_a_dead_projector_is_free_after_its_lease(
     await eventually(inherited)
 
 
-async def test_leaving_gives_back_no_lease_but_ones_own(world: World) -> None:
+async def test_leaving_releases_only_its_own_lease(world: World) -> None:
     async with world.projector() as first:
         await world.settle(first)
         async with world.projector() as second:
@@ -209,7 +209,7 @@ async def test_leaving_gives_back_no_lease_but_ones_own(world: World) -> None:
             assert await third.run_once() == 0
 
 
-async def test_projectors_of_other_code_work_side_by_side(world: World) -> None:
+async def test_projectors_with_other_fingerprints_work_next_to_each_other(world: World) -> None:
     async with world.projector() as ours, world.projector(fingerprint="other") as theirs:
         await world.settle(ours, theirs)
         world.commit(ALICE, CREATED)

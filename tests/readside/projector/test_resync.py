@@ -63,7 +63,7 @@ def behind_each_call(
     monkeypatch.setattr(functions, "call", and_look)
 
 
-async def test_a_user_of_whom_orders_were_lost_is_still_shown_while_the_log_is_away(
+async def test_a_user_with_lost_orders_stays_visible_while_the_log_is_away(
     world: World,
 ) -> None:
     async with world.projector() as projector:
@@ -80,7 +80,7 @@ async def test_a_user_of_whom_orders_were_lost_is_still_shown_while_the_log_is_a
         assert await world.redis.zcard(keys.user_key("orders", ALICE)) == 1
 
 
-async def test_what_happens_while_the_log_is_asked_is_not_taken_back(
+async def test_events_applied_while_the_log_is_read_are_not_undone(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with world.projector() as projector:
@@ -132,7 +132,7 @@ async def test_orders_are_not_shown_half_way(
         assert set(counts) == set(pages) == {None, MANY}
 
 
-async def test_who_is_asked_for_while_made_anew_is_not_made_anew_again(
+async def test_a_read_during_a_resync_does_not_request_another(
     world: World, reads: ReadModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with world.projector() as projector:
@@ -155,7 +155,9 @@ async def test_who_is_asked_for_while_made_anew_is_not_made_anew_again(
         assert versions == sorted(versions)
 
 
-async def test_whoever_brings_the_last_event_shows_the_user_again(world: World) -> None:
+async def test_the_last_event_makes_the_user_visible_whichever_process_applies_it(
+    world: World,
+) -> None:
     async with world.projector() as projector:
         world.commit(ALICE, CREATED, PLACED, COMPLETED)
         keys = await serving(world, projector)
@@ -170,7 +172,7 @@ async def test_whoever_brings_the_last_event_shows_the_user_again(world: World) 
         assert "until" not in await world.hash_of(ALICE)
 
 
-async def test_a_user_who_is_set_aside_comes_back_as_far_as_it_was(
+async def test_a_parked_user_is_resynced_to_the_version_it_had(
     world: World, reads: ReadModel
 ) -> None:
     world.commit(ALICE, CREATED, PLACED, COMPLETED)
@@ -187,7 +189,9 @@ async def test_a_user_who_is_set_aside_comes_back_as_far_as_it_was(
         assert {**after, "counters": {}} == {**before, "counters": {}}
 
 
-async def test_a_user_made_anew_is_as_in_a_fresh_generation(world: World, reads: ReadModel) -> None:
+async def test_a_resynced_user_equals_that_of_a_fresh_generation(
+    world: World, reads: ReadModel
+) -> None:
     async with world.projector() as projector, world.projector(fingerprint="fresh") as other:
         world.commit(ALICE, CREATED, PLACED, COMPLETED, UserRenamed(name="Alicia"))
         keys = await serving(world, projector)
@@ -201,7 +205,7 @@ async def test_a_user_made_anew_is_as_in_a_fresh_generation(world: World, reads:
         assert {**mended, "counters": {}} == {**expected, "counters": {}}
 
 
-async def test_a_user_set_aside_for_a_hole_in_the_log_comes_back_as_far_as_it_was(
+async def test_a_user_parked_for_a_gap_in_the_log_is_resynced_to_the_version_it_had(
     world: World,
 ) -> None:
     world.commit(ALICE, CREATED, PLACED, COMPLETED)
@@ -216,7 +220,7 @@ async def test_a_user_set_aside_for_a_hole_in_the_log_comes_back_as_far_as_it_wa
         assert {**after, "counters": {}} == {**before, "counters": {}}
 
 
-async def test_orders_just_being_placed_are_not_taken_for_lost(
+async def test_orders_that_are_just_being_placed_do_not_count_as_lost(
     world: World, reads: ReadModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with world.projector() as projector:
@@ -239,7 +243,7 @@ async def test_orders_just_being_placed_are_not_taken_for_lost(
         assert await world.redis.exists(keys.needs_resync) == 0
 
 
-async def test_an_address_is_not_said_to_be_nobodys_while_its_user_is_made_anew(
+async def test_an_address_is_not_reported_as_unused_during_its_users_resync(
     world: World, reads: ReadModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with world.projector() as projector, world.projector(1) as other:
@@ -263,7 +267,7 @@ async def test_an_address_is_not_said_to_be_nobodys_while_its_user_is_made_anew(
         assert set(answers) == {ALICE, "rebuilding"}
 
 
-async def test_a_user_left_half_way_is_made_anew_though_nobody_asks(world: World) -> None:
+async def test_an_interrupted_resync_is_finished_without_a_read(world: World) -> None:
     async with world.projector() as projector:
         world.commit(ALICE, CREATED, PLACED, COMPLETED)
         keys = await serving(world, projector)

@@ -75,7 +75,7 @@ async def test_events_of_others_are_applied_between_any_two_slices(world: World)
         assert after[f"{name}:{ALICE}"] == before[f"{name}:{ALICE}"]
 
 
-async def test_an_event_of_whom_much_is_missing_waits_for_its_slices_and_nobody_else_does(
+async def test_an_event_after_a_long_gap_waits_for_its_slices_and_no_other_user_waits(
     world: World,
 ) -> None:
     keys = await filled(world)
@@ -97,7 +97,7 @@ async def test_an_event_of_whom_much_is_missing_waits_for_its_slices_and_nobody_
     assert await world.redis.exists(keys.needs_resync) == 0
 
 
-async def test_many_small_holes_are_not_filled_in_one_pass(world: World) -> None:
+async def test_many_small_gaps_are_not_filled_in_one_pass(world: World) -> None:
     """Each alone is small enough, and together they would keep whoever has none waiting."""
     keys = await filled(world)
     crowd = [user_in(0, number) for number in range(2, 12)]
@@ -115,7 +115,7 @@ async def test_many_small_holes_are_not_filled_in_one_pass(world: World) -> None
     assert [await world.version_of(user) for user in crowd] == [SLICE] * len(crowd)
 
 
-async def test_a_small_hole_before_many_events_is_filled_without_reading_them(
+async def test_a_small_gap_before_many_events_is_filled_without_reading_them(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are in the stream, where others have their turn between them."""
@@ -143,7 +143,7 @@ async def test_a_small_hole_before_many_events_is_filled_without_reading_them(
     assert await world.redis.exists(keys.needs_resync) == 0
 
 
-async def test_one_killed_half_way_is_followed_by_one_that_goes_on_there(world: World) -> None:
+async def test_a_killed_resync_is_continued_by_another_process(world: World) -> None:
     keys = await filled(world)
     before = await contents(world.redis, keys)
     await world.redis.sadd(keys.needs_resync, str(ALICE))
@@ -161,7 +161,7 @@ async def test_one_killed_half_way_is_followed_by_one_that_goes_on_there(world: 
     assert await world.redis.exists(keys.needs_resync) == 0
 
 
-async def test_two_that_make_the_same_user_anew_do_no_harm(world: World) -> None:
+async def test_two_resyncs_of_the_same_user_do_no_harm(world: World) -> None:
     keys = await filled(world)
     before = await contents(world.redis, keys)
     await asyncio.gather(*(world.steering().resync_user(ALICE) for _ in range(3)))
@@ -171,7 +171,7 @@ async def test_two_that_make_the_same_user_anew_do_no_harm(world: World) -> None
     assert await world.redis.exists(keys.needs_resync) == 0
 
 
-async def test_whatever_was_deferred_at_the_end_is_not_forgotten(
+async def test_events_deferred_at_the_end_are_applied(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process applies the last slice, then an event is deferred, then it says that it has done."""
@@ -192,7 +192,7 @@ async def test_whatever_was_deferred_at_the_end_is_not_forgotten(
     assert (await world.hash_of(ALICE))["name"] == "Alicia"
 
 
-async def test_who_is_erased_is_made_anew_by_one_event(
+async def test_an_erased_user_is_resynced_by_one_event(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.commit(ALICE, CREATED, *PLACED, UserErased())
@@ -227,7 +227,7 @@ async def test_an_entry_far_ahead_of_the_log_parks_its_user(world: World) -> Non
     assert await world.redis.exists(keys.needs_resync) == 0
 
 
-async def test_no_call_applies_or_reads_more_than_a_slice_and_no_key_is_freed_at_once(
+async def test_no_call_applies_or_reads_more_than_a_slice_and_keys_are_unlinked(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = await filled(world)

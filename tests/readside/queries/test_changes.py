@@ -50,7 +50,7 @@ async def begins_to_wait(told: Told) -> None:
     await eventually(listening)
 
 
-async def test_a_version_that_is_there_is_answered_at_once(told: Told) -> None:
+async def test_an_available_version_is_returned_immediately(told: Told) -> None:
     await told.given(CREATED, UserRenamed(name="Alicia"))
     row = await users.fetch(told.reads, ALICE, min_version=2)
     assert row is not None
@@ -58,7 +58,7 @@ async def test_a_version_that_is_there_is_answered_at_once(told: Told) -> None:
     assert await listened_to(told) == set()
 
 
-async def test_a_version_that_comes_is_waited_for(told: Told) -> None:
+async def test_a_read_waits_for_a_new_version(told: Told) -> None:
     await told.given(CREATED)
     waiting = asyncio.create_task(users.fetch(told.reads, ALICE, min_version=3))
     await begins_to_wait(told)
@@ -69,7 +69,7 @@ async def test_a_version_that_comes_is_waited_for(told: Told) -> None:
     assert (row.version, row.name) == (3, "B")
 
 
-async def test_a_user_that_comes_is_waited_for(told: Told) -> None:
+async def test_a_read_waits_for_a_new_user(told: Told) -> None:
     waiting = asyncio.create_task(users.fetch(told.reads, ALICE, min_version=1))
     await begins_to_wait(told)
     await told.given(CREATED)
@@ -84,7 +84,7 @@ async def test_waiting_for_the_erasure_ends_with_none(told: Told) -> None:
     assert await waiting is None
 
 
-async def test_a_version_that_does_not_come_is_refused_within_patience(told: Told) -> None:
+async def test_a_missing_version_is_refused_within_the_timeout(told: Told) -> None:
     await told.given(CREATED)
     told.reads.version_timeout_seconds = 0.1
     async with limited(1):
@@ -94,7 +94,7 @@ async def test_a_version_that_does_not_come_is_refused_within_patience(told: Tol
     assert refused.value.code == "READ_MODEL_BEHIND"
 
 
-async def test_news_of_other_versions_does_not_prolong_the_wait(told: Told) -> None:
+async def test_notifications_of_other_versions_do_not_prolong_the_wait(told: Told) -> None:
     await told.given(CREATED)
     told.reads.version_timeout_seconds = 0.3
     waiting = asyncio.create_task(users.fetch(told.reads, ALICE, min_version=10**6))
@@ -105,7 +105,7 @@ async def test_news_of_other_versions_does_not_prolong_the_wait(told: Told) -> N
         await waiting
 
 
-async def test_a_version_that_came_unheard_is_found_before_the_refusal(told: Told) -> None:
+async def test_a_version_without_a_notification_is_read_before_the_timeout(told: Told) -> None:
     await told.given(CREATED)
     told.reads.version_timeout_seconds = 0.3
     waiting = asyncio.create_task(users.fetch(told.reads, ALICE, min_version=2))
@@ -146,7 +146,7 @@ def test_a_reader_comes_and_goes_while_the_connection_closes(settings: Settings)
     uvloop.run(comes_and_goes())
 
 
-async def test_connections_that_break_all_the_time_delay_a_reader_and_no_more(told: Told) -> None:
+async def test_repeated_connection_losses_only_delay_a_reader(told: Told) -> None:
     await told.given(CREATED)
     told.reads.version_timeout_seconds = 8.0
     for version in range(2, 8):
@@ -168,7 +168,7 @@ async def test_connections_that_break_all_the_time_delay_a_reader_and_no_more(to
         assert [row and row.version for row in rows] == [version] * 10
 
 
-async def test_a_thousand_waits_leave_nothing_behind(told: Told) -> None:
+async def test_a_thousand_waits_leave_nothing(told: Told) -> None:
     await told.given(CREATED)
     tasks = len(asyncio.all_tasks())
     for version in range(2, 12):
@@ -196,7 +196,9 @@ async def test_a_thousand_waits_leave_nothing_behind(told: Told) -> None:
     assert len(clients) == 1
 
 
-async def test_whoever_comes_while_the_connection_is_made_is_heard(told: Told) -> None:
+async def test_a_listener_that_comes_while_the_connection_is_opened_is_subscribed(
+    told: Told,
+) -> None:
     told.reads.version_timeout_seconds = 5.0
     numbers = count(1)
     for _ in range(4):
@@ -238,7 +240,7 @@ async def test_changes_give_the_present_state_and_each_newer_one(told: Told) -> 
     await changes.aclose()
 
 
-async def test_changes_of_a_user_who_is_not_yet_begin_with_none_and_wait(told: Told) -> None:
+async def test_changes_of_a_user_that_does_not_exist_begin_with_none_and_wait(told: Told) -> None:
     changes = users.changes(told.reads, ALICE)
     assert await anext(changes) is None
     await told.given(CREATED)
@@ -271,7 +273,7 @@ async def test_changes_never_go_back_and_survive_a_lost_user(told: Told) -> None
     await changes.aclose()
 
 
-async def test_changes_go_on_after_a_broken_connection(told: Told) -> None:
+async def test_changes_continue_after_a_lost_connection(told: Told) -> None:
     await told.given(CREATED)
     changes = users.changes(told.reads, ALICE)
     await anext(changes)
@@ -284,7 +286,7 @@ async def test_changes_go_on_after_a_broken_connection(told: Told) -> None:
     await changes.aclose()
 
 
-async def test_no_version_is_skipped_though_many_come_at_once(told: Told) -> None:
+async def test_no_version_is_skipped_in_a_burst(told: Told) -> None:
     await told.given(CREATED)
     changes = users.changes(told.reads, ALICE)
     await anext(changes)
@@ -297,7 +299,7 @@ async def test_no_version_is_skipped_though_many_come_at_once(told: Told) -> Non
     await changes.aclose()
 
 
-async def test_each_version_is_told_as_it_was(told: Told) -> None:
+async def test_each_version_is_delivered_as_it_was(told: Told) -> None:
     placed = order(1), order(2)
     events: list[Event] = [
         UserCreated(name='Ünï "quoted" / 👩‍💻', email="alice@example.com"),
@@ -316,7 +318,7 @@ async def test_each_version_is_told_as_it_was(told: Told) -> None:
     await changes.aclose()
 
 
-async def test_whoever_comes_back_is_told_what_it_has_missed(told: Told) -> None:
+async def test_a_subscription_that_resumes_receives_the_missed_versions(told: Told) -> None:
     await told.given(CREATED, *[UserRenamed(name=str(n)) for n in range(2, 30)])
     changes = users.changes(told.reads, ALICE, 20)
     rows = [await anext(changes) for _ in range(21, 30)]
@@ -329,7 +331,7 @@ async def test_whoever_comes_back_is_told_what_it_has_missed(told: Told) -> None
     await changes.aclose()
 
 
-async def test_what_was_missed_too_long_ago_is_said_to_be_forgotten(told: Told) -> None:
+async def test_versions_outside_the_history_are_reported_as_no_longer_kept(told: Told) -> None:
     await told.given(CREATED, *[UserRenamed(name=str(n)) for n in range(users.HISTORY_LENGTH + 10)])
     with pytest.raises(ChangesNoLongerKept) as forgotten:
         await anext(users.changes(told.reads, ALICE, 10))
@@ -339,7 +341,7 @@ async def test_what_was_missed_too_long_ago_is_said_to_be_forgotten(told: Told) 
     assert oldest.version == 12
 
 
-async def test_another_generation_tells_no_version_twice_and_skips_none(told: Told) -> None:
+async def test_another_generation_repeats_no_version_and_skips_none(told: Told) -> None:
     await told.given(CREATED)
     changes = users.changes(told.reads, ALICE)
     versions = [await anext(changes)]
@@ -352,7 +354,7 @@ async def test_another_generation_tells_no_version_twice_and_skips_none(told: To
     await changes.aclose()
 
 
-async def test_changes_that_were_lost_are_reported_so_that_the_user_is_made_anew(
+async def test_lost_changes_request_a_resync_of_the_user(
     told: Told,
 ) -> None:
     await told.given(CREATED, UserRenamed(name="A"), UserRenamed(name="B"))
@@ -367,13 +369,13 @@ async def test_changes_that_were_lost_are_reported_so_that_the_user_is_made_anew
     assert (row.version, row.name) == (2, "A")
 
 
-async def test_an_erasure_leaves_nothing_of_what_was_remembered(told: Told) -> None:
+async def test_an_erasure_leaves_nothing_of_the_history(told: Told) -> None:
     await told.given(CREATED, UserRenamed(name="A"), UserErased())
     assert not await told.redis.exists(told.keys_of(ALICE).user_key("recent", ALICE))
     assert [row async for row in users.changes(told.reads, ALICE, 1)] == [None]
 
 
-async def test_changes_of_an_emptied_redis_end_with_an_error_that_says_so(told: Told) -> None:
+async def test_changes_in_an_emptied_redis_end_with_its_error(told: Told) -> None:
     await told.given(CREATED)
     changes = users.changes(told.reads, ALICE)
     await anext(changes)
@@ -383,7 +385,7 @@ async def test_changes_of_an_emptied_redis_end_with_an_error_that_says_so(told: 
         await anext(changes)
 
 
-async def test_closed_changes_leave_nothing_behind(told: Told) -> None:
+async def test_closed_changes_leave_nothing(told: Told) -> None:
     await told.given(CREATED)
     tasks = len(asyncio.all_tasks())
     for _ in range(20):

@@ -33,7 +33,9 @@ async def begin(told: Told) -> None:
         await told.given(UserCreated(name="A", email=f"{user}@example.com"), user=user)
 
 
-async def test_a_thousand_watchers_share_one_connection_and_each_is_told(told: Told) -> None:
+async def test_a_thousand_subscriptions_share_one_connection_and_each_is_notified(
+    told: Told,
+) -> None:
     await begin(told)
     watching = [users.changes(told.reads, WATCHED[n % 10]) for n in range(WATCHERS)]
     await asyncio.gather(*(anext(changes) for changes in watching))
@@ -47,7 +49,7 @@ async def test_a_thousand_watchers_share_one_connection_and_each_is_told(told: T
     await asyncio.gather(*(changes.aclose() for changes in watching))
 
 
-async def test_ten_thousand_watchers_who_come_and_go_leave_nothing_behind(told: Told) -> None:
+async def test_ten_thousand_ended_subscriptions_leave_nothing(told: Told) -> None:
     await begin(told)
 
     async def come_and_go(number: int) -> None:

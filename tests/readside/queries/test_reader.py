@@ -51,7 +51,7 @@ FETCHES: dict[str, Callable[[ReadModel], Awaitable[Any]]] = {
 
 
 @pytest.mark.parametrize("fetch", FETCHES)
-async def test_before_anything_is_built_every_answer_is_rebuilding(
+async def test_before_the_first_build_every_read_is_rebuilding(
     reads: ReadModel, fetch: str
 ) -> None:
     with pytest.raises(ReadModelRebuilding):
@@ -59,7 +59,7 @@ async def test_before_anything_is_built_every_answer_is_rebuilding(
 
 
 @pytest.mark.parametrize("fetch", FETCHES)
-async def test_when_redis_was_emptied_every_answer_is_rebuilding(told: Told, fetch: str) -> None:
+async def test_after_redis_was_emptied_every_read_is_rebuilding(told: Told, fetch: str) -> None:
     await told.given(CREATED)
     await FETCHES[fetch](told.reads)
     await told.redis.flushall()
@@ -67,7 +67,7 @@ async def test_when_redis_was_emptied_every_answer_is_rebuilding(told: Told, fet
         await FETCHES[fetch](told.reads)
 
 
-async def test_while_one_partition_is_missing_lists_are_rebuilding_and_others_answer(
+async def test_while_one_partition_is_missing_lists_are_rebuilding_and_others_are_read(
     told: Told,
 ) -> None:
     await told.given(CREATED)
@@ -77,7 +77,7 @@ async def test_while_one_partition_is_missing_lists_are_rebuilding_and_others_an
     assert await users.fetch(told.reads, ALICE) is not None
 
 
-async def test_readers_of_other_code_are_not_answered_from_ours(
+async def test_readers_with_another_fingerprint_do_not_read_our_generation(
     told: Told, settings: Settings, changes: PubSub
 ) -> None:
     await told.given(CREATED)
@@ -87,7 +87,7 @@ async def test_readers_of_other_code_are_not_answered_from_ours(
             await users.fetch(others, ALICE)
 
 
-async def test_after_a_flip_the_answer_comes_from_the_new_generation(
+async def test_after_an_activation_reads_use_the_new_generation(
     world: World, reads: ReadModel
 ) -> None:
     world.commit(ALICE, CREATED)
@@ -105,7 +105,7 @@ async def test_after_a_flip_the_answer_comes_from_the_new_generation(
     assert row.name == "Alicia"
 
 
-async def test_no_read_finds_nobody_while_generations_come_and_go(
+async def test_no_read_misses_a_user_while_generations_are_replaced(
     world: World, reads: ReadModel
 ) -> None:
     world.commit(ALICE, CREATED)
@@ -135,7 +135,7 @@ async def test_no_read_finds_nobody_while_generations_come_and_go(
     assert looks > 10
 
 
-async def test_questions_of_one_turn_share_one_pipeline(told: Told, settings: Settings) -> None:
+async def test_requests_of_one_turn_share_one_write(told: Told, settings: Settings) -> None:
     await told.given(CREATED)
     await told.given(UserCreated(name="Bob", email="b@example.com"), user=BOB)
     await asyncio.gather(
@@ -150,7 +150,7 @@ async def test_questions_of_one_turn_share_one_pipeline(told: Told, settings: Se
     assert after - before == 2
 
 
-async def test_questions_of_one_turn_go_in_one_pipeline_each_turn(
+async def test_requests_of_one_turn_are_one_write_in_each_turn(
     told: Told, settings: Settings
 ) -> None:
     await told.given(CREATED)
@@ -164,7 +164,7 @@ async def test_questions_of_one_turn_go_in_one_pipeline_each_turn(
     assert after - before == 6
 
 
-async def test_a_question_that_cannot_be_put_fails_alone(told: Told) -> None:
+async def test_a_request_that_cannot_be_built_fails_alone(told: Told) -> None:
     def stumbles(keys: Keys) -> list[bytes]:
         raise ZeroDivisionError
 
@@ -181,7 +181,7 @@ async def test_a_question_that_cannot_be_put_fails_alone(told: Told) -> None:
     assert isinstance(bad, ZeroDivisionError)
 
 
-async def test_whoever_goes_away_takes_no_answer_from_others(told: Told) -> None:
+async def test_a_cancelled_read_takes_no_reply_from_others(told: Told) -> None:
     await told.given(CREATED)
     leaving = asyncio.create_task(users.fetch(told.reads, ALICE))
     staying = asyncio.create_task(users.fetch(told.reads, ALICE))
@@ -191,7 +191,7 @@ async def test_whoever_goes_away_takes_no_answer_from_others(told: Told) -> None
 
 
 @pytest.mark.parametrize("fetch", FETCHES)
-async def test_without_redis_every_answer_is_unavailable(
+async def test_without_redis_every_read_is_unavailable(
     tmp_path: Path, changes: PubSub, fetch: str
 ) -> None:
     nowhere = Settings(redis_url=f"unix://{tmp_path}/nowhere", partitions=PARTITIONS)
@@ -216,7 +216,7 @@ async def silent(tmp_path: Path) -> AsyncIterator[str]:
         writer.close()
 
 
-async def test_when_redis_says_nothing_the_answer_is_unavailable_in_time(
+async def test_when_redis_does_not_reply_a_read_is_unavailable_in_time(
     silent: str, changes: PubSub
 ) -> None:
     settings = Settings(redis_url=silent, partitions=PARTITIONS, read_timeout=0.2)
@@ -268,7 +268,7 @@ async def test_the_rows_of_a_list_are_found_though_it_was_replaced_and_removed_m
         assert sorted(row.name for row in rows) == ["Alice", "Bob"]
 
 
-async def test_more_commands_than_there_is_room_for_are_overload_and_what_fits_is_answered(
+async def test_commands_above_the_limit_are_overload_and_the_others_are_executed(
     told: Told, settings: Settings, changes: PubSub
 ) -> None:
     await told.given(CREATED)
@@ -281,7 +281,7 @@ async def test_more_commands_than_there_is_room_for_are_overload_and_what_fits_i
     assert [type(one) for one in found] == [users.UserRow] * 2 + [ReadModelOverloaded] * 3
 
 
-async def test_reads_go_on_when_their_connections_were_cut(told: Told) -> None:
+async def test_reads_continue_after_their_connections_were_cut(told: Told) -> None:
     await told.given(CREATED)
     await users.fetch(told.reads, ALICE)
     await told.redis.client_kill_filter(_type="normal", skipme=True)

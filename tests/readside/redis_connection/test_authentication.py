@@ -62,7 +62,7 @@ def as_user(url: str, user: str, password: str) -> str:
     return url.replace("unix://", f"unix://{quote(user)}:{quote(password, safe='')}@")
 
 
-async def test_it_comes_as_the_user_of_the_url_even_if_that_one_may_not_say_its_name(
+async def test_it_authenticates_as_the_user_of_the_url_even_without_access_to_setname(
     redis_url: str, reader: None
 ) -> None:
     assert await asked(as_user(redis_url, "reader", SECRET), WHO) == ["reader"]
@@ -96,19 +96,19 @@ async def test_it_reads_the_database_of_the_url(redis_url: str) -> None:
     assert await asked(other, pack(("GET", "where"))) == ["3"]
 
 
-async def test_a_database_that_there_is_not_is_unavailable(redis_url: str) -> None:
+async def test_a_missing_database_is_unavailable(redis_url: str) -> None:
     other = f"{redis_url}{'&' if urlsplit(redis_url).query else '?'}db=999"
     assert isinstance((await asked(other, WHO))[0], ReadModelUnavailable)
 
 
-async def test_who_may_not_choose_that_database_is_not_answered_from_another(
+async def test_a_user_without_access_to_the_database_does_not_read_another(
     redis_url: str, reader: None
 ) -> None:
     other = f"{as_user(redis_url, 'reader', SECRET)}{'&' if urlsplit(redis_url).query else '?'}db=3"
     assert isinstance((await asked(other, WHO))[0], ReadModelUnavailable)
 
 
-async def test_over_tls_it_checks_who_answers(redis_url: str, tmp_path: Path) -> None:
+async def test_tls_verifies_the_server(redis_url: str, tmp_path: Path) -> None:
     certificate = tmp_path / "certificate.pem"
     certificate.write_bytes(self_signed())
     async with behind_tls(redis_url, certificate) as port:

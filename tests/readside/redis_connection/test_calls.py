@@ -39,7 +39,7 @@ async def test_all_calls_to_a_partition_share_one_connection(redis: Redis) -> No
     assert await names(redis) == ["", "tandem-functions", "tandem-functions"]
 
 
-async def test_what_redis_says_is_an_error_as_redis_py_has_it(redis: Redis) -> None:
+async def test_an_error_of_redis_is_raised_as_by_redis_py(redis: Redis) -> None:
     with pytest.raises(ResponseError, match="Function not found"):
         await redis.fcall("nobody", 0)
     await Functions(redis).load()
@@ -51,7 +51,7 @@ async def test_what_redis_says_is_an_error_as_redis_py_has_it(redis: Redis) -> N
         await redis.config_set("maxmemory", 0)
 
 
-async def test_why_nobody_is_let_in_is_told(settings: Settings) -> None:
+async def test_the_error_names_why_the_connection_failed(settings: Settings) -> None:
     wrong = str(settings.redis_url).replace("//", "//:wrong@", 1)
     async with drivers.redis_for_functions(
         settings.model_copy(update={"redis_url": wrong})
@@ -60,9 +60,7 @@ async def test_why_nobody_is_let_in_is_told(settings: Settings) -> None:
             await Functions(stranger).call(*LEASE)
 
 
-async def test_a_call_whose_reply_is_lost_is_not_made_again(
-    settings: Settings, redis: Redis
-) -> None:
+async def test_a_call_whose_reply_is_lost_is_not_repeated(settings: Settings, redis: Redis) -> None:
     await Functions(redis).load()
     async with (
         proxy(str(settings.redis_url)) as wire,
@@ -94,7 +92,7 @@ async def test_redis_gives_nothing_to_a_reader_that_has_gone(redis: Redis, strea
     assert await read(1)
 
 
-async def test_a_redis_that_goes_away_is_found_again(settings: Settings, redis: Redis) -> None:
+async def test_an_outage_of_redis_is_recovered_from(settings: Settings, redis: Redis) -> None:
     async with (
         proxy(str(settings.redis_url)) as wire,
         drivers.redis_for_functions(settings.model_copy(update={"redis_url": wire.url})) as through,

@@ -85,7 +85,7 @@ def kinds(found: list[Any]) -> set[type]:
     return {type(one) for one in found}
 
 
-async def test_each_question_gets_its_own_replies_in_order(link: MultiplexedConnection) -> None:
+async def test_each_request_gets_its_own_replies_in_order(link: MultiplexedConnection) -> None:
     asked = [
         echo(link, *(f"{number} {part}" for part in range(1 + number % 4)))
         for number in range(1, 200)
@@ -114,14 +114,12 @@ async def test_a_reply_may_be_of_any_kind_and_an_error_is_one_of_them(
     assert str(found[2]).startswith("WRONGTYPE")
 
 
-async def test_what_is_not_utf_8_is_shown_as_well_as_can_be(
-    link: MultiplexedConnection, redis: Redis
-) -> None:
+async def test_invalid_utf_8_is_replaced(link: MultiplexedConnection, redis: Redis) -> None:
     await redis.set("bytes", b"a\xffb")
     assert await link.send([pack(("GET", "bytes"))]) == ["a\ufffdb"]
 
 
-async def test_a_form_says_what_packing_says() -> None:
+async def test_a_command_template_packs_like_hiredis() -> None:
     form = CommandTemplate("HMGET", "name", "email")
     for key in ("k", "k" * 99, "tandem:{3}:g:user:1"):
         assert form.pack(key) == pack(("HMGET", key, "name", "email"))
@@ -138,7 +136,7 @@ async def test_replies_that_arrive_in_many_pieces_are_put_together(
         assert replies == [text, "short"]
 
 
-async def test_a_question_of_nothing_holds_nobody_up(link: MultiplexedConnection) -> None:
+async def test_a_request_without_commands_delays_no_other(link: MultiplexedConnection) -> None:
     with pytest.raises(ValueError, match="at least one"):
         link.send([])
     assert await echo(link, "a") == ["a"]
@@ -152,7 +150,7 @@ async def test_more_than_the_sockets_hold_is_sent_as_they_empty(
     assert [reply for [reply] in await asyncio.gather(*asked)] == texts
 
 
-async def test_it_connects_when_somebody_asks_and_says_who_it_is(
+async def test_it_connects_at_the_first_request_with_its_client_name(
     redis_url: str, redis: Redis
 ) -> None:
     async with link_to(redis_url) as link:
@@ -170,7 +168,9 @@ async def names(redis: Redis) -> list[str]:
     return [client["name"] for client in await redis.client_list(_type="normal")]
 
 
-async def test_what_is_one_too_many_is_refused_at_once_and_there_is_room_again(wire: Proxy) -> None:
+async def test_a_request_above_the_limit_is_rejected_immediately_and_later_ones_are_accepted(
+    wire: Proxy,
+) -> None:
     async with link_to(wire.url, most=4) as link:
         await echo(link, "hello")
         wire.blackhole("answers")
@@ -184,7 +184,7 @@ async def test_what_is_one_too_many_is_refused_at_once_and_there_is_room_again(w
         assert await echo(link, "5") == ["5"]
 
 
-async def test_whoever_goes_away_takes_nobody_elses_replies(
+async def test_a_cancelled_request_takes_no_reply_of_another(
     wire: Proxy, through: MultiplexedConnection
 ) -> None:
     held = wire.hold_next("ECHO 2")
@@ -201,7 +201,7 @@ async def test_whoever_goes_away_takes_nobody_elses_replies(
     assert through.in_flight == 0
 
 
-async def test_a_question_is_late_in_time_and_takes_no_one_with_it(
+async def test_a_request_expires_in_time_and_fails_no_other(
     wire: Proxy, hasty: MultiplexedConnection
 ) -> None:
     began = time.monotonic()
@@ -217,9 +217,7 @@ async def test_a_question_is_late_in_time_and_takes_no_one_with_it(
     assert (hasty.connect_count, hasty.failed_count, hasty.in_flight) == (2, 1, 0)
 
 
-async def test_an_answer_that_comes_too_late_is_nobodys(
-    wire: Proxy, hasty: MultiplexedConnection
-) -> None:
+async def test_a_late_reply_is_discarded(wire: Proxy, hasty: MultiplexedConnection) -> None:
     held = wire.hold_next("ECHO late")
     assert kinds(await outcomes(echo(hasty, "late"))) == {ReadModelUnavailable}
     held.release()
@@ -227,7 +225,7 @@ async def test_an_answer_that_comes_too_late_is_nobodys(
         assert await echo(hasty, text) == [text]
 
 
-async def test_questions_that_are_half_answered_when_the_link_breaks_are_asked_once_more(
+async def test_requests_in_flight_on_a_lost_connection_are_sent_once_more(
     wire: Proxy, through: MultiplexedConnection
 ) -> None:
     wire.swallow_next("ECHO b")
@@ -238,7 +236,7 @@ async def test_questions_that_are_half_answered_when_the_link_breaks_are_asked_o
     assert (wire.asked["ECHO b"], wire.asked["ECHO d"], through.connect_count) == (2, 2, 2)
 
 
-async def test_what_breaks_twice_is_not_asked_a_third_time(
+async def test_a_request_is_not_sent_a_third_time(
     wire: Proxy, through: MultiplexedConnection
 ) -> None:
     wire.swallow_next("ECHO b")
@@ -251,7 +249,7 @@ async def test_what_breaks_twice_is_not_asked_a_third_time(
 
 
 @pytest.mark.parametrize("fault", ["cut", "truncated", "half-open", "killed"])
-async def test_after_any_break_it_goes_on_by_itself(
+async def test_it_recovers_from_any_connection_loss(
     wire: Proxy, hasty: MultiplexedConnection, redis: Redis, fault: str
 ) -> None:
     match fault:
@@ -269,7 +267,7 @@ async def test_after_any_break_it_goes_on_by_itself(
     assert hasty.connect_count == 2
 
 
-async def test_while_it_connects_questions_wait(wire: Proxy) -> None:
+async def test_requests_wait_while_it_connects(wire: Proxy) -> None:
     async with link_to(wire.url) as link:
         wire.blackhole()
         asked = [echo(link, str(number)) for number in range(3)]
@@ -279,7 +277,7 @@ async def test_while_it_connects_questions_wait(wire: Proxy) -> None:
         assert await asyncio.gather(*asked) == [["0"], ["1"], ["2"]]
 
 
-async def test_where_nobody_is_it_says_so_at_once_and_tries_again(
+async def test_without_a_server_requests_fail_immediately_and_it_retries(
     redis_url: str, wire: Proxy
 ) -> None:
     async with link_to(wire.url) as link:
@@ -294,7 +292,7 @@ async def test_where_nobody_is_it_says_so_at_once_and_tries_again(
                 pass
 
 
-async def test_what_is_no_reply_ends_the_connection(tmp_path: Path) -> None:
+async def test_a_malformed_reply_ends_the_connection(tmp_path: Path) -> None:
     async def babble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         writer.close()
@@ -312,7 +310,7 @@ async def test_a_flushed_redis_is_the_same_redis(link: MultiplexedConnection, re
     assert link.connect_count == 1
 
 
-async def test_leaving_it_refuses_what_is_under_way_and_leaves_no_task_behind(wire: Proxy) -> None:
+async def test_closing_fails_requests_in_flight_and_leaves_no_task(wire: Proxy) -> None:
     before = asyncio.all_tasks()
     async with link_to(wire.url) as link:
         await echo(link, "hello")

@@ -70,7 +70,7 @@ async def asked(link: MultiplexedConnection, number: int) -> list[str]:
     return await link.send([pack(("ECHO", str(number)))])
 
 
-async def test_a_link_that_expires_under_load_answers_every_question(
+async def test_a_connection_that_expires_under_load_completes_every_request(
     reads: MultiplexedConnection, expiry: ConnectionExpiry
 ) -> None:
     for round_ in range(3):
@@ -82,7 +82,7 @@ async def test_a_link_that_expires_under_load_answers_every_question(
         assert reads.connect_count == round_ + 2
 
 
-async def test_what_is_asked_only_once_is_not_cut_off_by_expiry(
+async def test_requests_that_are_not_repeated_are_not_cut_off_by_expiry(
     functions: Redis, expiry: ConnectionExpiry, wire: Proxy
 ) -> None:
     await functions.xgroup_create("{1}s", "g", mkstream=True)
@@ -112,7 +112,7 @@ async def test_a_connection_of_a_pool_is_replaced_before_its_next_use(
     assert await functions.client_id() == second
 
 
-async def test_whoever_listens_to_changes_listens_again(
+async def test_subscriptions_are_renewed(
     through: Settings, expiry: ConnectionExpiry, wire: Proxy
 ) -> None:
     async with (
@@ -140,7 +140,7 @@ async def written(redis: Redis, by: str) -> None:
 
 
 @pytest.mark.parametrize("by", ["link", "connection", "pipeline"])
-async def test_a_server_that_became_a_replica_is_left_by_all(
+async def test_all_connections_leave_a_server_that_became_a_replica(
     functions: Redis, redis: Redis, expiry: ConnectionExpiry, by: str
 ) -> None:
     await redis.function_load("#!lua name=t\nserver.register_function('t', function() end)")
@@ -156,7 +156,7 @@ async def test_a_server_that_became_a_replica_is_left_by_all(
         await redis.replicaof("NO", "ONE")
 
 
-async def test_a_query_that_a_replica_without_its_primary_refuses_expires_its_link(
+async def test_a_replica_without_its_primary_expires_the_connection_of_a_query(
     reads: MultiplexedConnection, redis: Redis, expiry: ConnectionExpiry
 ) -> None:
     await redis.config_set("replica-serve-stale-data", "no")
@@ -180,7 +180,7 @@ async def test_connections_expire_by_age_though_the_address_leads_to_the_same_se
     following.cancel()
 
 
-async def test_a_user_who_may_not_ask_for_info_still_sees_mode_and_role(
+async def test_a_user_without_access_to_info_still_sees_mode_and_role(
     through: Settings, redis: Redis
 ) -> None:
     await redis.execute_command("ACL", "SETUSER", "default", "-info")  # type: ignore[no-untyped-call]

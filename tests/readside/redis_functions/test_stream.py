@@ -39,7 +39,7 @@ async def entries(redis: Redis, partition: int = 0) -> list[str]:
     return [fields["e"] for _, fields in found]
 
 
-async def test_a_partition_that_was_never_begun_has_no_cursor(stream: RedisStream) -> None:
+async def test_a_partition_without_a_stream_has_no_cursor(stream: RedisStream) -> None:
     await stream.reset(1, None, b"c")
     assert await stream.cursors([0, 1]) == [None, b"c"]
 
@@ -77,7 +77,7 @@ async def test_of_two_relays_with_the_same_entries_one_appends_them(
     assert await entries(redis) == ["one"]
 
 
-async def test_each_partition_has_its_own_answer(stream: RedisStream, redis: Redis) -> None:
+async def test_each_partition_has_its_own_reply(stream: RedisStream, redis: Redis) -> None:
     await stream.reset(0, None, b"a")
     await stream.reset(1, None, b"b")
     asked = [append(b"stale", b"x", b"one"), append(b"b", b"c", b"two", partition=1)]
@@ -100,7 +100,7 @@ async def live(redis: Redis, fingerprint: str = "f") -> Keys:
     return keys
 
 
-async def test_beginning_again_empties_the_stream_and_voids_every_generation(
+async def test_a_reset_empties_the_stream_and_voids_every_generation(
     stream: RedisStream, redis: Redis
 ) -> None:
     await stream.reset(0, None, b"c0")
@@ -116,7 +116,7 @@ async def test_beginning_again_empties_the_stream_and_voids_every_generation(
     assert await Generations(redis, FIRST, "f").active() is None
 
 
-async def test_a_void_generation_cannot_be_served(stream: RedisStream, redis: Redis) -> None:
+async def test_a_void_generation_is_not_activated(stream: RedisStream, redis: Redis) -> None:
     await stream.reset(0, None, b"c0")
     keys = await live(redis)
     await stream.reset(0, b"c0", b"c1")
@@ -125,7 +125,7 @@ async def test_a_void_generation_cannot_be_served(stream: RedisStream, redis: Re
     assert await Generations(redis, FIRST, "f").active() is None
 
 
-async def test_whoever_begins_from_another_cursor_changes_nothing(
+async def test_a_reset_from_another_cursor_changes_nothing(
     stream: RedisStream, redis: Redis
 ) -> None:
     await stream.reset(0, None, b"c0")
@@ -138,7 +138,7 @@ async def test_whoever_begins_from_another_cursor_changes_nothing(
     assert await Generations(redis, FIRST, "f").active() == keys
 
 
-async def test_beginning_one_partition_leaves_the_others_alone(
+async def test_a_reset_of_one_partition_leaves_the_others_alone(
     stream: RedisStream, redis: Redis
 ) -> None:
     await stream.reset(0, None, b"a")
@@ -147,7 +147,7 @@ async def test_beginning_one_partition_leaves_the_others_alone(
     assert await Generations(redis, FIRST, "f").active() == keys
 
 
-async def test_nothing_is_built_before_a_relay_has_begun_the_stream(redis: Redis) -> None:
+async def test_nothing_is_built_before_a_relay_has_created_the_stream(redis: Redis) -> None:
     assert await Generations(redis, FIRST, "f").create("projector") is None
     assert await redis.exists(FIRST.stream, FIRST.generations) == 0
 
@@ -161,7 +161,7 @@ async def test_lost_functions_are_loaded_again(stream: RedisStream, redis: Redis
     assert await entries(redis) == ["one"]
 
 
-async def test_functions_that_are_lost_for_many_calls_at_once_are_loaded_again(
+async def test_functions_lost_for_many_concurrent_calls_are_loaded_again(
     stream: RedisStream, redis: Redis
 ) -> None:
     for partition in (0, 1):
