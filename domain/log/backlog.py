@@ -24,7 +24,7 @@ _BACKLOG = f"""
            case when fresh.count > 0 then
                greatest(0, extract(epoch from clock_timestamp() - fresh.oldest))::float8
            end as oldest
-    from unnest($1::smallint[], $2::text[], $3::bigint[]) as p (number, carried, page)
+    from unnest($1::smallint[], $2::text[], $3::bigint[]) as p (number, snapshot, page)
     cross join lateral (
         select coalesce(max(position), 0) as position from events where partition = p.number
     ) as written
@@ -32,17 +32,17 @@ _BACKLOG = f"""
         select count(*)::int as count, min(occurred_at) as oldest from (
             (select occurred_at from events
              where p.page is null and partition = p.number
-               and xid >= pg_snapshot_xmax(p.carried::pg_snapshot)
+               and xid >= pg_snapshot_xmax(p.snapshot::pg_snapshot)
                and xid < pg_snapshot_xmax(pg_current_snapshot())
              order by xid limit {MAX_COUNTED})
             union all
             (select occurred_at from events
              where p.page is null and partition = p.number
-               and xid = any(array(select pg_snapshot_xip(p.carried::pg_snapshot))))
+               and xid = any(array(select pg_snapshot_xip(p.snapshot::pg_snapshot))))
             union all
             (select occurred_at from events
              where partition = p.number and position > p.page
-               and xid >= pg_snapshot_xmax(p.carried::pg_snapshot)
+               and xid >= pg_snapshot_xmax(p.snapshot::pg_snapshot)
              order by position limit {MAX_COUNTED})
         ) as e
     ) as fresh

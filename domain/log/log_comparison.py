@@ -110,10 +110,10 @@ class LogComparison:
             filenode=row["filenode"],
         )
 
-    async def relation(self, carried: LogIdentity | None, ours: LogIdentity) -> Relation:
+    async def relation(self, stored: LogIdentity | None, present: LogIdentity) -> Relation:
         """Compares the identity in a cursor with that of the log."""
         async with self._pool.acquire() as connection:
-            return await log_identity.compare_identities(connection, carried, ours)
+            return await log_identity.compare_identities(connection, stored, present)
 
     async def changed_partitions(self, windows: Sequence[tuple[int, Window]]) -> set[int]:
         """Returns the partitions of the windows whose events are missing in the log, or different."""

@@ -61,12 +61,10 @@ class Relation(Enum):
 class ForeignLog(Exception):
     """The streams in Redis were filled from another log than the one in DATABASE_URL."""
 
-    def __init__(self, carried: LogIdentity, ours: LogIdentity) -> None:
-        self.carried = carried
-        self.ours = ours
+    def __init__(self, stored: LogIdentity, present: LogIdentity) -> None:
         super().__init__(
             "Redis holds the streams and read models of another event log"
-            f" ({_describe(carried)}), and DATABASE_URL leads to {_describe(ours)}."
+            f" ({_describe(stored)}), and DATABASE_URL leads to {_describe(present)}."
             " If two services share this Redis, give each its own REDIS_PREFIX;"
             " if this database has replaced the other one, run `tandem restored --take-over`."
         )
@@ -91,34 +89,34 @@ async def _system_identifier(connection: asyncpg.Connection | PoolConnectionProx
 
 async def compare_identities(
     connection: asyncpg.Connection | PoolConnectionProxy,
-    carried: LogIdentity | None,
-    ours: LogIdentity,
+    stored: LogIdentity | None,
+    present: LogIdentity,
 ) -> Relation:
     """Compares the identity in a cursor with that of the log.
 
     A cursor that an earlier version of the code wrote has none; it counts as the same.
     """
-    if carried is None or carried == ours:
+    if stored is None or stored == present:
         return Relation.SAME
-    if UNKNOWN_SERVER not in (carried.server, ours.server) and carried.server != ours.server:
+    if UNKNOWN_SERVER not in (stored.server, present.server) and stored.server != present.server:
         return Relation.FOREIGN
-    exists = await connection.fetchrow(_STILL_EXISTS, carried.database, carried.table)
+    exists = await connection.fetchrow(_STILL_EXISTS, stored.database, stored.table)
     assert exists is not None
-    if carried.database != ours.database:
+    if stored.database != present.database:
         return Relation.FOREIGN if exists["database"] else Relation.REPLACED
-    if carried.table != ours.table and exists["table"]:
+    if stored.table != present.table and exists["table"]:
         return Relation.FOREIGN
-    return Relation.SAME if carried.log == ours.log else Relation.REPLACED
+    return Relation.SAME if stored.log == present.log else Relation.REPLACED
 
 
-async def refuse_foreign(pool: asyncpg.Pool, carried: Collection[LogIdentity | None]) -> None:
+async def refuse_foreign(pool: asyncpg.Pool, stored: Collection[LogIdentity | None]) -> None:
     """Raises ForeignLog if one of these identities is of a log that still exists elsewhere, or may."""
     async with pool.acquire() as connection:
-        ours = await read_log_identity(connection)
-        for identity in carried:
-            relation = await compare_identities(connection, identity, ours)
+        present = await read_log_identity(connection)
+        for identity in stored:
+            relation = await compare_identities(connection, identity, present)
             if identity is not None and relation is Relation.FOREIGN:
-                raise ForeignLog(identity, ours)
+                raise ForeignLog(identity, present)
 
 
 def _describe(identity: LogIdentity) -> str:

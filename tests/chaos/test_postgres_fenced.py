@@ -21,7 +21,7 @@ from tests.chaos.proxy import proxy
 from tests.chaos.standby import ask, fail_over, fence, standby_of
 from tests.chaos.stores import Postgres, postgres
 from tests.chaos.writers import write_models
-from tests.domain.log.relay_harness import Carrying
+from tests.domain.log.relay_harness import RelayHarness
 from tests.domain.write_model import create
 
 WITHIN = 30.0
@@ -103,8 +103,8 @@ async def test_a_fenced_server_decides_nothing_and_its_log_is_not_carried(
     """What it would answer may be older than what the new primary has."""
     async with write_models(primary.url, 1) as [model]:
         user_id = (await model.ask(create("Alice", "alice@example.com"))).user_id
-        carrying = Carrying(model)
-        await carrying.relay().run_once()
+        harness = RelayHarness(model)
+        await harness.relay().run_once()
         await fence(primary)
         for command in (
             RenameUser(user_id=user_id, name="Alice"),
@@ -115,4 +115,4 @@ async def test_a_fenced_server_decides_nothing_and_its_log_is_not_carried(
         with pytest.raises(
             (asyncpg.ReadOnlySQLTransactionError, asyncpg.TargetServerAttributeNotMatched)
         ):
-            await carrying.relay().run_once()
+            await harness.relay().run_once()

@@ -17,7 +17,7 @@ from tests.chaos.cluster import PARTITIONS
 from tests.chaos.convergence import as_the_log, forgotten, mentions
 from tests.chaos.standby import ask, caught_up, standby_of, until
 from tests.chaos.stores import Postgres, postgres
-from tests.domain.log.relay_harness import Carrying
+from tests.domain.log.relay_harness import RelayHarness
 from tests.domain.write_model import WriteModel, create
 from tests.limited import limited
 
@@ -42,7 +42,7 @@ async def test_a_standby_takes_no_command_and_its_log_is_not_read(primary: Postg
         with pytest.raises(WriteModelUnavailable, match="nothing was written"):
             await model.store.execute(create("Alice", "alice@example.com"))
         with pytest.raises(asyncpg.TargetServerAttributeNotMatched):
-            await Carrying(model).relay().run_once()
+            await RelayHarness(model).relay().run_once()
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["with all of it", "without the tail"])

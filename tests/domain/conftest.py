@@ -9,7 +9,7 @@ import pytest
 from api.runtime import drivers
 from api.settings import Settings
 from tests.chaos.proxy import Proxy, proxy
-from tests.domain.log.relay_harness import Carrying
+from tests.domain.log.relay_harness import RelayHarness
 from tests.domain.write_model import WriteModel
 
 
@@ -21,8 +21,8 @@ async def model(database_url: str) -> AsyncIterator[WriteModel]:
 
 
 @pytest.fixture
-def carrying(model: WriteModel) -> Carrying:
-    return Carrying(model)
+def harness(model: WriteModel) -> RelayHarness:
+    return RelayHarness(model)
 
 
 @pytest.fixture

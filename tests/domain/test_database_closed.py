@@ -13,7 +13,7 @@ from api.runtime.background import TRANSIENT_ERRORS
 from api.runtime.log_check import refuse_foreign_log_at_start
 from api.settings import Settings
 from domain.write.database import WriteModelUnavailable
-from tests.domain.log.relay_harness import Carrying
+from tests.domain.log.relay_harness import RelayHarness
 from tests.domain.write_model import WriteModel, create
 from tests.stores import OwnStores
 
@@ -48,6 +48,6 @@ async def test_a_database_that_is_closed_is_waited_for(closed_url: str, redis_ur
     async with drivers.database(settings) as pool:
         model = WriteModel(pool)
         with pytest.raises(TRANSIENT_ERRORS):
-            await Carrying(model).relay().run_once()
+            await RelayHarness(model).relay().run_once()
         with pytest.raises(WriteModelUnavailable, match="nothing was written"):
             await model.store.execute(create("Alice", "alice@example.com"))

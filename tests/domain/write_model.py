@@ -1,4 +1,4 @@
-"""The write side in the tests' words: ask for something, then look at every row that is there."""
+"""A write model for tests: executes commands, and reads every row."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class WriteModel:
-    """A store, a clock that ticks a second per look, and the tables behind them."""
+    """A store, a clock that advances by a second each time it is read, and the tables."""
 
     def __init__(self, pool: asyncpg.Pool, *, timeout_seconds: float = 5.0) -> None:
         self.pool = pool
@@ -106,7 +106,7 @@ class WriteModel:
         return user
 
     async def waits_for_a_lock(self, count: int = 1) -> int:
-        """The process id of a backend that waits for another transaction, once there are so many."""
+        """Returns the process id of a backend that waits for another transaction, once `count` of them do."""
         query = """
             select pid from pg_stat_activity
             where datname = current_database() and cardinality(pg_blocking_pids(pid)) > 0
@@ -126,7 +126,7 @@ def create(name: str, address: str, key: str | None = None) -> CreateUser:
 
 def _user_row(user: User) -> dict[str, Any]:
     row = msgspec.structs.asdict(user)
-    del row["orders"], row["secret"]  # which is no fact: no event says it
+    del row["orders"], row["secret"]  # no event contains it
     return {**row, "email_key": None if user.erased_at else email_key(user.email)}
 
 

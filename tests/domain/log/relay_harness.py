@@ -1,4 +1,4 @@
-"""A relay from a real log to streams in memory, and transactions that a test holds in its hand."""
+"""A relay from a real log to streams in memory, and transactions that a test keeps open."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _INSERT = """
 """
 
 
-class Carrying:
-    """The log, the streams, and as many relays between them as a test wants."""
+class RelayHarness:
+    """The log, the streams, and any number of relays between them."""
 
     def __init__(self, model: WriteModel) -> None:
         self.model = model
@@ -42,11 +42,11 @@ class Carrying:
             inspection_interval_seconds=inspection_interval_seconds,
         )
 
-    async def begun(self, *, verify_interval_seconds: float = 1e9) -> Relay:
-        """A relay whose streams have begun."""
+    async def started(self, *, verify_interval_seconds: float = 1e9) -> Relay:
+        """Returns a relay whose streams have started."""
         relay = self.relay(verify_interval_seconds=verify_interval_seconds)
         await settle(relay)
-        assert sorted(self.stream.kept) == list(range(PARTITIONS))
+        assert sorted(self.stream.encoded_cursors) == list(range(PARTITIONS))
         return relay
 
     @asynccontextmanager
@@ -56,8 +56,8 @@ class Carrying:
             await connection.execute("select pg_current_xact_id()")
             yield connection
 
-    async def assert_all_is_carried(self) -> None:
-        """Everything in the log is in the streams, once, and each user's events in their order."""
+    async def assert_all_is_published(self) -> None:
+        """Asserts that every event of the log is in the streams once, and each user's events are in order."""
         rows = await self.model.rows("select user_id, version from events")
         logged = sorted((row["user_id"], row["version"]) for row in rows)
         assert self.stream.all == logged
@@ -73,7 +73,7 @@ async def write(
 
 
 async def settle(relay: Relay) -> None:
-    """Passes until two in a row know of nothing more to do."""
+    """Runs passes until two in a row have nothing to do."""
     idle = 0
     async with limited(30):
         while idle < 2:
@@ -81,7 +81,7 @@ async def settle(relay: Relay) -> None:
 
 
 def user_in(partition: int) -> UserId:
-    """A user whose events are in this partition."""
+    """Returns a new user whose events are in this partition."""
     while True:
         user_id = UserId(new_id())
         if partition_of(user_id, PARTITIONS) == partition:

@@ -18,7 +18,7 @@ from domain.log.relay_log import RelayLog
 from domain.users.commands.erase_user import EraseUser
 from domain.users.commands.rename_user import RenameUser
 from domain.users.events import UserErased, UserId
-from tests.domain.log.relay_harness import Carrying, settle
+from tests.domain.log.relay_harness import RelayHarness, settle
 from tests.domain.write_model import PARTITIONS, WriteModel
 
 NAME = "Wilhelmina"
@@ -128,13 +128,13 @@ async def test_no_reader_sees_a_name_from_the_commit_on_and_none_sees_a_slice(
 
 
 async def test_the_stream_gets_no_name_of_whom_a_relay_had_not_carried_yet(
-    model: WriteModel, carrying: Carrying
+    model: WriteModel, harness: RelayHarness
 ) -> None:
-    relay = await carrying.begun()
+    relay = await harness.started()
     await erased(model)
     await settle(relay)
-    assert len(carrying.stream.all) == EVENTS + 1
-    assert with_a_name(chain(*carrying.stream.entries.values())) == []
+    assert len(harness.stream.all) == EVENTS + 1
+    assert with_a_name(chain(*harness.stream.entries.values())) == []
 
 
 async def test_the_audit_finds_no_difference_before_and_after_the_slices(model: WriteModel) -> None:

@@ -6,37 +6,37 @@ import pytest
 
 from domain.log import relay as module
 from domain.log.relay_log import RelayLog
-from tests.domain.log.relay_harness import Carrying, settle, user_in, write
+from tests.domain.log.relay_harness import RelayHarness, settle, user_in, write
 
 LIMIT = 4
 
 
 async def test_a_restored_event_whose_number_a_transaction_has_now_rebuilds_nothing(
-    carrying: Carrying,
+    harness: RelayHarness,
 ) -> None:
     """The row is visible, though the snapshot says of its number that it is still running."""
-    pool = carrying.model.pool
+    pool = harness.model.pool
     await write(pool, user_in(3), 1)
     await pool.execute("""
         update events set xid = (pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 20)::text::xid8
     """)
-    relay = carrying.relay(inspection_interval_seconds=0.0)
+    relay = harness.relay(inspection_interval_seconds=0.0)
     await settle(relay)
     foreign = int(await pool.fetchval("select xid::text from events"))
     while await pool.fetchval("select pg_current_xact_id()::text::bigint") < foreign - 1:
         pass
-    async with carrying.transaction() as running:
+    async with harness.transaction() as running:
         number = await running.fetchval("select pg_current_xact_id()::text::bigint")
         assert number == foreign
         await write(pool, user_in(3), 1)
         await settle(relay)
     await settle(relay)
-    assert carrying.stream.begun == [*range(8)]
-    assert len(carrying.stream.all) == len(set(carrying.stream.all))
+    assert harness.stream.resets == [*range(8)]
+    assert len(harness.stream.all) == len(set(harness.stream.all))
 
 
 async def test_a_backlog_after_a_restore_is_read_from_above_the_restored_events(
-    carrying: Carrying, monkeypatch: pytest.MonkeyPatch
+    harness: RelayHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_APPEND_EVENTS", LIMIT)
     floors: list[int] = []
@@ -47,15 +47,15 @@ async def test_a_backlog_after_a_restore_is_read_from_above_the_restored_events(
         return floors[-1]
 
     monkeypatch.setattr(RelayLog, "position_before", noted)
-    pool = carrying.model.pool
+    pool = harness.model.pool
     for _ in range(10):
         await write(pool, user_in(3), 1)
     await pool.execute("update events set xid = (xid::text::bigint + 1000000)::text::xid8")
-    relay = await carrying.begun()
+    relay = await harness.started()
     restored = await pool.fetchval("select max(position) from events")
     user_id = user_in(3)
     for version in range(1, 3 * LIMIT):
         await write(pool, user_id, version)
     await settle(relay)
     assert floors == [restored]
-    assert carrying.stream.versions(user_id) == list(range(1, 3 * LIMIT))
+    assert harness.stream.versions(user_id) == list(range(1, 3 * LIMIT))

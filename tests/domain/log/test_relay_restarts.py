@@ -13,7 +13,7 @@ import pytest
 from domain.log import relay as module
 from domain.log.cursor import Cursor, Snapshot
 from domain.log.relay_log import RelayLog
-from tests.domain.log.relay_harness import Carrying, settle, user_in, write
+from tests.domain.log.relay_harness import RelayHarness, settle, user_in, write
 from tests.limited import limited
 
 FAR = 1_000_000
@@ -36,115 +36,117 @@ def _later(snapshot: Snapshot) -> Snapshot:
 
 
 async def test_after_a_restart_nothing_is_lost_though_numbers_come_again(
-    carrying: Carrying,
+    harness: RelayHarness,
 ) -> None:
-    relay = await carrying.begun()
+    relay = await harness.started()
     user_id = user_in(3)
-    await write(carrying.model.pool, user_id, 1)
+    await write(harness.model.pool, user_id, 1)
     await settle(relay)
-    carrying.stream.alter(from_before_a_crash)
-    relay = carrying.relay()
-    await write(carrying.model.pool, user_id, 2)
+    harness.stream.alter(from_before_a_crash)
+    relay = harness.relay()
+    await write(harness.model.pool, user_id, 2)
     await settle(relay)
-    await write(carrying.model.pool, user_id, 3)
+    await write(harness.model.pool, user_id, 3)
     await settle(relay)
-    assert carrying.stream.versions(user_id) == [1, 2, 3]
-    assert carrying.stream.begun == [*range(8)]
+    assert harness.stream.versions(user_id) == [1, 2, 3]
+    assert harness.stream.resets == [*range(8)]
 
 
-async def test_a_relay_that_lives_through_a_restart_loses_nothing(carrying: Carrying) -> None:
-    relay = await carrying.begun(verify_interval_seconds=0)
+async def test_a_relay_that_lives_through_a_restart_loses_nothing(harness: RelayHarness) -> None:
+    relay = await harness.started(verify_interval_seconds=0)
     user_id = user_in(3)
-    await write(carrying.model.pool, user_id, 1)
+    await write(harness.model.pool, user_id, 1)
     await settle(relay)
-    carrying.stream.alter(from_before_a_crash)
+    harness.stream.alter(from_before_a_crash)
     for version in (2, 3):
-        await write(carrying.model.pool, user_id, version)
+        await write(harness.model.pool, user_id, version)
         await settle(relay)
-    assert carrying.stream.versions(user_id) == [1, 2, 3]
+    assert harness.stream.versions(user_id) == [1, 2, 3]
 
 
 async def test_a_stream_that_began_before_the_restart_and_carried_nothing_loses_nothing(
-    carrying: Carrying,
+    harness: RelayHarness,
 ) -> None:
     user_id = user_in(3)
-    await write(carrying.model.pool, user_id, 1)
-    await carrying.begun()
-    carrying.stream.alter(from_before_a_crash)
-    await write(carrying.model.pool, user_id, 2)
-    await settle(carrying.relay())
-    assert carrying.stream.versions(user_id) == [2]
-    assert carrying.stream.begun == [*range(8)]
+    await write(harness.model.pool, user_id, 1)
+    await harness.started()
+    harness.stream.alter(from_before_a_crash)
+    await write(harness.model.pool, user_id, 2)
+    await settle(harness.relay())
+    assert harness.stream.versions(user_id) == [2]
+    assert harness.stream.resets == [*range(8)]
 
 
 async def test_a_page_under_way_at_a_restart_is_carried_to_its_end(
-    carrying: Carrying, monkeypatch: pytest.MonkeyPatch
+    harness: RelayHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_APPEND_EVENTS", 4)
-    relay = await carrying.begun()
+    relay = await harness.started()
     user_id = user_in(3)
     for version in range(1, 20):
-        await write(carrying.model.pool, user_id, version)
+        await write(harness.model.pool, user_id, version)
     await relay.run_once()
-    assert Cursor.decode(carrying.stream.kept[3]).page is not None
-    carrying.stream.alter(from_before_a_crash)
-    await write(carrying.model.pool, user_id, 20)
-    await settle(carrying.relay())
-    versions = carrying.stream.versions(user_id)
+    assert Cursor.decode(harness.stream.encoded_cursors[3]).page is not None
+    harness.stream.alter(from_before_a_crash)
+    await write(harness.model.pool, user_id, 20)
+    await settle(harness.relay())
+    versions = harness.stream.versions(user_id)
     assert versions[-20:] == list(range(1, 21))  # twice is allowed here: the version gate drops it
 
 
 async def test_a_backlog_that_was_carried_in_pages_is_recognised_after_a_restart(
-    carrying: Carrying, monkeypatch: pytest.MonkeyPatch
+    harness: RelayHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_APPEND_EVENTS", 4)
-    relay = await carrying.begun()
+    relay = await harness.started()
     user_id = user_in(3)
     for version in range(1, 12):
-        await write(carrying.model.pool, user_id, version)
+        await write(harness.model.pool, user_id, version)
     await settle(relay)
-    carrying.stream.alter(from_before_a_crash)
-    await settle(carrying.relay())
-    assert carrying.stream.begun == [*range(8)]
-    await carrying.assert_all_is_carried()
+    harness.stream.alter(from_before_a_crash)
+    await settle(harness.relay())
+    assert harness.stream.resets == [*range(8)]
+    await harness.assert_all_is_published()
 
 
 async def test_what_is_open_while_a_page_is_taken_up_after_a_restart_is_not_lost(
-    carrying: Carrying, monkeypatch: pytest.MonkeyPatch
+    harness: RelayHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_APPEND_EVENTS", 4)
-    relay = await carrying.begun()
+    relay = await harness.started()
     for version in range(1, 20):
-        await write(carrying.model.pool, user_in(3), version)
+        await write(harness.model.pool, user_in(3), version)
     await relay.run_once()
-    carrying.stream.alter(from_before_a_crash)
-    relay, late = carrying.relay(), user_in(3)
-    async with carrying.transaction() as slow:
+    harness.stream.alter(from_before_a_crash)
+    relay, late = harness.relay(), user_in(3)
+    async with harness.transaction() as slow:
         await write(slow, late, 1)
-        await write(carrying.model.pool, user_in(3), 1)
-        while Cursor.decode(carrying.stream.kept[3]).page is not None:
+        await write(harness.model.pool, user_in(3), 1)
+        while Cursor.decode(harness.stream.encoded_cursors[3]).page is not None:
             await relay.run_once()
     await settle(relay)
-    assert carrying.stream.versions(late) == [1]
+    assert harness.stream.versions(late) == [1]
 
 
-async def test_a_log_restored_to_an_earlier_state_restarts_its_stream(carrying: Carrying) -> None:
-    relay = await carrying.begun()
+async def test_a_log_restored_to_an_earlier_state_restarts_its_stream(
+    harness: RelayHarness,
+) -> None:
+    relay = await harness.started()
     gone, kept = user_in(3), user_in(6)
     for version in (1, 2):
-        await write(carrying.model.pool, gone, version)
-        await write(carrying.model.pool, kept, version)
+        await write(harness.model.pool, gone, version)
+        await write(harness.model.pool, kept, version)
         await settle(relay)
-    await carrying.model.pool.execute("delete from events where user_id = $1 and version = 2", gone)
-    carrying.stream.alter(from_before_a_crash)
-    relay = carrying.relay()
+    await harness.model.pool.execute("delete from events where user_id = $1 and version = 2", gone)
+    harness.stream.alter(from_before_a_crash)
+    relay = harness.relay()
     await settle(relay)
-    assert carrying.stream.begun == [*range(8), 3]
-    assert carrying.stream.versions(gone) == []
-    assert carrying.stream.versions(kept) == [1, 2]
-    await write(carrying.model.pool, gone, 2)
+    assert harness.stream.resets == [*range(8), 3]
+    assert harness.stream.versions(gone) == []
+    assert harness.stream.versions(kept) == [1, 2]
+    await write(harness.model.pool, gone, 2)
     await settle(relay)
-    assert carrying.stream.versions(gone) == [2]
+    assert harness.stream.versions(gone) == [2]
 
 
 @pytest.mark.parametrize(
@@ -153,37 +155,37 @@ async def test_a_log_restored_to_an_earlier_state_restarts_its_stream(carrying: 
     ids=["another user", "the same user at another time"],
 )
 async def test_a_log_restored_and_filled_again_at_the_same_positions_restarts_its_stream(
-    carrying: Carrying, otherwise: str
+    harness: RelayHarness, otherwise: str
 ) -> None:
-    relay = await carrying.begun()
-    await write(carrying.model.pool, user_in(3), 1)
+    relay = await harness.started()
+    await write(harness.model.pool, user_in(3), 1)
     await settle(relay)
-    await carrying.model.pool.execute(f"update events set {otherwise}")
-    carrying.stream.alter(from_before_a_crash)
-    await settle(carrying.relay())
-    assert carrying.stream.begun == [*range(8), 3]
+    await harness.model.pool.execute(f"update events set {otherwise}")
+    harness.stream.alter(from_before_a_crash)
+    await settle(harness.relay())
+    assert harness.stream.resets == [*range(8), 3]
 
 
 async def test_a_log_restored_into_a_server_with_lower_numbers_restarts_its_streams(
-    carrying: Carrying,
+    harness: RelayHarness,
 ) -> None:
     """A dump keeps the numbers of the server it was taken from, which this one has not reached."""
-    relay = await carrying.begun()
+    relay = await harness.started()
     user_id = user_in(3)
-    await write(carrying.model.pool, user_id, 1)
+    await write(harness.model.pool, user_id, 1)
     await settle(relay)
-    await carrying.model.pool.execute(f"""
+    await harness.model.pool.execute(f"""
         update events set xid = (xid::text::bigint + {FAR})::text::xid8
     """)
-    carrying.stream.alter(of_another_server)
-    relay = carrying.relay()
+    harness.stream.alter(of_another_server)
+    relay = harness.relay()
     await settle(relay)
-    assert carrying.stream.begun == [*range(8), 3]
+    assert harness.stream.resets == [*range(8), 3]
     for version in (2, 3):
-        await write(carrying.model.pool, user_id, version)
+        await write(harness.model.pool, user_id, version)
         await settle(relay)
         assert not await relay.run_once()
-    assert carrying.stream.versions(user_id) == [2, 3]
+    assert harness.stream.versions(user_id) == [2, 3]
 
 
 def of_another_server(cursor: Cursor) -> Cursor:
@@ -197,30 +199,30 @@ def of_another_server(cursor: Cursor) -> Cursor:
 
 
 async def test_a_log_restored_to_before_the_start_of_its_stream_restarts_it(
-    carrying: Carrying,
+    harness: RelayHarness,
 ) -> None:
-    await write(carrying.model.pool, user_in(3), 1)
-    await carrying.begun()
-    await carrying.model.pool.execute("delete from events")
-    carrying.stream.alter(from_before_a_crash)
-    await settle(carrying.relay())
-    assert carrying.stream.begun == [*range(8), 3]
+    await write(harness.model.pool, user_in(3), 1)
+    await harness.started()
+    await harness.model.pool.execute("delete from events")
+    harness.stream.alter(from_before_a_crash)
+    await settle(harness.relay())
+    assert harness.stream.resets == [*range(8), 3]
 
 
 async def test_a_log_restored_in_the_middle_of_a_page_restarts_its_stream(
-    carrying: Carrying, monkeypatch: pytest.MonkeyPatch
+    harness: RelayHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_APPEND_EVENTS", 4)
-    relay = await carrying.begun()
+    relay = await harness.started()
     user_id = user_in(3)
     for version in range(1, 20):
-        await write(carrying.model.pool, user_id, version)
+        await write(harness.model.pool, user_id, version)
     await relay.run_once()
     await relay.run_once()
-    await carrying.model.pool.execute("delete from events where version > 6")
-    carrying.stream.alter(from_before_a_crash)
-    await settle(carrying.relay())
-    assert carrying.stream.begun == [*range(8), 3]
+    await harness.model.pool.execute("delete from events where version > 6")
+    harness.stream.alter(from_before_a_crash)
+    await settle(harness.relay())
+    assert harness.stream.resets == [*range(8), 3]
 
 
 async def crash(pool: asyncpg.Pool) -> None:
@@ -244,27 +246,27 @@ async def _answers(pool: asyncpg.Pool) -> bool:
     return True
 
 
-async def test_a_server_that_crashed_and_recovered_is_another_era(carrying: Carrying) -> None:
-    log = RelayLog(carrying.model.pool)
+async def test_a_server_that_crashed_and_recovered_is_another_era(harness: RelayHarness) -> None:
+    log = RelayLog(harness.model.pool)
     _, before = await log.current_snapshot()
     _, still = await log.current_snapshot()
-    await crash(carrying.model.pool)
+    await crash(harness.model.pool)
     _, after = await log.current_snapshot()
     assert before == still != after
 
 
-async def test_a_crash_that_gives_numbers_back_loses_nothing(carrying: Carrying) -> None:
-    relay = await carrying.begun()
-    pool, user_id = carrying.model.pool, user_in(3)
-    async with carrying.transaction() as durable:
+async def test_a_crash_that_gives_numbers_back_loses_nothing(harness: RelayHarness) -> None:
+    relay = await harness.started()
+    pool, user_id = harness.model.pool, user_in(3)
+    async with harness.transaction() as durable:
         await durable.execute("set local synchronous_commit = on")
         await write(durable, user_id, 1)
     for _ in range(100):
-        async with carrying.transaction():
+        async with harness.transaction():
             pass  # a number that leaves its trace later, if at all
     await settle(relay)
     await crash(pool)
     for version in (2, 3, 4):
         await write(pool, user_id, version)
         await settle(relay)
-    assert carrying.stream.versions(user_id) == [1, 2, 3, 4]
+    assert harness.stream.versions(user_id) == [1, 2, 3, 4]
