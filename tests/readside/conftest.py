@@ -13,7 +13,7 @@ from readside.queries.reader import ReadModel
 from readside.read_models import FINGERPRINT
 from tests.readside.envelopes import PARTITIONS
 from tests.readside.harness import World
-from tests.readside.projection_harness import Told
+from tests.readside.projection_harness import ProjectionHarness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ def settings(redis_url: str) -> Settings:
 
 @pytest.fixture
 async def redis(settings: Settings) -> AsyncIterator[Redis]:
-    """For functions, and to look into Valkey."""
+    """For function calls and inspection."""
     async with drivers.redis_for_functions(settings) as redis:
         yield redis
 
@@ -52,10 +52,10 @@ async def reads(settings: Settings, changes: PubSub) -> AsyncIterator[ReadModel]
 
 
 @pytest.fixture
-async def told(redis: Redis, reads: ReadModel) -> Told:
-    told = Told(redis, reads)
-    await told.begin()
-    return told
+async def harness(redis: Redis, reads: ReadModel) -> ProjectionHarness:
+    harness = ProjectionHarness(redis, reads)
+    await harness.begin()
+    return harness
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a generation holds, as plain values that two generations can be compared by."""
+"""The contents of a generation as plain values, to compare two generations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def contents(redis: Redis, keys: Keys) -> dict[str, Any]:
     async for key in redis.scan_iter(match=f"{prefix}*", count=1000):
         found[key.removeprefix(prefix)] = await _value(redis, key)
     if counters := found.get("counters"):
-        found["counters"] = {"applied": counters["applied"]}  # the rest tells how it came to be
+        found["counters"] = {"applied": counters["applied"]}  # the rest depends on how it was built
     return found
 
 

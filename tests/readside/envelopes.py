@@ -1,4 +1,4 @@
-"""Envelopes to test with: users with numbers, and stories that give each user's events their versions."""
+"""Builders of envelopes: numbered users, and events with their versions."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 def user_in(partition: int, number: int = 0) -> UserId:
-    """The n-th user of a partition. Users sort by number: they were made in that order."""
+    """Returns the n-th user of a partition. Users sort by number, the order of their creation."""
     ids = (UUID(int=(7 << 76) | (2 << 62) | value << 80) for value in range(1, 2000))
     mine = [found for found in ids if partition_of(found, PARTITIONS) == partition]
     return UserId(mine[number])
 
 
 def located(*users: UUID) -> dict[str, int]:
-    """Users as lists tell them: by their ids, each with its partition."""
+    """Returns the ids of users, each with its partition, as lists return them."""
     return {str(user): partition_of(user, PARTITIONS) for user in users}
 
 
@@ -31,12 +31,12 @@ def order(number: int) -> OrderId:
 
 
 def minute(version: int) -> datetime:
-    """When a user's version came about, in every story."""
+    """Returns when a version of any user occurred."""
     return NOON + timedelta(minutes=version)
 
 
 def moment_of(version: int) -> str:
-    """The same, as read models tell it."""
+    """Returns the same in RFC 3339."""
     return f"{minute(version):%Y-%m-%dT%H:%M:%S}.000Z"
 
 
@@ -53,12 +53,12 @@ def envelope(user_id: UserId, version: int, event: Event) -> Envelope:
 
 
 def story(user_id: UserId, *events: Event, after: int = 0) -> list[Envelope]:
-    """What happened to a user, in order, behind the version `after`."""
+    """Returns the envelopes of a user's events, in order, above the version `after`."""
     return [
         envelope(user_id, version, event) for version, event in enumerate(events, start=after + 1)
     ]
 
 
 def spoilt(sound: Envelope, **changes: object) -> Envelope:
-    """The same envelope, but for what makes it a poison event."""
+    """Returns the envelope with changes that make it a poison event."""
     return msgspec.structs.replace(sound, **changes)

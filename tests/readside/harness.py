@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class World:
-    """Commits go to the log; `relay` and the projectors' passes carry them on."""
+    """The read side with an event log in memory; `relay` and the projectors' passes process commits."""
 
     def __init__(self, redis: Redis, streams: Redis) -> None:
         self.redis = redis
@@ -37,7 +37,7 @@ class World:
         self._versions: dict[UserId, int] = {}
 
     def commit(self, user: UserId, *events: Event) -> int:
-        """Answers the user's version."""
+        """Returns the user's version."""
         before = self._versions.get(user, 0)
         self._versions[user] = before + len(events)
         self.log.commit(story(user, *events, after=before))
@@ -94,13 +94,13 @@ class World:
         )
 
     async def settle(self, *projectors: Projector) -> None:
-        """Until nobody finds work any more."""
+        """Runs passes until none finds work."""
         await self.relay()
         while sum([await projector.run_once() for projector in projectors]):
             pass
 
     async def build(self) -> None:
-        """A read model of every partition, by projectors that have gone away since."""
+        """Builds the read model of every partition with projectors that end then."""
         await self.relay()
         for partition in range(PARTITIONS):
             async with self.projector(partition) as projector:
@@ -113,7 +113,7 @@ class World:
         return Generations(self.redis, Partition(partition), fingerprint)
 
     async def hash_of(self, user: UserId) -> dict[str, str]:
-        """The user's hash in the generation that serves."""
+        """Returns the user's hash in the active generation."""
         keys = await self.serving(partition_of(user, PARTITIONS))
         assert keys is not None
         found: Any = await self.redis.hgetall(keys.user_hash(user))
@@ -123,7 +123,7 @@ class World:
         return int((await self.hash_of(user)).get("version", 0))
 
     async def read_and_die(self, partition: int = 0) -> int:
-        """What a projector does that dies between reading and applying; answers how much it read."""
+        """Reads entries and applies none, as a projector that dies; returns their number."""
         keys = await self.serving(partition)
         assert keys is not None
         stream: Any = {keys.partition.stream: ">"}
@@ -137,5 +137,5 @@ class World:
         return int(summary["pending"])
 
     async def length(self, partition: int = 0) -> int:
-        """Of the stream."""
+        """Returns the length of the stream."""
         return int(await self.redis.xlen(Partition(partition).stream))

@@ -1,4 +1,4 @@
-"""An event log in memory, and the part of the relay that carries it into the real streams."""
+"""An event log in memory, and a relay from it into the real streams."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 class Log:
-    """The History port. What was committed is in order of commit, as positions would be."""
+    """The EventSource port, in order of commit."""
 
     def __init__(self) -> None:
         self.committed: dict[int, list[Envelope]] = defaultdict(list)
         self.away = False
-        """Whether to raise what a driver raises when its server is away."""
+        """Whether to raise a driver's error of a server that is away."""
         self.hidden = 0
-        """How many of its newest events a partition's pages and a user's history leave out: a lie."""
+        """How many of the newest events the pages and histories omit, wrongly."""
         self.while_paging: Callable[[], Awaitable[None]] | None = None
-        """What happens between two pages."""
+        """Called between two pages."""
 
     def commit(self, envelopes: Sequence[Envelope]) -> None:
         for envelope in envelopes:
@@ -37,13 +37,13 @@ class Log:
         self, user_id: UserId, after: int, limit: int | None = None
     ) -> list[Envelope]:
         self._reach()
-        events = self._told(partition_of(user_id, PARTITIONS))
+        events = self._visible(partition_of(user_id, PARTITIONS))
         found = [e for e in events if e.user_id == user_id and e.version > after]
         return sorted(found, key=lambda e: e.version)[:limit]
 
     async def newest(self, user_id: UserId) -> Envelope | None:
         self._reach()
-        events = self._told(partition_of(user_id, PARTITIONS))
+        events = self._visible(partition_of(user_id, PARTITIONS))
         found = [e for e in events if e.user_id == user_id]
         return max(found, key=lambda e: e.version, default=None)
 
@@ -52,7 +52,7 @@ class Log:
     ) -> AsyncIterator[tuple[int, list[Envelope]]]:
         self._reach()
         start, size = after, min(size, 2)
-        while page := self._told(partition)[start : start + size]:
+        while page := self._visible(partition)[start : start + size]:
             start += len(page)
             yield start, page
             if self.while_paging is not None:
@@ -60,7 +60,7 @@ class Log:
 
     async def users(self, partition: int, size: int) -> AsyncIterator[list[UserId]]:
         self._reach()
-        found = [event.user_id for event in self._told(partition) if event.version == 1]
+        found = [event.user_id for event in self._visible(partition) if event.version == 1]
         for start in range(0, len(found), size):
             yield found[start : start + size]
 
@@ -78,7 +78,7 @@ class Log:
         self._reach()
         return len(self.committed[partition])
 
-    def _told(self, partition: int) -> list[Envelope]:
+    def _visible(self, partition: int) -> list[Envelope]:
         events = self.committed[partition]
         return events[: len(events) - self.hidden]
 
@@ -95,7 +95,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def relay(log: Log, stream: RedisStream) -> None:
-    """One pass: a missing cursor begins the stream behind the log; otherwise what is new is appended."""
+    """Runs one pass: creates a missing stream at the end of the log, or appends new events."""
     for partition in range(PARTITIONS):
         [cursor] = await stream.cursors([partition])
         events = log.committed[partition]

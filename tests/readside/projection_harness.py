@@ -1,4 +1,4 @@
-"""Given these events, then a fetch says that: the projections on a real Valkey, through the real gate."""
+"""Projection tests in the form given events, then a read: on a real Valkey, through the version gate."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ if TYPE_CHECKING:
     from readside.redis_functions.keys import Keys
 
 
-class Told:
-    """A read model that serves, and what it was told."""
+class ProjectionHarness:
+    """An active read model and the log of its events."""
 
     def __init__(self, redis: Redis, reads: ReadModel) -> None:
         self.redis = redis
         self.reads = reads
         self.log = Log()
         self._versions: dict[UserId, int] = {}
-        self.gates: dict[int, EventApplier] = {}
+        self.appliers: dict[int, EventApplier] = {}
 
     async def begin(self, projections: Sequence[Projection] = PROJECTIONS) -> None:
-        """An empty read model in each partition, which serves."""
+        """Activates an empty generation in each partition."""
         await relay(self.log, RedisStream(self.redis))
         for partition in range(PARTITIONS):
             await self.flip(partition, projections)
 
     async def flip(self, partition: int, projections: Sequence[Projection] = PROJECTIONS) -> None:
-        """Another generation with all that was told so far, which serves from now on."""
+        """Builds and activates another generation with all events so far."""
         keys = await self.generations(partition).create("projector")
         assert keys is not None
         gate = EventApplier(Functions(self.redis), self.log, keys, projections)
         async for _, page in self.log.events_by_user(partition, 1000):
             await gate.apply([Delivery(envelope) for envelope in page], publish=False)
         assert await self.generations(partition).activate(keys)
-        self.gates[partition] = gate
+        self.appliers[partition] = gate
 
     async def given(self, *events: Event, user: UserId | None = None) -> UserId:
-        """These events happened to a user, in order, behind whatever happened to that user before."""
+        """Commits and applies events of a user, after its earlier events."""
         user_id = user or user_in(0)
         version = self._versions.get(user_id, 0)
         self._versions[user_id] = version + len(events)
@@ -62,13 +62,13 @@ class Told:
 
     async def deliver(self, user_id: UserId, envelopes: list[Envelope]) -> None:
         self.log.commit(envelopes)
-        await self.gate_of(user_id).apply([Delivery(one) for one in envelopes], publish=True)
+        await self.applier_for(user_id).apply([Delivery(one) for one in envelopes], publish=True)
 
     def generations(self, partition: int) -> Generations:
         return Generations(self.redis, Partition(partition), FINGERPRINT)
 
-    def gate_of(self, user_id: UserId) -> EventApplier:
-        return self.gates[partition_of(user_id, PARTITIONS)]
+    def applier_for(self, user_id: UserId) -> EventApplier:
+        return self.appliers[partition_of(user_id, PARTITIONS)]
 
     def keys_of(self, user_id: UserId) -> Keys:
-        return self.gate_of(user_id).keys
+        return self.applier_for(user_id).keys

@@ -1,4 +1,4 @@
-"""A Redis that may evict keys is no place for a read model: nobody works with one, once it can be asked."""
+"""A Redis that may evict keys is refused by every role, once it is reachable."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ STREAM = Partition(0).stream
 def before_each_flip(
     monkeypatch: pytest.MonkeyPatch, projector: Projector, what: Callable[[], Awaitable[None]]
 ) -> None:
-    """Does something right before each time that a projector asks to serve."""
+    """Runs something right before each activation."""
     functions: Functions = projector._generations._functions  # noqa: SLF001
     call = functions.call
 

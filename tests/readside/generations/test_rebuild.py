@@ -1,4 +1,4 @@
-"""A new generation: built beside the one that serves, whole or not at all, and the old ones go."""
+"""Rebuilds: a new generation is built next to the active one or not at all; old ones are removed."""
 
 from __future__ import annotations
 
@@ -297,7 +297,7 @@ async def test_a_running_projector_removes_idle_generations_repeatedly(
         await world.redis.set(Keys(FIRST, "old").shared_key("any"), "thing")
 
         async def looked() -> bool:
-            await projector.run_once()  # the look before may still be under way
+            await projector.run_once()  # the check before may still be running
             return await _without(world, "old")
 
         await eventually(looked)

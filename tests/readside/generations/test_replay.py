@@ -1,4 +1,4 @@
-"""A rebuild writes a user's whole life at once: nobody can tell, and poison is still found in its place."""
+"""Folded writes of a rebuild: the same contents as event by event, and poison parks at its own event."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from readside.projection import Command, ProjectedEvent, Projection
     from tests.readside.harness import World
-    from tests.readside.projection_harness import Told
+    from tests.readside.projection_harness import ProjectionHarness
 
 ALICE, BOB = user_in(0, 0), user_in(0, 1)
 CREATED = UserCreated(name='A/l"ïce', email="alice@example.com")
@@ -102,18 +102,20 @@ async def _meaning(redis: Redis, gate: EventApplier) -> dict[str, Any]:
     return {**said, "sizes": {name: size for name, size in names.items() if "size:" in name}}
 
 
-async def test_a_folded_write_of_applied_events_is_a_duplicate(told: Told) -> None:
-    gate = told.gate_of(ALICE)
+async def test_a_folded_write_of_applied_events_is_a_duplicate(harness: ProjectionHarness) -> None:
+    gate = harness.applier_for(ALICE)
     [life] = await whole(gate.keys, STORY)
     assert await gate.apply([life], publish=False) == {APPLIED: 1}
     later = story(ALICE, UserRenamed(name="Al"), after=3)
     await gate.apply([Delivery(one) for one in later], publish=True)
-    before = await contents(told.redis, gate.keys)
+    before = await contents(harness.redis, gate.keys)
     assert await gate.apply([life], publish=False) == {DUPLICATE: 1}
-    assert await contents(told.redis, gate.keys) == before
+    assert await contents(harness.redis, gate.keys) == before
 
 
-async def test_the_longest_history_that_fits_a_page_is_one_write(told: Told) -> None:
+async def test_the_longest_history_that_fits_a_page_is_one_write(
+    harness: ProjectionHarness,
+) -> None:
     ordered = [
         event
         for number in range(PAGE // 2)
@@ -122,17 +124,17 @@ async def test_the_longest_history_that_fits_a_page_is_one_write(told: Told) -> 
             OrderCompleted(order_id=order(number), total=5),
         )
     ]
-    gate = told.gate_of(ALICE)
+    gate = harness.applier_for(ALICE)
     life = story(ALICE, CREATED, *ordered)[:PAGE]
     assert await gate.apply(await whole(gate.keys, life), publish=False) == {APPLIED: 1}
 
 
-async def test_a_parked_user_stays_parked_after_a_folded_write(told: Told) -> None:
-    gate = told.gate_of(ALICE)
+async def test_a_parked_user_stays_parked_after_a_folded_write(harness: ProjectionHarness) -> None:
+    gate = harness.applier_for(ALICE)
     bad = spoilt(STORY[1], type="UserPromoted")
     await gate.apply([Delivery(STORY[0]), Delivery(bad)], publish=False)
     assert await gate.apply(await whole(gate.keys, STORY), publish=False) == {PARKED: 1}
-    assert await told.redis.hget(gate.keys.user_hash(ALICE), "version") == "1"
+    assert await harness.redis.hget(gate.keys.user_hash(ALICE), "version") == "1"
 
 
 def raises(keys: Keys, happened: ProjectedEvent) -> list[Command]:
@@ -157,19 +159,19 @@ def is_not_known(keys: Keys, happened: ProjectedEvent) -> list[Command]:
 
 @pytest.mark.parametrize("stumbles", [raises, is_refused_by_redis, cannot_be_sent, is_not_known])
 async def test_poison_among_folded_events_parks_its_user_at_that_event_and_no_other(
-    told: Told, stumbles: Callable[[Keys, ProjectedEvent], list[Command]]
+    harness: ProjectionHarness, stumbles: Callable[[Keys, ProjectedEvent], list[Command]]
 ) -> None:
     projections = (stumbles, *PROJECTIONS)
-    await told.begin(projections)
-    gate = told.gate_of(ALICE)
+    await harness.begin(projections)
+    gate = harness.applier_for(ALICE)
     bob = story(BOB, UserCreated(name="Bob", email="bob@example.com"), PLACED)
-    told.log.commit([*STORY, *bob])
+    harness.log.commit([*STORY, *bob])
     await gate.apply(await whole(gate.keys, [*STORY, *bob], projections), publish=False)
-    why: Any = await told.redis.hgetall(gate.keys.parked)
+    why: Any = await harness.redis.hgetall(gate.keys.parked)
     assert {user: json.loads(reason)["version"] for user, reason in why.items()} == {str(ALICE): 2}
-    kept = await told.redis.hgetall(gate.keys.user_hash(ALICE))
+    kept = await harness.redis.hgetall(gate.keys.user_hash(ALICE))
     assert (kept["version"], kept["name"]) == ("1", CREATED.name)
-    assert await told.redis.hget(gate.keys.user_hash(BOB), "version") == "2"
+    assert await harness.redis.hget(gate.keys.user_hash(BOB), "version") == "2"
 
 
 def tallied(keys: Keys, happened: ProjectedEvent) -> list[Command]:
@@ -177,32 +179,38 @@ def tallied(keys: Keys, happened: ProjectedEvent) -> list[Command]:
     return [("DEL", tally) if happened.version == 1 else ("HINCRBY", tally, "events", "1")]
 
 
-async def test_a_folded_write_that_fails_half_way_leaves_nothing(told: Told) -> None:
+async def test_a_folded_write_that_fails_half_way_leaves_nothing(
+    harness: ProjectionHarness,
+) -> None:
     projections = (is_refused_by_redis, tallied)
-    await told.begin(projections)
-    gate = told.gate_of(ALICE)
+    await harness.begin(projections)
+    gate = harness.applier_for(ALICE)
     events = story(ALICE, CREATED, PLACED, RENAMED)
-    told.log.commit(events)
+    harness.log.commit(events)
     await gate.apply([Delivery(one) for one in events[:2]], publish=False)
     [life] = await whole(gate.keys, events, projections)
     await gate.apply([life], publish=False)
-    assert await told.redis.hgetall(gate.keys.user_key("tally", ALICE)) == {"events": "1"}
-    assert await told.redis.hget(gate.keys.user_hash(ALICE), "version") == "2"
+    assert await harness.redis.hgetall(gate.keys.user_key("tally", ALICE)) == {"events": "1"}
+    assert await harness.redis.hget(gate.keys.user_hash(ALICE), "version") == "2"
 
 
 def counted(keys: Keys, happened: ProjectedEvent) -> list[Command]:
     return [("HINCRBY", keys.shared_key("seen"), happened.user_id, "1")]
 
 
-async def test_commands_that_cannot_be_folded_are_applied_event_by_event(told: Told) -> None:
-    keys = told.keys_of(ALICE)
+async def test_commands_that_cannot_be_folded_are_applied_event_by_event(
+    harness: ProjectionHarness,
+) -> None:
+    keys = harness.keys_of(ALICE)
     found = await whole(keys, STORY, (*PROJECTIONS, counted))
     assert found == [Delivery(one) for one in STORY]
 
 
-async def test_the_last_events_of_a_user_alone_are_applied_event_by_event(told: Told) -> None:
-    assert await whole(told.keys_of(ALICE), STORY[1:]) == [Delivery(one) for one in STORY[1:]]
-    assert await whole(told.keys_of(ALICE), STORY[::2]) == [Delivery(one) for one in STORY[::2]]
+async def test_the_last_events_of_a_user_alone_are_applied_event_by_event(
+    harness: ProjectionHarness,
+) -> None:
+    assert await whole(harness.keys_of(ALICE), STORY[1:]) == [Delivery(one) for one in STORY[1:]]
+    assert await whole(harness.keys_of(ALICE), STORY[::2]) == [Delivery(one) for one in STORY[::2]]
 
 
 async def test_a_rebuild_that_is_stopped_within_a_page_sees_no_event_twice(world: World) -> None:
@@ -224,7 +232,7 @@ async def test_a_rebuild_that_is_stopped_within_a_page_sees_no_event_twice(world
     world.log.events_by_user = in_parts  # type: ignore[method-assign, assignment]
     with pytest.raises(ConnectionError):
         await world.steering().rebuild()
-    told: list[int] = []
-    await world.steering().rebuild(lambda progress: told.append(progress.seen))
-    assert told == [0, 2, 4]
+    seen: list[int] = []
+    await world.steering().rebuild(lambda progress: seen.append(progress.seen))
+    assert seen == [0, 2, 4]
     assert msgspec.structs.astuple(await world.verify().run()) == (2, [], [])

@@ -59,7 +59,7 @@ def histories(draw: st.DrawFn) -> list[list[Envelope]]:
 def deliveries(draw: st.DrawFn) -> tuple[list[list[Envelope]], list[list[Envelope]]]:
     """Histories, and batches in which they arrive: shuffled, with duplicates, and some never.
 
-    The last event of each user does arrive: nothing else would tell of those before it.
+    The last event of each user does arrive: nothing else would reveal those before it.
     """
     lives = draw(histories())
     some = [one for life in lives for one in life if draw(st.booleans())]

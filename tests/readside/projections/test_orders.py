@@ -14,7 +14,7 @@ from domain.users.events import (
 from readside.projections import orders
 from readside.projections.orders import OrderRow
 from tests.readside.envelopes import moment_of, order, user_in
-from tests.readside.projection_harness import Told
+from tests.readside.projection_harness import ProjectionHarness
 
 ALICE = UserCreated(name="Alice", email="alice@example.com")
 
@@ -23,14 +23,18 @@ def placed(number: int) -> OrderPlaced:
     return OrderPlaced(order_id=order(number), total=100 * number)
 
 
-async def sequences(told: Told, user: UserId, first: int, after: int | None = None) -> list[int]:
-    page = await orders.page(told.reads, user, first, after)
+async def sequences(
+    harness: ProjectionHarness, user: UserId, first: int, after: int | None = None
+) -> list[int]:
+    page = await orders.page(harness.reads, user, first, after)
     return [row.sequence for row in page.rows]
 
 
-async def test_a_placed_order_is_open_and_sits_at_the_version_of_its_user(told: Told) -> None:
-    alice = await told.given(ALICE, placed(1))
-    page = await orders.page(told.reads, alice, 10, None)
+async def test_a_placed_order_is_open_and_sits_at_the_version_of_its_user(
+    harness: ProjectionHarness,
+) -> None:
+    alice = await harness.given(ALICE, placed(1))
+    page = await orders.page(harness.reads, alice, 10, None)
     assert page.rows == [
         OrderRow(
             id=str(order(1)),
@@ -44,9 +48,9 @@ async def test_a_placed_order_is_open_and_sits_at_the_version_of_its_user(told: 
     assert not page.has_next
 
 
-async def test_a_completed_order_has_its_time(told: Told) -> None:
-    alice = await told.given(ALICE, placed(1), OrderCompleted(order_id=order(1), total=100))
-    [row] = (await orders.page(told.reads, alice, 10, None)).rows
+async def test_a_completed_order_has_its_time(harness: ProjectionHarness) -> None:
+    alice = await harness.given(ALICE, placed(1), OrderCompleted(order_id=order(1), total=100))
+    [row] = (await orders.page(harness.reads, alice, 10, None)).rows
     assert (row.status, row.placed_at, row.completed_at) == (
         "COMPLETED",
         moment_of(2),
@@ -54,57 +58,64 @@ async def test_a_completed_order_has_its_time(told: Told) -> None:
     )
 
 
-async def test_a_cancelled_order_was_never_completed(told: Told) -> None:
-    alice = await told.given(ALICE, placed(1), OrderCancelled(order_id=order(1)))
-    [row] = (await orders.page(told.reads, alice, 10, None)).rows
+async def test_a_cancelled_order_was_never_completed(harness: ProjectionHarness) -> None:
+    alice = await harness.given(ALICE, placed(1), OrderCancelled(order_id=order(1)))
+    [row] = (await orders.page(harness.reads, alice, 10, None)).rows
     assert (row.status, row.completed_at) == ("CANCELLED", None)
 
 
-async def test_the_newest_order_comes_first_also_when_an_older_one_is_closed(told: Told) -> None:
+async def test_the_newest_order_comes_first_also_when_an_older_one_is_closed(
+    harness: ProjectionHarness,
+) -> None:
     closed = OrderCompleted(order_id=order(1), total=100)
-    alice = await told.given(ALICE, placed(1), placed(2), UserRenamed(name="A"), placed(3), closed)
-    assert await sequences(told, alice, 10) == [5, 3, 2]
-    assert await orders.count(told.reads, alice) == 3
+    alice = await harness.given(
+        ALICE, placed(1), placed(2), UserRenamed(name="A"), placed(3), closed
+    )
+    assert await sequences(harness, alice, 10) == [5, 3, 2]
+    assert await orders.count(harness.reads, alice) == 3
 
 
-async def test_pages_of_any_size_hold_every_order_once(told: Told) -> None:
-    alice = await told.given(ALICE, *(placed(number) for number in range(1, 8)))
+async def test_pages_of_any_size_hold_every_order_once(harness: ProjectionHarness) -> None:
+    alice = await harness.given(ALICE, *(placed(number) for number in range(1, 8)))
     for size in (1, 2, 3, 7, 9):
         seen: list[int] = []
         more = True
         while more:
-            page = await orders.page(told.reads, alice, size, seen[-1] if seen else None)
+            page = await orders.page(harness.reads, alice, size, seen[-1] if seen else None)
             seen += [row.sequence for row in page.rows]
             more = page.has_next
         assert seen == [8, 7, 6, 5, 4, 3, 2]
 
 
-async def test_after_the_oldest_order_is_nothing(told: Told) -> None:
-    alice = await told.given(ALICE, placed(1))
-    assert await sequences(told, alice, 10, after=2) == []
+async def test_after_the_oldest_order_is_nothing(harness: ProjectionHarness) -> None:
+    alice = await harness.given(ALICE, placed(1))
+    assert await sequences(harness, alice, 10, after=2) == []
 
 
-async def test_a_user_without_orders_has_an_empty_page(told: Told) -> None:
-    alice = await told.given(ALICE)
-    assert await sequences(told, alice, 10) == []
-    assert await orders.count(told.reads, alice) == 0
+async def test_a_user_without_orders_has_an_empty_page(harness: ProjectionHarness) -> None:
+    alice = await harness.given(ALICE)
+    assert await sequences(harness, alice, 10) == []
+    assert await orders.count(harness.reads, alice) == 0
 
 
-async def test_users_do_not_see_each_others_orders(told: Told) -> None:
-    alice = await told.given(ALICE, placed(1))
-    bob = await told.given(
+async def test_users_do_not_see_each_others_orders(harness: ProjectionHarness) -> None:
+    alice = await harness.given(ALICE, placed(1))
+    bob = await harness.given(
         UserCreated(name="Bob", email="b@example.com"), placed(2), user=user_in(0, 1)
     )
-    assert [row.id for row in (await orders.page(told.reads, alice, 9, None)).rows] == [
+    assert [row.id for row in (await orders.page(harness.reads, alice, 9, None)).rows] == [
         str(order(1))
     ]
-    assert [row.id for row in (await orders.page(told.reads, bob, 9, None)).rows] == [str(order(2))]
+    assert [row.id for row in (await orders.page(harness.reads, bob, 9, None)).rows] == [
+        str(order(2))
+    ]
 
 
-async def test_the_orders_of_an_erased_user_are_removed(told: Told) -> None:
-    alice = await told.given(ALICE, placed(1), placed(2), UserErased())
-    assert await sequences(told, alice, 10) == []
-    keys = told.keys_of(alice)
+async def test_the_orders_of_an_erased_user_are_removed(harness: ProjectionHarness) -> None:
+    alice = await harness.given(ALICE, placed(1), placed(2), UserErased())
+    assert await sequences(harness, alice, 10) == []
+    keys = harness.keys_of(alice)
     assert (
-        await told.redis.exists(keys.user_key("orders", alice), keys.user_key("closed", alice)) == 0
+        await harness.redis.exists(keys.user_key("orders", alice), keys.user_key("closed", alice))
+        == 0
     )

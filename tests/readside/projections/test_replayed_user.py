@@ -1,4 +1,4 @@
-"""A user whose hash was lost is projected anew from its first event: no projection may count it twice."""
+"""A user whose hash was lost is replayed from its first event: no projection counts it twice."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from tests.readside.contents import contents
 from tests.readside.envelopes import order
 
 if TYPE_CHECKING:
-    from tests.readside.projection_harness import Told
+    from tests.readside.projection_harness import ProjectionHarness
 
 
-async def test_a_replay_of_a_user_changes_nothing(told: Told) -> None:
-    alice = await told.given(
+async def test_a_replay_of_a_user_changes_nothing(harness: ProjectionHarness) -> None:
+    alice = await harness.given(
         UserCreated(name="A", email="a@example.com"),
         UserEmailUpdated(email="b@example.org"),
         OrderPlaced(order_id=order(1), total=5),
         OrderCompleted(order_id=order(1), total=5),
         UserRenamed(name="B"),
     )
-    keys = told.keys_of(alice)
-    before = await contents(told.redis, keys)
-    await told.redis.delete(keys.user_hash(alice))
-    last = (await told.log.history(alice, 0))[-1]
-    await told.gate_of(alice).apply([Delivery(last)], publish=False)
-    after = await contents(told.redis, keys)
+    keys = harness.keys_of(alice)
+    before = await contents(harness.redis, keys)
+    await harness.redis.delete(keys.user_hash(alice))
+    last = (await harness.log.history(alice, 0))[-1]
+    await harness.applier_for(alice).apply([Delivery(last)], publish=False)
+    after = await contents(harness.redis, keys)
     assert after | {"counters": None} == before | {"counters": None}

@@ -1,4 +1,4 @@
-"""A page of the directory asks each partition for some of its users: the answer is that of asking for all."""
+"""A page of the user list reads some users of each partition: the result equals reading all."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Lists:
         for number, place in enumerate(places):
             self.lists[place].append(str(UUID(int=number)))
         self.trips = 0
-        self.told = 0
+        self.harness = 0
 
     async def read_partitions(self, questions: Mapping[int, CommandsFor]) -> dict[int, Replies]:
         self.trips += 1
@@ -49,7 +49,7 @@ class Lists:
         newest, most = words[2], int(words[-1])
         below = "~" if newest == "+" else newest.removeprefix("(")
         found = [user for user in reversed(self.lists[number]) if user < below][:most]
-        self.told += len(found)
+        self.harness += len(found)
         return found
 
 
@@ -82,4 +82,4 @@ async def test_a_page_equals_the_page_of_all_complete_lists(
 async def test_evenly_distributed_users_are_read_in_one_round_trip_of_short_lists() -> None:
     lists = Lists([number % PARTITIONS for number in range(MOST)])
     await user_list.page(cast("ReadModel", lists), 20, None)
-    assert (lists.trips, lists.told < PARTITIONS * 21 / 2) == (1, True)
+    assert (lists.trips, lists.harness < PARTITIONS * 21 / 2) == (1, True)

@@ -144,7 +144,7 @@ async def test_a_projector_releases_partitions_above_its_quota(world: World) -> 
 
 
 async def owners(world: World) -> int:
-    """How many partitions somebody works on."""
+    """Returns the number of partitions with an owner."""
     return len([key async for key in world.redis.scan_iter(match="tandem:*:owner:*")])
 
 
@@ -184,7 +184,7 @@ async def hearing(share: PartitionAssignment, redis_url: str) -> AsyncIterator[N
 
 @pytest.fixture
 def only_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No lease and no presence ends by itself, and nobody looks without being told."""
+    """Leases and memberships do not expire, and nothing polls: only notifications remain."""
     monkeypatch.setattr(projecting, "_LEASE_POLL_SECONDS", 60.0)
     monkeypatch.setattr(leasing, "LEASE_SECONDS", 60.0)
     monkeypatch.setattr(sharing, "MEMBERSHIP_SECONDS", 60.0)
@@ -200,7 +200,7 @@ def two_for_one(world: World) -> tuple[PartitionAssignment, PartitionAssignment]
 
 
 async def taken_up(projector: Projector) -> None:
-    """Until it works on its partition; what it waits for is only told, never found out."""
+    """Runs until the projector owns its partition, which only a notification reveals."""
     async with limited(10):
         while not await projector.run_once(wait=60.0):
             pass

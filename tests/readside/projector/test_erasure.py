@@ -15,7 +15,7 @@ from readside.redis_functions.keys import Keys
 from tests import remains
 from tests.readside.envelopes import order, story, user_in
 from tests.readside.harness import World
-from tests.readside.projection_harness import Told
+from tests.readside.projection_harness import ProjectionHarness
 
 ALICE, BOB = user_in(0, 0), user_in(0, 1)
 CREATED = UserCreated(name="Alice", email="alice@example.com")
@@ -33,30 +33,35 @@ def stumbles(keys: Keys, happened: ProjectedEvent) -> list[Command]:
     return []
 
 
-async def set_aside(told: Told) -> None:
+async def set_aside(harness: ProjectionHarness) -> None:
     """Alice cannot be renamed, and the reason says how."""
-    await told.begin((*PROJECTIONS, stumbles))
-    await told.given(CREATED, PLACED, UserRenamed(name="Alicia"), user=ALICE)
+    await harness.begin((*PROJECTIONS, stumbles))
+    await harness.given(CREATED, PLACED, UserRenamed(name="Alicia"), user=ALICE)
 
 
-async def test_an_erasure_leaves_nothing_of_a_parked_user(told: Told, redis_url: str) -> None:
-    await set_aside(told)
+async def test_an_erasure_leaves_nothing_of_a_parked_user(
+    harness: ProjectionHarness, redis_url: str
+) -> None:
+    await set_aside(harness)
     assert any("Alicia" in text for text in await of_alice(redis_url))
-    await told.given(UserErased(), user=ALICE)
+    await harness.given(UserErased(), user=ALICE)
     assert await of_alice(redis_url) == []
-    keys = told.keys_of(ALICE)
-    assert await told.redis.hgetall(keys.user_hash(ALICE)) == {"version": "4"}
-    assert not await told.redis.exists(keys.parked)
+    keys = harness.keys_of(ALICE)
+    assert await harness.redis.hgetall(keys.user_hash(ALICE)) == {"version": "4"}
+    assert not await harness.redis.exists(keys.parked)
 
 
-async def test_an_erasure_needs_no_predecessor(told: Told, redis_url: str) -> None:
-    gate, happened = told.gate_of(ALICE), story(ALICE, CREATED, PLACED, UserRenamed(name="Al"))
+async def test_an_erasure_needs_no_predecessor(harness: ProjectionHarness, redis_url: str) -> None:
+    gate, happened = (
+        harness.applier_for(ALICE),
+        story(ALICE, CREATED, PLACED, UserRenamed(name="Al")),
+    )
     await gate.apply([Delivery(happened[0])], publish=True)
     [erased] = story(ALICE, UserErased(), after=3)
     await gate.apply([Delivery(erased), Delivery(happened[1]), Delivery(happened[2])], publish=True)
-    assert await told.redis.hgetall(told.keys_of(ALICE).user_hash(ALICE)) == {"version": "4"}
+    assert await harness.redis.hgetall(harness.keys_of(ALICE).user_hash(ALICE)) == {"version": "4"}
     assert await of_alice(redis_url) == []
-    assert await told.redis.hget(told.keys_of(ALICE).counters, "applied") == "4"
+    assert await harness.redis.hget(harness.keys_of(ALICE).counters, "applied") == "4"
 
 
 async def test_a_parked_and_erased_user_does_not_prevent_an_activation(
@@ -86,13 +91,13 @@ async def test_entries_from_before_the_first_generation_are_trimmed(
 
 
 @pytest.fixture
-def nobody_retires(monkeypatch: pytest.MonkeyPatch) -> None:
-    """But the test itself."""
+def no_clean_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the test removes generations."""
     monkeypatch.setattr(Projector, "_start_clean_up", lambda *_: None)
 
 
 async def of_other_code(world: World) -> Keys:
-    """A generation of other code, which knows Alice, and whose projectors have gone."""
+    """Returns a generation with another fingerprint that has Alice and no projectors."""
     async with world.projector() as ours, world.projector(fingerprint="other") as theirs:
         world.commit(ALICE, CREATED)
         await world.settle(ours, theirs)
@@ -101,7 +106,7 @@ async def of_other_code(world: World) -> Keys:
     return keys
 
 
-@pytest.mark.usefixtures("nobody_retires")
+@pytest.mark.usefixtures("no_clean_up")
 async def test_a_generation_that_does_not_read_an_erasure_is_removed_soon(
     world: World, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,7 +124,7 @@ async def test_a_generation_that_does_not_read_an_erasure_is_removed_soon(
     assert await of_alice(redis_url) == []
 
 
-@pytest.mark.usefixtures("nobody_retires")
+@pytest.mark.usefixtures("no_clean_up")
 async def test_a_generation_that_has_applied_the_erasure_is_kept_for_a_rollback(
     world: World, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,7 +141,7 @@ async def test_a_generation_that_has_applied_the_erasure_is_kept_for_a_rollback(
     assert await of_alice(redis_url) == []
 
 
-@pytest.mark.usefixtures("nobody_retires")
+@pytest.mark.usefixtures("no_clean_up")
 async def test_a_generation_that_has_read_and_not_acknowledged_the_erasure_is_removed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

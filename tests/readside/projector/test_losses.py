@@ -1,4 +1,4 @@
-"""Keys that Redis lost, members that somebody removed, entries nobody has read: noticed, and made good."""
+"""Losses in Redis: missing keys, removed members and unread entries are detected and repaired."""
 
 from __future__ import annotations
 

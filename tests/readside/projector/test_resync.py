@@ -1,4 +1,4 @@
-"""A user of whom something was lost is made anew: all of it, once, and nobody sees it half-way."""
+"""A resync restores all keys of a user once, and hides the user meanwhile."""
 
 from __future__ import annotations
 

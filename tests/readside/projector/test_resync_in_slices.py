@@ -1,4 +1,4 @@
-"""A user with a long life is made anew in slices: others wait for one, and a dead projector loses none."""
+"""A user with many events is resynced in slices: others wait for one, and a dead projector loses none."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def filled(world: World) -> Keys:
-    """A read model with a user of many orders and another, and nobody at work."""
+    """Returns a read model with a user of many orders and another user, and no projector."""
     world.commit(ALICE, CREATED, *PLACED)
     world.commit(BOB, UserCreated(name="Bob", email="bob@example.com"))
     await world.build()
@@ -98,7 +98,7 @@ async def test_an_event_after_a_long_gap_waits_for_its_slices_and_no_other_user_
 
 
 async def test_many_small_gaps_are_not_filled_in_one_pass(world: World) -> None:
-    """Each alone is small enough, and together they would keep whoever has none waiting."""
+    """Each gap is small; together they would delay users without one."""
     keys = await filled(world)
     crowd = [user_in(0, number) for number in range(2, 12)]
     for user in crowd:

@@ -17,43 +17,43 @@ from tests.readside.contents import eventually
 from tests.readside.envelopes import user_in
 
 if TYPE_CHECKING:
-    from tests.readside.projection_harness import Told
+    from tests.readside.projection_harness import ProjectionHarness
 
 WATCHED = [user_in(0, number) for number in range(10)]
 WATCHERS = 1_000
 
 
-async def heard_of(told: Told) -> list[str]:
-    """The users' channels that somebody listens to."""
-    return [str(channel) for channel in await told.redis.pubsub_channels("tandem:{*")]
+async def heard_of(harness: ProjectionHarness) -> list[str]:
+    """Returns the users' channels with subscribers."""
+    return [str(channel) for channel in await harness.redis.pubsub_channels("tandem:{*")]
 
 
-async def begin(told: Told) -> None:
+async def begin(harness: ProjectionHarness) -> None:
     for user in WATCHED:
-        await told.given(UserCreated(name="A", email=f"{user}@example.com"), user=user)
+        await harness.given(UserCreated(name="A", email=f"{user}@example.com"), user=user)
 
 
 async def test_a_thousand_subscriptions_share_one_connection_and_each_is_notified(
-    told: Told,
+    harness: ProjectionHarness,
 ) -> None:
-    await begin(told)
-    watching = [users.changes(told.reads, WATCHED[n % 10]) for n in range(WATCHERS)]
+    await begin(harness)
+    watching = [users.changes(harness.reads, WATCHED[n % 10]) for n in range(WATCHERS)]
     await asyncio.gather(*(anext(changes) for changes in watching))
-    assert len(await told.redis.client_list(_type="pubsub")) == 1
-    assert len(await heard_of(told)) == len(WATCHED)
+    assert len(await harness.redis.client_list(_type="pubsub")) == 1
+    assert len(await heard_of(harness)) == len(WATCHED)
     for user in WATCHED:
-        await told.given(UserRenamed(name="B"), user=user)
+        await harness.given(UserRenamed(name="B"), user=user)
     async with limited(20):
         rows = await asyncio.gather(*(anext(changes) for changes in watching))
     assert {row and (row.version, row.name) for row in rows} == {(2, "B")}
     await asyncio.gather(*(changes.aclose() for changes in watching))
 
 
-async def test_ten_thousand_ended_subscriptions_leave_nothing(told: Told) -> None:
-    await begin(told)
+async def test_ten_thousand_ended_subscriptions_leave_nothing(harness: ProjectionHarness) -> None:
+    await begin(harness)
 
     async def come_and_go(number: int) -> None:
-        async with aclosing(users.changes(told.reads, WATCHED[number % 10])) as changes:
+        async with aclosing(users.changes(harness.reads, WATCHED[number % 10])) as changes:
             assert await anext(changes) is not None
 
     async def a_thousand() -> None:
@@ -72,11 +72,11 @@ async def test_ten_thousand_ended_subscriptions_leave_nothing(told: Told) -> Non
         tracemalloc.stop()
 
     async def silence() -> bool:
-        return not await heard_of(told)
+        return not await heard_of(harness)
 
     await eventually(silence)
     assert asyncio.all_tasks() == tasks
-    assert len(await told.redis.client_list(_type="pubsub")) == 1
+    assert len(await harness.redis.client_list(_type="pubsub")) == 1
     # What a watcher leaves is left in every round; a table that the loop grows once is not.
     grown = statistics.median(after - before for before, after in pairwise(memory))
     assert grown < WATCHERS * 10, "more than 10 bytes were left by each of them"

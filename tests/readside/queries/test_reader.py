@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from tests.readside.projection_harness import Told
+    from tests.readside.projection_harness import ProjectionHarness
 
 ALICE, BOB = user_in(0, 0), user_in(1, 0)
 CREATED = UserCreated(name="Alice", email="alice@example.com")
@@ -59,28 +59,30 @@ async def test_before_the_first_build_every_read_is_rebuilding(
 
 
 @pytest.mark.parametrize("fetch", FETCHES)
-async def test_after_redis_was_emptied_every_read_is_rebuilding(told: Told, fetch: str) -> None:
-    await told.given(CREATED)
-    await FETCHES[fetch](told.reads)
-    await told.redis.flushall()
+async def test_after_redis_was_emptied_every_read_is_rebuilding(
+    harness: ProjectionHarness, fetch: str
+) -> None:
+    await harness.given(CREATED)
+    await FETCHES[fetch](harness.reads)
+    await harness.redis.flushall()
     with pytest.raises(ReadModelRebuilding):
-        await FETCHES[fetch](told.reads)
+        await FETCHES[fetch](harness.reads)
 
 
 async def test_while_one_partition_is_missing_lists_are_rebuilding_and_others_are_read(
-    told: Told,
+    harness: ProjectionHarness,
 ) -> None:
-    await told.given(CREATED)
-    await told.redis.delete(Partition(1).generations)
+    await harness.given(CREATED)
+    await harness.redis.delete(Partition(1).generations)
     with pytest.raises(ReadModelRebuilding):
-        await user_list.page(told.reads, 10, None)
-    assert await users.fetch(told.reads, ALICE) is not None
+        await user_list.page(harness.reads, 10, None)
+    assert await users.fetch(harness.reads, ALICE) is not None
 
 
 async def test_readers_with_another_fingerprint_do_not_read_our_generation(
-    told: Told, settings: Settings, changes: PubSub
+    harness: ProjectionHarness, settings: Settings, changes: PubSub
 ) -> None:
-    await told.given(CREATED)
+    await harness.given(CREATED)
     async with drivers.connection_for_reads(settings) as link:
         others = ReadModel(link, changes, partitions=PARTITIONS, fingerprint="other")
         with pytest.raises(ReadModelRebuilding):
@@ -135,56 +137,58 @@ async def test_no_read_misses_a_user_while_generations_are_replaced(
     assert looks > 10
 
 
-async def test_requests_of_one_turn_share_one_write(told: Told, settings: Settings) -> None:
-    await told.given(CREATED)
-    await told.given(UserCreated(name="Bob", email="b@example.com"), user=BOB)
+async def test_requests_of_one_turn_share_one_write(
+    harness: ProjectionHarness, settings: Settings
+) -> None:
+    await harness.given(CREATED)
+    await harness.given(UserCreated(name="Bob", email="b@example.com"), user=BOB)
     await asyncio.gather(
-        *(fetch(told.reads) for fetch in FETCHES.values())
+        *(fetch(harness.reads) for fetch in FETCHES.values())
     )  # learns the generations
     async with drivers.redis_for_monitoring(settings) as looking:
         await looking.ping()
         before = await _reads_processed(looking)
-        await asyncio.gather(*(users.fetch(told.reads, user) for user in [ALICE, BOB] * 10))
+        await asyncio.gather(*(users.fetch(harness.reads, user) for user in [ALICE, BOB] * 10))
         after = await _reads_processed(looking)
-    # One read of the socket for the twenty questions, and one for our second look at the figure.
+    # One read of the socket for the twenty requests, and one for the second reading of the figure.
     assert after - before == 2
 
 
 async def test_requests_of_one_turn_are_one_write_in_each_turn(
-    told: Told, settings: Settings
+    harness: ProjectionHarness, settings: Settings
 ) -> None:
-    await told.given(CREATED)
-    await users.fetch(told.reads, ALICE)
+    await harness.given(CREATED)
+    await users.fetch(harness.reads, ALICE)
     async with drivers.redis_for_monitoring(settings) as looking:
         await looking.ping()
         before = await _reads_processed(looking)
         for _ in range(5):
-            await asyncio.gather(*(users.fetch(told.reads, ALICE) for _ in range(20)))
+            await asyncio.gather(*(users.fetch(harness.reads, ALICE) for _ in range(20)))
         after = await _reads_processed(looking)
     assert after - before == 6
 
 
-async def test_a_request_that_cannot_be_built_fails_alone(told: Told) -> None:
+async def test_a_request_that_cannot_be_built_fails_alone(harness: ProjectionHarness) -> None:
     def stumbles(keys: Keys) -> list[bytes]:
         raise ZeroDivisionError
 
     async def asks() -> object:
-        return await told.reads.read(0, stumbles)
+        return await harness.reads.read(0, stumbles)
 
-    await told.given(CREATED)
-    await users.fetch(told.reads, ALICE)
+    await harness.given(CREATED)
+    await users.fetch(harness.reads, ALICE)
     async with limited(5):
         found, bad = await asyncio.gather(
-            users.fetch(told.reads, ALICE), asks(), return_exceptions=True
+            users.fetch(harness.reads, ALICE), asks(), return_exceptions=True
         )
     assert isinstance(found, users.UserRow)
     assert isinstance(bad, ZeroDivisionError)
 
 
-async def test_a_cancelled_read_takes_no_reply_from_others(told: Told) -> None:
-    await told.given(CREATED)
-    leaving = asyncio.create_task(users.fetch(told.reads, ALICE))
-    staying = asyncio.create_task(users.fetch(told.reads, ALICE))
+async def test_a_cancelled_read_takes_no_reply_from_others(harness: ProjectionHarness) -> None:
+    await harness.given(CREATED)
+    leaving = asyncio.create_task(users.fetch(harness.reads, ALICE))
+    staying = asyncio.create_task(users.fetch(harness.reads, ALICE))
     await asyncio.sleep(0)
     leaving.cancel()
     assert await staying is not None
@@ -228,50 +232,56 @@ async def test_when_redis_does_not_reply_a_read_is_unavailable_in_time(
 
 
 @pytest.mark.parametrize("fetch", FETCHES)
-async def test_a_replica_that_has_lost_its_master_is_unavailable(told: Told, fetch: str) -> None:
-    await told.given(CREATED)
-    await told.redis.config_set("replica-serve-stale-data", "no")
-    await told.redis.replicaof("127.0.0.1", "1")  # where nobody is: MASTERDOWN
+async def test_a_replica_that_has_lost_its_master_is_unavailable(
+    harness: ProjectionHarness, fetch: str
+) -> None:
+    await harness.given(CREATED)
+    await harness.redis.config_set("replica-serve-stale-data", "no")
+    await harness.redis.replicaof("127.0.0.1", "1")  # no server there: MASTERDOWN
     try:
         with pytest.raises(ReadModelUnavailable):
-            await FETCHES[fetch](told.reads)
+            await FETCHES[fetch](harness.reads)
     finally:
-        await told.redis.replicaof("NO", "ONE")
-        await told.redis.config_set("replica-serve-stale-data", "yes")
-    await FETCHES[fetch](told.reads)
+        await harness.redis.replicaof("NO", "ONE")
+        await harness.redis.config_set("replica-serve-stale-data", "yes")
+    await FETCHES[fetch](harness.reads)
 
 
 async def test_a_list_is_right_when_one_of_its_partitions_has_another_generation(
-    told: Told,
+    harness: ProjectionHarness,
 ) -> None:
-    await told.given(CREATED)
-    await told.given(UserCreated(name="Bob", email="b@example.com"), user=BOB)
+    await harness.given(CREATED)
+    await harness.given(UserCreated(name="Bob", email="b@example.com"), user=BOB)
     for flipped in (0, 1, 0):
-        before = await user_list.page(told.reads, 10, None)
-        await told.redis.delete(*await told.redis.keys(f"{told.gates[flipped].keys.prefix}:user*"))
-        await told.flip(flipped)
-        assert await user_list.page(told.reads, 10, None) == before
-        rows = await users.fetch_many(told.reads, located(ALICE, BOB))
+        before = await user_list.page(harness.reads, 10, None)
+        await harness.redis.delete(
+            *await harness.redis.keys(f"{harness.appliers[flipped].keys.prefix}:user*")
+        )
+        await harness.flip(flipped)
+        assert await user_list.page(harness.reads, 10, None) == before
+        rows = await users.fetch_many(harness.reads, located(ALICE, BOB))
         assert [row.name for row in rows] == ["Alice", "Bob"]
 
 
 async def test_the_rows_of_a_list_are_found_though_it_was_replaced_and_removed_meanwhile(
-    told: Told,
+    harness: ProjectionHarness,
 ) -> None:
-    await told.given(CREATED)
-    await told.given(UserCreated(name="Bob", email="b@example.com"), user=BOB)
-    page = await user_list.page(told.reads, 10, None)
+    await harness.given(CREATED)
+    await harness.given(UserCreated(name="Bob", email="b@example.com"), user=BOB)
+    page = await user_list.page(harness.reads, 10, None)
     for flipped in (0, 1, 0):
-        await told.redis.delete(*await told.redis.keys(f"{told.gates[flipped].keys.prefix}:*"))
-        await told.flip(flipped)
-        rows = await users.fetch_many(told.reads, page.ids)
+        await harness.redis.delete(
+            *await harness.redis.keys(f"{harness.appliers[flipped].keys.prefix}:*")
+        )
+        await harness.flip(flipped)
+        rows = await users.fetch_many(harness.reads, page.ids)
         assert sorted(row.name for row in rows) == ["Alice", "Bob"]
 
 
 async def test_commands_above_the_limit_are_overload_and_the_others_are_executed(
-    told: Told, settings: Settings, changes: PubSub
+    harness: ProjectionHarness, settings: Settings, changes: PubSub
 ) -> None:
-    await told.given(CREATED)
+    await harness.given(CREATED)
     narrow = settings.model_copy(update={"limits": with_limits(reads=4)})
     async with drivers.connection_for_reads(narrow) as link:
         reads = ReadModel(link, changes, partitions=PARTITIONS, fingerprint=FINGERPRINT)
@@ -281,11 +291,11 @@ async def test_commands_above_the_limit_are_overload_and_the_others_are_executed
     assert [type(one) for one in found] == [users.UserRow] * 2 + [ReadModelOverloaded] * 3
 
 
-async def test_reads_continue_after_their_connections_were_cut(told: Told) -> None:
-    await told.given(CREATED)
-    await users.fetch(told.reads, ALICE)
-    await told.redis.client_kill_filter(_type="normal", skipme=True)
-    assert await users.fetch(told.reads, ALICE) is not None
+async def test_reads_continue_after_their_connections_were_cut(harness: ProjectionHarness) -> None:
+    await harness.given(CREATED)
+    await users.fetch(harness.reads, ALICE)
+    await harness.redis.client_kill_filter(_type="normal", skipme=True)
+    assert await users.fetch(harness.reads, ALICE) is not None
 
 
 def test_every_error_has_a_code_and_a_sentence_for_the_client() -> None:

@@ -1,4 +1,4 @@
-"""How the read link comes to Redis: the URL means what redis-py makes of it; who is not let in is told."""
+"""Authentication of the multiplexed connection: the URL as redis-py reads it; failures are logged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SECRET = "p@ss/w%rd:ß"
 
 
 async def asked(url: str, *commands: bytes, times: int = 1) -> list[Any]:
-    """The replies to what was asked so many times, or errors in their place."""
+    """Returns the replies to commands sent so many times, or the errors."""
     found: list[Any] = []
     async with drivers.connection_for_reads(Settings(redis_url=url, read_timeout=10)) as link:
         for _ in range(times):

@@ -1,4 +1,4 @@
-"""What is asked often travels on links: cheaply, with the errors of redis-py, and never a second time."""
+"""Calls on multiplexed connections: they raise redis-py's errors and are never repeated."""
 
 from __future__ import annotations
 

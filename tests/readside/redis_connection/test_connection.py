@@ -1,4 +1,4 @@
-"""The read link on a real Valkey and on links that break: order, time, room, and what is asked once more."""
+"""The multiplexed connection on a real Valkey and on failing networks: order, deadlines, limits, retries."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def wire(redis_url: str) -> AsyncIterator[Proxy]:
 
 @pytest.fixture
 async def through(wire: Proxy) -> AsyncIterator[MultiplexedConnection]:
-    """A link on a wire that may break, and on which something was asked already."""
+    """A connection through a proxy that may break it, after a first request."""
     async with link_to(wire.url) as through:
         assert await echo(through, "hello") == ["hello"]
         yield through

@@ -1,4 +1,4 @@
-"""Connections that have expired: replaced before their next use, and nothing that is under way is lost."""
+"""Expired connections are replaced before their next use, and no request in flight is lost."""
 
 from __future__ import annotations
 
