@@ -70,13 +70,14 @@ def redacted(url: str) -> str:
 def register(url: str) -> None:
     """Makes `first_line` redact this URL and its parts, also with blanks and quotation marks in them."""
     parts = _parts(url.partition("://")[2])
-    pieces = [f"{parts.authority.rpartition('@')[0]}@", *_pieces(parts.query)]
-    shown = [_user(url, pieces[0][:-1]), *map(_parameter, pieces[1:])]
-    for part, replacement in zip((url, *pieces), (redacted(url), *shown), strict=True):
-        if part != replacement and part != "@":
-            without_line_ends = re.sub(r"[\t\r\n]", "", part)  # as urlsplit reads it
-            for spelling in (part, unquote(part), unquote_plus(part), without_line_ends):
-                _replacements[spelling] = _replacements[repr(spelling)[1:-1]] = replacement
+    userinfo = parts.authority.rpartition("@")[0]
+    shown = {url: redacted(url), **{piece: _parameter(piece) for piece in _pieces(parts.query)}}
+    if userinfo:
+        shown[f"{userinfo}@"] = _user(url, userinfo)
+    for part in (part for part in shown if part != shown[part]):
+        without_line_ends = re.sub(r"[\t\r\n]", "", part)  # as urlsplit reads it
+        for spelling in (part, unquote(part), unquote_plus(part), without_line_ends):
+            _replacements[spelling] = _replacements[repr(spelling)[1:-1]] = shown[part]
 
 
 def first_line(text: str) -> str:

@@ -44,7 +44,6 @@ Results = AsyncGenerator[Formatted, None]
 _ALLOWED = {"GET": QUERIES, "POST": QUERIES | MUTATIONS}
 _COMPATIBLE: Final = {294: 200, 422: 400}
 """The statuses that clients older than the draft of August 2026 expect, by those of the draft."""
-_STATUSES: Final[dict[Profile, dict[int, int]]] = {"compatible": _COMPATIBLE, "strict": {}}
 _WITHOUT_PAGE: Final = (JSON, RESPONSE, STREAM)
 _WITH_PAGE: Final = (*_WITHOUT_PAGE, HTML)
 _REQUEST_PARAMETERS = {"query", "documentId", "extensions"}
@@ -69,7 +68,7 @@ class GraphQLOverHTTP:
     ) -> None:
         """`page` is sent to a browser that opens the address without a query. `closing` ends open event
         streams. `profile` decides the statuses of graphql-response+json."""
-        self._statuses = _STATUSES[profile]
+        self._statuses: dict[int, int] = {} if profile == "strict" else _COMPATIBLE
         self._executor = executor
         self._access = access
         self._closing = closing
