@@ -1,4 +1,4 @@
-"""Runs commands of the CLI as processes, on the stores of a service in this process."""
+"""Runs commands of the CLI in processes of their own, next to a service in this process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Output(msgspec.Struct, frozen=True):
-    """The result of a command."""
+    """The exit status and the output of a command."""
 
     status: int
     out: str
@@ -29,7 +29,7 @@ class Output(msgspec.Struct, frozen=True):
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:
-    """Returns the environment of a process on the stores of these settings."""
+    """Returns environment variables with the stores of these settings."""
     return {
         **os.environ,
         "DATABASE_URL": settings.database_url or "",
@@ -39,13 +39,13 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
     }
 
 
-async def run_on(settings: Settings, *words: str, **more: str) -> Output:
-    """Runs `tandem words...` on the stores of these settings until it exits."""
-    return await run(environment(settings, **more), *words)
+async def tandem(settings: Settings, *words: str, **more: str) -> Output:
+    """Runs `tandem words...` on these stores to its end."""
+    return await tandem_with(environment(settings, **more), *words)
 
 
-async def run(environ: dict[str, str], *words: str) -> Output:
-    """Runs `tandem words...` in this environment until it exits."""
+async def tandem_with(environ: dict[str, str], *words: str) -> Output:
+    """Runs `tandem words...` in this environment to its end."""
     process = await asyncio.create_subprocess_exec(
         TANDEM,
         *words,

@@ -1,4 +1,4 @@
-"""tandem rebuild, as an operator runs it on a service that is in use."""
+"""tandem rebuild: on a service that is in use, interrupted, rolled back, abandoned."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from tests.acceptance.cli import environment, run_on
+from tests.acceptance.cli import environment, tandem
 from tests.acceptance.service import running
 from tests.limited import limited
 from tests.processes import HOST, TANDEM, ended, free_port
@@ -31,45 +31,45 @@ COUNTING = """
 
 
 async def renamed(client: Client, user_id: str, name: str) -> str | None:
-    """Returns what a client sees that reads its own write."""
+    """Renames a user, and returns the name that a read of that version returns."""
     done = await client.data(RENAME, input={"userId": user_id, "name": name})
     version = done["renameUser"]["version"]
     return (await client.data(READ, id=user_id, v=version))["user"]["name"]  # type: ignore[no-any-return]
 
 
-async def test_a_rebuild_of_a_running_service_switches_every_partition_without_interruption(
+async def test_a_rebuild_of_a_running_service_switches_every_partition_and_can_be_rolled_back(
     settings: Settings,
 ) -> None:
     async with running(settings) as client:
         user_id = await client.create_user()
-        said = await run_on(settings, "rebuild", "--json")
-        assert said.status == 0, said.err
-        rows = said.json["partitions"]
+        output = await tandem(settings, "rebuild", "--json")
+        assert output.status == 0, output.err
+        rows = output.json["partitions"]
         assert [row["partition"] for row in rows] == list(range(settings.partitions))
         assert sum(row["events"] for row in rows) == 1
         assert all(row["before"] != row["after"] for row in rows)
         assert await renamed(client, user_id, "Alicia") == "Alicia"
-        back = (await run_on(settings, "rebuild", "--rollback", "--json")).json["partitions"]
+        back = (await tandem(settings, "rebuild", "--rollback", "--json")).json["partitions"]
         assert [row["after"] for row in back] == [row["before"] for row in rows]
         assert await renamed(client, user_id, "Al") == "Al"
 
 
-async def test_a_dry_run_says_what_would_be_read_and_changes_nothing(settings: Settings) -> None:
+async def test_a_dry_run_counts_the_events_to_read_and_changes_nothing(settings: Settings) -> None:
     async with running(settings) as client:
         await client.create_user()
-        said = await run_on(settings, "rebuild", "--dry-run", "--json", "--partition", "1")
-        assert said.json == {
-            "partitions": [{"partition": 1, "events": said.json["partitions"][0]["events"]}]
+        output = await tandem(settings, "rebuild", "--dry-run", "--json", "--partition", "1")
+        assert output.json == {
+            "partitions": [{"partition": 1, "events": output.json["partitions"][0]["events"]}]
         }
-        whole = await run_on(settings, "rebuild", "--dry-run", "--json")
+        whole = await tandem(settings, "rebuild", "--dry-run", "--json")
         assert sum(row["events"] for row in whole.json["partitions"]) == 1
-        nothing = await run_on(settings, "rebuild", "--return")
+        nothing = await tandem(settings, "rebuild", "--return")
         assert nothing.status == 1
         assert "No earlier read model of partition 0 is kept" in nothing.err
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-async def test_one_that_was_stopped_can_be_abandoned_or_run_again(
+async def test_an_interrupted_rebuild_can_be_abandoned_or_run_again(
     settings: Settings, tmp_path: Path, how: signal.Signals
 ) -> None:
     async with running(settings) as client:
@@ -87,8 +87,8 @@ async def test_one_that_was_stopped_can_be_abandoned_or_run_again(
             await lock.close()
         if how == signal.SIGINT:
             assert "`tandem rebuild` resumes" in log.read_text()
-        assert (await run_on(settings, "rebuild", "--abandon", "--json")).status == 0
-        done = await run_on(settings, "rebuild")
+        assert (await tandem(settings, "rebuild", "--abandon", "--json")).status == 0
+        done = await tandem(settings, "rebuild")
         assert (done.status, "Rebuilt 8 partitions from 1 events" in done.out) == (0, True)
         assert await renamed(client, user_id, "Alicia") == "Alicia"
 
@@ -99,21 +99,21 @@ async def _until_it_waits_for_the_log(lock: asyncpg.Connection) -> None:
         while not await lock.fetchval(COUNTING):
             await lock.execute(
                 "select pg_stat_clear_snapshot()"
-            )  # or a transaction sees the first one indefinitely
+            )  # without this a transaction sees only its first statistics
             await asyncio.sleep(0.02)
 
 
-async def test_an_impossible_rebuild_is_one_sentence(settings: Settings) -> None:
-    nowhere = f"postgresql://nobody@{HOST}:{free_port()}/none"
+async def test_a_rebuild_that_is_refused_is_one_line(settings: Settings) -> None:
+    nowhere = f"postgresql://user@{HOST}:{free_port()}/none"
     silent = f"redis://{HOST}:{free_port()}"
-    for said, what in (
-        (await run_on(settings, "rebuild", "--partition", "8"), "numbered 0 to 7"),
-        (await run_on(settings, "rebuild", "--return", "--abandon"), "Choose one"),
-        (await run_on(settings, "rebuild"), "tandem relay"),
-        (await run_on(settings, "rebuild", DATABASE_URL=nowhere), "DATABASE_URL"),
-        (await run_on(settings, "rebuild", REDIS_URL=silent), "REDIS_URL"),
+    for output, what in (
+        (await tandem(settings, "rebuild", "--partition", "8"), "numbered 0 to 7"),
+        (await tandem(settings, "rebuild", "--return", "--abandon"), "Choose one"),
+        (await tandem(settings, "rebuild"), "tandem relay"),
+        (await tandem(settings, "rebuild", DATABASE_URL=nowhere), "DATABASE_URL"),
+        (await tandem(settings, "rebuild", REDIS_URL=silent), "REDIS_URL"),
     ):
-        assert said.status == 1
-        assert said.out == ""
-        assert len(said.err.splitlines()) == 1
-        assert what in said.err
+        assert output.status == 1
+        assert output.out == ""
+        assert len(output.err.splitlines()) == 1
+        assert what in output.err

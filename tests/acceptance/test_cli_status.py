@@ -1,4 +1,4 @@
-"""tandem status: the progress of each part, its problems, and an exit status for scripts."""
+"""tandem status: what flows, what does not, and an exit status for scripts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from api.cli.status import OK, PROBLEM, UNREACHABLE
 from api.roles import Role
-from tests.acceptance.cli import Output, environment, run, run_on
+from tests.acceptance.cli import Output, environment, tandem, tandem_with
 from tests.acceptance.service import running
 from tests.chaos.proxy import proxy
 from tests.limited import limited
@@ -31,44 +31,44 @@ CREATE = 'mutation { createUser(input: {name: "A", email: "a@example.com"}) { id
 
 async def until(settings: Settings, status: int) -> Output:
     async with limited(30):
-        while (said := await run_on(settings, "status", "--json")).status != status:
+        while (output := await tandem(settings, "status", "--json")).status != status:
             pass
-    return said
+    return output
 
 
-def sentences(said: Output) -> str:
-    return " ".join(problem["sentence"] for problem in said.json["problems"])
+def sentences(output: Output) -> str:
+    return " ".join(problem["sentence"] for problem in output.json["problems"])
 
 
-async def test_when_all_is_well_it_says_so_for_each_partition_and_exits_with_0(
+async def test_a_pipeline_without_problems_is_reported_first_and_exits_with_0(
     settings: Settings,
 ) -> None:
     async with running(settings) as client:
         await client.create_user()
-        said = await until(settings, OK)
-        drawn = await run_on(settings, "status", COLUMNS="200")
-    partitions: list[dict[str, Any]] = said.json["look"]["partitions"]
+        output = await until(settings, OK)
+        drawn = await tandem(settings, "status", COLUMNS="200")
+    partitions: list[dict[str, Any]] = output.json["look"]["partitions"]
     assert [one["number"] for one in partitions] == list(range(PARTITIONS))
     assert sum(one["standing"]["applied"] for one in partitions) == 1
-    assert (said.json["status"], said.json["problems"]) == (OK, [])
+    assert (output.json["status"], output.json["problems"]) == (OK, [])
     assert drawn.status == OK
     assert drawn.out.startswith(f"All is well: {PARTITIONS} partitions are served")
     assert f"Not listed: {PARTITIONS - 1} partitions" in drawn.out
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-async def test_on_a_usual_terminal_no_head_and_no_figure_is_cut(
+async def test_the_table_fits_80_columns_with_complete_heads_and_figures(
     settings: Settings, columns: int
 ) -> None:
     async with running(settings) as client:
         await client.create_user()
-        said = await until(settings, OK)
-        drawn = await run_on(settings, "status", "--all", COLUMNS=str(columns))
+        output = await until(settings, OK)
+        drawn = await tandem(settings, "status", "--all", COLUMNS=str(columns))
     assert max(map(len, drawn.out.splitlines())) <= columns
     heads = drawn.out.splitlines()[2:4]
     for word in ("publish", "apply", "waits", "applied", "parked", "active", "other", "owner"):
         assert word in " ".join(heads)
-    for one in said.json["look"]["partitions"]:
+    for one in output.json["look"]["partitions"]:
         [row] = [
             line for line in drawn.out.splitlines() if line.split()[:1] == [str(one["number"])]
         ]
@@ -76,31 +76,31 @@ async def test_on_a_usual_terminal_no_head_and_no_figure_is_cut(
         assert f"…{one['standing']['owner'][-5:]}" in row
 
 
-async def test_events_that_no_relay_appends_become_a_problem_with_what_to_do(
+async def test_an_event_without_a_relay_is_a_problem_after_a_while_and_the_sentence_says_what_to_do(
     settings: Settings,
 ) -> None:
     async with running(settings):
         pass
     async with running(settings, API) as client:
         await client.data(CREATE)
-        said = await until(settings, PROBLEM)
-        drawn = await run_on(settings, "status", COLUMNS="200")
-    assert "for a relay: see that one runs" in sentences(said)
-    assert sum(one["backlog"]["unpublished"] for one in said.json["look"]["partitions"]) == 1
+        output = await until(settings, PROBLEM)
+        drawn = await tandem(settings, "status", COLUMNS="200")
+    assert "for a relay: see that one runs" in sentences(output)
+    assert sum(one["backlog"]["unpublished"] for one in output.json["look"]["partitions"]) == 1
     assert drawn.status == PROBLEM
     assert "see that one runs" in drawn.out
 
 
 async def test_a_read_model_that_was_never_built_is_a_problem(settings: Settings) -> None:
-    said = await run_on(settings, "status", "--json")
-    assert said.status == PROBLEM
-    assert "see that a relay and a projector run" in sentences(said)
+    output = await tandem(settings, "status", "--json")
+    assert output.status == PROBLEM
+    assert "see that a relay and a projector run" in sentences(output)
 
 
 @pytest.mark.parametrize(
     ("store", "named"), [("database_url", "PostgreSQL"), ("redis_url", "Redis")]
 )
-async def test_a_silent_store_is_named_in_time_and_the_other_is_shown(
+async def test_a_store_that_does_not_reply_is_named_in_time_and_the_other_is_shown(
     settings: Settings, store: str, named: str
 ) -> None:
     async with running(settings):
@@ -108,35 +108,35 @@ async def test_a_silent_store_is_named_in_time_and_the_other_is_shown(
     async with proxy(str(getattr(settings, store))) as wire:
         wire.blackhole("both")
         async with limited(30):  # most of it is the start of a process on a busy machine
-            said = await run_on(settings.model_copy(update={store: wire.url}), "status", "--json")
+            output = await tandem(settings.model_copy(update={store: wire.url}), "status", "--json")
         wire.flow(drop=True)
-    assert said.status == PROBLEM
-    assert f"{named} does not answer" in sentences(said)
-    assert f"see that it runs and that {store.upper()} leads there" in sentences(said)
-    [one, *_] = said.json["look"]["partitions"]
+    assert output.status == PROBLEM
+    assert f"{named} does not answer" in sentences(output)
+    assert f"see that it runs and that {store.upper()} leads there" in sentences(output)
+    [one, *_] = output.json["look"]["partitions"]
     assert (one["backlog"] is None, one["standing"] is None) == (
         named == "PostgreSQL",
         named == "Redis",
     )
 
 
-async def test_it_exits_with_2_if_it_cannot_look(
+async def test_it_exits_with_2_if_the_stores_cannot_be_used(
     settings: Settings, empty_database_url: str
 ) -> None:
     nowhere = {
-        "database_url": f"postgresql://nobody@{HOST}:{free_port()}/none",
+        "database_url": f"postgresql://user@{HOST}:{free_port()}/none",
         "redis_url": f"redis://{HOST}:{free_port()}/0",
     }
-    assert (await run_on(settings.model_copy(update=nowhere), "status")).status == UNREACHABLE
-    unset = await run_on(settings, "status", DATABASE_URL="", REDIS_URL="")
+    assert (await tandem(settings.model_copy(update=nowhere), "status")).status == UNREACHABLE
+    unset = await tandem(settings, "status", DATABASE_URL="", REDIS_URL="")
     assert (unset.status, len(unset.err.splitlines())) == (UNREACHABLE, 1)
-    other = await run_on(settings, "status", PARTITIONS="3")
+    other = await tandem(settings, "status", PARTITIONS="3")
     assert (other.status, f"PARTITIONS={PARTITIONS}" in other.err) == (UNREACHABLE, True)
     empty = settings.model_copy(update={"database_url": empty_database_url})
-    assert "tandem migrate" in (await run_on(empty, "status")).err
+    assert "tandem migrate" in (await tandem(empty, "status")).err
 
 
-async def test_watching_prints_a_line_each_second_until_ctrl_c(
+async def test_watch_prints_a_line_each_second_until_ctrl_c(
     settings: Settings, tmp_path: Path
 ) -> None:
     log = tmp_path / "watched"
@@ -157,17 +157,17 @@ async def test_watching_prints_a_line_each_second_until_ctrl_c(
 
 
 async def test_the_help_has_an_example_and_the_exit_statuses(settings: Settings) -> None:
-    said = await run_on(settings, "status", "--help")
-    assert "Example: tandem status --watch" in said.out
-    assert "Exit status" in said.out
+    output = await tandem(settings, "status", "--help")
+    assert "Example: tandem status --watch" in output.out
+    assert "Exit status" in output.out
 
 
-async def test_without_urls_it_says_where_it_looked_for_a_running_service(
+async def test_without_urls_it_names_the_directory_without_a_running_service(
     settings: Settings, tmp_path: Path
 ) -> None:
     environ = environment(settings, DATA_DIR=str(tmp_path))
     del environ["DATABASE_URL"], environ["REDIS_URL"]
-    said = await run(environ, "status")
-    assert (said.status, len(said.err.splitlines())) == (UNREACHABLE, 1)
-    assert f"No `tandem up` runs in {tmp_path}" in said.err
-    assert "DATABASE_URL and REDIS_URL" in said.err
+    output = await tandem_with(environ, "status")
+    assert (output.status, len(output.err.splitlines())) == (UNREACHABLE, 1)
+    assert f"No `tandem up` runs in {tmp_path}" in output.err
+    assert "DATABASE_URL and REDIS_URL" in output.err

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from api.auth.tokens import Tokens, shared_secret
-from tests.acceptance.cli import run
+from tests.acceptance.cli import tandem_with
 
 SECRET = "a secret of more than 32 bytes, for tests"
 SERVICE = {"AUTH_SECRET": SECRET, "AUTH_AUDIENCE": "orders", "AUTH_ISSUER": "tests"}
@@ -21,13 +21,13 @@ async def test_the_service_accepts_the_token_with_its_scopes_until_it_expires() 
         ([], {"users:read", "users:write"}, 3600),
         (["--scope", "users:erase", "--lifetime", "60"], {"users:erase"}, 60),
     ):
-        said = await run(environ, "token", "alice", *options)
-        assert (said.status, said.err) == (0, "")
-        caller = await tokens.caller(f"Bearer {said.out}")
+        output = await tandem_with(environ, "token", "alice", *options)
+        assert (output.status, output.err) == (0, "")
+        caller = await tokens.caller(f"Bearer {output.out}")
         assert (caller.subject, set(caller.scopes)) == ("alice", scopes)
         assert caller.expires is not None
         assert caller.expires - time.time() == pytest.approx(lifetime, abs=30)
-        assert SECRET not in said.out
+        assert SECRET not in output.out
 
 
 @pytest.mark.parametrize(
@@ -42,11 +42,11 @@ async def test_the_service_accepts_the_token_with_its_scopes_until_it_expires() 
         ),
     ],
 )
-async def test_without_a_secret_it_is_refused_in_one_sentence(
+async def test_without_a_secret_it_fails_with_one_line(
     service: dict[str, str], sentence: str
 ) -> None:
-    said = await run(os.environ | service, "token", "alice")
-    assert (said.status, said.out) == (1, "")
-    assert len(said.err.splitlines()) == 1
-    assert sentence in said.err
-    assert service.get("AUTH_SECRET", SECRET) not in said.err
+    output = await tandem_with(os.environ | service, "token", "alice")
+    assert (output.status, output.out) == (1, "")
+    assert len(output.err.splitlines()) == 1
+    assert sentence in output.err
+    assert service.get("AUTH_SECRET", SECRET) not in output.err

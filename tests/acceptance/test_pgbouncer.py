@@ -21,7 +21,7 @@ from api.embedded.data_directory import opened_directory
 from api.embedded.ownership import change_owner
 from api.embedded.run_as import choose_identity
 from tests import processes
-from tests.acceptance.cli import run_on
+from tests.acceptance.cli import tandem
 from tests.acceptance.service import running
 from tests.acceptance.test_cli_doctor import levels, says
 from tests.limited import limited
@@ -92,8 +92,8 @@ async def test_one_that_pools_sessions_carries_everything(
         async with running(through) as client:
             user_id = await client.create_user()
             assert await client.data(USER, id=user_id) == {"user": {"name": "Alice"}}
-        assert (await run_on(through, "migrate")).status == 0
-        told = await run_on(through, "doctor", "--json")
+        assert (await tandem(through, "migrate")).status == 0
+        told = await tandem(through, "doctor", "--json")
     assert told.status == 0
     assert levels(told)["pooler"] == "ok"
     assert "statement_timeout" in says(told, "session")
@@ -110,7 +110,7 @@ async def test_settings_of_the_role_take_effect_through_pgbouncer(
         ):
             await connection.execute(f"alter role tandem set {what} = '{value}'")
         async with pooled(pgbouncer, place, settings, mode="session") as through:
-            assert levels(await run_on(through, "doctor", "--json"))["session"] == "ok"
+            assert levels(await tandem(through, "doctor", "--json"))["session"] == "ok"
     finally:
         await connection.execute("alter role tandem reset all")
         await connection.close()
@@ -120,9 +120,9 @@ async def test_pooling_by_transaction_is_detected_with_what_to_set(
     pgbouncer: str, place: Path, settings: Settings
 ) -> None:
     async with pooled(pgbouncer, place, settings, mode="transaction") as through:
-        told = [await run_on(through, "doctor", "--json") for _ in range(2)]
-        refused = await run_on(through, "migrate")
-        shown = await run_on(through, "status")
+        told = [await tandem(through, "doctor", "--json") for _ in range(2)]
+        refused = await tandem(through, "migrate")
+        shown = await tandem(through, "status")
     for said in told:
         assert said.status == 1
         assert "pool_mode = session" in says(said, "pooler")
@@ -135,6 +135,6 @@ async def test_a_refused_startup_parameter_is_reported_with_what_to_ignore(
     pgbouncer: str, place: Path, settings: Settings
 ) -> None:
     async with pooled(pgbouncer, place, settings, mode="session", ignored="") as through:
-        told = await run_on(through, "doctor", "--json")
+        told = await tandem(through, "doctor", "--json")
     assert told.status == 1
     assert f"ignore_startup_parameters = {IGNORED}" in says(told, "pooler")

@@ -21,7 +21,7 @@ from readside.generations.registry import Generations
 from readside.projections import users
 from readside.queries.pubsub import PubSub
 from readside.queries.reader import ReadModel
-from tests.acceptance.cli import run_on
+from tests.acceptance.cli import tandem
 from tests.acceptance.service import Client, running
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ async def test_services_with_different_prefixes_share_one_redis(
         for side in (first, second):
             await side.assert_complete(5)
             assert {one.level for one in await findings_of(side.settings)} <= {"ok", "hint"}
-        said = await run_on(second.settings, "status", REDIS_PREFIX=second.name)
+        said = await tandem(second.settings, "status", REDIS_PREFIX=second.name)
         assert said.status == 0, said
 
         # Every name in Redis is that of one of them.

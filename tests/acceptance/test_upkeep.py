@@ -12,7 +12,7 @@ from api.observability.problems import MAX_ERASURE_SECONDS, problems
 from api.roles import Role
 from domain.log.erasures import SLICE, PendingErasures
 from tests import remains
-from tests.acceptance.cli import run_on
+from tests.acceptance.cli import tandem
 from tests.acceptance.service import running
 from tests.acceptance.test_health import figures
 from tests.chaos.convergence import as_the_log
@@ -62,7 +62,7 @@ async def test_a_relay_finishes_erasures_and_deletes_old_keys(settings: Settings
         erased = await client.data(ERASE, input={"userId": user_id})
         assert erased["eraseUser"]["version"] == EVENTS + 1
         told = figures((await client.http.get("/metrics")).text)
-        status = await run_on(settings, "status", "--json")
+        status = await tandem(settings, "status", "--json")
     assert told["tandem_erasures_unfinished"] == 1
     assert told["tandem_erasure_events"] == EVENTS - SLICE
     assert told["tandem_idempotency_oldest_seconds"] > 30 * 86_400
