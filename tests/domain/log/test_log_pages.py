@@ -108,3 +108,12 @@ async def test_a_history_is_read_in_pages_up_to_the_newest_event(model: WriteMod
     assert newest is not None
     assert (newest.version, newest.type) == (4, "UserRenamed")
     assert await log.newest(UserId(UUID(int=1))) is None
+
+
+async def test_users_are_counted_by_their_first_event(model: WriteModel) -> None:
+    first, _ = await two_lives(model)
+    log, partition = EventLog(model.pool), partition_of(first, PARTITIONS)
+    everywhere = await model.pool.fetchval("select count(*) from users")
+    assert await log.count_users([partition]) == 2
+    assert await log.count_users(range(PARTITIONS)) == everywhere
+    assert await log.count_users([]) == 0
