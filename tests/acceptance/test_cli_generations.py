@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
 
-from api.roles import fingerprint
+from api.roles import read_model_fingerprint
 from readside.generations.registry import Generations
 from readside.redis_functions.keys import Partition
 from tests.acceptance.cli import tandem
@@ -24,7 +24,7 @@ async def test_an_abandoned_generation_is_removed_and_the_active_one_is_not(
         await client.create_user()
     # A running service would remove it soon, because it was never read.
     async with Redis.from_url(str(settings.redis_url), decode_responses=True) as redis:
-        generations = Generations(redis, place, fingerprint(settings))
+        generations = Generations(redis, place, read_model_fingerprint(settings))
         left, serving = await generations.create("unknown"), await generations.active()
         assert left is not None
         assert serving is not None
