@@ -1,1 +1,1 @@
-"""The read side: the projector turns events into read models in Redis, the reader answers from them."""
+"""The read side: the projector turns events into read models in Redis, queries read them."""

@@ -241,20 +241,20 @@ class EventApplier:
 
     def _prepare(self, delivery: Delivery, publish: bool) -> msgspec.Raw:
         """Packs each delivery alone, so that a failure to project or pack it is the poison of one event."""
-        channel = self.keys.partition.user_channel(delivery.envelope.user_id) if publish else ""
         try:
             commands = delivery.folded
             if commands is None:
                 commands = commands_for(self.keys, delivery.envelope, self.projections)
-            return self._packed(delivery, channel, commands, "")
+            return self._packed(delivery, publish, commands)
         except Exception as error:  # any error of a projection makes the event a poison event
             reason = f"{type(error).__name__}: {error}".encode(errors="backslashreplace").decode()
-            return self._packed(delivery, channel, [], reason)
+            return self._packed(delivery, publish, [], reason)
 
     def _packed(
-        self, delivery: Delivery, channel: str, commands: list[Command], reason: str
+        self, delivery: Delivery, publish: bool, commands: list[Command], reason: str = ""
     ) -> msgspec.Raw:
         envelope = delivery.envelope
+        channel = self.keys.partition.user_channel(envelope.user_id) if publish else ""
         user = str(envelope.user_id)
         event = (
             *(user, self.keys.user_hash(user), envelope.version, envelope.type, channel, commands),

@@ -9,6 +9,10 @@ class ReadModelError(Exception):
     """The read model cannot answer now; a retry may succeed."""
 
     code: ClassVar[str]
+    message: ClassVar[str] = ""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or self.message)
 
 
 class ReadModelBehind(ReadModelError):
@@ -41,27 +45,21 @@ class ReadModelRebuilding(ReadModelError):
     """No generation is active, or the user is being resynced."""
 
     code = "READ_MODEL_REBUILDING"
-
-    def __init__(self) -> None:
-        super().__init__("The read model is being built; retry in a moment.")
+    message = "The read model is being built; retry in a moment."
 
 
 class ReadModelUnavailable(ReadModelError):
     """Redis does not reply."""
 
     code = "READ_MODEL_UNAVAILABLE"
-
-    def __init__(self) -> None:
-        super().__init__("The read model cannot be reached; retry in a moment.")
+    message = "The read model cannot be reached; retry in a moment."
 
 
 class ReadModelOverloaded(ReadModelError):
     """As many commands as allowed are waiting for Redis."""
 
     code = "OVERLOADED"
-
-    def __init__(self) -> None:
-        super().__init__("The read model is overloaded; retry in a moment.")
+    message = "The read model is overloaded; retry in a moment."
 
 
 class NotServing(Exception):

@@ -64,8 +64,12 @@ async def read_entries(
     return reply[0][1] if reply else []
 
 
-class GenerationRecord(msgspec.Struct, frozen=True):
-    """The fields of a generation's counters that say why it exists; in the order of _RECORD_FIELDS."""
+class GenerationRecord(
+    msgspec.Struct,
+    frozen=True,
+    rename={"manual": "by-hand", "previous": "instead-of", "fingerprint": "code"},
+):
+    """The fields of a generation's counters that say why it exists."""
 
     manual: str | None
     """The fingerprint it was created for manually; '' if a projector created it."""
@@ -75,9 +79,6 @@ class GenerationRecord(msgspec.Struct, frozen=True):
     """The fingerprint of the code that built it; None if that was an earlier version of Tandem."""
     held: str | None
     """Why it is not active though it is complete, as JSON."""
-
-
-_RECORD_FIELDS = ("by-hand", "instead-of", "code", "held")
 
 
 class Generations:
@@ -170,7 +171,9 @@ class Generations:
         records = []
         for name in sorted(name for name, state in fields.items() if state == "live"):
             keys = Keys(self._partition, name)
-            values: Any = await self._redis.hmget(keys.counters, _RECORD_FIELDS)
+            values: Any = await self._redis.hmget(
+                keys.counters, GenerationRecord.__struct_encode_fields__
+            )
             records.append((keys, GenerationRecord(*values)))
         return records
 
