@@ -258,7 +258,7 @@ async def test_a_loop_that_fails_ends_its_process_and_the_log_says_why(
         await connection.close()
         assert await ended(process, 20) == 1
     *_, fell, said = log.read_text().splitlines()
-    assert json.loads(fell)["loop"] == "relay"
+    assert json.loads(fell)["worker"] == "relay"
     assert json.loads(fell)["error"].endswith("UndefinedFunctionError")
     assert said == "tandem: The relay loop ended, so the process ends too; the log says why."
 
