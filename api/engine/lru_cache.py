@@ -1,4 +1,4 @@
-"""What is asked for again: so much of it is remembered, and the least recently used is forgotten first."""
+"""A least-recently-used cache with a bound on the number of values and one on their total size."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ V = TypeVar("V")
 
 
 class LRUCache(Generic[K, V]):
-    """At most `most` values, of a size of `largest` together."""
+    """At most `max_values` values with a total size of at most `max_size`."""
 
-    def __init__(self, most: int, largest: int = 0) -> None:
-        self._most = most
-        self._largest = largest
+    def __init__(self, max_values: int, max_size: int = 0) -> None:
+        self._max_values = max_values
+        self._max_size = max_size
         self._size = 0
-        self._known: OrderedDict[K, tuple[V, int]] = OrderedDict()
+        self._entries: OrderedDict[K, tuple[V, int]] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._entries)
 
     def __contains__(self, key: K) -> bool:
-        return key in self._known
+        return key in self._entries
 
     def get(self, key: K) -> V | None:
-        """The value, which is used now."""
-        known = self._known.get(key)
-        if known is None:
+        """Returns the value and marks it as the most recently used."""
+        entry = self._entries.get(key)
+        if entry is None:
             return None
-        self._known.move_to_end(key)
-        return known[0]
+        self._entries.move_to_end(key)
+        return entry[0]
 
-    def keep(self, key: K, value: V, size: int = 0) -> list[V]:
-        """Remembers one more, in place of any that the key had; tells what was forgotten for it."""
-        _, before = self._known.pop(key, (None, 0))
-        self._known[key] = value, size
-        self._size += size - before
-        forgotten = []
-        while len(self._known) > self._most or self._size > self._largest:
-            _, (oldest, freed) = self._known.popitem(last=False)
+    def put(self, key: K, value: V, size: int = 0) -> list[V]:
+        """Stores a value in place of any under the key; returns the values that were evicted."""
+        _, old_size = self._entries.pop(key, (None, 0))
+        self._entries[key] = value, size
+        self._size += size - old_size
+        evicted = []
+        while len(self._entries) > self._max_values or self._size > self._max_size:
+            _, (oldest, freed) = self._entries.popitem(last=False)
             self._size -= freed
-            forgotten.append(oldest)
-        return forgotten
+            evicted.append(oldest)
+        return evicted

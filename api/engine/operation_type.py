@@ -1,11 +1,11 @@
-"""The kinds of operations, by the words they begin with."""
+"""The types of operations, as the keywords they begin with."""
 
 from __future__ import annotations
 
 from typing import Final, Literal, get_args
 
 OperationType = Literal["query", "mutation", "subscription"]
-"""Plain text, because graphql-core's enum takes longer to look up than an operation takes to be let in."""
+"""Plain text, because a lookup by graphql-core's enum takes longer than the whole admission."""
 
 OperationTypes = frozenset[OperationType]
 
@@ -14,7 +14,8 @@ MUTATIONS: Final[OperationTypes] = frozenset({"mutation"})
 SUBSCRIPTIONS: Final[OperationTypes] = frozenset({"subscription"})
 ANY: Final = QUERIES | MUTATIONS | SUBSCRIPTIONS
 
-NOTHING: Final = "none"
-"""What is counted as the kind of an operation that nobody could tell it from its document."""
+UNKNOWN: Final = "none"
+"""Metric label of operations whose type is unknown, because there is no valid document."""
 
-COUNTED: Final[tuple[str, ...]] = (*get_args(OperationType), NOTHING)
+COUNTED: Final[tuple[str, ...]] = (*get_args(OperationType), UNKNOWN)
+"""All values of the metric label."""

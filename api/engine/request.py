@@ -1,4 +1,4 @@
-"""A GraphQL request, out of JSON or a query string. Whatever is not one is a BAD_REQUEST."""
+"""Decodes GraphQL requests from JSON or a query string; anything else is a BAD_REQUEST."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ T = TypeVar("T")
 
 
 class Request(msgspec.Struct, frozen=True, rename="camel"):
-    """What the client wants carried out: a document, or the hash of a trusted one.
-
-    Absent and null are the same.
-    """
+    """A GraphQL request: a document, or the hash of a trusted one. Absent and null are the same."""
 
     query: str | None = None
     operation_name: str | None = None
@@ -29,7 +26,7 @@ class Request(msgspec.Struct, frozen=True, rename="camel"):
             raise ValueError("it has neither a query nor a documentId")
 
     def document_hash(self) -> str | None:
-        """Of documentId, or of what Apollo's clients send in its place."""
+        """Returns the hash in documentId, or in the extension that Apollo's clients send instead."""
         if self.document_id is not None:
             return plain_hash(self.document_id)
         match self.extensions:
@@ -43,19 +40,19 @@ def plain_hash(text: str) -> str:
     return text.lower().removeprefix("sha256:")
 
 
-_BATCH = "Operations come one by one: send each in a request of its own, not in a list (a batch)."
+_BATCH = "Batches are not supported: send each operation in a request of its own, not in a list."
 
 _body = msgspec.json.Decoder(Request)
 _map = msgspec.json.Decoder(dict[str, Any] | None)
 
 
 def from_body(body: bytes) -> Request:
-    """The request in the JSON body of a POST."""
+    """Returns the request in the JSON body of a POST."""
     return decode(_body, body, "The body")
 
 
 def from_query_string(query_string: bytes) -> Request:
-    """The request in the URL of a GET; `variables` and `extensions` are JSON there."""
+    """Returns the request in the URL of a GET, where `variables` and `extensions` are JSON."""
     fields = parameters(query_string)
     try:
         return Request(
@@ -71,7 +68,7 @@ def from_query_string(query_string: bytes) -> Request:
 
 
 def parameters(query_string: bytes) -> dict[str, str]:
-    """The parameters of a URL. Raises BAD_REQUEST if they are not UTF-8."""
+    """Returns the parameters of a URL. Raises BAD_REQUEST if they are not UTF-8."""
     try:
         text = query_string.decode("ascii")
         return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=20))
@@ -80,7 +77,7 @@ def parameters(query_string: bytes) -> dict[str, str]:
 
 
 def decode(decoder: msgspec.json.Decoder[T], data: bytes | str, what: str) -> T:
-    """The decoded JSON. Raises BAD_REQUEST for everything else."""
+    """Returns the decoded JSON. Raises BAD_REQUEST, with `what` as the subject of the message."""
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:

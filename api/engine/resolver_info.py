@@ -1,9 +1,9 @@
-"""What a resolver receives as its `info`: the context, and which fields the client selected."""
+"""The `info` of resolvers: their context, and which fields the client selected."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 import strawberry
 from graphql import (
@@ -18,11 +18,25 @@ from graphql import (
 )
 from graphql.execution import get_directive_values
 
+if TYPE_CHECKING:
+    from api.auth.scopes import Caller
+
 C = TypeVar("C")
 
 
+class CallerContext(Protocol):
+    """The part of a resolver's context that the engine uses."""
+
+    @property
+    def caller(self) -> Caller: ...
+
+    def for_caller(self, caller: Caller) -> Self:
+        """Returns the context of a request of this caller."""
+        ...
+
+
 class ResolverInfo(Generic[C]):
-    """What a resolver is given by a plan, and all that it may use of its `info`."""
+    """The `info` that a compiled plan passes to a resolver: resolvers may use nothing else."""
 
     __slots__ = ("_selected", "context")
 
@@ -31,28 +45,28 @@ class ResolverInfo(Generic[C]):
         self._selected = selected
 
     def selects(self, *names: str) -> bool:
-        """Whether the client selected one of these fields of what this resolver returns."""
+        """Returns whether the client selected one of these fields of the resolver's result."""
         return not self._selected.isdisjoint(names)
 
 
 class StrawberryInfo(strawberry.Info[Any, None]):
-    """What a resolver is given by graphql-core: Strawberry's Info, and a question that it asks of it."""
+    """The `info` that a resolver gets when graphql-core runs it: Strawberry's, with `selects`."""
 
     def selects(self, *names: str) -> bool:
-        """Whether the client selected one of these fields of what this resolver returns.
+        """Returns whether the client selected one of these fields of the resolver's result.
 
-        Aliases, fragments, @skip and @include are seen through.
+        Follows aliases, fragments, @skip and @include.
         """
         info = self._raw_info
         sets = (node.selection_set for node in info.field_nodes)
-        return any(field in names for chosen in sets for field in _fields(info, chosen, set()))
+        return any(field in names for set_ in sets for field in _fields(info, set_, set()))
 
 
 def _fields(
-    info: GraphQLResolveInfo[Any], chosen: SelectionSetNode | None, seen: set[str]
+    info: GraphQLResolveInfo[Any], selected: SelectionSetNode | None, seen: set[str]
 ) -> Iterator[str]:
-    """The names of the fields in a selection set; `seen` are the fragments already looked into."""
-    for selection in chosen.selections if chosen else ():
+    """Yields the names of the fields in a selection set; `seen` are the fragments already visited."""
+    for selection in selected.selections if selected else ():
         if not _included(info, selection):
             continue
         match selection:

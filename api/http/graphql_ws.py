@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 from api.auth.csrf import combine_headers
 from api.auth.scopes import ANONYMOUS
 from api.auth.tokens import expired
-from api.engine.execution.concurrency import for_sockets
+from api.engine.execution.concurrency import websocket_slots
 from api.engine.execution.executor import Executor
 from api.engine.operation_type import ANY
 from api.errors import Formatted, RequestError
@@ -52,7 +52,7 @@ class GraphQLOverWebSocket:
     def __init__(self, executor: Executor, limits: Limits, access: Access) -> None:
         self._executor = executor
         self._limits = limits
-        self._slots = for_sockets(limits)
+        self._slots = websocket_slots(limits)
         self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

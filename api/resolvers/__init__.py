@@ -1,1 +1,1 @@
-"""Building blocks of a schema: typed decorators, scalars, pages, and what a resolver receives."""
+"""Building blocks of a schema: field decorators, scalars, pagination, and the context of resolvers."""

@@ -1,4 +1,4 @@
-"""Strawberry's decorators as a type checker wants them: with arguments they are untyped."""
+"""Field decorators: Strawberry's, which are untyped when they have arguments, with types, scope and cost."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import strawberry
+from strawberry.types.field import StrawberryField
 
 from api.auth.scopes import Scope
 from api.engine.cost.directives import COMMAND, Cost, ListSize
@@ -16,22 +17,22 @@ R = TypeVar("R", bound=Callable[..., object])
 def field(
     description: str, *costs: Cost | ListSize, scope: Scope | None = None
 ) -> Callable[[R], R]:
-    """`scope` is what a caller's token must allow, where tokens are asked for."""
-    declared = strawberry.field(**_declared(description, scope), directives=costs)
+    """Declares a field of an object type. `scope` is what a caller's token must allow."""
+    declared = strawberry.field(**_options(description, scope), directives=costs)
     return cast("Callable[[R], R]", declared)
 
 
-def mutation(description: str, *, scope: Scope) -> Callable[[R], R]:
-    declared = strawberry.mutation(**_declared(description, scope), directives=[COMMAND])
-    return cast("Callable[[R], R]", declared)
+def mutation(description: str, *, scope: Scope) -> Callable[[R], StrawberryField]:
+    declared = strawberry.mutation(**_options(description, scope), directives=[COMMAND])
+    return cast("Callable[[R], StrawberryField]", declared)
 
 
 def subscription(description: str, *, scope: Scope) -> Callable[[R], R]:
-    return cast("Callable[[R], R]", strawberry.subscription(**_declared(description, scope)))
+    return cast("Callable[[R], R]", strawberry.subscription(**_options(description, scope)))
 
 
-def _declared(description: str, scope: Scope | None) -> dict[str, Any]:
-    """What schema.py finds again to guard the field, and what clients read of it."""
+def _options(description: str, scope: Scope | None) -> dict[str, Any]:
+    """Returns the description, which names the scope, and the metadata that scope_guard.py checks."""
     if scope is None:
         return {"description": description}
     return {"description": f"{description} Scope: {scope}.", "metadata": {Scope: scope}}

@@ -1,10 +1,11 @@
-"""Pages of a list: how many items, from where on, and what is said about it."""
+"""Cursor pagination: page sizes, opaque cursors, and PageInfo."""
 
 import base64
 import binascii
 from typing import Annotated
 
 import strawberry
+from graphql import GraphQLError
 
 from api.errors import bad_input
 from api.resolvers.context import Info
@@ -23,38 +24,37 @@ class PageInfo:
     end_cursor: str | None = strawberry.field(description="The cursor of the page's last item.")
 
 
-def page_info(places: list[str], *, more: bool, after: str | None) -> PageInfo:
-    """`places` are those of the items of a page, which cursors are made of."""
+def page_info(positions: list[str], *, more: bool, after: str | None) -> PageInfo:
+    """Returns the PageInfo of a page; `positions` of its items are encoded as cursors."""
     return PageInfo(
         has_next_page=more,
         has_previous_page=after is not None,
-        start_cursor=cursor(places[0]) if places else None,
-        end_cursor=cursor(places[-1]) if places else None,
+        start_cursor=encode_cursor(positions[0]) if positions else None,
+        end_cursor=encode_cursor(positions[-1]) if positions else None,
     )
 
 
 def page_size(info: Info, first: int) -> int:
-    """`first`, if a page may be that long."""
-    longest = info.context.limits.page
-    if not 1 <= first <= longest:
-        raise bad_input("first", f"A page has 1 to {longest} items, not {first}.")
+    """Returns `first`. Raises BAD_USER_INPUT if a page may not be that long."""
+    limit = info.context.max_page_size
+    if not 1 <= first <= limit:
+        raise bad_input("first", f"A page has 1 to {limit} items, not {first}.")
     return first
 
 
-def cursor(place: str) -> str:
-    """An opaque cursor. Nobody should read it, so that it may change."""
-    return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+def encode_cursor(position: str) -> str:
+    """Returns an opaque cursor. Base64 discourages clients from reading it, so its content may change."""
+    return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
 
 
-def place(after: str) -> str:
-    """What a cursor of ours says; raises BAD_USER_INPUT for any other text."""
+def decode_cursor(cursor: str) -> str:
+    """Returns the position. Raises BAD_USER_INPUT for a text that is not a cursor of this service."""
     try:
-        padded = after.encode("ascii") + b"=" * (-len(after) % 4)
-        text = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        return base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
     except (UnicodeError, binascii.Error) as error:
-        raise broken_cursor() from error
-    return text
+        raise invalid_cursor() from error
 
 
-def broken_cursor() -> Exception:
+def invalid_cursor() -> GraphQLError:
     return bad_input("after", "This is not a cursor of this list; take one from pageInfo or edges.")

@@ -1,4 +1,4 @@
-"""The scalars of the schema: values that travel as strings."""
+"""Custom scalars: values that are strings in requests and responses."""
 
 from typing import NewType
 
@@ -12,7 +12,7 @@ Money = NewType("Money", str)
 
 
 def _text(value: object) -> str:
-    """The string itself. Whether it is a good one is for domain.users.values to say."""
+    """Returns the string; domain.users.values parses it later."""
     if not isinstance(value, str):
         raise GraphQLError("This must be a string.")
     return value

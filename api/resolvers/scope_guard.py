@@ -1,4 +1,4 @@
-"""The check in front of each field that says which scope it needs."""
+"""The scope check of a field: FORBIDDEN unless the caller's token has the scope that the field declares."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Resolver = Callable[..., Any]
 
 
 def guard(field: GraphQLField) -> None:
-    """Puts the check in front of the field's resolver, if the field says that it needs a scope."""
-    declared = (field.extensions or {}).get("strawberry-definition")
-    scope = declared.metadata.get(Scope) if declared is not None else None
+    """Wraps the resolver of a field that declares a scope with the check."""
+    definition = (field.extensions or {}).get("strawberry-definition")
+    scope = definition.metadata.get(Scope) if definition is not None else None
     if scope is not None and field.subscribe is not None:
         field.subscribe = _guarded(field.subscribe, scope)
     elif scope is not None and field.resolve is not None:

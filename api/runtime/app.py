@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Lifespan
 
+    from api.engine.configuration import EngineConfiguration
+    from api.http.graphql_http import Profile
     from api.limits import Limits
     from api.observability.routes import Guard, Monitoring
     from api.resolvers.context import Context
@@ -32,26 +34,26 @@ if TYPE_CHECKING:
 
 def create_app(
     context: Context,
+    configuration: EngineConfiguration,
     access: Access | None = None,
     monitoring: Monitoring | None = None,
     *,
+    http_profile: Profile = "compatible",
     lifespan: Lifespan[Starlette] | None = None,
 ) -> Starlette:
     """Returns the API application. Setting `state.closing` ends open streams."""
     access = access or Access()
-    executor = Executor(SCHEMA, CONVERTER, context, access.rate)
+    executor = Executor(SCHEMA, CONVERTER, context, configuration, access.rate)
     closing = asyncio.Event()
     page = graphiql.page if access.graphiql else None
-    over_http = GraphQLOverHTTP(
-        executor, context.limits, access, page, closing, context.http_profile
-    )
-    over_websocket = GraphQLOverWebSocket(executor, context.limits, access)
+    over_http = GraphQLOverHTTP(executor, configuration.limits, access, page, closing, http_profile)
+    over_websocket = GraphQLOverWebSocket(executor, configuration.limits, access)
     app = Starlette(
         routes=[
             Route("/graphql", over_http),
             Route("/graphql/", _without_slash, methods=["GET", "POST"]),
             WebSocketRoute("/graphql", over_websocket),
-            *([Route("/schema.graphql", _schema)] if context.introspection else []),
+            *([Route("/schema.graphql", _schema)] if configuration.introspection else []),
             *(
                 [*monitoring.routes(_guard(access)), *status_page.routes(monitoring, access)]
                 if monitoring
@@ -65,7 +67,7 @@ def create_app(
     app.router.redirect_slashes = False  # its target is the client's Host header
     app.state.executor = executor
     app.state.graphql = over_http
-    app.state.limits = context.limits
+    app.state.limits = configuration.limits
     app.state.closing = closing
     return app
 

@@ -15,6 +15,7 @@ from api.auth.jwks import KeySetClient
 from api.auth.rate_limit import RateLimiter
 from api.auth.tokens import LEEWAY_SECONDS, Tokens, shared_secret
 from api.engine.documents import trusted
+from api.engine.execution.configuration import EngineConfiguration
 from api.engine.operation_type import COUNTED
 from api.observability.event_tracing import event_tracer
 from api.observability.metrics import ALARMING, Metrics
@@ -247,10 +248,14 @@ async def _add_api(parts: _ServiceBuilder) -> None:
     )
     context = Context(
         store=TimedStore(store, metrics.commands),
-        reads=read_model,
+        read_model=read_model,
+        max_page_size=settings.limits.page,
+    )
+    configuration = EngineConfiguration(
         limits=settings.limits,
-        http_profile=settings.http_profile,
-        trusted=trusted.load(settings.trusted_documents, settings.trusted_documents_file),
+        trusted_documents=trusted.load(
+            settings.trusted_documents, settings.trusted_documents_file
+        ),
         introspection=settings.shows_schema,
         measure=metrics.operations.count,
     )
@@ -261,10 +266,12 @@ async def _add_api(parts: _ServiceBuilder) -> None:
         rate=await _rate_limiter(parts),
         local_only=settings.local_only,
     )
-    app = create_app(context, access, parts.monitoring)
+    app = create_app(
+        context, configuration, access, parts.monitoring, http_profile=settings.http_profile
+    )
     metrics.reads = redis
     metrics.operations.initialise(COUNTED, ALARMING)
-    metrics.execution_paths = app.state.executor.admission.ways
+    metrics.execution_paths = app.state.executor.engine.execution_paths
     parts.apps.append(app)
 
 

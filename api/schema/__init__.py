@@ -1,4 +1,4 @@
-"""The schema that is served, and its text, which schema.graphql at the repository root holds."""
+"""The GraphQL schema, and its text, which is committed as schema.graphql."""
 
 from copy import copy
 from functools import cache
@@ -27,21 +27,21 @@ from api.schema.users.queries import Query
 from api.schema.users.subscriptions import Subscription
 
 
-class _Declared(Schema):
-    """Strawberry declares the schema; we execute on what graphql-core calls the schema."""
+class _StrawberrySchema(Schema):
+    """The schema as Strawberry declares it; operations run on graphql-core's, its attribute `core`."""
 
     @property
     def core(self) -> GraphQLSchema:
         return self._schema
 
     def sorted(self) -> Self:
-        """To be printed only: sorted unions cannot be resolved."""
-        other = copy(self)
-        other._schema = lexicographic_sort_schema(self._schema)  # noqa: SLF001 (a copy of ours)
-        return other
+        """Returns a copy for printing only: sorted unions cannot be resolved."""
+        sorted_copy = copy(self)
+        sorted_copy._schema = lexicographic_sort_schema(self._schema)  # noqa: SLF001 (of this class)
+        return sorted_copy
 
     def _extend_introspection(self) -> None:
-        """As Strawberry does, whose own isOneOf breaks where a type wraps another (`[User!]`)."""
+        """Replaces Strawberry's resolver of isOneOf, which raises for a wrapping type (`[User!]`)."""
         type_ = self.core.type_map["__Type"]
         assert isinstance(type_, GraphQLObjectType)
         type_.fields["isOneOf"].resolve = _is_one_of
@@ -53,18 +53,18 @@ def _is_one_of(type_: GraphQLType, _info: object) -> bool | None:
     return bool(type_.extensions["strawberry-definition"].is_one_of)
 
 
-def _build() -> _Declared:
+def _build() -> _StrawberrySchema:
     config = StrawberryConfig(info_class=StrawberryInfo, scalar_map=SCALARS)
-    declared = _Declared(Query, Mutation, Subscription, config=config)
-    for value in _inputs(declared.core):
-        # Python's None for "not given" is not a default that clients should be told of.
+    schema = _StrawberrySchema(Query, Mutation, Subscription, config=config)
+    for value in _inputs(schema.core):
+        # A Python default of None means that the input is optional; clients must not see it as a default.
         if value.default_value is None:
             value.default_value = Undefined
-    for type_ in declared.core.type_map.values():
+    for type_ in schema.core.type_map.values():
         if isinstance(type_, GraphQLObjectType):
             for field in type_.fields.values():
                 guard(field)
-    return declared
+    return schema
 
 
 def _inputs(core: GraphQLSchema) -> list[GraphQLArgument | GraphQLInputField]:
@@ -78,13 +78,13 @@ def _inputs(core: GraphQLSchema) -> list[GraphQLArgument | GraphQLInputField]:
     return inputs
 
 
-_DECLARED = _build()
-SCHEMA = _DECLARED.core
-CONVERTER = _DECLARED.schema_converter
-"""Between Strawberry's types and graphql-core's."""
+_SCHEMA = _build()
+SCHEMA = _SCHEMA.core
+CONVERTER = _SCHEMA.schema_converter
+"""Converts between Strawberry's types and graphql-core's."""
 
 
 @cache
 def sdl() -> str:
-    """The schema in the schema definition language, sorted, so that a difference is a change."""
-    return print_schema(_DECLARED.sorted()) + "\n"
+    """Returns the schema in the schema definition language, sorted, so that every difference is a change."""
+    return print_schema(_SCHEMA.sorted()) + "\n"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode, Response
 from websockets.asyncio.client import ClientConnection, connect
 
-from api.schema.users.enums import ErrorCode
+from api.schema.users.refusal_types import ErrorCode
 from tests.acceptance.generated import Ids, Made, about, fields, for_each, hoisted, subscriptions
 from tests.acceptance.service import Client
 from tests.acceptance.test_processes import PROTOCOL, tandem

@@ -21,6 +21,7 @@ from hiredis import Reader
 from starlette.applications import Starlette
 
 from api.auth.access import Access
+from api.engine.configuration import EngineConfiguration
 from api.engine.documents.trusted import TrustedDocuments
 from api.engine.execution.executor import Executor
 from api.http.graphql_http import Profile
@@ -216,14 +217,16 @@ class Edge:
         """The number of operations by type and code."""
         context = Context(
             store=cast("Store", self.store),
-            reads=cast("ReadModel", self.reads),
+            read_model=cast("ReadModel", self.reads),
+            max_page_size=limits.page,
+        )
+        configuration = EngineConfiguration(
             limits=limits,
-            http_profile=http_profile,
-            trusted=trusted or TrustedDocuments(),
+            trusted_documents=trusted or TrustedDocuments(),
             introspection=introspection,
             measure=lambda kind, code, _: self.outcomes.update([(kind, code)]),
         )
-        self.app: Starlette = create_app(context, access)
+        self.app: Starlette = create_app(context, configuration, access, http_profile=http_profile)
         self.executor: Executor = self.app.state.executor
         transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=True)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://tandem")

@@ -89,7 +89,7 @@ async def refusals(bench: Bench) -> None:
 
 
 def _prepare(text: str) -> None:
-    DocumentCache(SCHEMA, Limits()).prepare(text)  # new ones: the next try shall not find it there
+    DocumentCache(SCHEMA, Limits()).get(text)  # new ones: the next try shall not find it there
 
 
 def _figure(name: str, work: Callable[[T], object], given: T) -> Figure:

@@ -1,14 +1,18 @@
-"""Operations compiled: what a document asks for, made once into Python, and then only called.
+"""The plan compiler: compiles operations that are requested repeatedly into Python functions.
 
-graphql-core finds out anew for every request which fields were asked for, of which type each is and how it is
-resolved; that is most of what a read costs. A plan holds the outcome: the resolvers to call, and functions
-that put the answer together. It covers what goes well. Whatever does not, graphql-core tells, out of what the
-resolvers have answered already, so that every error is its own and nothing is asked or carried out twice.
+graphql-core determines for every request which fields are selected, of which type each is and how it is
+resolved; that is most of the cost of a read. A plan holds the result: the resolvers to call, and functions
+that build the response. It covers the regular case. In any other case graphql-core runs the operation on the
+outcomes of the resolvers already called, so every error is its own and no resolver is called twice.
 
-    plans.py      finds the plan of a request     compile.py  makes one, out of these:
-    variables.py  coerces what comes with it      source.py   functions, as Python text
-    plan.py       carries it out                  resolve.py  calls of resolvers
-    replay.py     when something is wrong         values.py   their arguments
-                                                  inputs.py   input objects among these
-                                                  leaves.py   scalars and enums
+    plan_cache.py   finds the plan of a request    compiler.py         makes one, with:
+    variables.py    coerces its variables          codegen.py          functions as Python text
+    plan.py         runs it                        resolver_calls.py   calls of resolvers
+    fallback.py     when it met an error           field_arguments.py  their arguments
+                                                   input_objects.py    input objects among these
+                                                   leaf_types.py       scalars and enums
+
+The one seam is Engine in execution/engine.py, which finds and runs plans; documents/document_cache.py stores
+the PlanSource of each operation for it. To delete the compiler, let Engine always run graphql-core, remove
+the PlanSource, and delete this folder and tests/api/engine/test_plan*.py.
 """

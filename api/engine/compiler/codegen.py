@@ -1,12 +1,12 @@
-"""The Python text of a plan: one function for each selection set, an expression for each field.
+"""Generates the Python text of a plan: one function for each selection set, an expression for each field.
 
-    def User_7(it, run, path, waiting):
-        if type(it) is not User_1: raise Irregular
-        into = {'id': _ if type(_ := it.id) is str else ID_2(_), 'orders': None}
-        waiting.append((orders_6, into, it, path + ('orders',)))
-        return into
+    def User_7(value, run, path, pending):
+        if type(value) is not User_1: raise NeedsGraphQLCore
+        data = {'id': v1 if type(v1 := value.id) is str else ID_2(v1), 'orders': None}
+        pending.append((orders_6, data, value, path + ('orders',)))
+        return data
 
-A value that is not as it should be raises something, whatever it is, and graphql-core tells what.
+An unexpected value raises some exception, and graphql-core then words the error.
 """
 
 from __future__ import annotations
@@ -17,57 +17,62 @@ from typing import Any, Final
 from api.engine.compiler.field_arguments import CannotCompile
 from api.engine.compiler.plan import NeedsGraphQLCore
 
-ALONE: Final = "it"
-WITH_CALLS: Final = "it, run, path, waiting"
-"""What a function is given: `it` is the value, the rest is for the calls that it adds."""
+VALUE: Final = "value"
+"""The parameter of a function that adds no calls."""
+
+VALUE_AND_CALLS: Final = "value, run, path, pending"
+"""The parameters of a function that adds calls of resolvers to `pending`."""
 
 _MAX_CHARACTERS: Final = 20_000
-"""Of one plan. Python takes about half a microsecond for each, and meanwhile nobody else is answered."""
+"""Characters of a plan. Python compiles one in about half a microsecond, which blocks the event loop."""
 
 
 class CodeGenerator:
-    """Gathers the functions, and the names that they use."""
+    """Collects the functions of a plan, and the names that they use."""
 
     def __init__(self) -> None:
         self._functions: list[str] = []
         self._characters = 0
-        self._names: dict[str, Any] = {"Irregular": NeedsGraphQLCore, "listed": listed}
+        self._names: dict[str, Any] = {
+            "NeedsGraphQLCore": NeedsGraphQLCore,
+            "require_list": require_list,
+        }
 
     @property
     def text(self) -> str:
         return "\n".join(self._functions)
 
-    def name(self, meaning: str, value: Any) -> str:
-        """A name for a value that the text uses; `meaning` is for readers."""
-        name = f"{meaning}_{len(self._names)}"
+    def name(self, prefix: str, value: Any) -> str:
+        """Returns a name for a value that the text uses; `prefix` is for readers."""
+        name = f"{prefix}_{len(self._names)}"
         self._names[name] = value
         return name
 
-    def function(self, meaning: str, parameters: str, *body: str) -> str:
-        """Adds a function, and tells its name. Raises Unplannable if the plan grows too large."""
-        name = self.name(meaning, None)
+    def function(self, prefix: str, parameters: str, *body: str) -> str:
+        """Adds a function and returns its name. Raises CannotCompile if the plan grows too large."""
+        name = self.name(prefix, None)
         text = "\n".join([f"def {name}({parameters}):", *(f"    {line}" for line in body), ""])
         self._functions.append(text)
         self._characters += len(text)
         if self._characters > _MAX_CHARACTERS:
             raise CannotCompile
-        exec(text, self._names)  # noqa: S102 (what is in it, we wrote)
+        exec(text, self._names)  # noqa: S102 (no text of a client is in it)
         return name
 
     def __getitem__(self, name: str) -> Any:
-        """What has this name."""
+        """Returns the value of a name."""
         return self._names[name]
 
 
 def attribute(name: str) -> str:
-    """The expression for an attribute of what a function is given."""
+    """Returns the expression for an attribute of the function's value."""
     if not name.isidentifier() or keyword.iskeyword(name):
         raise CannotCompile
-    return f"it.{name}"
+    return f"value.{name}"
 
 
-def listed(value: Any) -> list[Any]:
-    """The value, if it is a list."""
+def require_list(value: Any) -> list[Any]:
+    """Returns the value. Raises NeedsGraphQLCore unless it is a list."""
     if type(value) is not list:
         raise NeedsGraphQLCore
     return value

@@ -1,4 +1,4 @@
-"""From an operation to its plan: which resolver answers each field, and how the answer is put together."""
+"""Compiles an operation to a plan: which resolvers to call, and functions that build the response."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ from graphql.execution.collect_fields import collect_fields
 from strawberry.types.field import StrawberryField
 
 from api.auth.scopes import Scope
-from api.engine.compiler.codegen import ALONE, WITH_CALLS, CodeGenerator, attribute
-from api.engine.compiler.field_arguments import CannotCompile, LiteralIndex
-from api.engine.compiler.leaf_types import completer, fitting
+from api.engine.compiler.codegen import VALUE, VALUE_AND_CALLS, CodeGenerator, attribute
+from api.engine.compiler.field_arguments import CannotCompile
+from api.engine.compiler.leaf_types import check_expression, completer
 from api.engine.compiler.plan import Completer, FieldCall, Plan
 from api.engine.compiler.resolver_calls import resolver
+from api.engine.literals import LiteralIndex
 
 if TYPE_CHECKING:
     from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet
@@ -36,32 +37,37 @@ if TYPE_CHECKING:
 _DEFINITION: Final = "strawberry-definition"
 
 
-def compiled(
-    execution: Executor[None], converter: GraphQLCoreConverter, places: LiteralIndex
+def compile_plan(
+    execution: Executor[None], converter: GraphQLCoreConverter, literal_index: LiteralIndex
 ) -> Plan:
-    """The plan of an operation as graphql-core is about to execute it. Raises Unplannable.
+    """Returns the plan of an operation that graphql-core is about to execute. Raises CannotCompile.
 
-    It holds for all requests whose @skip and @include turn out in the same way.
+    It is valid for all requests with the same @skip and @include conditions.
     """
-    return _Compiler(execution, converter, places).plan()
+    return _Compiler(execution, converter, literal_index).plan()
 
 
 class _Compiler:
+    """Methods that return an expression or the name of a function also return whether it adds calls."""
+
     def __init__(
-        self, execution: Executor[None], converter: GraphQLCoreConverter, places: LiteralIndex
+        self,
+        execution: Executor[None],
+        converter: GraphQLCoreConverter,
+        literal_index: LiteralIndex,
     ) -> None:
         self._execution = execution
         self._converter = converter
-        self._places = places
-        self._source = CodeGenerator()
+        self._literal_index = literal_index
+        self._code = CodeGenerator()
         self._scopes: set[Scope] = set()
         self._temporaries = 0
 
     def plan(self) -> Plan:
         execution = self._execution
-        kind = execution.operation.operation
-        root = execution.schema.get_root_type(kind)
-        if root is None or kind is OperationType.SUBSCRIPTION:
+        type_ = execution.operation.operation
+        root = execution.schema.get_root_type(type_)
+        if root is None or type_ is OperationType.SUBSCRIPTION:
             raise CannotCompile
         fields = collect_fields(
             execution.schema,
@@ -71,46 +77,47 @@ class _Compiler:
             execution.operation,
             execution.hide_suggestions,
         ).grouped_field_set
-        name, adds = self._selected(root, fields)
+        name, adds_calls = self._selection_set(root, fields)
         return Plan(
-            root=self._with_calls(name, adds=adds),
-            serially=kind is OperationType.MUTATION,
+            root=self._with_call_parameters(name, adds_calls=adds_calls),
+            serial=type_ is OperationType.MUTATION,
             scopes=frozenset(self._scopes),
-            source=self._source.text,
+            source=self._code.text,
         )
 
-    def _with_calls(self, name: str, *, adds: bool) -> Completer:
-        """The function of this name as one that is given everything."""
-        function = self._source[name]
-        return function if adds else lambda it, *_: function(it)
+    def _with_call_parameters(self, name: str, *, adds_calls: bool) -> Completer:
+        """Returns the function of this name with the parameters VALUE_AND_CALLS."""
+        function = self._code[name]
+        return function if adds_calls else lambda value, *_: function(value)
 
-    # A selection set
+    # Selection sets
 
     def _object(self, type_: GraphQLObjectType, details: FieldDetailsList) -> tuple[str, bool]:
-        """The function for what is selected of an object, and whether it adds calls."""
+        """Returns the function that builds an object of the response."""
         fields = self._execution.collect_subfields(type_, details).grouped_field_set
-        origin = self._source.name(type_.name, _class_of(type_))
-        return self._selected(type_, fields, f"if type(it) is not {origin}: raise Irregular")
+        class_ = self._code.name(type_.name, _class_of(type_))
+        check = f"if type(value) is not {class_}: raise NeedsGraphQLCore"
+        return self._selection_set(type_, fields, check)
 
-    def _selected(
-        self, type_: GraphQLObjectType, fields: GroupedFieldSet, *check: str
+    def _selection_set(
+        self, type_: GraphQLObjectType, fields: GroupedFieldSet, *checks: str
     ) -> tuple[str, bool]:
-        entries, calls, adds = [], [], False
+        entries, calls, adds_calls = [], [], False
         for key, details in fields.items():
-            value, call, adds_below = self._field(type_, key, details)
+            value, call, field_adds_calls = self._field(type_, key, details)
             entries.append(f"{key!r}: {value}")
             calls += [call] if call else []
-            adds = adds or adds_below
-        made = f"{{{', '.join(entries)}}}"
-        if not adds:
-            return self._source.function(type_.name, ALONE, *check, f"return {made}"), False
-        body = (*check, f"into = {made}", *calls, "return into")
-        return self._source.function(type_.name, WITH_CALLS, *body), True
+            adds_calls = adds_calls or field_adds_calls
+        data = f"{{{', '.join(entries)}}}"
+        if not adds_calls:
+            return self._code.function(type_.name, VALUE, *checks, f"return {data}"), False
+        body = (*checks, f"data = {data}", *calls, "return data")
+        return self._code.function(type_.name, VALUE_AND_CALLS, *body), True
 
     def _field(
         self, type_: GraphQLObjectType, key: str, details: FieldDetailsList
     ) -> tuple[str, str | None, bool]:
-        """The expression for a field, the line that adds its call, and whether it adds any, below it too."""
+        """Returns the expression, the line that adds the field's call, and whether any call is added."""
         name = details[0].node.name.value
         if name == "__typename":
             return repr(type_.name), None, False
@@ -125,12 +132,12 @@ class _Compiler:
         path = f"path + ({key!r},)"
         if definition.base_resolver is None:
             value = attribute(definition.python_name)
-            made, adds = self._completed(field.type, details, value, path)
-            return made, None, adds
-        call = self._source.name(name, self._call(key, field, definition, details))
-        return "None", f"waiting.append(({call}, into, it, {path}))", True
+            expression, adds_calls = self._completed(field.type, details, value, path)
+            return expression, None, adds_calls
+        call = self._code.name(name, self._call(key, field, definition, details))
+        return "None", f"pending.append(({call}, data, value, {path}))", True
 
-    # A field that is called
+    # Fields with resolvers
 
     def _call(
         self,
@@ -139,21 +146,22 @@ class _Compiler:
         definition: StrawberryField,
         details: FieldDetailsList,
     ) -> FieldCall:
-        value, _ = self._completed(field.type, details, "it", "path")
-        complete = self._source.function(f"{key}_of", WITH_CALLS, f"return {value}")
+        value, _ = self._completed(field.type, details, "value", "path")
+        complete = self._code.function(f"complete_{key}", VALUE_AND_CALLS, f"return {value}")
+        node = details[0].node
         return FieldCall(
             key=key,
-            resolve=resolver(field, definition, details[0].node, self._converter, self._places),
-            selected=frozenset(self._names_below(field.type, details)),
-            complete=self._source[complete],
+            resolve=resolver(field, definition, node, self._converter, self._literal_index),
+            selected=frozenset(self._selected_names(field.type, details)),
+            complete=self._code[complete],
         )
 
-    def _names_below(self, type_: GraphQLOutputType, details: FieldDetailsList) -> Iterable[str]:
-        for object_ in self._possible(type_):
+    def _selected_names(self, type_: GraphQLOutputType, details: FieldDetailsList) -> Iterable[str]:
+        for object_ in self._possible_types(type_):
             fields = self._execution.collect_subfields(object_, details).grouped_field_set
-            yield from (found[0].node.name.value for found in fields.values())
+            yield from (field_details[0].node.name.value for field_details in fields.values())
 
-    def _possible(self, type_: GraphQLOutputType) -> Iterable[GraphQLObjectType]:
+    def _possible_types(self, type_: GraphQLOutputType) -> Iterable[GraphQLObjectType]:
         named: Any = get_named_type(type_)
         if is_leaf_type(named):
             return ()
@@ -161,19 +169,19 @@ class _Compiler:
             return self._execution.schema.get_possible_types(named)
         return (named,)
 
-    # A value
+    # Values
 
     def _completed(
         self, type_: GraphQLOutputType, details: FieldDetailsList, value: str, path: str
     ) -> tuple[str, bool]:
-        """The expression that makes of a value what the client is answered, and whether it adds calls."""
+        """Returns the expression that converts a value to one of the response."""
         if isinstance(type_, GraphQLNonNull):
-            return self._not_null(type_.of_type, details, value, path)
-        it = self._temporary()
-        inner, adds = self._not_null(type_, details, it, path)
-        return f"None if ({it} := {value}) is None else {inner}", adds
+            return self._non_null(type_.of_type, details, value, path)
+        name = self._temporary()
+        inner, adds_calls = self._non_null(type_, details, name, path)
+        return f"None if ({name} := {value}) is None else {inner}", adds_calls
 
-    def _not_null(
+    def _non_null(
         self, type_: Any, details: FieldDetailsList, value: str, path: str
     ) -> tuple[str, bool]:
         if is_list_type(type_):
@@ -182,55 +190,58 @@ class _Compiler:
             return self._leaf(type_, value), False
         if is_abstract_type(type_):
             return self._abstract(type_, details, value, path)
-        function, adds = self._object(type_, details)
-        return _called(function, value, path, adds=adds), adds
+        function, adds_calls = self._object(type_, details)
+        return _function_call(function, value, path, adds_calls=adds_calls), adds_calls
 
     def _list(
         self, type_: GraphQLList[Any], details: FieldDetailsList, value: str, path: str
     ) -> tuple[str, bool]:
-        it, at = self._temporary(), self._temporary()
-        each, adds = self._completed(type_.of_type, details, it, f"{path} + ({at},)")
-        if adds:
-            return f"[({each}) for {at}, {it} in enumerate(listed({value}))]", True
-        return f"[({each}) for {it} in listed({value})]", False
+        item, index = self._temporary(), self._temporary()
+        inner, adds_calls = self._completed(type_.of_type, details, item, f"{path} + ({index},)")
+        if adds_calls:
+            return f"[({inner}) for {index}, {item} in enumerate(require_list({value}))]", True
+        return f"[({inner}) for {item} in require_list({value})]", False
 
     def _abstract(
         self, type_: Any, details: FieldDetailsList, value: str, path: str
     ) -> tuple[str, bool]:
-        """The function is found by the class of the value."""
+        """Returns an expression that selects the function by the class of the value."""
         if is_interface_type(type_) and _definition(type_.extensions).resolve_type is not None:
             raise CannotCompile
-        made = {
-            _class_of(object_): self._object(object_, details) for object_ in self._possible(type_)
+        functions = {
+            _class_of(object_): self._object(object_, details)
+            for object_ in self._possible_types(type_)
         }
-        adds = any(adds for _, adds in made.values())
+        any_adds_calls = any(adds_calls for _, adds_calls in functions.values())
         by_class = {
-            origin: self._with_calls(name, adds=adds_itself) if adds else self._source[name]
-            for origin, (name, adds_itself) in made.items()
+            class_: self._with_call_parameters(name, adds_calls=adds_calls)
+            if any_adds_calls
+            else self._code[name]
+            for class_, (name, adds_calls) in functions.items()
         }
-        it = self._temporary()
-        function = f"{self._source.name(type_.name, by_class)}[type({it} := {value})]"
-        return _called(function, it, path, adds=adds), adds
+        item = self._temporary()
+        function = f"{self._code.name(type_.name, by_class)}[type({item} := {value})]"
+        return _function_call(function, item, path, adds_calls=any_adds_calls), any_adds_calls
 
     def _leaf(self, type_: Any, value: str) -> str:
-        """The simple types are checked right there; everything else is for the type to complete."""
-        complete, fits = self._source.name(type_.name, completer(type_)), fitting(type_)
-        if fits is None:
+        """Checks simple types inline; the type converts everything else."""
+        complete, check = self._code.name(type_.name, completer(type_)), check_expression(type_)
+        if check is None:
             return f"{complete}({value})"
-        it = self._temporary()
-        return f"{it} if {fits.format(f'({it} := {value})', it)} else {complete}({it})"
+        name = self._temporary()
+        return f"{name} if {check.format(f'({name} := {value})', name)} else {complete}({name})"
 
     def _temporary(self) -> str:
         self._temporaries += 1
         return f"v{self._temporaries}"
 
 
-def _called(function: str, value: str, path: str, *, adds: bool) -> str:
-    return f"{function}({value}, run, {path}, waiting)" if adds else f"{function}({value})"
+def _function_call(function: str, value: str, path: str, *, adds_calls: bool) -> str:
+    return f"{function}({value}, run, {path}, pending)" if adds_calls else f"{function}({value})"
 
 
 def _class_of(type_: GraphQLObjectType) -> Any:
-    """The class of all its values. Raises Unplannable if the type has a way of its own to know them."""
+    """Returns the class of a type's values. Raises CannotCompile if the type checks its values itself."""
     definition = _definition(type_.extensions)
     if definition.is_type_of is not None:
         raise CannotCompile
@@ -238,7 +249,7 @@ def _class_of(type_: GraphQLObjectType) -> Any:
 
 
 def _definition(extensions: dict[str, Any]) -> Any:
-    """What Strawberry knows of a type or of a field."""
+    """Returns Strawberry's definition of a type or of a field."""
     if _DEFINITION not in extensions:
         raise CannotCompile
     return extensions[_DEFINITION]

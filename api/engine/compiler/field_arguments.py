@@ -1,8 +1,8 @@
-"""The arguments of a field, out of variables and literals, read as graphql-core reads them."""
+"""Reads the arguments of a field from variables and literals, as graphql-core does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from graphql import (
@@ -24,35 +24,34 @@ from graphql import (
 from graphql.utilities.coerce_input_value import coerce_default_value
 
 from api.engine.compiler.plan import NeedsGraphQLCore
-from api.engine.literals import Values
+from api.engine.literals import LiteralIndex, Values
 
 Read = Callable[[Values], Any]
-"""Gives a value for an input; Undefined if there is none."""
-
-LiteralIndex = Mapping[int, int]
-"""Of the literals that vary: where each begins in the document -> its place among Values."""
+"""Returns the value of an input; Undefined if it is absent."""
 
 
 class CannotCompile(Exception):
-    """A plan does not cover what the operation asks for."""
+    """The operation uses a feature that plans do not cover."""
 
 
 def argument(
-    defined: GraphQLArgument | GraphQLInputField, node: ValueNode | None, places: LiteralIndex
+    definition: GraphQLArgument | GraphQLInputField,
+    node: ValueNode | None,
+    literal_index: LiteralIndex,
 ) -> Read:
-    """How to read an argument, or a field of an input object. Raises Unplannable."""
-    default = coerce_default_value(defined)
-    required = is_non_null_type(defined.type) and default is Undefined
+    """Returns the reader of an argument, or of a field of an input object. Raises CannotCompile."""
+    default = coerce_default_value(definition)
+    required = is_non_null_type(definition.type) and default is Undefined
     if node is None:
         if required:
             raise CannotCompile
         return lambda _: default
     if isinstance(node, VariableNode):
-        return _of_variable(node.name.value, defined.type, default, required=required)
-    return _of_literal(defined.type, node, places)
+        return _variable(node.name.value, definition.type, default, required=required)
+    return _literal(definition.type, node, literal_index)
 
 
-def _of_variable(name: str, type_: GraphQLInputType, default: Any, *, required: bool) -> Read:
+def _variable(name: str, type_: GraphQLInputType, default: Any, *, required: bool) -> Read:
     not_null = is_non_null_type(type_)
 
     def read(values: Values) -> Any:
@@ -68,54 +67,57 @@ def _of_variable(name: str, type_: GraphQLInputType, default: Any, *, required: 
     return read
 
 
-def _of_literal(type_: GraphQLInputType, node: ValueNode, places: LiteralIndex) -> Read:
+def _literal(type_: GraphQLInputType, node: ValueNode, literal_index: LiteralIndex) -> Read:
     nullable: Any = get_nullable_type(type_)
-    if node.loc is not None and node.loc.start in places:
-        return _at(places[node.loc.start])
+    if node.loc is not None and node.loc.start in literal_index:
+        return _varying_literal(literal_index[node.loc.start])
     if isinstance(node, ObjectValueNode) and isinstance(nullable, GraphQLInputObjectType):
-        return _of_object(nullable, node, places)
-    if isinstance(node, (ListValueNode, ObjectValueNode)) and _varies(node, places):
+        return _object(nullable, node, literal_index)
+    if isinstance(node, (ListValueNode, ObjectValueNode)) and _varies(node, literal_index):
         raise CannotCompile
     value = coerce_input_literal(node, type_)
     if value is Undefined:
         raise CannotCompile
-    if isinstance(value, (list, dict)):  # a resolver may change what it is given
+    if isinstance(value, (list, dict)):  # a resolver may change its argument
         return lambda _: coerce_input_literal(node, type_)
     return lambda _: value
 
 
-def _at(place: int) -> Read:
-    return lambda values: values[place]
+def _varying_literal(index: int) -> Read:
+    return lambda values: values[index]
 
 
-def _of_object(type_: GraphQLInputObjectType, node: ObjectValueNode, places: LiteralIndex) -> Read:
+def _object(
+    type_: GraphQLInputObjectType, node: ObjectValueNode, literal_index: LiteralIndex
+) -> Read:
     if type_.is_one_of:
         raise CannotCompile
-    given = {field.name.value: field.value for field in node.fields}
+    nodes = {field.name.value: field.value for field in node.fields}
     fields = [
-        (name, argument(field, given.get(name), places)) for name, field in type_.fields.items()
+        (name, argument(field, nodes.get(name), literal_index))
+        for name, field in type_.fields.items()
     ]
 
     def read(values: Values) -> dict[str, Any]:
-        found = ((name, field(values)) for name, field in fields)
-        return {name: value for name, value in found if value is not Undefined}
+        items = ((name, read_field(values)) for name, read_field in fields)
+        return {name: value for name, value in items if value is not Undefined}
 
     return read
 
 
-def _varies(node: ValueNode, places: LiteralIndex) -> bool:
-    """Whether there is a variable or a varying literal somewhere in it."""
-    found = _Varying(places)
-    visit(node, found)
-    return found.any
+def _varies(node: ValueNode, literal_index: LiteralIndex) -> bool:
+    """Returns whether the literal contains a variable or a varying literal."""
+    visitor = _VaryingVisitor(literal_index)
+    visit(node, visitor)
+    return visitor.found
 
 
-class _Varying(Visitor):
-    def __init__(self, places: LiteralIndex) -> None:
+class _VaryingVisitor(Visitor):
+    def __init__(self, literal_index: LiteralIndex) -> None:
         super().__init__()
-        self.any = False
-        self._places = places
+        self.found = False
+        self._literal_index = literal_index
 
     def enter(self, node: Any, *_: Any) -> None:
-        here = node.loc is not None and node.loc.start in self._places
-        self.any = self.any or here or isinstance(node, VariableNode)
+        varies = node.loc is not None and node.loc.start in self._literal_index
+        self.found = self.found or varies or isinstance(node, VariableNode)

@@ -1,4 +1,4 @@
-"""What a scalar or an enum looks like in an answer."""
+"""Completes scalars and enums: converts a resolver's value to one of the response."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from strawberry.types.scalar import identity
 
 from api.engine.compiler.plan import NeedsGraphQLCore
 
-_FITS: Final[dict[object, str]] = {
+_CHECKS: Final[dict[object, str]] = {
     GraphQLString: "type({}) is str",
     GraphQLID: "type({}) is str",
     GraphQLBoolean: "type({}) is bool",
@@ -33,30 +33,30 @@ _FITS: Final[dict[object, str]] = {
 _PLAIN: Final = frozenset({str, int, float, bool, datetime})
 
 
-def fitting(type_: GraphQLLeafType) -> str | None:
-    """The expression, for a value and its name, that is true if the value is what the client is answered."""
+def check_expression(type_: GraphQLLeafType) -> str | None:
+    """Returns the expression, for a value and its name, that is true if the value needs no conversion."""
     if isinstance(type_, GraphQLScalarType) and type_.coerce_output_value is identity:
-        return _FITS[GraphQLString]
-    return _FITS.get(type_)
+        return _CHECKS[GraphQLString]
+    return _CHECKS.get(type_)
 
 
 def completer(type_: GraphQLLeafType) -> Callable[[Any], Any]:
-    """What makes a value one of the answer, as graphql-core does. Raises whatever the type does, too."""
+    """Returns the function that converts a value as graphql-core does, with the exceptions of the type."""
     if isinstance(type_, GraphQLEnumType) and hasattr(type_, "wrapped_cls"):
         names = {member: type_.coerce_output_value(member) for member in type_.wrapped_cls}
         return names.__getitem__
 
     def complete(value: Any) -> Any:
-        if type(value) not in _PLAIN and _stands_for_another(value):
+        if type(value) not in _PLAIN and _is_special(value):
             raise NeedsGraphQLCore
-        found = type_.coerce_output_value(value)
-        if found is None or found is Undefined:
+        coerced = type_.coerce_output_value(value)
+        if coerced is None or coerced is Undefined:
             raise NeedsGraphQLCore
-        return found
+        return coerced
 
     return complete
 
 
-def _stands_for_another(value: Any) -> bool:
-    """Whether graphql-core would not give the value to its type: scalars make a text of nearly anything."""
+def _is_special(value: Any) -> bool:
+    """Returns whether graphql-core handles the value itself; a type would turn it into a string."""
     return isinstance(value, Exception) or value is Undefined or isawaitable(value)

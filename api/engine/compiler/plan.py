@@ -1,4 +1,4 @@
-"""A compiled operation, and how it is carried out: call the resolvers, put what they answer in its place."""
+"""A compiled operation, and how it runs: it calls the resolvers and puts their values into the response."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from api.auth.scopes import Scope
 
 Path = tuple[str | int, ...]
-"""Where in the answer something is."""
+"""A path in the response."""
 
 ResponseData = dict[str, Any]
 
 
 class NeedsGraphQLCore(Exception):
-    """Something came up that a plan does not cover, so graphql-core is to put the answer together."""
+    """The request or a value is irregular: graphql-core must run the operation."""
 
 
 class PlanRun:
-    """One request that goes by a plan."""
+    """The run of a plan for one request."""
 
     __slots__ = ("context", "irregular", "outcomes", "values")
 
@@ -34,31 +34,31 @@ class PlanRun:
         self.context = context
         self.values = values
         self.outcomes: dict[Path, Any] = {}
-        """What each resolver that was called has answered, or the exception it raised."""
+        """The value that each called resolver returned, or the exception that it raised."""
         self.irregular = False
 
 
 PendingCall = tuple["FieldCall", ResponseData, Any, Path]
-"""A call that is still to be made, where its answer belongs, what it is called on, and its path."""
+"""A call to be made: the field, the object that its value belongs to, the source, and the path."""
 
 Completer = Callable[[Any, PlanRun, Path, list[PendingCall]], Any]
-"""From what a resolver answered to what the client is answered; adds the calls that this needs."""
+"""Converts the value of a resolver to one of the response; adds the calls that this needs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FieldCall:
-    """A field that a resolver answers."""
+    """A field with a resolver."""
 
     key: str
     resolve: Callable[[Any, ResolverInfo[Any], Values], Any]
     selected: frozenset[str]
     complete: Completer
 
-    async def fill(self, into: ResponseData, source: Any, run: PlanRun, path: Path) -> None:
-        """Puts the field's answer in its place. Raises nothing: what goes wrong makes the run irregular."""
+    async def call(self, data: ResponseData, source: Any, run: PlanRun, path: Path) -> None:
+        """Puts the field's value into `data`. Raises nothing: any error makes the run irregular."""
         try:
             outcome = self.resolve(source, ResolverInfo(run.context, self.selected), run.values)
-            if type(outcome) is CoroutineType or isawaitable(outcome):  # the one is found at once
+            if type(outcome) is CoroutineType or isawaitable(outcome):  # the first check is fast
                 outcome = await outcome
         except NeedsGraphQLCore:
             run.irregular = True
@@ -66,54 +66,54 @@ class FieldCall:
         except Exception as error:
             outcome = error
         run.outcomes[path] = outcome
-        if isinstance(outcome, Exception):  # raised or returned: String would make a text of it
+        if isinstance(outcome, Exception):  # raised or returned: String would turn it into text
             run.irregular = True
             return
-        waiting: list[PendingCall] = []
+        pending: list[PendingCall] = []
         try:
-            into[self.key] = self.complete(outcome, run, path, waiting)
+            data[self.key] = self.complete(outcome, run, path, pending)
         except Exception:
-            # No value of its type, or null where that may not be: graphql-core will say it.
+            # A value of a wrong type, or null where the type forbids it: graphql-core words the error.
             run.irregular = True
             return
-        if waiting:
-            await _together(waiting, run)
+        if pending:
+            await _call_all(pending, run)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """An operation, compiled for one way in which its @skip and @include turn out."""
+    """A compiled operation, valid for one combination of its @skip and @include conditions."""
 
     root: Completer
-    serially: bool
-    """Whether one field at the top is done before the next begins, as in a mutation."""
+    serial: bool
+    """Whether a root field is complete before the next begins, as in a mutation."""
     scopes: frozenset[Scope]
-    """What a caller must be allowed for the plan to apply."""
+    """The scopes that a caller must have for the plan to apply."""
     source: str
-    """The Python it was compiled from, for whoever wants to read it."""
+    """The Python text it was compiled from, for debugging."""
 
-    async def answer(self, run: PlanRun) -> ResponseData | None:
-        """The `data`; None if the run is irregular, and then its outcomes say how far it came."""
-        waiting: list[PendingCall] = []
+    async def run(self, run: PlanRun) -> ResponseData | None:
+        """Returns the `data` of the response; None if the run is irregular."""
+        pending: list[PendingCall] = []
         try:
-            data: ResponseData = self.root(None, run, (), waiting)
+            data: ResponseData = self.root(None, run, (), pending)
         except Exception:
             return None
-        if self.serially or len(waiting) == 1:
-            for call, into, source, path in waiting:
-                await call.fill(into, source, run, path)
+        if self.serial or len(pending) == 1:
+            for field, into, source, path in pending:
+                await field.call(into, source, run, path)
                 if run.irregular:
                     return None
-        elif waiting:
-            await _together(waiting, run)
+        elif pending:
+            await _call_all(pending, run)
         return None if run.irregular else data
 
 
-async def _together(waiting: Sequence[PendingCall], run: PlanRun) -> None:
-    if len(waiting) == 1:
-        call, into, source, path = waiting[0]
-        await call.fill(into, source, run, path)
+async def _call_all(pending: Sequence[PendingCall], run: PlanRun) -> None:
+    if len(pending) == 1:
+        field, data, source, path = pending[0]
+        await field.call(data, source, run, path)
     else:
         await asyncio.gather(
-            *(call.fill(into, source, run, path) for call, into, source, path in waiting)
+            *(field.call(data, source, run, path) for field, data, source, path in pending)
         )

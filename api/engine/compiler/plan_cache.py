@@ -1,6 +1,6 @@
-"""The plans of a process: made when an operation is asked for again, the least recently used goes first.
+"""The plans of a process, compiled when an operation is requested a second time, in an LRU cache.
 
-An operation that is asked for once is not worth a plan, which costs about as much to make as ten answers.
+An operation that is requested once is not worth a plan, which takes about the time of ten executions.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from graphql import (
     visit,
 )
 
-from api.engine.compiler.compiler import compiled
-from api.engine.compiler.field_arguments import CannotCompile, LiteralIndex
+from api.engine.compiler.compiler import compile_plan
+from api.engine.compiler.field_arguments import CannotCompile
 from api.engine.compiler.plan import NeedsGraphQLCore, Plan
 from api.engine.compiler.variables import Variables
-from api.engine.literals import Values
+from api.engine.literals import LiteralIndex, Values
 from api.engine.lru_cache import LRUCache
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
     from api.limits import Limits
 
-_VARIANTS: Final = 8
-"""Plans of one operation: it has another one for each way in which its @skip and @include turn out."""
+_MAX_VARIANTS: Final = 8
+"""Plans of one operation, one for each combination of its @skip and @include conditions."""
 
 
 class PlanMatch(NamedTuple):
-    """How one request goes by a plan."""
+    """A plan and the values with which it runs for a request."""
 
     plan: Plan
     values: Values
@@ -46,92 +46,93 @@ class PlanMatch(NamedTuple):
 class PlanSource:
     """An operation, and what is looked up once for all its plans."""
 
-    def __init__(self, document: DocumentNode, name: str | None, places: LiteralIndex) -> None:
-        """`places` are those of the literals that vary between the requests."""
+    def __init__(
+        self, document: DocumentNode, name: str | None, literal_index: LiteralIndex
+    ) -> None:
         self.document = document
         self.name = name
-        self.places = places
+        self.literal_index = literal_index
         self.variables: Variables | None = None
-        """None until somebody asks for it a second time."""
-        self.switches: tuple[str, ...] = ()
+        """None until the operation is requested a second time."""
+        self.conditions: tuple[str, ...] = ()
         """The variables on which @skip and @include depend."""
         self.variants: set[tuple[object, ...]] = set()
-        self._asked = False
+        self._requested = False
 
-    def look(self, schema: GraphQLSchema) -> None:
-        """Finds out what its plans need, when it is asked for a second time."""
-        if self._asked:
+    def count_request(self, schema: GraphQLSchema) -> None:
+        """Looks up the variables and the conditions at the second request."""
+        if self._requested:
             node = get_operation_ast(self.document, self.name)
             assert node is not None
-            found = _Switches()
-            visit(self.document, found)
-            self.switches = tuple(found.names)
+            visitor = _ConditionVisitor()
+            visit(self.document, visitor)
+            self.conditions = tuple(visitor.names)
             self.variables = Variables(schema, node)
-        self._asked = True
+        self._requested = True
 
 
 _Key = tuple[Variables, tuple[object, ...]]
-"""Whose variables, and how they stand. The operation itself would keep its document from being forgotten."""
+"""The variables of an operation (itself, it would keep its document alive), and its conditions' values."""
 
 
 class PlanCache:
-    """Finds plans, and remembers them."""
+    """Finds or compiles plans."""
 
     def __init__(
         self, schema: GraphQLSchema, converter: GraphQLCoreConverter, limits: Limits
     ) -> None:
         self._schema = schema
         self._converter = converter
-        self._known: LRUCache[_Key, tuple[Plan | None]] = LRUCache(
+        self._plans: LRUCache[_Key, tuple[Plan | None]] = LRUCache(
             limits.plans, limits.plan_characters
         )
 
     def find(
-        self, operation: PlanSource, variables: Mapping[str, Any], literals: Sequence[Any] = ()
+        self, source: PlanSource, variables: Mapping[str, Any], literals: Sequence[Any] = ()
     ) -> PlanMatch | None:
-        """The plan for a request; None if graphql-core is to execute it, or to say what is wrong with it."""
-        if operation.variables is None:
-            operation.look(self._schema)
-        if operation.variables is None:
+        """Returns the plan for a request; None if graphql-core must execute it, or word its error."""
+        if source.variables is None:
+            source.count_request(self._schema)
+        if source.variables is None:
             return None
         try:
-            values = operation.variables.coerced(variables)
+            values = source.variables.coerce(variables)
         except NeedsGraphQLCore:
             return None
         values.update(enumerate(literals))
-        key = operation.variables, tuple([values.get(switch) for switch in operation.switches])
-        [plan] = self._known.get(key) or self._new(operation, key, variables)
+        key = source.variables, tuple([values.get(name) for name in source.conditions])
+        [plan] = self._plans.get(key) or self._add(source, key, variables)
         return None if plan is None else PlanMatch(plan, values)
 
-    def _new(
-        self, operation: PlanSource, key: _Key, variables: Mapping[str, Any]
+    def _add(
+        self, source: PlanSource, key: _Key, variables: Mapping[str, Any]
     ) -> tuple[Plan | None]:
         _, variant = key
-        if variant not in operation.variants and len(operation.variants) >= _VARIANTS:
+        if variant not in source.variants and len(source.variants) >= _MAX_VARIANTS:
             return (None,)
-        operation.variants.add(variant)
-        plan = self._compiled(operation, variables)
-        self._known.keep(key, (plan,), 0 if plan is None else len(plan.source))
+        source.variants.add(variant)
+        plan = self._compile(source, variables)
+        self._plans.put(key, (plan,), 0 if plan is None else len(plan.source))
         return (plan,)
 
-    def _compiled(self, operation: PlanSource, variables: Mapping[str, Any]) -> Plan | None:
-        """None if it has none: some that can be read are too deep to be compiled."""
+    def _compile(self, source: PlanSource, variables: Mapping[str, Any]) -> Plan | None:
+        """Returns None if the operation cannot be compiled: some that parse are nested too deeply."""
         try:
             execution = Executor.build(
                 self._schema,
-                operation.document,
-                operation_name=operation.name,
+                source.document,
+                operation_name=source.name,
                 raw_variable_values=dict(variables),
             )
             if isinstance(execution, list):
                 return None
-            return compiled(execution, self._converter, operation.places)
+            return compile_plan(execution, self._converter, source.literal_index)
         except (CannotCompile, GraphQLError, RecursionError):
             return None
 
 
-class _Switches(Visitor):
-    """The variables in the directives of a document."""
+class _ConditionVisitor(Visitor):
+    """Collects the variables in the directives of a document."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""How a plan calls a resolver: the function behind Strawberry's field, and where its arguments come from."""
+"""Calls of resolvers: the function of a Strawberry field, and the readers of its arguments."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from graphql import FieldNode, GraphQLField, Undefined
 
-from api.engine.compiler.field_arguments import CannotCompile, LiteralIndex, Read, argument
+from api.engine.compiler.field_arguments import CannotCompile, Read, argument
 from api.engine.compiler.input_objects import Convert, conversion
-from api.engine.literals import Values
+from api.engine.literals import LiteralIndex, Values
 from api.engine.resolver_info import ResolverInfo
 
 if TYPE_CHECKING:
@@ -25,19 +25,24 @@ def resolver(
     definition: StrawberryField,
     node: FieldNode,
     converter: GraphQLCoreConverter,
-    places: LiteralIndex,
+    literal_index: LiteralIndex,
 ) -> Resolve:
-    """Calls the resolver of a field with the arguments of this node. Raises Unplannable."""
-    declared = definition.base_resolver
-    if declared is None or declared.parent_parameter or declared.root_parameter:
+    """Returns a function that calls a field's resolver with the node's arguments. Raises CannotCompile."""
+    strawberry_resolver = definition.base_resolver
+    if (
+        strawberry_resolver is None
+        or strawberry_resolver.parent_parameter
+        or strawberry_resolver.root_parameter
+    ):
         raise CannotCompile
-    function: Any = declared.wrapped_func
-    reads = _arguments(field, definition, node, converter, places)
-    info = declared.info_parameter.name if declared.info_parameter else None
-    takes_source = declared.self_parameter is not None
+    function: Any = strawberry_resolver.wrapped_func
+    reads = _arguments(field, definition, node, converter, literal_index)
+    info_parameter = strawberry_resolver.info_parameter
+    info_name = info_parameter.name if info_parameter else None
+    takes_source = strawberry_resolver.self_parameter is not None
 
-    def resolve(source: Any, asked: ResolverInfo[Any], values: Values) -> Any:
-        arguments: dict[str, Any] = {} if info is None else {info: asked}
+    def resolve(source: Any, info: ResolverInfo[Any], values: Values) -> Any:
+        arguments: dict[str, Any] = {} if info_name is None else {info_name: info}
         for name, read in reads:
             value = read(values)
             if value is not Undefined:
@@ -52,14 +57,14 @@ def _arguments(
     definition: StrawberryField,
     node: FieldNode,
     converter: GraphQLCoreConverter,
-    places: LiteralIndex,
+    literal_index: LiteralIndex,
 ) -> list[tuple[str, Read]]:
-    """How each argument is read, by its name in Python."""
-    given = {each.name.value: each.value for each in node.arguments or ()}
+    """Returns the reader of each argument, with the argument's name in Python."""
+    nodes = {argument.name.value: argument.value for argument in node.arguments or ()}
     reads: list[tuple[str, Read]] = []
     for declared in definition.arguments:
         name = converter.config.name_converter.from_argument(declared)
-        read = argument(field.args[name], given.get(name), places)
+        read = argument(field.args[name], nodes.get(name), literal_index)
         convert = conversion(declared.type, field.args[name].type, converter)
         if convert is not None:
             read = partial(_converted, read, convert)

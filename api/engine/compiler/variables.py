@@ -1,6 +1,6 @@
-"""The variables of a request, coerced as graphql-core does it, with types and defaults looked up once.
+"""Coerces the variables of a request as graphql-core does, with types and defaults looked up once.
 
-What is not simply of its type is Irregular: graphql-core decides what it means, and tells what is wrong.
+A value that is not plainly of its type raises NeedsGraphQLCore: graphql-core coerces it, or words the error.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ Coerce = Callable[[Any], Any]
 
 
 class Variables:
-    """The variables that an operation defines."""
+    """The variable definitions of an operation."""
 
     def __init__(self, schema: GraphQLSchema, operation: OperationDefinitionNode) -> None:
-        self._defined: list[tuple[str, Coerce, Any, bool]] = []
+        self._definitions: list[tuple[str, Coerce, Any, bool]] = []
         for node in operation.variable_definitions or ():
             type_: Any = type_from_ast(schema, node.type)
             default = (
@@ -51,13 +51,13 @@ class Variables:
                 else coerce_input_literal(node.default_value, type_)
             )
             required = is_non_null_type(type_) and default is Undefined
-            self._defined.append((node.variable.name.value, _coercer(type_), default, required))
+            self._definitions.append((node.variable.name.value, _coercer(type_), default, required))
 
-    def coerced(self, given: Mapping[str, Any]) -> dict[Any, Any]:
-        """The variables for one request. Raises Irregular."""
+    def coerce(self, variables: Mapping[str, Any]) -> dict[Any, Any]:
+        """Returns the coerced variables of a request. Raises NeedsGraphQLCore."""
         values: dict[Any, Any] = {}
-        for name, coerce, default, required in self._defined:
-            value = given.get(name, Undefined)
+        for name, coerce, default, required in self._definitions:
+            value = variables.get(name, Undefined)
             if value is not Undefined:
                 values[name] = coerce(value)
             elif required:
@@ -68,18 +68,18 @@ class Variables:
 
 
 def _coercer(type_: GraphQLInputType) -> Coerce:
-    """What makes a value of the request one of this type, or raises Irregular."""
-    return _quick(type_, ()) or _by_core(type_)
+    """Returns the function that coerces a value to this type, or raises NeedsGraphQLCore."""
+    return _fast(type_, ()) or _with_graphql_core(type_)
 
 
-def _quick(type_: GraphQLInputType, around: tuple[GraphQLInputType, ...]) -> Coerce | None:
-    """None for what graphql-core had better do: lists, @oneOf, and objects that may hold their like."""
+def _fast(type_: GraphQLInputType, outer: tuple[GraphQLInputType, ...]) -> Coerce | None:
+    """Returns None for types left to graphql-core: lists, @oneOf, and recursive objects."""
     nullable: Any = get_nullable_type(type_)
-    coerce = _SIMPLE.get(nullable)
+    coerce = _BUILT_IN.get(nullable)
     if coerce is None and is_leaf_type(nullable):
         coerce = _leaf(nullable)
-    elif coerce is None and is_input_object_type(nullable) and nullable not in around:
-        coerce = _object(nullable, (*around, nullable))
+    elif coerce is None and is_input_object_type(nullable) and nullable not in outer:
+        coerce = _object(nullable, (*outer, nullable))
     if coerce is None or is_non_null_type(type_):
         return coerce
     return lambda value: None if value is None else coerce(value)
@@ -100,10 +100,10 @@ def _leaf(type_: GraphQLLeafType) -> Coerce:
     return coerce
 
 
-def _object(type_: GraphQLInputObjectType, around: tuple[GraphQLInputType, ...]) -> Coerce | None:
+def _object(type_: GraphQLInputObjectType, outer: tuple[GraphQLInputType, ...]) -> Coerce | None:
     fields: list[tuple[str, Coerce, Any, bool]] = []
     for name, field in type_.fields.items():
-        coerce_field, default = _quick(field.type, around), coerce_default_value(field)
+        coerce_field, default = _fast(field.type, outer), coerce_default_value(field)
         if coerce_field is None or isinstance(default, (list, dict)) or type_.is_one_of:
             return None
         fields.append((name, coerce_field, default, is_required_input_field(field)))
@@ -122,14 +122,14 @@ def _object(type_: GraphQLInputObjectType, around: tuple[GraphQLInputType, ...])
             absent += 1
             if default is not Undefined:
                 coerced[name] = default
-        if len(value) + absent != len(fields):  # there are others
+        if len(value) + absent != len(fields):  # there are unknown fields
             raise NeedsGraphQLCore
         return coerced
 
     return coerce
 
 
-def _by_core(type_: GraphQLInputType) -> Coerce:
+def _with_graphql_core(type_: GraphQLInputType) -> Coerce:
     def coerce(value: Any) -> Any:
         if input_is_nested_too_deeply(value, type_):
             raise NeedsGraphQLCore
@@ -141,24 +141,24 @@ def _by_core(type_: GraphQLInputType) -> Coerce:
     return coerce
 
 
-def _exactly(kind: type) -> Coerce:
+def _exactly(class_: type) -> Coerce:
     def coerce(value: Any) -> Any:
-        if type(value) is kind:
+        if type(value) is class_:
             return value
         raise NeedsGraphQLCore
 
     return coerce
 
 
-def _whole(value: Any) -> Any:
+def _int(value: Any) -> Any:
     if type(value) is int and GRAPHQL_MIN_INT <= value <= GRAPHQL_MAX_INT:
         return value
     raise NeedsGraphQLCore
 
 
-_SIMPLE: Final[dict[object, Coerce]] = {
+_BUILT_IN: Final[dict[object, Coerce]] = {
     GraphQLString: _exactly(str),
     GraphQLID: _exactly(str),
-    GraphQLInt: _whole,
+    GraphQLInt: _int,
     GraphQLBoolean: _exactly(bool),
 }

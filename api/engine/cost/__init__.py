@@ -1,1 +1,1 @@
-"""Query cost analysis: what fields cost, and what an operation adds up to."""
+"""Query cost analysis: the costs of fields, and the cost of an operation before it is executed."""

@@ -1,6 +1,6 @@
-"""What a field costs, declared beside it and printed in the schema, with the names of the IBM draft.
+"""The directives @cost and @listSize of the IBM cost specification draft, declared on fields of the schema.
 
-Who reads a list or carries out a command says so here; documents/costs.py adds it up before execution.
+Fields that read a list or run a command declare it; operation_cost.py adds the costs up before execution.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Cost:
     description="How many items a list is taken to have, before anybody has looked.",
 )
 class ListSize:
-    # In the order of the alphabet, because the schema is printed sorted.
+    # In alphabetical order, because the schema is printed sorted.
     assumed_size: int | None = strawberry.directive_field(
         name="assumedSize", default=strawberry.UNSET
     )
@@ -51,9 +51,9 @@ class ListSize:
 
 
 COMMAND = Cost(weight="10")
-"""A transaction in PostgreSQL."""
+"""The cost of a transaction in PostgreSQL."""
 READ = Cost(weight="1")
-"""A scalar that is read for itself."""
+"""The cost of a scalar that takes a read of its own."""
 SLICED = ListSize(slicing_arguments=["first"], require_one_slicing_argument=False)
 CONNECTION = ListSize(
     slicing_arguments=["first"],
@@ -62,27 +62,27 @@ CONNECTION = ListSize(
 )
 
 
-def cost_of(field: GraphQLField) -> int:
-    """The weight of one of what the field returns, without what is selected of it."""
-    declared = _declared(field, Cost)
+def weight_of(field: GraphQLField) -> int:
+    """Returns the cost of one value of the field, without its own fields."""
+    declared = _directive(field, Cost)
     if declared is not None:
         return int(declared.weight)
     return 0 if is_leaf_type(get_named_type(field.type)) else 1
 
 
-def is_called(field: GraphQLField) -> bool:
-    """Returns whether a resolver is called for the field, in place of reading an attribute."""
+def has_resolver(field: GraphQLField) -> bool:
+    """Returns whether a resolver is called for the field, instead of reading an attribute."""
     definition = (field.extensions or {}).get("strawberry-definition")
     return isinstance(definition, StrawberryField) and definition.base_resolver is not None
 
 
 def list_size_of(field: GraphQLField) -> ListSize | None:
-    """What is declared of the length of the list, or of the lists in the connection."""
-    return _declared(field, ListSize)
+    """Returns the declared length of the list, or of the lists in the connection."""
+    return _directive(field, ListSize)
 
 
-def priced_fields(schema: GraphQLSchema) -> dict[str, dict[str, GraphQLField]]:
-    """The fields of every type that has some, by the type's name."""
+def fields_by_type(schema: GraphQLSchema) -> dict[str, dict[str, GraphQLField]]:
+    """Returns the fields of every type that has some, by the type's name."""
     return {
         name: dict(type_.fields)
         for name, type_ in schema.type_map.items()
@@ -90,7 +90,7 @@ def priced_fields(schema: GraphQLSchema) -> dict[str, dict[str, GraphQLField]]:
     }
 
 
-def _declared(field: GraphQLField, kind: type[_D]) -> _D | None:
+def _directive(field: GraphQLField, class_: type[_D]) -> _D | None:
     definition = (field.extensions or {}).get("strawberry-definition")
     directives = definition.directives if isinstance(definition, StrawberryField) else ()
-    return next((found for found in directives if isinstance(found, kind)), None)
+    return next((item for item in directives if isinstance(item, class_)), None)

@@ -1,4 +1,4 @@
-"""What each field of the schema costs, looked up once, for documents/costs.py to add up."""
+"""The costs of the fields of a schema, looked up once for operation_cost.py."""
 
 from __future__ import annotations
 
@@ -17,61 +17,64 @@ from graphql import (
     is_list_type,
 )
 
-from api.engine.cost.directives import cost_of, is_called, list_size_of, priced_fields
+from api.engine.cost.directives import fields_by_type, has_resolver, list_size_of, weight_of
 
-CALLED: Final = 10
-"""Fields that one takes as long as for which a resolver is called."""
+RESOLVER_FIELDS: Final = 10
+"""Fields that a field with a resolver counts for in a response: it takes as long as so many attributes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FieldCost:
-    """Of a field, looked up once for all documents."""
+    """The cost of a field."""
 
     field: GraphQLField
     weight: int
     fields: int
-    """What it counts for among the fields of a response."""
+    """Fields that it counts for in a response."""
     is_list: bool
-    returns: GraphQLNamedType
+    type: GraphQLNamedType
     slicing: tuple[str, ...] = ()
+    """Arguments that give the length of the list."""
     sized: tuple[str, ...] = ()
-    assumed: int = 1
+    """Fields of a connection that have that length."""
+    assumed_size: int = 1
 
 
 class FieldCosts:
-    """The prices of a schema. `longest` is the most items a list is ever taken to have.
+    """The costs of all fields of a schema. No list is taken to be longer than `max_list_length`.
 
-    Resolvers refuse a longer page, so asking for one costs no more than that.
+    Resolvers refuse a longer page, so requesting one costs no more than that.
     """
 
-    def __init__(self, schema: GraphQLSchema, longest: int) -> None:
+    def __init__(self, schema: GraphQLSchema, max_list_length: int) -> None:
         self.schema = schema
-        self.longest = longest
-        self.of = {
-            type_: {name: _price(field) for name, field in fields.items()}
-            for type_, fields in priced_fields(schema).items()
+        self.max_list_length = max_list_length
+        self.by_type = {
+            type_: {name: _field_cost(field) for name, field in fields.items()}
+            for type_, fields in fields_by_type(schema).items()
         }
 
-    def possible(self, type_: GraphQLNamedType) -> Iterable[GraphQLNamedType]:
-        """The object types that a value of this type may have."""
+    def possible_types(self, type_: GraphQLNamedType) -> Iterable[GraphQLNamedType]:
+        """Returns the object types that a value of this type may have."""
         return self.schema.get_possible_types(type_) if _is_abstract(type_) else (type_,)
 
     def applies(self, condition: str, type_: GraphQLNamedType) -> bool:
+        """Returns whether a fragment with this type condition applies to an object type."""
         named = self.schema.get_type(condition)
-        return named is not None and type_ in self.possible(named)
+        return named is not None and type_ in self.possible_types(named)
 
 
-def _price(field: GraphQLField) -> FieldCost:
+def _field_cost(field: GraphQLField) -> FieldCost:
     size = list_size_of(field)
     return FieldCost(
         field=field,
-        weight=cost_of(field),
-        fields=CALLED if is_called(field) else 1,
+        weight=weight_of(field),
+        fields=RESOLVER_FIELDS if has_resolver(field) else 1,
         is_list=is_list_type(get_nullable_type(field.type)),
-        returns=get_named_type(field.type),
+        type=get_named_type(field.type),
         slicing=tuple(size.slicing_arguments or ()) if size else (),
         sized=tuple(size.sized_fields or ()) if size else (),
-        assumed=(size.assumed_size or 1) if size else 1,
+        assumed_size=(size.assumed_size or 1) if size else 1,
     )
 
 

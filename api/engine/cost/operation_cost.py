@@ -1,7 +1,7 @@
-"""What an operation costs: added up from its document and its variables, before it is executed.
+"""The cost of an operation, computed from its document and its variables before execution.
 
-A field costs its weight and what is selected of it, as often as its list is long. Fields of one name in one
-place are one field, as in execution; of the types of a union the dearest counts.
+A field costs its weight and the cost of its selection, times the length of its list. Fields with the same
+response name are one field, as in execution; for an abstract type the most expensive object type counts.
 """
 
 from __future__ import annotations
@@ -28,188 +28,191 @@ from graphql import (
 )
 
 from api.engine.cost.field_costs import FieldCost, FieldCosts
-from api.engine.literals import QueryTemplate, Values
+from api.engine.literals import LiteralIndex, QueryTemplate, Values
 
-INTROSPECTION = 10
-"""Of __schema or __type, whatever is selected of it: it reads no store."""
+INTROSPECTION_COST = 10
+"""The cost of __schema or __type, whatever their selection: they read no store."""
 
-Sizes = Mapping[str, int]
+ListLengths = Mapping[str, int]
+"""Lengths of the lists in a connection, by field."""
 
 
 class OperationCost(NamedTuple):
-    """How much an operation, or a part of one, asks for."""
+    """The cost of an operation, or of a part of one."""
 
     cost: int
     fields: int
-    """Of the response, as documents/prices.py counts them; documents/introspection.py counts its own."""
+    """Fields of the response, as field_costs.py counts them; limits/introspection.py counts its own."""
 
 
-_NONE: Final = OperationCost(0, 0)
-_UNWANTED = {"include": False, "skip": True}
+_NO_COST: Final = OperationCost(0, 0)
+_EXCLUDES: Final = {"include": False, "skip": True}
+"""The value of `if` with which a directive excludes a selection."""
 
 
-_REMEMBERED = 100
-"""Costs of one document."""
+_MAX_CACHED = 100
+"""Cached costs of one document."""
 
 
 class CostCalculator:
-    """The costs of the operations of one document; what the same numbers and truth values cost is known."""
+    """Computes the costs of the operations of one document; caches them by the variables that matter."""
 
     def __init__(
-        self, prices: FieldCosts, document: DocumentNode, shape: QueryTemplate | None = None
+        self, field_costs: FieldCosts, document: DocumentNode, template: QueryTemplate | None = None
     ) -> None:
-        """`shape`: of the literals that vary; what is given for them comes with the variables."""
-        self.counted = 0
-        """How often an operation was added up."""
-        self._prices = prices
-        self._places = shape.places if shape else {}
-        self._numbers = list(shape.numbers) if shape else []
+        self.computed = 0
+        """How often a cost was computed, because it was not cached."""
+        self._field_costs = field_costs
+        self._literal_index = template.literal_index if template else {}
+        self._integers = list(template.integers) if template else []
         self._operations: dict[str | None, OperationDefinitionNode] = {}
         self._fragments: dict[str, FragmentDefinitionNode] = {}
-        self._bearing: dict[str | None, list[str | int]] = {}
-        self._known: dict[tuple[object, ...], OperationCost] = {}
+        self._relevant: dict[str | None, list[str | int]] = {}
+        self._cached: dict[tuple[object, ...], OperationCost] = {}
         for node in document.definitions:
             if isinstance(node, OperationDefinitionNode):
                 self._operations[node.name.value if node.name else None] = node
             elif isinstance(node, FragmentDefinitionNode):
                 self._fragments[node.name.value] = node
 
-    def of(self, name: str | None, values: Values) -> OperationCost:
-        """The amount of the operation of this name, with these coerced variables and literals."""
-        if name not in self._bearing:
-            self._bearing[name] = [*_bearing(self._operations[name]), *self._numbers]
-        key = (name, *[values.get(each) for each in self._bearing[name]])
-        known = self._known.get(key)
-        if known is None:
-            self.counted += 1
-            known = self._sum(self._operations[name], values)
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            self._known[key] = known
-        return known
+    def cost(self, name: str | None, values: Values) -> OperationCost:
+        """Returns the cost of the operation of this name, with these coerced variables and literals."""
+        if name not in self._relevant:
+            self._relevant[name] = [*_relevant(self._operations[name]), *self._integers]
+        key = (name, *[values.get(variable) for variable in self._relevant[name]])
+        cost = self._cached.get(key)
+        if cost is None:
+            self.computed += 1
+            cost = self._compute(self._operations[name], values)
+            if len(self._cached) >= _MAX_CACHED:
+                self._cached.clear()
+            self._cached[key] = cost
+        return cost
 
-    def _sum(self, node: OperationDefinitionNode, values: Values) -> OperationCost:
-        root = self._prices.schema.get_root_type(node.operation)
+    def _compute(self, node: OperationDefinitionNode, values: Values) -> OperationCost:
+        root = self._field_costs.schema.get_root_type(node.operation)
         if root is None:
-            return _NONE  # validation has refused it
-        sum_ = _Sum(self._prices, self._fragments, values, self._places)
+            return _NO_COST  # validation has refused it
+        sum_ = _Sum(self._field_costs, self._fragments, values, self._literal_index)
         return sum_.selected([node.selection_set], root, {})
 
 
-def _bearing(node: OperationDefinitionNode) -> Iterator[str]:
-    """The variables that may decide how long a list is, or whether a field is asked for."""
-    for defined in node.variable_definitions or ():
-        type_ = defined.type.type if isinstance(defined.type, NonNullTypeNode) else defined.type
+def _relevant(node: OperationDefinitionNode) -> Iterator[str]:
+    """Yields the variables that may decide how long a list is, or whether a field is included."""
+    for definition in node.variable_definitions or ():
+        type_ = definition.type
+        type_ = type_.type if isinstance(type_, NonNullTypeNode) else type_
         if isinstance(type_, NamedTypeNode) and type_.name.value in ("Int", "Boolean"):
-            yield defined.variable.name.value
+            yield definition.variable.name.value
 
 
 class _Sum:
     def __init__(
         self,
-        prices: FieldCosts,
+        field_costs: FieldCosts,
         fragments: Mapping[str, FragmentDefinitionNode],
         values: Values,
-        places: Mapping[int, int],
+        literal_index: LiteralIndex,
     ) -> None:
-        self._prices = prices
+        self._field_costs = field_costs
         self._fragments = fragments
         self._values = values
-        self._places = places
+        self._literal_index = literal_index
 
     def selected(
-        self, sets: list[SelectionSetNode], parent: GraphQLNamedType, sizes: Sizes
+        self, sets: list[SelectionSetNode], parent: GraphQLNamedType, lengths: ListLengths
     ) -> OperationCost:
-        """`sizes`: how long the lists are that the field above has sized."""
+        """Returns the cost of selection sets; `lengths` are those that the parent's field has declared."""
         costs, fields = [0], [0]
-        for type_ in self._prices.possible(parent):
-            chosen = self._collected(sets, type_).values()
-            amounts = [self._field(nodes, type_, sizes) for nodes in chosen]
-            costs.append(sum(amount.cost for amount in amounts))
-            fields.append(sum(amount.fields for amount in amounts))
+        for type_ in self._field_costs.possible_types(parent):
+            collected = self._collect_fields(sets, type_).values()
+            parts = [self._field(nodes, type_, lengths) for nodes in collected]
+            costs.append(sum(part.cost for part in parts))
+            fields.append(sum(part.fields for part in parts))
         return OperationCost(max(costs), max(fields))
 
     def _field(
-        self, nodes: list[FieldNode], parent: GraphQLNamedType, sizes: Sizes
+        self, nodes: list[FieldNode], parent: GraphQLNamedType, lengths: ListLengths
     ) -> OperationCost:
         name = nodes[0].name.value
         if name.startswith("__"):
-            return OperationCost(0 if name == "__typename" else INTROSPECTION, 1)
-        price = self._prices.of[parent.name][name]
+            return OperationCost(0 if name == "__typename" else INTROSPECTION_COST, 1)
+        field = self._field_costs.by_type[parent.name][name]
         sets = [node.selection_set for node in nodes if node.selection_set]
-        size = self._size(nodes[0], price)
-        sized = dict.fromkeys(price.sized, size)
-        inner = self.selected(sets, price.returns, sized) if sets else _NONE
-        times = sizes.get(name, size) if price.is_list else 1
+        length = self._list_length(nodes[0], field)
+        sized = dict.fromkeys(field.sized, length)
+        inner = self.selected(sets, field.type, sized) if sets else _NO_COST
+        times = lengths.get(name, length) if field.is_list else 1
         return OperationCost(
-            times * (price.weight + inner.cost), price.fields + times * inner.fields
+            times * (field.weight + inner.cost), field.fields + times * inner.fields
         )
 
-    def _size(self, node: FieldNode, price: FieldCost) -> int:
-        if not price.slicing:
-            return price.assumed
-        given = {argument.name.value: argument.value for argument in node.arguments or ()}
-        return max(self._slice(price, name, given.get(name)) for name in price.slicing)
+    def _list_length(self, node: FieldNode, field: FieldCost) -> int:
+        if not field.slicing:
+            return field.assumed_size
+        arguments = {argument.name.value: argument.value for argument in node.arguments or ()}
+        return max(self._sliced(field, name, arguments.get(name)) for name in field.slicing)
 
-    def _slice(self, price: FieldCost, name: str, given: ValueNode | None) -> int:
-        found = self._value(given)
-        if found is None:
-            found = price.field.args[name].default_value
-        if not isinstance(found, int):
-            return price.assumed
-        return min(max(found, 0), self._prices.longest)
+    def _sliced(self, field: FieldCost, name: str, node: ValueNode | None) -> int:
+        """Returns the list's length according to one slicing argument."""
+        value = self._value(node)
+        if value is None:
+            value = field.field.args[name].default_value
+        if not isinstance(value, int):
+            return field.assumed_size
+        return min(max(value, 0), self._field_costs.max_list_length)
 
-    def _collected(
+    def _collect_fields(
         self, sets: list[SelectionSetNode], parent: GraphQLNamedType
     ) -> dict[str, list[FieldNode]]:
-        """The fields of these sets by the name under which they are answered; not recursive."""
-        found: dict[str, list[FieldNode]] = defaultdict(list)
-        seen: set[str] = set()
-        left: list[SelectionNode] = [node for chosen in sets for node in chosen.selections]
-        while left:
-            node = left.pop()
-            if not self._included(node):
+        """Returns the fields of these sets by response name. Not recursive, so depth cannot overflow it."""
+        fields: dict[str, list[FieldNode]] = defaultdict(list)
+        visited: set[str] = set()
+        pending: list[SelectionNode] = [node for set_ in sets for node in set_.selections]
+        while pending:
+            node = pending.pop()
+            if not self._is_included(node):
                 continue
             if isinstance(node, FieldNode):
-                found[(node.alias or node.name).value].append(node)
+                fields[(node.alias or node.name).value].append(node)
             else:
-                left += self._inside(node, parent, seen)
-        return found
+                pending += self._fragment_selections(node, parent, visited)
+        return fields
 
-    def _inside(
-        self, node: SelectionNode, parent: GraphQLNamedType, seen: set[str]
+    def _fragment_selections(
+        self, node: SelectionNode, parent: GraphQLNamedType, visited: set[str]
     ) -> Iterable[SelectionNode]:
-        """What a fragment selects; nothing if it is of another type, or was looked into before."""
+        """Returns the selections of a fragment; none if it does not apply, or was visited before."""
         fragment: Any = node
         if isinstance(node, FragmentSpreadNode):
-            if node.name.value in seen:
+            if node.name.value in visited:
                 return ()
-            seen.add(node.name.value)
+            visited.add(node.name.value)
             fragment = self._fragments[node.name.value]
         condition = fragment.type_condition
-        if condition and not self._prices.applies(condition.name.value, parent):
+        if condition and not self._field_costs.applies(condition.name.value, parent):
             return ()
         selections: Iterable[SelectionNode] = fragment.selection_set.selections
         return selections
 
-    def _included(self, node: SelectionNode) -> bool:
+    def _is_included(self, node: SelectionNode) -> bool:
         return not any(
-            self._value(argument.value) is _UNWANTED[directive.name.value]
+            self._value(argument.value) is _EXCLUDES[directive.name.value]
             for directive in node.directives or ()
-            if directive.name.value in _UNWANTED
+            if directive.name.value in _EXCLUDES
             for argument in directive.arguments or ()
         )
 
     def _value(self, node: ValueNode | None) -> object:
-        """Of a number or a truth value, or of the variable in its place; None for anything else."""
+        """Returns the value of an integer, a Boolean, or a variable; None for anything else."""
         match node:
             case VariableNode(name=name):
                 return self._values.get(name.value)
-            case IntValueNode(loc=loc) if loc is not None and loc.start in self._places:
-                return self._values[self._places[loc.start]]
+            case IntValueNode(loc=loc) if loc is not None and loc.start in self._literal_index:
+                return self._values[self._literal_index[loc.start]]
             case IntValueNode(value=digits):
                 return int(digits)
-            case BooleanValueNode(value=truth):
-                return truth
+            case BooleanValueNode(value=boolean):
+                return boolean
             case _:
                 return None

@@ -1,1 +1,1 @@
-"""From a request to a document that is parsed, valid and priced, found again by its text or by its shape."""
+"""Documents: parsed, validated and cached by text or by query template; and trusted documents."""

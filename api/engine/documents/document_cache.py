@@ -1,4 +1,4 @@
-"""From the text of a request to a document that is parsed and valid, once for each text, or for its shape."""
+"""Parses and validates each document once, and caches it by its text, or by its query template."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from api.engine.cost.field_costs import FieldCosts
 from api.engine.cost.operation_cost import CostCalculator, OperationCost
 from api.engine.documents.manifest import InvalidManifest
 from api.engine.documents.parsing import parse_document
-from api.engine.limits.document_size import too_large
+from api.engine.limits.document_size import size_errors
 from api.engine.limits.introspection import Introspection
 from api.engine.literals import (
     Literals,
@@ -40,53 +40,53 @@ if TYPE_CHECKING:
 
 
 class Operation(NamedTuple):
-    """Of a document: what is known of it, or found out once."""
+    """An operation of a cached document."""
 
-    kind: OperationType
+    type: OperationType
     costs: CostCalculator
-    """Those of all operations of the document."""
-    plannable: PlanSource
+    """Shared by all operations of the document."""
+    plan_source: PlanSource
 
-    def amount(self, values: Values) -> OperationCost:
-        """Returns its cost, and how many fields the response has."""
-        return self.costs.of(self.plannable.name, values)
+    def cost(self, values: Values) -> OperationCost:
+        """Returns the cost of the operation, and the number of fields in its response."""
+        return self.costs.cost(self.plan_source.name, values)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreparedDocument:
-    """A text ready to be executed; what texts of one shape share is the same in each."""
+    """A parsed and valid document. Documents of one template share everything but `parse` and `literals`."""
 
-    read: Callable[[], DocumentNode]
-    """The document of just this text, with the places of what is in it."""
+    parse: Callable[[], DocumentNode]
+    """Returns the document with the source positions of this very text."""
     operations: dict[str | None, Operation]
     public: bool
-    """Whether no operation asks for more than the schema, which needs no token."""
-    shape: QueryTemplate | None = None
+    """Whether all operations are introspection alone, which needs no token."""
+    template: QueryTemplate | None = None
     literals: Literals = ()
 
     def operation(self, name: str | None) -> Operation:
-        """The one that is asked for. Raises OPERATION_RESOLUTION_FAILURE."""
+        """Returns the operation of this name. Raises OPERATION_RESOLUTION_FAILURE."""
         if name is None and len(self.operations) == 1:
             return next(iter(self.operations.values()))
         try:
             return self.operations[name]
         except KeyError:
             message = (
-                "The document has several operations; say which in operationName."
+                "The document has several operations; name one in operationName."
                 if name is None
                 else "The document has no operation of the name in operationName."
             )
             raise refused("OPERATION_RESOLUTION_FAILURE", [GraphQLError(message)]) from None
 
     def values(self, variables: Values) -> Values:
-        """These coerced variables, and the literals with them."""
+        """Returns these coerced variables together with the literals."""
         return {**variables, **dict(enumerate(self.literals))}
 
 
 class DocumentCache:
-    """Parses and validates, and remembers what came of it: the least recently used text goes first.
+    """A cache of documents with an LRU bound; trusted documents are never evicted.
 
-    Invalid documents are remembered too, because a client that sends one tends to send it again.
+    Invalid documents are cached too, because a client that sends one tends to send it again.
     """
 
     def __init__(
@@ -96,131 +96,138 @@ class DocumentCache:
         self.misses = 0
         self._schema = schema
         self._limits = limits
-        self._prices = FieldCosts(schema, limits.page)
+        self._field_costs = FieldCosts(schema, limits.page)
         self._introspection = Introspection(schema)
-        self._validation = Validator(
-            schema, introspection=introspection, errors=limits.validation_errors
+        self._validator = Validator(
+            schema, introspection=introspection, max_errors=limits.validation_errors
         )
-        self._kept: dict[str, PreparedDocument] = {}
-        self._known: LRUCache[str, PreparedDocument | RequestError] = LRUCache(
+        self._trusted: dict[str, PreparedDocument] = {}
+        self._cached: LRUCache[str, PreparedDocument | RequestError] = LRUCache(
             limits.cached_documents, limits.cached_characters
         )
-        self._shapes: dict[str, str] = {}
-        """The text that is known of each shape."""
+        self._text_by_template: dict[str, str] = {}
+        """A cached text for the key of each template."""
 
-    def keep(self, trusted: Mapping[str, str]) -> None:
-        """Prepares these texts, by their hashes, once and for good. Raises BadManifest."""
-        for name, text in trusted.items():
-            prepared = self._read(text)
-            if isinstance(prepared, RequestError):
-                raise InvalidManifest(f"The trusted document {name} cannot be executed: {prepared}")
-            self._kept[text] = prepared
+    def preload(self, trusted: Mapping[str, str]) -> None:
+        """Prepares texts, given by their hashes, permanently. Raises InvalidManifest."""
+        for hash_, text in trusted.items():
+            document = self._prepare(text)
+            if isinstance(document, RequestError):
+                raise InvalidManifest(
+                    f"The trusted document {hash_} cannot be executed: {document}"
+                )
+            self._trusted[text] = document
 
-    def prepare(self, text: str) -> PreparedDocument:
-        """The document of this text. Raises GRAPHQL_PARSE_FAILED or GRAPHQL_VALIDATION_FAILED."""
+    def get(self, text: str) -> PreparedDocument:
+        """Returns the document of a text. Raises GRAPHQL_PARSE_FAILED or GRAPHQL_VALIDATION_FAILED."""
         try:
-            return self._looked_up(text)
+            return self._get(text)
         except (RequestError, MemoryError):
             raise
         except Exception as error:
             raise unprocessable(error) from None
 
-    def _looked_up(self, text: str) -> PreparedDocument:
-        known = self._known.get(text)
-        if known is None and text in self._kept:
+    def _get(self, text: str) -> PreparedDocument:
+        document = self._cached.get(text)
+        if document is None and text in self._trusted:
             self.hits += 1
-            return self._kept[text]
-        if known is not None:
+            return self._trusted[text]
+        if document is not None:
             self.hits += 1
         else:
-            apart = split_literals(text) if len(text) <= self._limits.source_characters else None
-            if apart is not None and (alike := self._alike(text, apart)) is not None:
+            split = split_literals(text) if len(text) <= self._limits.source_characters else None
+            if split is not None and (similar := self._by_template(text, split)) is not None:
                 self.hits += 1
-                return alike
+                return similar
             self.misses += 1
-            known = self._read(text, apart)
-            self._remember(text, known)
-        if isinstance(known, RequestError):
-            # A new one, because a raised exception gathers its callers.
-            raise RequestError(known.errors, status=known.status)
-        return known
+            document = self._prepare(text, split)
+            self._store(text, document)
+        if isinstance(document, RequestError):
+            # A copy, because a raised exception gathers a traceback.
+            raise RequestError(document.errors, status=document.status)
+        return document
 
-    def _alike(self, text: str, apart: SplitText) -> PreparedDocument | None:
-        """A text that was not seen before, if one was that differs in literals alone."""
-        key, literals = apart
-        known = self._known.get(self._shapes.get(key, ""))
-        if not isinstance(known, PreparedDocument) or known.shape is None:
+    def _by_template(self, text: str, split: SplitText) -> PreparedDocument | None:
+        """Returns the document of a new text that differs from a cached one in literals alone."""
+        key, literals = split
+        document = self._cached.get(self._text_by_template.get(key, ""))
+        if not isinstance(document, PreparedDocument) or document.template is None:
             return None
-        fitted = known.shape.fitted(literals)
-        if fitted is None:
+        coerced = document.template.coerce(literals)
+        if coerced is None:
             return None
-        return replace(known, literals=fitted, read=lambda: self._parse(text))
+        return replace(document, literals=coerced, parse=lambda: self._parse(text))
 
-    def _read(self, text: str, apart: SplitText | None = None) -> PreparedDocument | RequestError:
+    def _prepare(
+        self, text: str, split: SplitText | None = None
+    ) -> PreparedDocument | RequestError:
         if len(text) > self._limits.source_characters:
             return refused("GRAPHQL_PARSE_FAILED", [_too_long(self._limits.source_characters)])
         try:
-            return self._found(text, apart)
-        except MemoryError:  # of the moment, not of the document
+            return self._parse_and_validate(text, split)
+        except MemoryError:  # depends on the moment, not on the document
             raise
         except Exception as error:
             return unprocessable(error)
 
-    def _found(self, text: str, apart: SplitText | None) -> PreparedDocument | RequestError:
-        """Whatever is raised here, for one text it is raised each time."""
+    def _parse_and_validate(
+        self, text: str, split: SplitText | None
+    ) -> PreparedDocument | RequestError:
+        """Deterministic: an exception for a text is raised each time, so the refusal may be cached."""
         try:
             document = self._parse(text)
         except GraphQLError as error:
             return refused("GRAPHQL_PARSE_FAILED", [error])
-        if errors := self._wrong(document):
+        if errors := self._errors(document):
             return refused("GRAPHQL_VALIDATION_FAILED", errors)
-        shape, literals = template_of(self._schema, document, text, apart) or (None, ())
-        nodes, costs = _nodes(document), CostCalculator(self._prices, document, shape)
-        places = shape.places if shape else {}
+        template, literals = template_of(self._schema, document, text, split) or (None, ())
+        nodes = _operations(document)
+        costs = CostCalculator(self._field_costs, document, template)
+        index = template.literal_index if template else {}
         return PreparedDocument(
-            read=lambda: document,
+            parse=lambda: document,
             operations={
-                name: Operation(node.operation.value, costs, PlanSource(document, name, places))
+                name: Operation(node.operation.value, costs, PlanSource(document, name, index))
                 for name, node in nodes.items()
             },
-            public=all(_asks_for_the_schema(node.selection_set) for node in nodes.values()),
-            shape=shape,
+            public=all(_is_introspection(node.selection_set) for node in nodes.values()),
+            template=template,
             literals=literals,
         )
 
     def _parse(self, text: str) -> DocumentNode:
         return parse_document(
             text,
-            longest_name=self._limits.name_characters,
+            max_name_length=self._limits.name_characters,
             allow_empty_selection_sets=False,
             max_lexical_tokens=self._limits.tokens,
             max_comments=self._limits.comments,
         )
 
-    def _wrong(self, document: DocumentNode) -> list[GraphQLError]:
+    def _errors(self, document: DocumentNode) -> list[GraphQLError]:
         return (
-            too_large(self._schema, document, self._limits)
-            or self._validation.errors(document)
+            size_errors(self._schema, document, self._limits)
+            or self._validator.errors(document)
             or list(self._introspection.errors(document))
         )
 
-    def _remember(self, text: str, known: PreparedDocument | RequestError) -> None:
+    def _store(self, text: str, document: PreparedDocument | RequestError) -> None:
         if len(text) > self._limits.source_characters:
-            return  # refused by its length alone, which costs nothing to find out again
-        if isinstance(known, PreparedDocument) and known.shape is not None:
-            self._shapes[known.shape.key] = text
-        for forgotten in self._known.keep(text, known, len(text)):
-            self._forget_shape(forgotten)
+            return  # refused for its length alone, which is cheap to check again
+        if isinstance(document, PreparedDocument) and document.template is not None:
+            self._text_by_template[document.template.key] = text
+        for evicted in self._cached.put(text, document, len(text)):
+            self._remove_template(evicted)
 
-    def _forget_shape(self, forgotten: PreparedDocument | RequestError) -> None:
-        """Unless a text that is still known has it too."""
-        shape = forgotten.shape if isinstance(forgotten, PreparedDocument) else None
-        if shape is not None and self._shapes.get(shape.key, "") not in self._known:
-            self._shapes.pop(shape.key, None)
+    def _remove_template(self, evicted: PreparedDocument | RequestError) -> None:
+        """Removes the template of an evicted document, unless a cached text has it too."""
+        template = evicted.template if isinstance(evicted, PreparedDocument) else None
+        if template is None or self._text_by_template.get(template.key, "") in self._cached:
+            return
+        self._text_by_template.pop(template.key, None)
 
 
-def _nodes(document: DocumentNode) -> dict[str | None, OperationDefinitionNode]:
-    """Of its operations, by their names."""
+def _operations(document: DocumentNode) -> dict[str | None, OperationDefinitionNode]:
     return {
         node.name.value if node.name else None: node
         for node in document.definitions
@@ -232,9 +239,9 @@ def _too_long(limit: int) -> GraphQLError:
     return GraphQLError(f"The document is longer than {limit} characters.")
 
 
-def _asks_for_the_schema(chosen: SelectionSetNode) -> bool:
-    """Fragments are not looked into: clients that introspect use none at the top."""
+def _is_introspection(selected: SelectionSetNode) -> bool:
+    """Returns whether all fields are introspection. Does not follow fragments: tools use none at the root."""
     return all(
         isinstance(node, FieldNode) and node.name.value.startswith("__")
-        for node in chosen.selections
+        for node in selected.selections
     )

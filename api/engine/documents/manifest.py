@@ -1,4 +1,4 @@
-"""The manifest of trusted documents: texts by their SHA-256, as build tools of GraphQL clients write them."""
+"""Reads the manifest of trusted documents, in the formats that build tools of GraphQL clients write."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OTHER_HASHES: Final = {32: "MD5", 40: "SHA-1", 96: "SHA-384", 128: "SHA-512"}
 
 
 class InvalidManifest(OperatorError):
-    """The service cannot start with these trusted documents; str() is a sentence that says why."""
+    """A manifest of trusted documents with which the service cannot start; str() says why."""
 
 
 class _ApolloOperation(msgspec.Struct):
@@ -34,15 +34,15 @@ class _ApolloManifest(msgspec.Struct):
 
 
 def read(manifest: Path) -> dict[str, str]:
-    """Returns the texts by their SHA-256 in lower-case hexadecimal digits. Raises BadManifest."""
+    """Returns the texts by their SHA-256 in lower-case hexadecimal digits. Raises InvalidManifest."""
     documents = {}
-    for name, text in _decoded(manifest):
-        hashed = plain_hash(name)
-        if hashed != hash_of(text):
+    for id_, text in _decoded(manifest):
+        hash_ = plain_hash(id_)
+        if hash_ != hash_of(text):
             raise InvalidManifest(
-                f"In {manifest}, the document under {name[:70]!r} {_fault(hashed, text)}"
+                f"In {manifest}, the document under {id_[:70]!r} {_fault(hash_, text)}"
             )
-        documents[hashed] = text
+        documents[hash_] = text
     return documents
 
 
@@ -68,7 +68,7 @@ def _decoded(manifest: Path) -> list[tuple[str, str]]:
 def _texts(content: dict[str, Any]) -> list[tuple[str, str]]:
     """Returns ids and texts from an object of texts by their hashes, or from Apollo's manifest.
 
-    The first is what graphql-codegen's client preset (persistedDocuments) and relay-compiler write.
+    graphql-codegen's client preset (persistedDocuments) and relay-compiler write the first.
     """
     if "format" in content:
         operations = msgspec.convert(content, _ApolloManifest).operations
@@ -76,13 +76,13 @@ def _texts(content: dict[str, Any]) -> list[tuple[str, str]]:
     return list(msgspec.convert(content, dict[str, str]).items())
 
 
-def _fault(hashed: str, text: str) -> str:
+def _fault(hash_: str, text: str) -> str:
     """Returns the rest of a sentence about a document whose id is not its SHA-256."""
-    if re.fullmatch("[0-9a-f]{64}", hashed):
+    if re.fullmatch("[0-9a-f]{64}", hash_):
         return f"has another SHA-256, {hash_of(text)}: generate the manifest again."
-    kind = _OTHER_HASHES.get(len(hashed)) if re.fullmatch("[0-9a-f]+", hashed) else None
-    seen = f" but probably by its {kind}" if kind else ""
+    algorithm = _OTHER_HASHES.get(len(hash_)) if re.fullmatch("[0-9a-f]+", hash_) else None
+    hint = f" but probably by its {algorithm}" if algorithm else ""
     return (
-        f"is not named by its SHA-256{seen}: generate it with SHA-256 (graphql-codegen: hashAlgorithm of"
+        f"is not named by its SHA-256{hint}: generate it with SHA-256 (graphql-codegen: hashAlgorithm of"
         " persistedDocuments; relay-compiler: algorithm of persistConfig; Apollo: no createOperationId)."
     )

@@ -1,4 +1,4 @@
-"""Documents that are known by their hash before anybody asks: a request may name one, or has to."""
+"""Trusted documents (persisted queries): a request may, or must, use a document of the manifest."""
 
 from __future__ import annotations
 
@@ -18,31 +18,40 @@ Mode = Literal["off", "allow", "require"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrustedDocuments:
-    """`documents` are texts by their SHA-256 in lower-case hexadecimal digits."""
+    """The documents of the manifest, by their SHA-256 in lower-case hexadecimal digits."""
 
     mode: Mode = "off"
     documents: Mapping[str, str] = field(default_factory=dict)
 
     def text_of(self, request: Request) -> str:
-        """The document asked for. Raises PERSISTED_QUERY_NOT_FOUND, PERSISTED_QUERY_NOT_SUPPORTED,
-        QUERY_NOT_IN_SAFELIST, or BAD_REQUEST if hash and text do not belong together."""
-        given = request.query
+        """Returns the text of the requested document.
+
+        Raises PERSISTED_QUERY_NOT_FOUND, PERSISTED_QUERY_NOT_SUPPORTED, QUERY_NOT_IN_SAFELIST, or BAD_REQUEST
+        if the hash is not that of the text.
+        """
+        text = request.query
         if self.mode == "off":
-            if given is None:
-                raise _not_supported()
-            return given
-        hashed = request.document_hash()
-        if hashed is not None and hashed in self.documents:
-            return _same(self.documents[hashed], given)
-        if given is None:
-            raise _not_found()
-        if self.mode == "require" and hash_of(given) not in self.documents:
-            raise _not_in_safelist()
-        return given
+            if text is None:
+                raise _unknown("PERSISTED_QUERY_NOT_SUPPORTED", "PersistedQueryNotSupported")
+            return text
+        hash_ = request.document_hash()
+        if hash_ is not None and hash_ in self.documents:
+            trusted = self.documents[hash_]
+            if text is not None and text != trusted:
+                raise bad_request(
+                    "The query is not the document of that hash; send one of the two."
+                )
+            return trusted
+        if text is None:
+            raise _unknown("PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound")
+        if self.mode == "require" and hash_of(text) not in self.documents:
+            message = "Only documents of the manifest are executed; this one is not in it."
+            raise refused("QUERY_NOT_IN_SAFELIST", [GraphQLError(message)])
+        return text
 
 
 def load(mode: Mode, manifest: Path | None) -> TrustedDocuments:
-    """Returns the documents of the manifest. Raises BadManifest."""
+    """Returns the documents of the manifest. Raises InvalidManifest."""
     if mode == "off":
         return TrustedDocuments()
     if manifest is None:
@@ -52,29 +61,10 @@ def load(mode: Mode, manifest: Path | None) -> TrustedDocuments:
     return TrustedDocuments(mode=mode, documents=read(manifest))
 
 
-def _same(known: str, given: str | None) -> str:
-    if given is not None and given != known:
-        raise bad_request("The query is not the document of that hash; send one of the two.")
-    return known
-
-
-def _not_found() -> RequestError:
-    return _unknown("PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound")
-
-
-def _not_supported() -> RequestError:
-    return _unknown("PERSISTED_QUERY_NOT_SUPPORTED", "PersistedQueryNotSupported")
-
-
 def _unknown(code: str, message: str) -> RequestError:
-    """Returns an answer of Apollo's protocol of automatic persisted queries, to which clients send the text.
+    """Returns a refusal of Apollo's protocol of automatic persisted queries; clients then send the text.
 
-    urql and Apollo Kotlin compare the message, and some read no body of another status than 200.
+    urql and Apollo Kotlin compare the message, and some clients read the body of status 200 only.
     """
     error = {"message": message, "extensions": {"code": code}}
     return RequestError([error], status=200)
-
-
-def _not_in_safelist() -> RequestError:
-    message = "Only trusted documents are executed here; this one is not in the manifest."
-    return refused("QUERY_NOT_IN_SAFELIST", [GraphQLError(message)])

@@ -1,1 +1,1 @@
-"""From a request to its response, whichever way it came: let in, executed in a room, told of."""
+"""Execution of requests: admission, concurrency limits, the engine, and the response."""

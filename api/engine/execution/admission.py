@@ -1,40 +1,32 @@
-"""Whether an operation is let in: it must be valid, belong here, be allowed to its caller, and be affordable.
+"""Admission: an operation must be valid, fit its transport, be allowed to its caller and fit the budget.
 
-All transports ask here, and it does not matter how the operation is executed then.
+It is the same for every transport and every execution path.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from graphql import Executor, GraphQLError, GraphQLSchema
+from graphql import GraphQLError, GraphQLSchema
 
 from api.auth.scopes import UNRESTRICTED, Caller
 from api.auth.tokens import expired, no_token
-from api.engine.compiler.plan_cache import PlanCache
 from api.engine.documents.document_cache import DocumentCache, Operation, PreparedDocument
 from api.engine.execution.concurrency import (
     DeadlineScope,
     Slots,
-    for_mutations,
-    for_queries,
-    for_subscriptions,
+    mutation_scope,
+    query_scope,
+    subscription_slots,
 )
-from api.engine.execution.operation import AdmittedOperation, GraphQLCoreExecution
+from api.engine.execution.engine import AdmittedOperation, Engine
 from api.errors import RequestError, bad_request, refused, unprocessable
 
 if TYPE_CHECKING:
-    from strawberry.schema.schema_converter import GraphQLCoreConverter
-
-    from api.engine.compiler.fallback import Middleware
-    from api.engine.compiler.plan_cache import PlanMatch
-    from api.engine.literals import Values
+    from api.engine.configuration import EngineConfiguration
     from api.engine.operation_type import OperationType, OperationTypes
     from api.engine.request import Request
-    from api.resolvers.context import Context
+    from api.engine.resolver_info import CallerContext
 
 _WRONG_TRANSPORT: Final[dict[OperationType, tuple[str, int]]] = {
     "mutation": ("A mutation must be sent with POST.", 405),
@@ -46,112 +38,87 @@ _WRONG_TRANSPORT: Final[dict[OperationType, tuple[str, int]]] = {
 
 
 class Admission:
-    """Lets operations in. `documents` counts how often parsing was saved."""
+    """Decides which operations may run. `documents` counts how often parsing was saved."""
 
     def __init__(
-        self, schema: GraphQLSchema, converter: GraphQLCoreConverter, context: Context
+        self,
+        schema: GraphQLSchema,
+        engine: Engine,
+        context: CallerContext,
+        configuration: EngineConfiguration,
     ) -> None:
-        """Raises BadManifest if a trusted document could not be executed."""
-        self.documents = DocumentCache(schema, context.limits, introspection=context.introspection)
-        self.documents.keep(context.trusted.documents)
-        self.ways = Counter(plan=0, core=0, replay=0)
-        """How many operations went by a plan, by graphql-core, or by both because something was wrong."""
-        self.rooms: dict[OperationType, DeadlineScope] = {
-            "query": for_queries(context.limits),
-            "mutation": for_mutations(context.limits),
+        """Raises InvalidManifest if a trusted document could not be executed."""
+        limits = configuration.limits
+        self.documents = DocumentCache(schema, limits, introspection=configuration.introspection)
+        self.documents.preload(configuration.trusted_documents.documents)
+        self.deadlines: dict[OperationType, DeadlineScope] = {
+            "query": query_scope(limits),
+            "mutation": mutation_scope(limits),
         }
-        self.subscriptions = for_subscriptions(context.limits)
-        self._seats: dict[OperationType, Slots] = {
+        self.subscriptions = subscription_slots(limits)
+        self._slots: dict[OperationType, Slots] = {
             "subscription": self.subscriptions,
-            **{kind: room.seats for kind, room in self.rooms.items()},
+            **{type_: scope.slots for type_, scope in self.deadlines.items()},
         }
-        self._plans = PlanCache(schema, converter, context.limits)
-        self._schema = schema
+        self._engine = engine
         self._context = context
-        self._limits = context.limits
+        self._introspection = configuration.introspection
+        self._trusted_documents = configuration.trusted_documents
+        self._limits = limits
 
     def admit(self, request: Request, allowed: OperationTypes, caller: Caller) -> AdmittedOperation:
-        """What is to be executed. Raises RequestError."""
-        if not (caller.is_authenticated or self._context.introspection):
-            raise no_token()  # nothing is public, so nothing needs to be read to know that
-        prepared = self.documents.prepare(self._context.trusted.text_of(request))
-        operation = prepared.operation(request.operation_name)
-        if operation.kind not in allowed:
-            raise bad_request(*_WRONG_TRANSPORT[operation.kind])
-        if not (caller.is_authenticated or prepared.public):
+        """Returns the operation, ready to run. Raises RequestError."""
+        if not (caller.is_authenticated or self._introspection):
+            raise no_token()  # no operation is public, so the request need not be read
+        document = self.documents.get(self._trusted_documents.text_of(request))
+        operation = document.operation(request.operation_name)
+        if operation.type not in allowed:
+            raise bad_request(*_WRONG_TRANSPORT[operation.type])
+        if not (caller.is_authenticated or document.public):
             raise no_token()
         if (left := caller.seconds_left) is not None and left <= 0:
             raise expired()  # it was valid when the connection was opened
-        self._seats[operation.kind].check()
+        self._slots[operation.type].check()
         try:
-            return self._job(request, prepared, operation, caller)
+            return self._within_budget(request, document, operation, caller)
         except (RequestError, MemoryError):
             raise
-        except Exception as error:  # not remembered: with other variables the document may be fine
+        except Exception as error:  # not cached: with other variables the document may be fine
             raise unprocessable(error) from None
 
-    def _job(
-        self, request: Request, prepared: PreparedDocument, operation: Operation, caller: Caller
+    def _within_budget(
+        self, request: Request, document: PreparedDocument, operation: Operation, caller: Caller
     ) -> AdmittedOperation:
-        context = self._context if caller is UNRESTRICTED else replace(self._context, caller=caller)
-        execute = partial(self._execution, request, prepared, context)
-        going: PlanMatch | GraphQLCoreExecution
-        values: Values
-        planned = self._plans.find(operation.plannable, request.variables or {}, prepared.literals)
-        if planned is not None and planned.plan.scopes <= caller.scopes:
-            going, values = planned, planned.values
-        else:
-            going = execute()
-            values = prepared.values(going.variable_values.coerced)
-        cost, fields = operation.amount(values)
+        context = self._context if caller is UNRESTRICTED else self._context.for_caller(caller)
+        execution, values = self._engine.prepare(request, document, operation, context)
+        cost, fields = operation.cost(values)
         if cost > self._limits.cost_budget:
-            raise _too_dear(cost, self._limits.cost_budget)
+            raise _too_expensive(cost, self._limits.cost_budget)
         if fields > self._limits.response_fields:
             raise _too_many_fields(fields, self._limits.response_fields)
         return AdmittedOperation(
-            kind=operation.kind,
+            type=operation.type,
             cost=cost,
+            request=request,
+            document=document,
             context=context,
-            going=going,
-            execute=execute,
-            ways=self.ways,
+            execution=execution,
         )
 
-    def _execution(
-        self,
-        request: Request,
-        prepared: PreparedDocument,
-        context: Context,
-        *middleware: Middleware,
-    ) -> GraphQLCoreExecution:
-        execution = Executor.build(
-            self._schema,
-            prepared.read(),
-            context_value=context,
-            raw_variable_values=request.variables,
-            operation_name=request.operation_name,
-            middleware=middleware or None,
-            max_coercion_errors=self._limits.coercion_errors,
-            hide_suggestions=True,
-        )
-        if isinstance(execution, list):
-            raise refused("BAD_USER_INPUT", execution)
-        return execution
 
-
-def _too_many_fields(fields: int, most: int) -> RequestError:
+def _too_many_fields(fields: int, limit: int) -> RequestError:
     error = GraphQLError(
-        f"The response may have {fields} fields, and one may have {most} at most: ask for fewer fields"
-        " or shorter lists (LIMIT_COST_BUDGET).",
-        extensions={"fields": fields, "limit": most},
+        f"The response may have {fields} fields, above the limit of {limit}: request fewer fields or"
+        " shorter lists (LIMIT_COST_BUDGET).",
+        extensions={"fields": fields, "limit": limit},
     )
     return refused("COST_LIMIT_EXCEEDED", [error])
 
 
-def _too_dear(cost: int, budget: int) -> RequestError:
+def _too_expensive(cost: int, budget: int) -> RequestError:
     error = GraphQLError(
-        f"The operation costs {cost}, and one may cost {budget} at most: ask for fewer or shorter"
-        " lists (LIMIT_COST_BUDGET).",
+        f"The operation costs {cost}, above the budget of {budget}: request fewer or shorter lists"
+        " (LIMIT_COST_BUDGET).",
         extensions={"cost": cost, "budget": budget},
     )
     return refused("COST_LIMIT_EXCEEDED", [error])

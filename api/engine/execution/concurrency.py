@@ -1,10 +1,10 @@
-"""How many operations a process executes at once, and for how long: OVERLOADED and DEADLINE_EXCEEDED."""
+"""Concurrency limits and deadlines of operations: OVERLOADED and DEADLINE_EXCEEDED."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 from api.errors import Formatted, RequestError
 
@@ -12,30 +12,32 @@ if TYPE_CHECKING:
     from api.limits import Limits
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
-_QUERY_IS_LATE = (
-    "The query was given up after {seconds:g} seconds ({setting}); ask again, or for less."
+_QUERY_LATE = (
+    "The query was cancelled after {seconds:g} seconds ({setting}); retry it, or request less."
 )
-_MUTATION_IS_LATE = (
-    "The mutation was given up after {seconds:g} seconds ({setting}), so it is not known whether its commands"
-    " were carried out; send it again with the same idempotencyKey."
+_MUTATION_LATE = (
+    "The mutation was cancelled after {seconds:g} seconds ({setting}), so it is not known whether its"
+    " commands were carried out; send it again with the same idempotencyKey."
 )
 
 
 class Slots:
-    """So many at once; `with` it takes one."""
+    """A bounded number of slots; `with` takes one for the duration of its block."""
 
-    def __init__(self, what: str, most: int, setting: str) -> None:
+    def __init__(self, things: str, limit: int, setting: str) -> None:
+        """`things` and `setting` name what is limited, and by which setting, in the error message."""
         self.taken = 0
-        self._what = what
-        self._most = most
+        self._things = things
+        self._limit = limit
         self._setting = setting
 
     def check(self) -> None:
-        """Raises OVERLOADED if none is free. Asked first, so that a refusal costs next to nothing."""
-        if self.taken >= self._most:
+        """Raises OVERLOADED if no slot is free. Called before other work, to make a refusal cheap."""
+        if self.taken >= self._limit:
             message = (
-                f"The service is busy with {self._most} {self._what} ({self._setting}), so nothing was"
+                f"The service is busy with {self._limit} {self._things} ({self._setting}), so nothing was"
                 " done; try again in a moment."
             )
             error = {"message": message, "extensions": {"code": "OVERLOADED"}}
@@ -50,93 +52,93 @@ class Slots:
 
 
 class _Running:
-    """A task inside, and when it has to be done."""
+    """A running task and its deadline, in seconds of the event loop's clock."""
 
-    __slots__ = ("is_late", "task", "until")
+    __slots__ = ("deadline", "is_late", "task")
 
-    def __init__(self, task: asyncio.Task[object], until: float) -> None:
+    def __init__(self, task: asyncio.Task[object], deadline: float) -> None:
         self.task = task
-        self.until = until
+        self.deadline = deadline
         self.is_late = False
 
 
 class DeadlineScope:
-    """Seats that are left in time.
+    """Slots with a deadline: a task that holds one for too long is cancelled.
 
-    All guests stay equally long, so the first one in is the first one late, and one timer serves all:
+    All tasks have the same time, so they expire in the order of their start, and one timer serves all:
     a timer for each request would cost more than everything else in here.
     """
 
-    def __init__(self, seats: Slots, seconds: float, late: Formatted) -> None:
-        self.seats = seats
+    def __init__(self, slots: Slots, seconds: float, late: Formatted) -> None:
+        self.slots = slots
         self._seconds = seconds
         self._late = late
-        self._guests: dict[_Running, None] = {}
+        self._running: dict[_Running, None] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    async def hold(self, work: Callable[[], Awaitable[T]]) -> T:
-        """What `work` comes to. Raises OVERLOADED, and DEADLINE_EXCEEDED once it was cancelled.
+    async def run(self, work: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) -> T:
+        """Returns the result of `work`. Raises OVERLOADED, or DEADLINE_EXCEEDED after cancelling the task.
 
-        A seat that was free when the operation was let in may be taken by now.
+        A slot that was free at admission may be taken by now.
         """
         task = asyncio.current_task()
         assert task is not None
         cancelled_before = task.cancelling()
-        with self.seats:
-            guest = self._admit(task)
+        with self.slots:
+            running = self._start(task)
             try:
-                return await work()
+                return await work(*arguments)
             except asyncio.CancelledError:
-                if guest.is_late and task.cancelling() == cancelled_before + 1:
+                if running.is_late and task.cancelling() == cancelled_before + 1:
                     raise RequestError([self._late], status=504) from None
-                raise  # somebody else wants the task to end
+                raise  # cancelled from outside
             finally:
-                if guest.is_late:
+                if running.is_late:
                     task.uncancel()
-                del self._guests[guest]
+                del self._running[running]
 
-    def _admit(self, task: asyncio.Task[object]) -> _Running:
+    def _start(self, task: asyncio.Task[object]) -> _Running:
         loop = asyncio.get_running_loop()
-        guest = _Running(task, loop.time() + self._seconds)
-        self._guests[guest] = None
+        running = _Running(task, loop.time() + self._seconds)
+        self._running[running] = None
         if self._timer is None:
-            self._timer = loop.call_at(guest.until, self._look)
-        return guest
+            self._timer = loop.call_at(running.deadline, self._on_timeout)
+        return running
 
-    def _look(self) -> None:
-        """Cancels who is late, and looks again when the next one is."""
+    def _on_timeout(self) -> None:
+        """Cancels the tasks that are late, and sets the timer to the next deadline."""
         loop = asyncio.get_running_loop()
         self._timer = None
-        for guest in self._guests:
-            if guest.until > loop.time():
-                self._timer = loop.call_at(guest.until, self._look)
+        for running in self._running:
+            if running.deadline > loop.time():
+                self._timer = loop.call_at(running.deadline, self._on_timeout)
                 break
-            if not guest.is_late:
-                guest.is_late = True
-                guest.task.cancel()
+            if not running.is_late:
+                running.is_late = True
+                running.task.cancel()
 
 
-def for_queries(limits: Limits) -> DeadlineScope:
-    late = _late(_QUERY_IS_LATE, limits.query_seconds, "LIMIT_QUERY_SECONDS")
-    seats = Slots("queries", limits.concurrency, "LIMIT_CONCURRENCY")
-    return DeadlineScope(seats, limits.query_seconds, late)
+def query_scope(limits: Limits) -> DeadlineScope:
+    late = _late(_QUERY_LATE, limits.query_seconds, "LIMIT_QUERY_SECONDS")
+    slots = Slots("queries", limits.concurrency, "LIMIT_CONCURRENCY")
+    return DeadlineScope(slots, limits.query_seconds, late)
 
 
-def for_mutations(limits: Limits) -> DeadlineScope:
-    """Of their own: mutations that wait for PostgreSQL must not keep queries out."""
-    late = _late(_MUTATION_IS_LATE, limits.mutation_seconds, "LIMIT_MUTATION_SECONDS")
-    seats = Slots("mutations", limits.concurrency, "LIMIT_CONCURRENCY")
-    return DeadlineScope(seats, limits.mutation_seconds, late)
+def mutation_scope(limits: Limits) -> DeadlineScope:
+    """Returns a scope of its own: mutations that wait for PostgreSQL must not block queries."""
+    late = _late(_MUTATION_LATE, limits.mutation_seconds, "LIMIT_MUTATION_SECONDS")
+    slots = Slots("mutations", limits.concurrency, "LIMIT_CONCURRENCY")
+    return DeadlineScope(slots, limits.mutation_seconds, late)
 
 
-def for_subscriptions(limits: Limits) -> Slots:
+def subscription_slots(limits: Limits) -> Slots:
     return Slots("subscriptions", limits.subscriptions, "LIMIT_SUBSCRIPTIONS")
 
 
-def for_sockets(limits: Limits) -> Slots:
+def websocket_slots(limits: Limits) -> Slots:
     return Slots("WebSocket connections", limits.sockets, "LIMIT_CONNECTIONS")
 
 
 def _late(message: str, seconds: float, setting: str) -> Formatted:
-    told = message.format(seconds=seconds, setting=setting)
-    return {"message": told, "extensions": {"code": "DEADLINE_EXCEEDED"}}
+    text = message.format(seconds=seconds, setting=setting)
+    return {"message": text, "extensions": {"code": "DEADLINE_EXCEEDED"}}

@@ -1,4 +1,4 @@
-"""The one path on which a request is executed, whether it came over HTTP, SSE or WebSocket."""
+"""Executes a request from admission to response, the same for HTTP, SSE and WebSocket."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from api.auth.scopes import UNRESTRICTED, Caller
 from api.auth.token_expiry import end_at_expiry
 from api.engine.execution.admission import Admission
-from api.engine.execution.failure_log import tell
+from api.engine.execution.engine import Engine
+from api.engine.execution.failure_log import log_failure
 from api.engine.execution.response_size import Encode, bounded, encode
-from api.engine.operation_type import NOTHING
+from api.engine.operation_type import UNKNOWN
 from api.errors import Formatted, RequestError, internal
 
 if TYPE_CHECKING:
@@ -20,83 +21,87 @@ if TYPE_CHECKING:
     from strawberry.schema.schema_converter import GraphQLCoreConverter
 
     from api.auth.rate_limit import RateLimiter
-    from api.engine.execution.operation import AdmittedOperation
+    from api.engine.configuration import EngineConfiguration
+    from api.engine.execution.engine import AdmittedOperation
     from api.engine.operation_type import OperationTypes
     from api.engine.request import Request
-    from api.resolvers.context import Context
+    from api.engine.resolver_info import CallerContext
 
 
 class Executor:
-    """Executes requests on the schema."""
+    """Executes requests on a schema. Resolvers get the context, with the caller of the request in it."""
 
     def __init__(
         self,
         schema: GraphQLSchema,
         converter: GraphQLCoreConverter,
-        context: Context,
+        context: CallerContext,
+        configuration: EngineConfiguration,
         rate: RateLimiter | None = None,
         encode: Encode = encode,
     ) -> None:
-        """Raises BadManifest if a trusted document could not be executed."""
-        self.admission = Admission(schema, converter, context)
-        self._context = context
+        """Raises InvalidManifest if a trusted document could not be executed."""
+        self.engine = Engine(schema, converter, configuration.limits)
+        self.admission = Admission(schema, self.engine, context, configuration)
+        self._measure = configuration.measure
+        self._response_bytes = configuration.limits.response_bytes
         self._rate = rate
         self._encode = encode
 
     async def execute(
         self, request: Request, allowed: OperationTypes, caller: Caller = UNRESTRICTED
     ) -> Formatted:
-        """The response to a query or a mutation. Raises nothing but RequestError, if it gets no `data`."""
-        began, kind = perf_counter(), NOTHING
+        """Returns the response to a query or a mutation. Raises RequestError if there is no `data`."""
+        started, type_ = perf_counter(), UNKNOWN
         try:
-            job = (
+            operation = (
                 self.admission.admit(request, allowed, caller)
                 if self._rate is None
-                else await self._admit_paid(self._rate, request, allowed, caller)
+                else await self._admit_and_charge(self._rate, request, allowed, caller)
             )
-            kind = job.kind
-            response = self._bounded(job, await self._finish(job))
+            type_ = operation.type
+            response = self._bounded(operation, await self._run(operation))
         except Exception as error:
             refusal = _refusal(error)
-            self._over(request, caller, kind, began, refusal.errors)
+            self._record(request, caller, type_, started, refusal.errors)
             raise refusal from None
-        self._over(request, caller, kind, began, response.get("errors", ()))
-        return _with_cost(response, job.cost) if _wants_cost(request) else response
+        self._record(request, caller, type_, started, response.get("errors", ()))
+        return _with_cost(response, operation.cost) if _wants_cost(request) else response
 
     def stream(
         self, request: Request, allowed: OperationTypes, caller: Caller = UNRESTRICTED
     ) -> AsyncGenerator[Formatted, None]:
-        """The responses to any operation, one by one; of a query or a mutation there is one.
+        """Yields the responses to any operation; a query or a mutation has one.
 
-        Raises RequestError, at once or from the generator, if there is no `data`, or no more.
+        Raises RequestError, from the call or from the generator, if there is no `data`, or no more.
         """
-        began, kind = perf_counter(), NOTHING
+        started, type_ = perf_counter(), UNKNOWN
         try:
-            job = self.admission.admit(request, allowed, caller)
+            operation = self.admission.admit(request, allowed, caller)
         except Exception as error:
             refusal = _refusal(error)
             if self._rate is None or not refusal.well_formed:
-                self._over(request, caller, kind, began, refusal.errors)
+                self._record(request, caller, type_, started, refusal.errors)
                 raise refusal from None
-            results, cost = _refused(refusal), 1
+            results, cost = _raising(refusal), 1
         else:
-            kind, cost = job.kind, job.cost
-            results = self._results(job, cost if _wants_cost(request) else None)
+            type_, cost = operation.type, operation.cost
+            results = self._results(operation, cost if _wants_cost(request) else None)
         if self._rate is not None:
-            results = _paid(self._rate, caller, max(1, cost), results)
+            results = _charged(self._rate, caller, max(1, cost), results)
         if (left := caller.seconds_left) is not None:
             results = end_at_expiry(left, results)
-        return self._told(results, request, caller, kind, began)
+        return self._recorded(results, request, caller, type_, started)
 
-    async def _told(
+    async def _recorded(
         self,
         results: AsyncGenerator[Formatted, None],
         request: Request,
         caller: Caller,
-        kind: str,
-        began: float,
+        type_: str,
+        started: float,
     ) -> AsyncGenerator[Formatted, None]:
-        """The same results; the operation is over with the last one."""
+        """Yields the results; logs and measures the operation after the last one."""
         errors: Sequence[Formatted] = ()
         async with aclosing(results):
             try:
@@ -108,59 +113,59 @@ class Executor:
                 errors = refusal.errors
                 raise refusal from None
             finally:
-                self._over(request, caller, kind, began, errors)
+                self._record(request, caller, type_, started, errors)
 
     def refuse(self, error: Exception, caller: Caller) -> RequestError:
-        """Returns the refusal of a request that was not executed; logs and counts it as others."""
+        """Returns the refusal of a request that was not executed; logs and measures it as others."""
         refusal = _refusal(error)
-        tell(refusal.errors, caller)
-        self._context.measure(NOTHING, _outcome(refusal.errors), 0.0)
+        log_failure(refusal.errors, caller)
+        self._measure(UNKNOWN, _outcome(refusal.errors), 0.0)
         return refusal
 
-    def _over(
+    def _record(
         self,
         request: Request,
         caller: Caller,
-        kind: str,
-        began: float,
+        type_: str,
+        started: float,
         errors: Sequence[Formatted],
     ) -> None:
-        """The log is told of an operation that failed, and whoever measures of each."""
+        """Logs an operation that failed, and measures every one."""
         if errors:
-            tell(errors, caller, name=request.operation_name, since=began)
-        self._context.measure(kind, _outcome(errors), perf_counter() - began)
+            log_failure(errors, caller, name=request.operation_name, started=started)
+        self._measure(type_, _outcome(errors), perf_counter() - started)
 
-    async def _admit_paid(
+    async def _admit_and_charge(
         self, rate: RateLimiter, request: Request, allowed: OperationTypes, caller: Caller
     ) -> AdmittedOperation:
-        """Lets the operation in, and the caller has paid for it; what is refused costs 1 too."""
+        """Admits the operation and charges its cost to the caller; a refused one costs 1."""
         cost = 1
         try:
-            job = self.admission.admit(request, allowed, caller)
-            cost = job.cost
+            operation = self.admission.admit(request, allowed, caller)
+            cost = operation.cost
         finally:
             await rate.spend(caller.rate_key, max(1, cost))
-        return job
+        return operation
 
-    def _finish(self, job: AdmittedOperation) -> Awaitable[Formatted]:
-        """The response. Stays in the room as long as it takes. Raises OVERLOADED."""
-        return self.admission.rooms[job.kind].hold(job.response)
+    def _run(self, operation: AdmittedOperation) -> Awaitable[Formatted]:
+        """Returns the response to a query or a mutation. Raises OVERLOADED or DEADLINE_EXCEEDED."""
+        return self.admission.deadlines[operation.type].run(self.engine.run, operation)
 
-    def _bounded(self, job: AdmittedOperation, response: Formatted) -> Formatted:
-        limit = self._context.limits.response_bytes
-        return bounded(response, job.kind, limit, self._encode)
+    def _bounded(self, operation: AdmittedOperation, response: Formatted) -> Formatted:
+        """Returns the response with its data encoded. Raises RESPONSE_TOO_LARGE."""
+        return bounded(response, operation.type, self._response_bytes, self._encode)
 
     async def _results(
-        self, job: AdmittedOperation, cost: int | None
+        self, operation: AdmittedOperation, cost: int | None
     ) -> AsyncGenerator[Formatted, None]:
-        """`cost` is told with every response, if the client wants to know it."""
-        if job.kind != "subscription":
-            yield _with_cost(self._bounded(job, await self._finish(job)), cost)
+        """Yields the responses, each with the cost if the client requested it."""
+        if operation.type != "subscription":
+            yield _with_cost(self._bounded(operation, await self._run(operation)), cost)
             return
         with self.admission.subscriptions:
-            async with aclosing(job.events()) as responses:
+            async with aclosing(self.engine.subscribe(operation)) as responses:
                 async for response in responses:
-                    yield _with_cost(self._bounded(job, response), cost)
+                    yield _with_cost(self._bounded(operation, response), cost)
 
 
 def _refusal(error: Exception) -> RequestError:
@@ -168,17 +173,17 @@ def _refusal(error: Exception) -> RequestError:
 
 
 def _outcome(errors: Sequence[Formatted]) -> str:
-    """Returns the code that an operation with these errors is counted under; no other hides an INTERNAL."""
+    """Returns `ok`, or the code that the operation is counted under: INTERNAL before all others."""
     codes = [error["extensions"]["code"] for error in errors] or ["ok"]
     return "INTERNAL" if "INTERNAL" in codes else str(codes[0])
 
 
-async def _refused(error: RequestError) -> AsyncGenerator[Formatted, None]:
+async def _raising(error: RequestError) -> AsyncGenerator[Formatted, None]:
     raise error
-    yield {}  # what makes it a generator
+    yield {}  # makes this function a generator
 
 
-async def _paid(
+async def _charged(
     rate: RateLimiter, caller: Caller, cost: int, results: AsyncGenerator[Formatted, None]
 ) -> AsyncGenerator[Formatted, None]:
     async with aclosing(results):

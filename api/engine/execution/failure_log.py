@@ -1,4 +1,4 @@
-"""One line in the log for each operation that fails: what, where, how long, for whom; no values."""
+"""Logs one line per failed operation: name, codes, paths, duration and caller; no values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from api.auth.scopes import Caller
     from api.errors import Formatted
 
-OURS: Final = frozenset(
+_SERVICE_FAULTS: Final = frozenset(
     {
         "READ_MODEL_BEHIND",
         "READ_MODEL_REBUILDING",
@@ -26,34 +26,34 @@ OURS: Final = frozenset(
         "DEADLINE_EXCEEDED",
     }
 )
-"""The codes that say something of the service and not of the request."""
+"""Codes of failures of the service, not of the request: these are warnings."""
 
-_MOST: Final = 5
+_MAX_PATHS: Final = 5
 """Paths in a line."""
 
-_LONGEST: Final = 100
-"""Characters of a path: its names are those that the client has made up."""
+_MAX_PATH_LENGTH: Final = 100
+"""Characters of a path: its names are chosen by the client."""
 
 _NAME: Final = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,63}")
 
 log = structlog.get_logger("tandem.api")
 
 
-def tell(
+def log_failure(
     errors: Sequence[Formatted],
     caller: Caller,
     *,
     name: str | None = None,
-    since: float | None = None,
+    started: float | None = None,
 ) -> None:
-    """Writes the line. An INTERNAL error has its own already, so one that is alone gets no other.
+    """Logs the errors of an operation, unless INTERNAL is the only code: that has its own line already.
 
-    `name` is the operation's, as the client says it; `since` is when it began (time.perf_counter).
+    `name` is the operation's, as the client sent it; `started` is a time of time.perf_counter.
     """
     codes = sorted({error["extensions"]["code"] for error in errors})
     if codes == ["INTERNAL"]:
         return
-    paths = [_path(error["path"]) for error in errors[:_MOST] if error.get("path")]
+    paths = [_path(error["path"]) for error in errors[:_MAX_PATHS] if error.get("path")]
     operation = name if name is not None and _NAME.fullmatch(name) else None
     if (trace := current_trace()) is not None:
         trace.set_attributes(codes=" ".join(codes), operation=operation)
@@ -62,13 +62,13 @@ def tell(
         "codes": codes,
         "paths": paths or None,
         "caller": caller.subject_hash,
-        "ms": None if since is None else round((time.perf_counter() - since) * 1000, 1),
+        "ms": None if started is None else round((time.perf_counter() - started) * 1000, 1),
     }
-    write = log.info if OURS.isdisjoint(codes) else log.warning
+    write = log.info if _SERVICE_FAULTS.isdisjoint(codes) else log.warning
     write("operation.failed", **{key: value for key, value in fields.items() if value is not None})
 
 
 def _path(path: Sequence[str | int]) -> str:
-    """Returns the path with dots between its parts, cut off where it is too long for a line."""
-    text = ".".join(str(part)[:_LONGEST] for part in path[:_LONGEST])
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    """Returns the parts of the path joined by dots, truncated to _MAX_PATH_LENGTH."""
+    text = ".".join(str(part)[:_MAX_PATH_LENGTH] for part in path[:_MAX_PATH_LENGTH])
+    return text if len(text) <= _MAX_PATH_LENGTH else f"{text[:_MAX_PATH_LENGTH]}…"

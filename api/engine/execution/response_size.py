@@ -1,4 +1,4 @@
-"""The size of a response: its data is encoded here, once for every transport, and refused if too large."""
+"""The limit on the size of a response, whose data is encoded here once for every transport."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Encode = Callable[[object], bytes]
 
 encode: Final[Encode] = msgspec.json.Encoder().encode
 
-_CARRIED_OUT: Final = (
-    " The mutation was carried out: do not send it again, and query what came of it."
+_MUTATION_COMMITTED: Final = (
+    " The mutation was carried out: do not send it again, and query its result."
 )
 
 
 def bounded(
-    response: Formatted, kind: OperationType, limit: int, encode: Encode = encode
+    response: Formatted, type_: OperationType, limit: int, encode: Encode = encode
 ) -> Formatted:
     """Returns the response with its data encoded. Raises RESPONSE_TOO_LARGE.
 
@@ -34,14 +34,14 @@ def bounded(
     bounded = {**response, "data": msgspec.Raw(data)}
     size = len(encode(bounded)) if "errors" in bounded else len(data) + len(b'{"data":}')
     if size > limit:
-        raise _too_large(kind, limit)
+        raise _too_large(type_, limit)
     return bounded
 
 
-def _too_large(kind: OperationType, limit: int) -> RequestError:
+def _too_large(type_: OperationType, limit: int) -> RequestError:
     message = (
         f"The response is larger than {limit} bytes (LIMIT_RESPONSE_BYTES):"
-        " ask for fewer fields, or for shorter lists."
+        " request fewer fields or shorter lists."
     )
-    done = _CARRIED_OUT if kind == "mutation" else ""
-    return refused("RESPONSE_TOO_LARGE", [GraphQLError(message + done)])
+    committed = _MUTATION_COMMITTED if type_ == "mutation" else ""
+    return refused("RESPONSE_TOO_LARGE", [GraphQLError(message + committed)])

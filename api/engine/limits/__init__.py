@@ -1,1 +1,1 @@
-"""Limits on the size of a document and of what it asks of introspection."""
+"""Limits on the size of a document, and on how much of the schema introspection may read."""

@@ -1,7 +1,7 @@
-"""How large a document is: found in one pass over it, before validation, which may cost its square.
+"""The limits on the size of a document, checked in one pass before validation, which may take quadratic time.
 
-Fragments are looked into once, however often they are spread. What lies under __schema and __type is
-measured by graphql-core, which limits how often introspection may go round in circles.
+Each fragment is visited once, however often it is spread. Selections under __schema and __type are left to
+introspection.py, and to graphql-core, which limits how deep introspection may recurse.
 """
 
 from __future__ import annotations
@@ -38,17 +38,18 @@ _INTROSPECTION = ("__schema", "__type")
 
 
 class Size(NamedTuple):
-    """Of a selection set with all it selects."""
+    """The size of a selection set, including what is nested in it."""
 
     depth: int = 0
-    """Fields in one another."""
+    """Levels of nested fields."""
     lists: int = 0
-    """Lists in one another."""
+    """Levels of nested lists."""
     aliases: int = 0
     fields: int = 0
-    """At the top."""
+    """Fields of the set itself."""
 
-    def beside(self, other: Size) -> Size:
+    def merge(self, other: Size) -> Size:
+        """Returns the size of a set that has the selections of both."""
         return Size(
             max(self.depth, other.depth),
             max(self.lists, other.lists),
@@ -57,12 +58,14 @@ class Size(NamedTuple):
         )
 
 
-def too_large(schema: GraphQLSchema, document: DocumentNode, limits: Limits) -> list[GraphQLError]:
-    """What a document has more of than it may, an error each."""
-    return list(_Measure(schema, document, limits).errors())
+def size_errors(
+    schema: GraphQLSchema, document: DocumentNode, limits: Limits
+) -> list[GraphQLError]:
+    """Returns one error for each limit that the document exceeds."""
+    return list(_Measurement(schema, document, limits).errors())
 
 
-class _Measure:
+class _Measurement:
     def __init__(self, schema: GraphQLSchema, document: DocumentNode, limits: Limits) -> None:
         self._schema = schema
         self._document = document
@@ -74,7 +77,7 @@ class _Measure:
         }
         self._sizes: dict[str, Size] = {}
         self._directives = 0
-        self._most_directives = 0
+        self._max_directives_of_node = 0
         self._selections = 0
         self._repeats = 0
         self._members = 0
@@ -88,15 +91,18 @@ class _Measure:
             self._fragment(name)
         for node in self._document.definitions:
             if isinstance(node, OperationDefinitionNode):
-                yield from self._of_operation(node)
+                yield from self._operation_errors(node)
         yield from _above(limits.selections, self._selections, "selections")
         yield from _above(limits.repeats, self._repeats, "repeated fields")
         yield from _above(limits.members, self._members, "members of lists and objects")
         yield from _above(limits.directives, self._directives, "directives")
-        most = self._most_directives
-        yield from _above(limits.directives_of_node, most, "directives in one place")
+        yield from _above(
+            limits.directives_of_node,
+            self._max_directives_of_node,
+            "directives in one place",
+        )
 
-    def _of_operation(self, node: OperationDefinitionNode) -> Iterator[GraphQLError]:
+    def _operation_errors(self, node: OperationDefinitionNode) -> Iterator[GraphQLError]:
         limits = self._limits
         self._count_directives(node)
         for variable in node.variable_definitions or ():
@@ -109,7 +115,7 @@ class _Measure:
         yield from _above(limits.root_fields, size.fields, "fields at the top", node)
 
     def _fragment(self, name: str) -> Size:
-        """Nothing for one that is unknown, or that spreads itself: validation refuses those."""
+        """Returns an empty size for an unknown or recursive fragment: validation refuses those."""
         if name not in self._fragments:
             return Size()
         if name not in self._sizes:
@@ -122,43 +128,42 @@ class _Measure:
 
     def _selected(
         self,
-        chosen: SelectionSetNode | None,
+        selected: SelectionSetNode | None,
         parent: GraphQLNamedType | None,
-        seen: set[str] | None = None,
+        response_names: set[str] | None = None,
     ) -> Size:
-        """`seen`: the names under which fields of the same set are answered."""
-        size, seen = Size(), set() if seen is None else seen
-        for node in chosen.selections if chosen else ():
+        """Returns the size of a set; `response_names` are those of the set that an inline fragment is in."""
+        size = Size()
+        response_names = set() if response_names is None else response_names
+        for node in selected.selections if selected else ():
             self._selections += 1
             self._count_directives(node)
             match node:
                 case FieldNode():
-                    answered = (node.alias or node.name).value
-                    self._repeats += answered in seen
-                    seen.add(answered)
-                    size = size.beside(self._field(node, parent))
-                case InlineFragmentNode(type_condition=None, selection_set=inner):
-                    size = size.beside(self._selected(inner, parent, seen))
+                    name = (node.alias or node.name).value
+                    self._repeats += name in response_names
+                    response_names.add(name)
+                    size = size.merge(self._field(node, parent))
                 case InlineFragmentNode(type_condition=condition, selection_set=inner):
-                    of = self._schema.get_type(condition.name.value) if condition else parent
-                    size = size.beside(self._selected(inner, of, seen))
-                case FragmentSpreadNode(name=name):
-                    size = size.beside(self._fragment(name.value))
+                    type_ = self._schema.get_type(condition.name.value) if condition else parent
+                    size = size.merge(self._selected(inner, type_, response_names))
+                case FragmentSpreadNode(name=name_node):
+                    size = size.merge(self._fragment(name_node.value))
         return size
 
     def _field(self, node: FieldNode, parent: GraphQLNamedType | None) -> Size:
-        of = _type_of(node, parent)
-        inner = self._selected(node.selection_set, get_named_type(of) if of else None)
+        type_ = _type_of(node, parent)
+        inner = self._selected(node.selection_set, get_named_type(type_) if type_ else None)
         aliases = inner.aliases + (node.alias is not None)
         self._members += sum(_members(argument.value) for argument in node.arguments or ())
         if node.name.value in _INTROSPECTION:
             return Size(1, 0, aliases, 1)
-        return Size(1 + inner.depth, _lists(of) + inner.lists, aliases, 1)
+        return Size(1 + inner.depth, _list_levels(type_) + inner.lists, aliases, 1)
 
     def _count_directives(self, node: Node) -> None:
         number = len(getattr(node, "directives", None) or ())
         self._directives += number
-        self._most_directives = max(self._most_directives, number)
+        self._max_directives_of_node = max(self._max_directives_of_node, number)
 
 
 def _type_of(node: FieldNode, parent: GraphQLNamedType | None) -> GraphQLType | None:
@@ -166,10 +171,10 @@ def _type_of(node: FieldNode, parent: GraphQLNamedType | None) -> GraphQLType | 
     return field.type if field is not None else None
 
 
-def _lists(of: GraphQLType | None) -> int:
-    if isinstance(of, GraphQLList):
-        return 1 + _lists(of.of_type)
-    return _lists(of.of_type) if isinstance(of, GraphQLNonNull) else 0
+def _list_levels(type_: GraphQLType | None) -> int:
+    if isinstance(type_, GraphQLList):
+        return 1 + _list_levels(type_.of_type)
+    return _list_levels(type_.of_type) if isinstance(type_, GraphQLNonNull) else 0
 
 
 def _members(value: ValueNode) -> int:
@@ -183,8 +188,8 @@ def _members(value: ValueNode) -> int:
 
 
 def _above(
-    limit: int, found: int, what: str, node: Node | None = None, setting: str = ""
+    limit: int, number: int, things: str, node: Node | None = None, setting: str = ""
 ) -> Iterator[GraphQLError]:
-    if found > limit:
+    if number > limit:
         name = setting and f" ({setting})"
-        yield GraphQLError(f"There are {found} {what}; at most {limit} are allowed{name}.", node)
+        yield GraphQLError(f"There are {number} {things}; at most {limit} are allowed{name}.", node)

@@ -1,7 +1,7 @@
-"""How much of the schema a document asks for, found by going through the schema before it is executed.
+"""The limit on introspection: counts the fields that a document would read of the schema, before execution.
 
-The answer grows with the product of what is selected: by fragments and aliases, a document of 1 KB
-would keep the event loop for seconds. Tools ask for the whole schema; nobody needs more than twice that.
+The response grows with the product of the selections: with fragments and aliases, a document of 1 KB would
+block the event loop for seconds. Tools request the whole schema, so the limit is twice that.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ from graphql import (
     parse,
 )
 
-_TIMES: Final = 2
-_TOOLS: Final = get_introspection_query(
+_ALLOWANCE: Final = 2
+"""Times the fields of _TOOL_QUERY."""
+
+_TOOL_QUERY: Final = get_introspection_query(
     specified_by_url=True,
     directive_is_repeatable=True,
     schema_description=True,
@@ -40,48 +42,50 @@ _TOOLS: Final = get_introspection_query(
     one_of=True,
 )
 
-Part = tuple[str, Any]
-"""Of a schema: the introspection type it has, and what graphql-core resolves that type's fields on."""
+SchemaPart = tuple[str, Any]
+"""The introspection type of a part of a schema, and the object on which graphql-core resolves its fields."""
 
 
 class Introspection:
-    """Goes through a schema as the execution would, but counts only, and stops at too much."""
+    """Traverses a schema as the execution would, but only counts, and stops above the limit."""
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
         self._info = SimpleNamespace(schema=schema)
-        self._known: dict[tuple[int, str], list[Part]] = {}
+        self._children: dict[tuple[int, str], list[SchemaPart]] = {}
 
     def errors(self, document: DocumentNode) -> Iterator[GraphQLError]:
-        """Of a valid document, if it asks for too much."""
-        chosen = _Chosen(document)
-        asked = [node for node in chosen.at_the_top() if node.name.value in ("__schema", "__type")]
-        if asked and self._fields(asked, chosen, self._most) > self._most:
+        """Yields an error if a valid document reads more than the limit."""
+        selections = _Selections(document)
+        roots = [node for node in selections.roots() if node.name.value in ("__schema", "__type")]
+        if roots and self._fields(roots, selections, self._limit) > self._limit:
             yield GraphQLError(
-                f"The document asks for more than {self._most} fields of the schema, {_TIMES} times"
-                " what tools ask for: ask for less at once.",
-                asked[0],
+                f"The document requests more than {self._limit} fields of the schema, {_ALLOWANCE} times"
+                " the number that tools request: request less.",
+                roots[0],
             )
 
     @cached_property
-    def _most(self) -> int:
-        chosen = _Chosen(parse(_TOOLS))
-        return _TIMES * self._fields(chosen.at_the_top(), chosen)
+    def _limit(self) -> int:
+        selections = _Selections(parse(_TOOL_QUERY))
+        return _ALLOWANCE * self._fields(selections.roots(), selections)
 
-    def _fields(self, asked: list[FieldNode], chosen: _Chosen, most: float = float("inf")) -> int:
-        """How many the answer has. If there are more than `most`, it is not found out how many more."""
+    def _fields(
+        self, roots: list[FieldNode], selections: _Selections, limit: float = float("inf")
+    ) -> int:
+        """Returns the number of fields in the response; above `limit`, it stops counting."""
         fields = 0
-        left = [(part, node.selection_set) for node in asked for part in self._begin(node)]
-        while left and fields <= most:
-            part, selected = left.pop()
-            number, inner = chosen.of(selected)
+        pending = [(part, node.selection_set) for node in roots for part in self._root_parts(node)]
+        while pending and fields <= limit:
+            part, selected = pending.pop()
+            number, composite = selections.fields_of(selected)
             fields += number
-            for node in inner:
-                left += [(found, node.selection_set) for found in self._below(part, node)]
+            for node in composite:
+                pending += [(child, node.selection_set) for child in self._child_parts(part, node)]
         return fields
 
-    def _begin(self, node: FieldNode) -> list[Part]:
-        """Under __schema or __type; a name that is a variable may be that of any type."""
+    def _root_parts(self, node: FieldNode) -> list[SchemaPart]:
+        """Returns the parts under __schema or __type; all types if the name is a variable."""
         if node.name.value == "__schema":
             return [("__Schema", self._schema)]
         types = self._schema.type_map
@@ -91,58 +95,60 @@ class Introspection:
                 return [("__Type", types[name])] if name in types else []
         return [("__Type", type_) for type_ in types.values()]
 
-    def _below(self, part: Part, node: FieldNode) -> list[Part]:
-        """Kept, and so is what it is made of, or the id might become that of another part."""
+    def _child_parts(self, part: SchemaPart, node: FieldNode) -> list[SchemaPart]:
+        """Returns the cached parts under a field. The cache keeps them alive, so ids are never reused."""
         name, source = part
         key = (id(source), node.name.value)
-        if key not in self._known:
+        if key not in self._children:
             type_ = introspection_types[name]
             assert isinstance(type_, GraphQLObjectType)
             field = type_.fields[node.name.value]
             assert field.resolve is not None
-            all_of_it = dict.fromkeys(field.args, True)  # includeDeprecated
-            found = field.resolve(source, self._info, **all_of_it)
-            many = is_list_type(get_nullable_type(field.type))
-            below = [] if found is None else found if many else [found]
-            self._known[key] = [(get_named_type(field.type).name, each) for each in below]
-        return self._known[key]
+            arguments = dict.fromkeys(field.args, True)  # includeDeprecated: the larger response
+            value = field.resolve(source, self._info, **arguments)
+            is_list = is_list_type(get_nullable_type(field.type))
+            values = [] if value is None else value if is_list else [value]
+            type_name = get_named_type(field.type).name
+            self._children[key] = [(type_name, child) for child in values]
+        return self._children[key]
 
 
-class _Chosen:
-    """What a document selects in each place, with the fragments that are spread there."""
+class _Selections:
+    """The fields of each selection set of a document, with those of the fragments spread in it."""
 
     def __init__(self, document: DocumentNode) -> None:
         self._operations: list[SelectionSetNode] = []
         self._fragments: dict[str, SelectionSetNode] = {}
-        self._known: dict[int, tuple[int, list[FieldNode]]] = {}
+        self._cached: dict[int, tuple[int, list[FieldNode]]] = {}
         for node in document.definitions:
             if isinstance(node, OperationDefinitionNode):
                 self._operations.append(node.selection_set)
             elif isinstance(node, FragmentDefinitionNode):
                 self._fragments[node.name.value] = node.selection_set
 
-    def at_the_top(self) -> list[FieldNode]:
-        return [node for selected in self._operations for node in self.of(selected)[1]]
+    def roots(self) -> list[FieldNode]:
+        """Returns the root fields of all operations that have fields themselves."""
+        return [node for selected in self._operations for node in self.fields_of(selected)[1]]
 
-    def of(self, selected: SelectionSetNode | None) -> tuple[int, list[FieldNode]]:
-        """How many fields, and those of them that have fields themselves."""
+    def fields_of(self, selected: SelectionSetNode | None) -> tuple[int, list[FieldNode]]:
+        """Returns the number of fields, and those that have fields themselves."""
         key = id(selected)
-        if key not in self._known:
-            fields = list(self._flat(selected))
-            self._known[key] = len(fields), [node for node in fields if node.selection_set]
-        return self._known[key]
+        if key not in self._cached:
+            fields = list(self._flatten(selected))
+            self._cached[key] = len(fields), [node for node in fields if node.selection_set]
+        return self._cached[key]
 
-    def _flat(self, selected: SelectionSetNode | None) -> Iterator[FieldNode]:
+    def _flatten(self, selected: SelectionSetNode | None) -> Iterator[FieldNode]:
         spread: set[str] = set()
-        left = [selected]
-        while left:
-            inside = left.pop()
-            for node in inside.selections if inside else ():
+        pending = [selected]
+        while pending:
+            set_ = pending.pop()
+            for node in set_.selections if set_ else ():
                 if isinstance(node, FieldNode):
                     yield node
                 elif isinstance(node, FragmentSpreadNode):
                     if node.name.value not in spread:
                         spread.add(node.name.value)
-                        left.append(self._fragments[node.name.value])
+                        pending.append(self._fragments[node.name.value])
                 elif isinstance(node, InlineFragmentNode):
-                    left.append(node.selection_set)
+                    pending.append(node.selection_set)

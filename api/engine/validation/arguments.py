@@ -1,4 +1,4 @@
-"""Whether what is given to fields and directives is surely what they take, and which variables it needs."""
+"""Validates the arguments of fields and directives, and the variables that they use."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ from graphql import (
 )
 from graphql.validation.rules.variables_in_allowed_position import allowed_variable_usage
 
-from api.engine.validation.schema_index import ArgumentDefinition, IndexedArguments, place_of
+from api.engine.validation.schema_index import ArgumentDefinition, IndexedArguments, definition_of
 from api.engine.validation.undecided import Undecided, require, require_unique, require_value
 
 
 class ArgumentValidator:
-    """In a document of one operation, which alone defines variables. Raises Unsure."""
+    """Validates a document with one operation, which alone defines variables. Raises Undecided."""
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
-        self._used: list[tuple[str, ArgumentDefinition]] = []
+        self._usages: list[tuple[str, ArgumentDefinition]] = []
 
-    def arguments(self, given: Sequence[ArgumentNode] | None, known: IndexedArguments) -> None:
-        """All that are required, none that is unknown, and each once."""
-        names = require_unique(argument.name.value for argument in given or ())
-        require(known.required <= names)
-        for argument in given or ():
-            self._value(argument.value, require_value(known.places.get(argument.name.value)))
+    def arguments(self, nodes: Sequence[ArgumentNode] | None, index: IndexedArguments) -> None:
+        """Requires that all required arguments are there, none is unknown, and none repeated."""
+        names = require_unique(node.name.value for node in nodes or ())
+        require(index.required <= names)
+        for node in nodes or ():
+            self._value(node.value, require_value(index.definitions.get(node.name.value)))
 
-    def variables(self, defined: Sequence[VariableDefinitionNode]) -> None:
-        """Once all arguments are known: exactly those that are used, where they may be used."""
-        for definition in defined:
+    def variables(self, definitions: Sequence[VariableDefinitionNode]) -> None:
+        """Requires that the variables used are those defined, each in an allowed position. Call it last."""
+        for definition in definitions:
             self._default(definition)
-        names = require_unique(definition.variable.name.value for definition in defined)
-        require(names == {name for name, _ in self._used})
-        definitions = {definition.variable.name.value: definition for definition in defined}
-        for name, place in self._used:
-            self._usage(definitions[name], place)
+        names = require_unique(definition.variable.name.value for definition in definitions)
+        require(names == {name for name, _ in self._usages})
+        by_name = {definition.variable.name.value: definition for definition in definitions}
+        for name, argument in self._usages:
+            self._usage(by_name[name], argument)
 
     def _default(self, definition: VariableDefinitionNode) -> None:
         type_ = type_from_ast(self._schema, definition.type)
@@ -58,34 +58,36 @@ class ArgumentValidator:
         if definition.default_value is not None:
             self._value(definition.default_value, ArgumentDefinition(type_))
 
-    def _usage(self, definition: VariableDefinitionNode, place: ArgumentDefinition) -> None:
+    def _usage(self, definition: VariableDefinitionNode, argument: ArgumentDefinition) -> None:
         type_ = require_value(type_from_ast(self._schema, definition.type))
         default = definition.default_value
-        require(allowed_variable_usage(self._schema, type_, default, place.type, place.default))
+        require(
+            allowed_variable_usage(self._schema, type_, default, argument.type, argument.default)
+        )
 
-    def _value(self, node: ValueNode, place: ArgumentDefinition) -> None:
+    def _value(self, node: ValueNode, argument: ArgumentDefinition) -> None:
         if not isinstance(node, VariableNode):
-            validate_input_literal(node, place.type, _refuse, hide_suggestions=True)
-        self._inside(node, place)
+            validate_input_literal(node, argument.type, _refuse, hide_suggestions=True)
+        self._nested(node, argument)
 
-    def _inside(self, node: ValueNode, place: ArgumentDefinition) -> None:
-        """Of a value that is right but for the variables in it, and for fields given twice."""
-        match node, get_nullable_type(place.type):
+    def _nested(self, node: ValueNode, argument: ArgumentDefinition) -> None:
+        """Collects the variables in a valid literal, and requires that no field of it is repeated."""
+        match node, get_nullable_type(argument.type):
             case VariableNode(), _:
-                self._used.append((node.name.value, place))
-            case ListValueNode(values=values), GraphQLList(of_type=of):
+                self._usages.append((node.name.value, argument))
+            case ListValueNode(values=values), GraphQLList(of_type=item_type):
                 for value in values:
-                    self._inside(value, ArgumentDefinition(of))
-            case ObjectValueNode(), GraphQLInputObjectType() as of:
-                self._members(node, of)
+                    self._nested(value, ArgumentDefinition(item_type))
+            case ObjectValueNode(), GraphQLInputObjectType() as type_:
+                self._members(node, type_)
             case ((ListValueNode() | ObjectValueNode()), _):
                 raise Undecided
 
-    def _members(self, node: ObjectValueNode, of: GraphQLInputObjectType) -> None:
+    def _members(self, node: ObjectValueNode, type_: GraphQLInputObjectType) -> None:
         require_unique(field.name.value for field in node.fields)
-        require(not of.is_one_of)
+        require(not type_.is_one_of)
         for field in node.fields:
-            self._inside(field.value, place_of(of.fields[field.name.value]))
+            self._nested(field.value, definition_of(type_.fields[field.name.value]))
 
 
 def _refuse(error: GraphQLError, path: list[str | int]) -> NoReturn:

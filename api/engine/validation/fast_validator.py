@@ -1,7 +1,7 @@
-"""Finds in one pass that a usual document is valid, for which graphql-core's rules take twenty times as long.
+"""Recognises usual valid documents in one pass, for which graphql-core's rules take twenty times as long.
 
-It never says so of a document that a rule would refuse. Of whatever is wrong, and of whatever is right in
-a way that few use, it is not sure: then graphql-core decides, and says what is wrong.
+It never accepts a document that a rule would refuse. Invalid documents and unusual valid ones are undecided:
+graphql-core decides about them, and words the errors.
 """
 
 from __future__ import annotations
@@ -30,31 +30,31 @@ from api.engine.validation.field_merging import FieldMerging, ResponseNames
 from api.engine.validation.schema_index import IndexedField, SchemaIndex
 from api.engine.validation.undecided import Undecided, require, require_unique, require_value
 
-_SETS = 100
-"""Selection sets of a document: there are as many levels at most, and graphql-core refuses 200."""
+_MAX_SELECTION_SETS = 100
+"""Selection sets of a document, and so levels of nesting: graphql-core refuses 200."""
 
 
 class FastValidator:
-    """Knows a schema."""
+    """A validator for one schema."""
 
     def __init__(self, schema: GraphQLSchema) -> None:
         assert_valid_schema(schema)
-        self._known = SchemaIndex(schema)
+        self._index = SchemaIndex(schema)
 
-    def valid(self, document: DocumentNode) -> bool:
-        """Whether all rules are surely kept, with introspection or without."""
+    def is_valid(self, document: DocumentNode) -> bool:
+        """Returns True if the document keeps all rules, with introspection or without; False if undecided."""
         try:
-            _Walk(self._known, document).check()
+            _Traversal(self._index, document).check()
         except Undecided:
             return False
         return True
 
 
-class _Walk:
-    """Through the one operation of a document, and through each fragment where it is first spread."""
+class _Traversal:
+    """A traversal of the one operation of a document, and of each fragment where it is first spread."""
 
-    def __init__(self, known: SchemaIndex, document: DocumentNode) -> None:
-        self._known = known
+    def __init__(self, index: SchemaIndex, document: DocumentNode) -> None:
+        self._index = index
         self._definitions = document.definitions
         self._fragments = {
             node.name.value: node
@@ -62,10 +62,10 @@ class _Walk:
             if isinstance(node, FragmentDefinitionNode)
         }
         self._spread: dict[str, ResponseNames | None] = {}
-        """What is answered from a fragment; nothing yet while it is looked into."""
-        self._given = ArgumentValidator(known.schema)
+        """The fields of each fragment that was spread; None while it is being visited."""
+        self._arguments = ArgumentValidator(index.schema)
         self._merging = FieldMerging()
-        self._sets = 0
+        self._selection_sets = 0
 
     def check(self) -> None:
         operations = [x for x in self._definitions if isinstance(x, OperationDefinitionNode)]
@@ -74,70 +74,75 @@ class _Walk:
         require(not operation.directives)
         if operation.operation is OperationType.SUBSCRIPTION:
             require(_is_one_field(operation.selection_set))
-        root = require_value(self._known.schema.get_root_type(operation.operation))
-        self._whole(operation.selection_set, root)
+        root = require_value(self._index.schema.get_root_type(operation.operation))
+        self._object(operation.selection_set, root)
         require(len(self._spread) == len(self._fragments))
-        self._given.variables(operation.variable_definitions or ())
+        self._arguments.variables(operation.variable_definitions or ())
 
-    def _whole(self, chosen: SelectionSetNode, parent: GraphQLCompositeType) -> ResponseNames:
-        """A selection set that is answered as one object."""
-        answered = self._selected(chosen, parent)
-        self._merging.check(answered)
-        return answered
+    def _object(self, selected: SelectionSetNode, type_: GraphQLCompositeType) -> ResponseNames:
+        """Visits the selection set of an object, and checks that its fields can be merged."""
+        names = self._selected(selected, type_)
+        self._merging.check(names)
+        return names
 
-    def _selected(self, chosen: SelectionSetNode, parent: GraphQLCompositeType) -> ResponseNames:
-        self._sets += 1
-        require(self._sets <= _SETS)
-        answered: ResponseNames = {}
-        fields = self._known.fields[parent.name]
-        for node in chosen.selections:
+    def _selected(self, selected: SelectionSetNode, type_: GraphQLCompositeType) -> ResponseNames:
+        self._selection_sets += 1
+        require(self._selection_sets <= _MAX_SELECTION_SETS)
+        names: ResponseNames = {}
+        fields = self._index.fields[type_.name]
+        for node in selected.selections:
             if node.directives:
-                self._conditions(node.directives)
+                self._directives(node.directives)
             match node:
                 case FieldNode():
                     name = (node.alias or node.name).value
-                    answered.setdefault(name, []).append((self._field(node, fields), node))
+                    names.setdefault(name, []).append((self._field(node, fields), node))
                 case InlineFragmentNode(type_condition=condition, selection_set=inner):
-                    of = parent if condition is None else self._applied(condition, parent)
-                    self._merging.add(answered, self._selected(inner, of))
+                    inner_type = type_ if condition is None else self._applied(condition, type_)
+                    self._merging.add(names, self._selected(inner, inner_type))
                 case FragmentSpreadNode():
-                    self._merging.add(answered, self._fragment(node, parent))
-        return answered
+                    self._merging.add(names, self._fragment(node, type_))
+        return names
 
     def _field(self, node: FieldNode, fields: Mapping[str, IndexedField]) -> IndexedField:
         field = require_value(fields.get(node.name.value))
-        self._given.arguments(node.arguments, field.arguments)
-        if field.within is None:
+        self._arguments.arguments(node.arguments, field.arguments)
+        if field.composite is None:
             require(node.selection_set is None)
         else:
-            self._merging.keep(node, self._whole(require_value(node.selection_set), field.within))
+            selected = require_value(node.selection_set)
+            self._merging.remember(node, self._object(selected, field.composite))
         return field
 
     def _fragment(self, spread: FragmentSpreadNode, parent: GraphQLCompositeType) -> ResponseNames:
         name = spread.name.value
         node = require_value(self._fragments.get(name))
         require(not node.directives)
-        of = self._applied(node.type_condition, parent)
+        type_ = self._applied(node.type_condition, parent)
         if name not in self._spread:
             self._spread[name] = None
-            self._spread[name] = self._selected(node.selection_set, of)
+            self._spread[name] = self._selected(node.selection_set, type_)
         return require_value(self._spread[name])
 
-    def _applied(self, condition: NamedTypeNode, to: GraphQLCompositeType) -> GraphQLCompositeType:
-        of = self._known.composite(condition.name.value)
-        if of is None or not do_types_overlap(self._known.schema, of, to):
+    def _applied(
+        self, condition: NamedTypeNode, parent: GraphQLCompositeType
+    ) -> GraphQLCompositeType:
+        """Returns the type of a type condition, which must be possible for the parent type."""
+        type_ = self._index.composite(condition.name.value)
+        if type_ is None or not do_types_overlap(self._index.schema, type_, parent):
             raise Undecided
-        return of
+        return type_
 
-    def _conditions(self, directives: Sequence[DirectiveNode]) -> None:
+    def _directives(self, directives: Sequence[DirectiveNode]) -> None:
         require_unique(directive.name.value for directive in directives)
         for directive in directives:
-            known = require_value(self._known.conditions.get(directive.name.value))
-            self._given.arguments(directive.arguments, known)
+            name = directive.name.value
+            arguments = require_value(self._index.conditional_directives.get(name))
+            self._arguments.arguments(directive.arguments, arguments)
 
 
-def _is_one_field(chosen: SelectionSetNode) -> bool:
-    match chosen.selections:
+def _is_one_field(selected: SelectionSetNode) -> bool:
+    match selected.selections:
         case [FieldNode(directives=None | (), name=name)]:
             return not name.value.startswith("__")
     return False

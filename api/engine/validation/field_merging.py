@@ -1,4 +1,4 @@
-"""Whether fields that are answered under one name in one place are surely one field."""
+"""Requires that fields with the same response name in a selection set are the same field."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ from api.engine.validation.schema_index import IndexedField
 from api.engine.validation.undecided import require
 
 ResponseNames: TypeAlias = dict[str, list[tuple[IndexedField, FieldNode]]]
-"""The fields of a selection set and its fragments, by the names under which they are answered."""
+"""The fields of a selection set and its fragments, by response name."""
 
-_STEPS = 1_000
-"""Fields put together or compared with one another. Documents can be made for which that takes long."""
+_MAX_STEPS = 1_000
+"""Fields merged or compared in a document. Documents can be made for which that takes long."""
 
 
 class FieldMerging:
-    """Of one document. Raises Unsure of fields that differ, even where that would do no harm."""
+    """The merging of fields in one document. Raises Undecided for fields that differ, even where they may."""
 
     def __init__(self) -> None:
-        self._below: dict[int, ResponseNames] = {}
+        self._selections: dict[int, ResponseNames] = {}
         self._steps = 0
 
-    def keep(self, node: FieldNode, answered: ResponseNames) -> None:
-        """What is selected of a field, in case it must be compared."""
-        self._below[id(node)] = answered
+    def remember(self, node: FieldNode, selected: ResponseNames) -> None:
+        """Stores the selection set of a field, in case the field must be compared."""
+        self._selections[id(node)] = selected
 
     def add(self, to: ResponseNames, more: ResponseNames) -> None:
-        """What is selected in the same place by a fragment."""
-        self._spend(sum(map(len, more.values())))
+        """Adds the fields of a fragment to those of the selection set that it is in."""
+        self._count_steps(sum(map(len, more.values())))
         for name, fields in more.items():
             to.setdefault(name, []).extend(fields)
 
-    def check(self, answered: ResponseNames) -> None:
-        """Of all that is answered in one place."""
-        for fields in answered.values():
+    def check(self, selected: ResponseNames) -> None:
+        """Raises Undecided if fields of a selection set with the same response name differ."""
+        for fields in selected.values():
             if len(fields) > 1:
-                self._alike(fields)
+                self._require_equal(fields)
 
-    def _alike(self, fields: list[tuple[IndexedField, FieldNode]]) -> None:
-        self._spend(len(fields) ** 2)
-        (first, one), *others = fields
+    def _require_equal(self, fields: list[tuple[IndexedField, FieldNode]]) -> None:
+        self._count_steps(len(fields) ** 2)
+        (first, first_node), *others = fields
         for other, node in others:
-            require(node.name.value == one.name.value and other.type == first.type)
-            require(_printed(node.arguments) == _printed(one.arguments))
-        if first.within is not None:
-            together: ResponseNames = {}
+            require(node.name.value == first_node.name.value and other.type == first.type)
+            require(_printed(node.arguments) == _printed(first_node.arguments))
+        if first.composite is not None:
+            merged: ResponseNames = {}
             for _, node in fields:
-                self.add(together, self._below[id(node)])
-            self.check(together)
+                self.add(merged, self._selections[id(node)])
+            self.check(merged)
 
-    def _spend(self, steps: int) -> None:
+    def _count_steps(self, steps: int) -> None:
         self._steps += steps
-        require(self._steps <= _STEPS)
+        require(self._steps <= _MAX_STEPS)
 
 
 def _printed(arguments: Sequence[ArgumentNode] | None) -> list[str]:

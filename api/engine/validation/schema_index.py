@@ -1,4 +1,4 @@
-"""What may be selected and given in a schema, looked up once, for validity/plain.py to compare with."""
+"""An index of the fields, arguments and conditional directives of a schema, for the fast validator."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from graphql import (
 )
 from graphql import GraphQLField as Field
 
-_CONDITIONS = ("include", "skip")
+_CONDITIONAL = ("include", "skip")
 _SELECTIONS = {
     DirectiveLocation.FIELD,
     DirectiveLocation.FRAGMENT_SPREAD,
@@ -31,7 +31,7 @@ _SELECTIONS = {
 
 
 class ArgumentDefinition(NamedTuple):
-    """Where a value stands, and what stands there without one."""
+    """The type and the default of an argument, or of a field of an input object."""
 
     type: GraphQLInputType
     default: Any = Undefined
@@ -39,25 +39,25 @@ class ArgumentDefinition(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IndexedArguments:
-    """Of a field or a directive."""
+    """The arguments of a field or a directive."""
 
-    places: Mapping[str, ArgumentDefinition]
+    definitions: Mapping[str, ArgumentDefinition]
     required: frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IndexedField:
-    """Of an object or an interface."""
+    """A field of an object or an interface."""
 
     arguments: IndexedArguments
     type: str
-    """As it is written in a schema: the same text is the same type."""
-    within: GraphQLCompositeType | None
-    """What its own fields are selected of; nothing has none."""
+    """The type as it is written in a schema: equal texts are equal types."""
+    composite: GraphQLCompositeType | None
+    """The type of which its own fields are selected; None for scalars and enums."""
 
 
 _TYPENAME = IndexedField(
-    arguments=IndexedArguments(places={}, required=frozenset()), type="String!", within=None
+    arguments=IndexedArguments(definitions={}, required=frozenset()), type="String!", composite=None
 )
 
 
@@ -71,28 +71,28 @@ class SchemaIndex:
             for type_ in schema.type_map.values()
             if is_composite_type(type_)
         }
-        self.conditions = {
+        self.conditional_directives = {
             directive.name: _arguments(directive)
             for directive in schema.directives
-            if directive.name in _CONDITIONS and set(directive.locations) >= _SELECTIONS
+            if directive.name in _CONDITIONAL and set(directive.locations) >= _SELECTIONS
         }
 
     def composite(self, name: str) -> GraphQLCompositeType | None:
-        """The type of this name, if it has fields."""
+        """Returns the type of this name, if it has fields."""
         type_ = self.schema.get_type(name)
         return type_ if is_composite_type(type_) else None
 
 
-def place_of(given: GraphQLArgument | GraphQLInputField) -> ArgumentDefinition:
-    """Of a value that is given by name; its default may be declared in two ways."""
+def definition_of(argument: GraphQLArgument | GraphQLInputField) -> ArgumentDefinition:
+    """Returns the definition of an argument, whose default graphql-core declares in one of two attributes."""
     return ArgumentDefinition(
-        given.type, given.default_value if given.default is None else given.default
+        argument.type, argument.default_value if argument.default is None else argument.default
     )
 
 
 def _fields(type_: GraphQLCompositeType) -> Mapping[str, IndexedField]:
-    declared = {} if isinstance(type_, GraphQLUnionType) else type_.fields
-    return {name: _field(field) for name, field in declared.items()} | {"__typename": _TYPENAME}
+    fields = {} if isinstance(type_, GraphQLUnionType) else type_.fields
+    return {name: _field(field) for name, field in fields.items()} | {"__typename": _TYPENAME}
 
 
 def _field(field: Field) -> IndexedField:
@@ -100,12 +100,14 @@ def _field(field: Field) -> IndexedField:
     return IndexedField(
         arguments=_arguments(field),
         type=str(field.type),
-        within=named if is_composite_type(named) else None,
+        composite=named if is_composite_type(named) else None,
     )
 
 
-def _arguments(of: Field | GraphQLDirective) -> IndexedArguments:
+def _arguments(element: Field | GraphQLDirective) -> IndexedArguments:
     return IndexedArguments(
-        places={name: place_of(argument) for name, argument in of.args.items()},
-        required=frozenset(name for name, given in of.args.items() if is_required_argument(given)),
+        definitions={name: definition_of(argument) for name, argument in element.args.items()},
+        required=frozenset(
+            name for name, argument in element.args.items() if is_required_argument(argument)
+        ),
     )

@@ -1,4 +1,4 @@
-"""How validity/plain.py and its helpers stop at the first thing that graphql-core must look at."""
+"""The exception by which the fast validator stops and leaves a document to graphql-core."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ T = TypeVar("T")
 
 
 class Undecided(Exception):
-    """The document may be invalid, or valid in a way that few documents are."""
+    """The document may be invalid, or valid in an unusual way."""
 
 
-def require(truth: bool) -> None:
-    """Raises Unsure if this is not true."""
-    if not truth:
+def require(condition: bool) -> None:
+    """Raises Undecided unless the condition holds."""
+    if not condition:
         raise Undecided
 
 
-def require_value(what: T | None) -> T:
-    """The same. Raises Unsure if there is nothing."""
-    if what is None:
+def require_value(value: T | None) -> T:
+    """Returns the value. Raises Undecided if it is None."""
+    if value is None:
         raise Undecided
-    return what
+    return value
 
 
 def require_unique(names: Iterable[str]) -> set[str]:
-    """The names. Raises Unsure if there is one of them twice."""
+    """Returns the names. Raises Undecided if one is repeated."""
     listed = list(names)
     unique = set(listed)
     require(len(unique) == len(listed))

@@ -1,4 +1,4 @@
-"""What is wrong with a document by the rules of GraphQL, and by a setting that keeps the schema secret."""
+"""Validates documents by the rules of GraphQL, and by the setting that hides the schema."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ from api.engine.validation.fast_validator import FastValidator
 
 
 class Validator:
-    """graphql-core's for one schema, saved for documents that are plainly valid."""
+    """graphql-core's validation for one schema, skipped for documents that the fast validator recognises."""
 
-    def __init__(self, schema: GraphQLSchema, *, introspection: bool, errors: int) -> None:
-        """`errors`: how many mistakes are told at most."""
+    def __init__(self, schema: GraphQLSchema, *, introspection: bool, max_errors: int) -> None:
         self._schema = schema
-        self._plain = FastValidator(schema)
-        self._most = errors
+        self._fast_validator = FastValidator(schema)
+        self._max_errors = max_errors
         self._rules = [
             *specified_rules,
             *([] if introspection else [NoSchemaIntrospectionCustomRule]),
         ]
 
     def errors(self, document: DocumentNode) -> list[GraphQLError]:
-        """Of a document without fragment arguments, which the parser does not read. None if it is valid."""
-        if self._plain.valid(document):
+        """Returns the errors of a document; the parser must not have read fragment arguments."""
+        if self._fast_validator.is_valid(document):
             return []
         return validate(
-            self._schema, document, self._rules, max_errors=self._most, hide_suggestions=True
+            self._schema, document, self._rules, max_errors=self._max_errors, hide_suggestions=True
         )

@@ -1,4 +1,4 @@
-"""What queries answer with: one file per thing, with its connection beside it."""
+"""The GraphQL schema of users and their orders."""
 
 from api.resolvers.pagination import PageInfo
 from api.schema.users.order_types import Order, OrderConnection, OrderEdge

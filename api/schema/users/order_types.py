@@ -1,4 +1,4 @@
-"""An order as queries answer it, and the list of a user's orders."""
+"""The GraphQL types of orders: Order, and the connection of a user's orders."""
 
 from typing import Self
 from uuid import UUID
@@ -8,7 +8,14 @@ import strawberry
 from api.engine.cost.directives import READ
 from api.resolvers import fields
 from api.resolvers.context import Info
-from api.resolvers.pagination import PageInfo, broken_cursor, cursor, page_info, page_size, place
+from api.resolvers.pagination import (
+    PageInfo,
+    decode_cursor,
+    encode_cursor,
+    invalid_cursor,
+    page_info,
+    page_size,
+)
 from api.resolvers.scalars import DateTime, Money
 from api.schema.users.enums import OrderStatus
 from domain.users.values import format_money
@@ -27,7 +34,7 @@ class Order:
     )
 
     @classmethod
-    def of(cls, row: OrderRow) -> Self:
+    def from_row(cls, row: OrderRow) -> Self:
         return cls(
             id=strawberry.ID(row.id),
             status=OrderStatus(row.status),
@@ -52,26 +59,26 @@ class OrderConnection:
 
     @fields.field("How many orders the user has.", READ)
     async def total_count(self, info: Info) -> int:
-        return await orders.count(info.context.reads, self.user_id)
+        return await orders.count(info.context.read_model, self.user_id)
 
 
 async def orders_of(info: Info, user_id: UUID, first: int, after: str | None) -> OrderConnection:
-    """A page of a user's orders; `after` is the cursor of the last order seen."""
-    size, seen = page_size(info, first), None if after is None else _sequence(after)
-    page = await orders.page(info.context.reads, user_id, size, seen)
-    nodes = [Order.of(row) for row in page.rows]
-    places = [str(row.sequence) for row in page.rows]
-    edges = zip(places, nodes, strict=True) if info.selects("edges") else ()
+    """Returns a page of a user's orders; `after` is the cursor of the last order of the previous page."""
+    size, last_seen = page_size(info, first), None if after is None else _sequence(after)
+    page = await orders.page(info.context.read_model, user_id, size, last_seen)
+    nodes = [Order.from_row(row) for row in page.rows]
+    positions = [str(row.sequence) for row in page.rows]
+    edges = zip(positions, nodes, strict=True) if info.selects("edges") else ()
     return OrderConnection(
-        edges=[OrderEdge(cursor=cursor(at), node=node) for at, node in edges],
+        edges=[OrderEdge(cursor=encode_cursor(position), node=node) for position, node in edges],
         nodes=nodes,
-        page_info=page_info(places, more=page.has_next, after=after),
+        page_info=page_info(positions, more=page.has_next, after=after),
         user_id=user_id,
     )
 
 
-def _sequence(after: str) -> int:
-    digits = place(after)
+def _sequence(cursor: str) -> int:
+    digits = decode_cursor(cursor)
     if not digits.isdecimal() or len(digits) > 15:
-        raise broken_cursor()
+        raise invalid_cursor()
     return int(digits)

@@ -1,4 +1,4 @@
-"""What every mutation answers: id and version right after COMMIT, the user once it can be read."""
+"""The payload of every mutation: id and version right after COMMIT, the user once it can be read."""
 
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -17,7 +17,7 @@ E = TypeVar("E")
 
 @strawberry.type
 class Payload(Generic[E]):
-    """A mutation's payload is this with the union of its refusals."""
+    """The fields of every payload; `E` is the union of the command's refusals."""
 
     id: strawberry.ID | None = strawberry.field(
         default=None, description="The id of what was created or changed; null if refused."
@@ -41,5 +41,5 @@ class Payload(Generic[E]):
     async def user(self, info: Info) -> User | None:
         if self.user_id is None or self.version is None:
             return None
-        row = await users.fetch(info.context.reads, self.user_id, min_version=self.version)
-        return None if row is None else User.of(row)
+        row = await users.fetch(info.context.read_model, self.user_id, min_version=self.version)
+        return None if row is None else User.from_row(row)

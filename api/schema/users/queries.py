@@ -1,7 +1,7 @@
-"""The query side of the schema: every answer comes from the read model, and only from there."""
+"""The root type Query. Its resolvers read the read model and nothing else."""
 
-from typing import Annotated
-from uuid import UUID
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 import strawberry
 
@@ -15,8 +15,9 @@ from api.resolvers.scalars import EmailAddress
 from api.schema.users import User, UserConnection
 from api.schema.users.user_types import all_users
 from domain.users import values
-from readside.projections import top_customers as customers
-from readside.projections import users, users_by_email
+from readside.projections import top_customers, users, users_by_email
+
+T = TypeVar("T")
 
 UserIdArgument = Annotated[
     strawberry.ID, strawberry.argument(name="id", description="The user's id.")
@@ -36,8 +37,10 @@ class Query:
     async def user(
         self, info: Info, user_id: UserIdArgument, min_version: MinVersion = None
     ) -> User | None:
-        wanted, version = user_id_of(user_id), _at_least(min_version)
-        return _shown(await users.fetch(info.context.reads, wanted, min_version=version))
+        parsed_id = parse_argument("id", user_id, values.parse_identifier)
+        version = check_version("minVersion", min_version) or 0
+        row = await users.fetch(info.context.read_model, parsed_id, min_version=version)
+        return None if row is None else User.from_row(row)
 
     @fields.field(
         "A user by e-mail address, in any letter case; null if there is none.",
@@ -49,11 +52,8 @@ class Query:
         info: Info,
         email: Annotated[EmailAddress, strawberry.argument(description="The address to look for.")],
     ) -> User | None:
-        address, reads = _email(email), info.context.reads
-        found = [
-            await users.fetch(reads, one) for one in await users_by_email.find(reads, address.key)
-        ]
-        return _shown(_of(address, [row for row in found if row is not None]))
+        address = parse_argument("email", email, values.parse_email)
+        return await _user_by_email(info, address)
 
     @fields.field("All users, newest first.", CONNECTION, scope=Scope.READ)
     async def users(self, info: Info, first: First = 20, after: After = None) -> UserConnection:
@@ -63,36 +63,31 @@ class Query:
         "The users with the highest lifetime value, highest first.", SLICED, scope=Scope.READ
     )
     async def top_customers(self, info: Info, first: First = 10) -> list[User]:
-        found = await customers.top(info.context.reads, page_size(info, first))
-        return [User.of(row) for row in await users.fetch_many(info.context.reads, found)]
+        read_model = info.context.read_model
+        ids = await top_customers.top(read_model, page_size(info, first))
+        return [User.from_row(row) for row in await users.fetch_many(read_model, ids)]
 
 
-def user_id_of(text: str) -> UUID:
-    """The id of a user, as an argument named `id`."""
+def parse_argument(name: str, text: str, parse: Callable[[str], T]) -> T:
+    """Returns the value of the argument with this GraphQL name. Raises BAD_USER_INPUT."""
     try:
-        return values.parse_identifier(text)
+        return parse(text)
     except values.Invalid as error:
-        raise bad_input("id", str(error)) from error
+        raise bad_input(name, str(error)) from error
 
 
-def _shown(row: users.UserRow | None) -> User | None:
-    return None if row is None else User.of(row)
+def check_version(argument: str, version: int | None) -> int | None:
+    """Returns the version. Raises BAD_USER_INPUT if it is negative."""
+    if version is not None and version < 0:
+        raise bad_input(argument, "Versions are numbered from 1.")
+    return version
 
 
-def _of(address: values.Email, found: list[users.UserRow]) -> users.UserRow | None:
-    """Returns the user with this very address, or else the first of those that share its key."""
-    exact = (row for row in found if row.email == address.address)
-    return next(exact, next(iter(found), None))
-
-
-def _email(email: str) -> values.Email:
-    try:
-        return values.parse_email(email)
-    except values.Invalid as error:
-        raise bad_input("email", str(error)) from error
-
-
-def _at_least(min_version: int | None) -> int:
-    if min_version is not None and min_version < 0:
-        raise bad_input("minVersion", "Versions are numbered from 1.")
-    return min_version or 0
+async def _user_by_email(info: Info, email: values.Email) -> User | None:
+    """Returns the user with exactly this address, or else the first of those that share its key."""
+    read_model = info.context.read_model
+    ids = await users_by_email.find(read_model, email.key)
+    rows = [row for id_ in ids if (row := await users.fetch(read_model, id_)) is not None]
+    exact = (row for row in rows if row.email == email.address)
+    row = next(exact, next(iter(rows), None))
+    return None if row is None else User.from_row(row)

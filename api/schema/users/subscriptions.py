@@ -1,4 +1,4 @@
-"""The push side of the schema: the present state first, then every change as it is applied."""
+"""The root type Subscription: the current state first, then every change as it is applied."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -8,11 +8,11 @@ from uuid import UUID
 import strawberry
 
 from api.auth.scopes import Scope
-from api.errors import bad_input
 from api.resolvers import fields
 from api.resolvers.context import Info
 from api.schema.users import User
-from api.schema.users.queries import UserIdArgument, user_id_of
+from api.schema.users.queries import UserIdArgument, check_version, parse_argument
+from domain.users import values
 from readside.projections import users
 
 AfterVersion = Annotated[
@@ -34,14 +34,13 @@ class Subscription:
     def user_changed(
         self, info: Info, user_id: UserIdArgument, after_version: AfterVersion = None
     ) -> AsyncGenerator[User, None]:
-        # Not itself a generator: a bad argument is refused before the stream opens.
-        if after_version is not None and after_version < 0:
-            raise bad_input("afterVersion", "Versions are numbered from 1.")
-        return _changes(info, user_id_of(user_id), after_version)
+        # Not an async generator itself: invalid arguments are refused before the stream opens.
+        after = check_version("afterVersion", after_version)
+        return _changes(info, parse_argument("id", user_id, values.parse_identifier), after)
 
 
 async def _changes(info: Info, user_id: UUID, after: int | None) -> AsyncGenerator[User, None]:
-    async with aclosing(users.changes(info.context.reads, user_id, after)) as rows:
+    async with aclosing(users.changes(info.context.read_model, user_id, after)) as rows:
         async for row in rows:
-            if row is not None:  # not yet created, or erased, which also ends the stream
-                yield User.of(row)
+            if row is not None:  # None: not yet created, or erased, which also ends the stream
+                yield User.from_row(row)

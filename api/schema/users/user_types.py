@@ -1,4 +1,4 @@
-"""A user as queries answer it, and the list of all users."""
+"""The GraphQL types of users: User, and the connection of all users."""
 
 from typing import Self
 from uuid import UUID
@@ -12,11 +12,11 @@ from api.resolvers.pagination import (
     After,
     First,
     PageInfo,
-    broken_cursor,
-    cursor,
+    decode_cursor,
+    encode_cursor,
+    invalid_cursor,
     page_info,
     page_size,
-    place,
 )
 from api.resolvers.scalars import DateTime, EmailAddress, Money
 from api.schema.users.order_types import OrderConnection, orders_of
@@ -43,7 +43,7 @@ class User:
         return await orders_of(info, UUID(self.id), first, after)
 
     @classmethod
-    def of(cls, row: UserRow) -> Self:
+    def from_row(cls, row: UserRow) -> Self:
         return cls(
             id=strawberry.ID(row.id),
             name=row.name,
@@ -70,25 +70,25 @@ class UserConnection:
 
     @fields.field("How many users there are.", READ)
     async def total_count(self, info: Info) -> int:
-        return await user_list.count(info.context.reads)
+        return await user_list.count(info.context.read_model)
 
 
 async def all_users(info: Info, first: int, after: str | None) -> UserConnection:
-    """A page of all users; the users themselves are read only if they are asked for."""
-    size, seen = page_size(info, first), None if after is None else _id(after)
-    page = await user_list.page(info.context.reads, first=size, after=seen)
-    wanted = page.ids if info.selects("edges", "nodes") else {}
-    nodes = [User.of(row) for row in await users.fetch_many(info.context.reads, wanted)]
+    """Returns a page of all users; reads the users themselves only if the client selected them."""
+    size, last_seen = page_size(info, first), None if after is None else _user_id(after)
+    page = await user_list.page(info.context.read_model, first=size, after=last_seen)
+    ids = page.ids if info.selects("edges", "nodes") else {}
+    nodes = [User.from_row(row) for row in await users.fetch_many(info.context.read_model, ids)]
     edges = nodes if info.selects("edges") else []
     return UserConnection(
-        edges=[UserEdge(cursor=cursor(node.id), node=node) for node in edges],
+        edges=[UserEdge(cursor=encode_cursor(node.id), node=node) for node in edges],
         nodes=nodes,
         page_info=page_info(list(page.ids), more=page.has_next, after=after),
     )
 
 
-def _id(after: str) -> UUID:
+def _user_id(cursor: str) -> UUID:
     try:
-        return parse_identifier(place(after))
+        return parse_identifier(decode_cursor(cursor))
     except Invalid as error:
-        raise broken_cursor() from error
+        raise invalid_cursor() from error

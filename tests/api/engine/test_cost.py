@@ -35,11 +35,11 @@ CREATE = 'createUser(input: {name: "Alice", email: "alice@example.com"})'
 
 
 def prepared(text: str) -> PreparedDocument:
-    return DocumentCache(SCHEMA, Limits()).prepare(text)
+    return DocumentCache(SCHEMA, Limits()).get(text)
 
 
 def cost_of(document: PreparedDocument, **variables: Any) -> int:
-    return document.operation(None).amount(document.values(variables)).cost
+    return document.operation(None).cost(document.values(variables)).cost
 
 
 def cost(text: str, **variables: Any) -> int:
@@ -92,7 +92,7 @@ def test_the_fields_of_a_response_are_counted_as_often_as_their_list_is_long(
     text: str, expected: int
 ) -> None:
     document = prepared(text)
-    assert document.operation(None).amount(document.values({})).fields == expected
+    assert document.operation(None).cost(document.values({})).fields == expected
 
 
 async def test_an_operation_of_too_many_fields_is_not_executed() -> None:
@@ -114,7 +114,7 @@ async def test_a_response_has_no_more_fields_than_were_counted(text: Callable[[i
         response = await made.ask(query)
     schema = response["data"].pop("__schema", None) if response["data"] else None
     document = prepared(query)
-    counted = document.operation(None).amount(document.values({})).fields
+    counted = document.operation(None).cost(document.values({})).fields
     assert fields_in(response["data"]) + (schema is not None) <= counted
 
 
@@ -155,7 +155,7 @@ def test_of_the_types_of_a_union_the_dearest_counts() -> None:
         type Query { pet: Pet } union Pet = Cat | Dog type Toy { name: String }
         type Cat { mouse: Toy ball: Toy } type Dog { bone: Toy }""")
     text = "{ pet { ... on Cat { mouse { name } ball { name } } ... on Dog { bone { name } } } }"
-    assert cost_of(DocumentCache(schema, Limits()).prepare(text)) == 1 + 2
+    assert cost_of(DocumentCache(schema, Limits()).get(text)) == 1 + 2
 
 
 def test_a_fragment_is_looked_into_once_however_often_it_is_spread(
@@ -181,7 +181,7 @@ def test_a_cost_is_found_once_unless_a_variable_bears_on_it() -> None:
     for number in (1, 2, 3):
         cost_of(fixed, id=str(number))
         cost_of(varying, n=number)
-    assert [each.operation(None).costs.counted for each in (fixed, varying)] == [1, 3]
+    assert [each.operation(None).costs.computed for each in (fixed, varying)] == [1, 3]
 
 
 def test_a_hundred_costs_are_remembered_of_a_document_however_many_operations_it_has() -> None:
@@ -189,16 +189,16 @@ def test_a_hundred_costs_are_remembered_of_a_document_however_many_operations_it
         "query A($n: Int!) { topCustomers(first: $n) { id } } query B { topCustomers { id } }"
     )
     a, b = document.operation("A"), document.operation("B")
-    b.amount({})
+    b.cost({})
     for number in range(100):
-        a.amount({"n": number})
-    b.amount({})
-    assert b.costs.counted == 1 + 100 + 1
+        a.cost({"n": number})
+    b.cost({})
+    assert b.costs.computed == 1 + 100 + 1
 
 
 def test_each_operation_of_a_document_has_its_cost() -> None:
     document = prepared('query A { user(id: "a") { id } } query B { topCustomers { id } }')
-    assert [document.operation(name).amount({}).cost for name in ("A", "B", "A")] == [1, 10, 1]
+    assert [document.operation(name).cost({}).cost for name in ("A", "B", "A")] == [1, 10, 1]
 
 
 def test_every_list_of_objects_says_how_long_it_is() -> None:

@@ -73,29 +73,29 @@ async def test_whoever_came_later_may_stay_longer() -> None:
 
     async def first() -> None:
         with suppress(RequestError):
-            await waiting.hold(asyncio.Event().wait)
+            await waiting.run(asyncio.Event().wait)
         first_left.set()
 
     async with asyncio.TaskGroup() as guests:
         guests.create_task(first())
         await asyncio.sleep(0.4)
-        assert await waiting.hold(first_left.wait)
-    assert waiting.seats.taken == 0
+        assert await waiting.run(first_left.wait)
+    assert waiting.slots.taken == 0
 
 
 async def test_being_cancelled_by_somebody_else_is_no_deadline() -> None:
     waiting = room(10)
-    guest = asyncio.create_task(waiting.hold(asyncio.Event().wait))
+    guest = asyncio.create_task(waiting.run(asyncio.Event().wait))
     await asyncio.sleep(0)
     guest.cancel()
     with pytest.raises(asyncio.CancelledError):
         await guest
-    assert waiting.seats.taken == 0
+    assert waiting.slots.taken == 0
 
 
 async def test_a_task_that_was_given_up_can_go_on() -> None:
     with pytest.raises(RequestError):
-        await room(0.01).hold(asyncio.Event().wait)
+        await room(0.01).run(asyncio.Event().wait)
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
@@ -108,4 +108,4 @@ async def test_what_ends_well_although_it_was_given_up_is_the_answer() -> None:
             await asyncio.Event().wait()
         return "done"
 
-    assert await room(0.01).hold(stubborn) == "done"
+    assert await room(0.01).run(stubborn) == "done"

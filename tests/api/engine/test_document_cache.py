@@ -48,7 +48,7 @@ def test_an_invalid_text_is_found_invalid_once() -> None:
     told = []
     for _ in range(2):
         with pytest.raises(RequestError) as error:
-            known.prepare("{ nothing }")
+            known.get("{ nothing }")
         told.append(error.value.errors)
     assert told[0] == told[1]
     assert (known.misses, known.hits) == (1, 1)
@@ -62,21 +62,21 @@ def test_the_least_recently_used_text_is_forgotten_first() -> None:
         "{ a: __typename }",
         "{ c: __typename }",
     ):
-        known.prepare(text)
+        known.get(text)
     assert known.misses == 3
-    known.prepare("{ a: __typename }")
+    known.get("{ a: __typename }")
     assert known.misses == 3
-    known.prepare("{ b: __typename }")
+    known.get("{ b: __typename }")
     assert known.misses == 4
 
 
 def test_a_text_that_is_forgotten_is_freed_at_once() -> None:
     known = document_cache.DocumentCache(SCHEMA, with_limits(cached_documents=1))
-    known.prepare("{ __typename }")
+    known.get("{ __typename }")
     with uncollected():
         before = tokens()
         for number in range(20):
-            known.prepare(f"{{ a{number}: __typename }}")
+            known.get(f"{{ a{number}: __typename }}")
         assert tokens() < before + 10
 
 
@@ -97,10 +97,10 @@ def tokens() -> int:
 def test_long_texts_cannot_fill_the_memory() -> None:
     known = document_cache.DocumentCache(SCHEMA, with_limits(cached_characters=1_000))
     for number in range(50):
-        known.prepare(f"{{ a{number}: __typename }}" + " " * 400)
-    known.prepare("{ a49: __typename }" + " " * 400)
+        known.get(f"{{ a{number}: __typename }}" + " " * 400)
+    known.get("{ a49: __typename }" + " " * 400)
     assert known.hits == 1
-    known.prepare("{ a40: __typename }" + " " * 400)
+    known.get("{ a40: __typename }" + " " * 400)
     assert known.hits == 1
 
 
@@ -121,7 +121,7 @@ def test_long_texts_cannot_fill_the_memory() -> None:
 )
 def test_a_document_that_cannot_be_executed_says_why(text: str, code: str) -> None:
     with pytest.raises(RequestError) as error:
-        document_cache.DocumentCache(SCHEMA, Limits()).prepare(text)
+        document_cache.DocumentCache(SCHEMA, Limits()).get(text)
     assert {told["extensions"]["code"] for told in error.value.errors} == {code}
 
 
@@ -129,11 +129,11 @@ def test_many_mistakes_are_not_all_told() -> None:
     fields = " ".join(f"f{number}" for number in range(400))
     known = document_cache.DocumentCache(SCHEMA, with_limits(validation_errors=20))
     with pytest.raises(RequestError) as error:
-        known.prepare(f"{{ users {{ nodes {{ {fields} }} }} }}")
+        known.get(f"{{ users {{ nodes {{ {fields} }} }} }}")
     assert len(error.value.errors) == 21
 
 
 def test_no_suggestion_tells_of_the_schema() -> None:
     with pytest.raises(RequestError) as error:
-        document_cache.DocumentCache(SCHEMA, Limits()).prepare("{ usr }")
+        document_cache.DocumentCache(SCHEMA, Limits()).get("{ usr }")
     assert "Did you mean" not in str(error.value.errors)

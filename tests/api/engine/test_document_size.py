@@ -117,7 +117,7 @@ SIZES: dict[str, tuple[str, Callable[[int], str]]] = {
 def told(query: str, limits: Limits) -> str:
     """What is wrong with the document, all of it."""
     try:
-        DocumentCache(SCHEMA, limits).prepare(query)
+        DocumentCache(SCHEMA, limits).get(query)
     except RequestError as error:
         return " ".join(each["message"] for each in error.errors)
     return ""
@@ -195,7 +195,7 @@ HOSTILE = refusals.DOCUMENTS | {document.name: document.query for document in DO
 @pytest.mark.parametrize("query", HOSTILE.values(), ids=HOSTILE)
 def test_whatever_is_sent_the_work_is_bounded(query: str) -> None:
     with counted() as calls, suppress(RequestError):
-        DocumentCache(SCHEMA, Limits()).prepare(query)
+        DocumentCache(SCHEMA, Limits()).get(query)
     assert 0 < calls.number < MOST_CALLS
 
 
@@ -234,7 +234,7 @@ VARIABLES: dict[str, tuple[str, Any]] = {
 async def test_whatever_variables_are_sent_the_work_is_bounded(query: str, value: Any) -> None:
     body = json.dumps({"query": query, "variables": {"value": value}}).encode()
     async with edge() as made:
-        made.executor.admission.documents.prepare(query)
+        made.executor.admission.documents.get(query)
         with counted() as calls, suppress(RequestError):
             await made.executor.execute(from_body(body), QUERIES | MUTATIONS)
     assert 0 < calls.number < MOST_CALLS

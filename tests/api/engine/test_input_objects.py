@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from api.auth.scopes import UNRESTRICTED
+from api.limits import Limits
 from api.resolvers.context import Context
 from tests.api.engine import random_schema
 from tests.api.engine.operation_strategies import Asked
@@ -57,15 +58,15 @@ def marks(given: object) -> Asked:
 async def agreed(asked: Asked, right: Asked) -> str:
     """The way that was taken when there is a plan already; both tell the same."""
     script = random_schema.Script(1, 0.0, "Query")
-    context = Context(store=cast("Any", script), reads=cast("Any", None))
-    executor = executor_of(context)
+    context = Context(store=cast("Any", script), read_model=cast("Any", None))
+    executor = executor_of(context, Limits())
     for _ in range(2):
         await told(executor, right, UNRESTRICTED, script)
-    executor.admission.ways.clear()
+    executor.engine.execution_paths.clear()
     by_plan = await told(executor, asked, UNRESTRICTED, script)
-    by_core = await told(CoreAlone(context), asked, UNRESTRICTED, script)
+    by_core = await told(CoreAlone(context, Limits()), asked, UNRESTRICTED, script)
     assert by_plan == by_core
-    return next(iter(executor.admission.ways), "refused")
+    return next(iter(executor.engine.execution_paths), "refused")
 
 
 @pytest.mark.parametrize("given", RIGHT)

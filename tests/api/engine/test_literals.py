@@ -43,14 +43,14 @@ LITERALS = st.one_of(
 def outcome(documents: DocumentCache, text: str) -> object:
     """All that executing the text may depend on."""
     try:
-        prepared = documents.prepare(text)
+        prepared = documents.get(text)
     except RequestError as error:
         return error.errors
     values = prepared.values({})
     found = {
-        name: (each.kind, each.amount(values).cost) for name, each in prepared.operations.items()
+        name: (each.type, each.cost(values).cost) for name, each in prepared.operations.items()
     }
-    return found, prepared.public, prepared.read()
+    return found, prepared.public, prepared.parse()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -67,7 +67,7 @@ def test_whatever_the_literals_are_a_text_is_taken_as_if_it_were_the_first(
 def test_a_text_of_a_known_shape_is_neither_parsed_nor_validated() -> None:
     documents = DocumentCache(SCHEMA, Limits())
     for number in range(1, 6):
-        documents.prepare(USER % (number, number))
+        documents.get(USER % (number, number))
     assert (documents.misses, documents.hits) == (1, 4)
 
 
@@ -93,7 +93,7 @@ async def test_each_text_is_answered_with_its_own_literals() -> None:
             for user, name in ((ALICE, "Alice"), ("019b0c9e-7d4e-7bbb-8a51-0a6f3c1d2e40", None)):
                 answer = await made.ask('{ user(id: "ID") { name } }'.replace("ID", str(user)))
                 assert (answer["data"]["user"] or {}).get("name") == name
-        assert made.executor.admission.ways["plan"] == 3
+        assert made.executor.engine.execution_paths["plan"] == 3
 
 
 async def test_an_error_is_told_where_it_is_in_just_this_text() -> None:
@@ -104,7 +104,7 @@ async def test_an_error_is_told_where_it_is_in_just_this_text() -> None:
             answer = await made.ask(text.replace("ID", user))
             columns.append(sorted(error["locations"][0]["column"] for error in answer["errors"]))
         assert columns == [[3, 26], [3, 27], [3, 31]]
-        assert made.executor.admission.ways["replay"] == 2
+        assert made.executor.engine.execution_paths["replay"] == 2
 
 
 async def test_a_text_of_a_known_shape_pays_for_its_own_literals() -> None:
@@ -118,13 +118,13 @@ async def test_a_text_of_a_known_shape_pays_for_its_own_literals() -> None:
 
 def test_a_shape_is_forgotten_with_the_text_it_was_found_in() -> None:
     documents = DocumentCache(SCHEMA, with_limits(cached_documents=2))
-    documents.prepare(USER % (1, 1))
-    documents.prepare("{ a: __typename }")
-    documents.prepare(USER % (2, 2))  # which keeps it young
-    documents.prepare("{ b: __typename }")
-    documents.prepare(USER % (3, 3))
+    documents.get(USER % (1, 1))
+    documents.get("{ a: __typename }")
+    documents.get(USER % (2, 2))  # which keeps it young
+    documents.get("{ b: __typename }")
+    documents.get(USER % (3, 3))
     assert documents.misses == 3
     for name in "cd":
-        documents.prepare(f"{{ {name}: __typename }}")
-    documents.prepare(USER % (4, 4))
+        documents.get(f"{{ {name}: __typename }}")
+    documents.get(USER % (4, 4))
     assert documents.misses == 6

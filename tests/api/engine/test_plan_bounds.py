@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from api.engine.configuration import EngineConfiguration
 from api.engine.execution.executor import Executor
 from api.engine.operation_type import ANY
 from api.engine.request import Request
@@ -28,16 +29,17 @@ async def test_a_plan_has_twenty_thousand_characters_at_most(letters: int, way: 
         made.reads.put(ALICE, "Alice")
         for _ in range(2):
             assert await made.ask(query) == {"data": {"user": dict.fromkeys(names, "Alice")}}
-        made.executor.admission.ways.clear()
+        made.executor.engine.execution_paths.clear()
         await made.ask(query)
-        assert +made.executor.admission.ways == {way: 1}
+        assert +made.executor.engine.execution_paths == {way: 1}
 
 
 @pytest.mark.parametrize("field", ["child", "sure"], ids=["as a value", "by a call"])
 async def test_an_operation_is_answered_each_time_or_refused_however_deep_it_is(field: str) -> None:
     script = random_schema.Script(1, 0.0, "Query")
-    context = Context(store=cast("Any", script), reads=cast("Any", None), limits=BOUNDLESS)
-    executor = Executor(random_schema.SCHEMA, random_schema.CONVERTER, context)
+    context = Context(store=cast("Any", script), read_model=cast("Any", None))
+    configuration = EngineConfiguration(limits=BOUNDLESS)
+    executor = Executor(random_schema.SCHEMA, random_schema.CONVERTER, context, configuration)
     told = []
     for depth in DEPTHS:
         text = "{ sure { " + f"{field} {{ " * depth + "size" + " }" * depth + " } }"

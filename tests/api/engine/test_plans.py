@@ -34,7 +34,7 @@ async def test_an_operation_that_is_asked_for_again_goes_by_a_plan() -> None:
         made.reads.put(ALICE, "Alice")
         answers = [await made.ask(QUERY) for _ in range(3)]
         assert answers == [{"data": {"user": {"name": "Alice"}}}] * 3
-        assert +made.executor.admission.ways == {"core": 1, "plan": 2}
+        assert +made.executor.engine.execution_paths == {"core": 1, "plan": 2}
 
 
 async def test_a_resolver_that_fails_is_not_called_again() -> None:
@@ -45,7 +45,7 @@ async def test_a_resolver_that_fails_is_not_called_again() -> None:
         assert error["extensions"] == {"code": "READ_MODEL_UNAVAILABLE"}
         assert error["path"] == ["user"]
         assert made.reads.asked == asked + 1
-        assert made.executor.admission.ways["replay"] == 1
+        assert made.executor.engine.execution_paths["replay"] == 1
 
 
 async def test_of_two_mutations_each_is_carried_out_once_and_in_order_though_they_fail() -> None:
@@ -57,7 +57,7 @@ async def test_of_two_mutations_each_is_carried_out_once_and_in_order_though_the
         assert [error["path"] for error in response["errors"]] == [["a"], ["b"]]
         names = [getattr(command, "name", None) for command in made.store.commands]
         assert names == ["A", "B"]
-        assert +made.executor.admission.ways == {"core": 1, "replay": 1}
+        assert +made.executor.engine.execution_paths == {"core": 1, "replay": 1}
 
 
 async def test_the_deadline_holds_for_a_plan_and_what_it_waited_for_is_given_up() -> None:
@@ -92,10 +92,10 @@ async def test_a_caller_without_the_scope_is_refused_although_there_is_a_plan() 
         made.reads.put(ALICE, "Alice")
         for _ in range(2):
             await made.post(QUERY, headers=bearer(signed(scope="users:read")))
-        assert made.executor.admission.ways["plan"] == 1
+        assert made.executor.engine.execution_paths["plan"] == 1
         response = await made.post(QUERY, headers=bearer(signed(scope="users:write")))
         assert [error["extensions"]["code"] for error in response.json()["errors"]] == ["FORBIDDEN"]
-        assert made.executor.admission.ways["plan"] == 1
+        assert made.executor.engine.execution_paths["plan"] == 1
 
 
 async def test_the_cost_limit_holds_for_a_plan() -> None:
@@ -103,7 +103,7 @@ async def test_the_cost_limit_holds_for_a_plan() -> None:
     async with edge(Limits(cost_budget=50)) as made:
         for _ in range(2):
             assert "errors" not in await made.ask(query, n=3)
-        assert made.executor.admission.ways["plan"] == 1
+        assert made.executor.engine.execution_paths["plan"] == 1
         assert (await made.error(query, n=90))["extensions"]["code"] == "COST_LIMIT_EXCEEDED"
 
 
@@ -112,7 +112,7 @@ async def test_a_plan_keeps_no_document_that_was_forgotten() -> None:
         for name in ("Forgotten", "Remembered"):
             for _ in range(2):
                 await made.ask(f"query {name} {{ __typename }}")
-        assert made.executor.admission.ways["plan"] == 2
+        assert made.executor.engine.execution_paths["plan"] == 2
         gc.collect()
         operations = [
             one.name.value
@@ -129,8 +129,8 @@ async def test_only_so_many_plans_are_kept(limits: Limits) -> None:
     async with edge(limits) as made:
         for query in (QUERY, QUERY, other, other, QUERY):
             await made.ask(query)
-        plans = made.executor.admission._plans  # noqa: SLF001 (how much is kept shows nowhere else)
-        assert len(plans._known) == 1  # noqa: SLF001
+        plans = made.executor.engine._plans  # noqa: SLF001 (how much is kept shows nowhere else)
+        assert len(plans._plans) == 1  # noqa: SLF001
 
 
 async def test_beyond_eight_ways_to_skip_graphql_core_executes() -> None:
@@ -148,7 +148,7 @@ async def test_beyond_eight_ways_to_skip_graphql_core_executes() -> None:
             assert await made.ask(query, **variables) == {
                 "data": {"user": {"id": str(ALICE), **shown}}
             }
-        assert +made.executor.admission.ways == {"core": 1 + 8, "plan": 8}
+        assert +made.executor.engine.execution_paths == {"core": 1 + 8, "plan": 8}
 
 
 async def test_introspection_is_no_plan_and_is_answered() -> None:
@@ -156,7 +156,7 @@ async def test_introspection_is_no_plan_and_is_answered() -> None:
         for _ in range(3):
             answer = await made.ask("{ __schema { queryType { name } } }")
             assert answer == {"data": {"__schema": {"queryType": {"name": "Query"}}}}
-        assert +made.executor.admission.ways == {"core": 3}
+        assert +made.executor.engine.execution_paths == {"core": 3}
 
 
 async def test_names_that_mean_something_to_python_are_names_like_others() -> None:
@@ -169,7 +169,7 @@ async def test_names_that_mean_something_to_python_are_names_like_others() -> No
             first, second = await made.ask(query), await made.ask(query)
             assert json.dumps(first) == json.dumps(second)
             assert "errors" not in first
-        assert +made.executor.admission.ways == {"core": 2, "plan": 2}
+        assert +made.executor.engine.execution_paths == {"core": 2, "plan": 2}
 
 
 async def test_a_query_as_an_event_stream_goes_by_a_plan() -> None:
@@ -178,7 +178,7 @@ async def test_a_query_as_an_event_stream_goes_by_a_plan() -> None:
         for _ in range(2):
             response = await made.post(QUERY, headers={"accept": "text/event-stream"})
             assert '{"data":{"user":{"name":"Alice"}}}' in response.text
-        assert +made.executor.admission.ways == {"core": 1, "plan": 1}
+        assert +made.executor.engine.execution_paths == {"core": 1, "plan": 1}
 
 
 async def test_a_query_over_a_websocket_goes_by_a_plan() -> None:
@@ -188,7 +188,7 @@ async def test_a_query_over_a_websocket_goes_by_a_plan() -> None:
             client.tell(type="subscribe", id="1", payload={"query": QUERY})
             assert (await client.heard())["payload"] == {"data": {"user": {"name": "Alice"}}}
             assert (await client.heard())["type"] == "complete"
-        assert +made.executor.admission.ways == {"core": 1, "plan": 1}
+        assert +made.executor.engine.execution_paths == {"core": 1, "plan": 1}
 
 
 def test_a_resolver_that_uses_more_of_info_than_a_plan_gives_is_told_by_the_type_checker() -> None:

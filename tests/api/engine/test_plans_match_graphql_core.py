@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from api.auth.scopes import UNRESTRICTED, Caller, Scope
 from api.engine.compiler.plan_cache import PlanCache, PlanMatch
+from api.engine.configuration import EngineConfiguration
 from api.engine.execution.executor import Executor
 from api.engine.operation_type import ANY
 from api.engine.request import Request
@@ -45,10 +46,13 @@ class NoPlans(PlanCache):
 class CoreAlone(Executor):
     """graphql-core executes everything."""
 
-    def __init__(self, context: Context) -> None:
-        super().__init__(random_schema.SCHEMA, random_schema.CONVERTER, context, encode=encoded)
-        self.admission._plans = NoPlans(  # noqa: SLF001 (there is no other way to be without them)
-            random_schema.SCHEMA, random_schema.CONVERTER, context.limits
+    def __init__(self, context: Context, limits: Limits = ROOMY) -> None:
+        configuration = EngineConfiguration(limits=limits)
+        super().__init__(
+            random_schema.SCHEMA, random_schema.CONVERTER, context, configuration, encode=encoded
+        )
+        self.engine._plans = NoPlans(  # noqa: SLF001 (there is no other way to be without them)
+            random_schema.SCHEMA, random_schema.CONVERTER, limits
         )
 
 
@@ -81,25 +85,28 @@ def encoded(data: object) -> bytes:
     return msgspec.json.encode(data, enc_hook=repr)  # EmailAddress lets everything through
 
 
-def executor_of(context: Context) -> Executor:
-    """An executor of the wild schema, whose data no JSON encoder knows by itself."""
-    return Executor(random_schema.SCHEMA, random_schema.CONVERTER, context, encode=encoded)
+def executor_of(context: Context, limits: Limits = ROOMY) -> Executor:
+    """Returns an executor of the random schema, whose data no JSON encoder supports."""
+    configuration = EngineConfiguration(limits=limits)
+    return Executor(
+        random_schema.SCHEMA, random_schema.CONVERTER, context, configuration, encode=encoded
+    )
 
 
 def both(asked: Asked, caller: Caller, script: random_schema.Script) -> tuple[Told, Told, str]:
     """What graphql-core tells; what an executor tells that is asked again; and by which way."""
-    context = Context(store=cast("Any", script), reads=cast("Any", None), limits=ROOMY)
+    context = Context(store=cast("Any", script), read_model=cast("Any", None))
     core, executor = CoreAlone(context), executor_of(context)
 
     async def ask() -> tuple[Told, Told]:
         alone = await told(core, asked, caller, script)
         await told(executor, asked, caller, script)
-        executor.admission.ways.clear()
+        executor.engine.execution_paths.clear()
         return alone, await told(executor, asked, caller, script)
 
     alone, again = asyncio.run(ask())
-    assert not {"plan", "replay"} & set(+core.admission.ways)
-    return alone, again, next(iter(executor.admission.ways), "refused")
+    assert not {"plan", "replay"} & set(+core.engine.execution_paths)
+    return alone, again, next(iter(executor.engine.execution_paths), "refused")
 
 
 def errors_of(told: Told) -> Counter[bytes]:

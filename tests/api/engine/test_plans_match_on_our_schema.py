@@ -13,12 +13,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis_graphql import nodes
 
+from api.engine.configuration import EngineConfiguration
 from api.engine.execution.executor import Executor
 from api.engine.operation_type import ANY
 from api.engine.request import Request
 from api.errors import RequestError
 from api.resolvers.context import Context
-from api.resolvers.pagination import cursor
+from api.resolvers.pagination import encode_cursor
 from api.schema import CONVERTER, SCHEMA
 from domain.users import refusals
 from domain.write.database import WriteModelUnavailable
@@ -39,14 +40,16 @@ KNOWN = {
     **SCALARS,
     "ID": st.sampled_from([*[str(ALICE)] * 7, "x"]).map(nodes.String),
     "Int": st.sampled_from([1, 2, 3, 3, 2, 1, 2, 0]).map(nodes.Int),
-    "String": st.sampled_from([cursor("3"), cursor("2"), cursor(str(ALICE))]).map(nodes.String),
+    "String": st.sampled_from(
+        [encode_cursor("3"), encode_cursor("2"), encode_cursor(str(ALICE))]
+    ).map(nodes.String),
     "EmailAddress": st.sampled_from([*["alice@example.com"] * 5, "x"]).map(nodes.String),
     "Money": st.sampled_from(["1.50", "x"]).map(nodes.String),
 }
 ORDERS = {"OPEN": 1_050, "COMPLETED": 7, "CANCELLED": 0}
 """The totals of Alice's orders by their status, the oldest first."""
 
-SHOWN = [*ORDERS, "10.50", cursor("2"), '"hasNextPage":true', '"totalCount":3']
+SHOWN = [*ORDERS, "10.50", encode_cursor("2"), '"hasNextPage":true', '"totalCount":3']
 """What is to be found in answers by plan."""
 
 PAGES = Asked(
@@ -56,7 +59,7 @@ PAGES = Asked(
     " nodes { ...order } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } }"
     " fragment order on Order { __typename id status total placedAt completedAt }",
     None,
-    {"id": str(ALICE), "after": cursor("2")},
+    {"id": str(ALICE), "after": encode_cursor("2")},
 )
 
 OUTCOMES = st.sampled_from(
@@ -70,14 +73,16 @@ OUTCOMES = st.sampled_from(
 )
 FAILURES = st.sampled_from([*[None] * 8, ReadModelUnavailable(), ReadModelRebuilding()])
 
+CONFIGURATION = EngineConfiguration(limits=ROOMY)
+
 
 class CoreAlone(Executor):
     """graphql-core executes everything."""
 
     def __init__(self, context: Context) -> None:
-        super().__init__(SCHEMA, CONVERTER, context)
-        self.admission._plans = NoPlans(  # noqa: SLF001 (there is no other way to be without them)
-            SCHEMA, CONVERTER, context.limits
+        super().__init__(SCHEMA, CONVERTER, context, CONFIGURATION)
+        self.engine._plans = NoPlans(  # noqa: SLF001 (there is no other way to be without them)
+            SCHEMA, CONVERTER, ROOMY
         )
 
 
@@ -92,10 +97,15 @@ async def told(
         reads.put_order(ALICE, status, total)
     reads.failure = failure
     store.outcome = outcome or store.outcome
-    executor = make(Context(store=cast("Any", store), reads=cast("Any", reads), limits=ROOMY))
+    executor = make(
+        Context(
+            store=cast("Any", store),
+            read_model=cast("Any", reads),
+        )
+    )
     request = Request(query=asked.text, operation_name=asked.name, variables=asked.variables)
     for _ in range(2):
-        executor.admission.ways.clear()
+        executor.engine.execution_paths.clear()
         store.commands.clear()
         try:
             response = await executor.execute(request, ANY)
@@ -105,7 +115,7 @@ async def told(
     data = response["data"]
     data = data if isinstance(data, int) else encoded(data)
     found = Told(data, list(response.get("errors", [])), Counter(order), order)
-    return found, next(iter(executor.admission.ways), "refused")
+    return found, next(iter(executor.engine.execution_paths), "refused")
 
 
 @pytest.mark.parametrize("asking", [queries_of, mutations_of], ids=["query", "mutation"])
@@ -121,7 +131,7 @@ def test_a_plan_and_graphql_core_agree_on_what_is_served(
     @given(asking(SCHEMA, KNOWN), OUTCOMES, FAILURES)
     def agree(asked: Asked, outcome: Any, failure: Any) -> None:
         alone, _ = asyncio.run(told(CoreAlone, asked, outcome, failure))
-        planned = lambda context: Executor(SCHEMA, CONVERTER, context)  # noqa: E731
+        planned = lambda context: Executor(SCHEMA, CONVERTER, context, CONFIGURATION)  # noqa: E731
         again, way = asyncio.run(told(planned, asked, outcome, failure))
         ways[way] += 1
         if way == "plan":

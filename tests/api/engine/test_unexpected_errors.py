@@ -31,17 +31,17 @@ INPUT = '{name: "A", email: "a@example.com"}'
 ON_A_UNION = f"mutation {{ createUser(input: {INPUT}) {{ errors {{ __typename @stream }} }} }}"
 STAGES = [
     (document_cache, "parse_document"),
-    (document_cache, "too_large"),
+    (document_cache, "size_errors"),
     (document_cache, "template_of"),
     (document_cache, "CostCalculator"),
     (Validator, "errors"),
     (Introspection, "errors"),
-    (CostCalculator, "of"),
+    (CostCalculator, "cost"),
     (PlanCache, "find"),
     (Executor, "build"),
     (document_cache, "split_literals"),
-    (document_cache.DocumentCache, "_alike"),
-    (QueryTemplate, "fitted"),
+    (document_cache.DocumentCache, "_by_template"),
+    (QueryTemplate, "coerce"),
 ]
 SURPRISES = [AttributeError, ValueError, KeyError, RuntimeError, OverflowError, AssertionError]
 
@@ -95,7 +95,7 @@ async def test_variables_of_one_client_do_not_refuse_the_document_of_another(
     query = "query($first: Int!) { users(first: $first) { totalCount } }"
     async with edge() as made:
         with monkeypatch.context() as patched:
-            broken(patched, (CostCalculator, "of"), RuntimeError())
+            broken(patched, (CostCalculator, "cost"), RuntimeError())
             error = await made.error(query, first=1)
             assert error["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
         assert await made.ask(query, first=1) == {"data": {"users": {"totalCount": 0}}}
@@ -105,7 +105,7 @@ async def test_a_want_of_memory_is_not_the_fault_of_the_document(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with edge() as made:
-        for stage in ((Validator, "errors"), (CostCalculator, "of")):
+        for stage in ((Validator, "errors"), (CostCalculator, "cost")):
             with monkeypatch.context() as patched:
                 broken(patched, stage, MemoryError())
                 assert await code(made, USER) == (500, "INTERNAL")
@@ -155,7 +155,7 @@ async def test_a_surprise_of_a_running_operation_is_counted_once(
     monkeypatch: pytest.MonkeyPatch, accept: str
 ) -> None:
     async with edge() as made:
-        broken(monkeypatch, (made.executor.admission.rooms["query"], "hold"), RuntimeError())
+        broken(monkeypatch, (made.executor.admission.deadlines["query"], "run"), RuntimeError())
         status, found = await code(made, USER, accept)
         assert (status, found) == (200 if accept == STREAM else 500, "INTERNAL")
         assert made.outcomes == {("query", "INTERNAL"): 1}

@@ -55,7 +55,7 @@ def told(errors: list[GraphQLError]) -> list[object]:
 def test_a_document_that_breaks_a_rule_is_not_plainly_valid(rule: str, text: str) -> None:
     [broken] = [each for each in specified_rules if each.__name__ == rule]
     assert validate(ZOO, parse(text), [broken]) != []
-    assert not PARK[1].valid(parse(text))
+    assert not PARK[1].is_valid(parse(text))
 
 
 def test_every_rule_is_broken_by_some_document() -> None:
@@ -68,19 +68,19 @@ def test_every_rule_is_broken_by_some_document() -> None:
 def test_a_usual_document_is_valid_without_asking_graphql_core(side: Side, text: str) -> None:
     schema, plain = side
     assert stock(schema, parse(text)) == []
-    assert plain.valid(parse(text))
+    assert plain.is_valid(parse(text))
 
 
 @pytest.mark.parametrize("text", UNUSUAL)
 def test_of_an_unusual_document_graphql_core_decides(text: str) -> None:
     assert stock(ZOO, parse(text)) == []
-    assert not PARK[1].valid(parse(text))
-    assert Validator(ZOO, introspection=True, errors=20).errors(parse(text)) == []
+    assert not PARK[1].is_valid(parse(text))
+    assert Validator(ZOO, introspection=True, max_errors=20).errors(parse(text)) == []
 
 
 @pytest.mark.parametrize("text", [text for texts in WRONG.values() for text in texts])
 def test_what_is_wrong_is_said_as_graphql_core_says_it(text: str) -> None:
-    found = Validator(ZOO, introspection=True, errors=20).errors(parse(text))
+    found = Validator(ZOO, introspection=True, max_errors=20).errors(parse(text))
     assert told(found) == told(stock(ZOO, parse(text)))
 
 
@@ -91,8 +91,8 @@ def test_nothing_hostile_is_valid_that_graphql_core_refuses(query: str) -> None:
 
 @pytest.mark.parametrize("text", ["{ __schema { description } }", '{ __type(name: "a") { name } }'])
 def test_a_schema_that_is_not_told_is_not_plainly_asked_for(text: str) -> None:
-    assert Validator(ZOO, introspection=True, errors=20).errors(parse(text)) == []
-    assert Validator(ZOO, introspection=False, errors=20).errors(parse(text)) != []
+    assert Validator(ZOO, introspection=True, max_errors=20).errors(parse(text)) == []
+    assert Validator(ZOO, introspection=False, max_errors=20).errors(parse(text)) != []
 
 
 def chain(number: int, fragment: str) -> str:
@@ -113,13 +113,13 @@ LONG = {
 
 @pytest.mark.parametrize("text", LONG.values(), ids=LONG)
 def test_a_document_that_would_take_long_is_left_to_graphql_core(text: str) -> None:
-    assert not PARK[1].valid(parse(text))
+    assert not PARK[1].is_valid(parse(text))
 
 
 def test_what_is_refused_for_its_levels_is_not_plainly_valid() -> None:
     text = LONG["levels of fragments"]
     assert stock(ZOO, parse(text)) != []
-    assert not PARK[1].valid(parse(text))
+    assert not PARK[1].is_valid(parse(text))
 
 
 def never_valid_where_stock_refuses(side: Side, text: str) -> None:
@@ -128,7 +128,7 @@ def never_valid_where_stock_refuses(side: Side, text: str) -> None:
         document = parse(text, max_lexical_tokens=Limits().tokens)
     except GraphQLError:
         return
-    if plain.valid(document):
+    if plain.is_valid(document):
         assert stock(schema, document) == []
 
 

@@ -45,7 +45,7 @@ def test_preparing_a_document_is_never_much_work(scans: Scans) -> None:
     for name, text in documents(SEED, MIXTURES):
         scans.characters = 0
         with counted() as calls, suppress(RequestError):
-            known.prepare(text)
+            known.get(text)
         about = f"WORST_SEED={SEED}: {name}"
         assert 0 < calls.number < MOST_CALLS, about
         assert scans.characters <= 2 * len(text), about
@@ -67,8 +67,8 @@ def largest(text: Callable[[int], str]) -> str:
     known = DocumentCache(SCHEMA, LIMITS)
     for length in range(100, 0, -1):
         with suppress(RequestError):
-            prepared = known.prepare(text(length))
-            cost, fields = prepared.operation(None).amount(prepared.values({}))
+            prepared = known.get(text(length))
+            cost, fields = prepared.operation(None).cost(prepared.values({}))
             if cost <= LIMITS.cost_budget and fields <= LIMITS.response_fields:
                 return text(length)
     raise AssertionError("the limits let none through")

@@ -1,24 +1,15 @@
 """createUser: registers a user."""
 
-from typing import Annotated
-
 import strawberry
 
-from api.auth.scopes import Scope
-from api.resolvers import fields
-from api.resolvers.context import Info
 from api.resolvers.scalars import EmailAddress
-from api.schema.users.payload import Payload
-from api.schema.users.refusal_types import (
-    EmailAlreadyRegistered,
-    IdempotencyKeyReused,
-    InvalidInput,
-)
-from api.schema.users.run_command import IdempotentInput, InputParser, run_command
+from api.schema.users.command_input import IdempotentInput, InputParser
+from api.schema.users.command_mutation import command_mutation
 from domain.ids import new_id
 from domain.users import values
 from domain.users.commands.create_user import CreateUser
 from domain.users.events import UserId
+from domain.users.refusals import EmailAlreadyRegistered
 
 
 @strawberry.input(description="The user to register.")
@@ -30,29 +21,11 @@ class CreateUserInput(IdempotentInput):
     email: EmailAddress = strawberry.field(description="Where mail reaches the user.")
 
 
-CreateUserError = Annotated[
-    InvalidInput | EmailAlreadyRegistered | IdempotencyKeyReused,
-    strawberry.union("CreateUserError", description="Why createUser can be refused."),
-]
-
-
-@strawberry.type(description="What createUser answers.")
-class CreateUserPayload(Payload[CreateUserError]):
-    pass
-
-
-@fields.mutation(description="Registers a user.", scope=Scope.WRITE)
-async def create_user(
-    info: Info,
-    given: Annotated[
-        CreateUserInput, strawberry.argument(name="input", description="The user to register.")
-    ],
-) -> CreateUserPayload | None:
-    read = InputParser()
-    command = CreateUser(
+@command_mutation(CreateUserInput, "Registers a user.", refusals=[EmailAlreadyRegistered])
+def create_user(given: CreateUserInput, parse: InputParser) -> CreateUser:
+    return CreateUser(
         user_id=UserId(new_id()),
-        name=read("name", given.name, values.parse_name),
-        email=read("email", given.email, values.parse_email),
-        idempotency_key=read.key(given),
+        name=parse("name", given.name, values.parse_name),
+        email=parse("email", given.email, values.parse_email),
+        idempotency_key=parse.idempotency_key(given),
     )
-    return await run_command(info, read, command, CreateUserPayload)

@@ -1,23 +1,12 @@
-"""eraseUser: forgets a person, for good."""
-
-from typing import Annotated
+"""eraseUser: blanks the personal data of a user permanently."""
 
 import strawberry
 
 from api.auth.scopes import Scope
-from api.resolvers import fields
-from api.resolvers.context import Info
-from api.schema.users.payload import Payload
-from api.schema.users.refusal_types import (
-    IdempotencyKeyReused,
-    InvalidInput,
-    UserNotFound,
-    VersionConflict,
-)
-from api.schema.users.run_command import InputParser, UserCommandInput, run_command
-from domain.users import values
+from api.schema.users.command_input import InputParser, UserCommandInput
+from api.schema.users.command_mutation import command_mutation
 from domain.users.commands.erase_user import EraseUser
-from domain.users.events import UserId
+from domain.users.refusals import UserNotFound, VersionConflict
 
 
 @strawberry.input(description="The user to forget.")
@@ -25,31 +14,15 @@ class EraseUserInput(UserCommandInput):
     pass
 
 
-EraseUserError = Annotated[
-    InvalidInput | UserNotFound | VersionConflict | IdempotencyKeyReused,
-    strawberry.union("EraseUserError", description="Why eraseUser can be refused."),
-]
-
-
-@strawberry.type(description="What eraseUser answers.")
-class EraseUserPayload(Payload[EraseUserError]):
-    pass
-
-
-@fields.mutation(
-    description="Forgets a person for good: name and e-mail address are blanked everywhere.",
+@command_mutation(
+    EraseUserInput,
+    "Forgets a person for good: name and e-mail address are blanked everywhere.",
+    refusals=[UserNotFound, VersionConflict],
     scope=Scope.ERASE,
 )
-async def erase_user(
-    info: Info,
-    given: Annotated[
-        EraseUserInput, strawberry.argument(name="input", description="The user to forget.")
-    ],
-) -> EraseUserPayload | None:
-    read = InputParser()
-    command = EraseUser(
-        user_id=UserId(read("userId", given.user_id, values.parse_identifier)),
+def erase_user(given: EraseUserInput, parse: InputParser) -> EraseUser:
+    return EraseUser(
+        user_id=parse.user_id(given),
         expected_version=given.expected_version,
-        idempotency_key=read.key(given),
+        idempotency_key=parse.idempotency_key(given),
     )
-    return await run_command(info, read, command, EraseUserPayload)

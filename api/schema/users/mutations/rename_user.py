@@ -1,23 +1,12 @@
 """renameUser: gives a user another name."""
 
-from typing import Annotated
-
 import strawberry
 
-from api.auth.scopes import Scope
-from api.resolvers import fields
-from api.resolvers.context import Info
-from api.schema.users.payload import Payload
-from api.schema.users.refusal_types import (
-    IdempotencyKeyReused,
-    InvalidInput,
-    UserNotFound,
-    VersionConflict,
-)
-from api.schema.users.run_command import InputParser, UserCommandInput, run_command
+from api.schema.users.command_input import InputParser, UserCommandInput
+from api.schema.users.command_mutation import command_mutation
 from domain.users import values
 from domain.users.commands.rename_user import RenameUser
-from domain.users.events import UserId
+from domain.users.refusals import UserNotFound, VersionConflict
 
 
 @strawberry.input(description="The user, and the name it gets.")
@@ -28,30 +17,13 @@ class RenameUserInput(UserCommandInput):
     )
 
 
-RenameUserError = Annotated[
-    InvalidInput | UserNotFound | VersionConflict | IdempotencyKeyReused,
-    strawberry.union("RenameUserError", description="Why renameUser can be refused."),
-]
-
-
-@strawberry.type(description="What renameUser answers.")
-class RenameUserPayload(Payload[RenameUserError]):
-    pass
-
-
-@fields.mutation(description="Gives a user another name.", scope=Scope.WRITE)
-async def rename_user(
-    info: Info,
-    given: Annotated[
-        RenameUserInput,
-        strawberry.argument(name="input", description="The user, and the name it gets."),
-    ],
-) -> RenameUserPayload | None:
-    read = InputParser()
-    command = RenameUser(
-        user_id=UserId(read("userId", given.user_id, values.parse_identifier)),
-        name=read("name", given.name, values.parse_name),
+@command_mutation(
+    RenameUserInput, "Gives a user another name.", refusals=[UserNotFound, VersionConflict]
+)
+def rename_user(given: RenameUserInput, parse: InputParser) -> RenameUser:
+    return RenameUser(
+        user_id=parse.user_id(given),
+        name=parse("name", given.name, values.parse_name),
         expected_version=given.expected_version,
-        idempotency_key=read.key(given),
+        idempotency_key=parse.idempotency_key(given),
     )
-    return await run_command(info, read, command, RenameUserPayload)

@@ -1,0 +1,152 @@
+"""Runs admitted operations: by the compiled plan if there is one, else by graphql-core.
+
+If a plan meets an error, graphql-core runs the operation on the outcomes of the resolvers already called, so
+every error is graphql-core's own and no resolver is called twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from graphql import (
+    ExecutionResult,
+    Executor,
+    GraphQLError,
+    create_source_event_stream,
+    located_error,
+    map_source_to_response_event,
+)
+
+from api.engine.compiler.fallback import Middleware, replaying
+from api.engine.compiler.plan import PlanRun
+from api.engine.compiler.plan_cache import PlanCache, PlanMatch
+from api.errors import Formatted, RequestError, describe_all, refused
+
+if TYPE_CHECKING:
+    from graphql import GraphQLSchema
+    from strawberry.schema.schema_converter import GraphQLCoreConverter
+
+    from api.engine.documents.document_cache import Operation, PreparedDocument
+    from api.engine.literals import Values
+    from api.engine.operation_type import OperationType
+    from api.engine.request import Request
+    from api.engine.resolver_info import CallerContext
+    from api.limits import Limits
+
+GraphQLCoreExecution = Executor[None]
+"""graphql-core's execution of one operation, with coerced variables."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdmittedOperation:
+    """An operation that passed admission."""
+
+    type: OperationType
+    cost: int
+    request: Request
+    document: PreparedDocument
+    context: CallerContext
+    execution: PlanMatch | GraphQLCoreExecution
+
+
+class Engine:
+    """Executes operations on a schema. `execution_paths` counts how often each path was taken."""
+
+    def __init__(
+        self, schema: GraphQLSchema, converter: GraphQLCoreConverter, limits: Limits
+    ) -> None:
+        self.execution_paths = Counter(plan=0, core=0, replay=0)
+        """Executions by a plan, by graphql-core, and by both because the plan met an error."""
+        self._plans = PlanCache(schema, converter, limits)
+        self._schema = schema
+        self._limits = limits
+
+    def prepare(
+        self,
+        request: Request,
+        document: PreparedDocument,
+        operation: Operation,
+        context: CallerContext,
+    ) -> tuple[PlanMatch | GraphQLCoreExecution, Values]:
+        """Returns the execution of an operation, and its coerced variables. Raises BAD_USER_INPUT."""
+        match = self._plans.find(operation.plan_source, request.variables or {}, document.literals)
+        if match is not None and match.plan.scopes <= context.caller.scopes:
+            return match, match.values
+        execution = self._with_graphql_core(request, document, context)
+        return execution, document.values(execution.variable_values.coerced)
+
+    async def run(self, operation: AdmittedOperation) -> Formatted:
+        """Returns the response to a query or a mutation."""
+        execution = operation.execution
+        if not isinstance(execution, PlanMatch):
+            self.execution_paths["core"] += 1
+            return await self._run_graphql_core(execution)
+        run = PlanRun(operation.context, execution.values)
+        data = await execution.plan.run(run)
+        if data is not None:
+            self.execution_paths["plan"] += 1
+            return {"data": data}
+        self.execution_paths["replay"] += 1
+        await asyncio.sleep(0)  # a replay takes long enough to deserve a loop turn of its own
+        replay = self._with_graphql_core(
+            operation.request, operation.document, operation.context, replaying(run.outcomes)
+        )
+        return await self._run_graphql_core(replay)
+
+    async def subscribe(self, operation: AdmittedOperation) -> AsyncGenerator[Formatted, None]:
+        """Yields the responses to a subscription. Raises RequestError."""
+        execution = operation.execution
+        assert not isinstance(execution, PlanMatch)  # subscriptions are never compiled
+        source = await self._source(execution)
+        async with aclosing(map_source_to_response_event(execution, source)) as results:
+            try:
+                async for result in results:
+                    yield self._response(result)
+            except Exception as error:
+                raise RequestError(self._described([located_error(error)])) from error
+
+    def _with_graphql_core(
+        self,
+        request: Request,
+        document: PreparedDocument,
+        context: CallerContext,
+        *middleware: Middleware,
+    ) -> GraphQLCoreExecution:
+        execution = Executor.build(
+            self._schema,
+            document.parse(),
+            context_value=context,
+            raw_variable_values=request.variables,
+            operation_name=request.operation_name,
+            middleware=middleware or None,
+            max_coercion_errors=self._limits.coercion_errors,
+            hide_suggestions=True,
+        )
+        if isinstance(execution, list):
+            raise refused("BAD_USER_INPUT", execution)
+        return execution
+
+    async def _run_graphql_core(self, execution: GraphQLCoreExecution) -> Formatted:
+        result: Any = execution.execute_operation()
+        return self._response(await result if execution.is_awaitable(result) else result)
+
+    async def _source(self, execution: GraphQLCoreExecution) -> AsyncIterable[object]:
+        source = create_source_event_stream(execution)
+        if not isinstance(source, (ExecutionResult, AsyncIterable)):
+            source = await source
+        if isinstance(source, ExecutionResult):
+            raise RequestError(self._described(source.errors or ()))
+        return source
+
+    def _response(self, result: ExecutionResult) -> Formatted:
+        if result.errors is None:
+            return {"data": result.data}
+        return {"errors": self._described(result.errors), "data": result.data}
+
+    def _described(self, errors: Sequence[GraphQLError]) -> list[Formatted]:
+        return describe_all(errors, self._limits.response_errors)
