@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Lifespan
 
-    from api.engine.configuration import EngineConfiguration
+    from api.engine.execution.configuration import EngineConfiguration
     from api.http.graphql_http import Profile
     from api.limits import Limits
     from api.observability.routes import Guard, Monitoring

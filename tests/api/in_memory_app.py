@@ -21,8 +21,8 @@ from hiredis import Reader
 from starlette.applications import Starlette
 
 from api.auth.access import Access
-from api.engine.configuration import EngineConfiguration
 from api.engine.documents.trusted import TrustedDocuments
+from api.engine.execution.configuration import EngineConfiguration
 from api.engine.execution.executor import Executor
 from api.http.graphql_http import Profile
 from api.http.protocols.server_config import uvicorn_config

@@ -23,7 +23,7 @@ from api.engine.execution.engine import AdmittedOperation, Engine
 from api.errors import RequestError, bad_request, refused, unprocessable
 
 if TYPE_CHECKING:
-    from api.engine.configuration import EngineConfiguration
+    from api.engine.execution.configuration import EngineConfiguration
     from api.engine.operation_type import OperationType, OperationTypes
     from api.engine.request import Request
     from api.engine.resolver_info import CallerContext

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from strawberry.schema.schema_converter import GraphQLCoreConverter
 
     from api.auth.rate_limit import RateLimiter
-    from api.engine.configuration import EngineConfiguration
+    from api.engine.execution.configuration import EngineConfiguration
     from api.engine.execution.engine import AdmittedOperation
     from api.engine.operation_type import OperationTypes
     from api.engine.request import Request

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from api.engine.configuration import EngineConfiguration
+from api.engine.execution.configuration import EngineConfiguration
 from api.engine.execution.executor import Executor
 from api.engine.operation_type import ANY
 from api.engine.request import Request

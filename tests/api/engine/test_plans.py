@@ -160,7 +160,7 @@ async def test_introspection_is_no_plan_and_is_answered() -> None:
 
 
 async def test_names_that_mean_something_to_python_are_names_like_others() -> None:
-    keys = ["__proto__", "into", "it", "class", "__class__", "waiting", "None", "__debug__"]
+    keys = ["__proto__", "data", "value", "class", "__class__", "pending", "None", "__debug__"]
     fields = " ".join(f"{key}: name" for key in keys)
     roots = " ".join(f'{key}: user(id: "{ALICE}") {{ {key}: name }}' for key in keys[:6])
     async with edge() as made:

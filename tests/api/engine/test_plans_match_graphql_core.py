@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from api.auth.scopes import UNRESTRICTED, Caller, Scope
 from api.engine.compiler.plan_cache import PlanCache, PlanMatch
-from api.engine.configuration import EngineConfiguration
+from api.engine.execution.configuration import EngineConfiguration
 from api.engine.execution.executor import Executor
 from api.engine.operation_type import ANY
 from api.engine.request import Request

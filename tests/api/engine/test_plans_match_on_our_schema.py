@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis_graphql import nodes
 
-from api.engine.configuration import EngineConfiguration
+from api.engine.execution.configuration import EngineConfiguration
 from api.engine.execution.executor import Executor
 from api.engine.operation_type import ANY
 from api.engine.request import Request
