@@ -1,4 +1,4 @@
-"""What a hostile client sends, and the code that each must get."""
+"""Requests of a hostile client, and the error code that each must get."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INTROSPECTION = "{ __schema { types { " + "fields { type { " * 5 + "name" + " } 
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """A request that is well formed, and the one code of its errors; None if there are none.
+    """A well-formed request, and the one code of its errors; None if it has none.
 
     `executed` says that the errors stand beside `data`.
     """
@@ -38,7 +38,7 @@ class Document:
 
 
 def _many(text: str, count: int, separator: str = " ") -> str:
-    """The text so often, with its number for each %d."""
+    """Returns the text repeated, with its number for each %d."""
     return separator.join(text.replace("%d", str(number)) for number in range(count))
 
 
@@ -254,11 +254,11 @@ BODIES: Final = {
     "XML": b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>',
     "a raw document": b"{ __typename }",
 }
-"""Bodies that are no request; each is a BAD_REQUEST."""
+"""Bodies that are not requests; each is a BAD_REQUEST."""
 
 
 def subscribe(payload: bytes) -> bytes:
-    """The message that asks for this payload over a WebSocket."""
+    """Returns the subscribe message with this payload."""
     return b'{"type": "subscribe", "id": "1", "payload": ' + payload + b"}"
 
 

@@ -1,4 +1,4 @@
-"""Operations that hypothesis-graphql makes up, in the clothes that clients put on them.
+"""Hypothesis strategies: operations of hypothesis-graphql, varied in the ways that clients write them.
 
 It draws fields and literals. Fragments, @skip and @include, variables, fields that are asked for twice and
 further operations are added here.
@@ -53,7 +53,7 @@ Scalars = Mapping[str, st.SearchStrategy[Any]]
 WRONG: st.SearchStrategy[Any] = st.sampled_from(
     [None, 0, 1, True, 3.0, 3.5, 2**31, -(2**31), 2**80, "x", "RED", [], [None], [[1]], {}]
 ) | st.builds(lambda value: {"name": "x", "size": value}, st.sampled_from([3.0, None, "1", True]))
-"""What a variable may be by mistake, and now and then is by right."""
+"""Values of variables that are usually invalid, and sometimes valid."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class _Dressing(Visitor):
         self._number = 0
 
     def leave_argument(self, node: ArgumentNode, *_: object) -> Node | None:
-        """A literal becomes a variable, that now and then is another, or missing."""
+        """Replaces a literal by a variable, whose value is sometimes another, or missing."""
         if not self._sometimes(2):
             return None
         type_: Any = self.types.get_input_type()

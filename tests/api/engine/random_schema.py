@@ -1,4 +1,4 @@
-"""A schema with every shape there is, whose resolvers answer what a test draws: right values, and wrong ones.
+"""A schema with every kind of type, whose resolvers return values that a test draws, valid and invalid ones.
 
 Whoever asks twice is answered the same, so that two ways to execute an operation can be compared.
 """
@@ -40,7 +40,7 @@ Shy = NewType("Shy", str)
 
 
 def _shy(value: object) -> object:
-    """Some of its values are not told."""
+    """A scalar that serialises some of its values as null."""
     return None if value == "none" else value
 
 
@@ -55,7 +55,7 @@ class Colour(enum.Enum):
 
 
 class Wild:
-    """Has whatever is asked of it: drawn, and then remembered."""
+    """An object with every attribute: drawn at the first access, and then remembered."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -63,7 +63,7 @@ class Wild:
         return self.script.answer(f"{self.label}.{name}", type(self).__name__, _camel(name))
 
     def __repr__(self) -> str:
-        """As those classes are told to, too: a dataclass would ask for all that it has."""
+        """Returns a constant, as the other classes do: that of a dataclass would access all attributes."""
         return f"<{self.label}>"
 
 
@@ -72,7 +72,7 @@ async def _later(wild: Any, info: Info, name: str, **arguments: object) -> Any:
 
 
 def _now(wild: Any, info: Info, name: str, **arguments: object) -> Any:
-    """What the field of this name answers; the call is counted, and what the resolver was told with it."""
+    """Returns the drawn value of a field; counts the call with its arguments."""
     script = cast("Script", info.context.store)
     source = wild.label if isinstance(wild, Wild) else "top"
     of = type(wild).__name__ if isinstance(wild, Wild) else script.top
@@ -101,7 +101,7 @@ class Cat(Named, Wild):
 
 @strawberry.type
 class Kitten(Cat):
-    """Python calls it a Cat too."""
+    """A class that is a subclass of Cat in Python, but not in GraphQL."""
 
     mother: Cat
 
@@ -140,7 +140,7 @@ class Mark:
 
 @strawberry.input
 class Marks:
-    """Of values and objects alone."""
+    """An object with values and objects only."""
 
     one: Mark
     other_one: Mark | None = None
@@ -256,7 +256,7 @@ class Mutation:
 
 
 class _Schema(strawberry.Schema):
-    """Leaves the types of introspection alone, which all schemas of a process share (api/schema)."""
+    """Keeps the introspection types, which all schemas of a process share (api/schema)."""
 
     def _extend_introspection(self) -> None:
         pass
@@ -287,13 +287,13 @@ for _class in _CLASSES.values():
 
 @dataclass
 class Raised:
-    """An error that is raised where the value should be."""
+    """An error that is raised instead of returning a value."""
 
     error: Exception
 
 
 class Soon:
-    """A value that is to be awaited."""
+    """A value that must be awaited."""
 
     def __init__(self, value: object) -> None:
         self._value = value
@@ -304,7 +304,7 @@ class Soon:
 
 
 class Stranger:
-    """Has some of the names, and is of no type."""
+    """A class that belongs to no GraphQL type, with some of its attributes."""
 
     name = nick = "stranger"
     lives = 9
@@ -358,10 +358,10 @@ _WRONG: Final[list[Callable[[], Any]]] = [
 
 
 class Script:
-    """Stands where the store stands: what resolvers answer, and how often they were called."""
+    """The values that resolvers return, and the number of their calls; takes the place of the store."""
 
     def __init__(self, seed: int, faults: float, top: str) -> None:
-        """`faults`: which part of the values is wrong. `top`: the type of the operation."""
+        """`faults` is the share of invalid values, `top` the type of the operation."""
         self._seed = seed
         self._faults = faults
         self._known: dict[str, Any] = {}
@@ -370,12 +370,12 @@ class Script:
         self.begin()
 
     def begin(self) -> None:
-        """Forgets the calls."""
+        """Clears the calls."""
         self.calls: Counter[str] = Counter()
         self.order: list[str] = []
 
     def answer(self, key: str, type_: str, field: str) -> Any:
-        """The value of a field; raises what it was drawn to raise."""
+        """Returns the value of a field, or raises the drawn error."""
         if key not in self._known:
             core: Any = SCHEMA.type_map[type_]
             dice = Random(f"{self._seed} {key}")
@@ -421,7 +421,7 @@ class Script:
 
 @dataclass
 class Once:
-    """Answered as a generator, a new one each time."""
+    """A value that is returned as a new generator each time."""
 
     items: list[Any]
 

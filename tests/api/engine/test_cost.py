@@ -1,4 +1,4 @@
-"""An operation's cost is known before it is executed, and above the budget it is not executed."""
+"""The cost of an operation is computed before execution, and above the budget it is refused."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def cost(text: str, **variables: Any) -> int:
         ("{ __schema { types { name fields { name } } } }", 10),
     ],
 )
-def test_a_field_costs_its_weight_and_what_is_in_it_as_often_as_its_list_is_long(
+def test_a_field_costs_its_weight_and_its_selection_times_the_length_of_its_list(
     text: str, expected: int
 ) -> None:
     assert cost(text) == expected
@@ -88,7 +88,7 @@ def test_a_field_costs_its_weight_and_what_is_in_it_as_often_as_its_list_is_long
         ("{ __schema { types { name fields { name } } } }", 1),
     ],
 )
-def test_the_fields_of_a_response_are_counted_as_often_as_their_list_is_long(
+def test_the_fields_of_a_response_are_counted_times_the_length_of_their_list(
     text: str, expected: int
 ) -> None:
     document = prepared(text)
@@ -135,14 +135,14 @@ def test_a_page_that_would_be_refused_costs_no_more_than_the_longest() -> None:
     assert cost("{ topCustomers(first: -2000000000) { id } }") == 0
 
 
-def test_what_is_selected_twice_costs_once() -> None:
+def test_a_field_selected_twice_costs_once() -> None:
     once = "{ users(first: 5) { nodes { id } } }"
     twice = """{ users(first: 5) { nodes { id } ...Names } users(first: 5) { ...Names ...Names } }
         fragment Names on UserConnection { nodes { name } ... on UserConnection { nodes { id } } }"""
     assert cost(twice) == cost(once)
 
 
-def test_what_is_skipped_costs_nothing() -> None:
+def test_a_skipped_field_costs_nothing() -> None:
     text = """query($yes: Boolean!) {
         a: user(id: 1) @include(if: $yes) { id } b: user(id: 2) @skip(if: $yes) { id } }"""
     assert cost(text, yes=True) == cost(text, yes=False) == 1
@@ -150,7 +150,7 @@ def test_what_is_skipped_costs_nothing() -> None:
     assert cost("{ user(id: 1) @include(if: true) { id } }") == 1
 
 
-def test_of_the_types_of_a_union_the_dearest_counts() -> None:
+def test_the_most_expensive_type_of_a_union_counts() -> None:
     schema = build_schema("""
         type Query { pet: Pet } union Pet = Cat | Dog type Toy { name: String }
         type Cat { mouse: Toy ball: Toy } type Dog { bone: Toy }""")
@@ -158,7 +158,7 @@ def test_of_the_types_of_a_union_the_dearest_counts() -> None:
     assert cost_of(DocumentCache(schema, Limits()).get(text)) == 1 + 2
 
 
-def test_a_fragment_is_looked_into_once_however_often_it_is_spread(
+def test_a_fragment_is_visited_once_however_often_it_is_spread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     looked: list[str] = []
@@ -175,7 +175,7 @@ def test_a_fragment_is_looked_into_once_however_often_it_is_spread(
     assert len(looked) == 11
 
 
-def test_a_cost_is_found_once_unless_a_variable_bears_on_it() -> None:
+def test_a_cost_is_computed_once_unless_a_variable_changes_it() -> None:
     fixed = prepared("query($id: ID!) { user(id: $id) { id } }")
     varying = prepared("query($n: Int!) { topCustomers(first: $n) { id } }")
     for number in (1, 2, 3):
@@ -184,7 +184,7 @@ def test_a_cost_is_found_once_unless_a_variable_bears_on_it() -> None:
     assert [each.operation(None).costs.computed for each in (fixed, varying)] == [1, 3]
 
 
-def test_a_hundred_costs_are_remembered_of_a_document_however_many_operations_it_has() -> None:
+def test_a_hundred_costs_of_a_document_are_cached_however_many_operations_it_has() -> None:
     document = prepared(
         "query A($n: Int!) { topCustomers(first: $n) { id } } query B { topCustomers { id } }"
     )
@@ -201,7 +201,7 @@ def test_each_operation_of_a_document_has_its_cost() -> None:
     assert [document.operation(name).cost({}).cost for name in ("A", "B", "A")] == [1, 10, 1]
 
 
-def test_every_list_of_objects_says_how_long_it_is() -> None:
+def test_every_list_of_objects_declares_its_length() -> None:
     unsized = {
         f"{type_.name}.{name}"
         for type_ in SCHEMA.type_map.values()
@@ -238,7 +238,7 @@ async def test_an_operation_above_the_budget_is_not_executed() -> None:
         assert made.store.commands == []
 
 
-async def test_the_cost_is_told_to_whoever_asks_for_it() -> None:
+async def test_a_client_that_requests_the_cost_gets_it() -> None:
     async with edge() as made:
         query = "{ topCustomers(first: 3) { id } }"
         asked = await made.post(query, extensions={"cost": True})
@@ -247,7 +247,7 @@ async def test_the_cost_is_told_to_whoever_asks_for_it() -> None:
         assert "extensions" not in await made.ask(query)
 
 
-async def test_the_cost_is_told_in_a_stream_too() -> None:
+async def test_a_stream_has_the_requested_cost_too() -> None:
     async with edge() as made:
         answer = await made.post(
             "{ topCustomers(first: 3) { id } }",

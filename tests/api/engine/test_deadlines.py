@@ -1,4 +1,4 @@
-"""A query and a mutation have so long; then they are given up, and the client is told what that means."""
+"""Queries and mutations have a deadline; when it passes they are cancelled, and the error explains it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ RESPONSE = {"accept": "application/graphql-response+json"}
 LATE = {"message": "late", "extensions": {"code": "DEADLINE_EXCEEDED"}}
 
 
-def room(seconds: float) -> DeadlineScope:
-    return DeadlineScope(Slots("guests", 10, "LIMIT_GUESTS"), seconds, LATE)
+def scope(seconds: float) -> DeadlineScope:
+    return DeadlineScope(Slots("tasks", 10, "LIMIT_TASKS"), seconds, LATE)
 
 
-async def test_a_query_that_is_not_answered_in_time_is_given_up() -> None:
+async def test_a_query_that_exceeds_its_deadline_is_cancelled() -> None:
     async with edge(SHORT) as made:
         made.reads.unanswered = []
         response = await made.post(QUERY, headers=RESPONSE)
@@ -34,7 +34,7 @@ async def test_a_query_that_is_not_answered_in_time_is_given_up() -> None:
         assert [asked.cancelled() for asked, _ in made.reads.unanswered] == [True]
 
 
-async def test_a_mutation_that_is_given_up_is_told_to_ask_again_with_its_key() -> None:
+async def test_a_cancelled_mutation_says_to_send_it_again_with_its_key() -> None:
     async with edge(SHORT) as made:
         made.store.answers.clear()
         error = await made.error(MUTATION)
@@ -44,7 +44,7 @@ async def test_a_mutation_that_is_given_up_is_told_to_ask_again_with_its_key() -
         assert len(made.store.commands) == 1
 
 
-async def test_fields_that_run_side_by_side_are_given_up_together() -> None:
+async def test_concurrent_fields_are_cancelled_together() -> None:
     async with edge(SHORT) as made:
         made.reads.unanswered = []
         before = asyncio.all_tasks()
@@ -55,7 +55,7 @@ async def test_fields_that_run_side_by_side_are_given_up_together() -> None:
         assert asyncio.all_tasks() == before
 
 
-async def test_whoever_is_late_does_not_make_others_late() -> None:
+async def test_a_late_query_does_not_delay_others() -> None:
     async with edge(SHORT) as made:
         made.reads.put(ALICE, "Alice")
         for _ in range(3):
@@ -68,44 +68,44 @@ async def test_whoever_is_late_does_not_make_others_late() -> None:
             assert "errors" in await late
 
 
-async def test_whoever_came_later_may_stay_longer() -> None:
-    waiting, first_left = room(0.5), asyncio.Event()
+async def test_a_task_that_started_later_has_a_later_deadline() -> None:
+    deadlines, first_left = scope(0.5), asyncio.Event()
 
     async def first() -> None:
         with suppress(RequestError):
-            await waiting.run(asyncio.Event().wait)
+            await deadlines.run(asyncio.Event().wait)
         first_left.set()
 
-    async with asyncio.TaskGroup() as guests:
-        guests.create_task(first())
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(first())
         await asyncio.sleep(0.4)
-        assert await waiting.run(first_left.wait)
-    assert waiting.slots.taken == 0
+        assert await deadlines.run(first_left.wait)
+    assert deadlines.slots.taken == 0
 
 
-async def test_being_cancelled_by_somebody_else_is_no_deadline() -> None:
-    waiting = room(10)
-    guest = asyncio.create_task(waiting.run(asyncio.Event().wait))
+async def test_a_cancellation_from_outside_is_no_deadline() -> None:
+    deadlines = scope(10)
+    task = asyncio.create_task(deadlines.run(asyncio.Event().wait))
     await asyncio.sleep(0)
-    guest.cancel()
+    task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await guest
-    assert waiting.slots.taken == 0
+        await task
+    assert deadlines.slots.taken == 0
 
 
-async def test_a_task_that_was_given_up_can_go_on() -> None:
+async def test_a_task_that_exceeded_its_deadline_can_continue() -> None:
     with pytest.raises(RequestError):
-        await room(0.01).run(asyncio.Event().wait)
+        await scope(0.01).run(asyncio.Event().wait)
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
     await asyncio.sleep(0)
 
 
-async def test_what_ends_well_although_it_was_given_up_is_the_answer() -> None:
+async def test_a_result_in_spite_of_the_cancellation_is_returned() -> None:
     async def stubborn() -> str:
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
         return "done"
 
-    assert await room(0.01).run(stubborn) == "done"
+    assert await scope(0.01).run(stubborn) == "done"

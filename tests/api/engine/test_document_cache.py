@@ -1,4 +1,4 @@
-"""Parsing and validation are saved for a text that was seen before, and bounded for all others."""
+"""Cached texts are neither parsed nor validated again, and the work for others is bounded."""
 
 from __future__ import annotations
 
@@ -25,63 +25,63 @@ async def test_the_second_request_of_the_same_text_neither_parses_nor_validates(
 ) -> None:
     work: list[str] = []
 
-    def counted(of: object, name: str) -> None:
-        real = getattr(of, name)
+    def count_calls(owner: object, name: str) -> None:
+        real = getattr(owner, name)
 
         def count(*arguments: object, **options: object) -> object:
             work.append(name)
             return real(*arguments, **options)
 
-        monkeypatch.setattr(of, name, count)
+        monkeypatch.setattr(owner, name, count)
 
-    counted(document_cache, "parse_document")
-    counted(validator.Validator, "errors")
+    count_calls(document_cache, "parse_document")
+    count_calls(validator.Validator, "errors")
     async with edge() as made:
         for user in ("a", "b", "c"):
             await made.ask(USER, id=user)
-        known = made.executor.admission.documents
-        assert (work, known.misses, known.hits) == (["parse_document", "errors"], 1, 2)
+        cache = made.executor.admission.documents
+        assert (work, cache.misses, cache.hits) == (["parse_document", "errors"], 1, 2)
 
 
-def test_an_invalid_text_is_found_invalid_once() -> None:
-    known = document_cache.DocumentCache(SCHEMA, Limits())
-    told = []
+def test_an_invalid_text_is_validated_once() -> None:
+    cache = document_cache.DocumentCache(SCHEMA, Limits())
+    errors = []
     for _ in range(2):
         with pytest.raises(RequestError) as error:
-            known.get("{ nothing }")
-        told.append(error.value.errors)
-    assert told[0] == told[1]
-    assert (known.misses, known.hits) == (1, 1)
+            cache.get("{ nothing }")
+        errors.append(error.value.errors)
+    assert errors[0] == errors[1]
+    assert (cache.misses, cache.hits) == (1, 1)
 
 
-def test_the_least_recently_used_text_is_forgotten_first() -> None:
-    known = document_cache.DocumentCache(SCHEMA, with_limits(cached_documents=2))
+def test_the_least_recently_used_text_is_evicted_first() -> None:
+    cache = document_cache.DocumentCache(SCHEMA, with_limits(cached_documents=2))
     for text in (
         "{ a: __typename }",
         "{ b: __typename }",
         "{ a: __typename }",
         "{ c: __typename }",
     ):
-        known.get(text)
-    assert known.misses == 3
-    known.get("{ a: __typename }")
-    assert known.misses == 3
-    known.get("{ b: __typename }")
-    assert known.misses == 4
+        cache.get(text)
+    assert cache.misses == 3
+    cache.get("{ a: __typename }")
+    assert cache.misses == 3
+    cache.get("{ b: __typename }")
+    assert cache.misses == 4
 
 
-def test_a_text_that_is_forgotten_is_freed_at_once() -> None:
-    known = document_cache.DocumentCache(SCHEMA, with_limits(cached_documents=1))
-    known.get("{ __typename }")
-    with uncollected():
+def test_an_evicted_text_is_freed_without_the_garbage_collector() -> None:
+    cache = document_cache.DocumentCache(SCHEMA, with_limits(cached_documents=1))
+    cache.get("{ __typename }")
+    with without_garbage_collection():
         before = tokens()
         for number in range(20):
-            known.get(f"{{ a{number}: __typename }}")
+            cache.get(f"{{ a{number}: __typename }}")
         assert tokens() < before + 10
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
+def without_garbage_collection() -> Iterator[None]:
     gc.collect()
     gc.disable()
     try:
@@ -91,17 +91,17 @@ def uncollected() -> Iterator[None]:
 
 
 def tokens() -> int:
-    return sum(isinstance(each, Token) for each in gc.get_objects())
+    return sum(isinstance(item, Token) for item in gc.get_objects())
 
 
 def test_long_texts_cannot_fill_the_memory() -> None:
-    known = document_cache.DocumentCache(SCHEMA, with_limits(cached_characters=1_000))
+    cache = document_cache.DocumentCache(SCHEMA, with_limits(cached_characters=1_000))
     for number in range(50):
-        known.get(f"{{ a{number}: __typename }}" + " " * 400)
-    known.get("{ a49: __typename }" + " " * 400)
-    assert known.hits == 1
-    known.get("{ a40: __typename }" + " " * 400)
-    assert known.hits == 1
+        cache.get(f"{{ a{number}: __typename }}" + " " * 400)
+    cache.get("{ a49: __typename }" + " " * 400)
+    assert cache.hits == 1
+    cache.get("{ a40: __typename }" + " " * 400)
+    assert cache.hits == 1
 
 
 @pytest.mark.parametrize(
@@ -119,21 +119,21 @@ def test_long_texts_cannot_fill_the_memory() -> None:
         ("{ user(id: 1) { ...A } } fragment A on User { ...A }", "GRAPHQL_VALIDATION_FAILED"),
     ],
 )
-def test_a_document_that_cannot_be_executed_says_why(text: str, code: str) -> None:
+def test_a_document_that_cannot_be_executed_is_refused_with_a_code(text: str, code: str) -> None:
     with pytest.raises(RequestError) as error:
         document_cache.DocumentCache(SCHEMA, Limits()).get(text)
-    assert {told["extensions"]["code"] for told in error.value.errors} == {code}
+    assert {item["extensions"]["code"] for item in error.value.errors} == {code}
 
 
-def test_many_mistakes_are_not_all_told() -> None:
+def test_the_number_of_validation_errors_is_limited() -> None:
     fields = " ".join(f"f{number}" for number in range(400))
-    known = document_cache.DocumentCache(SCHEMA, with_limits(validation_errors=20))
+    cache = document_cache.DocumentCache(SCHEMA, with_limits(validation_errors=20))
     with pytest.raises(RequestError) as error:
-        known.get(f"{{ users {{ nodes {{ {fields} }} }} }}")
+        cache.get(f"{{ users {{ nodes {{ {fields} }} }} }}")
     assert len(error.value.errors) == 21
 
 
-def test_no_suggestion_tells_of_the_schema() -> None:
+def test_no_suggestion_reveals_the_schema() -> None:
     with pytest.raises(RequestError) as error:
         document_cache.DocumentCache(SCHEMA, Limits()).get("{ usr }")
     assert "Did you mean" not in str(error.value.errors)

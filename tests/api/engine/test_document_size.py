@@ -1,4 +1,4 @@
-"""Each limit on the size of a document holds from the first one above it, wherever the excess hides."""
+"""Each limit on the size of a document holds exactly, wherever the excess is."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _users(selections: str) -> str:
 
 
 def _deep(levels: int) -> str:
-    """That many fields in one another; what they are does not matter before validation."""
+    """Returns nested fields of any names, which do not matter before validation."""
     return "{ a " * levels + "}" * levels
 
 
@@ -115,7 +115,7 @@ SIZES: dict[str, tuple[str, Callable[[int], str]]] = {
 
 
 def told(query: str, limits: Limits) -> str:
-    """What is wrong with the document, all of it."""
+    """Returns the messages of all errors of the document."""
     try:
         DocumentCache(SCHEMA, limits).get(query)
     except RequestError as error:
@@ -125,7 +125,7 @@ def told(query: str, limits: Limits) -> str:
 
 @dataclass
 class Calls:
-    """Of functions, those of C too: the same number on every machine."""
+    """Counts calls of functions, of C too: the same number on every machine."""
 
     number: int = 0
 
@@ -160,19 +160,19 @@ def test_a_limit_holds_from_the_first_one_above_it(
     "orders",
     ["orders { nodes { id } }", "orders { ... { nodes { id } } }", "...F"],
 )
-def test_lists_in_one_another_are_limited(orders: str) -> None:
+def test_nested_lists_are_limited(orders: str) -> None:
     fragment = "fragment F on User { orders { edges { node { id } } } }" if "F" in orders else ""
     query = f"{_users(orders)} {fragment}"
     assert told(query, with_limits(lists=2)) == ""
     assert "2 lists in one another; at most 1 are allowed." in told(query, with_limits(lists=1))
 
 
-def test_lists_beside_one_another_are_not_in_one_another() -> None:
+def test_lists_next_to_one_another_are_not_nested() -> None:
     query = f"{{ a: {_users('id')[1:-1]} b: {_users('id')[1:-1]} }}"
     assert told(query, with_limits(lists=1)) == ""
 
 
-def test_what_is_spread_several_times_counts_each_time() -> None:
+def test_the_selections_of_a_fragment_count_each_time_it_is_spread() -> None:
     query = "{ ...F ... { ...F } } fragment F on Query { a: __typename }"
     assert told(query, Limits(aliases=2)) == ""
     assert "There are 2 aliases" in told(query, Limits(aliases=1))

@@ -35,7 +35,7 @@ PADDING = {
 
 @dataclass
 class Scans:
-    """Stands where the pattern for line breaks stands, and counts the characters that it searched."""
+    """Replaces the pattern of line breaks, and counts the characters that it searched."""
 
     pattern: re.Pattern[str]
     characters: int = 0
@@ -91,14 +91,14 @@ async def test_the_locations_of_an_invalid_document_are_found_in_one_scan(
 
 
 @pytest.mark.parametrize("line_break", ["\n", "\r", "\r\n"])
-async def test_every_place_of_an_error_is_told(line_break: str) -> None:
+async def test_every_location_of_an_error_is_reported(line_break: str) -> None:
     lines = ["{", "  a: __typename", "", "  a: users {", "    totalCount", "  }", "}"]
     async with edge() as made:
         error = await made.error(line_break.join(lines))
     assert error["locations"] == [{"line": 2, "column": 3}, {"line": 4, "column": 3}]
 
 
-async def test_the_place_of_a_syntax_error_is_told() -> None:
+async def test_the_location_of_a_syntax_error_is_reported() -> None:
     async with edge() as made:
         error = await made.error("{\n\r\n  users(\r  }")
     assert error["locations"] == [{"line": 4, "column": 3}]

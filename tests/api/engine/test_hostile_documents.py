@@ -1,4 +1,4 @@
-"""Hostile input gets the answer that the table says, over HTTP in both media types, and over WebSocket."""
+"""Hostile requests get the errors of the table, over HTTP in both media types, and over WebSocket."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def codes(response: dict[str, Any]) -> set[str]:
 
 
 def status(document: Document, profile: Profile) -> int:
-    """Of the document in application/graphql-response+json."""
+    """Returns the status of the response in application/graphql-response+json."""
     if document.code is None:
         return 200
     if document.executed:
@@ -116,7 +116,7 @@ def _is_text(body: bytes) -> bool:
     return True
 
 
-async def test_what_is_hostile_leaves_the_service_as_it_was() -> None:
+async def test_a_hostile_document_leaves_the_service_unchanged() -> None:
     async with edge() as made:
         for body in (*map(encoded, DOCUMENTS), *BODIES.values()):
             assert (await post(made, body, RESPONSE)).status_code < 500

@@ -1,4 +1,4 @@
-"""An input object in a variable is to a plan what it is to graphql-core and Strawberry, right or wrong."""
+"""A plan coerces and converts input objects in variables as graphql-core and Strawberry do."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def marks(given: object) -> Asked:
 
 
 async def agreed(asked: Asked, right: Asked) -> str:
-    """The way that was taken when there is a plan already; both tell the same."""
+    """Asserts that a plan and graphql-core agree; returns the execution path with a plan."""
     script = random_schema.Script(1, 0.0, "Query")
     context = Context(store=cast("Any", script), read_model=cast("Any", None))
     executor = executor_of(context, Limits())

@@ -1,4 +1,4 @@
-"""Clients may ask for the schema, unless a setting says that they may not."""
+"""Clients may query the schema, unless a setting hides it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def test_a_type_whose_name_is_a_variable_counts_as_all_of_them() -> None:
         assert "fields of the schema" in answer["errors"][0]["message"]
 
 
-async def test_every_type_says_whether_it_is_one_of_also_those_that_wrap_another() -> None:
+async def test_every_type_has_is_one_of_even_one_that_wraps_another() -> None:
     async with edge() as made:
         answer = await made.ask(
             '{ __type(name: "RenameUserInput") { isOneOf inputFields { type { kind isOneOf } } } }'
@@ -48,7 +48,7 @@ async def test_every_type_says_whether_it_is_one_of_also_those_that_wrap_another
 
 
 @pytest.mark.parametrize("query", [get_introspection_query(), '{ __type(name: "User") { name } }'])
-async def test_without_introspection_the_schema_is_not_told(query: str) -> None:
+async def test_without_introspection_the_schema_is_hidden(query: str) -> None:
     async with edge(introspection=False) as made:
         errors = (await made.ask(query))["errors"]
         assert {error["extensions"]["code"] for error in errors} == {"GRAPHQL_VALIDATION_FAILED"}

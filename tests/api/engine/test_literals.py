@@ -1,4 +1,4 @@
-"""Texts that differ in literals alone share one shape, and none of them is answered otherwise for it."""
+"""Texts that differ in literals alone share one template, and their responses are the same as without it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ LITERALS = st.one_of(
 
 
 def outcome(documents: DocumentCache, text: str) -> object:
-    """All that executing the text may depend on."""
+    """Returns everything that the execution of the text may depend on."""
     try:
         prepared = documents.get(text)
     except RequestError as error:
@@ -64,14 +64,14 @@ def test_whatever_the_literals_are_a_text_is_taken_as_if_it_were_the_first(
     assert outcome(warm, kind % second) == outcome(cold, kind % second)
 
 
-def test_a_text_of_a_known_shape_is_neither_parsed_nor_validated() -> None:
+def test_a_text_with_a_cached_template_is_neither_parsed_nor_validated() -> None:
     documents = DocumentCache(SCHEMA, Limits())
     for number in range(1, 6):
         documents.get(USER % (number, number))
     assert (documents.misses, documents.hits) == (1, 4)
 
 
-def test_literals_are_told_from_what_looks_like_them() -> None:
+def test_literals_are_distinguished_from_similar_text() -> None:
     assert split_literals('{ user1(id: "1", first: -20) }') == (
         '{ user1(id: ", first: \0) }',
         ["1", -20],
@@ -86,7 +86,7 @@ def test_literals_are_told_from_what_looks_like_them() -> None:
         assert split_literals(text) is None
 
 
-async def test_each_text_is_answered_with_its_own_literals() -> None:
+async def test_each_text_is_executed_with_its_own_literals() -> None:
     async with edge() as made:
         made.reads.put(ALICE, "Alice")
         for _ in range(2):
@@ -96,7 +96,7 @@ async def test_each_text_is_answered_with_its_own_literals() -> None:
         assert made.executor.engine.execution_paths["plan"] == 3
 
 
-async def test_an_error_is_told_where_it_is_in_just_this_text() -> None:
+async def test_an_error_has_its_location_in_its_own_text() -> None:
     async with edge() as made:
         columns = []
         for user in ("a", "ab", "abcdef"):
@@ -107,7 +107,7 @@ async def test_an_error_is_told_where_it_is_in_just_this_text() -> None:
         assert made.executor.engine.execution_paths["replay"] == 2
 
 
-async def test_a_text_of_a_known_shape_pays_for_its_own_literals() -> None:
+async def test_a_text_with_a_cached_template_costs_what_its_own_literals_cost() -> None:
     ask = "{ users(first: %d) { nodes { orders(first: %d) { nodes { id } } } } }"
     async with edge(limits=Limits(cost_budget=1000)) as made:
         for _ in range(2):

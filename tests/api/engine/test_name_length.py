@@ -1,4 +1,4 @@
-"""Every name of a document has a limit, because an alias comes back with every object it is selected of."""
+"""The length of names is limited, because an alias is repeated with every object of the response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""So much at once, and what is more is refused with OVERLOADED before anything is done."""
+"""Operations above the limit of concurrency are refused with OVERLOADED before any work."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NARROW = Limits(concurrency=2, subscriptions=2)
 
 @asynccontextmanager
 async def busy(query: str, limits: Limits = NARROW) -> AsyncIterator[Edge]:
-    """An edge that is busy with two of these, which are answered on the way out."""
+    """Yields an edge that runs two of these operations until the block ends."""
     async with edge(limits) as made:
         made.reads.put(ALICE, "Alice")
         made.store.answers.clear()
@@ -57,7 +57,7 @@ def code(response: Any) -> str:
     return str(error["extensions"]["code"])
 
 
-async def test_one_too_many_is_refused_before_anybody_looks_what_it_asks() -> None:
+async def test_an_operation_above_the_limit_is_refused_before_it_is_coerced() -> None:
     query = "query($first: Int!) { users(first: $first) { nodes { id } } }"
     async with busy(QUERY) as made:
         assert code(await made.ask(query, first="many")) == "OVERLOADED"
@@ -65,7 +65,7 @@ async def test_one_too_many_is_refused_before_anybody_looks_what_it_asks() -> No
         assert code(await made.ask(query, first="many")) == "BAD_USER_INPUT"
 
 
-async def test_one_query_too_many_is_refused_and_told_when_to_come_again() -> None:
+async def test_a_query_above_the_limit_is_refused_with_retry_after() -> None:
     async with busy(QUERY) as made:
         response = await made.post(QUERY, headers=RESPONSE)
         assert (response.status_code, response.headers["retry-after"]) == (503, "1")
@@ -88,7 +88,7 @@ async def test_mutations_that_wait_do_not_keep_queries_out_nor_the_other_way_rou
         assert "errors" not in await made.ask(MUTATION)
 
 
-async def test_a_process_that_is_busy_still_says_that_it_lives() -> None:
+async def test_a_busy_process_still_passes_its_liveness_check() -> None:
     async with busy(QUERY) as made:
         assert (await made.client.get("/livez")).status_code == 200
 
@@ -129,7 +129,7 @@ async def test_a_process_has_room_for_so_many_subscriptions_however_they_come() 
         assert (await heard(socket))["type"] == "next"
 
 
-async def test_one_websocket_connection_too_many_closes_with_1013() -> None:
+async def test_a_websocket_connection_above_the_limit_is_closed_with_1013() -> None:
     async with edge(with_limits(sockets=1)) as made, served(made.app) as address:
         url = f"ws://{address}/graphql"
         async with (
@@ -148,7 +148,7 @@ def connections(number: int) -> Limits:
     return Limits(connections=number)
 
 
-async def test_a_connection_above_the_limit_takes_the_place_of_the_one_that_is_idle_longest() -> (
+async def test_a_connection_above_the_limit_replaces_the_one_that_is_idle_longest() -> (
     None
 ):
     async with wired(connections(2)) as ask, ask.opened() as first, ask.opened() as second:
@@ -163,7 +163,7 @@ async def test_a_connection_above_the_limit_takes_the_place_of_the_one_that_is_i
             assert await first.response() is not None
 
 
-async def test_an_idle_client_that_does_not_read_gives_up_its_place_at_once() -> None:
+async def test_an_idle_client_that_does_not_read_is_replaced_immediately() -> None:
     async with wired(connections(1)) as ask, ask.opened() as deaf:
         await deaf.send(request())
         assert await deaf.response() is not None

@@ -1,4 +1,4 @@
-"""What is too large or too deep for a plan is answered all the same, by graphql-core."""
+"""graphql-core executes operations that are too large or too deep for a plan."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.api.with_limits import with_limits
 
 BOUNDLESS = with_limits(depth=1_000, selections=1_000, cost_budget=1_000)
 DEPTHS = range(150, 201, 2)
-"""Fields in one another: graphql-core reads fewer than 200; what comes after it has room for a few less."""
+"""Nested fields: graphql-core parses fewer than 200; the later stages support a few less."""
 
 
 @pytest.mark.parametrize(("letters", "way"), [(200, "plan"), (2_000, "core")])
@@ -35,7 +35,7 @@ async def test_a_plan_has_twenty_thousand_characters_at_most(letters: int, way: 
 
 
 @pytest.mark.parametrize("field", ["child", "sure"], ids=["as a value", "by a call"])
-async def test_an_operation_is_answered_each_time_or_refused_however_deep_it_is(field: str) -> None:
+async def test_an_operation_is_executed_each_time_or_refused_however_deep_it_is(field: str) -> None:
     script = random_schema.Script(1, 0.0, "Query")
     context = Context(store=cast("Any", script), read_model=cast("Any", None))
     configuration = EngineConfiguration(limits=BOUNDLESS)
@@ -51,7 +51,7 @@ async def test_an_operation_is_answered_each_time_or_refused_however_deep_it_is(
 
 
 async def outcome(executor: Executor, text: str) -> dict[str, Any]:
-    """The response, or the code of why there is none."""
+    """Returns the response, or the code of the refusal."""
     request = Request(query=text, operation_name=None, variables=None)
     try:
         response = await executor.execute(request, ANY)

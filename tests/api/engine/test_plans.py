@@ -1,4 +1,4 @@
-"""What goes by a plan, what does not, and what holds either way."""
+"""Which operations run by a plan, which do not, and what holds for both."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TWO = (
 )
 
 
-async def test_an_operation_that_is_asked_for_again_goes_by_a_plan() -> None:
+async def test_a_repeated_operation_runs_by_a_plan() -> None:
     async with edge() as made:
         made.reads.put(ALICE, "Alice")
         answers = [await made.ask(QUERY) for _ in range(3)]
@@ -48,7 +48,7 @@ async def test_a_resolver_that_fails_is_not_called_again() -> None:
         assert made.executor.engine.execution_paths["replay"] == 1
 
 
-async def test_of_two_mutations_each_is_carried_out_once_and_in_order_though_they_fail() -> None:
+async def test_two_mutations_run_once_each_and_in_order_though_they_fail() -> None:
     async with edge() as made:
         await made.ask(TWO)
         made.store.commands.clear()
@@ -60,7 +60,7 @@ async def test_of_two_mutations_each_is_carried_out_once_and_in_order_though_the
         assert +made.executor.engine.execution_paths == {"core": 1, "replay": 1}
 
 
-async def test_the_deadline_holds_for_a_plan_and_what_it_waited_for_is_given_up() -> None:
+async def test_the_deadline_cancels_a_plan_and_its_pending_reads() -> None:
     async with edge(Limits(query_seconds=0.02)) as made:
         twice = f'{{ a: user(id: "{ALICE}") {{ name }} b: user(id: "{ALICE}") {{ id }} }}'
         await made.ask(twice)
@@ -71,7 +71,7 @@ async def test_the_deadline_holds_for_a_plan_and_what_it_waited_for_is_given_up(
         assert asyncio.all_tasks() == before
 
 
-async def test_one_too_many_is_refused_also_by_plan() -> None:
+async def test_a_plan_above_the_concurrency_limit_is_refused() -> None:
     async with edge(Limits(concurrency=1)) as made:
         await made.ask(QUERY)
         made.reads.unanswered = []
@@ -107,7 +107,7 @@ async def test_the_cost_limit_holds_for_a_plan() -> None:
         assert (await made.error(query, n=90))["extensions"]["code"] == "COST_LIMIT_EXCEEDED"
 
 
-async def test_a_plan_keeps_no_document_that_was_forgotten() -> None:
+async def test_a_plan_does_not_keep_an_evicted_document() -> None:
     async with edge(with_limits(cached_documents=1)) as made:
         for name in ("Forgotten", "Remembered"):
             for _ in range(2):
@@ -124,7 +124,7 @@ async def test_a_plan_keeps_no_document_that_was_forgotten() -> None:
 
 
 @pytest.mark.parametrize("limits", [with_limits(plans=1), with_limits(plan_characters=600)])
-async def test_only_so_many_plans_are_kept(limits: Limits) -> None:
+async def test_the_number_of_cached_plans_is_limited(limits: Limits) -> None:
     other = f'{{ user(id: "{ALICE}") {{ id }} }}'
     async with edge(limits) as made:
         for query in (QUERY, QUERY, other, other, QUERY):
@@ -133,7 +133,7 @@ async def test_only_so_many_plans_are_kept(limits: Limits) -> None:
         assert len(plans._plans) == 1  # noqa: SLF001
 
 
-async def test_beyond_eight_ways_to_skip_graphql_core_executes() -> None:
+async def test_beyond_eight_combinations_of_skip_graphql_core_executes() -> None:
     switches = "abcd"
     declared = ", ".join(f"${name}: Boolean!" for name in switches)
     fields = " ".join(f"{name}: name @skip(if: ${name})" for name in switches)
@@ -151,7 +151,7 @@ async def test_beyond_eight_ways_to_skip_graphql_core_executes() -> None:
         assert +made.executor.engine.execution_paths == {"core": 1 + 8, "plan": 8}
 
 
-async def test_introspection_is_no_plan_and_is_answered() -> None:
+async def test_introspection_runs_without_a_plan() -> None:
     async with edge() as made:
         for _ in range(3):
             answer = await made.ask("{ __schema { queryType { name } } }")
@@ -159,7 +159,7 @@ async def test_introspection_is_no_plan_and_is_answered() -> None:
         assert +made.executor.engine.execution_paths == {"core": 3}
 
 
-async def test_names_that_mean_something_to_python_are_names_like_others() -> None:
+async def test_names_with_a_meaning_in_python_are_ordinary_names() -> None:
     keys = ["__proto__", "data", "value", "class", "__class__", "pending", "None", "__debug__"]
     fields = " ".join(f"{key}: name" for key in keys)
     roots = " ".join(f'{key}: user(id: "{ALICE}") {{ {key}: name }}' for key in keys[:6])
@@ -172,7 +172,7 @@ async def test_names_that_mean_something_to_python_are_names_like_others() -> No
         assert +made.executor.engine.execution_paths == {"core": 2, "plan": 2}
 
 
-async def test_a_query_as_an_event_stream_goes_by_a_plan() -> None:
+async def test_a_query_as_an_event_stream_runs_by_a_plan() -> None:
     async with edge() as made:
         made.reads.put(ALICE, "Alice")
         for _ in range(2):
@@ -181,7 +181,7 @@ async def test_a_query_as_an_event_stream_goes_by_a_plan() -> None:
         assert +made.executor.engine.execution_paths == {"core": 1, "plan": 1}
 
 
-async def test_a_query_over_a_websocket_goes_by_a_plan() -> None:
+async def test_a_query_over_a_websocket_runs_by_a_plan() -> None:
     async with edge() as made, websocket(made) as client:
         made.reads.put(ALICE, "Alice")
         for _ in range(2):
@@ -191,7 +191,7 @@ async def test_a_query_over_a_websocket_goes_by_a_plan() -> None:
         assert +made.executor.engine.execution_paths == {"core": 1, "plan": 1}
 
 
-def test_a_resolver_that_uses_more_of_info_than_a_plan_gives_is_told_by_the_type_checker() -> None:
+def test_the_type_checker_refuses_a_resolver_that_uses_more_of_info_than_a_plan_passes() -> None:
     def resolver(info: Info) -> object:
         return info.field_name  # type: ignore[attr-defined] # mypy tells if there is nothing to ignore
 

@@ -1,4 +1,4 @@
-"""A plan and graphql-core answer the same, whatever is asked for and whatever the resolvers do."""
+"""A plan and graphql-core give the same response, for every operation and every outcome of resolvers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class NoPlans(PlanCache):
 
 
 class CoreAlone(Executor):
-    """graphql-core executes everything."""
+    """An executor without plans."""
 
     def __init__(self, context: Context, limits: Limits = ROOMY) -> None:
         configuration = EngineConfiguration(limits=limits)
@@ -58,14 +58,14 @@ class CoreAlone(Executor):
 
 @dataclass(frozen=True)
 class Told:
-    """What an executor answers, and what it called for that."""
+    """The response of an executor, and the resolvers that it called."""
 
     data: Any
-    """As JSON; of a request without data, the status."""
+    """The data as JSON; the status if there is no data."""
     errors: list[dict[str, Any]]
     calls: Counter[str]
     order: list[str]
-    """Of the mutations."""
+    """The order of the mutations."""
 
 
 async def told(
@@ -94,7 +94,7 @@ def executor_of(context: Context, limits: Limits = ROOMY) -> Executor:
 
 
 def both(asked: Asked, caller: Caller, script: random_schema.Script) -> tuple[Told, Told, str]:
-    """What graphql-core tells; what an executor tells that is asked again; and by which way."""
+    """Returns the outcomes of graphql-core and of a repeated request, and the execution path of that."""
     context = Context(store=cast("Any", script), read_model=cast("Any", None))
     core, executor = CoreAlone(context), executor_of(context)
 
@@ -110,12 +110,12 @@ def both(asked: Asked, caller: Caller, script: random_schema.Script) -> tuple[To
 
 
 def errors_of(told: Told) -> Counter[bytes]:
-    """All of the errors, without the ids that are new each time."""
+    """Returns the errors without their ids, which are new each time."""
     return Counter(msgspec.json.encode(_without_id(error)) for error in told.errors)
 
 
 def nulls_of(told: Told) -> Counter[bytes]:
-    """The errors at a null; of those below one, whichever came first, that there is one.
+    """Returns the errors at each null; of several errors below one null, only that there is one.
 
     Fields run side by side, so it is open which of two errors ends what is above both.
     """
@@ -132,7 +132,7 @@ def nulls_of(told: Told) -> Counter[bytes]:
 
 
 def _null(data: Any, path: list[str | int]) -> list[str | int]:
-    """How far a path leads."""
+    """Returns the value at a path, or the null on the way to it."""
     for depth, step in enumerate(path):
         if data is None:
             return path[:depth]
@@ -146,7 +146,7 @@ def _without_id(error: dict[str, Any]) -> dict[str, Any]:
 
 
 def agree(asked: Asked, caller: Caller, script: random_schema.Script) -> str:
-    """Asserts that both ways tell the same; the value is the way that was taken."""
+    """Asserts that both execution paths agree; returns the one that was taken."""
     alone, again, way = both(asked, caller, script)
     assert again.data == alone.data
     same = errors_of if len(script.wrong) < 2 else nulls_of

@@ -1,4 +1,4 @@
-"""The same as test_plans_agree.py, over the schema that is served: users, orders, commands and refusals."""
+"""As test_plans_match_graphql_core.py, on the schema of the service: users, orders, commands, refusals."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ KNOWN = {
     "Money": st.sampled_from(["1.50", "x"]).map(nodes.String),
 }
 ORDERS = {"OPEN": 1_050, "COMPLETED": 7, "CANCELLED": 0}
-"""The totals of Alice's orders by their status, the oldest first."""
+"""The totals of Alice's orders by status, oldest first."""
 
 SHOWN = [*ORDERS, "10.50", encode_cursor("2"), '"hasNextPage":true', '"totalCount":3']
-"""What is to be found in answers by plan."""
+"""Texts that must occur in responses of plans."""
 
 PAGES = Asked(
     "query($id: ID!, $after: String) { user(id: $id) { one: orders(first: 2) { ...page }"
@@ -77,7 +77,7 @@ CONFIGURATION = EngineConfiguration(limits=ROOMY)
 
 
 class CoreAlone(Executor):
-    """graphql-core executes everything."""
+    """An executor without plans."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(SCHEMA, CONVERTER, context, CONFIGURATION)
@@ -89,7 +89,7 @@ class CoreAlone(Executor):
 async def told(
     make: Callable[[Context], Executor], asked: Asked, outcome: Any, failure: Any
 ) -> Any:
-    """The answer to the second of two requests, and which way it went."""
+    """Returns the outcome of the second of two requests, and its execution path."""
     store, reads = ScriptedStore(), MemoryReads()
     reads.version_timeout_seconds = 0
     reads.put(ALICE, "Alice", 3)
@@ -119,7 +119,7 @@ async def told(
 
 
 @pytest.mark.parametrize("asking", [queries_of, mutations_of], ids=["query", "mutation"])
-def test_a_plan_and_graphql_core_agree_on_what_is_served(
+def test_a_plan_and_graphql_core_agree_on_our_schema(
     asking: Callable[..., st.SearchStrategy[Asked]],
 ) -> None:
     ways: Counter[str] = Counter()

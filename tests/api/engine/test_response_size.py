@@ -117,7 +117,7 @@ async def test_a_mutation_whose_response_is_too_large_says_that_it_was_carried_o
         assert "was carried out" not in (await made.error(USER))["message"]
 
 
-async def test_the_cost_of_a_response_that_fits_is_told() -> None:
+async def test_a_response_within_the_limit_has_its_cost() -> None:
     async with edge() as made:
         made.reads.put(ALICE, "Alice")
         response: Any = (await made.post(USER, extensions={"cost": True})).json()

@@ -1,4 +1,4 @@
-"""A document may be named by its hash, and where only those are trusted no other text is executed."""
+"""A request may name a trusted document by its hash; in the mode `require` no other text is executed."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ async def test_a_trusted_document_is_executed_by_its_hash_or_by_its_text(
         ("allow", {"extensions": {"persistedQuery": HASH}}, "BAD_REQUEST"),
     ],
 )
-async def test_what_is_not_trusted_is_refused_with_a_code(
+async def test_an_untrusted_document_is_refused_with_a_code(
     mode: Mode, request_: dict[str, Any], expected: str
 ) -> None:
     async with edge(trusted=trusted(mode)) as made:
@@ -150,7 +150,7 @@ async def test_any_text_is_executed_unless_trusted_documents_are_required(mode: 
             assert await answer(made, request) == {"data": {"other": "Query"}}
 
 
-async def test_a_trusted_document_may_be_asked_for_in_a_url() -> None:
+async def test_a_trusted_document_may_be_requested_in_a_url() -> None:
     async with edge(trusted=trusted("require")) as made:
         for parameters in (
             {"documentId": HASH},

@@ -117,7 +117,9 @@ async def test_a_want_of_memory_is_not_the_fault_of_the_document(
 @pytest.mark.parametrize(
     "queries", [NUL, (ON_A_UNION,) * 2], ids=["a NUL for a number", "@stream on a union"]
 )
-async def test_what_was_a_500_is_a_refusal(queries: tuple[str, ...], accept: str) -> None:
+async def test_a_request_that_once_failed_with_500_is_refused(
+    queries: tuple[str, ...], accept: str
+) -> None:
     async with edge() as made:
         *before, query = queries
         for other in before:
@@ -142,7 +144,7 @@ async def test_a_nul_never_passes_for_a_number(known: str) -> None:
 
 
 @pytest.mark.parametrize("accept", [JSON, RESPONSE, STREAM])
-async def test_a_surprise_is_counted_once_as_internal(accept: str) -> None:
+async def test_an_unexpected_error_is_counted_once_as_internal(accept: str) -> None:
     async with edge() as made:
         del made.executor.admission.documents
         status, found = await code(made, USER, accept)
@@ -151,7 +153,7 @@ async def test_a_surprise_is_counted_once_as_internal(accept: str) -> None:
 
 
 @pytest.mark.parametrize("accept", [JSON, RESPONSE, STREAM])
-async def test_a_surprise_of_a_running_operation_is_counted_once(
+async def test_an_unexpected_error_of_a_running_operation_is_counted_once(
     monkeypatch: pytest.MonkeyPatch, accept: str
 ) -> None:
     async with edge() as made:
@@ -161,14 +163,16 @@ async def test_a_surprise_of_a_running_operation_is_counted_once(
         assert made.outcomes == {("query", "INTERNAL"): 1}
 
 
-async def test_a_surprise_in_a_field_is_counted_even_behind_another_error() -> None:
+async def test_an_unexpected_error_in_a_field_is_counted_even_after_another_error() -> None:
     async with edge() as made:
         made.reads.failure = RuntimeError()
         await made.ask(f'{{ a: user(id: "x") {{ id }} b: user(id: "{ALICE}") {{ id }} }}')
         assert made.outcomes == {("query", "INTERNAL"): 1}
 
 
-async def test_a_surprise_before_the_operation_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unexpected_error_before_the_operation_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async with edge() as made:
         broken(monkeypatch, (type(made.executor), "execute"), RuntimeError())
         assert await code(made, USER) == (500, "INTERNAL")
@@ -176,13 +180,13 @@ async def test_a_surprise_before_the_operation_is_counted(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"query": 1}', b"\xff"])
-async def test_a_body_that_is_no_request_is_counted_once(body: bytes) -> None:
+async def test_a_body_that_is_not_a_request_is_counted_once(body: bytes) -> None:
     async with edge() as made:
         await made.client.post("/graphql", content=body, headers={"content-type": JSON})
         assert made.outcomes == {("none", "BAD_REQUEST"): 1}
 
 
-async def test_a_surprise_over_websocket_is_counted_once() -> None:
+async def test_an_unexpected_error_over_websocket_is_counted_once() -> None:
     async with connected() as (made, socket):
         del made.executor.admission.documents
         request = {"type": "subscribe", "id": "1", "payload": {"query": USER}}

@@ -1,4 +1,4 @@
-"""Documents are valid exactly if graphql-core says so, however few of them it is asked about."""
+"""A document is valid exactly if it is for graphql-core, though that validates only a few."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_of_an_unusual_document_graphql_core_decides(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [text for texts in WRONG.values() for text in texts])
-def test_what_is_wrong_is_said_as_graphql_core_says_it(text: str) -> None:
+def test_errors_are_those_of_graphql_core(text: str) -> None:
     found = Validator(ZOO, introspection=True, max_errors=20).errors(parse(text))
     assert told(found) == told(stock(ZOO, parse(text)))
 
@@ -90,13 +90,13 @@ def test_nothing_hostile_is_valid_that_graphql_core_refuses(query: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["{ __schema { description } }", '{ __type(name: "a") { name } }'])
-def test_a_schema_that_is_not_told_is_not_plainly_asked_for(text: str) -> None:
+def test_introspection_of_a_hidden_schema_is_undecided(text: str) -> None:
     assert Validator(ZOO, introspection=True, max_errors=20).errors(parse(text)) == []
     assert Validator(ZOO, introspection=False, max_errors=20).errors(parse(text)) != []
 
 
 def chain(number: int, fragment: str) -> str:
-    """So many fragments, each of which spreads the next (+) by its number (#)."""
+    """Returns fragments, each of which spreads the next (+) by its number (#)."""
     links = [fragment.replace("#", str(n)).replace("+", str(n + 1)) for n in range(number)]
     return f"{{ being {{ ...F0 }} }} {' '.join(links)} fragment F{number} on Being {{ name age }}"
 
@@ -116,7 +116,7 @@ def test_a_document_that_would_take_long_is_left_to_graphql_core(text: str) -> N
     assert not PARK[1].is_valid(parse(text))
 
 
-def test_what_is_refused_for_its_levels_is_not_plainly_valid() -> None:
+def test_a_document_refused_for_its_depth_is_undecided() -> None:
     text = LONG["levels of fragments"]
     assert stock(ZOO, parse(text)) != []
     assert not PARK[1].is_valid(parse(text))
@@ -141,7 +141,7 @@ def names(schema: GraphQLSchema) -> list[str]:
 
 
 def pool(schema: GraphQLSchema) -> st.SearchStrategy[str]:
-    """What a token may become: often something that stands in many places."""
+    """Returns a replacement for a token, often one that is common in documents."""
     rest = ["1", '"a"', "null", "true", "CAT", "DOG", "[1]", "{}", "$a", "$b", "a", "name", "id"]
     signs = ["...", "... on", "{", "}", "(", ")", "!", "@skip(if: true)", ": Int = 1", "F", "...F"]
     return st.sampled_from(rest + signs) | st.sampled_from(names(schema))
@@ -149,7 +149,7 @@ def pool(schema: GraphQLSchema) -> st.SearchStrategy[str]:
 
 @st.composite
 def changed(draw: st.DrawFn, side: Side, texts: list[str]) -> str:
-    """One of the texts, with a few tokens that are others, missing, there again, or elsewhere."""
+    """Returns one of the texts with a few tokens replaced, removed, repeated or moved."""
     tokens: list[str] = TOKENS.findall(draw(st.sampled_from(texts)))
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(tokens)))

@@ -1,4 +1,4 @@
-"""No document within the limits makes so much work in one go that the event loop is blocked for 100 ms.
+"""No document within the limits blocks the event loop for 100 ms.
 
 Work is counted in calls, those of C too, which are the same on every machine, and in characters searched for
 line breaks. WORST_DOCUMENTS=10000 searches longer; WORST_SEED=… repeats a search whose seed a failure names.
@@ -63,7 +63,7 @@ async def test_executing_an_operation_is_never_much_work_in_one_go(
 
 
 def largest(text: Callable[[int], str]) -> str:
-    """The longest of the documents that the limits let through."""
+    """Returns the longest document within the limits."""
     known = DocumentCache(SCHEMA, LIMITS)
     for length in range(100, 0, -1):
         with suppress(RequestError):
@@ -75,7 +75,7 @@ def largest(text: Callable[[int], str]) -> str:
 
 
 async def most_calls(made: Edge, query: str) -> int:
-    """The calls in the longest turn of the event loop, until the response is there."""
+    """Returns the calls in the longest turn of the event loop until the response."""
     most = before = 0
     with counted() as calls:
         posting = asyncio.create_task(made.post(query))

@@ -1,4 +1,4 @@
-"""A schema with everything a document can be wrong about, and documents that break each rule of GraphQL."""
+"""A schema for which every rule of GraphQL can be broken, and documents that break each."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ WRONG: Final = {
         "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }"
     ],
 }
-"""By the rule they break; the number of documents says what a pass of our own could easily overlook."""
+"""Invalid documents by the rule they break; rules that a validator could easily miss have more."""
 
 RIGHT: Final = [
     "{ dog { ... on Being { ... on Cat { name } } } }",
@@ -225,7 +225,7 @@ RIGHT: Final = [
     "{ cat { ...F ...G } } fragment F on Cat { name ...G } fragment G on Being { name friend { name } }",
     "{ ...F cat { friend { a: age } } } fragment F on Query { cat { friend { a: age b: name } } }",
 ]
-"""Documents of the usual kinds."""
+"""Usual valid documents."""
 
 UNUSUAL: Final = [
     "query A { number } query B { number }",
@@ -242,4 +242,4 @@ UNUSUAL: Final = [
     '{ pets(like: {name: "a"}) { __typename } }',
     "{ ... @defer { number } }",
 ]
-"""Right as well, but only graphql-core knows that."""
+"""Valid documents that only graphql-core recognises."""

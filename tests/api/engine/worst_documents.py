@@ -1,4 +1,4 @@
-"""Documents that make work: families of them, about as large as the limits allow, and mixtures of these.
+"""Expensive documents: families of them, about as large as the limits allow, and mixtures of these.
 
 A family is a pattern for which some stage might take more than linear time.
 """
@@ -20,7 +20,7 @@ _NAME: Final = "n" * LIMITS.name_characters
 
 
 def many(pattern: str, number: int, separator: str = " ") -> str:
-    """Returns the pattern so often, with its number for each #."""
+    """Returns the pattern repeated, with its number for each #."""
     return separator.join(pattern.replace("#", str(index)) for index in range(number))
 
 
@@ -55,7 +55,7 @@ PADDING: Final[Mapping[str, Callable[[int], str]]] = {
     "comments": lambda room: f"#{'y' * (room // 200)}\n" * 199,
     "characters of four bytes": lambda room: f"#{chr(0x1F600) * room}\n",
 }
-"""In front of a document: it makes positions large, and lines many."""
+"""Padding before a document, for large offsets and many lines."""
 
 FAMILIES: Final[Mapping[str, str]] = {
     "failing fields of many objects": users(many(f"a#: {_ORDERS}", 14)),
@@ -219,11 +219,11 @@ EXECUTED: Final[Mapping[str, Callable[[int], str]]] = {
         " type { name ofType { name } } } } } users(first: " + str(n) + ") { nodes { name } } }"
     ),
 }
-"""Documents that are valid; of each the largest is executed that the limits let through."""
+"""Valid documents; of each family the largest within the limits is executed."""
 
 
 def documents(seed: int, mixtures: int) -> Iterator[tuple[str, str]]:
-    """Yields names and texts: each family behind some padding, and mixtures of two families."""
+    """Yields names and texts: each family after some padding, and mixtures of two families."""
     dice = Random(seed)
     for name, text in FAMILIES.items():
         yield _padded(name, text, dice)

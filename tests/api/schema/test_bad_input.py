@@ -1,4 +1,4 @@
-"""Bad input gets a clear typed error that names what is wrong, and nothing is written."""
+"""Bad input gets a typed error that names the field, and nothing is written."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ async def test_deep_variables_are_bad_user_input() -> None:
         assert error["extensions"] == {"code": "BAD_USER_INPUT"}
 
 
-async def test_no_suggestion_for_a_variable_tells_of_the_schema() -> None:
+async def test_no_suggestion_for_a_variable_reveals_the_schema() -> None:
     create = "mutation($input: CreateUserInput!) { createUser(input: $input) { id } }"
     async with edge() as made:
         answer = await made.ask(create, input={"nam": "Alice", "email": "alice@example.com"})
@@ -212,6 +212,6 @@ async def test_no_suggestion_for_a_variable_tells_of_the_schema() -> None:
         assert not any("Did you mean" in message for message in messages)
 
 
-async def test_an_unknown_id_is_nobody() -> None:
+async def test_an_unknown_id_is_no_user() -> None:
     async with edge() as made:
         assert await made.ask(f'{{ user(id: "{ALICE}") {{ id }} }}') == {"data": {"user": None}}

@@ -1,4 +1,4 @@
-"""A refusal is data for the client that asks for it, and an error for the client that does not."""
+"""A refusal is data for a client that selects `errors`, and an error for one that does not."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ async def test_a_refusal_says_the_same_as_data_and_as_an_error(
         assert data == {"data": {"done": {"errors": [named]}}}
 
 
-async def test_every_unusable_value_is_told_at_once_and_nothing_is_asked_of_the_store() -> None:
+async def test_all_unusable_values_are_refused_together_without_a_call_of_the_store() -> None:
     async with edge() as made:
         given = {"name": " ", "email": "x", "idempotencyKey": ""}
         selection = "{ errors { ... on CommandError { code path } } } }"
@@ -156,7 +156,7 @@ async def test_every_unusable_value_is_told_at_once_and_nothing_is_asked_of_the_
         assert made.store.commands == []
 
 
-async def test_the_id_and_version_are_answered_and_the_user_is_read() -> None:
+async def test_the_payload_has_the_id_the_version_and_the_user() -> None:
     async with edge() as made:
         made.reads.put(ALICE, "Alice", version=7)
         made.store.outcome = CommandResult(id=ALICE, user_id=ALICE, version=7)
@@ -176,7 +176,7 @@ async def test_the_id_and_version_are_answered_and_the_user_is_read() -> None:
 
 
 @pytest.mark.parametrize("failure", [ReadModelUnavailable(), ReadModelRebuilding(), None])
-async def test_the_command_is_answered_even_if_its_user_cannot_be_read(
+async def test_the_payload_has_the_id_and_version_even_if_the_user_cannot_be_read(
     failure: Exception | None,
 ) -> None:
     async with edge() as made:
@@ -204,7 +204,7 @@ async def test_a_refused_command_reads_nothing() -> None:
         assert "errors" not in response
 
 
-async def test_a_write_model_that_is_away_is_an_error_even_where_errors_are_selected() -> None:
+async def test_an_unavailable_write_model_is_an_error_even_where_errors_are_selected() -> None:
     async with edge() as made:
         made.store.outcome = WriteModelUnavailable("Try again.")
         response = await create(made, "{ id errors { __typename } } }")

@@ -1,4 +1,4 @@
-"""What clients were written against keeps its meaning: nothing of the last release's schema breaks."""
+"""The schema is compatible with that of the last release."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The schema is a promise: its text is kept, and every change of it is seen."""
+"""The schema is a promise: its text is committed, so every change is seen."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def ours() -> list[GraphQLNamedType]:
 
 
 def undescribed(type_: GraphQLNamedType) -> list[str]:
-    """What of a type has no description."""
+    """Returns the parts of a type that have no description."""
     parts: dict[str, str | None] = {type_.name: type_.description}
     match type_:
         case GraphQLObjectType() | GraphQLInterfaceType():
@@ -53,7 +53,7 @@ def test_everything_in_the_schema_is_described() -> None:
     assert [name for type_ in ours() for name in undescribed(type_)] == []
 
 
-def test_every_command_answers_with_a_payload_and_may_fail_alone() -> None:
+def test_every_command_has_a_nullable_payload_and_one_input() -> None:
     assert SCHEMA.mutation_type is not None
     for name, field in SCHEMA.mutation_type.fields.items():
         payload, given = (
