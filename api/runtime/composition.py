@@ -253,9 +253,7 @@ async def _add_api(parts: _ServiceBuilder) -> None:
     )
     configuration = EngineConfiguration(
         limits=settings.limits,
-        trusted_documents=trusted.load(
-            settings.trusted_documents, settings.trusted_documents_file
-        ),
+        trusted_documents=trusted.load(settings.trusted_documents, settings.trusted_documents_file),
         introspection=settings.shows_schema,
         measure=metrics.operations.count,
     )

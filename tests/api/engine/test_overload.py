@@ -148,9 +148,7 @@ def connections(number: int) -> Limits:
     return Limits(connections=number)
 
 
-async def test_a_connection_above_the_limit_replaces_the_one_that_is_idle_longest() -> (
-    None
-):
+async def test_a_connection_above_the_limit_replaces_the_one_that_is_idle_longest() -> None:
     async with wired(connections(2)) as ask, ask.opened() as first, ask.opened() as second:
         for wire in (second, first):  # the second is idle longer then
             await wire.send(request())
