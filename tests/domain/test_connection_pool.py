@@ -1,4 +1,4 @@
-"""Connections of commands are passed on: in order, to nobody who has gone, and none that may be broken."""
+"""Connections are handed over in order of arrival, never to a cancelled waiter, never if unsound."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
     settings = Settings(database_url=database_url, database_connections=TWO)
     async with drivers.database(settings) as pool:
         yield pool
-        pool.terminate()  # some are still kept
+        pool.terminate()  # some connections are still held
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def connections(pool: asyncpg.Pool) -> ConnectionPool:
 
 
 async def queue(connections: ConnectionPool, count: int) -> list[asyncio.Task[Any]]:
-    """So many who wait, in order."""
+    """Returns `count` waiters, in order."""
     waiting = [asyncio.create_task(connections.acquire()) for _ in range(count)]
     await asyncio.sleep(0)
     assert not any(task.done() for task in waiting)
@@ -43,7 +43,7 @@ async def queue(connections: ConnectionPool, count: int) -> list[asyncio.Task[An
 
 
 async def none_is_lost(connections: ConnectionPool, pool: asyncpg.Pool) -> None:
-    """All can be had at once, and there are no more than that."""
+    """Asserts that all connections can be acquired, and that there are no more than that."""
     async with limited(5):
         taken = [await connections.acquire() for _ in range(TWO)]
     assert pool.get_size() == TWO
@@ -117,13 +117,15 @@ async def test_a_connection_lost_during_release_raises_no_error(
     connection = await connections.acquire()
     giving = asyncio.create_task(connections.release(connection, sound=False))
     await asyncio.sleep(0)
-    connection.terminate()  # before the pool has begun to look at it
+    connection.terminate()  # before the pool handles it
     await giving
     await none_is_lost(connections, pool)
 
 
 async def test_an_unused_connection_returns_to_the_pool(pool: asyncpg.Pool) -> None:
-    connections = ConnectionPool(pool, timeout_seconds=60.0, max_hold_seconds=0.05)
+    async with pool.acquire(), pool.acquire():
+        pass  # connecting may take longer than a connection is held
+    connections = ConnectionPool(pool, timeout_seconds=60.0, max_hold_seconds=0.5)
     for connection in [await connections.acquire() for _ in range(TWO)]:
         await connections.release(connection, sound=True)
     assert pool.get_idle_size() == 0
@@ -137,12 +139,12 @@ async def test_connections_in_constant_use_leave_others_a_turn_in_the_pool(
 ) -> None:
     connections = ConnectionPool(pool, timeout_seconds=60.0)
 
-    async def need_it_always() -> None:
+    async def use_constantly() -> None:
         while True:
             await connections.fetch("select 1")
 
     async with asyncio.TaskGroup() as group:
-        needing = [group.create_task(need_it_always()) for _ in range(TWO + 1)]
+        needing = [group.create_task(use_constantly()) for _ in range(TWO + 1)]
         for _ in range(3):
             async with limited(5), pool.acquire() as connection:
                 assert await connection.fetchval("select 1")
@@ -153,7 +155,7 @@ async def test_connections_in_constant_use_leave_others_a_turn_in_the_pool(
 async def test_a_caller_that_acquires_again_does_not_overtake_a_waiter(
     connections: ConnectionPool,
 ) -> None:
-    """As a command does whose e-mail address is taken: it looks which rule it was."""
+    """As a command does whose e-mail address is taken: it then reads which rule was violated."""
     first, second = [await connections.acquire() for _ in range(TWO)]
     [waiting] = await queue(connections, 1)
 
@@ -200,13 +202,15 @@ async def test_a_cancelled_waiter_is_skipped(
 
 
 async def test_waiters_time_out(pool: asyncpg.Pool) -> None:
+    async with pool.acquire(), pool.acquire():
+        pass  # connecting may take longer than the timeout
     connections = ConnectionPool(pool, timeout_seconds=0.05, max_hold_seconds=60.0)
     first, second = [await connections.acquire() for _ in range(TWO)]
     for _ in range(2):
         waiting = await queue(connections, 2)
         async with limited(5):
-            told = await asyncio.gather(*waiting, return_exceptions=True)
-        assert [type(each) for each in told] == [TimeoutError] * 2
+            results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(result) for result in results] == [TimeoutError] * 2
     for connection in (first, second):
         await connections.release(connection, sound=True)
     assert [await connections.acquire() for _ in range(TWO)]
@@ -271,7 +275,7 @@ async def test_no_connection_is_lost_among_many_cancelled_callers(
 async def test_connections_that_have_expired_are_not_used_again(
     connections: ConnectionPool, pool: asyncpg.Pool
 ) -> None:
-    """Neither one that is free nor one that is given back."""
+    """Neither a free connection nor one that is released later."""
     first, second = [await connections.acquire() for _ in range(TWO)]
     before = {first.get_server_pid(), second.get_server_pid()}
     await connections.release(first, sound=True)
