@@ -20,6 +20,7 @@ from api.engine.execution.executor import Executor
 from api.engine.operation_type import ANY
 from api.engine.request import Request
 from api.errors import RequestError
+from api.limits import Limits
 from api.resolvers.context import Context
 from tests.api.engine import random_schema
 from tests.api.engine.operation_strategies import Asked, mutations_of, queries_of
