@@ -59,7 +59,7 @@ const load = async (name, seconds) => {
 };
 
 const statusPage = async () => {
-  const page = await open("/", { width: 1180, height: 570 });
+  const page = await open("/", { width: 1180, height: 555 });
   await page.locator("#events").waitFor();
   await load(colorScheme, 2);
   await page.locator("#events li", { hasText: "OrderCompleted" }).first().waitFor();
