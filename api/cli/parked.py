@@ -27,7 +27,7 @@ User = Annotated[UUID, typer.Argument(metavar="USER", help="The user's id.")]
 def list_all(as_json: AsJson = False) -> None:
     """List the parked users, the event at which each is parked, and why. Example: tandem parked list --json
 
-    Exit status: 0 listed, also if there is none; 1 a store cannot be used.
+    Exit status: 0 listed, also if the list is empty; 1 a store cannot be used.
     """
 
     async def run(stores: OpenStores) -> None:

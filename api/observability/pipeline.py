@@ -41,7 +41,7 @@ class Upkeep(msgspec.Struct, frozen=True, kw_only=True):
 
     erasures: erasures.PendingErasures
     oldest_key: float
-    """Age of the oldest idempotency key in seconds, 0 if there is none."""
+    """Age of the oldest idempotency key in seconds, 0 without keys."""
 
 
 class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):

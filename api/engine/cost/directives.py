@@ -32,7 +32,7 @@ class Cost:
 
 @strawberry.schema_directive(
     locations=[Location.FIELD_DEFINITION],
-    description="How many items a list is taken to have, before anybody has looked.",
+    description="The number of items that a list is assumed to have before it is read.",
 )
 class ListSize:
     # In alphabetical order, because the schema is printed sorted.

@@ -35,7 +35,7 @@ class Payload(Generic[E]):
 
     @fields.field(
         description="The user as the read model has it, at this version or newer. If the read model"
-        " cannot answer, this is null with an error, and the command was carried out all the same.",
+        " cannot answer, this is null with an error, and the command was executed nevertheless.",
         scope=Scope.READ,
     )
     async def user(self, info: Info) -> User | None:

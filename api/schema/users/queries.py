@@ -33,7 +33,7 @@ MinVersion = Annotated[
 
 @strawberry.type(description="What can be asked. Answered from the read model.")
 class Query:
-    @fields.field(description="A user by id; null if there is none.", scope=Scope.READ)
+    @fields.field(description="The user with this id; null if it does not exist.", scope=Scope.READ)
     async def user(
         self, info: Info, user_id: UserIdArgument, min_version: MinVersion = None
     ) -> User | None:
@@ -43,7 +43,7 @@ class Query:
         return None if row is None else User.from_row(row)
 
     @fields.field(
-        "A user by e-mail address, in any letter case; null if there is none.",
+        "A user by e-mail address, in any letter case; null if it does not exist.",
         Cost(weight="2"),
         scope=Scope.READ,
     )
