@@ -126,14 +126,14 @@ async def test_a_caller_with_the_right_gets_data() -> None:
         assert b"Alice" in found.body
 
 
-class Counting:
+class RecordingRateLimiter:
     """A rate limiter that records the keys of the allowances."""
 
     def __init__(self) -> None:
-        self.accounts: list[str] = []
+        self.rate_keys: list[str] = []
 
-    async def take(self, who: str, _: int) -> None:
-        self.accounts.append(who)
+    async def spend(self, rate_key: str, _: int) -> None:
+        self.rate_keys.append(rate_key)
 
 
 @pytest.mark.parametrize(
@@ -148,19 +148,19 @@ class Counting:
 async def test_the_rate_counts_the_address_that_a_trusted_proxy_names(
     line: bytes, headers: tuple[bytes, ...], account: str
 ) -> None:
-    counting = Counting()
+    counting = RecordingRateLimiter()
     async with wired(access=Access(rate=cast("RateLimiter", counting))) as ask:
         await ask(request(USER, *headers, line=line))
-    assert counting.accounts == [account]
+    assert counting.rate_keys == [account]
 
 
 async def test_a_trailer_does_not_name_another_address() -> None:
-    counting = Counting()
+    counting = RecordingRateLimiter()
     body = request(USER).partition(b"\r\n\r\n")[2]
     async with wired(access=Access(rate=cast("RateLimiter", counting))) as ask:
         data = head(LINE, JSON, b"transfer-encoding: chunked")
         await ask(data + b"%x\r\n%b\r\n0\r\nx-forwarded-for: 192.0.2.7\r\n\r\n" % (len(body), body))
-    assert counting.accounts == ["127.0.0.1"]
+    assert counting.rate_keys == ["127.0.0.1"]
 
 
 async def test_a_body_of_the_greatest_length_in_small_pieces_is_read() -> None:
