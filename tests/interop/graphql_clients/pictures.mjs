@@ -59,11 +59,16 @@ const load = async (name, seconds) => {
 };
 
 const statusPage = async () => {
-  const page = await open("/", { width: 1180, height: 555 });
+  const page = await open("/", { width: 1250, height: 520 });
   await page.locator("#events").waitFor();
-  await load(colorScheme, 2);
+  const loading = load(colorScheme, 5);
+  await page.waitForFunction(() => {
+    const values = [...document.querySelectorAll("[data-value=written], [data-value=applied], [data-value=operations]")];
+    return values.length === 3 && values.every((value) => Number.parseFloat(value.textContent) > 0);
+  });
   await page.locator("#events li", { hasText: "OrderCompleted" }).first().waitFor();
   await save(page, `status-${colorScheme}`);
+  await loading;
 };
 
 await graphiql();

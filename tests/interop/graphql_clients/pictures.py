@@ -26,7 +26,7 @@ async def take(chromium: str, folder: Path) -> dict[str, int]:
     with tempfile.TemporaryDirectory(prefix="tandem-pictures-") as directory:
         node = Node(Path(directory), fetched(Path(sys.prefix)))
         port = free_port()
-        async with tandem(Path(directory), "up", port=port) as (_, client):
+        async with tandem(Path(directory), "up", port=port, PARTITIONS="4") as (_, client):
             address = client.http.base_url.netloc.decode()
             sizes: dict[str, int] = {}
             for color_scheme in ("light", "dark"):
