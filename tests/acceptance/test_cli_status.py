@@ -112,7 +112,7 @@ async def test_a_store_that_does_not_reply_is_named_in_time_and_the_other_is_sho
         wire.flow(drop=True)
     assert output.status == PROBLEM
     assert f"{named} does not answer" in sentences(output)
-    assert f"see that it runs and that {store.upper()} leads there" in sentences(output)
+    assert f"see that it runs and that {store.upper()} leads to it" in sentences(output)
     [one, *_] = output.json["look"]["partitions"]
     assert (one["backlog"] is None, one["standing"] is None) == (
         named == "PostgreSQL",
