@@ -31,22 +31,26 @@ SERVED = {f"tandem_read_model_served {partition}" for partition in range(PARTITI
 
 
 @contextmanager
-def changed(file: str, old: str, new: str) -> Iterator[dict[str, str]]:
-    """The environment of a process that runs our code with one change."""
+def changed(file: str, *replacements: tuple[str, str]) -> Iterator[dict[str, str]]:
+    """The environment of a process that runs this code with texts of one file replaced."""
     with TemporaryDirectory(prefix="tandem-newer-", dir=fast_temp()) as place:
         for package in ("api", "domain", "readside"):
             ignored = shutil.ignore_patterns("node_modules")
             shutil.copytree(ROOT / package, Path(place) / package, ignore=ignored)
         text = Path(place, file).read_text()
-        assert old in text
-        Path(place, file).write_text(text.replace(old, new))
+        for old, new in replacements:
+            assert old in text
+            text = text.replace(old, new)
+        Path(place, file).write_text(text)
         yield {"PYTHONPATH": place}
 
 
 @pytest.fixture
 def newer() -> Iterator[dict[str, str]]:
     """What makes a process run newer code: ours, but that a user's name is kept under another one."""
-    with changed("readside/projections/users.py", '"name"', '"fullName"') as env:
+    written = '"name"', '"fullName"'
+    read = "    name: str\n", '    name: str = msgspec.field(name="fullName")\n'
+    with changed("readside/projections/users.py", written, read) as env:
         yield env
 
 
@@ -54,7 +58,8 @@ def newer() -> Iterator[dict[str, str]]:
 def broken() -> Iterator[dict[str, str]]:
     """The same, but that an event has a new field, for which an upcast was forgotten."""
     with changed(
-        "domain/users/events.py", "    name: str\n    email: str", "    name: str\n    surname: str"
+        "domain/users/events.py",
+        ("    name: str\n    email: str", "    name: str\n    surname: str"),
     ) as env:
         yield env
 
