@@ -54,14 +54,14 @@ def build_bulk_insert(writes: Sequence[Write]) -> Statement:
 
     It returns the ids of the users it created: those without a conflict.
     """
-    columns = zip(*map(_bulk_values, writes), strict=True)
-    tag, schema, _ = encode(writes[0].events[0])
-    return BULK_INSERT, [*map(list, columns), tag, schema]
+    encoded = [encode(event) for write in writes for event in write.events]
+    rows = [_bulk_values(write, data) for write, (_, _, data) in zip(writes, encoded, strict=True)]
+    tag, schema, _ = encoded[0]
+    return BULK_INSERT, [*map(list, zip(*rows, strict=True)), tag, schema]
 
 
-def _bulk_values(write: Write) -> tuple[object, ...]:
-    user, [event] = write.after, write.events
-    _, _, data = encode(event)
+def _bulk_values(write: Write, data: str) -> tuple[object, ...]:
+    user = write.after
     key, digest, _ = result_values(write.command, write.before) or (None, None, None)
     return (
         *(user.id, user.name, user.email, email_key(user.email), user.created_at, user.secret),
