@@ -1,4 +1,4 @@
-"""The relay loses nothing, carries nothing twice, keeps each user's order and waits for nobody."""
+"""The relay loses nothing, carries nothing twice, keeps each user's order and waits for no transaction."""
 
 from __future__ import annotations
 

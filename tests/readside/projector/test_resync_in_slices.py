@@ -176,10 +176,10 @@ async def test_events_deferred_at_the_end_are_applied(
 ) -> None:
     """Another process applies the last slice, then an event is deferred, then it says that it has done."""
     keys = await filled(world)
-    mend = EventApplier.resync_user
+    resync = EventApplier.resync_user
 
     async def and_more_happens(self: EventApplier, *arguments: Any) -> None:
-        await mend(self, *arguments)
+        await resync(self, *arguments)
         version = world.commit(ALICE, UserRenamed(name="Alicia"))
         await world.redis.hset(keys.user_hash(ALICE), "until", version)
         await world.redis.sadd(keys.needs_resync, str(ALICE))

@@ -125,7 +125,7 @@ async def test_a_waiting_reader_survives_a_broken_connection(harness: Projection
     waiting = asyncio.create_task(users.fetch(harness.reads, ALICE, min_version=2))
     await begins_to_wait(harness)
     assert await harness.redis.client_kill_filter(_type="pubsub") == 1
-    await harness.given(UserRenamed(name="while nobody listens"))
+    await harness.given(UserRenamed(name="without a listener"))
     row = await waiting
     assert row is not None
     assert row.version == 2

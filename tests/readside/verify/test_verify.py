@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tests.readside.harness import World
 
 ALICE, BOB, CAROL, DAVE = (user_in(0, number) for number in range(4))
-NOBODY = user_in(0, 99)
+UNKNOWN_USER = user_in(0, 99)
 STREAM = Partition(0).stream
 ORDER = f"{order(1)} 500 {to_epoch_millis(moment_of(2))}"
 """The first one of ALICE, as it is kept."""
@@ -147,8 +147,8 @@ TAMPERED: dict[str, tuple[Tamper, set[tuple[str, str]]]] = {
         {("users", str(CAROL)), ("users", "(members)")},
     ),
     "a member of nobody": (
-        lambda r, k: r.zadd(k.user_index, {str(NOBODY): 0}),
-        {("users", str(NOBODY)), ("users", "(members)")},
+        lambda r, k: r.zadd(k.user_index, {str(UNKNOWN_USER): 0}),
+        {("users", str(UNKNOWN_USER)), ("users", "(members)")},
     ),
     "a member that is no user": (
         lambda r, k: r.zadd(k.user_index, {"what": 0}),
@@ -182,12 +182,15 @@ TAMPERED: dict[str, tuple[Tamper, set[tuple[str, str]]]] = {
         lambda r, k: r.zadd(k.shared_key("customers"), {str(BOB): 5}),
         {("customers", str(BOB)), ("customers", "(members)")},
     ),
-    "a hash of nobody": (lambda r, k: r.hset(k.user_hash(NOBODY), "name", "X"), {("user", "")}),
-    "a key of a user that nobody writes": (
+    "a hash without a user": (
+        lambda r, k: r.hset(k.user_hash(UNKNOWN_USER), "name", "X"),
+        {("user", "")},
+    ),
+    "a key of a user that no projection writes": (
         lambda r, k: r.set(k.user_key("odd", BOB), "1"),
         {("odd", "")},
     ),
-    "a shared key that nobody writes": (
+    "a shared key that no projection writes": (
         lambda r, k: r.set(k.shared_key("odd"), "1"),
         {("odd", "")},
     ),
@@ -352,8 +355,8 @@ async def test_a_user_who_changes_between_any_two_reads_is_no_difference(
 
 async def test_a_user_whom_the_log_does_not_know_is_an_error(world: World) -> None:
     await filled(world)
-    with pytest.raises(NoSuchUser, match=f"The event log has no user {NOBODY}"):
-        await world.verify().of_user(NOBODY)
+    with pytest.raises(NoSuchUser, match=f"The event log has no user {UNKNOWN_USER}"):
+        await world.verify().of_user(UNKNOWN_USER)
 
 
 async def test_verify_changes_nothing(world: World) -> None:
