@@ -26,7 +26,7 @@ up: .venv/.up
 	@exec .venv/bin/python -I -S api/embedded/child.py $$PPID 15 same . -- .venv/bin/tandem up
 
 test: .venv/.test
-	@exec .venv/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
+	@exec .venv/bin/python -m pytest -n 4 --dist worksteal $(ARGS)
 
 check: .venv/.test
 	@failed=; for tool in 'ruff check .' 'ruff format --check .' mypy lint-imports; do \

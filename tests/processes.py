@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import AsyncIterator, Mapping
 
+    from tests.forked import Member
+
 ROOT = Path(__file__).parents[1]
 TANDEM = str(Path(sys.executable).parent / "tandem")
 HOST = "127.0.0.1"
@@ -63,10 +65,12 @@ async def running(
         await _stop(process)
 
 
-async def ended(process: Process, seconds: float) -> int:
-    """The exit status of a process that ends by itself, or was asked to."""
+async def ended(process: Process | Member, seconds: float) -> int:
+    """Returns the exit status of a process that ends within this time."""
     async with limited(seconds):
-        return await process.wait()
+        status = await process.wait()
+    assert status is not None
+    return status
 
 
 def as_from_a_terminal() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tests.forked import start
 from tests.limited import limited
 from tests.processes import ROOT, TANDEM
 
@@ -29,9 +32,8 @@ class Output(msgspec.Struct, frozen=True):
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:
-    """Returns environment variables with the stores of these settings."""
+    """Returns the environment variables that name the stores of these settings."""
     return {
-        **os.environ,
         "DATABASE_URL": settings.database_url or "",
         "REDIS_URL": settings.redis_url or "",
         "PARTITIONS": str(settings.partitions),
@@ -45,12 +47,26 @@ async def tandem(settings: Settings, *words: str, **more: str) -> Output:
 
 
 async def tandem_with(environ: dict[str, str], *words: str) -> Output:
-    """Runs `tandem words...` in this environment to its end."""
+    """Runs `tandem words...` to its end, in the environment of this process and this one."""
+    with tempfile.TemporaryDirectory() as directory:
+        out, err = Path(directory, "out"), Path(directory, "err")
+        member = start("tandem", words, environ, out, err=err)
+        try:
+            async with limited(60):
+                await member.ended()
+        finally:
+            member.kill()
+        assert member.returncode is not None
+        return Output(member.returncode, out.read_text(), err.read_text())
+
+
+async def other_tandem(settings: Settings, *words: str, **more: str) -> Output:
+    """Runs `tandem words...` on these stores to its end, in a new interpreter, which may run other code."""
     process = await asyncio.create_subprocess_exec(
         TANDEM,
         *words,
         cwd=ROOT,
-        env=environ,
+        env=os.environ | environment(settings, **more),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -65,10 +65,11 @@ class Client:
         )
 
     async def until_built(self) -> None:
-        """Waits until every partition is served. Each try waits for Redis, so this is no busy loop."""
+        """Waits until every partition is served."""
         async with limited(20):
             while "errors" in (answer := await self.send("{ users { totalCount } }")):
                 assert {error["extensions"]["code"] for error in answer["errors"]} == {REBUILDING}
+                await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

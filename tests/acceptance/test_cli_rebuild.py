@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
+from tests import forked
 from tests.acceptance.cli import environment, tandem
 from tests.acceptance.service import running
 from tests.limited import limited
-from tests.processes import HOST, TANDEM, ended, free_port
-from tests.processes import running as process_running
+from tests.processes import HOST, ended, free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,9 +77,7 @@ async def test_an_interrupted_rebuild_can_be_abandoned_or_run_again(
         lock = await asyncpg.connect(settings.database_url)
         try:
             log = tmp_path / "log"
-            async with process_running(
-                TANDEM, "rebuild", env=environment(settings), log=log
-            ) as process:
+            async with forked.running("rebuild", env=environment(settings), log=log) as process:
                 await _until_it_waits_for_the_log(lock)
                 process.send_signal(how)
                 assert await ended(process, 20) in {130, -9}

@@ -10,11 +10,11 @@ import asyncpg
 
 from api.cli.run import INTERRUPTED
 from api.cli.seed_data.people import person
+from tests import forked
 from tests.acceptance.cli import environment, tandem
 from tests.acceptance.service import running
 from tests.limited import limited
-from tests.processes import HOST, TANDEM, ended, free_port
-from tests.processes import running as process_running
+from tests.processes import HOST, ended, free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,9 +69,7 @@ async def test_an_interrupted_seed_says_how_it_is_resumed(
     log = tmp_path / "log"
     database = await asyncpg.connect(settings.database_url)
     try:
-        async with process_running(
-            TANDEM, "seed", "1000000", env=environment(settings), log=log
-        ) as process:
+        async with forked.running("seed", "1000000", env=environment(settings), log=log) as process:
             async with limited(30):
                 while not await database.fetchval("select count(*) from users"):
                     await asyncio.sleep(0.02)

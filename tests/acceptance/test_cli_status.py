@@ -12,12 +12,12 @@ import pytest
 
 from api.cli.status import OK, PROBLEM, UNREACHABLE
 from api.roles import Role
+from tests import forked
 from tests.acceptance.cli import Output, environment, tandem, tandem_with
 from tests.acceptance.service import running
 from tests.chaos.proxy import proxy
 from tests.limited import limited
-from tests.processes import HOST, TANDEM, ended, free_port
-from tests.processes import running as process_running
+from tests.processes import HOST, ended, free_port
 from tests.stores import PARTITIONS
 
 if TYPE_CHECKING:
@@ -142,8 +142,8 @@ async def test_watch_prints_a_line_each_second_until_ctrl_c(
     log = tmp_path / "watched"
     async with (
         running(settings),
-        process_running(
-            TANDEM, "status", "--watch", "--json", env=environment(settings), log=log
+        forked.running(
+            "status", "--watch", "--json", env=environment(settings), log=log
         ) as watching,
     ):
         for lines in range(3):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 import pytest
@@ -16,12 +15,11 @@ SERVICE = {"AUTH_SECRET": SECRET, "AUTH_AUDIENCE": "orders", "AUTH_ISSUER": "tes
 
 async def test_the_service_accepts_the_token_with_its_scopes_until_it_expires() -> None:
     tokens = Tokens(shared_secret(SECRET), algorithms=("HS256",), audience="orders", issuer="tests")
-    environ = os.environ | SERVICE
     for options, scopes, lifetime in (
         ([], {"users:read", "users:write"}, 3600),
         (["--scope", "users:erase", "--lifetime", "60"], {"users:erase"}, 60),
     ):
-        output = await tandem_with(environ, "token", "alice", *options)
+        output = await tandem_with(SERVICE, "token", "alice", *options)
         assert (output.status, output.err) == (0, "")
         caller = await tokens.caller(f"Bearer {output.out}")
         assert (caller.subject, set(caller.scopes)) == ("alice", scopes)
@@ -45,7 +43,7 @@ async def test_the_service_accepts_the_token_with_its_scopes_until_it_expires() 
 async def test_without_a_secret_it_fails_with_one_line(
     service: dict[str, str], sentence: str
 ) -> None:
-    output = await tandem_with(os.environ | service, "token", "alice")
+    output = await tandem_with(service, "token", "alice")
     assert (output.status, output.out) == (1, "")
     assert len(output.err.splitlines()) == 1
     assert sentence in output.err

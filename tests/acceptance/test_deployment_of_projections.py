@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from readside.generations.activation_guard import ParkedExcess
-from tests.acceptance.cli import environment, tandem
+from tests.acceptance.cli import environment, other_tandem, tandem
 from tests.acceptance.service import Client, running
 from tests.acceptance.test_health import figures
 from tests.limited import limited
@@ -104,11 +104,11 @@ async def test_it_builds_its_own_read_model_and_a_roll_back_finds_the_old_one_th
     log = tmp_path / "log"
     async with running(settings) as old:
         user_id = await old.create_user()
-        before = await tandem(settings, "status", **newer)
+        before = await other_tandem(settings, "status", **newer)
         assert (before.status, "8 partitions are not served" in before.out) == (1, True)
         async with role("projector", settings, newer, log) as http:
             await serving(http)
-            assert (await tandem(settings, "verify", **newer)).status == 0
+            assert (await other_tandem(settings, "verify", **newer)).status == 0
             async with role("api", settings, newer, log) as http:
                 await serving(http)
                 await renamed(Client(http), user_id, "Alicia")
@@ -128,12 +128,14 @@ async def test_a_deploy_that_parks_many_users_stops_and_says_why(
                 while what not in (await ready(http)).text:
                     await asyncio.sleep(0.05)
             assert (await ready(http)).status_code == 503
-            told = await tandem(settings, "status", **broken)
+            told = await other_tandem(settings, "status", **broken)
             assert (told.status, what in " ".join(told.out.split())) == (1, True)
-            told = await tandem(settings, "doctor", **broken)
+            told = await other_tandem(settings, "doctor", **broken)
             assert (told.status, what in " ".join(told.out.split())) == (1, True)
             await renamed(old, users[0], "Alicia")
-            assert (await tandem(settings, "rebuild", "--accept-parked", **broken)).status == 0
+            assert (
+                await other_tandem(settings, "rebuild", "--accept-parked", **broken)
+            ).status == 0
             await serving(http)
             assert (await ready(http)).status_code == 200
 

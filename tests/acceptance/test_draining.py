@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from tests import forked
 from tests.acceptance.test_workers import CREATE, listeners, until
 from tests.limited import limited
-from tests.processes import HOST, TANDEM, ended, free_port, running
+from tests.processes import HOST, ended, free_port
 from tests.stores import PARTITIONS
 
 if TYPE_CHECKING:
-    from asyncio.subprocess import Process
     from pathlib import Path
+
+    from tests.forked import Member
 
 LIVEZ = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
@@ -58,7 +60,7 @@ def create(number: int) -> bytes:
 @asynccontextmanager
 async def api(
     database_url: str, redis_url: str, place: Path
-) -> AsyncIterator[tuple[Process, Connection]]:
+) -> AsyncIterator[tuple[Member, Connection]]:
     """A process, and a connection to it that has been answered once."""
     port = free_port()
     env = {
@@ -67,7 +69,7 @@ async def api(
         "PARTITIONS": str(PARTITIONS),
         "PORT": str(port),
     }
-    async with running(TANDEM, "api", env=env, log=place / "log") as process:
+    async with forked.running("api", env=env, log=place / "log") as process:
         reader, writer = await _connected(port)
         try:
             connection = Connection(reader, writer)

@@ -14,12 +14,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from api.roles import Role
 from domain.log.relay import Relay
+from tests import forked
 from tests.acceptance.service import Client, running
 from tests.acceptance.test_processes import tandem
 from tests.chaos.proxy import proxy
 from tests.limited import limited
-from tests.processes import HOST, TANDEM, ended, free_port
-from tests.processes import running as process
+from tests.processes import HOST, ended, free_port
 from tests.stores import PARTITIONS
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ async def role(
     port = free_port()
     env = {"HOST": HOST, "HEALTH_PORT": str(port), "PARTITIONS": str(PARTITIONS), **environment}
     async with (
-        process(TANDEM, name, env=env, log=place / f"{name}.log") as started,
+        forked.running(name, env=env, log=place / f"{name}.log") as started,
         httpx.AsyncClient(base_url=f"http://{HOST}:{port}", timeout=10) as http,
     ):
         async with limited(20):

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis.asyncio import Redis
 
+from tests import forked
 from tests.limited import limited
-from tests.processes import TANDEM, running
 from tests.stores import PARTITIONS
 
 if TYPE_CHECKING:
-    from asyncio.subprocess import Process
     from pathlib import Path
+
+    from tests.forked import Member
 
 WITHIN = 5.0
 """Seconds in which partitions move."""
@@ -31,10 +32,10 @@ class Projectors:
     ) -> None:
         self._redis, self._stack, self._urls, self._place = redis, stack, urls, place
 
-    async def start(self, number: int = 1) -> list[Process]:
+    async def start(self, number: int = 1) -> list[Member]:
         return [
             await self._stack.enter_async_context(
-                running(TANDEM, "projector", env=self._urls, log=self._place / "log")
+                forked.running("projector", env=self._urls, log=self._place / "log")
             )
             for _ in range(number)
         ]
@@ -64,7 +65,7 @@ async def projectors(
     async with (
         AsyncExitStack() as stack,
         Redis.from_url(redis_url, decode_responses=True) as redis,
-        running(TANDEM, "relay", env=urls, log=tmp_path / "relay"),
+        forked.running("relay", env=urls, log=tmp_path / "relay"),
     ):
         yield Projectors(redis, stack, urls, tmp_path)
 

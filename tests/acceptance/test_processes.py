@@ -22,6 +22,8 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from api.embedded.postgres import database_url as embedded_database_url
+from tests import forked
+from tests.acceptance.cli import tandem_with
 from tests.acceptance.service import Client
 from tests.limited import limited
 from tests.processes import HOST, TANDEM, ended, free_port, running
@@ -73,19 +75,11 @@ async def _answering(process: Process, client: Client, log: Path) -> None:
 
 
 async def refused(*words: str, **environment: str) -> str:
-    """What a command that cannot run says. It must be one sentence, without a traceback."""
-    process = await asyncio.create_subprocess_exec(
-        TANDEM,
-        *words,
-        env={**os.environ, **environment},
-        stderr=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    async with limited(30):
-        _, said = await process.communicate()
-    assert process.returncode == 1
-    assert len(said.splitlines()) == 1, said
-    return said.decode()
+    """Returns the error of a command that cannot run. It must be one line, without a traceback."""
+    output = await tandem_with(environment, *words)
+    assert output.status == 1
+    assert len(output.err.splitlines()) == 1, output.err
+    return output.err
 
 
 def servers_of(place: Path) -> list[str]:
@@ -168,7 +162,7 @@ async def test_roles_run_as_processes_of_their_own(
     async with AsyncExitStack() as stack:
         for role in ("relay", "projector"):
             log = place / f"{role}.log"
-            await stack.enter_async_context(running(TANDEM, role, env=environment, log=log))
+            await stack.enter_async_context(forked.running(role, env=environment, log=log))
         _, client = await stack.enter_async_context(
             tandem(place, "api", port=free_port(), **environment)
         )
@@ -248,7 +242,7 @@ async def test_a_loop_that_fails_ends_its_process_and_the_log_says_why(
 ) -> None:
     env = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "LOG_FORMAT": "json"}
     log, port = place / "log", str(free_port())
-    async with running(TANDEM, "relay", env={**env, "HEALTH_PORT": port}, log=log) as process:
+    async with forked.running("relay", env={**env, "HEALTH_PORT": port}, log=log) as process:
         async with httpx.AsyncClient(base_url=f"http://{HOST}:{port}") as http:
             await _ready(http)
         connection = await asyncpg.connect(database_url)
@@ -268,7 +262,7 @@ async def test_a_start_that_waits_can_be_stopped(place: Path, database_url: str)
     try:
         await connection.execute("select pg_advisory_lock($1)", MIGRATING)
         env = {"DATABASE_URL": database_url, "REDIS_URL": f"redis://{HOST}:{free_port()}"}
-        async with running(TANDEM, "serve", env=env, log=place / "log") as process:
+        async with forked.running("serve", env=env, log=place / "log") as process:
             async with limited(20):
                 while not await connection.fetchval(WAITING):
                     await asyncio.sleep(0.02)
@@ -301,7 +295,4 @@ async def _ready(http: httpx.AsyncClient) -> None:
 
 
 async def _migrated(urls: dict[str, str]) -> None:
-    process = await asyncio.create_subprocess_exec(
-        TANDEM, "migrate", env={**os.environ, **urls}, stdout=asyncio.subprocess.DEVNULL
-    )
-    assert await process.wait() == 0
+    assert (await tandem_with(urls, "migrate")).status == 0

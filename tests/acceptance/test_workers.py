@@ -15,14 +15,16 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from tests import forked
 from tests.acceptance.test_processes import refused
 from tests.limited import limited
-from tests.processes import HOST, TANDEM, ended, free_ports, running
+from tests.processes import HOST, ended, free_ports
 from tests.stores import PARTITIONS
 
 if TYPE_CHECKING:
-    from asyncio.subprocess import Process
     from collections.abc import Callable
+
+    from tests.forked import Member
 
 WORKERS = 3
 ESTABLISHED, LISTENING = "01", "0A"
@@ -43,10 +45,10 @@ def urls(database_url: str, redis_url: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def crew(urls: dict[str, str], place: Path) -> AsyncIterator[Process]:
+async def crew(urls: dict[str, str], place: Path) -> AsyncIterator[Member]:
     """The parent, once all of its workers listen."""
     words = ("api", "--workers", str(WORKERS))
-    async with running(TANDEM, *words, env=urls, log=place / "log") as process:
+    async with forked.running(*words, env=urls, log=place / "log") as process:
         await until(lambda: listeners(int(urls["PORT"])) == WORKERS, within=30)
         await until(lambda: all(map(listeners, health_ports(urls))))
         yield process
@@ -58,7 +60,7 @@ async def until(what: Callable[[], bool], within: float = 5.0) -> None:
             await asyncio.sleep(0.02)
 
 
-def workers_of(process: Process) -> list[int]:
+def workers_of(process: Member) -> list[int]:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     return [int(pid) for pid in children.read_text().split()]
 
@@ -105,7 +107,7 @@ def health_ports(urls: dict[str, str]) -> list[int]:
     return list(range(first, first + WORKERS))
 
 
-def of_health(process: Process, urls: dict[str, str]) -> list[int]:
+def of_health(process: Member, urls: dict[str, str]) -> list[int]:
     """Which worker has the health port of each number; it must be one worker alone."""
     listening = [sockets(port, LISTENING) for port in health_ports(urls)]
     workers = {pid: held(pid) for pid in workers_of(process)}

@@ -17,7 +17,6 @@ from rich.table import Table
 from tests.benchmarks import machine
 from tests.chaos.chaos import EVERY, ROUND, Report, chaos
 from tests.chaos.cluster import PARTITIONS, cluster
-from tests.chaos.processes import programs
 from tests.chaos.stores import made_template
 from tests.stores import fast_temp
 
@@ -56,8 +55,8 @@ async def _run(
     template = await made_template(place / "template", PARTITIONS)
     (place / "cluster").mkdir()
     shown = Live(_table(Report(seed=seed)), console=OUT, refresh_per_second=2, transient=True)
-    with shown as live, programs() as started:
-        async with cluster(place / "cluster", started, template, MUTANT=mutant) as hurt:
+    with shown as live:
+        async with cluster(place / "cluster", template, MUTANT=mutant) as hurt:
             return await chaos(
                 hurt,
                 seed=seed,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 from redis.asyncio import Redis
 
+from tests import forked
 from tests.chaos import replica, standby
 from tests.chaos.proxy import proxy
 from tests.chaos.stores import postgres, valkey
@@ -27,10 +28,10 @@ from tests.processes import HOST
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from tests.chaos.processes import Member, Programs
     from tests.chaos.proxy import Proxy
     from tests.chaos.restore_rules import Restored
     from tests.chaos.stores import Postgres, Valkey
+    from tests.forked import Member
 
 PARTITIONS = 4
 
@@ -52,7 +53,6 @@ class Cluster:
     def __init__(
         self,
         place: Path,
-        programs: Programs,
         stores: tuple[Postgres, Valkey],
         wires: tuple[Proxy, Proxy],
         environment: dict[str, str],
@@ -66,7 +66,6 @@ class Cluster:
         self.port = _free_port()
         self.place = place
         self.restores: list[Restored] = []
-        self._programs = programs
         self._environment = {
             "HOST": HOST,
             "PORT": str(self.port),
@@ -90,7 +89,7 @@ class Cluster:
     def run(self, name: str, verb: str, **environment: str) -> Member:
         """Starts a process that is no member: its end is the caller's business, as is what it logs."""
         env, log = {**self._environment, **environment}, self.place / f"{name}.log"
-        return self._programs.start(name, [verb], env, log)
+        return forked.start(name, [verb], env, log)
 
     async def kill(self, name: str) -> None:
         """SIGKILL; returns when it is gone."""
@@ -210,7 +209,6 @@ def _free_port() -> int:
 @asynccontextmanager
 async def cluster(
     place: Path,
-    programs: Programs,
     template: Path,
     *,
     names: tuple[str, ...] = tuple(VERBS),
@@ -229,7 +227,7 @@ async def cluster(
             await stack.enter_async_context(proxy(database.url)),
             await stack.enter_async_context(proxy(redis.url)),
         )
-        made = Cluster(place, programs, (database, redis), wires, environment, stack)
+        made = Cluster(place, (database, redis), wires, environment, stack)
         try:
             for name in names:
                 made.start(name, (failpoints or {}).get(name, ""))

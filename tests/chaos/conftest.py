@@ -9,28 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, contextmanager
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from api.embedded.data_directory import opened_directory
 from api.embedded.locks import try_lock
 from tests.chaos.cluster import PARTITIONS, Cluster, cluster
-from tests.chaos.processes import programs
 from tests.chaos.stores import made_template
 from tests.stores import PREFIX, fast_temp
 
-if TYPE_CHECKING:
-    from tests.chaos.processes import Programs
-
 Make = Callable[..., AbstractAsyncContextManager[Cluster]]
 """Makes a cluster of the test's own; its arguments are those of `cluster` behind the third."""
-
-
-@pytest.fixture(scope="session")
-def started() -> Iterator[Programs]:
-    with programs() as started:
-        yield started
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +34,7 @@ def template() -> Iterator[Path]:
 
 
 @pytest.fixture
-def make(started: Programs, template: Path) -> Iterator[Make]:
+def make(template: Path) -> Iterator[Make]:
     with _place() as place:
         numbers = count()
 
@@ -52,7 +42,7 @@ def make(started: Programs, template: Path) -> Iterator[Make]:
             """Each in a directory of its own: a test may make one after the other."""
             own = place / str(next(numbers))
             own.mkdir()
-            return cluster(own, started, template, **options)
+            return cluster(own, template, **options)
 
         yield made
 

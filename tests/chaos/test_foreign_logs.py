@@ -23,15 +23,15 @@ from tests.acceptance.service import Client, running
 from tests.chaos.cluster import PARTITIONS as FEWER
 from tests.chaos.convergence import as_the_log
 from tests.chaos.dumps import database_of, dump_of, execute, restore, with_database
-from tests.chaos.processes import Programs
 from tests.chaos.stores import postgres
 from tests.chaos.test_postgres_lost_tail import USER, rename
+from tests.forked import start
 from tests.limited import limited
 from tests.processes import HOST, free_port
 from tests.stores import PARTITIONS
 
 if TYPE_CHECKING:
-    from tests.chaos.processes import Member
+    from tests.forked import Member
 
 SERVING = ("serve", "api", "relay", "projector")
 VERBS = {
@@ -55,8 +55,7 @@ BURN = """
 class Tandem:
     """Processes of `tandem`, on the stores of some settings."""
 
-    def __init__(self, started: Programs, place: Path) -> None:
-        self._started = started
+    def __init__(self, place: Path) -> None:
         self._place = place
         self.members: list[Member] = []
 
@@ -64,7 +63,7 @@ class Tandem:
         more = {"HOST": HOST, "PORT": str(free_port()), "MUTANT": "", "FAILPOINTS": ""}
         log = self._place / f"{len(self.members)} {words}.log"
         env = environment(settings, **more)
-        self.members.append(self._started.start(words, words.split(), env, log))
+        self.members.append(start(words, words.split(), env, log))
         return self.members[-1]
 
     async def run(self, settings: Settings, words: str) -> tuple[int, str]:
@@ -72,12 +71,13 @@ class Tandem:
         member = self.start(settings, words)
         async with limited(30):
             await member.ended()
-        return member.status, member.log.read_text()
+        assert member.returncode is not None
+        return member.returncode, member.log.read_text()
 
 
 @pytest.fixture
-async def tandem(started: Programs, tmp_path: Path) -> AsyncIterator[Tandem]:
-    tandem = Tandem(started, tmp_path)
+async def tandem(tmp_path: Path) -> AsyncIterator[Tandem]:
+    tandem = Tandem(tmp_path)
     yield tandem
     for member in tandem.members:
         member.kill()
@@ -241,7 +241,7 @@ async def test_a_database_on_another_server_takes_over_and_shows_every_event_of_
             for member in members:
                 await member.ended()
         for member in members:
-            assert member.status == 1
+            assert member.returncode == 1
             assert "`tandem restored --take-over`" in member.log.read_text()
 
         async with running(second) as client:

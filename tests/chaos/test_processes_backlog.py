@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from readside.redis_functions.keys import Partition
 from tests.benchmarks import history
 from tests.chaos.evidence import behind
-from tests.chaos.processes import Member, Programs
+from tests.forked import Member, start
 from tests.limited import limited
 from tests.stores import PARTITIONS
 
@@ -44,8 +44,7 @@ def peak(member: Member) -> int:
 class Roles:
     """A relay and projectors as processes, that stand still while a backlog is written."""
 
-    def __init__(self, started: Programs, place: Path, database_url: str, redis_url: str) -> None:
-        self._started = started
+    def __init__(self, place: Path, database_url: str, redis_url: str) -> None:
         self._place = place
         self._environment = {
             "DATABASE_URL": database_url,
@@ -57,7 +56,7 @@ class Roles:
 
     def _start(self, role: str, failpoints: str = "") -> Member:
         environment = {**self._environment, "FAILPOINTS": failpoints}
-        return self._started.start(role, [role], environment, self._place / f"{role}.log")
+        return start(role, [role], environment, self._place / f"{role}.log")
 
     async def kill(self, role: str) -> None:
         self.members[role].kill()
@@ -93,11 +92,9 @@ class Roles:
 
 
 @pytest.fixture
-async def roles(
-    started: Programs, tmp_path: Path, database_url: str, redis_url: str
-) -> AsyncIterator[Roles]:
+async def roles(tmp_path: Path, database_url: str, redis_url: str) -> AsyncIterator[Roles]:
     """Whose streams have begun, and whose read model serves."""
-    roles = Roles(started, tmp_path, database_url, redis_url)
+    roles = Roles(tmp_path, database_url, redis_url)
     try:
         await roles.caught_up(0)
         yield roles

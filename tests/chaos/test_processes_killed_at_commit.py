@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.chaos.processes import Member, Programs
 from tests.chaos.writers import Hold, held_commits
+from tests.forked import Member, start
 from tests.limited import limited
 from tests.processes import HOST, free_port
 from tests.stores import PARTITIONS
@@ -49,9 +49,7 @@ class Api:
 
 
 @pytest.fixture
-async def apis(
-    started: Programs, database_url: str, redis_url: str, tmp_path: Path
-) -> AsyncIterator[list[Api]]:
+async def apis(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[list[Api]]:
     """Two that answer."""
     async with AsyncExitStack() as stack:
         environment = {
@@ -60,15 +58,15 @@ async def apis(
             "PARTITIONS": str(PARTITIONS),
         }
         yield [
-            await stack.enter_async_context(api(started, environment, tmp_path / f"{number}.log"))
+            await stack.enter_async_context(api(environment, tmp_path / f"{number}.log"))
             for number in range(2)
         ]
 
 
 @asynccontextmanager
-async def api(started: Programs, environment: dict[str, str], log: Path) -> AsyncIterator[Api]:
+async def api(environment: dict[str, str], log: Path) -> AsyncIterator[Api]:
     port = free_port()
-    member = started.start("api", ["api"], {**environment, "PORT": str(port)}, log)
+    member = start("api", ["api"], {**environment, "PORT": str(port)}, log)
     try:
         made = Api(member, port)
         await made.answers()

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from domain.migrate import check, load_migrations
-from tests.chaos.processes import Programs
+from tests.forked import start
 from tests.limited import limited
 from tests.processes import TANDEM, ended, running
 from tests.stores import PARTITIONS
@@ -115,14 +115,13 @@ async def test_of_two_processes_one_migrates_and_the_other_goes_on_from_there(
 async def test_a_migration_killed_before_its_commit_leaves_nothing_and_the_next_goes_through(
     empty_database_url: str,
     witness: asyncpg.Connection,
-    started: Programs,
     tmp_path: Path,
     point: str,
 ) -> None:
     env = {"DATABASE_URL": empty_database_url, "PARTITIONS": str(PARTITIONS)}
     for failpoints, left in ((f"{point}=kill", 0), ("", len(load_migrations()))):
         environment = {**env, "FAILPOINTS": failpoints}
-        member = started.start("migrate", ["migrate"], environment, tmp_path / "migrate.log")
+        member = start("migrate", ["migrate"], environment, tmp_path / "migrate.log")
         async with limited(30):
             await member.ended()
         await until(witness, ALONE)

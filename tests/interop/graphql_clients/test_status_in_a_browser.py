@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from tests import forked
 from tests.api.tokens import AUDIENCE, ISSUER, SECRET, signed
 from tests.limited import limited
-from tests.processes import HOST, TANDEM, free_port, running
+from tests.processes import HOST, free_port
 from tests.stores import PARTITIONS
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ async def test_from_another_machine_the_page_requires_a_token_that_permits_readi
     stores = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "PARTITIONS": str(PARTITIONS)}
     env = {"HOST": HOST, "PORT": str(port), **stores, **TOKENS}
     address = f"{HOST}:{port}"
-    async with running(TANDEM, "serve", env=env, log=tmp_path / "serve.log"):
+    async with forked.running("serve", env=env, log=tmp_path / "serve.log"):
         await _ready(address)
         tokens = signed(scope="users:write"), signed(scope="users:read")
         seen = await node.tell("status_outside.mjs", address, chromium, *tokens)
