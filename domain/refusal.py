@@ -21,3 +21,12 @@ class IdempotencyKeyReused(Refusal, frozen=True, kw_only=True):
 
     message: str = "This idempotency key was used for another request; use a new key."
     path: tuple[str, ...] | None = ("idempotencyKey",)
+
+
+class VersionConflict(Refusal, frozen=True, kw_only=True):
+    """What is to be changed is not in the version that the client expected."""
+
+    message: str = "It has changed since the version you expected; read it again and decide again."
+    path: tuple[str, ...] | None = ("expectedVersion",)
+    expected: int
+    actual: int

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from uuid import UUID
 
 import msgspec
 import structlog
 
 from domain.envelope import Envelope
-from domain.users.events import UserErased, UserId
 from readside.event_source import EventSource
 from readside.projection import Command, ProjectedEvent, Projection
 from readside.redis_functions.functions import Functions
@@ -101,13 +101,13 @@ class EventApplier:
             outcomes += await self._fill(gaps, publish)
         return outcomes
 
-    async def resync_user(self, user_id: UserId) -> None:
+    async def resync_user(self, user_id: UUID) -> None:
         """Replays all events of a user whose keys are incomplete."""
         started = False
         while await self.resync_slice(user_id, started=started):
             started = True
 
-    async def resync_slice(self, user_id: UserId, *, started: bool) -> bool:
+    async def resync_slice(self, user_id: UUID, *, started: bool) -> bool:
         """Replays the next MAX_SLICE_EVENTS events of a user; returns whether there are more.
 
         The progress is stored in Redis, so any process may apply the next slice, and two at the same time do
@@ -116,7 +116,7 @@ class EventApplier:
         version, visible_from = await self._progress(user_id)
         newest = None if visible_from or started else await self._event_source.newest(user_id)
         if newest is not None:
-            version = newest.version - 1 if is_final(newest.type) else 0
+            version = newest.version - 1 if newest.is_final else 0
             visible_from = newest.version
         if not visible_from:
             return False
@@ -133,18 +133,18 @@ class EventApplier:
         _log.warning("user.resynced", user_id=str(user_id), events=page[-1].version)
         return False
 
-    async def finish_resync(self, user_id: UserId) -> None:
+    async def finish_resync(self, user_id: UUID) -> None:
         """Removes a user from needs_resync, unless more events were deferred meanwhile."""
-        names = [self.keys.user_hash(user_id), self.keys.needs_resync]
+        names = [self.keys.document("user", user_id), self.keys.needs_resync]
         await self._functions.call("finish_resync", names, str(user_id))
 
     async def discard_entry(self, entry_id: str) -> None:
         """Acknowledges an entry that holds no event."""
         await self._call([msgspec.Raw(_pack((entry_id, False)))])
 
-    async def _progress(self, user_id: UserId) -> tuple[int, int]:
+    async def _progress(self, user_id: UUID) -> tuple[int, int]:
         """Returns the version of a user, and the version below which it is hidden; 0 for none."""
-        key = self.keys.user_hash(user_id)
+        key = self.keys.document("user", user_id)
         command = ("HMGET", key, "version", "until")
         [reply] = await self._functions.call("read_snapshot", [key], _pack([command]))
         version, visible_from = (None, None) if isinstance(reply, Exception) else reply
@@ -152,15 +152,15 @@ class EventApplier:
 
     async def _reset(self, newest: Envelope) -> bool:
         """Returns False if Redis has a newer version than this last event."""
-        user = str(newest.user_id)
-        names = [self.keys.user_hash(user), self.keys.parked]
+        user = str(newest.aggregate_id)
+        names = [self.keys.document("user", user), self.keys.parked]
         return bool(await self._functions.call("reset_user", names, user, newest.version))
 
     async def _fill(self, gaps: list[Delivery], publish: bool) -> Counter[int]:
         """Applies each user's early events in order of version, each after the events missing before it."""
         outcomes: Counter[int] = Counter()
-        for user_id in dict.fromkeys(gap.envelope.user_id for gap in gaps):
-            early = [gap for gap in gaps if gap.envelope.user_id == user_id]
+        for user_id in dict.fromkeys(gap.envelope.aggregate_id for gap in gaps):
+            early = [gap for gap in gaps if gap.envelope.aggregate_id == user_id]
             early.sort(key=lambda gap: gap.envelope.version)
             while early:
                 batch, early = early[:MAX_BATCH_EVENTS], early[MAX_BATCH_EVENTS:]
@@ -177,7 +177,7 @@ class EventApplier:
 
         The user is hidden between two calls. Later events are not read: they are in the stream.
         """
-        user_id, outcomes = early.user_id, Counter[int]()
+        user_id, outcomes = early.aggregate_id, Counter[int]()
         while limit := min(MAX_BATCH_EVENTS, early.version - 1 - version):
             missing = await self._event_source.history(user_id, version, limit)
             if not missing or missing[0].version != version + 1:
@@ -193,13 +193,13 @@ class EventApplier:
             _log.info("gap.filled", user_id=str(user_id), events=outcomes[FILLED])
         return outcomes
 
-    async def _park(self, user_id: UserId, event_type: str, version: int) -> None:
+    async def _park(self, user_id: UUID, event_type: str, version: int) -> None:
         """Parks a user of whom the log does not have this version."""
         reason = f"version {version} is missing from the event log"
         user = str(user_id)
         event = (
             user,
-            self.keys.user_hash(user),
+            self.keys.document("user", user),
             version,
             event_type,
             "",
@@ -225,7 +225,7 @@ class EventApplier:
             if outcome == POISON:
                 _log.error(
                     "user.parked",
-                    user_id=str(envelope.user_id),
+                    user_id=str(envelope.aggregate_id),
                     version=envelope.version,
                     type=envelope.type,
                     command_id=envelope.metadata.get("commandId"),
@@ -254,18 +254,20 @@ class EventApplier:
         self, delivery: Delivery, publish: bool, commands: list[Command], reason: str = ""
     ) -> msgspec.Raw:
         envelope = delivery.envelope
-        channel = self.keys.partition.user_channel(envelope.user_id) if publish else ""
-        user = str(envelope.user_id)
+        channel = self.keys.partition.changes_channel(envelope.aggregate_id) if publish else ""
+        user = str(envelope.aggregate_id)
         event = (
-            *(user, self.keys.user_hash(user), envelope.version, envelope.type, channel, commands),
-            *(reason, delivery.visible_from, is_final(envelope.type), delivery.folded is not None),
+            *(
+                user,
+                self.keys.document("user", user),
+                envelope.version,
+                envelope.type,
+                channel,
+                commands,
+            ),
+            *(reason, delivery.visible_from, envelope.is_final, delivery.folded is not None),
         )
         return msgspec.Raw(_pack((delivery.entry_id, event)))
-
-
-def is_final(event_type: str) -> bool:
-    """Returns whether events of this type are the last of their user and remove all of its data."""
-    return event_type == UserErased.__name__
 
 
 def _batches(deliveries: Iterable[Delivery]) -> Iterator[list[Delivery]]:
@@ -288,7 +290,7 @@ def commands_for(
     if envelope.skipped:
         return []
     event = ProjectedEvent(
-        user_id=str(envelope.user_id),
+        aggregate_id=str(envelope.aggregate_id),
         version=envelope.version,
         occurred_at=to_rfc3339_millis(envelope.occurred_at),
         data=envelope.event(),

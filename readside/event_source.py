@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
 from typing import Protocol
+from uuid import UUID
 
 from domain.envelope import Envelope
-from domain.users.events import UserId
 
 MAX_HISTORY_EVENTS = 250
 """Limit of events of one user in memory at a time."""
@@ -15,15 +15,13 @@ MAX_HISTORY_EVENTS = 250
 class EventSource(Protocol):
     """The event log. An implementation raises the errors of its own driver."""
 
-    async def history(
-        self, user_id: UserId, after: int, limit: int | None = None
-    ) -> list[Envelope]:
+    async def history(self, user_id: UUID, after: int, limit: int | None = None) -> list[Envelope]:
         """Returns at most `limit` events of a user above the version `after`, in order of version."""
 
-    async def newest(self, user_id: UserId) -> Envelope | None:
+    async def newest(self, user_id: UUID) -> Envelope | None:
         """Returns the last event of a user; None if it has none."""
 
-    def events_by_user(
+    def events_by_aggregate(
         self, partition: int, size: int, after: int = 0
     ) -> AsyncIterator[tuple[int, list[Envelope]]]:
         """Yields all events of a partition in pages, preferably user by user.
@@ -35,18 +33,18 @@ class EventSource(Protocol):
     async def count(self, partition: int) -> int:
         """Returns the number of events of a partition."""
 
-    def users(self, partition: int, size: int) -> AsyncIterator[list[UserId]]:
+    def aggregates(self, partition: int, size: int) -> AsyncIterator[list[UUID]]:
         """Yields the users of a partition in pages."""
 
-    def events_of(self, users: Collection[UserId], size: int) -> AsyncIterator[list[Envelope]]:
+    def events_of(self, users: Collection[UUID], size: int) -> AsyncIterator[list[Envelope]]:
         """Yields all events of these users, user by user in order of version, in pages of at most `size`."""
 
-    async def existing_users(self, users: Collection[UserId]) -> set[UserId]:
+    async def existing(self, users: Collection[UUID]) -> set[UUID]:
         """Returns those of these users who have ever had an event."""
 
 
 async def history_pages(
-    event_source: EventSource, user_id: UserId, after: int
+    event_source: EventSource, user_id: UUID, after: int
 ) -> AsyncIterator[list[Envelope]]:
     """Yields all events of a user above the version `after`, in pages of at most MAX_HISTORY_EVENTS."""
     while page := await event_source.history(user_id, after, MAX_HISTORY_EVENTS):

@@ -7,11 +7,9 @@ old keys still exist, so the commands for UserCreated delete them first.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
-
-from domain.users.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,11 +24,11 @@ Command = tuple[str, ...]
 class ProjectedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event with its metadata."""
 
-    user_id: str
+    aggregate_id: str
     version: int
     occurred_at: str
     """RFC 3339 in UTC with milliseconds, as `to_rfc3339_millis` returns it."""
-    data: Event
+    data: Any
 
 
 Projection: TypeAlias = "Callable[[Keys, ProjectedEvent], list[Command]]"

@@ -120,7 +120,7 @@ def drop(
 async def _skip_event(stores: OpenStores, user: ParkedUser, reason: str) -> None:
     """Raises OperatorError if the event is not in the log, or a user cannot be projected without it."""
     from api.operator_error import OperatorError
-    from domain.log.skipped_events import NOT_SKIPPABLE, SkippedEvents
+    from domain.log.skipped_events import SkippedEvents, can_be_skipped
 
     events = await stores.log.history(_id(user), user.version - 1)
     if not events or events[0].version != user.version:
@@ -128,7 +128,7 @@ async def _skip_event(stores: OpenStores, user: ParkedUser, reason: str) -> None
             f"Version {user.version} is not in the event log, so there is nothing to drop;"
             " restore it, then use `tandem parked retry`."
         )
-    if events[0].type in NOT_SKIPPABLE:
+    if not can_be_skipped(events[0].aggregate, events[0].type):
         raise OperatorError(
             f"{events[0].type} cannot be dropped, because a user cannot be projected without it;"
             " correct the code, then use `tandem parked retry`."

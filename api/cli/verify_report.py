@@ -48,7 +48,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
                 field = found.field if values else _field(found.field, shared=found.shared)
                 yield {**where, "field": field, **_values(found.should, found.found, values=values)}
         for row in self.unequal:
-            where = {"model": "write", "partition": None, "user": row.user, "key": row.table}
+            where = {"model": "write", "partition": None, "user": row.aggregate, "key": row.table}
             yield {**where, "field": row.field, **_values(row.should, row.found, values=values)}
 
 

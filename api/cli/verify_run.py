@@ -11,7 +11,6 @@ import msgspec
 from api.cli.verify_report import Report
 from domain.envelope import partition_of
 from domain.log.audit import Audit, Mismatch
-from domain.users.events import UserId
 from readside.verify.repair import repair
 from readside.verify.verify import VerifyResult
 
@@ -27,7 +26,7 @@ class VerifyRun:
     def __init__(self, stores: OpenStores, bar: Bar, user: UUID | None, patience: float) -> None:
         self._stores = stores
         self._bar = bar
-        self._user = None if user is None else UserId(user)
+        self._user = user
         self._patience = patience
 
     async def compare(self) -> Report:
@@ -55,7 +54,7 @@ class VerifyRun:
                 number: await self._stores.verify(number, self._patience).of_user(self._user)
                 for number in partitions
             }
-        total = 0 if self._bar.disable else await self._stores.log.count_users(partitions)
+        total = 0 if self._bar.disable else await self._stores.log.count_aggregates(partitions)
         task = self._bar.add_task("", total=total)
         results: dict[int, VerifyResult] = {}
         for number in partitions:
@@ -72,5 +71,5 @@ class VerifyRun:
     async def _audit(self) -> list[Mismatch]:
         audit = Audit(self._stores.pool)
         if self._user is not None:
-            return await audit.of_users([self._user])
+            return await audit.of_id(self._user)
         return [mismatch async for page in audit.run() for mismatch in page]

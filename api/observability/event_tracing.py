@@ -42,7 +42,7 @@ def _line_writer(step: str) -> EventTracer:
         _log.debug(
             f"event.{step}",
             type=envelope.type,
-            user_id=str(envelope.user_id),
+            user_id=str(envelope.aggregate_id),
             version=envelope.version,
             command_id=envelope.metadata.get("commandId"),
             trace=trace_id_of(envelope.metadata.get("traceparent", "")),

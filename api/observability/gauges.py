@@ -76,7 +76,7 @@ def upkeep_metrics(status: PipelineStatus) -> Iterator[Metric]:
         (
             "erasures_unfinished",
             "Erased users of whom the log still holds personal data.",
-            pending.users,
+            pending.aggregates,
         ),
         ("erasure_events", "Their events that still hold personal data.", pending.events),
         ("erasure_seconds", "Age of the oldest unfinished erasure, 0 if none.", pending.oldest),

@@ -100,7 +100,10 @@ class Pipeline:
         events, _ = await self._events.run(lambda: latest(self._pool, self._partitions, count))
         statuses = {view.number: view.status for view in (await self.status()).partitions}
         users = [
-            (Keys(self._namespace.partition(event.partition), status.generation), event.user_id)
+            (
+                Keys(self._namespace.partition(event.partition), status.generation),
+                event.aggregate_id,
+            )
             for event in events or ()
             if (status := statuses[event.partition]) and status.generation
         ]

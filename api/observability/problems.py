@@ -109,7 +109,7 @@ def _erasures(status: PipelineStatus) -> Iterator[Problem]:
     pending = status.upkeep.erasures
     sentence = (
         f"The log still holds personal data in up to {pending.events:,} events of erased users"
-        f" ({pending.users}), the first since {pending.oldest:.0f} s: see that a relay runs."
+        f" ({pending.aggregates}), the first since {pending.oldest:.0f} s: see that a relay runs."
     )
     yield Problem(part="relay", critical=False, sentence=sentence)
 

@@ -1,8 +1,8 @@
-"""Audits the write model: do the tables of users and orders hold what the event log adds up to?
+"""Audits the write model: do the tables of the aggregates hold what the event log adds up to?
 
-Every column of both tables is compared; a column that this code does not know is a mismatch, and so is
-personal data in the events of an erased user. Each page is read in one snapshot, so that concurrent commits
-are visible in all three tables or in none.
+Every column of these tables is compared; a column that this code does not know is a mismatch, and so is
+personal data in the events of an erased aggregate. Each page is read in one snapshot, so that concurrent
+commits are visible in all tables or in none.
 """
 
 from __future__ import annotations
@@ -13,37 +13,32 @@ from uuid import UUID
 
 import msgspec
 
+from domain.aggregate import Aggregate, AggregateState, suffixed_key
+from domain.aggregates import AGGREGATES
 from domain.envelope import Envelope, Undecodable
 from domain.log.envelope_rows import ENVELOPE, envelope_from_row
-from domain.users.email_keys import suffixed_key
-from domain.users.events import PERSONAL_FIELDS, UserId, email_key
-from domain.users.state import Order, User, evolve
+from domain.tables import child_tables, root_table
 
 if TYPE_CHECKING:
     import asyncpg
 
 PAGE = 500
-"""Users in memory at a time."""
+"""Aggregates in memory at a time."""
 
-_USER_IDS = "select id from users where id > $1 order by id limit $2"
-_USERS = "select * from users where id = any($1::uuid[])"
-_ORDERS = "select * from orders where user_id = any($1::uuid[])"
 _EVENTS = f"""
-    select {ENVELOPE} from events e where user_id = any($1::uuid[]) order by user_id, version
+    select {ENVELOPE} from event_log e where aggregate_id = any($1::uuid[]) order by aggregate_id, version
 """
 _COLUMNS = """
     select attname from pg_attribute
     where attrelid = $1::text::regclass and attnum > 0 and not attisdropped order by attnum
-"""
-_USERS_WITHOUT_ROW = """
-    select distinct user_id from events e where not exists (select from users u where u.id = e.user_id)
 """
 
 
 class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
     """A field of a table that differs from the event log."""
 
-    user: str
+    aggregate: str
+    """The id of the aggregate; empty if the mismatch concerns a whole table."""
     table: str
     field: str
     should: Any = None
@@ -60,109 +55,156 @@ class Audit:
 
     async def run(self) -> AsyncIterator[list[Mismatch]]:
         """Yields all mismatches, page by page."""
-        yield [mismatch for table in _COMPARED for mismatch in await self._unknown_columns(table)]
-        yield [
-            Mismatch(user=str(row["user_id"]), table="users", field="", should="a row")
-            for row in await self._pool.fetch(_USERS_WITHOUT_ROW)
-        ]
-        last = UUID(int=0)
-        while ids := [row["id"] for row in await self._pool.fetch(_USER_IDS, last, PAGE)]:
-            yield await self.of_users(ids)
-            last = ids[-1]
+        for aggregate in AGGREGATES.values():
+            for table, columns in _compared(aggregate).items():
+                yield await self._unknown_columns(table, columns)
+            yield await self._without_row(aggregate)
+            ids = f"select id from {aggregate.table} where id > $1 order by id limit $2"
+            last = UUID(int=0)
+            while page := [row["id"] for row in await self._pool.fetch(ids, last, PAGE)]:
+                yield await self.of(aggregate, page)
+                last = page[-1]
 
-    async def _unknown_columns(self, table: str) -> list[Mismatch]:
+    async def of_id(self, aggregate_id: UUID) -> list[Mismatch]:
+        """Returns the mismatches of the aggregate with this id, whichever it is."""
+        pages = [await self.of(aggregate, [aggregate_id]) for aggregate in AGGREGATES.values()]
+        return [mismatch for page in pages for mismatch in page]
+
+    async def _unknown_columns(self, table: str, known: set[str]) -> list[Mismatch]:
         columns = {row["attname"] for row in await self._pool.fetch(_COLUMNS, table)}
+        found = "a column that this code does not compare"
+        return [
+            Mismatch(aggregate="", table=table, field=column, found=found)
+            for column in sorted(columns - known)
+        ]
+
+    async def _without_row(self, aggregate: Aggregate) -> list[Mismatch]:
+        rows = await self._pool.fetch(
+            f"""
+                select distinct aggregate_id from event_log e where e.aggregate = $1
+                and not exists (select from {aggregate.table} t where t.id = e.aggregate_id)
+            """,
+            aggregate.name,
+        )
         return [
             Mismatch(
-                user="", table=table, field=column, found="a column that this code does not compare"
+                aggregate=str(row["aggregate_id"]), table=aggregate.table, field="", should="a row"
             )
-            for column in sorted(columns - _COMPARED[table])
+            for row in rows
         ]
 
-    async def of_users(self, ids: Collection[UUID]) -> list[Mismatch]:
-        """Returns the mismatches of these users, as of one moment."""
+    async def of(self, aggregate: Aggregate, ids: Collection[UUID]) -> list[Mismatch]:
+        """Returns the mismatches of these aggregates, as of one moment."""
+        tables = child_tables(aggregate)
         async with (
             self._pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
-            users = await connection.fetch(_USERS, ids)
-            orders = await connection.fetch(_ORDERS, ids)
+            roots = await connection.fetch(
+                f"select * from {aggregate.table} where id = any($1::uuid[])", ids
+            )
+            children = {
+                table.field: await connection.fetch(
+                    f"select * from {table.name} where {table.parent} = any($1::uuid[])", ids
+                )
+                for table in tables
+            }
             events = await connection.fetch(_EVENTS, ids)
         histories: dict[UUID, list[Envelope]] = {}
         for row in events:
-            histories.setdefault(row["user_id"], []).append(envelope_from_row(row))
-        orders_by_user: dict[UUID, list[asyncpg.Record]] = {}
-        for row in orders:
-            orders_by_user.setdefault(row["user_id"], []).append(row)
+            histories.setdefault(row["aggregate_id"], []).append(envelope_from_row(row))
+        of_parent: dict[tuple[str, UUID], dict[UUID, dict[str, Any]]] = {}
+        for table in tables:
+            for row in children[table.field]:
+                rows = of_parent.setdefault((table.field, row[table.parent]), {})
+                rows[row["id"]] = dict(row)
         return [
             mismatch
-            for row in users
-            for mismatch in _compare(
-                row, orders_by_user.get(row["id"], []), histories.get(row["id"], [])
-            )
+            for row in roots
+            for mismatch in _Comparison(
+                aggregate,
+                dict(row),
+                {table.field: of_parent.get((table.field, row["id"]), {}) for table in tables},
+                histories.get(row["id"], []),
+            ).mismatches()
         ]
 
 
-def _compare(
-    row: asyncpg.Record, orders: list[asyncpg.Record], events: list[Envelope]
-) -> Iterator[Mismatch]:
-    user = User(id=UserId(row["id"]))
-    for envelope in events:
-        if envelope.version != user.version + 1:
-            yield _mismatch(user, "events", f"version {user.version + 1}", "an event", None)
-            return
-        try:
-            user = evolve(user, envelope.event(), envelope.occurred_at)
-        except (Undecodable, KeyError) as error:
-            found = f"unreadable ({type(error).__name__})"
-            yield _mismatch(user, "events", f"version {envelope.version}", "an event", found)
-            return
-    if user.erased_at is not None:
-        yield from _personal_data(user, events)
-    actual = {**row, "secret": row["secret"] is not None}
-    yield from _compare_fields(user, "users", "", _expected_user(user, row["email_key"]), actual)
-    rows = {order["id"]: dict(order) for order in orders}
-    for order_id in user.orders.keys() | rows.keys():
-        order = user.orders.get(order_id)
-        expected = {} if order is None else {**msgspec.structs.asdict(order), "user_id": user.id}
-        yield from _compare_fields(user, "orders", f"{order_id} ", expected, rows.get(order_id, {}))
+class _Comparison(msgspec.Struct, frozen=True):
+    """The rows of one aggregate, and its events."""
+
+    aggregate: Aggregate
+    row: dict[str, Any]
+    children: dict[str, dict[UUID, dict[str, Any]]]
+    """By field of the state, and by id."""
+    events: list[Envelope]
+
+    def mismatches(self) -> Iterator[Mismatch]:
+        state = self.aggregate.state(id=self.row["id"])
+        for envelope in self.events:
+            if envelope.version != state.version + 1:
+                yield self._mismatch("events", f"version {state.version + 1}", "an event", None)
+                return
+            try:
+                state = self.aggregate.after(state, envelope.event(), envelope.occurred_at)
+            except (Undecodable, KeyError) as error:
+                found = f"unreadable ({type(error).__name__})"
+                yield self._mismatch("events", f"version {envelope.version}", "an event", found)
+                return
+        if state.erased_at is not None:
+            yield from self._personal_data()
+        actual = {**self.row, "secret": self.row["secret"] is not None}
+        yield from self._fields(
+            self.aggregate.table, "", _expected(self.aggregate, state, self.row), actual
+        )
+        for table in child_tables(self.aggregate):
+            expected, rows = getattr(state, table.field), self.children[table.field]
+            for child_id in expected.keys() | rows.keys():
+                child = expected.get(child_id)
+                fields = (
+                    {}
+                    if child is None
+                    else msgspec.structs.asdict(child) | {table.parent: state.id}
+                )
+                yield from self._fields(table.name, f"{child_id} ", fields, rows.get(child_id, {}))
+
+    def _personal_data(self) -> Iterator[Mismatch]:
+        """Yields the personal data that is left in the events of an erased aggregate."""
+        for envelope in self.events:
+            data = msgspec.json.decode(envelope.data, type=dict[str, Any])
+            for field in self.aggregate.personal:
+                if data.get(field):
+                    yield self._mismatch(
+                        "events", f"version {envelope.version} {field}", "", data[field]
+                    )
+
+    def _fields(
+        self, table: str, prefix: str, expected: dict[str, Any], actual: dict[str, Any]
+    ) -> Iterator[Mismatch]:
+        for field in expected.keys() or actual.keys():
+            if expected.get(field) != actual.get(field):
+                yield self._mismatch(
+                    table, f"{prefix}{field}", expected.get(field), actual.get(field)
+                )
+
+    def _mismatch(self, table: str, field: str, should: Any, found: Any) -> Mismatch:
+        return Mismatch(
+            aggregate=str(self.row["id"]), table=table, field=field, should=should, found=found
+        )
 
 
-def _personal_data(user: User, events: list[Envelope]) -> Iterator[Mismatch]:
-    """Yields the personal data that is left in the events of an erased user."""
-    for envelope in events:
-        data = msgspec.json.decode(envelope.data, type=dict[str, Any])
-        for field in PERSONAL_FIELDS:
-            if data.get(field):
-                name = f"version {envelope.version} {field}"
-                yield _mismatch(user, "events", name, "", data[field])
+def _expected(aggregate: Aggregate, state: AggregateState, row: dict[str, Any]) -> dict[str, Any]:
+    root = root_table(aggregate)
+    expected: dict[str, Any] = dict(zip(root.columns, root.values(aggregate, state), strict=True))
+    for key in aggregate.unique:
+        if key.derive is not None and (value := expected[key.column]) is not None:
+            suffixed = suffixed_key(value, state.id)  # that of the younger of two with one value
+            expected[key.column] = suffixed if row[key.column] == suffixed else value
+    expected["secret"] = state.erased_at is None  # whether there is one: events do not contain it
+    return expected
 
 
-def _compare_fields(
-    user: User, table: str, prefix: str, expected: dict[str, Any], actual: dict[str, Any]
-) -> Iterator[Mismatch]:
-    for field in expected.keys() or actual.keys():
-        if expected.get(field) != actual.get(field):
-            name = f"{prefix}{field}"
-            yield _mismatch(user, table, name, expected.get(field), actual.get(field))
-
-
-def _mismatch(user: User, table: str, field: str, should: Any, found: Any) -> Mismatch:
-    return Mismatch(user=str(user.id), table=table, field=field, should=should, found=found)
-
-
-def _expected_user(user: User, actual_key: str | None) -> dict[str, Any]:
-    key = email_key(user.email)
-    suffixed = suffixed_key(key, user.id)  # that of the younger of two users with one address
-    row = msgspec.structs.asdict(user)
-    del row["orders"]
-    row["email_key"] = None if user.erased_at else suffixed if actual_key == suffixed else key
-    row["secret"] = user.erased_at is None  # whether there is one: events do not contain it
-    return row
-
-
-_COMPARED = {
-    "users": set(_expected_user(User(id=UserId(UUID(int=0))), None)),
-    "orders": {*Order.__struct_fields__, "user_id"},
-}
-"""The columns of each table that are compared."""
+def _compared(aggregate: Aggregate) -> dict[str, set[str]]:
+    """Returns the columns of each table that are compared."""
+    children = {table.name: {*table.columns, table.parent} for table in child_tables(aggregate)}
+    return {aggregate.table: set(root_table(aggregate).columns), **children}

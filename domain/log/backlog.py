@@ -26,21 +26,21 @@ _BACKLOG = f"""
            end as oldest
     from unnest($1::smallint[], $2::text[], $3::bigint[]) as p (number, snapshot, page)
     cross join lateral (
-        select coalesce(max(position), 0) as position from events where partition = p.number
+        select coalesce(max(position), 0) as position from event_log where partition = p.number
     ) as written
     cross join lateral (
         select count(*)::int as count, min(occurred_at) as oldest from (
-            (select occurred_at from events
+            (select occurred_at from event_log
              where p.page is null and partition = p.number
                and xid >= pg_snapshot_xmax(p.snapshot::pg_snapshot)
                and xid < pg_snapshot_xmax(pg_current_snapshot())
              order by xid limit {MAX_COUNTED})
             union all
-            (select occurred_at from events
+            (select occurred_at from event_log
              where p.page is null and partition = p.number
                and xid = any(array(select pg_snapshot_xip(p.snapshot::pg_snapshot))))
             union all
-            (select occurred_at from events
+            (select occurred_at from event_log
              where partition = p.number and position > p.page
                and xid >= pg_snapshot_xmax(p.snapshot::pg_snapshot)
              order by position limit {MAX_COUNTED})
@@ -48,7 +48,7 @@ _BACKLOG = f"""
     ) as fresh
     cross join lateral (
         select count(*)::int as count from (
-            select from events
+            select from event_log
             where partition = p.number and xid >= pg_snapshot_xmax(pg_current_snapshot())
             order by xid limit {MAX_COUNTED}
         ) as e
@@ -56,9 +56,9 @@ _BACKLOG = f"""
 """
 
 _LATEST_EVENTS = """
-    select e.partition, e.user_id, e.version, e.type, e.occurred_at
+    select e.partition, e.aggregate_id, e.version, e.type, e.occurred_at
     from unnest($1::smallint[]) as p (number) cross join lateral (
-        select * from events where partition = p.number order by position desc limit $2
+        select * from event_log where partition = p.number order by position desc limit $2
     ) as e
     order by e.occurred_at desc limit $2
 """
@@ -84,7 +84,7 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
     """An event without its data."""
 
     partition: int
-    user_id: UUID
+    aggregate_id: UUID
     version: int
     type: str
     occurred_at: datetime

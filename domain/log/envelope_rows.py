@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from domain.envelope import Envelope
+from domain.envelope import Envelope, is_final
 from domain.log.erasures import READABLE_DATA
 
 if TYPE_CHECKING:
     import asyncpg
 
-ENVELOPE = f"e.user_id, e.version, e.type, e.schema, {READABLE_DATA}, e.metadata, e.occurred_at"
+ENVELOPE = f"""
+    e.aggregate, e.aggregate_id, e.version, e.type, e.schema, {READABLE_DATA}, e.metadata, e.occurred_at
+"""
 """The columns of an event `e` that `envelope_from_row` reads."""
 
 _decode_texts = msgspec.json.Decoder(dict[str, str]).decode
@@ -21,7 +23,8 @@ _decode_texts = msgspec.json.Decoder(dict[str, str]).decode
 def envelope_from_row(row: asyncpg.Record) -> Envelope:
     """Returns the envelope of a row with the columns of ENVELOPE, and optionally `skipped`."""
     return Envelope(
-        user_id=row["user_id"],
+        aggregate=row["aggregate"],
+        aggregate_id=row["aggregate_id"],
         version=row["version"],
         type=row["type"],
         schema=row["schema"],
@@ -29,6 +32,7 @@ def envelope_from_row(row: asyncpg.Record) -> Envelope:
         occurred_at=row["occurred_at"],
         metadata=_texts_in(row["metadata"]),
         skipped=row.get("skipped", False),
+        final=is_final(row["aggregate"], row["type"]),
     )
 
 

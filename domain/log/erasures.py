@@ -1,9 +1,10 @@
-"""Blanks the personal data of erased users in the event log, in slices.
+"""Blanks the personal data of erased aggregates in the event log, in slices.
 
-`eraseUser` blanks the user's row and the first slice of events in its own transaction. If the history is
-longer, that transaction also adds the user to the table `erasures`, and this loop blanks the rest: each slice
-is one short statement that locks events of one erased user only. It can be interrupted, and several processes
-can run it concurrently. Until the last slice is written, reads of the log blank the data: READABLE_DATA.
+The command that erases blanks the row and the first slice of events in its own transaction. If the history is
+longer, that transaction also adds the aggregate to `pending_erasures`, and this loop blanks the rest: each
+slice is one short statement that locks events of one erased aggregate only. It can be interrupted, and
+several processes can run it concurrently. Until the last slice is written, reads of the log blank the data:
+READABLE_DATA.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from domain.users.events import PERSONAL_FIELDS
+from domain.aggregate import Aggregate
+from domain.aggregates import AGGREGATES
 
 if TYPE_CHECKING:
     import asyncpg
@@ -24,54 +26,72 @@ SLICE: Final = 1_000
 _PAUSE_SECONDS: Final = 0.01
 """Seconds between two slices, so that commands and vacuum keep up."""
 
-# Data that is not an object was written by other software: its content is unknown, so none of it is kept.
-BLANK: Final = f"""
-    case jsonb_typeof(e.data) when 'object' then e.data || (
-        select coalesce(jsonb_object_agg(field, ''), '{{}}')
-        from jsonb_object_keys(e.data) as field where field in {PERSONAL_FIELDS})
-    else '{{}}' end
-"""
-"""The data of an event `e` with its personal fields blanked."""
+
+def _blanked(fields: str) -> str:
+    # Data that is not an object was written by other software: its content is unknown, so none of it is kept.
+    return f"""
+        case jsonb_typeof(e.data) when 'object' then e.data || (
+            select coalesce(jsonb_object_agg(field, ''), '{{}}')
+            from jsonb_object_keys(e.data) as field where field = any({fields}))
+        else '{{}}' end
+    """
+
+
+def _fields(aggregate: Aggregate) -> str:
+    return f"array{list(aggregate.personal)}::text[]"
+
+
+def blanked_data(aggregate: Aggregate) -> str:
+    """Returns the SQL for the data of an event `e` of an aggregate with its personal fields blanked."""
+    return _blanked(_fields(aggregate))
+
+
+_PERSONAL_FIELDS = " ".join(
+    f"when '{aggregate.name}' then {_fields(aggregate)}" for aggregate in AGGREGATES.values()
+)
+_BLANK: Final = _blanked(f"case e.aggregate {_PERSONAL_FIELDS} end")
+"""The data of an event `e` of any aggregate with its personal fields blanked."""
 
 READABLE_DATA: Final = f"""
-    case when e.user_id in (select user_id from erasures) then {BLANK} else e.data end as data
+    case when e.aggregate_id in (select aggregate_id from pending_erasures)
+    then {_BLANK} else e.data end as data
 """
-"""The data of an event `e` for every read of the log: blanked as soon as the user is erased."""
+"""The data of an event `e` for every read of the log: blanked as soon as its aggregate is erased."""
 
 # If two processes take the same slice, one writes it: the other skips the locked row.
 _BLANK_NEXT_SLICE = f"""
     with taken as (
-        select user_id, blanked, last from erasures
-        order by erased_at, user_id limit 1 for update skip locked
+        select aggregate_id, blanked, last from pending_erasures
+        order by erased_at, aggregate_id limit 1 for update skip locked
     ), slice as (
-        update events e set data = {BLANK} from taken t
-        where e.user_id = t.user_id and e.version > t.blanked and e.version <= t.blanked + $1
-          and e.data <> {BLANK}
+        update event_log e set data = {_BLANK} from taken t
+        where e.aggregate_id = t.aggregate_id and e.version > t.blanked and e.version <= t.blanked + $1
+          and e.data <> {_BLANK}
     ), advanced as (
-        update erasures set blanked = t.blanked + $1 from taken t
-        where erasures.user_id = t.user_id and t.last > t.blanked + $1
+        update pending_erasures p set blanked = t.blanked + $1 from taken t
+        where p.aggregate_id = t.aggregate_id and t.last > t.blanked + $1
     ), finished as (
-        delete from erasures using taken t
-        where erasures.user_id = t.user_id and t.last <= t.blanked + $1
+        delete from pending_erasures p using taken t
+        where p.aggregate_id = t.aggregate_id and t.last <= t.blanked + $1
     )
     select count(*) from taken
 """
 
 _PENDING = """
-    select count(*)::int as users, coalesce(sum(last - blanked), 0)::bigint as events,
+    select count(*)::int as aggregates, coalesce(sum(last - blanked), 0)::bigint as events,
            greatest(0, extract(epoch from clock_timestamp() - min(erased_at)))::float8 as oldest
-    from erasures
+    from pending_erasures
 """
 
 
 class PendingErasures(msgspec.Struct, frozen=True, kw_only=True):
     """Erasures of which some events are not blanked yet."""
 
-    users: int
+    aggregates: int
     events: int
     """An upper bound of the events that are not blanked yet."""
     oldest: float
-    """Seconds since the first of these users was erased; 0 without such users."""
+    """Seconds since the first of these aggregates was erased; 0 without such aggregates."""
 
 
 class Erasures:

@@ -1,4 +1,4 @@
-"""Records the events that read models leave out. Not a command: nothing happens to the user.
+"""Records the events that read models leave out. Not a command: nothing happens to the aggregate.
 
 Stored next to the log, because every read model that is ever built from the log must leave them out.
 """
@@ -7,17 +7,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from domain.users.events import UserCreated, UserErased, UserId
+from domain.aggregates import AGGREGATES
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     import asyncpg
 
-NOT_SKIPPABLE = {UserCreated.__name__, UserErased.__name__}
-"""Event types that read models need: without them a user would be missing, or an erased one present."""
-
 _INSERT_SKIPPED = """
-    insert into skipped (user_id, version, reason) values ($1, $2, $3) on conflict do nothing
+    insert into skipped_events (aggregate_id, version, reason) values ($1, $2, $3) on conflict do nothing
 """
+
+
+def can_be_skipped(aggregate: str, event_type: str) -> bool:
+    """Returns False for the first and the last event of an aggregate.
+
+    Without them it would be missing from the read models, or present although it is erased.
+    """
+    return event_type not in AGGREGATES[aggregate].indispensable_types
 
 
 class SkippedEvents:
@@ -26,6 +33,6 @@ class SkippedEvents:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
 
-    async def add(self, user_id: UserId, version: int, reason: str) -> None:
+    async def add(self, aggregate_id: UUID, version: int, reason: str) -> None:
         """Excludes the event from all read models that are built from now on. Cannot be undone."""
-        await self._pool.execute(_INSERT_SKIPPED, user_id, version, reason)
+        await self._pool.execute(_INSERT_SKIPPED, aggregate_id, version, reason)

@@ -13,6 +13,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from domain.aggregate import suffixed_key
 from domain.users.events import email_key
 
 PAGE = 500
@@ -120,11 +121,6 @@ async def _resolve(connection: asyncpg.Connection, user_id: UUID, email: str) ->
             await connection.execute(
                 "update users set email_key = $2 where id = $1", row["id"], new
             )
-
-
-def suffixed_key(key: str, user_id: UUID) -> str:
-    """Returns the key of a user whose address another user has too. No address contains a space."""
-    return f"{key} {user_id}"
 
 
 def mask_email(address: str) -> str:

@@ -7,38 +7,27 @@ indefinitely. Change the shape of an event with a new schema version and an upca
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NewType
+from typing import NewType
 from uuid import UUID
 
-import msgspec
+from domain.event import DomainEvent, Personal
 
 UserId = NewType("UserId", UUID)
 OrderId = NewType("OrderId", UUID)
 
-PERSONAL_FIELDS = ("name", "email")
-"""Fields of events that identify a person. Erasing a user blanks them in every event of that user."""
-
-NON_PERSONAL_FIELDS = ("order_id", "total")
-"""The other fields of events. A test fails if a field of an event is in neither list."""
-
-
-class DomainEvent(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="type"):
-    """The base of all events: an immutable value whose tag, the class name, is stored as its type."""
-
 
 class UserCreated(DomainEvent, frozen=True, kw_only=True):
-    name: str
-    email: str
+    name: Personal[str]
+    email: Personal[str]
 
 
 class UserEmailUpdated(DomainEvent, frozen=True, kw_only=True):
-    email: str
+    email: Personal[str]
 
 
 class UserRenamed(DomainEvent, frozen=True, kw_only=True):
-    name: str
+    name: Personal[str]
 
 
 class OrderPlaced(DomainEvent, frozen=True, kw_only=True):
@@ -61,7 +50,7 @@ class UserErased(DomainEvent, frozen=True, kw_only=True):
     pass
 
 
-Event = (
+UserEvent = (
     UserCreated
     | UserEmailUpdated
     | UserRenamed
@@ -70,12 +59,7 @@ Event = (
     | OrderCancelled
     | UserErased
 )
-"""The union of all events. Add a class here, and the type checker lists every place that must handle it."""
-
-Upcast = Callable[[dict[str, Any]], dict[str, Any]]
-
-UPCASTS: dict[str, tuple[Upcast, ...]] = {}
-"""By event type, the functions that convert older schema versions: the n-th converts version n to n + 1."""
+"""The union of these events. Add a class here, and the type checker lists every place that must handle it."""
 
 
 def email_key(address: str) -> str:

@@ -19,17 +19,6 @@ class UserNotFound(Refusal, frozen=True, kw_only=True):
     path: tuple[str, ...] | None = ("userId",)
 
 
-class VersionConflict(Refusal, frozen=True, kw_only=True):
-    """The user is not in the version that the client expected."""
-
-    message: str = (
-        "The user has changed since the version you expected; read it again and decide again."
-    )
-    path: tuple[str, ...] | None = ("expectedVersion",)
-    expected: int
-    actual: int
-
-
 class OrderNotFound(Refusal, frozen=True, kw_only=True):
     """The order does not exist, or its user is erased."""
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Literal, assert_never
-from uuid import UUID
 
 import msgspec
 
+from domain.aggregate import AggregateState
+from domain.event import Personal
 from domain.users.events import (
-    Event,
     OrderCancelled,
     OrderCompleted,
     OrderId,
@@ -21,7 +21,7 @@ from domain.users.events import (
     UserCreated,
     UserEmailUpdated,
     UserErased,
-    UserId,
+    UserEvent,
     UserRenamed,
 )
 
@@ -39,32 +39,19 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     closed_at: datetime | None = None
 
 
-class User(msgspec.Struct, frozen=True, kw_only=True):
-    """A user as commands see it. The defaults are those of a user that has no event yet."""
+class User(AggregateState, frozen=True, kw_only=True):
+    """A user as commands see it."""
 
-    id: UserId
-    name: str = ""
-    email: str = ""
-    version: int = 0
-    """The number of events of this user."""
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
-    erased_at: datetime | None = None
-    secret: UUID | None = None
-    """The key of the request digests of the user's commands; None once the user is erased."""
-    orders: dict[OrderId, Order] = {}
-
-    @property
-    def exists(self) -> bool:
-        return self.version > 0 and self.erased_at is None
+    name: Personal[str] = ""
+    email: Personal[str] = ""
+    orders: dict[OrderId, Order] = msgspec.field(default_factory=dict)
 
 
-def evolve(user: User, event: Event, at: datetime) -> User:
+def evolve(user: User, event: UserEvent, at: datetime) -> User:
     """Returns the user after one more event, which happened at `at`."""
-    user = msgspec.structs.replace(user, version=user.version + 1, updated_at=at)
     match event:
         case UserCreated(name=name, email=email):
-            return msgspec.structs.replace(user, name=name, email=email, created_at=at)
+            return msgspec.structs.replace(user, name=name, email=email)
         case UserEmailUpdated(email=email):
             return msgspec.structs.replace(user, email=email)
         case UserRenamed(name=name):
@@ -76,7 +63,7 @@ def evolve(user: User, event: Event, at: datetime) -> User:
         case OrderCancelled(order_id=order_id):
             return _with_order(user, _closed(user.orders[order_id], "CANCELLED", at))
         case UserErased():
-            return _erased(user, at)
+            return user
         case _:
             assert_never(event)
 
@@ -87,15 +74,3 @@ def _with_order(user: User, order: Order) -> User:
 
 def _closed(order: Order, status: OrderStatus, at: datetime) -> Order:
     return msgspec.structs.replace(order, status=status, closed_at=at)
-
-
-def _erased(user: User, at: datetime) -> User:
-    """Lists what is kept, so that a field that is added later is erased by default."""
-    return User(
-        id=user.id,
-        version=user.version,
-        created_at=user.created_at,
-        updated_at=at,
-        erased_at=at,
-        orders=user.orders,
-    )

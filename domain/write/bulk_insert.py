@@ -1,69 +1,96 @@
-"""Builds the statement that creates many users, each with its event and the result of its command."""
+"""Builds the statement that creates many aggregates, each with its event and the result of its command."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
+from domain.aggregate import Aggregate
 from domain.envelope import encode
-from domain.users.events import email_key
-from domain.write.sql import USER, Statement, Write, result_values
+from domain.tables import root_table
+from domain.write.sql import Statement, Write, result_values
 
-_SAME_FOR_NEW_USERS: Final = {"version": "1", "updated_at": "created_at", "erased_at": "null"}
+_SAME_FOR_NEW: Final = {"version": "1", "updated_at": "created_at", "erased_at": "null"}
+"""Columns that need no parameter."""
 
-_BULK = {
-    **{name: type_ for name, type_ in USER.items() if name not in _SAME_FOR_NEW_USERS},
-    "key": "bytea",
-    "fingerprint": "bytea",
-    "partition": "smallint",
-    "data": "jsonb",
-    "metadata": "jsonb",
+_OF_THE_COMMAND: Final = {
+    "command_key": "bytea",
+    "command_digest": "bytea",
+    "event_partition": "smallint",
+    "event_data": "jsonb",
+    "event_metadata": "jsonb",
 }
-"""The columns of a created user with its event, and their types: each is an array parameter."""
 
-_ARRAYS = ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(_BULK.values(), 1))
 
-# Sorted, so that two of these statements wait for each other in one direction only. A statement that waits
-# 100 ms for a transaction makes all its users wait: then it writes none, and each user is retried alone.
-# Keys are looked up one by one: a plan that was made while `commands` was small would read all of it.
-BULK_INSERT = f"""
-    with given as materialized (
-        select g.*
-        from set_config('lock_timeout', '100ms', true), unnest({_ARRAYS}) as g ({", ".join(_BULK)})
-        where (select true from commands c where c.key = g.key) is null
-    ), written as (
-        insert into users ({", ".join(USER)})
-        select {", ".join(_SAME_FOR_NEW_USERS.get(column, column) for column in USER)}
-        from given order by email_key
-        on conflict do nothing
-        returning id
-    ), stored_results as (
-        insert into commands (key, fingerprint, id, user_id, version, answered_at)
-        select key, fingerprint, id, id, 1, created_at
-        from written join given using (id) where key is not null order by key
+def can_be_grouped(write: Write) -> bool:
+    """Returns whether a write only creates an aggregate, with one event and without children."""
+    return (
+        not write.before.version
+        and len(write.events) == 1
+        and not any(getattr(write.after, field) for field in write.aggregate.children)
     )
-    insert into events (partition, user_id, version, type, schema, data, metadata, occurred_at)
-    select partition, id, 1, ${len(_BULK) + 1}, ${len(_BULK) + 2}::smallint, data, metadata, created_at
-    from written join given using (id)
-    returning user_id
-"""
+
+
+def group_of(write: Write) -> tuple[Aggregate, type]:
+    """Returns what all writes of one bulk insert have in common."""
+    return write.aggregate, type(write.events[0])
 
 
 def build_bulk_insert(writes: Sequence[Write]) -> Statement:
-    """Builds the statement that creates many users, each with one event of the same type.
-
-    It returns the ids of the users it created: those without a conflict.
-    """
-    encoded = [encode(event) for write in writes for event in write.events]
-    rows = [_bulk_values(write, data) for write, (_, _, data) in zip(writes, encoded, strict=True)]
+    """Builds the statement for writes of one group. It returns the ids of those without a conflict."""
+    aggregate = writes[0].aggregate
+    encoded = [encode(aggregate.name, write.events[0]) for write in writes]
+    values = [_values(write, data) for write, (_, _, data) in zip(writes, encoded, strict=True)]
     tag, schema, _ = encoded[0]
-    return BULK_INSERT, [*map(list, zip(*rows, strict=True)), tag, schema]
+    return bulk_insert(aggregate), [*map(list, zip(*values, strict=True)), tag, schema]
 
 
-def _bulk_values(write: Write, data: str) -> tuple[object, ...]:
-    user = write.after
+@cache
+def bulk_insert(aggregate: Aggregate) -> str:
+    """Returns the text of the statement; each column is an array parameter.
+
+    Rows are sorted, so that two of these statements wait for each other in one direction only. A statement
+    that waits 100 ms for a transaction makes all its rows wait: then it writes none, and each is retried
+    alone. Keys are looked up one by one: a plan that was made while `commands` was small would read all of it.
+    """
+    root = root_table(aggregate)
+    given = {name: type_ for name, type_ in root.columns.items() if name not in _SAME_FOR_NEW}
+    given |= _OF_THE_COMMAND
+    arrays = ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(given.values(), 1))
+    order = ", ".join([*(key.column for key in aggregate.unique), "id"])
+    return f"""
+        with given as materialized (
+            select g.*
+            from set_config('lock_timeout', '100ms', true), unnest({arrays}) as g ({", ".join(given)})
+            where (select true from command_results c where c.key = g.command_key) is null
+        ), written as (
+            insert into {root.name} ({", ".join(root.columns)})
+            select {", ".join(_SAME_FOR_NEW.get(column, column) for column in root.columns)}
+            from given order by {order}
+            on conflict do nothing
+            returning id
+        ), stored_results as (
+            insert into command_results (key, fingerprint, id, aggregate_id, version, answered_at)
+            select command_key, command_digest, id, id, 1, created_at
+            from written join given using (id) where command_key is not null order by command_key
+        )
+        insert into event_log
+            (partition, aggregate, aggregate_id, version, type, schema, data, metadata, occurred_at)
+        select event_partition, '{aggregate.name}', id, 1, ${len(given) + 1}, ${len(given) + 2}::smallint,
+               event_data, event_metadata, created_at
+        from written join given using (id)
+        returning aggregate_id
+    """
+
+
+def _values(write: Write, data: str) -> tuple[object, ...]:
+    root = root_table(write.aggregate)
+    values = root.values(write.aggregate, write.after)
+    given = [
+        value
+        for column, value in zip(root.columns, values, strict=True)
+        if column not in _SAME_FOR_NEW
+    ]
     key, digest, _ = result_values(write.command, write.before) or (None, None, None)
-    return (
-        *(user.id, user.name, user.email, email_key(user.email), user.created_at, user.secret),
-        *(key, digest, write.partition, data, write.metadata),
-    )
+    return (*given, key, digest, write.partition, data, write.metadata)

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 
 import asyncpg
 
-from domain.write.bulk_insert import build_bulk_insert
+from domain.write.bulk_insert import build_bulk_insert, can_be_grouped, group_of
 from domain.write.database import WriteDatabase, WriteModelUnavailable
 from domain.write.sql import Write, build_write
 
@@ -32,15 +32,15 @@ class GroupCommit:
     def __init__(self, database: WriteDatabase) -> None:
         self._database = database
         self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
-        self._open: _Group | None = None
-        """The group that the next create joins."""
+        self._open: dict[object, _Group] = {}
+        """The groups that the next creates join, by what the creates of a group have in common."""
 
     async def write(self, write: Write) -> bool:
-        """Writes rows and events; returns False if the user has changed since it was loaded.
+        """Writes rows and events; returns False if the aggregate has changed since it was loaded.
 
         Raises WriteModelUnavailable, and what asyncpg raises for violations and conflicts.
         """
-        if not write.before.version and await self._write_in_group(write):
+        if can_be_grouped(write) and await self._write_in_group(write):
             return True
         return await self._write_alone(write)
 
@@ -48,17 +48,18 @@ class GroupCommit:
         return bool(await self._database.write(*build_write(write)))
 
     async def _write_in_group(self, write: Write) -> bool:
-        """Returns whether the user was created; if not, the write must be retried alone."""
-        group = self._open
+        """Returns whether the aggregate was created; if not, the write must be retried alone."""
+        key = group_of(write)
+        group = self._open.get(key)
         if group is None or not group.accepts_more:
-            group = self._open = _Group()
-            group.task = asyncio.create_task(self._commit_in_turn(group))
+            group = self._open[key] = _Group()
+            group.task = asyncio.create_task(self._commit_in_turn(key, group))
         return await group.join(write)
 
-    async def _commit_in_turn(self, group: _Group) -> None:
+    async def _commit_in_turn(self, key: object, group: _Group) -> None:
         has_turn = await self._wait_for_turn()
-        if self._open is group:
-            self._open = None
+        if self._open.get(key) is group:
+            del self._open[key]
         try:
             group.resolve(await self._commit(group.writes))
         except Exception as error:
@@ -76,7 +77,7 @@ class GroupCommit:
             return False
 
     async def _commit(self, writes: Sequence[Write]) -> Collection[object]:
-        """Returns the ids of the users that were created."""
+        """Returns the ids of the aggregates that were created."""
         if len(writes) == 1:
             return [write.after.id for write in writes if await self._write_alone(write)]
         try:
@@ -89,7 +90,7 @@ class GroupCommit:
             raise  # which concerns all of them
         except (asyncpg.PostgresError, asyncpg.InterfaceError):
             return ()  # rolled back as a whole, because of one of them
-        return {row["user_id"] for row in created}
+        return {row["aggregate_id"] for row in created}
 
 
 class _Group:
@@ -106,7 +107,7 @@ class _Group:
         return len(self.writes) < MAX_GROUP_SIZE and not self.task.cancelling()
 
     async def join(self, write: Write) -> bool:
-        """Returns whether the user was created. Raises what the commit raises."""
+        """Returns whether the aggregate was created. Raises what the commit raises."""
         result: asyncio.Future[bool] = asyncio.Future()
         self.writes.append(write)
         self._results.append(result)

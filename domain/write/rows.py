@@ -1,47 +1,66 @@
-"""Loads what a command needs in one row: user, order, and the stored result of its idempotency key."""
+"""Loads what a command needs in one row: aggregate, child, and the stored result of its idempotency key."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
-from uuid import uuid4
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
 
-from domain.command import Command, CommandResult
+from domain.aggregate import Aggregate, AggregateState
+from domain.command import ByChild, Command, CommandResult, Target
 from domain.refusal import IdempotencyKeyReused, Refusal
-from domain.users.events import UserId
-from domain.users.state import Order, User
+from domain.tables import child_table, root_table
 
 if TYPE_CHECKING:
     import asyncpg
 
-LOAD = """
-    select u.*, o.id as order_id, o.status, o.total, o.placed_at, o.closed_at,
-           c.fingerprint, c.id as result_id, c.user_id as result_user_id, c.version as result_version,
-           r.secret as result_secret
-    from (select $1::uuid as user_id, $2::uuid as order_id, $3::bytea as key) as wanted
-    left join orders o on o.id = wanted.order_id
-    left join users u on u.id = coalesce(wanted.user_id, o.user_id)
-    left join commands c on c.key = wanted.key
-    left join users r on r.id = c.user_id
-"""
-
-_USER_FIELDS = [field for field in User.__struct_fields__ if field != "orders"]
-_ORDER_FIELDS = [field for field in Order.__struct_fields__ if field != "id"]
+NO_ID = UUID(int=0)
+"""The id of the aggregate of a child that does not exist."""
 
 
-def new_user(user_id: UserId) -> User:
-    """Returns a user that is not created yet."""
-    return User(id=user_id, secret=uuid4())
+@cache
+def load_statement(aggregate: Aggregate, field: str | None) -> str:
+    """Returns the text of the statement that loads an aggregate: $1 is an id, $2 the digest of a key.
+
+    The id is that of the aggregate, or with `field` that of a child in this field of the state.
+    """
+    root = root_table(aggregate)
+    columns = [f"a.{column}" for column in root.fields]
+    source = f"left join {root.name} a on a.id = wanted.id"
+    if field is not None:
+        child = child_table(aggregate, field)
+        columns += [f"child.{column} as child_{column}" for column in child.columns]
+        source = f"""
+            left join {child.name} child on child.id = wanted.id
+            left join {root.name} a on a.id = child.{child.parent}
+        """
+    return f"""
+        select {", ".join(columns)}, result.fingerprint, result.id as result_id,
+               result.aggregate_id as result_aggregate_id, result.version as result_version,
+               owner.secret as result_secret
+        from (select $1::uuid as id, $2::bytea as key) as wanted
+        {source}
+        left join command_results result on result.key = wanted.key
+        left join {root.name} owner on owner.id = result.aggregate_id
+    """
 
 
-def user_from_row(row: asyncpg.Record, user_id: UserId) -> User:
-    """Returns the user and the order of a row of LOAD; a new user if the row has no user."""
+def new_state(aggregate: Aggregate, aggregate_id: UUID) -> AggregateState:
+    """Returns the state of an aggregate that is not created yet."""
+    return aggregate.state(id=aggregate_id, secret=uuid4())
+
+
+def state_from_row(row: asyncpg.Record, aggregate: Aggregate, target: Target) -> AggregateState:
+    """Returns the state in a row that was loaded, with the child; a new one if the row has none."""
     if row["id"] is None:
-        return new_user(user_id)
-    orders = {}
-    if (order_id := row["order_id"]) is not None:
-        orders[order_id] = Order(id=order_id, **{field: row[field] for field in _ORDER_FIELDS})
-    return User(**{field: row[field] for field in _USER_FIELDS}, orders=orders)
+        return new_state(aggregate, NO_ID if isinstance(target, ByChild) else target.id)
+    values: dict[str, Any] = {field: row[field] for field in root_table(aggregate).fields}
+    if isinstance(target, ByChild) and row["child_id"] is not None:
+        child = child_table(aggregate, target.field)
+        struct = child.struct(**{column: row[f"child_{column}"] for column in child.columns})
+        values[target.field] = {row["child_id"]: struct}
+    return aggregate.state(**values)
 
 
 def stored_result(row: asyncpg.Record, command: Command) -> CommandResult | Refusal | None:
@@ -50,11 +69,11 @@ def stored_result(row: asyncpg.Record, command: Command) -> CommandResult | Refu
     if stored_digest is None:
         return None
     digest = command.request_digest(row["result_secret"])
-    # One is shorter if the user is erased, or if it was stored before digests were keyed.
+    # One is shorter if the aggregate is erased, or if it was stored before digests were keyed.
     if stored_digest[: len(digest)] != digest[: len(stored_digest)]:
         return IdempotencyKeyReused()
     return CommandResult(
-        id=row["result_id"], user_id=row["result_user_id"], version=row["result_version"]
+        id=row["result_id"], aggregate_id=row["result_aggregate_id"], version=row["result_version"]
     )
 
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from itertools import count
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
+from domain.aggregate import Aggregate, AggregateState
 from domain.command import Command, CommandResult
 from domain.envelope import encode
-from domain.log.erasures import BLANK, SLICE
-from domain.users.events import Event, email_key
-from domain.users.state import Order, User
+from domain.event import DomainEvent, personal_fields
+from domain.log.erasures import SLICE, blanked_data
+from domain.tables import ChildTable, child_tables, root_table
 from domain.write import rows
 
 Statement = tuple[str, Sequence[object]]
@@ -20,110 +21,51 @@ Statement = tuple[str, Sequence[object]]
 
 
 class Write(NamedTuple):
-    """The change that a command makes: the user before and after it, and the events that made it."""
+    """The change that a command makes: the state before and after it, and the events that made it."""
 
     command: Command
-    before: User
-    after: User
-    events: Sequence[Event]
+    before: AggregateState
+    after: AggregateState
+    events: Sequence[DomainEvent]
     metadata: str
     """The metadata of the events, as JSON."""
     partition: int
 
+    @property
+    def aggregate(self) -> Aggregate:
+        return self.command.aggregate
 
-USER: Final = {
-    "id": "uuid",
-    "version": "integer",
-    "name": "text",
-    "email": "text",
-    "email_key": "text",
-    "created_at": "timestamptz",
-    "updated_at": "timestamptz",
-    "erased_at": "timestamptz",
-    "secret": "uuid",
-}
-"""The columns of a user and their types, in the order of the first parameters of a write."""
-
-
-def _user_values(user: User) -> tuple[object, ...]:
-    return (
-        user.id,
-        user.version,
-        user.name,
-        user.email,
-        None if user.erased_at else email_key(user.email),
-        user.created_at,
-        user.updated_at,
-        user.erased_at,
-        user.secret,
-    )
-
-
-_COLUMNS = list(USER)
-_PARAMETERS = [f"${number}" for number in range(1, len(USER) + 1)]
-
-_INSERT_USER = f"insert into users ({', '.join(_COLUMNS)}) values ({', '.join(_PARAMETERS)})"
-
-# The key stays for as long as the address does: domain/users/email_keys.py may have changed it.
-_KEY = "case when users.email = $4 then users.email_key else $5 end"
-_NEW_VALUES = [
-    _KEY if column == "email_key" else parameter
-    for column, parameter in zip(_COLUMNS, _PARAMETERS, strict=True)
-]
-
-# INSERT ... ON CONFLICT could do both, but with concurrent writes of one user it may report the user's own
-# address as taken.
-_UPDATE_USER = f"""
-    update users set ({", ".join(_COLUMNS[1:])}) = ({", ".join(_NEW_VALUES[1:])})
-    where id = $1 and version = ${len(USER) + 1}
-"""
-
-_ORDER = ("uuid", "text", "bigint", "timestamptz", "timestamptz")
-
-_UPSERT_ORDERS = """, upserted_orders as (
-    insert into orders (id, user_id, status, total, placed_at, closed_at)
-    select o.id, w.id, o.status, o.total, o.placed_at, o.closed_at
-    from written w, (values {}) as o (id, status, total, placed_at, closed_at)
-    on conflict (id) do update set (status, closed_at) = (excluded.status, excluded.closed_at)
-)"""
-
-
-def _order_values(order: Order) -> tuple[object, ...]:
-    return order.id, order.status, order.total, order.placed_at, order.closed_at
+    def changed_children(self, table: ChildTable) -> list[object]:
+        """Returns the children in a field that the command has added or changed."""
+        before = getattr(self.before, table.field)
+        after = getattr(self.after, table.field)
+        return [child for key, child in after.items() if before.get(key) != child]
 
 
 _RESULT = ("bytea", "bytea", "uuid")
 
 _INSERT_RESULT = """, stored_result as (
-    insert into commands (key, fingerprint, id, user_id, version, answered_at)
-    select c.key, c.fingerprint, c.id, w.id, w.version, w.updated_at
-    from written w, (values {}) as c (key, fingerprint, id)
+    insert into command_results (key, fingerprint, id, aggregate_id, version, answered_at)
+    select r.key, r.fingerprint, r.id, w.id, w.version, w.updated_at
+    from written w, (values {}) as r (key, fingerprint, id)
 )"""
 
 
-def result_values(command: Command, user: User) -> tuple[object, ...]:
+def result_values(command: Command, state: AggregateState) -> tuple[object, ...]:
     """Returns key, digest and id; no values if the command has no idempotency key."""
     if command.idempotency_key is None:
         return ()
     key = rows.key_digest(command.idempotency_key)
-    return key, command.request_digest(user.secret), command.target_id
+    return key, command.request_digest(state.secret), command.result_id
 
-
-# The first slice. `domain/log/erasures.py` blanks later events, and hides their data from readers until then.
-_BLANK_EVENTS = f""", blanked as (
-    update events e set data = {BLANK}
-    from written w where e.user_id = w.id and e.version <= {SLICE} and e.data <> {BLANK}
-), unfinished as (
-    insert into erasures (user_id, blanked, last, erased_at)
-    select id, {SLICE}, version - 1, updated_at from written where version - 1 > {SLICE}
-)"""
 
 _EVENT = ("smallint", "integer", "text", "smallint", "jsonb", "jsonb")
 
 _INSERT_EVENTS = """
-    insert into events (partition, user_id, version, type, schema, data, metadata, occurred_at)
-    select e.partition, w.id, e.version, e.type, e.schema, e.data, e.metadata, w.updated_at
-    from written w, (values {}) as e (partition, version, type, schema, data, metadata)
+    insert into event_log
+        (partition, aggregate, aggregate_id, version, type, schema, data, metadata, occurred_at)
+    select e.partition, '{aggregate}', w.id, e.version, e.type, e.schema, e.data, e.metadata, w.updated_at
+    from written w, (values {values}) as e (partition, version, type, schema, data, metadata)
     order by e.version
     returning version
 """
@@ -132,31 +74,49 @@ _INSERT_EVENTS = """
 def build_write(write: Write) -> Statement:
     """Builds the statement that writes everything in one round trip and one transaction.
 
-    It writes and returns no row if the user is no longer in the version that the command was decided on.
+    It writes and returns no row if the aggregate is no longer in the version that the command was decided on.
     """
     _, before, after, events, metadata, partition = write
-    orders = [order for order in after.orders.values() if before.orders.get(order.id) != order]
+    aggregate = write.aggregate
+    tables = child_tables(aggregate)
+    children = [write.changed_children(table) for table in tables]
     result = result_values(write.command, before)
     text = write_statement(
+        aggregate,
         creates=not before.version,
-        orders=len(orders),
+        children=tuple(map(len, children)),
         keyed=bool(result),
         erases=after.erased_at is not None,
         events=len(events),
     )
-    arguments = [*_user_values(after), *([before.version] if before.version else [])]
-    for order in orders:
-        arguments += _order_values(order)
+    arguments = root_table(aggregate).values(aggregate, after)
+    if before.version:
+        arguments.append(before.version)
+    for table, changed in zip(tables, children, strict=True):
+        for child in changed:
+            arguments += [getattr(child, column) for column in table.columns]
     arguments += result
     for version, event in enumerate(events, before.version + 1):
-        arguments += (partition, version, *encode(event), metadata)
+        arguments += (partition, version, *encode(aggregate.name, event), metadata)
     return text, arguments
 
 
 @cache
-def write_statement(*, creates: bool, orders: int, keyed: bool, erases: bool, events: int) -> str:
-    """Returns the text of a write, with so many orders and events; `keyed`: with an idempotency key."""
-    numbers = count(len(USER) + 1 if creates else len(USER) + 2)
+def write_statement(
+    aggregate: Aggregate,
+    *,
+    creates: bool,
+    children: tuple[int, ...],
+    keyed: bool,
+    erases: bool,
+    events: int,
+) -> str:
+    """Returns the text of a write, with so many rows of each child table and so many events.
+
+    `keyed`: with an idempotency key; `erases`: with the event that ends the aggregate.
+    """
+    root = root_table(aggregate)
+    numbers = count(len(root.columns) + 1 if creates else len(root.columns) + 2)
 
     def values(rows: int, types: Sequence[str]) -> str:
         return ", ".join(
@@ -164,32 +124,95 @@ def write_statement(*, creates: bool, orders: int, keyed: bool, erases: bool, ev
             for _ in range(rows)
         )
 
-    user = _INSERT_USER if creates else _UPDATE_USER
+    state = _insert(aggregate) if creates else _update(aggregate)
     return "".join(
         (
-            f"with written as ({user} returning id, version, updated_at)",
-            _UPSERT_ORDERS.format(values(orders, _ORDER)) if orders else "",
+            f"with written as ({state} returning id, version, updated_at)",
+            *(
+                _upsert(table, values(number, tuple(table.columns.values())))
+                for table, number in zip(child_tables(aggregate), children, strict=True)
+                if number
+            ),
             _INSERT_RESULT.format(values(1, _RESULT)) if keyed else "",
-            _BLANK_EVENTS if erases else "",
-            _INSERT_EVENTS.format(values(events, _EVENT)),
+            _blank(aggregate) if erases else "",
+            _INSERT_EVENTS.format(aggregate=aggregate.name, values=values(events, _EVENT)),
         )
     )
 
 
-_STORE_RESULT = """
-    insert into commands (key, fingerprint, id, user_id, version, answered_at)
-    select $1::bytea, $2::bytea, $3::uuid, id, version, $6::timestamptz
-    from users where id = $4 and version = $5
-    returning version
-"""
+def _insert(aggregate: Aggregate) -> str:
+    root = root_table(aggregate)
+    parameters = ", ".join(f"${number}" for number in range(1, len(root.columns) + 1))
+    return f"insert into {root.name} ({', '.join(root.columns)}) values ({parameters})"
+
+
+def _update(aggregate: Aggregate) -> str:
+    """INSERT ... ON CONFLICT could do both, but with concurrent writes of one aggregate it may report the
+    aggregate's own key as taken."""
+    root = root_table(aggregate)
+    parameters = {column: f"${number}" for number, column in enumerate(root.columns, 1)}
+    values = dict(parameters)
+    for key in aggregate.unique:
+        if key.source is not None:
+            # The key stays for as long as its source does: domain/users/email_keys.py may have changed it.
+            same = f"{root.name}.{key.source} = {parameters[key.source]}"
+            kept = f"{root.name}.{key.column}"
+            values[key.column] = f"case when {same} then {kept} else {parameters[key.column]} end"
+    assignments = ", ".join(f"{name} = {value}" for name, value in values.items() if name != "id")
+    version = len(root.columns) + 1
+    return f"update {root.name} set {assignments} where id = $1 and version = ${version}"
+
+
+def _upsert(table: ChildTable, values: str) -> str:
+    columns = ", ".join(table.columns)
+    selected = ", ".join(f"c.{column}" for column in table.columns)
+    updated = ", ".join(f"{name} = excluded.{name}" for name in table.columns if name != "id")
+    return f""", upserted_{table.name} as (
+        insert into {table.name} ({table.parent}, {columns})
+        select w.id, {selected} from written w, (values {values}) as c ({columns})
+        on conflict (id) do update set {updated}
+    )"""
+
+
+def _blank(aggregate: Aggregate) -> str:
+    """Blanks the children and the first slice of events.
+
+    `domain/log/erasures.py` blanks later events, and hides their data from readers until then.
+    """
+    data = blanked_data(aggregate)
+    children = [
+        f""", blanked_{table.name} as (
+            update {table.name} c set {", ".join(f"{field} = ''" for field in sorted(fields))}
+            from written w where c.{table.parent} = w.id
+        )"""
+        for table in child_tables(aggregate)
+        if (fields := personal_fields(table.struct))
+    ]
+    return f"""{"".join(children)}, blanked as (
+        update event_log e set data = {data}
+        from written w where e.aggregate_id = w.id and e.version <= {SLICE} and e.data <> {data}
+    ), unfinished as (
+        insert into pending_erasures (aggregate_id, blanked, last, erased_at)
+        select id, {SLICE}, version - 1, updated_at from written where version - 1 > {SLICE}
+    )"""
+
+
+@cache
+def _store_result(aggregate: Aggregate) -> str:
+    return f"""
+        insert into command_results (key, fingerprint, id, aggregate_id, version, answered_at)
+        select $1::bytea, $2::bytea, $3::uuid, id, version, $6::timestamptz
+        from {aggregate.table} where id = $4 and version = $5
+        returning version
+    """
 
 
 def build_store_result(
-    command: Command, user: User, result: CommandResult, now: datetime
+    command: Command, state: AggregateState, result: CommandResult, now: datetime
 ) -> Statement:
     """Builds the statement that stores the result of a command without events, under its key.
 
-    It returns no row if the user no longer has the version of the result.
+    It returns no row if the aggregate no longer has the version of the result.
     """
-    values = result_values(command, user)
-    return _STORE_RESULT, (*values, result.user_id, result.version, now)
+    values = result_values(command, state)
+    return _store_result(command.aggregate), (*values, result.aggregate_id, result.version, now)

@@ -17,22 +17,16 @@ import asyncpg
 import msgspec
 import structlog
 
-from domain.command import Command, CommandResult
+from domain.aggregate import AggregateState
+from domain.command import ByChild, Command, CommandResult, New
 from domain.envelope import partition_of
+from domain.event import DomainEvent
 from domain.ids import new_id
 from domain.log import positions
 from domain.refusal import Refusal
-from domain.users.commands import OrderCommand, UserCommand
-from domain.users.commands.create_user import CreateUser
-from domain.users.events import Event, UserId
-from domain.users.refusals import EmailAlreadyRegistered
-from domain.users.state import User, evolve
 from domain.write import rows, sql
 from domain.write.database import NOT_WRITTEN, WriteDatabase, WriteModelUnavailable
 from domain.write.group_commit import GroupCommit
-
-NO_USER = UserId(UUID(int=0))
-"""The user of an order that does not exist."""
 
 _REJECTED = "The write model takes no events now and nothing was written; try again later."
 
@@ -91,91 +85,98 @@ class Store:
         self, command: Command, metadata: Mapping[str, str], *, is_first: bool
     ) -> CommandResult | Refusal | None:
         """Returns None if a concurrent command was faster."""
-        user, stored = await self._load(command, is_first=is_first)
+        state, stored = await self._load(command, is_first=is_first)
         if stored is not None:
             return stored
-        decision = command.decide(user)
+        decision = command.decide(state)
         if isinstance(decision, Refusal):
             return decision
         try:
-            return await self._write(command, user, decision, metadata)
+            return await self._write(command, state, decision, metadata)
         except asyncpg.UniqueViolationError as violation:
             return await self._explain_unique_violation(command, violation)
 
     async def _load(
         self, command: Command, *, is_first: bool
-    ) -> tuple[User, CommandResult | Refusal | None]:
-        """Returns the user, and the stored result of the idempotency key."""
-        match command:
-            case CreateUser(user_id=user_id) if is_first:
-                return rows.new_user(user_id), None  # the id is new; an index checks the key
-            case CreateUser(user_id=user_id) | UserCommand(user_id=user_id):
-                row = await self._read(user_id, None, command.idempotency_key)
-            case OrderCommand(order_id=order_id):
-                user_id = NO_USER
-                row = await self._read(None, order_id, command.idempotency_key)
-            case _:
-                raise TypeError(f"{type(command).__name__} has neither a user nor an order")
-        return rows.user_from_row(row, user_id), rows.stored_result(row, command)
+    ) -> tuple[AggregateState, CommandResult | Refusal | None]:
+        """Returns the state, and the stored result of the idempotency key."""
+        target = command.target
+        if is_first and isinstance(target, New):
+            # The id is new, and an index checks the key.
+            return rows.new_state(command.aggregate, target.id), None
+        row = await self._read(command, target.id)
+        state = rows.state_from_row(row, command.aggregate, target)
+        return state, rows.stored_result(row, command)
 
-    async def _read(
-        self, user_id: UUID | None, order_id: UUID | None, key: str | None
-    ) -> asyncpg.Record:
-        [row] = await self._database.read(rows.LOAD, user_id, order_id, rows.key_digest(key))
+    async def _read(self, command: Command, target_id: UUID | None) -> asyncpg.Record:
+        field = command.target.field if isinstance(command.target, ByChild) else None
+        statement = rows.load_statement(command.aggregate, field)
+        key = rows.key_digest(command.idempotency_key)
+        [row] = await self._database.read(statement, target_id, key)
         return row
 
     async def _write(
-        self, command: Command, user: User, events: Sequence[Event], metadata: Mapping[str, str]
+        self,
+        command: Command,
+        before: AggregateState,
+        events: Sequence[DomainEvent],
+        metadata: Mapping[str, str],
     ) -> CommandResult | None:
-        """Returns None if the user has changed since it was loaded."""
+        """Returns None if the aggregate has changed since it was loaded."""
         now = self._now()
-        after = user
+        after = before
         for event in events:
-            after = evolve(after, event, now)
-        result = CommandResult(id=command.target_id, user_id=user.id, version=after.version)
+            after = command.aggregate.after(after, event, now)
+        result = CommandResult(id=command.result_id, aggregate_id=before.id, version=after.version)
         if not events:
-            return result if await self._store_result(command, user, result, now) else None
+            return result if await self._store_result(command, before, result, now) else None
         name = type(command).__name__
         event_metadata = {"command": name, **metadata}
         if "commandId" not in event_metadata:
             event_metadata["commandId"] = str(new_id())
         encoded = msgspec.json.encode(event_metadata).decode()
-        partition = partition_of(user.id, self._partitions)
-        write = sql.Write(command, user, after, events, encoded, partition)
+        partition = partition_of(before.id, self._partitions)
+        write = sql.Write(command, before, after, events, encoded, partition)
         if not await self._group_commit.write(write):
             return None
         self._wake(partition)
-        _log.debug("command.executed", command=name, user_id=str(user.id), version=result.version)
+        _log.debug(
+            "command.executed", command=name, aggregate_id=str(before.id), version=result.version
+        )
         return result
 
     async def _store_result(
-        self, command: Command, user: User, result: CommandResult, now: datetime
+        self, command: Command, state: AggregateState, result: CommandResult, now: datetime
     ) -> bool:
         """Stores the result of a command without events under its idempotency key, if it has one.
 
-        Returns False if the user has changed since it was loaded, also by a restored dump.
+        Returns False if the aggregate has changed since it was loaded, also by a restored dump.
         """
         if not command.idempotency_key:
             return True
-        return bool(await self._database.write(*sql.build_store_result(command, user, result, now)))
+        return bool(
+            await self._database.write(*sql.build_store_result(command, state, result, now))
+        )
 
     async def _explain_unique_violation(
         self, command: Command, violation: asyncpg.UniqueViolationError
     ) -> CommandResult | Refusal | None:
         """Returns the result or the refusal that a unique index implies; None if a retry finds out."""
-        row = await self._read(None, None, command.idempotency_key)
+        row = await self._read(command, None)
         if (stored := rows.stored_result(row, command)) is not None:
             return stored
-        match violation.constraint_name:
-            case "users_email_key":
-                return EmailAlreadyRegistered()
+        constraint = violation.constraint_name
+        for key in command.aggregate.unique:
+            if key.constraint == constraint:
+                return key.refusal()  # type: ignore[call-arg]  # its message has a default
+        match constraint:
             case "commands_pkey":
                 return None  # the transaction that had the key has just rolled back
-            case "users_pkey":
-                return None  # this create was written before: the retry reads it
             case "events_pkey":
                 await self._log_positions()
                 raise WriteModelUnavailable(_REJECTED) from violation
+            case _ if constraint == f"{command.aggregate.table}_pkey":
+                return None  # this create was written before: the retry reads it
             case _:
                 raise violation
 

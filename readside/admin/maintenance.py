@@ -12,11 +12,11 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import msgspec
 from redis.exceptions import OutOfMemoryError, RedisError
 
-from domain.users.events import UserId
 from readside.event_source import EventSource
 from readside.generations.activation_guard import ActivationGuard, TooManyParked
 from readside.generations.memory_capacity import FULL
@@ -134,7 +134,7 @@ class PartitionMaintenance:
                 await self._generations.remove(keys)
             return len(interrupted)
 
-    async def resync_user(self, user_id: UserId) -> None:
+    async def resync_user(self, user_id: UUID) -> None:
         """Replays a user in the active generation. Raises GenerationGone if no generation is active."""
         keys = await self._generations.active()
         if keys is None:

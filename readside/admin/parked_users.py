@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import msgspec
 
-from domain.users.events import UserId
 from readside.errors import NotServing
 from readside.generations.registry import Generations
 from readside.redis_functions.keys import Keys, Partition
@@ -42,16 +42,16 @@ class Parked:
         reasons: Any = await self._redis.hgetall(keys.parked)
         return [self._parked_user(user, reason) for user, reason in sorted(reasons.items())]
 
-    async def of(self, user_id: UserId) -> ParkedUser | None:
+    async def of(self, user_id: UUID) -> ParkedUser | None:
         """Returns the user if it is parked."""
         keys = await self._active()
         reason: Any = await self._redis.hget(keys.parked, str(user_id))
         return None if reason is None else self._parked_user(str(user_id), reason)
 
-    async def version(self, user_id: UserId) -> int:
+    async def version(self, user_id: UUID) -> int:
         """Returns the version of the user in the read model; 0 if it has none."""
         keys = await self._active()
-        return int(await self._redis.hget(keys.user_hash(user_id), "version") or 0)
+        return int(await self._redis.hget(keys.document("user", user_id), "version") or 0)
 
     async def _active(self) -> Keys:
         keys = await self._generations.active()

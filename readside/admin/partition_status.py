@@ -159,7 +159,7 @@ async def visible_versions(redis: Redis, users: Sequence[tuple[Keys, UUID]]) -> 
     """Returns the versions of these users that queries see in the given generations; 0 if none."""
     pipeline: Any = redis.pipeline(transaction=False)
     for keys, user in users:
-        pipeline.hget(keys.user_hash(user), "version")
+        pipeline.hget(keys.document("user", user), "version")
     return [int(version or 0) for version in await pipeline.execute()]
 
 

@@ -100,5 +100,5 @@ class ActivationGuard:
             return ParkedExcess(0, 0)
         parked = await self._redis.hlen(keys.parked)
         parked_by_other = await self._redis.hlen(other.parked)
-        users = await self._redis.zcard(other.user_index)
+        users = await self._redis.zcard(other.index("users"))
         return ParkedExcess(max(0, parked - parked_by_other), users)

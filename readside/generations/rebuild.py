@@ -16,7 +16,6 @@ import msgspec
 import structlog
 from redis.exceptions import OutOfMemoryError, RedisError
 
-from domain.users.events import UserId
 from readside.applier import EventApplier
 from readside.event_source import EventSource, history_pages
 from readside.generations import memory_capacity
@@ -105,7 +104,7 @@ class Rebuild:
         progress = await self._stored_progress(keys)
         applier = self._applier_for(keys)
         on_progress(progress)
-        log = self._event_source.events_by_user(partition, PAGE, progress.position)
+        log = self._event_source.events_by_aggregate(partition, PAGE, progress.position)
         async for page in pages(keys, log, applier.projections):
             if not await keep_lease():
                 return False
@@ -175,7 +174,7 @@ class Rebuild:
         parked = 0
         for user, entry in parked_users.items():
             version = msgspec.json.decode(entry)["version"] - 1
-            waiting = history_pages(self._event_source, UserId(UUID(user)), version)
+            waiting = history_pages(self._event_source, UUID(user), version)
             parked += sum([len(page) async for page in waiting])
         if parked:
             _log.warning("users.parked", generation=keys.generation, users=len(parked_users))

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
+from uuid import UUID
 
 import msgspec
 
 from domain.envelope import Envelope
-from domain.users.events import UserId
 from readside.applier import Delivery, commands_for
 from readside.generations.fold import Fold
 from readside.projection import Command, Projection
@@ -45,9 +45,9 @@ async def pages(
 
 
 def _by_user(envelopes: Iterable[Envelope]) -> Iterable[list[Envelope]]:
-    histories: dict[UserId, list[Envelope]] = {}
+    histories: dict[UUID, list[Envelope]] = {}
     for envelope in envelopes:
-        histories.setdefault(envelope.user_id, []).append(envelope)
+        histories.setdefault(envelope.aggregate_id, []).append(envelope)
     return histories.values()
 
 

@@ -41,7 +41,10 @@ class OrderPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def project(keys: Keys, event: ProjectedEvent) -> list[Command]:
-    placed, closed = keys.user_key("orders", event.user_id), keys.user_key("closed", event.user_id)
+    placed, closed = (
+        keys.owned_key("orders", event.aggregate_id),
+        keys.owned_key("closed", event.aggregate_id),
+    )
     at = event.occurred_at
     match event.data:
         case events.OrderPlaced(order_id=order_id, total=total):
@@ -73,7 +76,7 @@ async def count(read_model: ReadModel, user_id: UUID) -> int:
     """Returns the number of orders that the user has placed. Raises ReadModelError."""
     partition = read_model.partition_of(user_id)
     [fields] = await read_model.read(
-        partition, lambda keys: [_READ_COUNTS.pack(keys.user_hash(user_id))]
+        partition, lambda keys: [_READ_COUNTS.pack(keys.document("user", user_id))]
     )
     if (counts := _counts(fields)) is None:
         await read_model.request_resync(partition, str(user_id))
@@ -89,11 +92,11 @@ async def _page(
     limit = ("LIMIT", "0", str(first + 1))
 
     def read_orders(keys: Keys) -> list[bytes]:
-        orders = keys.user_key("orders", user_id)
+        orders = keys.owned_key("orders", user_id)
         return [
             pack(("ZREVRANGEBYSCORE", orders, newest, "-inf", "WITHSCORES", *limit)),
             pack(("ZCARD", orders)),
-            _READ_COUNTS.pack(keys.user_hash(user_id)),
+            _READ_COUNTS.pack(keys.document("user", user_id)),
         ]
 
     flat, size, fields = await read_model.read(read_model.partition_of(user_id), read_orders)
@@ -121,11 +124,11 @@ async def _closed(
     """Returns how these orders were closed, None for an open one; None if some closed order was lost."""
 
     def read_closed(keys: Keys) -> list[bytes]:
-        closed = keys.user_key("closed", user_id)
+        closed = keys.owned_key("closed", user_id)
         return [
             pack(("HMGET", closed, *order_ids)),
             pack(("HLEN", closed)),
-            _READ_COUNTS.pack(keys.user_hash(user_id)),
+            _READ_COUNTS.pack(keys.document("user", user_id)),
         ]
 
     partition = read_model.partition_of(user_id)

@@ -15,10 +15,10 @@ def project(keys: Keys, event: ProjectedEvent) -> list[Command]:
     customers = keys.shared_key("customers")
     match event.data:
         case events.OrderCompleted(total=total):
-            return [("ZINCRBY", customers, str(total), event.user_id)]
+            return [("ZINCRBY", customers, str(total), event.aggregate_id)]
         case events.UserCreated() | events.UserErased():
             # Created: a replay begins here, and must not count orders twice.
-            return [("ZREM", customers, event.user_id)]
+            return [("ZREM", customers, event.aggregate_id)]
         case (
             events.UserEmailUpdated()
             | events.UserRenamed()

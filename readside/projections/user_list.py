@@ -26,9 +26,9 @@ class UserListPage(msgspec.Struct, frozen=True, kw_only=True):
 def project(keys: Keys, event: ProjectedEvent) -> list[Command]:
     match event.data:
         case events.UserCreated():
-            return [("ZADD", keys.user_index, "0", event.user_id)]
+            return [("ZADD", keys.index("users"), "0", event.aggregate_id)]
         case events.UserErased():
-            return [("ZREM", keys.user_index, event.user_id)]
+            return [("ZREM", keys.index("users"), event.aggregate_id)]
         case (
             events.UserEmailUpdated()
             | events.UserRenamed()
@@ -70,12 +70,12 @@ async def _newest(
     """Returns ids by partition."""
     command = CommandTemplate("ZRANGE", newest, "-", "BYLEX", "REV", "LIMIT", "0", str(limit))
     replies = await read_model.read_partitions(
-        dict.fromkeys(partitions, lambda keys: [command.pack(keys.user_index)])
+        dict.fromkeys(partitions, lambda keys: [command.pack(keys.index("users"))])
     )
     return {number: ids for number, [ids] in replies.items()}
 
 
 async def count(read_model: ReadModel) -> int:
     """Returns the number of users. Raises ReadModelError."""
-    replies = await read_model.read_all(lambda keys: [_COUNT.pack(keys.user_index)])
+    replies = await read_model.read_all(lambda keys: [_COUNT.pack(keys.index("users"))])
     return sum(number for [number] in replies)

@@ -50,7 +50,10 @@ _READ_USER = CommandTemplate("HMGET", *(name for name in _STORED if name != "id"
 
 
 def project(keys: Keys, event: ProjectedEvent) -> list[Command]:
-    user, history = keys.user_hash(event.user_id), keys.user_key("recent", event.user_id)
+    user, history = (
+        keys.document("user", event.aggregate_id),
+        keys.owned_key("recent", event.aggregate_id),
+    )
     at = event.occurred_at
     updated: Command = ("HSET", user, "updatedAt", at)
     closed: Command = ("HINCRBY", user, "closedCount", "1")
@@ -117,7 +120,8 @@ async def fetch_many(read_model: ReadModel, partitions: Mapping[str, int]) -> li
         return []
     keys = await read_model.active_keys(set(partitions.values()))
     commands = [
-        _READ_USER.pack(keys[partition].user_hash(user)) for user, partition in partitions.items()
+        _READ_USER.pack(keys[partition].document("user", user))
+        for user, partition in partitions.items()
     ]
     rows = map(_row, partitions, await read_model.read_unchecked(commands))
     users = [
@@ -161,8 +165,8 @@ async def _versions_after(
     fields, history = await read_model.read(
         partition,  # the user first: what the history gained since then is ignored
         lambda keys: [
-            _READ_USER.pack(keys.user_hash(user)),
-            pack(("LRANGE", keys.user_key("recent", user), "0", "-1")),
+            _READ_USER.pack(keys.document("user", user)),
+            pack(("LRANGE", keys.owned_key("recent", user), "0", "-1")),
         ],
     )
     version, present = _row(user, fields)
@@ -197,7 +201,7 @@ def _versions(present: UserRow, history: Replies) -> list[UserRow]:
 
 async def _read(read_model: ReadModel, partition: int, user: str) -> VersionedUser:
     [fields] = await read_model.read(
-        partition, lambda keys: [_READ_USER.pack(keys.user_hash(user))]
+        partition, lambda keys: [_READ_USER.pack(keys.document("user", user))]
     )
     found = _row(user, fields)
     return found if found[0] > 0 else await _read_missing(read_model, partition, user)
@@ -208,8 +212,8 @@ async def _read_missing(read_model: ReadModel, partition: int, user: str) -> Ver
     indexed, fields = await read_model.read(
         partition,  # the index first: a user that is in it and then has no hash was not just being created
         lambda keys: [
-            pack(("ZSCORE", keys.user_index, user)),
-            _READ_USER.pack(keys.user_hash(user)),
+            pack(("ZSCORE", keys.index("users"), user)),
+            _READ_USER.pack(keys.document("user", user)),
         ],
     )
     version, row = _row(user, fields)

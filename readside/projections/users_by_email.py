@@ -18,9 +18,9 @@ def project(keys: Keys, event: ProjectedEvent) -> list[Command]:
     index, reverse = keys.shared_key("emails"), keys.shared_key("email-of")
     match event.data:
         case events.UserCreated(email=email) | events.UserEmailUpdated(email=email):
-            return [("REINDEX", index, reverse, event.user_id, events.email_key(email))]
+            return [("REINDEX", index, reverse, event.aggregate_id, events.email_key(email))]
         case events.UserErased():
-            return [("REINDEX", index, reverse, event.user_id, "")]
+            return [("REINDEX", index, reverse, event.aggregate_id, "")]
         case (
             events.UserRenamed()
             | events.OrderPlaced()

@@ -19,7 +19,6 @@ import structlog
 from redis.exceptions import RedisError
 
 from domain.envelope import Envelope
-from domain.users.events import UserId
 from readside.applier import Delivery, EventApplier
 from readside.event_source import EventSource
 from readside.generations.activation_guard import ActivationGuard, TooManyParked
@@ -240,7 +239,7 @@ class Projector:
         started = self._resyncing.pop(user)
         if not started and not await self._redis.sismember(applier.keys.needs_resync, user):
             return  # another process has done it
-        user_id = UserId(UUID(user))
+        user_id = UUID(user)
         if await applier.resync_slice(user_id, started=started):
             self._resyncing[user] = True
         else:

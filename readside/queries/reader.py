@@ -109,7 +109,7 @@ class ReadModel:
     def subscribe(self, user_id: UUID) -> AbstractAsyncContextManager[ChannelSubscription]:
         """Subscribes to the new versions of a user."""
         partition = self._pointers[self.partition_of(user_id)].partition
-        return self._pubsub.subscribe(partition.user_channel(user_id))
+        return self._pubsub.subscribe(partition.changes_channel(user_id))
 
     async def read(self, partition: int, commands_for: CommandsFor) -> Replies:
         """Returns the replies of one partition."""

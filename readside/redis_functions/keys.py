@@ -88,7 +88,7 @@ class Partition(msgspec.Struct, frozen=True):
 
     @property
     def last_erasure(self) -> str:
-        """The id of the last stream entry that erases a user."""
+        """The id of the last stream entry that ends an aggregate."""
         return f"{self.prefix}:erased"
 
     @property
@@ -98,7 +98,7 @@ class Partition(msgspec.Struct, frozen=True):
 
     @property
     def accepted_fingerprint(self) -> str:
-        """The fingerprint whose generations are activated however many users they park."""
+        """The fingerprint whose generations are activated however many aggregates they park."""
         return f"{self.prefix}:accepted"
 
     @property
@@ -110,9 +110,9 @@ class Partition(msgspec.Struct, frozen=True):
         """The projector that works on the partition, among those with this fingerprint."""
         return f"{self.prefix}:{LEASE_PREFIX}:{fingerprint}"
 
-    def user_channel(self, user_id: UUID) -> str:
-        """The channel that carries each new version of a user."""
-        return f"{self.prefix}:changed:{user_id}"
+    def changes_channel(self, aggregate_id: UUID) -> str:
+        """The channel that carries each new version of an aggregate."""
+        return f"{self.prefix}:changed:{aggregate_id}"
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -127,30 +127,29 @@ class Keys(msgspec.Struct, frozen=True):
         msgspec.structs.force_setattr(self, "prefix", prefix)
 
     def shared_key(self, name: str) -> str:
-        """Returns the key of data that all users of the partition share."""
+        """Returns the key of data that all aggregates of the partition share."""
         return f"{self.prefix}:{name}"
 
-    def user_key(self, name: str, user: UUID | str) -> str:
-        """Returns the key of data that belongs to one user."""
-        return f"{self.prefix}:{name}:{user}"
+    def owned_key(self, name: str, aggregate_id: UUID | str) -> str:
+        """Returns the key of data that belongs to one aggregate."""
+        return f"{self.prefix}:{name}:{aggregate_id}"
 
-    def user_hash(self, user: UUID | str) -> str:
-        """Returns the key of the user's hash. The version gate owns its fields `version` and `until`."""
-        return f"{self.prefix}:user:{user}"
+    def document(self, aggregate: str, aggregate_id: UUID | str) -> str:
+        """Returns the key of an aggregate's hash. The version gate owns its fields `version` and `until`."""
+        return f"{self.prefix}:{aggregate}:{aggregate_id}"
 
-    @property
-    def user_index(self) -> str:
-        """A sorted set of the ids of all users who are not erased."""
-        return self.shared_key("users")
+    def index(self, plural: str) -> str:
+        """Returns the key of a sorted set: the ids of all aggregates of a kind that are not erased."""
+        return self.shared_key(plural)
 
     @property
     def needs_resync(self) -> str:
-        """A set of users whose keys are incomplete, until the projector has resynced them."""
+        """A set of aggregates whose keys are incomplete, until the projector has resynced them."""
         return self.shared_key("lost")
 
     @property
     def parked(self) -> str:
-        """A hash: user id -> why the user is parked, as JSON."""
+        """A hash: aggregate id -> why it is parked, as JSON."""
         return self.shared_key("parked")
 
     @property

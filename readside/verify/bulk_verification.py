@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import takewhile
+from uuid import UUID
 
 from domain.envelope import Envelope
-from domain.users.events import UserId
 from readside.verify.compared_generations import ComparedGenerations
 from readside.verify.difference import KeyEntry, user_in
 from readside.verify.scratch_generation import ScratchGeneration
@@ -31,20 +31,20 @@ class BulkVerification:
         self._generations = generations
         self.users = 0
         """The number of users compared."""
-        self.suspects: dict[UserId, int] = {}
+        self.suspects: dict[UUID, int] = {}
         """Users who differ, or are behind the log, each with its version in the log."""
         self.verified = VerifiedSet()
         self.usual_keys: set[str] | None = None
         """The names of the keys that every user has, without the user's id; None if there is no user."""
 
-    async def page(self, users: list[UserId]) -> None:
+    async def page(self, users: list[UUID]) -> None:
         """Compares these users. Versions are read first, so that the log has every event that Redis has."""
         snapshots = await self._generations.snapshots.users(dict.fromkeys(users, ()))
-        newest: dict[UserId, int] = {}
+        newest: dict[UUID, int] = {}
         scratch = self._generations.new_scratch()
         try:
             async for events in self._generations.event_source.events_of(users, MAX_PAGE_EVENTS):
-                newest.update((envelope.user_id, envelope.version) for envelope in events)
+                newest.update((envelope.aggregate_id, envelope.version) for envelope in events)
                 continued = _events_at_start(events, scratch.last_user)
                 await scratch.add(_applied(continued, snapshots))
                 if scratch.events >= MAX_SCRATCH_EVENTS and len(continued) < len(events):
@@ -63,7 +63,7 @@ class BulkVerification:
                 self.suspects[user] = version
 
     async def _compare(
-        self, scratch: ScratchGeneration, snapshots: dict[UserId, UserSnapshot]
+        self, scratch: ScratchGeneration, snapshots: dict[UUID, UserSnapshot]
     ) -> None:
         comparison = self._generations.comparison(scratch)
         names = (name for names in scratch.user_keys.values() for name in names)
@@ -83,16 +83,16 @@ class BulkVerification:
         self.suspects |= dict.fromkeys(suspects, 0)
 
 
-def _events_at_start(events: Iterable[Envelope], user: UserId | None) -> list[Envelope]:
+def _events_at_start(events: Iterable[Envelope], user: UUID | None) -> list[Envelope]:
     """Returns the first events of a page that belong to this user."""
-    return list(takewhile(lambda envelope: envelope.user_id == user, events))
+    return list(takewhile(lambda envelope: envelope.aggregate_id == user, events))
 
 
-def _applied(events: Iterable[Envelope], snapshots: dict[UserId, UserSnapshot]) -> list[Envelope]:
-    return [event for event in events if event.version <= snapshots[event.user_id].version]
+def _applied(events: Iterable[Envelope], snapshots: dict[UUID, UserSnapshot]) -> list[Envelope]:
+    return [event for event in events if event.version <= snapshots[event.aggregate_id].version]
 
 
-def _users_of(entries: Iterable[KeyEntry]) -> Iterable[UserId]:
+def _users_of(entries: Iterable[KeyEntry]) -> Iterable[UUID]:
     """Returns users by the name of a key, whose members may contain other ids, or else by its member."""
     users = (user_in(entry.name) or user_in(entry.member) for entry in entries)
     return (user for user in users if user is not None)

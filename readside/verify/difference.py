@@ -8,8 +8,6 @@ from uuid import UUID
 
 import msgspec
 
-from domain.users.events import UserId
-
 _USER_AT_END = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
@@ -40,7 +38,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it is in data of several users, so that a resync of this user would not repair it."""
 
 
-def user_in(name: str) -> UserId | None:
+def user_in(name: str) -> UUID | None:
     """Returns the user of a key or a member: the one whose id it ends with."""
     match = _USER_AT_END.search(name)
-    return None if match is None else UserId(UUID(match.group()))
+    return None if match is None else UUID(match.group())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
-from domain.users.events import UserId
 from readside.verify.compared_generations import ComparedGenerations
 from readside.verify.difference import Difference, KeyEntry, user_in
 from readside.verify.verified_set import VerifiedSet
@@ -13,7 +13,7 @@ from readside.verify.verified_set import VerifiedSet
 BATCH = 500
 """Keys or members of one scan call."""
 
-Suspects = dict[UserId, set[KeyEntry]]
+Suspects = dict[UUID, set[KeyEntry]]
 """By user, entries that contain the user's id and may differ."""
 
 
@@ -42,7 +42,7 @@ class Orphans:
         yield await self._unusual(batch, usual)
 
     async def _unusual(self, batch: Suspects, usual: set[str]) -> Suspects:
-        existing = await self._generations.event_source.existing_users(list(batch))
+        existing = await self._generations.event_source.existing(list(batch))
         suspects: Suspects = {}
         for user, entries in batch.items():
             verified = {f"{kind}:{user}" for kind in usual} if user in existing else set()
@@ -119,7 +119,7 @@ class Orphans:
 
 
 async def members_of(
-    generations: ComparedGenerations, user: UserId, names: set[str]
+    generations: ComparedGenerations, user: UUID, names: set[str]
 ) -> set[KeyEntry]:
     """Returns all members of these shared keys that contain the user's id."""
     entries: set[KeyEntry] = set()

@@ -6,7 +6,6 @@ from uuid import UUID
 
 import msgspec
 
-from domain.users.events import UserId
 from readside.admin.maintenance import PartitionMaintenance
 from readside.redis_functions.functions import GenerationGone
 from readside.verify.verify import VerifyResult
@@ -35,7 +34,7 @@ async def repair(
         if len(users) <= MAX_RESYNCED_USERS:
             try:
                 for user in users:
-                    await maintenance.resync_user(UserId(UUID(user)))
+                    await maintenance.resync_user(UUID(user))
             except GenerationGone:
                 pass
             else:

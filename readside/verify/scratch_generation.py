@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import msgspec
 
 from domain.envelope import Envelope
-from domain.users.events import UserId
 from readside import applier
 from readside.applier import APPLIED, Delivery, EventApplier
 from readside.event_source import EventSource
@@ -56,9 +56,9 @@ class ScratchGeneration(EventApplier):
         self._new_keys: set[str] = set()
         self.events = 0
         """The number of events added."""
-        self.last_user: UserId | None = None
+        self.last_user: UUID | None = None
         """The user of the last event."""
-        self.versions: dict[UserId, int] = {}
+        self.versions: dict[UUID, int] = {}
         """By user, the version that was applied last."""
         self.user_keys: dict[str, set[str]] = {}
         """By user, the names of the keys that only this user's events write."""
@@ -71,13 +71,15 @@ class ScratchGeneration(EventApplier):
             batch = events[start : start + applier.MAX_SLICE_EVENTS]
             items = [self._prepare(Delivery(envelope), publish=False) for envelope in batch]
             for envelope in batch:
-                self._note(str(envelope.user_id), self.keys.user_hash(envelope.user_id))
+                self._note(
+                    str(envelope.aggregate_id), self.keys.document("user", envelope.aggregate_id)
+                )
             outcomes = await self._call(items)
             for envelope, outcome in zip(batch, outcomes, strict=True):
                 if outcome == APPLIED:
-                    self.versions[envelope.user_id] = envelope.version
+                    self.versions[envelope.aggregate_id] = envelope.version
             self.events += len(batch)
-            self.last_user = batch[-1].user_id
+            self.last_user = batch[-1].aggregate_id
 
     async def drop(self) -> None:
         """Removes all of its keys."""
@@ -121,7 +123,7 @@ class ScratchGeneration(EventApplier):
         commands = [command for project in self._projections for command in project(keys, event)]
         for word in {word for command in commands for word in command[1:]}:
             if word.startswith(keys.prefix):
-                self._note(event.user_id, word)
+                self._note(event.aggregate_id, word)
         return commands
 
     def _note(self, user: str, key: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from domain.users.events import UserId
+from uuid import UUID
+
 from readside.event_source import history_pages
 from readside.verify.compared_generations import ComparedGenerations
 from readside.verify.difference import KeyEntry
@@ -12,7 +13,7 @@ from readside.verify.snapshot import read_entries
 class ScratchUser:
     """Leaving `async with` removes it. Raises what the drivers raise, and GenerationGone."""
 
-    def __init__(self, generations: ComparedGenerations, user: UserId) -> None:
+    def __init__(self, generations: ComparedGenerations, user: UUID) -> None:
         self._generations = generations
         self._user = user
         self._scratch = generations.new_scratch()

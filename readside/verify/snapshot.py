@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
-from domain.users.events import UserId
 from readside.projection import Command
 from readside.redis_functions.functions import FunctionCall, Functions
 from readside.redis_functions.keys import ACTIVE_PREFIX, Keys
@@ -46,9 +46,7 @@ class SnapshotReader:
         [replies] = await self._run_all([commands])
         return replies
 
-    async def users(
-        self, users: Mapping[UserId, Collection[KeyEntry]]
-    ) -> dict[UserId, UserSnapshot]:
+    async def users(self, users: Mapping[UUID, Collection[KeyEntry]]) -> dict[UUID, UserSnapshot]:
         """Returns a snapshot of each user with these entries; each snapshot is atomic."""
         replies = await self._run_all(
             [self._user_commands(str(user), entries) for user, entries in users.items()]
@@ -61,7 +59,7 @@ class SnapshotReader:
     def _user_commands(self, user: str, entries: Collection[KeyEntry]) -> list[Command]:
         keys = self._keys
         return [
-            ("HMGET", keys.user_hash(user), "version", "until"),
+            ("HMGET", keys.document("user", user), "version", "until"),
             ("HGET", keys.parked, user),
             ("SISMEMBER", keys.needs_resync, user),
             *_entry_commands(keys, entries),

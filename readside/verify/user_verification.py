@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
 from domain.envelope import Envelope
-from domain.users.events import UserErased, UserId
 from readside.admin.parked_users import ParkedUser
 from readside.verify.compared_generations import ComparedGenerations
 from readside.verify.difference import Difference, KeyEntry
@@ -39,7 +39,7 @@ class UserVerification:
     """Verifies one user. Raises what the drivers raise, GenerationChanged and GenerationGone."""
 
     def __init__(
-        self, generations: ComparedGenerations, user: UserId, entries: Iterable[KeyEntry] = ()
+        self, generations: ComparedGenerations, user: UUID, entries: Iterable[KeyEntry] = ()
     ) -> None:
         """`entries`: suspects that contain the user's id."""
         self._generations = generations
@@ -86,7 +86,7 @@ class UserVerification:
             entries |= await members_of(self._generations, self._user, scratch.shared_keys)
         differences = await self._confirmed(scratch, sorted(entries))
         newest = await self._newest()
-        if newest and newest.type == UserErased.__name__ and newest.version > snapshot.version:
+        if newest and newest.is_final and newest.version > snapshot.version:
             return []  # the erasure has blanked events in the log whose data the keys may still have
         if version < snapshot.version:
             is_ahead = newest is None or newest.version < snapshot.version

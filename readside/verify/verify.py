@@ -11,10 +11,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import msgspec
 
-from domain.users.events import UserId
 from readside.admin.parked_users import ParkedUser
 from readside.errors import NotServing
 from readside.event_source import EventSource
@@ -46,7 +46,7 @@ OnProgress = Callable[[int], None]
 class NoSuchUser(Exception):
     """The log has no event of the user; str() is one sentence."""
 
-    def __init__(self, user_id: UserId) -> None:
+    def __init__(self, user_id: UUID) -> None:
         super().__init__(
             f"The event log has no user {user_id}; check the id, or leave out --user to compare everything."
         )
@@ -87,9 +87,9 @@ class Verify:
         """Verifies all users; calls `on_progress` with the number of users compared so far."""
         return await self._with_active(lambda active: self._verify_all(active, on_progress))
 
-    async def of_user(self, user_id: UserId) -> VerifyResult:
+    async def of_user(self, user_id: UUID) -> VerifyResult:
         """Verifies one user."""
-        if not await self._event_source.existing_users([user_id]):
+        if not await self._event_source.existing([user_id]):
             raise NoSuchUser(user_id)
         return await self._with_active(lambda active: self._verify_user(active, user_id))
 
@@ -126,7 +126,7 @@ class Verify:
         progress = StreamProgress(self._redis, generations.keys)
         orphans, bulk = Orphans(generations), BulkVerification(generations)
         await progress.start()
-        async for page in self._event_source.users(generations.keys.partition.number, PAGE):
+        async for page in self._event_source.aggregates(generations.keys.partition.number, PAGE):
             await bulk.page(page)
             on_progress(bulk.users)
         suspects: Suspects = {user: set() for user in bulk.suspects}
@@ -145,7 +145,7 @@ class Verify:
         result.differences += await progress.differences(deadline)
         return result
 
-    async def _verify_user(self, generations: ComparedGenerations, user: UserId) -> VerifyResult:
+    async def _verify_user(self, generations: ComparedGenerations, user: UUID) -> VerifyResult:
         deadline = time.monotonic() + self._timeout_seconds
         verifications = [(UserVerification(generations, user), 0)]
         return _result(1, await self._recheck(verifications, deadline, members=True))

@@ -200,7 +200,7 @@ async def test_services_with_different_prefixes_share_one_redis(
         assert {f"{prefix}:rate:127.0.0.1" for prefix in PREFIXES} <= set(names)
         for side in (first, second):
             place = namespace(side.settings).partition(side.partition)
-            assert place.user_channel(UUID(side.user)) in names
+            assert place.changes_channel(UUID(side.user)) in names
         libraries = {library[1] for library in await redis.function_list()}
         assert {name.rpartition("_")[0] for name in libraries} == {"shop", "shop_2_eu"}
 

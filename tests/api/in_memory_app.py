@@ -88,17 +88,17 @@ class MemoryReads:
     def put(self, user_id: UUID, name: str, version: int = 1) -> None:
         at = to_rfc3339_millis(NOW)
         keys = Keys(Partition(0), "g")
-        if before := self.hashes.get(keys.user_hash(user_id)):
+        if before := self.hashes.get(keys.document("user", user_id)):
             fields = [each for field in ("name", "email") for each in (field, before[field])]
             row = [str(version), before["updatedAt"], *fields]
-            self.recent[keys.user_key("recent", user_id)].append(json.dumps(row))
-        self.hashes[keys.user_hash(user_id)] = {
+            self.recent[keys.owned_key("recent", user_id)].append(json.dumps(row))
+        self.hashes[keys.document("user", user_id)] = {
             "version": str(version),
             "name": name,
             "email": f"{name.lower()}@example.com",
             "createdAt": at,
             "updatedAt": at,
-            "orderCount": str(len(self.orders[keys.user_key("orders", user_id)])),
+            "orderCount": str(len(self.orders[keys.owned_key("orders", user_id)])),
         }
         self.ids = sorted({*self.ids, str(user_id)}, reverse=True)
         for listener in self.listeners:
@@ -107,13 +107,13 @@ class MemoryReads:
     def put_order(self, user_id: UUID, status: str, total: int) -> None:
         """Adds an order of an existing user; the status is OPEN, COMPLETED or CANCELLED."""
         keys = Keys(Partition(0), "g")
-        placed = self.orders[keys.user_key("orders", user_id)]
+        placed = self.orders[keys.owned_key("orders", user_id)]
         order, at = f"{str(user_id)[:-4]}{len(placed):04}", to_rfc3339_millis(NOW)
         placed.append(f"{order} {total} {to_epoch_millis(at)}")
-        closed = self.hashes.setdefault(keys.user_key("closed", user_id), {})
+        closed = self.hashes.setdefault(keys.owned_key("closed", user_id), {})
         if status != "OPEN":
             closed[order] = f"{status} {at}"
-        self.hashes[keys.user_hash(user_id)] |= {
+        self.hashes[keys.document("user", user_id)] |= {
             "orderCount": str(len(placed)),
             "closedCount": str(len(closed)),
         }
@@ -157,7 +157,7 @@ class MemoryReads:
         return [await self.read(0, question)]
 
     def _email_of(self, user: str) -> str:
-        return self.hashes[Keys(Partition(0), "g").user_hash(user)]["email"]
+        return self.hashes[Keys(Partition(0), "g").document("user", user)]["email"]
 
     def _reply(self, verb: str, key: str, *arguments: str) -> Any:
         match verb:

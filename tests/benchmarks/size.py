@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from domain.users.events import Event
+    from domain.users.events import UserEvent as Event
     from tests.benchmarks.bench import Bench
 
 SIZES = (10_000, 1_000_000)

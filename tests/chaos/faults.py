@@ -241,8 +241,8 @@ async def delete_a_key(cluster: Cluster, random: Random) -> None:
 
 
 async def _names(redis: Redis, keys: Keys) -> list[str]:
-    users: Any = await redis.zrange(keys.user_index, 0, 5)
-    own = [keys.user_key(name, user) for user in users for name in ("user", "orders", "closed")]
+    users: Any = await redis.zrange(keys.index("users"), 0, 5)
+    own = [keys.owned_key(name, user) for user in users for name in ("user", "orders", "closed")]
     return [*own, *map(keys.shared_key, ("users", "emails", "email-of", "customers", "counters"))]
 
 

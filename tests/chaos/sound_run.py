@@ -185,20 +185,20 @@ def _keys() -> dict[str, Any]:
     }
     pointer = {f"{ACTIVE_PREFIX}{fingerprint(1)}": KEYS.generation}
     return {
-        KEYS.user_hash(ALICE): hash_of_alice,
-        KEYS.user_hash(BOB): {"version": "2"},
-        KEYS.user_index: {ALICE: 0.0},
+        KEYS.document("user", ALICE): hash_of_alice,
+        KEYS.document("user", BOB): {"version": "2"},
+        KEYS.index("users"): {ALICE: 0.0},
         KEYS.shared_key("emails"): {f"alice@example.com {ALICE}": 0.0},
         KEYS.shared_key("email-of"): {ALICE: "alice@example.com"},
         KEYS.shared_key("customers"): {ALICE: 1250.0},
-        KEYS.user_key("orders", ALICE): {f"{ORDER} 1250 1772366403000": 3.0},
-        KEYS.user_key("closed", ALICE): {ORDER: "COMPLETED 2026-03-01T12:00:04.000Z"},
-        KEYS.user_key("recent", ALICE): [
+        KEYS.owned_key("orders", ALICE): {f"{ORDER} 1250 1772366403000": 3.0},
+        KEYS.owned_key("closed", ALICE): {ORDER: "COMPLETED 2026-03-01T12:00:04.000Z"},
+        KEYS.owned_key("recent", ALICE): [
             ["2", "2026-03-01T12:00:01.000Z", "name", "Alice"],
             ["3", "2026-03-01T12:00:02.000Z", "orderCount", False],
             ["4", "2026-03-01T12:00:03.000Z", "lifetimeValue", False],
         ],
-        KEYS.counters: {"applied": "6", f"size:{KEYS.user_index}": "1"},
+        KEYS.counters: {"applied": "6", f"size:{KEYS.index('users')}": "1"},
         PLACE.generations: {KEYS.generation: "live", **pointer},
         PLACE.cursor: "{}",
         PLACE.stream: 0,

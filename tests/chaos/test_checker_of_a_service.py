@@ -217,12 +217,12 @@ def sql(statement: str) -> Damage:
 
 async def lose_a_member(ended: Ended) -> None:
     keys, user = await ended.customer()
-    await ended.redis.zrem(keys.user_index, user)
+    await ended.redis.zrem(keys.index("users"), user)
 
 
 async def count_an_order_twice(ended: Ended) -> None:
     keys, user = await ended.customer()
-    await ended.redis.hincrby(keys.user_hash(user), "lifetimeValue", 1)
+    await ended.redis.hincrby(keys.document("user", user), "lifetimeValue", 1)
 
 
 async def lose_an_index(ended: Ended) -> None:

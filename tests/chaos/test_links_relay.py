@@ -61,7 +61,7 @@ async def streams(other: Parts) -> list[tuple[UserId, int]]:
             entries: Any = await redis.xrange(Partition(partition).stream)
             for _, fields in entries:
                 envelope = msgspec.json.decode(fields[b"e"], type=Envelope)
-                found.append((envelope.user_id, envelope.version))
+                found.append((envelope.aggregate_id, envelope.version))
     return found
 
 

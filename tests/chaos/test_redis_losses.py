@@ -98,8 +98,8 @@ async def _delete(cluster: Cluster, name: str) -> None:
         elif name in INDEXES:
             await redis.delete(keys.shared_key(name))
         else:
-            users: Any = await redis.zrange(keys.user_index, 0, 0)
-            await redis.delete(keys.user_key(name, users[0]))
+            users: Any = await redis.zrange(keys.index("users"), 0, 0)
+            await redis.delete(keys.owned_key(name, users[0]))
 
 
 async def _serving(redis: Redis, partition: Partition) -> Keys:

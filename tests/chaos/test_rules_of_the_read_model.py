@@ -55,27 +55,27 @@ BROKEN: list[tuple[str, Callable[[Run], None]]] = [
         for name in ("users", "emails", "email-of")
     ],
     ("read-model-is-the-fold", lose(KEYS.shared_key("customers"))),
-    ("read-model-is-the-fold", lose(KEYS.user_hash(ALICE))),
-    ("read-model-is-the-fold", lose(KEYS.user_hash(BOB))),
-    ("read-model-is-the-fold", lose(KEYS.user_key("orders", ALICE))),
-    ("read-model-is-the-fold", lose(KEYS.user_key("closed", ALICE))),
-    ("read-model-is-the-fold", add(KEYS.user_key("orders", BOB), {ORDER: 1.0})),
-    ("read-model-is-the-fold", member(KEYS.user_index, BOB, 0.0)),
+    ("read-model-is-the-fold", lose(KEYS.document("user", ALICE))),
+    ("read-model-is-the-fold", lose(KEYS.document("user", BOB))),
+    ("read-model-is-the-fold", lose(KEYS.owned_key("orders", ALICE))),
+    ("read-model-is-the-fold", lose(KEYS.owned_key("closed", ALICE))),
+    ("read-model-is-the-fold", add(KEYS.owned_key("orders", BOB), {ORDER: 1.0})),
+    ("read-model-is-the-fold", member(KEYS.index("users"), BOB, 0.0)),
     ("read-model-is-the-fold", member(KEYS.shared_key("customers"), ALICE, 2500.0)),
     ("read-model-is-the-fold", member(KEYS.shared_key("emails"), f"old@example.com {ALICE}", 0.0)),
-    ("read-model-is-the-fold", change(KEYS.user_hash(ALICE), lifetimeValue="2500")),
-    ("read-model-is-the-fold", change(KEYS.user_hash(ALICE), orderCount=None)),
-    ("read-model-is-the-fold", change(KEYS.user_hash(ALICE), until="4")),
-    ("read-model-is-the-fold", change(KEYS.user_hash(BOB), name="Bob")),
+    ("read-model-is-the-fold", change(KEYS.document("user", ALICE), lifetimeValue="2500")),
+    ("read-model-is-the-fold", change(KEYS.document("user", ALICE), orderCount=None)),
+    ("read-model-is-the-fold", change(KEYS.document("user", ALICE), until="4")),
+    ("read-model-is-the-fold", change(KEYS.document("user", BOB), name="Bob")),
     (
         "read-model-is-the-fold",
-        add(KEYS.user_key("recent", ALICE), [["4", "", "lifetimeValue", "1"]]),
+        add(KEYS.owned_key("recent", ALICE), [["4", "", "lifetimeValue", "1"]]),
     ),
-    ("read-model-is-the-fold", add(KEYS.user_key("recent", BOB), [["2", "", "name", "Bob"]])),
+    ("read-model-is-the-fold", add(KEYS.owned_key("recent", BOB), [["2", "", "name", "Bob"]])),
     ("read-model-is-the-fold", add(PLACE.generations, {KEYS.generation: "void"})),
     ("nobody-parked", park),
     ("nobody-parked", expect_parked),
-    ("no-orphans", add(Keys(PLACE, "1a1-dead").user_index, {BOB: 0.0})),
+    ("no-orphans", add(Keys(PLACE, "1a1-dead").index("users"), {BOB: 0.0})),
     ("no-orphans", add(f"{PLACE.prefix}:stray", "1")),
     ("no-orphans", add(Partition(1).cursor, "{}")),
     ("no-orphans", add("tandem:stray", "1")),
@@ -100,8 +100,8 @@ def test_what_is_wrong_in_redis_is_found(rule: str, break_it: Callable[[Run], No
         add(KEYS.needs_resync, {ALICE}),
         member(PLACE.generations, "1a3-cafe", 0.0),
         add(PLACE.lease("another"), "me"),
-        lose(KEYS.user_key("recent", ALICE)),
-        lambda run: run.keys[KEYS.user_key("recent", ALICE)].pop(0),
+        lose(KEYS.owned_key("recent", ALICE)),
+        lambda run: run.keys[KEYS.owned_key("recent", ALICE)].pop(0),
     ],
 )
 def test_bookkeeping_may_be_anything_and_versions_may_be_forgotten(
@@ -116,8 +116,8 @@ def test_a_user_parked_on_purpose_may_be_shown_in_any_way_but_nobody_else() -> N
     run = Run()
     park(run)
     expect_parked(run)
-    change(KEYS.user_hash(ALICE), version="3")(run)
+    change(KEYS.document("user", ALICE), version="3")(run)
     member(KEYS.shared_key("customers"), ALICE, None)(run)
     assert run.violations() == []
-    member(KEYS.user_index, BOB, 0.0)(run)
+    member(KEYS.index("users"), BOB, 0.0)(run)
     assert run.broken() == {"read-model-is-the-fold"}

@@ -116,7 +116,7 @@ class World:
         """Returns the user's hash in the active generation."""
         keys = await self.serving(partition_of(user, PARTITIONS))
         assert keys is not None
-        found: Any = await self.redis.hgetall(keys.user_hash(user))
+        found: Any = await self.redis.hgetall(keys.document("user", user))
         return dict(found)
 
     async def version_of(self, user: UserId) -> int:

@@ -31,7 +31,7 @@ class Log:
 
     def commit(self, envelopes: Sequence[Envelope]) -> None:
         for envelope in envelopes:
-            self.committed[partition_of(envelope.user_id, PARTITIONS)].append(envelope)
+            self.committed[partition_of(envelope.aggregate_id, PARTITIONS)].append(envelope)
 
     async def history(
         self, user_id: UserId, after: int, limit: int | None = None
@@ -47,7 +47,7 @@ class Log:
         found = [e for e in events if e.user_id == user_id]
         return max(found, key=lambda e: e.version, default=None)
 
-    async def events_by_user(
+    async def events_by_aggregate(
         self, partition: int, size: int, after: int = 0
     ) -> AsyncIterator[tuple[int, list[Envelope]]]:
         self._reach()
@@ -60,7 +60,7 @@ class Log:
 
     async def users(self, partition: int, size: int) -> AsyncIterator[list[UserId]]:
         self._reach()
-        found = [event.user_id for event in self._visible(partition) if event.version == 1]
+        found = [event.aggregate_id for event in self._visible(partition) if event.version == 1]
         for start in range(0, len(found), size):
             yield found[start : start + size]
 
@@ -71,7 +71,7 @@ class Log:
         for start in range(0, len(events), size):
             yield events[start : start + size]
 
-    async def existing_users(self, users: Collection[UserId]) -> set[UserId]:
+    async def existing(self, users: Collection[UserId]) -> set[UserId]:
         return {user for user in users if await self.history(user, 0, 1)}
 
     async def count(self, partition: int) -> int:

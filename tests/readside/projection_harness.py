@@ -47,7 +47,7 @@ class ProjectionHarness:
         keys = await self.generations(partition).create("projector")
         assert keys is not None
         gate = EventApplier(Functions(self.redis), self.log, keys, projections)
-        async for _, page in self.log.events_by_user(partition, 1000):
+        async for _, page in self.log.events_by_aggregate(partition, 1000):
             await gate.apply([Delivery(envelope) for envelope in page], publish=False)
         assert await self.generations(partition).activate(keys)
         self.appliers[partition] = gate

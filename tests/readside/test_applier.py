@@ -100,11 +100,11 @@ async def test_an_applied_event_is_published_once_and_a_duplicate_never(
 ) -> None:
     harness.log.commit(STORY)
     async with harness.redis.pubsub() as pubsub:
-        await pubsub.subscribe(Partition(0).user_channel(ALICE))
+        await pubsub.subscribe(Partition(0).changes_channel(ALICE))
         await pubsub.get_message(timeout=5)
         await deliver(harness, 1, 1, publish=True)
         await deliver(harness, 3, 2, 1, publish=True)
-        await harness.redis.publish(Partition(0).user_channel(ALICE), "end")
+        await harness.redis.publish(Partition(0).changes_channel(ALICE), "end")
         heard = []
         while (message := await pubsub.get_message(timeout=5)) and message["data"] != "end":
             heard.append(message["data"])
@@ -115,10 +115,10 @@ async def test_events_from_the_log_of_a_rebuild_are_not_published(
     harness: ProjectionHarness,
 ) -> None:
     async with harness.redis.pubsub() as pubsub:
-        await pubsub.subscribe(Partition(0).user_channel(ALICE))
+        await pubsub.subscribe(Partition(0).changes_channel(ALICE))
         await pubsub.get_message(timeout=5)
         await deliver(harness, 1, 2, publish=False)
-        await harness.redis.publish(Partition(0).user_channel(ALICE), "end")
+        await harness.redis.publish(Partition(0).changes_channel(ALICE), "end")
         message = await pubsub.get_message(timeout=5)
     assert message is not None
     assert message["data"] == "end"
@@ -147,7 +147,7 @@ async def test_two_concurrent_appliers_apply_every_event_once(harness: Projectio
     await asyncio.gather(*(gate.apply(deliveries[start:], publish=True) for start in (0, 40, 200)))
     keys = harness.keys_of(ALICE)
     assert await harness.redis.hget(keys.counters, "applied") == str(len(LONG))
-    assert await harness.redis.hget(keys.user_hash(ALICE), "version") == str(len(LONG))
+    assert await harness.redis.hget(keys.document("user", ALICE), "version") == str(len(LONG))
 
 
 async def test_only_handled_entries_are_acknowledged(harness: ProjectionHarness) -> None:

@@ -24,7 +24,7 @@ def _channels(names: Namespace) -> dict[str, str]:
         names.silent_channel: names.silent_channel,
         names.wake_channel: names.wake_channel,
         names.projectors("*"): names.projectors("doctor"),
-        f"{names.prefix}:{{*}}:changed:*": names.partition(0).user_channel(UUID(int=0)),
+        f"{names.prefix}:{{*}}:changed:*": names.partition(0).changes_channel(UUID(int=0)),
     }
 
 

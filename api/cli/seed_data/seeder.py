@@ -54,7 +54,7 @@ class Seeder:
                 idempotency_key=f"{key}-created",
             )
         )
-        return None if result is None else result.user_id
+        return None if result is None else UserId(result.aggregate_id)
 
     async def _order(self, user_id: UserId, order: PlannedOrder, key: str) -> None:
         result = await self._execute(

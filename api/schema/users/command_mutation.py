@@ -58,7 +58,9 @@ def command_mutation(
             if isinstance(result, Refusal):
                 return _refuse(info, [result], payload)
             return payload(
-                id=strawberry.ID(str(result.id)), version=result.version, user_id=result.user_id
+                id=strawberry.ID(str(result.id)),
+                version=result.version,
+                user_id=result.aggregate_id,
             )
 
         definition = get_object_definition(input_class, strict=True)

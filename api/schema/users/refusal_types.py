@@ -13,13 +13,12 @@ import strawberry
 from graphql import GraphQLError
 
 from api.schema.users.enums import OrderStatus
-from domain.refusal import IdempotencyKeyReused, InvalidInput, Refusal
+from domain.refusal import IdempotencyKeyReused, InvalidInput, Refusal, VersionConflict
 from domain.users.refusals import (
     EmailAlreadyRegistered,
     OrderNotFound,
     OrderNotOpen,
     UserNotFound,
-    VersionConflict,
 )
 
 

@@ -5,30 +5,31 @@ Here are the base classes of commands on a user and on an order.
 
 from __future__ import annotations
 
-from uuid import UUID
+from typing import ClassVar
 
-from domain.command import Command, Decision
+from domain.aggregate import Aggregate
+from domain.command import ByChild, ById, Command, Decision, Target, refuse_unless_current
+from domain.users.aggregate import USER
 from domain.users.events import OrderId, UserId
-from domain.users.refusals import OrderNotFound, UserNotFound, VersionConflict
+from domain.users.refusals import OrderNotFound, UserNotFound
 from domain.users.state import Order, User
 
 
 class UserCommand(Command, frozen=True, kw_only=True):
     """A command on a user who must exist and, if the client sends it, have the expected version."""
 
+    aggregate: ClassVar[Aggregate] = USER
+
     user_id: UserId
     expected_version: int | None = None
 
     @property
-    def target_id(self) -> UUID:
-        return self.user_id
+    def target(self) -> Target:
+        return ById(self.user_id)
 
     def decide(self, user: User) -> Decision:
-        if not user.exists:
-            return UserNotFound()
-        if self.expected_version not in {None, user.version}:
-            return VersionConflict(expected=self.expected_version or 0, actual=user.version)
-        return self.decide_existing(user)
+        refusal = refuse_unless_current(user, self.expected_version, UserNotFound)
+        return refusal or self.decide_existing(user)
 
     def decide_existing(self, user: User) -> Decision:
         """Returns the decision about a user who exists in the expected version."""
@@ -38,11 +39,13 @@ class UserCommand(Command, frozen=True, kw_only=True):
 class OrderCommand(Command, frozen=True, kw_only=True):
     """A command on an order that must exist; the store loads its user by the order."""
 
+    aggregate: ClassVar[Aggregate] = USER
+
     order_id: OrderId
 
     @property
-    def target_id(self) -> UUID:
-        return self.order_id
+    def target(self) -> Target:
+        return ByChild("orders", self.order_id)
 
     def decide(self, user: User) -> Decision:
         order = user.orders.get(self.order_id)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from typing import ClassVar
-from uuid import UUID
 
-from domain.command import Command, Decision
+from domain.aggregate import Aggregate
+from domain.command import Command, Decision, New, Target
+from domain.users.aggregate import USER
 from domain.users.events import UserCreated, UserId
 from domain.users.state import User
 from domain.users.values import Email
 
 
 class CreateUser(Command, frozen=True, kw_only=True):
+    aggregate: ClassVar[Aggregate] = USER
     server_generated: ClassVar[tuple[str, ...]] = ("user_id",)
 
     user_id: UserId
@@ -19,8 +21,8 @@ class CreateUser(Command, frozen=True, kw_only=True):
     email: Email
 
     @property
-    def target_id(self) -> UUID:
-        return self.user_id
+    def target(self) -> Target:
+        return New(self.user_id)
 
     def decide(self, user: User) -> Decision:
         if user.version:

@@ -19,7 +19,7 @@ class PlaceOrder(UserCommand, frozen=True, kw_only=True):
     """Minor units."""
 
     @property
-    def target_id(self) -> UUID:
+    def result_id(self) -> UUID:
         return self.order_id
 
     def decide_existing(self, user: User) -> Decision:

@@ -107,7 +107,7 @@ async def _built(redis_url: str, users: int) -> list[str]:
     async with Redis.from_url(redis_url, decode_responses=True) as redis:
         while time.perf_counter() < give_up:
             keys = await _serving(redis)
-            if keys and sum([await redis.zcard(one.user_index) for one in keys]) == users:
+            if keys and sum([await redis.zcard(one.index("users")) for one in keys]) == users:
                 return [one.prefix for one in keys]
             await asyncio.sleep(0.05)
     raise ProcessError(f"the read model was not built within {BUILT_WITHIN:.0f} s")

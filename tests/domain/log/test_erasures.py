@@ -99,7 +99,7 @@ async def readers(model: WriteModel, user_id: UserId) -> dict[str, list[Envelope
     partition = partition_of(user_id, PARTITIONS)
     now, _ = await relay_log.current_snapshot()
     whole = Window(since=Snapshot(1), until=now)
-    pages = [page async for _, page in log.events_by_user(partition, 100)]
+    pages = [page async for _, page in log.events_by_aggregate(partition, 100)]
     since = await relay_log.visible_since(Snapshot(1), [partition], 10_000)
     page = await relay_log.page(partition, whole, 10_000)
     return {

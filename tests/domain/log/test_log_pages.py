@@ -22,7 +22,7 @@ Told = list[tuple[UserId, int]]
 async def told(model: WriteModel, user: UserId, size: int, after: int = 0) -> list[Told]:
     """The pages of that user's partition: whose events they are, and their versions."""
     log, partition = EventLog(model.pool), partition_of(user, PARTITIONS)
-    pages = log.events_by_user(partition, size, after)
+    pages = log.events_by_aggregate(partition, size, after)
     return [[(one.user_id, one.version) for one in page] async for _, page in pages]
 
 
@@ -67,7 +67,7 @@ async def test_reading_on_from_a_page_returns_all_events_not_yet_returned(
     everything = life(first, 1, 2, 3, 4) + life(second, 1, 2, 3, 4)
     before: Told = []
     reached = 0
-    async for position, page in log.events_by_user(partition, 3):
+    async for position, page in log.events_by_aggregate(partition, 3):
         before += [(one.user_id, one.version) for one in page]
         if position == reached:
             continue  # all these would come again
@@ -85,7 +85,7 @@ async def test_a_user_whose_first_event_the_log_has_lost_comes_as_well(model: Wr
 async def test_a_skipped_event_is_marked(model: WriteModel) -> None:
     first, _ = await two_lives(model)
     await model.pool.execute("insert into skipped values ($1, 2, 'nobody knows')", first)
-    pages = EventLog(model.pool).events_by_user(partition_of(first, PARTITIONS), 1000)
+    pages = EventLog(model.pool).events_by_aggregate(partition_of(first, PARTITIONS), 1000)
     events = [one async for _, page in pages for one in page]
     assert [(one.user_id, one.version) for one in events if one.skipped] == [(first, 2)]
 
@@ -114,6 +114,6 @@ async def test_users_are_counted_by_their_first_event(model: WriteModel) -> None
     first, _ = await two_lives(model)
     log, partition = EventLog(model.pool), partition_of(first, PARTITIONS)
     everywhere = await model.pool.fetchval("select count(*) from users")
-    assert await log.count_users([partition]) == 2
-    assert await log.count_users(range(PARTITIONS)) == everywhere
-    assert await log.count_users([]) == 0
+    assert await log.count_aggregates([partition]) == 2
+    assert await log.count_aggregates(range(PARTITIONS)) == everywhere
+    assert await log.count_aggregates([]) == 0

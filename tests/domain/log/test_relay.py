@@ -221,4 +221,4 @@ async def test_of_metadata_of_another_shape_the_texts_travel(
     await settle(relay)
     assert harness.stream.versions(user_id) == [1]
     [[envelope]] = [entries for entries in harness.stream.entries.values() if entries]
-    assert (envelope.user_id, envelope.metadata) == (user_id, texts)
+    assert (envelope.aggregate_id, envelope.metadata) == (user_id, texts)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from domain.refusal import VersionConflict
 from domain.users.commands.place_order import PlaceOrder
 from domain.users.events import OrderPlaced, UserCreated, UserErased
-from domain.users.refusals import UserNotFound, VersionConflict
+from domain.users.refusals import UserNotFound
 from tests.domain.users.given import ALICE, ORDER, OTHER_ORDER, given
 
 CREATED = UserCreated(name="Alice", email="alice@example.com")

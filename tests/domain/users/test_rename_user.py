@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from domain.refusal import VersionConflict
 from domain.users.commands.rename_user import RenameUser
 from domain.users.events import UserCreated, UserErased, UserRenamed
-from domain.users.refusals import UserNotFound, VersionConflict
+from domain.users.refusals import UserNotFound
 from tests.domain.users.given import ALICE, given
 
 CREATED = UserCreated(name="Alice", email="alice@example.com")

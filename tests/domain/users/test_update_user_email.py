@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from domain.refusal import VersionConflict
 from domain.users.commands.update_user_email import UpdateUserEmail
 from domain.users.events import UserCreated, UserEmailUpdated, UserErased
-from domain.users.refusals import UserNotFound, VersionConflict
+from domain.users.refusals import UserNotFound
 from domain.users.values import parse_email
 from tests.domain.users.given import ALICE, given
 

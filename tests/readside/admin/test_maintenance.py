@@ -97,7 +97,7 @@ async def test_a_running_projector_continues_with_the_old_and_then_with_the_new_
             world.log.while_paging = None
             world.commit(ALICE, UserRenamed(name="Alicia"))
             await world.settle(projector)
-            assert await world.redis.hget(old.user_hash(ALICE), "name") == "Alicia"
+            assert await world.redis.hget(old.document("user", ALICE), "name") == "Alicia"
             assert await world.serving() == old
 
         world.log.while_paging = meanwhile
@@ -105,8 +105,8 @@ async def test_a_running_projector_continues_with_the_old_and_then_with_the_new_
         new = await serving(world)
         world.commit(ALICE, UserRenamed(name="Al"))
         await world.settle(projector)
-        assert await world.redis.hget(new.user_hash(ALICE), "name") == "Al"
-        assert await world.redis.hget(old.user_hash(ALICE), "name") == "Alicia"
+        assert await world.redis.hget(new.document("user", ALICE), "name") == "Al"
+        assert await world.redis.hget(old.document("user", ALICE), "name") == "Alicia"
 
 
 async def test_progress_is_reported_page_by_page(world: World) -> None:

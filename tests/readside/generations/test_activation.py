@@ -58,7 +58,7 @@ async def test_readers_see_after_the_activation_what_they_saw_before_it(
         keys = await world.serving(fingerprint="newer")
         assert keys is not None
         assert shown == [2, 3, 4]
-        assert await world.redis.hget(keys.user_hash(ALICE), "version") == "4"
+        assert await world.redis.hget(keys.document("user", ALICE), "version") == "4"
 
 
 async def test_a_generation_that_missed_an_entry_is_not_activated(

@@ -126,7 +126,7 @@ async def test_a_held_generation_is_built_once_and_follows_the_stream(world: Wor
     async with broken(world) as another, world.projector() as old:
         await world.settle(another, old)
     assert await world.generations(fingerprint="broken").interrupted() == [built]
-    assert await world.redis.hget(built.user_hash(users[-1]), "name") == "Alicia"
+    assert await world.redis.hget(built.document("user", users[-1]), "name") == "Alicia"
     assert await world.length() == 0  # the stream is not held back
 
 

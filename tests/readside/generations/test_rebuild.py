@@ -96,7 +96,7 @@ async def test_the_old_generation_is_active_until_the_new_one_is_complete(world:
     seen: list[tuple[Keys | None, object]] = []
 
     async def meanwhile() -> None:
-        name = await world.redis.hget(old.user_hash(ALICE), "name")
+        name = await world.redis.hget(old.document("user", ALICE), "name")
         seen.append((await world.serving(), name))
 
     world.log.while_paging = meanwhile

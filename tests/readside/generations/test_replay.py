@@ -134,7 +134,7 @@ async def test_a_parked_user_stays_parked_after_a_folded_write(harness: Projecti
     bad = spoilt(STORY[1], type="UserPromoted")
     await gate.apply([Delivery(STORY[0]), Delivery(bad)], publish=False)
     assert await gate.apply(await whole(gate.keys, STORY), publish=False) == {PARKED: 1}
-    assert await harness.redis.hget(gate.keys.user_hash(ALICE), "version") == "1"
+    assert await harness.redis.hget(gate.keys.document("user", ALICE), "version") == "1"
 
 
 def raises(keys: Keys, happened: ProjectedEvent) -> list[Command]:
@@ -169,13 +169,13 @@ async def test_poison_among_folded_events_parks_its_user_at_that_event_and_no_ot
     await gate.apply(await whole(gate.keys, [*STORY, *bob], projections), publish=False)
     why: Any = await harness.redis.hgetall(gate.keys.parked)
     assert {user: json.loads(reason)["version"] for user, reason in why.items()} == {str(ALICE): 2}
-    kept = await harness.redis.hgetall(gate.keys.user_hash(ALICE))
+    kept = await harness.redis.hgetall(gate.keys.document("user", ALICE))
     assert (kept["version"], kept["name"]) == ("1", CREATED.name)
-    assert await harness.redis.hget(gate.keys.user_hash(BOB), "version") == "2"
+    assert await harness.redis.hget(gate.keys.document("user", BOB), "version") == "2"
 
 
 def tallied(keys: Keys, happened: ProjectedEvent) -> list[Command]:
-    tally = keys.user_key("tally", happened.user_id)
+    tally = keys.owned_key("tally", happened.user_id)
     return [("DEL", tally) if happened.version == 1 else ("HINCRBY", tally, "events", "1")]
 
 
@@ -190,8 +190,8 @@ async def test_a_folded_write_that_fails_half_way_leaves_nothing(
     await gate.apply([Delivery(one) for one in events[:2]], publish=False)
     [life] = await whole(gate.keys, events, projections)
     await gate.apply([life], publish=False)
-    assert await harness.redis.hgetall(gate.keys.user_key("tally", ALICE)) == {"events": "1"}
-    assert await harness.redis.hget(gate.keys.user_hash(ALICE), "version") == "2"
+    assert await harness.redis.hgetall(gate.keys.owned_key("tally", ALICE)) == {"events": "1"}
+    assert await harness.redis.hget(gate.keys.document("user", ALICE), "version") == "2"
 
 
 def counted(keys: Keys, happened: ProjectedEvent) -> list[Command]:
@@ -229,7 +229,7 @@ async def test_a_rebuild_that_is_stopped_within_a_page_sees_no_event_twice(world
                 raise ConnectionError
             yield 4, events[2:]
 
-    world.log.events_by_user = in_parts  # type: ignore[method-assign, assignment]
+    world.log.events_by_aggregate = in_parts  # type: ignore[method-assign, assignment]
     with pytest.raises(ConnectionError):
         await world.steering().rebuild()
     seen: list[int] = []

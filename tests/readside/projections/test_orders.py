@@ -116,6 +116,6 @@ async def test_the_orders_of_an_erased_user_are_removed(harness: ProjectionHarne
     assert await sequences(harness, alice, 10) == []
     keys = harness.keys_of(alice)
     assert (
-        await harness.redis.exists(keys.user_key("orders", alice), keys.user_key("closed", alice))
+        await harness.redis.exists(keys.owned_key("orders", alice), keys.owned_key("closed", alice))
         == 0
     )

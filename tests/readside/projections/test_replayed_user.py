@@ -29,7 +29,7 @@ async def test_a_replay_of_a_user_changes_nothing(harness: ProjectionHarness) ->
     )
     keys = harness.keys_of(alice)
     before = await contents(harness.redis, keys)
-    await harness.redis.delete(keys.user_hash(alice))
+    await harness.redis.delete(keys.document("user", alice))
     last = (await harness.log.history(alice, 0))[-1]
     await harness.applier_for(alice).apply([Delivery(last)], publish=False)
     after = await contents(harness.redis, keys)

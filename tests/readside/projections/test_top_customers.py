@@ -81,6 +81,6 @@ async def test_values_are_exact_up_to_nine_thousand_billion(harness: ProjectionH
 
 async def test_a_refilled_customer_is_worth_no_more_than_before(harness: ProjectionHarness) -> None:
     alice, bob = await buys(harness, user_in(0), 9), await buys(harness, user_in(1), 10)
-    await harness.redis.delete(harness.keys_of(alice).user_hash(alice))
+    await harness.redis.delete(harness.keys_of(alice).document("user", alice))
     await harness.given(UserRenamed(name="Alicia"), user=alice)
     assert ranked(await top_customers.top(harness.reads, 10)) == ranked(located(bob, alice))

@@ -88,7 +88,9 @@ async def test_an_erased_user_is_none_in_every_version(harness: ProjectionHarnes
 
 async def test_of_an_erased_user_only_the_version_is_kept(harness: ProjectionHarness) -> None:
     alice = await harness.given(ALICE, OrderPlaced(order_id=order(1), total=5), UserErased())
-    assert await harness.redis.hgetall(harness.keys_of(alice).user_hash(alice)) == {"version": "3"}
+    assert await harness.redis.hgetall(harness.keys_of(alice).document("user", alice)) == {
+        "version": "3"
+    }
 
 
 async def test_no_ids_return_no_users(harness: ProjectionHarness) -> None:

@@ -87,7 +87,7 @@ async def test_a_refilled_user_does_not_take_a_former_address_from_its_new_owner
     first, second = user_in(0, 0), user_in(0, 1)
     await harness.given(ALICE, UserEmailUpdated(email="first@example.com"), user=first)
     await harness.given(ALICE, user=second)
-    await harness.redis.delete(harness.keys_of(first).user_hash(first))
+    await harness.redis.delete(harness.keys_of(first).document("user", first))
     await harness.given(UserRenamed(name="Anew"), user=first)
     assert await users_by_email.find(harness.reads, "alice@example.com") == [second]
     assert await users_by_email.find(harness.reads, "first@example.com") == [first]

@@ -84,7 +84,7 @@ async def test_a_lost_user_is_filled_again_by_the_next_event(world: World) -> No
         keys = await world.serving()
         assert keys is not None
         before = await world.hash_of(ALICE)
-        await world.redis.delete(keys.user_hash(ALICE))
+        await world.redis.delete(keys.document("user", ALICE))
         world.commit(ALICE, UserRenamed(name="Alicia"))
         await world.settle(projector)
         after = await world.hash_of(ALICE)

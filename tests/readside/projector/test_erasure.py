@@ -47,7 +47,7 @@ async def test_an_erasure_leaves_nothing_of_a_parked_user(
     await harness.given(UserErased(), user=ALICE)
     assert await of_alice(redis_url) == []
     keys = harness.keys_of(ALICE)
-    assert await harness.redis.hgetall(keys.user_hash(ALICE)) == {"version": "4"}
+    assert await harness.redis.hgetall(keys.document("user", ALICE)) == {"version": "4"}
     assert not await harness.redis.exists(keys.parked)
 
 
@@ -59,7 +59,9 @@ async def test_an_erasure_needs_no_predecessor(harness: ProjectionHarness, redis
     await gate.apply([Delivery(happened[0])], publish=True)
     [erased] = story(ALICE, UserErased(), after=3)
     await gate.apply([Delivery(erased), Delivery(happened[1]), Delivery(happened[2])], publish=True)
-    assert await harness.redis.hgetall(harness.keys_of(ALICE).user_hash(ALICE)) == {"version": "4"}
+    assert await harness.redis.hgetall(harness.keys_of(ALICE).document("user", ALICE)) == {
+        "version": "4"
+    }
     assert await of_alice(redis_url) == []
     assert await harness.redis.hget(harness.keys_of(ALICE).counters, "applied") == "4"
 

@@ -66,7 +66,7 @@ async def test_a_replay_among_old_index_entries_is_no_loss(world: World) -> None
         keys = await serving(world, projector)
         await world.redis.sadd(keys.needs_resync, str(ALICE))
         assert await serving(world, projector) == keys
-        await world.redis.delete(keys.user_hash(ALICE))
+        await world.redis.delete(keys.document("user", ALICE))
         world.commit(ALICE, UserEmailUpdated(email="alice@example.org"))
         assert await serving(world, projector) == keys
 

@@ -196,7 +196,7 @@ async def test_the_old_generation_is_read_while_lost_entries_are_replaced(world:
         await world.redis.xtrim(STREAM, maxlen=0, approximate=False)
         await projector.run_once()  # it waits for what is not there any more
         await projector.run_once()  # it notices
-        assert await world.redis.exists(old.user_hash(ALICE))
+        assert await world.redis.exists(old.document("user", ALICE))
         assert (await world.hash_of(ALICE))["name"] in {"Alice", "Alicia"}
 
 
@@ -217,7 +217,7 @@ async def test_lost_orders_are_detected_by_a_read_and_restored(
 ) -> None:
     async with world.projector() as projector:
         keys, before = await filled(world, projector)
-        await world.redis.delete(keys.user_key(name, ALICE))
+        await world.redis.delete(keys.owned_key(name, ALICE))
         with pytest.raises(ReadModelRebuilding):
             await orders.page(reads, ALICE, 10, None)
         await world.settle(projector)
@@ -232,7 +232,7 @@ async def test_a_list_with_a_lost_user_is_rebuilding_and_not_shorter(
 ) -> None:
     async with world.projector() as projector:
         keys, _ = await filled(world, projector)
-        await world.redis.delete(keys.user_hash(BOB))
+        await world.redis.delete(keys.document("user", BOB))
         with pytest.raises(ReadModelRebuilding):
             await users.fetch_many(reads, located(ALICE, BOB))
         await world.settle(projector)
@@ -250,7 +250,7 @@ async def test_a_user_is_hidden_during_its_resync(
         await world.settle(projector)
         keys = await world.serving()
         assert keys is not None
-        await world.redis.delete(keys.user_hash(ALICE))
+        await world.redis.delete(keys.document("user", ALICE))
         with pytest.raises(ReadModelRebuilding):
             await users.fetch(reads, ALICE, min_version=1)
         seen = []
@@ -259,7 +259,7 @@ async def test_a_user_is_hidden_during_its_resync(
 
         async def and_look(*arguments: Any) -> Any:
             answer = await call(*arguments)
-            seen.append(await world.redis.hmget(keys.user_hash(ALICE), "version", "until"))
+            seen.append(await world.redis.hmget(keys.document("user", ALICE), "version", "until"))
             return answer
 
         monkeypatch.setattr(functions, "call", and_look)
@@ -268,7 +268,7 @@ async def test_a_user_is_hidden_during_its_resync(
         row = await users.fetch(reads, ALICE)
         assert row is not None
         assert row.version == 601
-        assert await world.redis.hget(keys.user_hash(ALICE), "until") is None
+        assert await world.redis.hget(keys.document("user", ALICE), "until") is None
 
 
 async def test_orphaned_keys_are_removed_after_another_generation_is_built(world: World) -> None:

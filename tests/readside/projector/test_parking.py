@@ -100,14 +100,14 @@ async def test_a_command_that_redis_refuses_half_way_parks_the_user_alone(
 ) -> None:
     await deliver(harness, STORY[0], SOUND[0])
     keys = harness.keys_of(ALICE)
-    await harness.redis.set(keys.user_key("orders", ALICE), "no sorted set")
+    await harness.redis.set(keys.owned_key("orders", ALICE), "no sorted set")
     changed = story(ALICE, OrderPlaced(order_id=OrderId(ALICE), total=1), after=1)
     await deliver(harness, *changed, SOUND[1])
     why = await parked(harness, ALICE)
     assert why is not None
     assert "WRONGTYPE" in str(why["reason"])
     assert why["version"] == 2
-    assert await harness.redis.hget(keys.user_hash(ALICE), "version") == "1"
+    assert await harness.redis.hget(keys.document("user", ALICE), "version") == "1"
     assert await version(harness, BOB) == 2
 
 
@@ -171,7 +171,7 @@ async def test_a_skipped_event_advances_the_version_and_changes_nothing_else(
     harness.log.committed[0][1:] = [sound]
     await harness.flip(0)
     keys = harness.keys_of(ALICE)
-    assert await harness.redis.hget(keys.user_hash(ALICE), "name") == "Alice"
+    assert await harness.redis.hget(keys.document("user", ALICE), "name") == "Alice"
     assert await version(harness, ALICE) == 2
 
 

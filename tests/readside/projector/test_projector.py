@@ -217,7 +217,7 @@ async def test_projectors_with_other_fingerprints_work_next_to_each_other(world:
         for fingerprint in (FINGERPRINT, "other"):
             keys = await world.serving(fingerprint=fingerprint)
             assert keys is not None
-            assert await world.redis.hget(keys.user_hash(ALICE), "version") == "1"
+            assert await world.redis.hget(keys.document("user", ALICE), "version") == "1"
 
 
 async def test_leaving_while_redis_is_away_is_no_error(world: World) -> None:

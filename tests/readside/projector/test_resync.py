@@ -69,7 +69,7 @@ async def test_a_user_with_lost_orders_stays_visible_while_the_log_is_away(
     async with world.projector() as projector:
         world.commit(ALICE, CREATED, PLACED)
         keys = await serving(world, projector)
-        await world.redis.delete(keys.user_key("orders", ALICE))
+        await world.redis.delete(keys.owned_key("orders", ALICE))
         await world.redis.sadd(keys.needs_resync, str(ALICE))
         world.log.away = True
         with pytest.raises(ConnectionError):
@@ -77,7 +77,7 @@ async def test_a_user_with_lost_orders_stays_visible_while_the_log_is_away(
         world.log.away = False
         assert await world.version_of(ALICE) == 2
         await world.settle(projector)
-        assert await world.redis.zcard(keys.user_key("orders", ALICE)) == 1
+        assert await world.redis.zcard(keys.owned_key("orders", ALICE)) == 1
 
 
 async def test_events_applied_while_the_log_is_read_are_not_undone(
@@ -142,7 +142,9 @@ async def test_a_read_during_a_resync_does_not_request_another(
         versions: list[int] = []
 
         async def ask() -> None:
-            version, until = await world.redis.hmget(keys.user_hash(ALICE), "version", "until")
+            version, until = await world.redis.hmget(
+                keys.document("user", ALICE), "version", "until"
+            )
             if until is not None:
                 versions.append(int(version or 0))
                 with pytest.raises(ReadModelRebuilding):
@@ -162,7 +164,7 @@ async def test_the_last_event_makes_the_user_visible_whichever_process_applies_i
         world.commit(ALICE, CREATED, PLACED, COMPLETED)
         keys = await serving(world, projector)
         gate = projector.applier_for(keys)
-        await world.redis.delete(keys.user_hash(ALICE))
+        await world.redis.delete(keys.document("user", ALICE))
         first, *rest = await world.log.history(ALICE, 0)
         await gate.apply([Delivery(first, visible_from=3)], publish=True)
         assert (await world.hash_of(ALICE))["until"] == "3"
@@ -181,7 +183,7 @@ async def test_a_parked_user_is_resynced_to_the_version_it_had(
     async with world.projector() as projector:
         keys = await serving(world, projector)
         before = await contents(world.redis, keys)
-        await world.redis.delete(keys.user_hash(ALICE), keys.user_key("orders", ALICE))
+        await world.redis.delete(keys.document("user", ALICE), keys.owned_key("orders", ALICE))
         with pytest.raises(ReadModelRebuilding):
             await users.fetch_many(reads, located(ALICE))
         assert await serving(world, projector) == keys
@@ -195,7 +197,7 @@ async def test_a_resynced_user_equals_that_of_a_fresh_generation(
     async with world.projector() as projector, world.projector(fingerprint="fresh") as other:
         world.commit(ALICE, CREATED, PLACED, COMPLETED, UserRenamed(name="Alicia"))
         keys = await serving(world, projector)
-        await world.redis.hdel(keys.user_key("closed", ALICE), str(order(1)))
+        await world.redis.hdel(keys.owned_key("closed", ALICE), str(order(1)))
         with pytest.raises(ReadModelRebuilding):
             await orders.page(reads, ALICE, 10, None)
         await world.settle(projector, other)
@@ -226,7 +228,7 @@ async def test_orders_that_are_just_being_placed_do_not_count_as_lost(
     async with world.projector() as projector:
         world.commit(ALICE, CREATED, PLACED)
         keys = await serving(world, projector)
-        ids = keys.user_key("orders", ALICE)
+        ids = keys.owned_key("orders", ALICE)
         await world.redis.zadd(ids, {"half-way": 3})
         ask = reads.read
         looks: list[Any] = []
@@ -271,7 +273,7 @@ async def test_an_interrupted_resync_is_finished_without_a_read(world: World) ->
     async with world.projector() as projector:
         world.commit(ALICE, CREATED, PLACED, COMPLETED)
         keys = await serving(world, projector)
-        await world.redis.delete(keys.user_hash(ALICE))
+        await world.redis.delete(keys.document("user", ALICE))
         [first, *_] = await world.log.history(ALICE, 0)
         await projector.applier_for(keys).apply([Delivery(first, visible_from=3)], publish=True)
         assert await serving(world, projector) == keys

@@ -47,7 +47,7 @@ async def filled(world: World) -> Keys:
 
 
 async def hidden(world: World, keys: Keys) -> bool:
-    return bool(await world.redis.hexists(keys.user_hash(ALICE), "until"))
+    return bool(await world.redis.hexists(keys.document("user", ALICE), "until"))
 
 
 async def same(world: World, keys: Keys, before: dict[str, Any]) -> bool:
@@ -79,7 +79,7 @@ async def test_an_event_after_a_long_gap_waits_for_its_slices_and_no_other_user_
     world: World,
 ) -> None:
     keys = await filled(world)
-    await world.redis.delete(keys.user_hash(ALICE))
+    await world.redis.delete(keys.document("user", ALICE))
     version = world.commit(ALICE, UserRenamed(name="Alicia"))
     world.commit(ALICE, UserRenamed(name="Al"))
     world.commit(BOB, UserRenamed(name="Rob"))
@@ -124,7 +124,7 @@ async def test_a_small_gap_before_many_events_is_filled_without_reading_them(
     async with world.projector() as projector:
         await world.settle(projector)
         await world.redis.hset(
-            keys.user_hash(ALICE), "version", before - 1
+            keys.document("user", ALICE), "version", before - 1
         )  # as if it had been lost
         last = world.commit(ALICE, *[UserRenamed(name="Alicia")] * 6 * SLICE)
         read, history = list[Envelope](), world.log.history
@@ -181,7 +181,7 @@ async def test_events_deferred_at_the_end_are_applied(
     async def and_more_happens(self: EventApplier, *arguments: Any) -> None:
         await resync(self, *arguments)
         version = world.commit(ALICE, UserRenamed(name="Alicia"))
-        await world.redis.hset(keys.user_hash(ALICE), "until", version)
+        await world.redis.hset(keys.document("user", ALICE), "until", version)
         await world.redis.sadd(keys.needs_resync, str(ALICE))
 
     monkeypatch.setattr(EventApplier, "resync_user", and_more_happens)
@@ -209,7 +209,7 @@ async def test_an_erased_user_is_resynced_by_one_event(
 
     monkeypatch.setattr(world.log, "history", counted)
     before = await contents(world.redis, keys)
-    await world.redis.delete(keys.user_hash(ALICE))
+    await world.redis.delete(keys.document("user", ALICE))
     await world.steering().resync_user(ALICE)
     assert read == ["UserErased"]
     assert await same(world, keys, before)
@@ -251,7 +251,7 @@ async def test_no_call_applies_or_reads_more_than_a_slice_and_keys_are_unlinked(
         await world.settle(projector)
         world.commit(ALICE, UserErased())
         await world.settle(projector)
-        await world.redis.delete(keys.user_hash(BOB))
+        await world.redis.delete(keys.document("user", BOB))
         world.commit(BOB, UserRenamed(name="Rob"))
         await world.settle(projector)
     assert max(sizes) == SLICE

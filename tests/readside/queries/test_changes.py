@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tests.readside.projection_harness import ProjectionHarness
 
 ALICE = user_in(0, 0)
-CHANNEL = Partition(0).user_channel(ALICE)
+CHANNEL = Partition(0).changes_channel(ALICE)
 CREATED = UserCreated(name="Alice", email="alice@example.com")
 
 
@@ -114,7 +114,7 @@ async def test_a_version_without_a_notification_is_read_before_the_timeout(
     harness.reads.version_timeout_seconds = 0.3
     waiting = asyncio.create_task(users.fetch(harness.reads, ALICE, min_version=2))
     await begins_to_wait(harness)
-    await harness.redis.hset(harness.keys_of(ALICE).user_hash(ALICE), "version", "2")
+    await harness.redis.hset(harness.keys_of(ALICE).document("user", ALICE), "version", "2")
     row = await waiting
     assert row is not None
     assert row.version == 2
@@ -216,7 +216,7 @@ async def test_a_listener_that_comes_while_the_connection_is_opened_is_subscribe
             user = user_in(0, next(numbers))
             waiting[user] = asyncio.create_task(users.fetch(harness.reads, user, min_version=1))
             await asyncio.sleep(0.001)  # some for every moment, and not thousands of them
-        wanted = {Partition(0).user_channel(user) for user in waiting}
+        wanted = {Partition(0).changes_channel(user) for user in waiting}
 
         async def all_heard(wanted: set[str] = wanted) -> bool:
             return wanted <= await listened_to(harness)
@@ -269,7 +269,7 @@ async def test_changes_never_go_back_and_survive_a_lost_user(harness: Projection
     await harness.given(CREATED, UserRenamed(name="A"))
     changes = users.changes(harness.reads, ALICE)
     assert await anext(changes) is not None
-    await harness.redis.delete(harness.keys_of(ALICE).user_hash(ALICE))
+    await harness.redis.delete(harness.keys_of(ALICE).document("user", ALICE))
     coming = asyncio.ensure_future(anext(changes))
     await harness.redis.publish(CHANNEL, "2")  # the read finds no user
     await harness.given(UserRenamed(name="B"))
@@ -373,7 +373,7 @@ async def test_lost_changes_request_a_resync_of_the_user(
 ) -> None:
     await harness.given(CREATED, UserRenamed(name="A"), UserRenamed(name="B"))
     keys = harness.keys_of(ALICE)
-    await harness.redis.delete(keys.user_key("recent", ALICE))
+    await harness.redis.delete(keys.owned_key("recent", ALICE))
     with pytest.raises(ReadModelRebuilding):
         await anext(users.changes(harness.reads, ALICE, 1))
     assert await harness.redis.smembers(keys.needs_resync) == {str(ALICE)}
@@ -385,7 +385,7 @@ async def test_lost_changes_request_a_resync_of_the_user(
 
 async def test_an_erasure_leaves_nothing_of_the_history(harness: ProjectionHarness) -> None:
     await harness.given(CREATED, UserRenamed(name="A"), UserErased())
-    assert not await harness.redis.exists(harness.keys_of(ALICE).user_key("recent", ALICE))
+    assert not await harness.redis.exists(harness.keys_of(ALICE).owned_key("recent", ALICE))
     assert [row async for row in users.changes(harness.reads, ALICE, 1)] == [None]
 
 

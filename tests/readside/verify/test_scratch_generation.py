@@ -70,12 +70,12 @@ async def test_what_differs_in_any_slice_of_a_long_key_is_found_and_nothing_else
 ) -> None:
     keys = await filled(world)
     assert (await world.verify().run()).differences == []
-    orders = keys.user_key("orders", ALICE)
+    orders = keys.owned_key("orders", ALICE)
     kept: Any = await world.redis.zrange(orders, 0, -1)
     await world.redis.zrem(orders, kept[3])
     await world.redis.zadd(orders, {kept[20]: 1, "more": 5})
-    await world.redis.hset(keys.user_key("closed", ALICE), "odd", "1")
-    await world.redis.lset(keys.user_key("recent", ALICE), 30, "[]")
+    await world.redis.hset(keys.owned_key("closed", ALICE), "odd", "1")
+    await world.redis.lset(keys.owned_key("recent", ALICE), 30, "[]")
     await world.redis.zadd(keys.shared_key("emails"), {f"x@example.com {CROWD[5]}": 0})
     await world.redis.hset(keys.shared_key("email-of"), str(CROWD[7]), "x@example.com")
     await world.redis.zrem(keys.shared_key("users"), str(CROWD[11]))
@@ -243,7 +243,7 @@ async def test_one_that_expires_before_its_values_are_read_is_no_difference(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = await filled(world)
-    await world.redis.hset(keys.user_hash(ALICE), "name", "Mallory")
+    await world.redis.hset(keys.document("user", ALICE), "name", "Mallory")
     read, losses = ScratchUser.read, [1]
 
     async def and_lose(self: ScratchUser, places: Any) -> Any:
@@ -284,15 +284,15 @@ async def test_it_is_kept_for_as_long_as_a_comparison_takes(
 def anything(keys: Keys, happened: ProjectedEvent) -> list[Command]:
     """A projection with commands that no code of ours knows."""
     user = happened.user_id
-    own, shared = keys.user_key("tags", user), keys.shared_key("tagged")
+    own, shared = keys.owned_key("tags", user), keys.shared_key("tagged")
     if isinstance(happened.data, UserCreated):
         return [("DEL", own), ("SADD", own, "a", "b"), ("SADD", shared, user)]
     if isinstance(happened.data, UserErased):
-        return [("DEL", own, keys.user_key("said", user)), ("SREM", shared, user)]
+        return [("DEL", own, keys.owned_key("said", user)), ("SREM", shared, user)]
     return [
-        ("SET", keys.user_key("said", user), happened.occurred_at),
-        ("HINCRBYFLOAT", keys.user_key("sums", user), "sum", "0.5"),
-        ("LPUSH", keys.user_key("latest", user), happened.occurred_at),
+        ("SET", keys.owned_key("said", user), happened.occurred_at),
+        ("HINCRBYFLOAT", keys.owned_key("sums", user), "sum", "0.5"),
+        ("LPUSH", keys.owned_key("latest", user), happened.occurred_at),
     ]
 
 
@@ -318,11 +318,11 @@ async def test_a_projection_with_any_redis_command_is_compared(world: World) -> 
         return {(one.key, one.field) for one in (await looking.run()).differences}
 
     assert await found() == set()
-    await world.redis.srem(keys.user_key("tags", ALICE), "a")
-    await world.redis.sadd(keys.user_key("tags", CROWD[0]), "c")
-    await world.redis.set(keys.user_key("said", ALICE), "nothing")
-    await world.redis.hset(keys.user_key("sums", ALICE), "sum", "7")
-    await world.redis.lpush(keys.user_key("latest", ALICE), "now")
+    await world.redis.srem(keys.owned_key("tags", ALICE), "a")
+    await world.redis.sadd(keys.owned_key("tags", CROWD[0]), "c")
+    await world.redis.set(keys.owned_key("said", ALICE), "nothing")
+    await world.redis.hset(keys.owned_key("sums", ALICE), "sum", "7")
+    await world.redis.lpush(keys.owned_key("latest", ALICE), "now")
     await world.redis.sadd(keys.shared_key("tagged"), str(CROWD[1]))
     assert await found() == {
         ("tags", "a"),

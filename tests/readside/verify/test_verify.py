@@ -80,78 +80,84 @@ Tamper = Callable[["Redis", Keys], Awaitable[Any]]
 
 TAMPERED: dict[str, tuple[Tamper, set[tuple[str, str]]]] = {
     "a field changed": (
-        lambda r, k: r.hset(k.user_hash(ALICE), "name", "Mallory"),
+        lambda r, k: r.hset(k.document("user", ALICE), "name", "Mallory"),
         {("user", "name")},
     ),
-    "a field removed": (lambda r, k: r.hdel(k.user_hash(ALICE), "email"), {("user", "email")}),
-    "a field added": (lambda r, k: r.hset(k.user_hash(BOB), "admin", "1"), {("user", "admin")}),
+    "a field removed": (
+        lambda r, k: r.hdel(k.document("user", ALICE), "email"),
+        {("user", "email")},
+    ),
+    "a field added": (
+        lambda r, k: r.hset(k.document("user", BOB), "admin", "1"),
+        {("user", "admin")},
+    ),
     "the order count": (
-        lambda r, k: r.hincrby(k.user_hash(ALICE), "orderCount", 1),
+        lambda r, k: r.hincrby(k.document("user", ALICE), "orderCount", 1),
         {("user", "orderCount")},
     ),
-    "a hash deleted": (lambda r, k: r.delete(k.user_hash(ALICE)), {("version", "")}),
+    "a hash deleted": (lambda r, k: r.delete(k.document("user", ALICE)), {("version", "")}),
     "a hash of another kind": (
-        lambda r, k: _of_another_kind(r, k.user_hash(ALICE)),
+        lambda r, k: _of_another_kind(r, k.document("user", ALICE)),
         {("version", "")},
     ),
     "a tombstone filled": (
-        lambda r, k: r.hset(k.user_hash(CAROL), "name", "Carol"),
+        lambda r, k: r.hset(k.document("user", CAROL), "name", "Carol"),
         {("user", "name")},
     ),
     "an older version": (
-        lambda r, k: r.hset(k.user_hash(ALICE), "version", 6),
+        lambda r, k: r.hset(k.document("user", ALICE), "version", 6),
         {("version", ""), ("user", "name"), ("user", "updatedAt"), ("recent", "5")},
     ),
     "a version of the future": (
-        lambda r, k: r.hset(k.user_hash(BOB), "version", 9),
+        lambda r, k: r.hset(k.document("user", BOB), "version", 9),
         {("version", ""), ("user", "version")},
     ),
     "an order gone": (
-        lambda r, k: r.zrem(k.user_key("orders", ALICE), ORDER),
+        lambda r, k: r.zrem(k.owned_key("orders", ALICE), ORDER),
         {("orders", ORDER)},
     ),
     "an order of nobody": (
-        lambda r, k: r.zadd(k.user_key("orders", BOB), {str(order(9)): 1}),
+        lambda r, k: r.zadd(k.owned_key("orders", BOB), {str(order(9)): 1}),
         {("orders", "")},
     ),
     "the place of an order": (
-        lambda r, k: r.zadd(k.user_key("orders", ALICE), {ORDER: 9}),
+        lambda r, k: r.zadd(k.owned_key("orders", ALICE), {ORDER: 9}),
         {("orders", ORDER)},
     ),
     "the end of an order": (
-        lambda r, k: r.hset(k.user_key("closed", ALICE), str(order(1)), "CANCELLED 9"),
+        lambda r, k: r.hset(k.owned_key("closed", ALICE), str(order(1)), "CANCELLED 9"),
         {("closed", str(order(1)))},
     ),
     "the recent list deleted": (
-        lambda r, k: r.delete(k.user_key("recent", ALICE)),
+        lambda r, k: r.delete(k.owned_key("recent", ALICE)),
         {("recent", str(place)) for place in range(6)},
     ),
     "the recent list changed": (
-        lambda r, k: r.lset(k.user_key("recent", ALICE), 1, "[]"),
+        lambda r, k: r.lset(k.owned_key("recent", ALICE), 1, "[]"),
         {("recent", "1")},
     ),
     "the recent list longer": (
-        lambda r, k: r.rpush(k.user_key("recent", ALICE), "what"),
+        lambda r, k: r.rpush(k.owned_key("recent", ALICE), "what"),
         {("recent", "6")},
     ),
     "a recent list of a user that never changed": (
-        lambda r, k: r.rpush(k.user_key("recent", BOB), "what"),
+        lambda r, k: r.rpush(k.owned_key("recent", BOB), "what"),
         {("recent", "")},
     ),
     "a member gone": (
-        lambda r, k: r.zrem(k.user_index, str(BOB)),
+        lambda r, k: r.zrem(k.index("users"), str(BOB)),
         {("users", str(BOB)), ("users", "(members)")},
     ),
     "a member added": (
-        lambda r, k: r.zadd(k.user_index, {str(CAROL): 0}),
+        lambda r, k: r.zadd(k.index("users"), {str(CAROL): 0}),
         {("users", str(CAROL)), ("users", "(members)")},
     ),
     "a member of nobody": (
-        lambda r, k: r.zadd(k.user_index, {str(UNKNOWN_USER): 0}),
+        lambda r, k: r.zadd(k.index("users"), {str(UNKNOWN_USER): 0}),
         {("users", str(UNKNOWN_USER)), ("users", "(members)")},
     ),
     "a member that is no user": (
-        lambda r, k: r.zadd(k.user_index, {"what": 0}),
+        lambda r, k: r.zadd(k.index("users"), {"what": 0}),
         {("users", "what"), ("users", "(members)")},
     ),
     "an index entry renamed": (
@@ -183,11 +189,11 @@ TAMPERED: dict[str, tuple[Tamper, set[tuple[str, str]]]] = {
         {("customers", str(BOB)), ("customers", "(members)")},
     ),
     "a hash without a user": (
-        lambda r, k: r.hset(k.user_hash(UNKNOWN_USER), "name", "X"),
+        lambda r, k: r.hset(k.document("user", UNKNOWN_USER), "name", "X"),
         {("user", "")},
     ),
     "a key of a user that no projection writes": (
-        lambda r, k: r.set(k.user_key("odd", BOB), "1"),
+        lambda r, k: r.set(k.owned_key("odd", BOB), "1"),
         {("odd", "")},
     ),
     "a shared key that no projection writes": (
@@ -199,7 +205,7 @@ TAMPERED: dict[str, tuple[Tamper, set[tuple[str, str]]]] = {
         {("customers", field) for field in ("", "(members)", str(ALICE))},
     ),
     "a user left half-way": (
-        lambda r, k: r.hset(k.user_hash(BOB), "until", 2),
+        lambda r, k: r.hset(k.document("user", BOB), "until", 2),
         {("user", "until"), ("lost", "")},
     ),
     "the cursor": (lambda r, k: r.delete(k.partition.cursor), {("cursor", "")}),
@@ -237,7 +243,7 @@ async def test_a_repair_corrects_what_was_found(world: World, what: str) -> None
 
 async def test_a_user_whose_own_keys_differ_is_resynced_and_nothing_else(world: World) -> None:
     keys = await filled(world)
-    await world.redis.hset(keys.user_hash(ALICE), "name", "Mallory")
+    await world.redis.hset(keys.document("user", ALICE), "name", "Mallory")
     done = await repair(world.steering(), 0, await world.verify().run())
     assert (done.users, done.rebuilt) == ([str(ALICE)], False)
     assert await world.serving() == keys
@@ -255,7 +261,7 @@ async def test_where_nothing_serves_a_repair_builds(world: World) -> None:
 
 async def test_one_user_is_verified_alone(world: World) -> None:
     keys = await filled(world)
-    await world.redis.hset(keys.user_hash(ALICE), "name", "Mallory")
+    await world.redis.hset(keys.document("user", ALICE), "name", "Mallory")
     assert places(await world.verify().of_user(ALICE)) == {("user", "name")}
     assert places(await world.verify().of_user(BOB)) == set()
 
@@ -300,7 +306,7 @@ async def test_an_erasure_on_its_way_has_blanked_the_log_and_is_no_other_differe
     await filled(world)
     world.commit(BOB, UserErased())
     events = world.log.committed[0]
-    [at] = [n for n, event in enumerate(events) if event.user_id == BOB and event.version == 1]
+    [at] = [n for n, event in enumerate(events) if event.aggregate_id == BOB and event.version == 1]
     events[at] = spoilt(events[at], data=msgspec.Raw(b'{"name":"","email":""}'))
     assert places(await world.verify().run()) == {("version", "")}
 
@@ -319,7 +325,7 @@ async def test_a_flip_in_the_middle_is_followed(
     async def and_flip(*arguments: Any) -> Any:
         if flips.pop() if flips else False:
             await world.steering().rebuild()
-            await world.redis.delete(old.user_hash(ALICE), old.user_hash(BOB))
+            await world.redis.delete(old.document("user", ALICE), old.document("user", BOB))
         async for page in events_of(*arguments):
             yield page
 
@@ -361,7 +367,7 @@ async def test_a_user_whom_the_log_does_not_know_is_an_error(world: World) -> No
 
 async def test_verify_changes_nothing(world: World) -> None:
     keys = await filled(world)
-    await world.redis.zrem(keys.user_index, str(BOB))
+    await world.redis.zrem(keys.index("users"), str(BOB))
     await world.verify().run()
     assert await world.redis.hget(keys.partition.generations, keys.generation) == "live"
     assert await world.redis.exists(keys.needs_resync) == 0

@@ -5,8 +5,9 @@ import strawberry
 from api.auth.scopes import Scope
 from api.schema.users.command_input import InputParser, UserCommandInput
 from api.schema.users.command_mutation import command_mutation
+from domain.refusal import VersionConflict
 from domain.users.commands.erase_user import EraseUser
-from domain.users.refusals import UserNotFound, VersionConflict
+from domain.users.refusals import UserNotFound
 
 
 @strawberry.input(description="The user to forget.")

@@ -6,10 +6,11 @@ from api.resolvers.scalars import Money
 from api.schema.users.command_input import InputParser, UserCommandInput
 from api.schema.users.command_mutation import command_mutation
 from domain.ids import new_id
+from domain.refusal import VersionConflict
 from domain.users import values
 from domain.users.commands.place_order import PlaceOrder
 from domain.users.events import OrderId
-from domain.users.refusals import UserNotFound, VersionConflict
+from domain.users.refusals import UserNotFound
 
 
 @strawberry.input(description="The user, and what the order costs.")

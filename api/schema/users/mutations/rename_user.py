@@ -4,9 +4,10 @@ import strawberry
 
 from api.schema.users.command_input import InputParser, UserCommandInput
 from api.schema.users.command_mutation import command_mutation
+from domain.refusal import VersionConflict
 from domain.users import values
 from domain.users.commands.rename_user import RenameUser
-from domain.users.refusals import UserNotFound, VersionConflict
+from domain.users.refusals import UserNotFound
 
 
 @strawberry.input(description="The user, and the name it gets.")

@@ -5,9 +5,10 @@ import strawberry
 from api.resolvers.scalars import EmailAddress
 from api.schema.users.command_input import InputParser, UserCommandInput
 from api.schema.users.command_mutation import command_mutation
+from domain.refusal import VersionConflict
 from domain.users import values
 from domain.users.commands.update_user_email import UpdateUserEmail
-from domain.users.refusals import EmailAlreadyRegistered, UserNotFound, VersionConflict
+from domain.users.refusals import EmailAlreadyRegistered, UserNotFound
 
 
 @strawberry.input(description="The user, and the address it gets.")
