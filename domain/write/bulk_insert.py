@@ -52,7 +52,8 @@ def bulk_insert(aggregate: Aggregate) -> str:
 
     Rows are sorted, so that two of these statements wait for each other in one direction only. A statement
     that waits 100 ms for a transaction makes all its rows wait: then it writes none, and each is retried
-    alone. Keys are looked up one by one: a plan that was made while `commands` was small would read all of it.
+    alone. Keys are looked up one by one: a plan that was made while `commands` was small would read
+    all of it.
     """
     root = root_table(aggregate)
     given = {name: type_ for name, type_ in root.columns.items() if name not in _SAME_FOR_NEW}
