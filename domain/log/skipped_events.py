@@ -8,14 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domain.aggregates import AGGREGATES
+from domain.envelope import STORED_ID
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     import asyncpg
 
-_INSERT_SKIPPED = """
-    insert into skipped_events (aggregate_id, version, reason) values ($1, $2, $3) on conflict do nothing
+_INSERT_SKIPPED = f"""
+    insert into skipped ({STORED_ID}, version, reason) values ($1, $2, $3) on conflict do nothing
 """
 
 
