@@ -56,7 +56,7 @@ _BACKLOG = f"""
 """
 
 _LATEST_EVENTS = """
-    select e.partition, e.aggregate_id, e.version, e.type, e.occurred_at
+    select e.partition, e.aggregate, e.aggregate_id, e.version, e.type, e.occurred_at
     from unnest($1::smallint[]) as p (number) cross join lateral (
         select * from event_log where partition = p.number order by position desc limit $2
     ) as e
@@ -84,6 +84,7 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
     """An event without its data."""
 
     partition: int
+    aggregate: str
     aggregate_id: UUID
     version: int
     type: str

@@ -36,10 +36,12 @@ _EVENTS_OF_AGGREGATES = f"""
     order by aggregate_id, version limit $4
 """
 
-_WITH_EVENTS = "select distinct aggregate_id from event_log where aggregate_id = any($1::uuid[])"
+_WITH_EVENTS = """
+    select distinct aggregate_id, aggregate from event_log where aggregate_id = any($1::uuid[])
+"""
 
 _AGGREGATES_OF_PARTITION = """
-    select position, aggregate_id from event_log
+    select position, aggregate_id, aggregate from event_log
     where partition = $1 and position > $2 and version = 1 order by position limit $3
 """
 
@@ -76,10 +78,10 @@ class EventLog:
         rows = await self._connections.fetch(_NEWEST_EVENT, aggregate_id)
         return envelope_from_row(rows[0]) if rows else None
 
-    async def existing(self, ids: Collection[UUID]) -> set[UUID]:
-        """Returns which of these ids have an event."""
+    async def existing(self, ids: Collection[UUID]) -> dict[UUID, str]:
+        """Returns which of these ids have an event, each with the name of its aggregate."""
         rows = await self._connections.fetch(_WITH_EVENTS, list(ids))
-        return {row["aggregate_id"] for row in rows}
+        return {row["aggregate_id"]: row["aggregate"] for row in rows}
 
     async def count(self, partition: int) -> int:
         """Returns the number of events of a partition."""
@@ -93,14 +95,14 @@ class EventLog:
         )
         return int((await fetch_long(self._pool, statement, list(partitions)))[0])
 
-    async def aggregates(self, partition: int, size: int) -> AsyncIterator[list[UUID]]:
-        """Yields the ids of the aggregates of a partition in pages of `size`, in order of their creation."""
+    async def aggregates(self, partition: int, size: int) -> AsyncIterator[dict[UUID, str]]:
+        """Yields the ids of a partition, each with the name of its aggregate, in pages, in order of creation."""
         position = 0
         while rows := await self._connections.fetch(
             _AGGREGATES_OF_PARTITION, partition, position, size
         ):
             position = rows[-1]["position"]
-            yield [row["aggregate_id"] for row in rows]
+            yield {row["aggregate_id"]: row["aggregate"] for row in rows}
             if len(rows) < size:
                 return
 

@@ -29,7 +29,6 @@ from readside.fingerprint.normalized_source import (
 
 _SHARED_CODE = (
     "readside.applier:commands_for",
-    "readside.applier:is_final",
     "readside.generations.fold:Fold",
     "readside.redis_functions.keys:Keys",
 )

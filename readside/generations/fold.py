@@ -1,4 +1,4 @@
-"""Folds the Redis commands of all events of a user into the few that produce the same final state.
+"""Folds the Redis commands of all events of an aggregate into the few that produce the same final state.
 
 Only a rebuild does so; see replay.py. `tandem verify` projects event by event, so that it finds an error in
 this module.
@@ -28,7 +28,7 @@ class CannotFold(Exception):
 
 
 class Fold:
-    """The state that one user's commands produce. They are added in order, from the first event on."""
+    """The state that one aggregate's commands produce. They are added in order, from the first event on."""
 
     def __init__(self) -> None:
         self._deleted: dict[str, None] = {}
