@@ -1,7 +1,8 @@
 """Applies events to one generation: envelopes become Redis commands, and one function call applies a batch.
 
-A failure stops one aggregate only: missing events are read from the event log, and an event that cannot be decoded
-or projected parks its aggregate. The version gate in functions.lua decides; this module prepares and follows up.
+A failure stops one aggregate only: missing events are read from the event log, and an event that cannot be
+decoded or projected parks its aggregate. The version gate in functions.lua decides; this module prepares and
+follows up.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from readside.redis_functions.keys import Keys
 from readside.timestamps import to_rfc3339_millis
 
 APPLIED, DUPLICATE, PARKED, POISON = 1, 0, 2, 3
-"""Outcomes of an event in the version gate. A negative outcome is a gap: -1 - the version of the aggregate."""
+"""Outcomes of an event in the version gate. A negative one is a gap: -1 - the version of the aggregate."""
 
 FILLED = 4
 """A missing event that was read from the log; counted in addition to its outcome.
@@ -85,7 +86,7 @@ class EventApplier:
     ) -> Counter[int]:
         """Applies envelopes in order, fills gaps and acknowledges; returns the number of each outcome.
 
-        With `defer` an aggregate that misses many events is left to `resync_slice`, so that others do not wait.
+        With `defer` an aggregate that misses many events is left to `resync_slice`: others do not wait.
         """
         outcomes: Counter[int] = Counter()
         gaps: list[Delivery] = []
@@ -167,7 +168,7 @@ class EventApplier:
         return self.keys.document(envelope.aggregate, envelope.aggregate_id)
 
     async def _fill(self, gaps: list[Delivery], publish: bool) -> Counter[int]:
-        """Applies each aggregate's early events in order of version, each after the events missing before it."""
+        """Applies each aggregate's early events in order of version, after the events missing before them."""
         outcomes: Counter[int] = Counter()
         for aggregate_id in dict.fromkeys(gap.envelope.aggregate_id for gap in gaps):
             early = [gap for gap in gaps if gap.envelope.aggregate_id == aggregate_id]

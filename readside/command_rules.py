@@ -1,7 +1,8 @@
 """What the commands of a projection may change. Everything that depends on the rules would fail silently.
 
 A key that contains the id of the event's aggregate is its own. Any other is shared, and its members end with
-that id: so `tandem verify` knows which event wrote a member, and a replay writes no member of another aggregate.
+that id: so `tandem verify` knows which event wrote a member, and a replay writes no member of another
+aggregate.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class EventSource(Protocol):
         """Yields the aggregates of a partition in pages: their ids, each with the aggregate's name."""
 
     def events_of(self, aggregates: Collection[UUID], size: int) -> AsyncIterator[list[Envelope]]:
-        """Yields all events of these aggregates, one by one, in order of version, in pages of `size` at most."""
+        """Yields all events of these aggregates, one by one, in order of version, in pages."""
 
     async def existing(self, aggregates: Collection[UUID]) -> dict[UUID, str]:
         """Returns those of these ids that have ever had an event, each with the aggregate's name."""

@@ -1,13 +1,13 @@
 """The contract of a projection: a pure function from an event to Redis commands on keys of its partition.
 
-A projection cannot read Redis. The commands of functions.lua depend on stored values instead. An aggregate may
-be replayed from its first event while its old keys still exist, so the commands for the first event remove them.
-What a projection may not do is refused when the event is projected: see command_rules.py.
+A projection cannot read Redis. The commands of functions.lua depend on stored values instead. An aggregate
+may be replayed from its first event while its old keys still exist, so the commands for the first event
+remove them. What a projection may not do is refused when the event is projected: see command_rules.py.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -21,6 +21,8 @@ Command = tuple[str, ...]
 ("REINDEX", index, reverse, member, key), used by users_by_email.py;
 ("HISTORY_PUSH", list, hash, length, version, field, *other fields of the hash), made by stored_document.py;
 ("CONTRIBUTE" or "CONTRIBUTE_MORE", sums, members, member, group, amount), made by grouped_sum.py."""
+
+CONTRIBUTIONS: Final = frozenset({"CONTRIBUTE", "CONTRIBUTE_MORE"})
 
 E = TypeVar("E")
 

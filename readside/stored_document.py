@@ -1,7 +1,7 @@
 """A document: the hash of an aggregate with what queries ask for most, and a list of its last changes.
 
-A read model of this kind is the struct of its fields, and a projection that returns one change for each event.
-queries/documents.py reads it.
+A read model of this kind is the struct of its fields, and a projection that returns one change for each
+event. queries/documents.py reads it.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class StoredDocument(Generic[D]):
         ]
 
     def erased(self, keys: Keys, event: ProjectedEvent[Any]) -> list[Command]:
-        """Returns the commands for the last event: what the gate then writes is a version and nothing else."""
+        """Returns the commands for the last event: the gate then writes a version and nothing else."""
         return [("DEL", self._document(keys, event), self._history(keys, event))]
 
     def _push_history(

@@ -105,7 +105,7 @@ class PartitionMaintenance:
             return await self._switch(previous, keys)
 
     async def accept_parked(self) -> None:
-        """Allows generations of this version of the code to become active, however many aggregates they park."""
+        """Allows generations of this code to become active, however many aggregates they park."""
         await self._guard.accept()
 
     async def rollback(self) -> Switch:

@@ -38,7 +38,7 @@ _LUA_FILES = ("functions.lua", "inspection.lua")
 
 _WITHOUT_STORED_EFFECT = (
     *("append", "reset_stream", "lease", "release", "join_projectors", "leave_projectors"),
-    *("read_snapshot", "partition_status", "apply_scratch", "compare_keys"),
+    *("read_snapshot", "partition_status", "apply_scratch", "compare_keys", "copy_keys"),
 )
 """Functions in Redis that neither write nor check the contents of a generation."""
 

@@ -1,9 +1,9 @@
-"""Prevents the activation of a generation that parks many more aggregates than another one that can be active.
+"""Prevents the activation of a generation that parks many more aggregates than another that can be active.
 
 It protects from code that cannot read the events of the log, such as a forgotten upcast. The figures of all
 partitions are added up, because each partition activates its generation alone: in the end the active
-generations park few more aggregates, or only some partitions have activated theirs. docs/operations.md (Rebuild,
-Held) describes what to do.
+generations park few more aggregates, or only some partitions have activated theirs. docs/operations.md
+(Rebuild, Held) describes what to do.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ class ParkedExcess(msgspec.Struct, frozen=True):
     @property
     def sentence(self) -> str:
         return (
-            f"The new read model parks {self.more} of {self.aggregates} aggregates that the previous one does not, so"
-            " it is not activated: fix the code and deploy it, or run `tandem rebuild --accept-parked`."
+            f"The new read model parks {self.more} of {self.aggregates} aggregates that the previous one"
+            " does not, so it is not activated: fix the code and deploy it, or run `tandem rebuild"
+            " --accept-parked`."
         )
 
 
@@ -82,11 +83,11 @@ class ActivationGuard:
             raise TooManyParked(total)
 
     async def is_released(self, keys: Keys) -> bool:
-        """Returns whether to check again: this partition parks fewer aggregates, or the excess was accepted."""
+        """Returns whether to check again: this partition parks fewer, or the excess was accepted."""
         return (await self._excess(keys)).more < self._last_more or await self._is_accepted()
 
     async def accept(self) -> None:
-        """Allows the activation of all generations with this fingerprint, however many aggregates they park."""
+        """Allows the activation of all generations with this fingerprint, however many they park."""
         await self._redis.set(self._partition.accepted_fingerprint, self._fingerprint)
 
     async def _is_accepted(self) -> bool:

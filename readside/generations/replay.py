@@ -1,7 +1,7 @@
-"""Turns pages of the event log into deliveries for a rebuild; folds all events of an aggregate into one write.
+"""Turns pages of the event log into deliveries for a rebuild; folds those of an aggregate into one write.
 
-That is a third of the work for Redis. An aggregate whose events exceed a page, and events that cannot be folded,
-are delivered event by event.
+That is a third of the work for Redis. An aggregate whose events exceed a page, and events that cannot be
+folded, are delivered event by event.
 """
 
 from __future__ import annotations

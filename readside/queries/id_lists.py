@@ -23,7 +23,7 @@ class IdPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IdList:
-    """Reads the sorted sets `Keys.index` of one kind, which a projection adds ids to and removes them from."""
+    """Reads the sorted sets `Keys.index` of one kind, whose ids a projection adds and removes."""
 
     def __init__(self, plural: str) -> None:
         self._plural = plural

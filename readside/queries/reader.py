@@ -2,8 +2,8 @@
 
 After the commands to a partition follows one more: which generation is active. Only if the commands went to
 that generation are their replies used; so an emptied, half-built or replaced read model can never pass for
-"there is no such aggregate". Only the rows of a list are read without that check, right after their ids were read
-with it.
+"there is no such aggregate". Only the rows of a list are read without that check, right after their ids were
+read with it.
 """
 
 from __future__ import annotations

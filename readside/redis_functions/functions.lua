@@ -25,7 +25,7 @@ local function by_name(flat)
   return values
 end
 
--- Deletes keys without blocking Redis while their memory is freed: an aggregate may have many orders.
+-- Deletes keys without blocking Redis while their memory is freed: a key may have many members.
 local function delete(...) redis.call('UNLINK', ...) end
 
 -- Trims the stream of all entries that every group has acknowledged, and of no other.
@@ -178,7 +178,76 @@ local function history_push(list, hash, length, version, always, ...)
   end
 end
 
-local OWN_COMMANDS = {DEL = delete, REINDEX = reindex, HISTORY_PUSH = history_push}
+-- Returns what a member contributes to groups, as a list of {amount, group}, and the text that is stored: a line
+-- "amount group" for each. Amounts are decimal strings, which HINCRBY adds: numbers of Lua are exact to 2^53 only.
+local function contributions(members, member)
+  local list, text = {}, redis.call('HGET', members, member) or ''
+  for amount, group in string.gmatch(text, '([^ \n]+) ([^\n]*)') do list[#list + 1] = {amount, group} end
+  return list, text
+end
+
+-- Changes the sums of groups by amounts, all of them or none. Without a group whose sum is 0, the sums depend on the
+-- contributions alone.
+local function change_sums(sums, changes)
+  local function change(amount, group)
+    if redis.call('HINCRBY', sums, group, amount) == 0 then redis.call('HDEL', sums, group) end
+  end
+  local function negated(amount) return string.match(amount, '^-(.*)') or amount == '0' and amount or '-' .. amount end
+  for i, one in ipairs(changes) do
+    local amount, group, sign = unpack(one)
+    local ok, problem = pcall(change, sign and negated(amount) or amount, group)
+    if not ok then
+      for j = i - 1, 1, -1 do
+        amount, group, sign = unpack(changes[j])
+        change(sign and amount or negated(amount), group)
+      end
+      error(problem)
+    end
+  end
+end
+
+-- CONTRIBUTE, a command for projections: in the hash `sums` (group -> sum) the member contributes an amount to one
+-- group, in place of all that it contributed before; nothing if the amount is 0. `members` maps a member to what it
+-- contributes.
+local function contribute(sums, members, member, group, amount)
+  local before, text = contributions(members, member)
+  local after = amount == '0' and '' or amount .. ' ' .. group
+  if text == after then return end
+  if string.find(group, '\n', 1, true) then error({err = 'a group with a line break'}) end
+  local changes = {}
+  for i, one in ipairs(before) do changes[i] = {one[1], one[2], true} end
+  if after ~= '' then changes[#changes + 1] = {amount, group} end
+  change_sums(sums, changes)
+  if after == '' then redis.call('HDEL', members, member) else redis.call('HSET', members, member, after) end
+end
+
+-- CONTRIBUTE_MORE, a command for projections: adds an amount to what a member contributes to one group.
+local function contribute_more(sums, members, member, group, amount)
+  local before, text = contributions(members, member)
+  if string.find(group, '\n', 1, true) then error({err = 'a group with a line break'}) end
+  local lines, own = {}, '0'
+  for _, one in ipairs(before) do
+    if one[2] == group then own = one[1] else lines[#lines + 1] = one[1] .. ' ' .. one[2] end
+  end
+  -- The field is the counter that adds the two amounts.
+  redis.call('HSET', members, member, own)
+  local ok, problem = pcall(redis.call, 'HINCRBY', members, member, amount)
+  own = redis.call('HGET', members, member)
+  if ok then ok, problem = pcall(change_sums, sums, {{amount, group}}) end
+  if ok and own ~= '0' then lines[#lines + 1] = own .. ' ' .. group end
+  table.sort(lines) -- so that the text does not depend on the way to it either
+  local after = ok and table.concat(lines, '\n') or text
+  if after == '' then redis.call('HDEL', members, member) else redis.call('HSET', members, member, after) end
+  if not ok then error(problem) end
+end
+
+local OWN_COMMANDS = {
+  DEL = delete, REINDEX = reindex, HISTORY_PUSH = history_push, CONTRIBUTE = contribute,
+  CONTRIBUTE_MORE = contribute_more,
+}
+
+-- Commands that change two keys, which aggregates share.
+local ON_PAIRS = {REINDEX = true, CONTRIBUTE = true, CONTRIBUTE_MORE = true}
 
 local function run(command)
   local own = OWN_COMMANDS[command[1]]
@@ -194,7 +263,7 @@ local LOST_MEMBERS = {}
 
 -- Checks the shared keys that a command is about to change, once in a call: after that they are in `watched`.
 local function watch(counters, watched, aggregate, command)
-  for i = 2, command[1] == 'REINDEX' and 3 or 2 do
+  for i = 2, ON_PAIRS[command[1]] and 3 or 2 do
     local key = command[i]
     if not watched[key] and not string.find(key, aggregate, 1, true) then
       if not has_recorded_size(counters, key) then error(LOST_MEMBERS) end
@@ -220,7 +289,7 @@ local function report_gap(needs_resync, call, aggregate, document, version, curr
   return DEFERRED
 end
 
--- Parks the aggregate, who is shown as before this event.
+-- Parks the aggregate, which is shown as before this event.
 local function park(parked, call, event, problem)
   local aggregate, document, version, kind = unpack(event)
   if event[10] then

@@ -1,7 +1,7 @@
 """The second pass of `tandem verify`: verifies one aggregate exactly, at whatever version each read returns.
 
-Values of the active generation are read atomically with the aggregate's version, and a scratch generation is then
-brought to that version: so it does not matter what happens in between.
+Values of the active generation are read atomically with the aggregate's version, and a scratch generation is
+then brought to that version: so it does not matter what happens in between.
 """
 
 from __future__ import annotations

@@ -34,11 +34,13 @@ class BulkVerification:
         self.suspects: dict[UUID, int] = {}
         """Aggregates that differ, or are behind the log, each with its version in the log."""
         self.verified = VerifiedSet()
+        self.sums: dict[str, str] = {}
+        """As in ScratchGeneration."""
         self.usual_keys: set[str] | None = None
-        """The names of the keys that every aggregate has, without the aggregate's id; None if there is no aggregate."""
+        """The names of the keys that every aggregate has, without the id; None if there is no aggregate."""
 
     async def page(self, aggregates: dict[UUID, str]) -> None:
-        """Compares these aggregates. Versions are read first, so that the log has every event that Redis has."""
+        """Compares these aggregates. Versions are read first, so the log has every event that Redis has."""
         snapshots = await self._generations.snapshots.aggregates(aggregates)
         newest: dict[UUID, int] = {}
         scratch = self._generations.new_scratch()
@@ -77,6 +79,7 @@ class BulkVerification:
         differing = await comparison.owned_keys(names)
         differing_shared, verified = await comparison.shared_keys(scratch.shared_keys)
         self.verified.add(verified)
+        self.sums |= scratch.sums
         for aggregate_id, own_keys in scratch.owned_keys.items():
             kinds = {name.removesuffix(f":{aggregate_id}") for name in own_keys}
             self.usual_keys = kinds if self.usual_keys is None else self.usual_keys & kinds

@@ -1,8 +1,8 @@
-"""The reverse scan: finds keys and members that belong to no aggregate, or to one that should not have them."""
+"""The reverse scan: finds keys and members of no aggregate, or of one that should not have them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 from uuid import UUID
 
@@ -31,7 +31,7 @@ class Orphans:
         """Keys and members without the id of an aggregate, so far."""
 
     async def keys(self, usual: set[str]) -> AsyncIterator[Suspects]:
-        """Yields keys of aggregates that not every aggregate has, and all keys of aggregates without events, in batches."""
+        """Yields in batches the keys that not every aggregate has, and all keys of those without events."""
         batch: Suspects = {}
         async for name in self._names():
             if (aggregate_id := aggregate_in(name)) is not None:
@@ -52,11 +52,13 @@ class Orphans:
                 suspects[aggregate_id] = unusual
         return suspects
 
-    async def members(self, verified: VerifiedSet) -> AsyncIterator[Suspects]:
-        """Yields the members of shared keys that are not verified yet, in batches."""
-        internal = {self._keys.counters, self._keys.needs_resync}
+    async def members(
+        self, verified: VerifiedSet, sums: Collection[str]
+    ) -> AsyncIterator[Suspects]:
+        """Yields the members of shared keys, other than `sums`, that are not verified yet, in batches."""
+        skipped = {self._keys.counters, self._keys.needs_resync, *map(self._keys.shared_key, sums)}
         async for name in self._names():
-            if aggregate_in(name) is None and self._keys.shared_key(name) not in internal:
+            if aggregate_in(name) is None and self._keys.shared_key(name) not in skipped:
                 async for batch in self._members_of(name, verified):
                     yield batch
 

@@ -1,4 +1,4 @@
-"""A scratch generation: some aggregates of the log, built in Redis next to the active generation to be compared.
+"""A scratch generation: some aggregates of the log, built in Redis next to the active generation to compare.
 
 It uses the same projections and version gate, event by event. It is never activated or registered, has no
 consumer group, so it never retains stream entries, and its keys expire if its process dies.
@@ -19,7 +19,7 @@ from readside import applier
 from readside.applier import APPLIED, Delivery, EventApplier
 from readside.event_source import EventSource
 from readside.generations.registry import new_generation
-from readside.projection import Command, Projections
+from readside.projection import CONTRIBUTIONS, Command, Projections
 from readside.redis_functions.functions import Functions, GenerationGone
 from readside.redis_functions.keys import SCRATCH, Keys, Partition
 
@@ -62,7 +62,9 @@ class ScratchGeneration(EventApplier):
         self.owned_keys: dict[str, set[str]] = {}
         """By aggregate, the names of the keys that only this aggregate's events write."""
         self.shared_keys: set[str] = set()
-        """The names of the keys that events of several aggregates write."""
+        """The names of the keys that events of several aggregates write, except for grouped sums."""
+        self.sums: dict[str, str] = {}
+        """The names of the keys of grouped sums, each with that of the contributions to them."""
 
     async def add(self, events: Sequence[Envelope]) -> None:
         """Applies events, each aggregate's in order of version."""
@@ -112,14 +114,19 @@ class ScratchGeneration(EventApplier):
             await pipeline.execute()
 
     def _written_keys(self) -> Iterator[str]:
-        for names in (*self.owned_keys.values(), self.shared_keys):
+        for names in (*self.owned_keys.values(), self.shared_keys, self.sums):
             yield from map(self.keys.shared_key, names)
 
     def _commands(self, envelope: Envelope) -> list[Command]:
         """Returns the commands of the projections, and records the names of all keys in them."""
         commands = super()._commands(envelope)
+        prefix = self.keys.shared_key("")
+        for command in commands:
+            if command[0] in CONTRIBUTIONS:
+                self._new_keys.add(command[1])
+                self.sums[command[1].removeprefix(prefix)] = command[2].removeprefix(prefix)
         for word in {word for command in commands for word in command[1:]}:
-            if word.startswith(self.keys.prefix):
+            if word.startswith(prefix) and word.removeprefix(prefix) not in self.sums:
                 self._note(str(envelope.aggregate_id), word)
         return commands
 

@@ -1,7 +1,7 @@
 """Compares the read model with the event log while both are in use, without false alarms.
 
-A first pass projects the aggregates of the log, page by page, into scratch generations, and Redis compares them
-with the active generation. A reverse scan finds what no event has written. Suspects are then verified
+A first pass projects the aggregates of the log, page by page, into scratch generations, and Redis compares
+them with the active generation. A reverse scan finds what no event has written. Suspects are then verified
 exactly, repeatedly while differences may be replication lag; so what is reported has persisted.
 """
 
@@ -28,6 +28,7 @@ from readside.verify.difference import Difference
 from readside.verify.orphans import Orphans, Suspects
 from readside.verify.snapshot import GenerationChanged
 from readside.verify.stream_progress import POLL_SECONDS, StreamProgress
+from readside.verify.sum_verification import differing_sums
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -48,7 +49,8 @@ class NoSuchAggregate(Exception):
 
     def __init__(self, aggregate_id: UUID) -> None:
         super().__init__(
-            f"The event log has no aggregate {aggregate_id}; check the id, or leave out the option to compare everything."
+            f"The event log has no aggregate {aggregate_id}; check the id, or leave out the option to compare"
+            " everything."
         )
 
 
@@ -132,7 +134,7 @@ class Verify:
         suspects: Suspects = {aggregate_id: set() for aggregate_id in bulk.suspects}
         async for more in orphans.keys(bulk.usual_keys or set()):
             _merge(suspects, more)
-        async for more in orphans.members(bulk.verified):
+        async for more in orphans.members(bulk.verified, bulk.sums):
             _merge(suspects, more)
         deadline = time.monotonic() + self._timeout_seconds
         verifications = [
@@ -145,6 +147,7 @@ class Verify:
         result = _result(bulk.aggregates, await self._recheck(verifications, deadline))
         await orphans.check_sizes()
         result.differences += orphans.unattributed
+        result.differences += await differing_sums(generations, bulk.sums)
         result.differences += await progress.differences(deadline)
         return result
 

@@ -162,7 +162,7 @@ def is_not_known(keys: Keys, happened: ProjectedEvent[Any]) -> list[Command]:
 async def test_poison_among_folded_events_parks_its_user_at_that_event_and_no_other(
     harness: ProjectionHarness, stumbles: Callable[[Keys, ProjectedEvent[Any]], list[Command]]
 ) -> None:
-    projections = with_projections(stumbles)
+    projections = {"user": (stumbles, *PROJECTIONS["user"])}
     await harness.begin(projections)
     gate = harness.applier_for(ALICE)
     bob = story(BOB, UserCreated(name="Bob", email="bob@example.com"), PLACED)

@@ -76,7 +76,7 @@ def fails_behind_an_index(keys: Keys, happened: ProjectedEvent[Any]) -> list[Com
         return []
     return [
         ("ZADD", keys.shared_key("renamed"), "1", happened.aggregate_id),
-        ("NOSUCH", keys.shared_key("renamed")),
+        ("ZADD", keys.shared_key("renamed"), "no number", happened.aggregate_id),
     ]
 
 

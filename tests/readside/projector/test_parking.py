@@ -81,7 +81,7 @@ async def test_a_projection_that_raises_parks_the_user_alone(harness: Projection
 
 def unspeakable(keys: Keys, happened: ProjectedEvent[Any]) -> list[Command]:
     if happened.data == UserRenamed(name="Alicia"):
-        return [("HSET", keys.shared_key("odd"), "name", "\ud800")]
+        return [("HSET", keys.shared_key("odd"), happened.aggregate_id, "\ud800")]
     return []
 
 
