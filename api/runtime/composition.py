@@ -39,7 +39,7 @@ from readside.projector.assignment import RENEW_INTERVAL_SECONDS, PartitionAssig
 from readside.projector.projector import Projector
 from readside.queries.pubsub import PubSub
 from readside.queries.reader import ReadModel
-from readside.read_models import PROJECTIONS
+from readside.projection_set import PROJECTIONS
 from readside.redis_connection.connection_expiry import ConnectionExpiry
 from readside.redis_functions.keys import Namespace
 from readside.redis_functions.stream import RedisStream

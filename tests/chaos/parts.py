@@ -17,7 +17,7 @@ from domain.log.relay_log import RelayLog
 from readside.projector.projector import Projector
 from readside.queries.pubsub import PubSub
 from readside.queries.reader import ReadModel
-from readside.read_models import PROJECTIONS
+from readside.projection_set import PROJECTIONS
 from readside.redis_functions.stream import RedisStream
 from tests.chaos.convergence import as_the_log
 from tests.chaos.evidence import behind, fingerprint

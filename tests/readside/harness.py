@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domain.envelope import partition_of
-from domain.users.events import Event, UserId
+from domain.users.events import UserEvent, UserId
 from readside.admin.maintenance import PartitionMaintenance
 from readside.generations.registry import Generations
+from readside.projection_set import FINGERPRINT, PROJECTIONS
 from readside.projector.projector import CONSUMER, Projector
-from readside.read_models import FINGERPRINT, PROJECTIONS
 from readside.redis_functions.keys import Partition
 from readside.redis_functions.stream import RedisStream
 from readside.verify.verify import Verify
@@ -22,9 +22,14 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from readside.projection import Projection
+    from readside.projection import Projection, Projections
     from readside.projector.assignment import PartitionAssignment
     from readside.redis_functions.keys import Keys
+
+
+def with_projections(*more: Projection) -> Projections:
+    """Returns the projections of the service with more for the events of users."""
+    return {**PROJECTIONS, "user": (*PROJECTIONS["user"], *more)}
 
 
 class World:
@@ -36,7 +41,7 @@ class World:
         self._streams = streams
         self._versions: dict[UserId, int] = {}
 
-    def commit(self, user: UserId, *events: Event) -> int:
+    def commit(self, user: UserId, *events: UserEvent) -> int:
         """Returns the user's version."""
         before = self._versions.get(user, 0)
         self._versions[user] = before + len(events)
@@ -50,7 +55,7 @@ class World:
         self,
         partition: int = 0,
         *,
-        projections: tuple[Projection, ...] = PROJECTIONS,
+        projections: Projections = PROJECTIONS,
         fingerprint: str = FINGERPRINT,
         share: PartitionAssignment | None = None,
         beat: Callable[[], None] = lambda: None,
@@ -81,7 +86,7 @@ class World:
         self,
         partition: int = 0,
         fingerprint: str = FINGERPRINT,
-        projections: tuple[Projection, ...] = PROJECTIONS,
+        projections: Projections = PROJECTIONS,
     ) -> PartitionMaintenance:
         return PartitionMaintenance(
             self.redis,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domain.envelope import partition_of
-from domain.users.events import Event, UserId
+from domain.users.events import UserEvent, UserId
 from readside.applier import Delivery, EventApplier
 from readside.generations.registry import Generations
-from readside.read_models import FINGERPRINT, PROJECTIONS
+from readside.projection_set import FINGERPRINT, PROJECTIONS
 from readside.redis_functions.functions import Functions
 from readside.redis_functions.keys import Partition
 from readside.redis_functions.stream import RedisStream
@@ -16,12 +16,10 @@ from tests.readside.envelopes import PARTITIONS, story, user_in
 from tests.readside.memory_log import Log, relay
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from redis.asyncio import Redis
 
     from domain.envelope import Envelope
-    from readside.projection import Projection
+    from readside.projection import Projections
     from readside.queries.reader import ReadModel
     from readside.redis_functions.keys import Keys
 
@@ -36,13 +34,13 @@ class ProjectionHarness:
         self._versions: dict[UserId, int] = {}
         self.appliers: dict[int, EventApplier] = {}
 
-    async def begin(self, projections: Sequence[Projection] = PROJECTIONS) -> None:
+    async def begin(self, projections: Projections = PROJECTIONS) -> None:
         """Activates an empty generation in each partition."""
         await relay(self.log, RedisStream(self.redis))
         for partition in range(PARTITIONS):
             await self.flip(partition, projections)
 
-    async def flip(self, partition: int, projections: Sequence[Projection] = PROJECTIONS) -> None:
+    async def flip(self, partition: int, projections: Projections = PROJECTIONS) -> None:
         """Builds and activates another generation with all events so far."""
         keys = await self.generations(partition).create("projector")
         assert keys is not None
@@ -52,7 +50,7 @@ class ProjectionHarness:
         assert await self.generations(partition).activate(keys)
         self.appliers[partition] = gate
 
-    async def given(self, *events: Event, user: UserId | None = None) -> UserId:
+    async def given(self, *events: UserEvent, user: UserId | None = None) -> UserId:
         """Commits and applies events of a user, after its earlier events."""
         user_id = user or user_in(0)
         version = self._versions.get(user_id, 0)

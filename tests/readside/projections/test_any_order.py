@@ -12,18 +12,18 @@ from api.runtime import drivers
 from api.settings import Settings
 from domain.envelope import Envelope
 from domain.users.events import (
-    Event,
     OrderCancelled,
     OrderCompleted,
     OrderPlaced,
     UserCreated,
     UserEmailUpdated,
     UserErased,
+    UserEvent,
     UserRenamed,
 )
 from readside.applier import Delivery, EventApplier
 from readside.generations.registry import Generations
-from readside.read_models import PROJECTIONS
+from readside.projection_set import PROJECTIONS
 from readside.redis_functions.functions import Functions
 from readside.redis_functions.keys import Keys, Partition
 from readside.redis_functions.stream import RedisStream
@@ -34,7 +34,7 @@ from tests.readside.memory_log import Log, relay
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-EVENTS: st.SearchStrategy[Event] = st.one_of(
+EVENTS: st.SearchStrategy[UserEvent] = st.one_of(
     st.builds(UserRenamed, name=st.sampled_from(["A", "B"])),
     st.integers(1, 3).map(lambda n: UserEmailUpdated(email=f"{n}@example.com")),
     st.integers(1, 3).map(lambda n: OrderPlaced(order_id=order(n), total=n)),
