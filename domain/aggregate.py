@@ -88,10 +88,10 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
     def __post_init__(self) -> None:
         for mistake in self._mistakes():
             raise TypeError(f"The aggregate {self.name}: {mistake}.")
+        _ = self.root, self.child_tables  # raises TypeError for a field that cannot be a column
         for struct in (*self.event_types, *self.child_types.values()):
             require_declared(struct)
         require_declared(self.state, apart_from=self.children.keys())
-        _ = self.root, self.child_tables  # raises TypeError for a field that cannot be a column
 
     def _mistakes(self) -> Iterator[str]:
         state = getattr(self.state, "__name__", self.state)

@@ -27,6 +27,7 @@ PAGE = 500
 _EVENTS = f"""
     select {ENVELOPE} from events e where {STORED_ID} = any($1::uuid[]) order by {STORED_ID}, version
 """
+_UNKNOWN_AGGREGATES = "select distinct aggregate from events where aggregate <> all($1::text[])"
 _COLUMNS = """
     select attname from pg_attribute
     where attrelid = $1::text::regclass and attnum > 0 and not attisdropped order by attnum
@@ -54,6 +55,7 @@ class Audit:
 
     async def run(self) -> AsyncIterator[list[Mismatch]]:
         """Yields all mismatches, page by page."""
+        yield await self._unknown_aggregates()
         for aggregate in AGGREGATES.values():
             for table, columns in _compared(aggregate).items():
                 yield await self._unknown_columns(table, columns)
@@ -68,6 +70,13 @@ class Audit:
         """Returns the mismatches of the aggregate with this id, whichever it is."""
         pages = [await self.of(aggregate, [aggregate_id]) for aggregate in AGGREGATES.values()]
         return [mismatch for page in pages for mismatch in page]
+
+    async def _unknown_aggregates(self) -> list[Mismatch]:
+        names = await self._pool.fetch(_UNKNOWN_AGGREGATES, list(AGGREGATES))
+        return [
+            Mismatch(aggregate="", table="events", field="aggregate", found=row["aggregate"])
+            for row in names
+        ]
 
     async def _unknown_columns(self, table: str, known: set[str]) -> list[Mismatch]:
         columns = {row["attname"] for row in await self._pool.fetch(_COLUMNS, table)}

@@ -21,11 +21,12 @@ _INSERT_SKIPPED = f"""
 
 
 def can_be_skipped(aggregate: str, event_type: str) -> bool:
-    """Returns False for the first and the last event of an aggregate.
+    """Returns False for the first and the last event of an aggregate, and if this code does not know them.
 
     Without them it would be missing from the read models, or present although it is erased.
     """
-    return event_type not in AGGREGATES[aggregate].indispensable_types
+    known = AGGREGATES.get(aggregate)
+    return known is not None and event_type not in known.indispensable_types
 
 
 class SkippedEvents:

@@ -13,11 +13,11 @@ from domain.envelope import encode, partition_of
 from domain.ids import new_id
 from domain.migrate import migrate
 from domain.users.events import (
-    Event,
     OrderCompleted,
     OrderId,
     OrderPlaced,
     UserCreated,
+    UserEvent,
     UserRenamed,
 )
 
@@ -29,7 +29,7 @@ PARTITIONS = 8
 EACH = 8
 """Events of a user."""
 
-Life = Callable[[int], Iterator[Event]]
+Life = Callable[[int], Iterator[UserEvent]]
 """What happens to the user of that number."""
 
 _COLUMNS = ("partition", "user_id", "version", "type", "schema", "data", "metadata", "occurred_at")
@@ -68,14 +68,14 @@ async def write_one(connection: asyncpg.Connection) -> None:
     await connection.copy_records_to_table("events", records=[record], columns=_COLUMNS)
 
 
-def _records(user_id: UUID, life: Iterator[Event]) -> Iterator[tuple[object, ...]]:
+def _records(user_id: UUID, life: Iterator[UserEvent]) -> Iterator[tuple[object, ...]]:
     partition, now = partition_of(user_id, PARTITIONS), datetime.now(UTC)
     for version, event in enumerate(life, start=1):
-        tag, schema, data = encode(event)
+        tag, schema, data = encode("user", event)
         yield partition, user_id, version, tag, schema, data, "{}", now
 
 
-def _life(number: int) -> Iterator[Event]:
+def _life(number: int) -> Iterator[UserEvent]:
     yield UserCreated(name=f"User {number}", email=f"user-{new_id().hex}@example.com")
     yield UserRenamed(name=f"Renamed {number}")
     for total in (1250, 99, 100_000):

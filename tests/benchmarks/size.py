@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from domain.users.events import UserEvent as Event
+    from domain.users.events import UserEvent
     from tests.benchmarks.bench import Bench
 
 SIZES = (10_000, 1_000_000)
@@ -79,7 +79,7 @@ async def _at_rest(pids: tuple[int, ...]) -> None:
             return
 
 
-def _born(number: int) -> Iterator[Event]:
+def _born(number: int) -> Iterator[UserEvent]:
     yield UserCreated(name=f"User {number}", email=f"user-{new_id().hex}@example.com")
 
 

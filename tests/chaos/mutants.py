@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.aggregates import AGGREGATES
 from domain.command import Command
 from domain.ids import new_id
 from domain.log.cursor import Snapshot
@@ -115,13 +116,13 @@ def acknowledge_before_applying() -> None:
 def no_idempotency_row() -> None:
     """What was answered to a key is not remembered."""
     _write(
-        "_INSERT_RESULT", "as c (key, fingerprint, id)", "as c (key, fingerprint, id) where false"
+        "_INSERT_RESULT", "as r (key, fingerprint, id)", "as r (key, fingerprint, id) where false"
     )
 
 
 _EVENT = """
-    insert into events (user_id, occurred_at, partition, version, type, schema, data, metadata)
-    values ($1, $2, $3, $4, $5, $6, $7, $8)
+    insert into events (aggregate, user_id, occurred_at, partition, version, type, schema, data, metadata)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
 
 
@@ -134,9 +135,11 @@ def events_before_rows() -> None:
         if not logged:
             return await fetch(self, text, given, **mode)
         of_rows = len(set(re.findall(r"\$[0-9]+", rest)))
+        name = re.findall(r"partition, '([a-z]+)'", text)[0]
+        updated_at = given[list(AGGREGATES[name].root.columns).index("updated_at")]
         for first in range(of_rows, len(given), 6):
             event = given[first : first + 6]
-            await fetch(self, _EVENT, [given[0], given[6], *event], **mode)
+            await fetch(self, _EVENT, [name, given[0], updated_at, *event], **mode)
         return await fetch(self, f"{rest} select id from written", given[:of_rows], **mode)
 
     _set(WriteDatabase, "_fetch", apart)
@@ -208,7 +211,7 @@ def min_version_ignored() -> None:
 
 def no_version_guard() -> None:
     """The write does not ask whether the user is still as it was when the command was decided."""
-    _write("_UPDATE_USER", "and version = $10", "and $10::integer > 0")
+    _write("_update", "and version = ", "and 0 < ")
 
 
 def changes_conflated() -> None:

@@ -7,39 +7,38 @@ from uuid import UUID
 
 import msgspec
 
+from domain.aggregate import Aggregate
 from domain.command import Command
-from domain.users.events import PERSONAL_FIELDS, UserErased
-from domain.write import rows, store
+from domain.users.events import UserErased
+from domain.write import rows
 from readside import applier
 from tests.chaos.mutation import get, lua, put, write
 
 
 def erased_row_kept() -> None:
     """The user's row only says that it is erased."""
-    evolve = get(store, "evolve")
+    blank = get(Aggregate, "_blank")
 
-    def noted(user: Any, event: Any, at: Any) -> Any:
-        after = evolve(user, event, at)
-        if not isinstance(event, UserErased):
-            return after
-        return msgspec.structs.replace(after, name=user.name, email=user.email)
+    def noted(self: Aggregate, state: Any) -> Any:
+        fields = blank(self, state)
+        return {field: value for field, value in fields.items() if field in self.children}
 
-    put(store, "evolve", noted)
+    put(Aggregate, "_blank", noted)
 
 
 def erased_secret_kept() -> None:
     """What the fingerprints are keyed with stays, so that names can be tried on them."""
-    evolve = get(store, "evolve")
+    after = get(Aggregate, "after")
 
-    def keyed(user: Any, event: Any, at: Any) -> Any:
-        return msgspec.structs.replace(evolve(user, event, at), secret=user.secret)
+    def keyed(self: Aggregate, state: Any, event: Any, at: Any) -> Any:
+        return msgspec.structs.replace(after(self, state, event, at), secret=state.secret)
 
-    put(store, "evolve", keyed)
+    put(Aggregate, "after", keyed)
 
 
 def erased_events_kept() -> None:
     """The log is append-only, to the letter."""
-    write("_BLANK_EVENTS", "e.user_id = w.id", "e.user_id = w.id and false")
+    write("_blank", "e.user_id = w.id", "e.user_id = w.id and false")
 
 
 def requests_kept_with_their_keys() -> None:
@@ -48,7 +47,7 @@ def requests_kept_with_their_keys() -> None:
 
     def whole(self: Command, secret: UUID | None) -> bytes:
         values = msgspec.to_builtins(self)
-        told = [values[field] for field in PERSONAL_FIELDS if field in values]
+        told = [values[field] for field in self.aggregate.personal if field in values]
         return request_digest(self, None) + (msgspec.json.encode(told) if secret else b"")
 
     put(Command, "request_digest", whole)

@@ -28,6 +28,10 @@ def lua(part: str, instead: str = "") -> None:
 
 
 def write(name: str, part: str, instead: str) -> None:
-    """In a part of the statement that writes what a command does."""
-    put(sql, name, cut(get(sql, name), part, instead))
+    """In the text of a part of the statement that writes what a command does, or in that of its function."""
+    text = get(sql, name)
+    if callable(text):
+        put(sql, name, lambda *given: cut(text(*given), part, instead))
+    else:
+        put(sql, name, cut(text, part, instead))
     sql.write_statement.cache_clear()

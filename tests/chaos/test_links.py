@@ -119,7 +119,7 @@ async def test_a_command_whose_commit_was_not_heard_of_is_answered_when_it_is_se
     events = await past.count("events")
     [row] = await past.rows("select id, user_id, version from commands")
     again = await model.ask(COMMANDS[name](user_id, order_id))
-    assert (again.id, again.user_id, again.version) == tuple(row.values())
+    assert (again.id, again.aggregate_id, again.version) == tuple(row.values())
     assert events == await past.count("events") == 3
     await exactly_once(past)
 
@@ -286,7 +286,7 @@ async def test_an_answer_that_comes_too_late_is_not_taken_for_that_of_the_next_c
             return RenameUser(user_id=bob, name=f"{number}", idempotency_key=f"{number}")
 
         answer = await persistently(hasty, command)
-        assert (answer.user_id, answer.version) == (bob, number)
+        assert (answer.aggregate_id, answer.version) == (bob, number)
 
 
 async def test_a_truncated_answer_is_an_error_and_never_a_value(

@@ -185,7 +185,7 @@ async def persistently(
     async with limited(10):
         while key not in answers:
             try:
-                answers[key] = (await here.model.ask(_wanted(key, user_id))).user_id
+                answers[key] = UserId((await here.model.ask(_wanted(key, user_id))).aggregate_id)
             except WriteModelUnavailable:
                 await asyncio.sleep(0)
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from random import Random
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -53,7 +54,7 @@ async def all_is_carried(other: Parts) -> None:
         assert versions == list(range(1, len(versions) + 1))
 
 
-async def streams(other: Parts) -> list[tuple[UserId, int]]:
+async def streams(other: Parts) -> list[tuple[UUID, int]]:
     """User and version of every entry. No projector is at work here, so nothing is trimmed."""
     found = []
     async with Redis.from_url(str(other.straight.redis_url)) as redis:

@@ -83,7 +83,7 @@ async def renamed(client: Client, user: str, name: str) -> None:
 
 async def test_what_a_fenced_server_refuses_was_not_written(primary: Postgres) -> None:
     async with write_models(primary.url, 1) as [model]:
-        user_id = (await model.ask(create("Alice", "alice@example.com"))).user_id
+        user_id = await model.user()
         await fence(primary)
         commands = [RenameUser(user_id=user_id, name=f"N{n}") for n in range(20)]
         creations = [create("B", f"b{n}@example.com", f"k{n}") for n in range(20)]
@@ -102,7 +102,7 @@ async def test_a_fenced_server_decides_nothing_and_its_log_is_not_carried(
 ) -> None:
     """What it would answer may be older than what the new primary has."""
     async with write_models(primary.url, 1) as [model]:
-        user_id = (await model.ask(create("Alice", "alice@example.com"))).user_id
+        user_id = await model.user()
         harness = RelayHarness(model)
         await harness.relay().run_once()
         await fence(primary)

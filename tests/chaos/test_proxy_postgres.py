@@ -12,6 +12,7 @@ import pytest
 
 from api.runtime import drivers
 from api.settings import Settings
+from domain.users.aggregate import USER
 from domain.users.commands.rename_user import RenameUser
 from domain.write import rows, sql
 from domain.write.database import WriteModelUnavailable
@@ -88,9 +89,13 @@ async def test_a_statement_that_is_being_prepared_is_not_yet_the_one_that_is_mea
 async def test_round_trips_are_counted_by_what_they_run(wire: Proxy, wired: WriteModel) -> None:
     user_id = await wired.user()
     await wired.ask(RenameUser(user_id=user_id, name="Zoë"))
-    created = sql.write_statement(creates=True, orders=0, keyed=False, erases=False, events=1)
-    changed = sql.write_statement(creates=False, orders=0, keyed=False, erases=False, events=1)
-    assert wire.asked == {created: 1, rows.LOAD: 1, changed: 1}
+    created = sql.write_statement(
+        USER, creates=True, children=(0,), keyed=False, erases=False, events=1
+    )
+    changed = sql.write_statement(
+        USER, creates=False, children=(0,), keyed=False, erases=False, events=1
+    )
+    assert wire.asked == {created: 1, rows.load_statement(USER, None): 1, changed: 1}
 
 
 async def test_a_held_answer_lets_a_test_stand_between_commit_and_answer(

@@ -95,4 +95,4 @@ async def released(
     user = await client.data(USER, id=str(answer.id), v=1)
     assert user == {"user": {"name": "Late"}}
     positions = await hold.positions()
-    assert positions.index(answer.user_id) == 0
+    assert positions.index(answer.aggregate_id) == 0

@@ -14,7 +14,7 @@ from api.embedded import Stores, embedded_stores
 from api.roles import read_model_fingerprint
 from api.settings import Settings
 from domain.ids import new_id
-from domain.users.events import Event, OrderCompleted, OrderId, OrderPlaced, UserCreated
+from domain.users.events import OrderCompleted, OrderId, OrderPlaced, UserCreated, UserEvent
 from readside.redis_functions.keys import ACTIVE_PREFIX, Keys, Partition
 from tests.benchmarks import history, questions
 from tests.benchmarks.answering import ProcessError
@@ -94,7 +94,7 @@ async def _filled(database_url: str, users: int) -> list[str]:
     return [str(row["user_id"]) for row in rows]
 
 
-def _life(number: int) -> Iterator[Event]:
+def _life(number: int) -> Iterator[UserEvent]:
     yield UserCreated(name=f"User {number}", email=f"user-{number}@example.com")
     order_id, total = OrderId(new_id()), 99 + number
     yield OrderPlaced(order_id=order_id, total=total)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from domain.command import Command, CommandResult
@@ -58,6 +60,38 @@ async def test_an_event_says_where_when_and_why_it_happened(model: WriteModel) -
     assert event["occurred_at"] > START
     assert event["t"] == "1"
     assert '"command": "CreateUser"' in event["metadata"]
+
+
+METADATA = {
+    "commandId": "019b0c9e-7d4e-7bbb-8a51-0a6f3c1d2e4f",
+    "correlationId": "4bf92f3577b34da6a3ce929d0e0e4736",
+    "causationId": "00f067aa0ba902b7",
+    "actor": "u-5f2c",
+}
+
+
+async def test_metadata_is_stored_as_it_is_given_and_nothing_of_the_command_is_added_but_its_name(
+    model: WriteModel,
+) -> None:
+    """Grouped or alone; metadata is not erased, so nothing personal may be in it."""
+    users = [create(f"Alice {n}", f"a{n}@b.example", key=f"alice {n}") for n in range(4)]
+    created = await asyncio.gather(
+        *(model.store.execute(user, metadata=METADATA) for user in users)
+    )
+    rename = RenameUser(user_id=users[0].user_id, name="Zoë")
+    await model.store.execute(rename, metadata=METADATA)
+    await model.user("Bob", "bob@b.example")
+    assert all(isinstance(one, CommandResult) for one in created)
+    *given, alone = [
+        msgspec.json.decode(row["metadata"])
+        for row in await model.rows("select metadata from events order by position")
+    ]
+    assert given == [
+        *[{"command": "CreateUser", **METADATA}] * 4,
+        {"command": "RenameUser", **METADATA},
+    ]
+    assert alone.keys() == {"command", "commandId"}
+    assert UUID(alone["commandId"]).version == 7
 
 
 async def test_the_commands_on_a_user_write_its_row_and_an_event_each(model: WriteModel) -> None:

@@ -1,0 +1,333 @@
+"""A declaration is all that the machinery needs of an aggregate, and a mistake in it is one sentence.
+
+The aggregate Member has what users do not have: personal data in children and in a unique column, columns
+with the names of reserved words, and an `evolve` that does not know of erasure.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, ClassVar, NewType
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from domain.aggregate import Aggregate, AggregateState, UniqueKey, registry
+from domain.aggregates import AGGREGATES
+from domain.command import ByChild, ById, Command, Decision, New, Target
+from domain.event import DomainEvent, NonPersonal, Personal
+from domain.ids import new_id
+from domain.log.audit import Audit
+from domain.refusal import Refusal
+from domain.tables import Children
+from domain.users.aggregate import USER
+from tests.domain.write_model import START, WriteModel
+from tests.products.domain.aggregate import PRODUCT
+
+NoteId = NewType("NoteId", UUID)
+
+
+class Joined(DomainEvent, frozen=True, kw_only=True):
+    name: Personal[str]
+    phone: Personal[str] | None = None
+    end: date
+
+
+class NoteAdded(DomainEvent, frozen=True, kw_only=True):
+    note_id: NoteId
+    text: Personal[str]
+
+
+class NoteRated(DomainEvent, frozen=True, kw_only=True):
+    note_id: NoteId
+    stars: int
+
+
+class MemberLeft(DomainEvent, frozen=True, kw_only=True):
+    pass
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    id: NoteId
+    text: Personal[str]
+    group: int = 0
+
+
+class Member(AggregateState, frozen=True, kw_only=True):
+    name: Personal[str] = ""
+    phone: Personal[str] | None = None
+    end: date | None = None
+    notes: dict[NoteId, Note] = msgspec.field(default_factory=dict)
+
+
+class PhoneTaken(Refusal, frozen=True, kw_only=True):
+    message: str = "Another member has this number."
+
+
+def evolve(member: Member, event: DomainEvent, at: datetime) -> Member:
+    match event:
+        case Joined(name=name, phone=phone, end=end):
+            return msgspec.structs.replace(member, name=name, phone=phone, end=end)
+        case NoteAdded(note_id=note_id, text=text):
+            notes = {**member.notes, note_id: Note(id=note_id, text=text)}
+            return msgspec.structs.replace(member, notes=notes)
+        case NoteRated(note_id=note_id, stars=stars):
+            rated = msgspec.structs.replace(member.notes[note_id], group=stars)
+            return msgspec.structs.replace(member, notes={**member.notes, note_id: rated})
+    return member
+
+
+DECLARED: dict[str, Any] = {
+    "name": "member",
+    "plural": "members",
+    "state": Member,
+    "events": Joined | NoteAdded | NoteRated | MemberLeft,
+    "evolve": evolve,
+    "table": "members",
+    "children": {"notes": Children(table="notes", parent="member_id")},
+    "unique": (UniqueKey(constraint="members_phone_key", refusal=PhoneTaken, column="phone"),),
+    "ends_with": (MemberLeft,),
+}
+MEMBER = Aggregate(**DECLARED)
+
+TABLES = """
+    create table members (
+        id uuid primary key, version integer not null, created_at timestamptz not null,
+        updated_at timestamptz not null, erased_at timestamptz, secret uuid,
+        name text not null, phone text constraint members_phone_key unique, "end" date
+    );
+    create table notes (
+        id uuid primary key, member_id uuid not null references members (id), text text not null,
+        "group" bigint not null
+    );
+"""
+
+
+class Join(Command, frozen=True, kw_only=True):
+    aggregate: ClassVar[Aggregate] = MEMBER
+
+    member_id: UUID
+    name: str
+    phone: str | None
+
+    @property
+    def target(self) -> Target:
+        return New(self.member_id)
+
+    def decide(self, member: Member) -> Decision:
+        return [] if member.version else [Joined(name=self.name, phone=self.phone, end=date.max)]
+
+
+class AddNotes(Command, frozen=True, kw_only=True):
+    aggregate: ClassVar[Aggregate] = MEMBER
+
+    member_id: UUID
+    texts: dict[NoteId, str]
+
+    @property
+    def target(self) -> Target:
+        return ById(self.member_id)
+
+    def decide(self, member: Member) -> Decision:
+        return [NoteAdded(note_id=note_id, text=text) for note_id, text in self.texts.items()]
+
+
+class RateNote(Command, frozen=True, kw_only=True):
+    """Rates a note, and its member may leave with the same command."""
+
+    aggregate: ClassVar[Aggregate] = MEMBER
+
+    note_id: NoteId
+    leave: bool = False
+
+    @property
+    def target(self) -> Target:
+        return ByChild("notes", self.note_id)
+
+    def decide(self, member: Member) -> Decision:
+        rated = NoteRated(note_id=self.note_id, stars=5)
+        return [rated, MemberLeft()] if self.leave else [rated]
+
+
+@pytest.fixture
+async def members(model: WriteModel, monkeypatch: pytest.MonkeyPatch) -> WriteModel:
+    monkeypatch.setitem(AGGREGATES, MEMBER.name, MEMBER)
+    await model.pool.execute(TABLES)
+    return model
+
+
+async def joined(model: WriteModel, phone: str | None = "+49 30 1") -> UUID:
+    join = Join(member_id=new_id(), name="Wilhelmina", phone=phone, idempotency_key=str(new_id()))
+    return (await model.ask(join)).id
+
+
+async def audited(model: WriteModel) -> list[object]:
+    return [mismatch async for page in Audit(model.pool).run() for mismatch in page]
+
+
+async def test_personal_data_is_erased_without_code_of_the_aggregate(members: WriteModel) -> None:
+    member_id = await joined(members)
+    first, second = NoteId(new_id()), NoteId(new_id())
+    texts = {first: "Wilhelmina's note", second: "Another by Wilhelmina"}
+    await members.ask(AddNotes(member_id=member_id, texts=texts, idempotency_key="k"))
+    await members.ask(RateNote(note_id=first))
+    await members.assert_tables_are_the_fold_of_the_log()
+    await members.ask(RateNote(note_id=first, leave=True))
+    dump = await members.dump()
+    assert "Wilhelmina" not in dump
+    assert "+49" not in dump
+    assert await members.rows(
+        "select name, phone, secret, erased_at is null as here from members"
+    ) == [{"name": "", "phone": None, "secret": None, "here": False}]
+    assert await members.rows('select text, "group" from notes order by "group"') == [
+        {"text": "", "group": 0},
+        {"text": "", "group": 5},
+    ]
+    await members.assert_tables_are_the_fold_of_the_log()
+    assert await audited(members) == []
+
+
+async def test_a_child_that_the_last_command_adds_is_blank_too(members: WriteModel) -> None:
+    member = MEMBER.state(id=new_id(), version=1)
+    note = NoteAdded(note_id=NoteId(new_id()), text="Wilhelmina's note")
+    left = MEMBER.after(MEMBER.after(member, note, START), MemberLeft(), START)
+    assert left.notes[note.note_id].text == ""  # type: ignore[attr-defined]
+
+
+async def test_a_unique_column_is_free_again_and_the_refusal_is_that_of_the_declaration(
+    members: WriteModel,
+) -> None:
+    for _ in range(2):
+        member_id = await joined(members)
+        again = Join(member_id=new_id(), name="Ada", phone="+49 30 1")
+        assert await members.refused(again) == PhoneTaken()
+        note_id = NoteId(new_id())
+        await members.ask(AddNotes(member_id=member_id, texts={note_id: "x"}))
+        await members.ask(RateNote(note_id=note_id, leave=True))
+    assert await audited(members) == []
+
+
+def test_every_text_of_a_command_is_in_the_keyed_digest_unless_an_event_declares_it() -> None:
+    notes = [AddNotes(member_id=UUID(int=1), texts={NoteId(UUID(int=2)): text}) for text in "ab"]
+    digests = [note.request_digest(UUID(int=3)) for note in notes]
+    assert digests[0][:32] == digests[1][:32]
+    assert digests[0][32:] != digests[1][32:]
+
+
+class Undeclared(DomainEvent, frozen=True, kw_only=True):
+    nickname: str | None = None
+
+
+class Nested(DomainEvent, frozen=True, kw_only=True):
+    note: Note
+
+
+class PersonalDate(DomainEvent, frozen=True, kw_only=True):
+    born: Personal[date]
+
+
+class PublicName(DomainEvent, frozen=True, kw_only=True):
+    name: NonPersonal[str]
+
+
+class StateWithText(AggregateState, frozen=True, kw_only=True):
+    nickname: str = ""
+
+
+class StateWithoutBase(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+
+
+class StateWithList(AggregateState, frozen=True, kw_only=True):
+    sizes: list[int] = msgspec.field(default_factory=list)
+
+
+class StateWithUnion(AggregateState, frozen=True, kw_only=True):
+    size: int | float = 0
+
+
+class StateWithoutDefault(AggregateState, frozen=True, kw_only=True):
+    size: int
+
+
+class StateWithBlankPhone(AggregateState, frozen=True, kw_only=True):
+    phone: Personal[str] = ""
+
+
+class Nameless(msgspec.Struct, frozen=True):
+    size: int
+
+
+class StateWithNameless(AggregateState, frozen=True, kw_only=True):
+    notes: dict[UUID, Nameless] = msgspec.field(default_factory=dict)
+
+
+PHONE: dict[str, Any] = {"constraint": "members_phone_key", "refusal": PhoneTaken}
+MINIMAL: dict[str, Any] = {"events": MemberLeft, "ends_with": (), "unique": (), "children": {}}
+
+MISTAKES: list[tuple[dict[str, Any], str]] = [
+    ({"events": Joined | Undeclared | MemberLeft}, "Undeclared.nickname holds text: declare it"),
+    ({"events": Joined | Nested | MemberLeft}, "Nested.note holds text: declare it"),
+    ({"events": Joined | PersonalDate | MemberLeft}, "PersonalDate.born is personal"),
+    (
+        {"events": Joined | PublicName | MemberLeft},
+        "`name` is personal in one event and not in another",
+    ),
+    ({"events": Joined | Note | MemberLeft}, "Note'>, is not derived from DomainEvent"),
+    ({"ends_with": (NoteAdded,)}, "ends with NoteAdded, which has personal fields"),
+    ({"events": Joined | NoteAdded}, "ends with MemberLeft, which is none of its events"),
+    ({"children": {}}, "Member.notes cannot be a column: its type is none of Decimal, UUID, bool"),
+    (
+        {"children": {"nots": Children(table="notes", parent="member_id")}},
+        "has no field `nots` of the type",
+    ),
+    (
+        {"children": {"name": Children(table="notes", parent="member_id")}},
+        "has no field `name` of the type",
+    ),
+    (
+        MINIMAL | {"state": StateWithNameless, "children": DECLARED["children"]},
+        "Nameless, the type of its children, has no field `id`",
+    ),
+    (MINIMAL | {"state": StateWithoutBase}, "StateWithoutBase, is not derived from AggregateState"),
+    (MINIMAL | {"state": StateWithText}, "StateWithText.nickname holds text: declare it"),
+    (MINIMAL | {"state": StateWithList}, "StateWithList.sizes cannot be a column"),
+    (MINIMAL | {"state": StateWithUnion}, "StateWithUnion.size cannot be a column"),
+    (MINIMAL | {"state": StateWithoutDefault}, "StateWithoutDefault.size has no default"),
+    (
+        {"unique": (UniqueKey(**PHONE, column="fone"),)},
+        "Member has no field for the unique constraint members_phone_key",
+    ),
+    (
+        {"unique": (UniqueKey(**PHONE, column="key", source="fone", derive=str.lower),)},
+        "Member has no field for the unique constraint members_phone_key",
+    ),
+    (
+        {"unique": (UniqueKey(**PHONE, column="key", source="phone"),)},
+        "needs `source` and `derive`",
+    ),
+    (
+        MINIMAL | {"state": StateWithBlankPhone, "unique": DECLARED["unique"]},
+        "StateWithBlankPhone.phone is unique, so erased it must be None",
+    ),
+]
+
+
+@pytest.mark.parametrize(("declared", "sentence"), MISTAKES, ids=[text for _, text in MISTAKES])
+def test_a_mistake_in_a_declaration_is_one_sentence(
+    declared: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(TypeError) as raised:
+        Aggregate(**{**DECLARED, **declared})
+    assert sentence in str(raised.value)
+    assert str(raised.value).endswith(".")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("attribute", ["name", "plural", "table"])
+def test_no_two_aggregates_have_the_same_name(attribute: str) -> None:
+    twin = msgspec.structs.replace(PRODUCT, **{attribute: getattr(USER, attribute)})
+    assert set(registry(USER, PRODUCT)) == {"user", "product"}
+    with pytest.raises(TypeError, match=f"Two aggregates have the {attribute} user"):
+        registry(USER, twin)

@@ -1,0 +1,43 @@
+"""The migrations create the tables that the aggregates declare."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from domain.aggregate import Aggregate
+from domain.aggregates import AGGREGATES
+
+if TYPE_CHECKING:
+    from tests.domain.write_model import WriteModel
+
+COLUMNS = """
+    select attname as name, format_type(atttypid, null) as type from pg_attribute
+    where attrelid = to_regclass($1) and attnum > 0 and not attisdropped
+"""
+ACCEPTED = {
+    "bigint": {"bigint", "integer", "smallint"},
+    "timestamptz": {"timestamp with time zone"},
+}
+CONSTRAINTS = (
+    "select conname as name from pg_constraint where conrelid = to_regclass($1) and contype = 'u'"
+)
+
+
+@pytest.mark.parametrize("aggregate", AGGREGATES.values(), ids=lambda one: one.name)
+async def test_the_migrations_create_what_an_aggregate_declares(
+    model: WriteModel, aggregate: Aggregate
+) -> None:
+    declared = {aggregate.table: aggregate.root.columns}
+    for child in aggregate.child_tables.values():
+        declared[child.name] = child.columns | {child.parent: "uuid"}
+    for table, columns in declared.items():
+        found = {row["name"]: row["type"] for row in await model.rows(COLUMNS, table)}
+        assert found.keys() == columns.keys(), (
+            f"add a migration: the columns of {table} are not the fields that are declared"
+        )
+        for name, type_ in columns.items():
+            assert found[name] in ACCEPTED.get(type_, {type_}), f"add a migration: {table}.{name}"
+    constraints = {row["name"] for row in await model.rows(CONSTRAINTS, aggregate.table)}
+    assert {key.constraint for key in aggregate.unique} == constraints
