@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class GroupedSum:
     """The commands by which an aggregate contributes to the sums of this name.
 
-    Redis has two hashes: group -> sum, without groups whose sum is 0, and aggregate -> "amount group", with one
-    line a group. An event that ends an aggregate must withdraw, and so must its first event if a later one
+    Redis has two hashes: group -> sum, without groups whose sum is 0, and aggregate -> "amount group", a line
+    for each group. An event that ends an aggregate must withdraw, and so must its first event if a later one
     contributes more: a replay finds the old contributions.
     """
 
