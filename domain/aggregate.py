@@ -7,16 +7,24 @@ made from this value, so an aggregate needs no code in the machinery.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Final, TypeVar, get_args, get_type_hints
+from operator import attrgetter
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import msgspec
 
-from domain.event import DomainEvent, Upcast, personal_fields, undeclared_text
+from domain.event import (
+    DomainEvent,
+    Upcast,
+    non_personal_fields,
+    personal_fields,
+    require_declared,
+)
 from domain.refusal import Refusal
+from domain.tables import Children, ChildTable, RootTable, column_types
 
 
 class AggregateState(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,8 +50,6 @@ class AggregateState(msgspec.Struct, frozen=True, kw_only=True):
 
 S = TypeVar("S", bound=AggregateState)
 
-STATE_FIELDS: Final = AggregateState.__struct_fields__
-
 
 class UniqueKey(msgspec.Struct, frozen=True, kw_only=True):
     """A unique constraint of an aggregate's table, and the refusal of a command that violates it."""
@@ -54,13 +60,6 @@ class UniqueKey(msgspec.Struct, frozen=True, kw_only=True):
     source: str | None = None
     """The field of the state from which `derive` computes the column; None if the column is a field."""
     derive: Callable[[str], str] | None = None
-
-
-class Children(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows that belong to an aggregate: their table, and its column with the id of the aggregate."""
-
-    table: str
-    parent: str
 
 
 class Aggregate(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
@@ -81,16 +80,54 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
     unique: tuple[UniqueKey, ...] = ()
     ends_with: tuple[type[DomainEvent], ...] = ()
     """Events after which nothing personal is left: the aggregate is erased."""
-    upcasts: Mapping[str, tuple[Upcast, ...]] = {}
+    upcasts: dict[str, tuple[Upcast, ...]] = {}
     """By event type, the functions that convert older schema versions: the n-th converts version n."""
+    formerly_personal: frozenset[str] = frozenset()
+    """Fields with personal data that only older schema versions of events have."""
 
     def __post_init__(self) -> None:
-        for struct in (*self.event_types, self.state, *self.child_types.values()):
-            for field in sorted(undeclared_text(struct)):
-                raise TypeError(
-                    f"{struct.__name__}.{field} holds text: declare it as Personal[str] if it identifies a"
-                    " person, which an erasure then blanks, or as NonPersonal[str]."
-                )
+        for mistake in self._mistakes():
+            raise TypeError(f"The aggregate {self.name}: {mistake}.")
+        for struct in (*self.event_types, *self.child_types.values()):
+            require_declared(struct)
+        require_declared(self.state, apart_from=self.children.keys())
+        _ = self.root, self.child_tables  # raises TypeError for a field that cannot be a column
+
+    def _mistakes(self) -> Iterator[str]:
+        state = getattr(self.state, "__name__", self.state)
+        if not (isinstance(self.state, type) and issubclass(self.state, AggregateState)):
+            yield f"its state, {state}, is not derived from AggregateState"
+        for event in self.event_types:
+            if not (isinstance(event, type) and issubclass(event, DomainEvent)):
+                yield f"one of its events, {event}, is not derived from DomainEvent"
+        for event in self.ends_with:
+            if event not in self.event_types:
+                yield f"it ends with {event.__name__}, which is none of its events"
+            if personal_fields(event):
+                yield f"it ends with {event.__name__}, which has personal fields, so they would be kept"
+        for name in self.children:
+            if name not in self.child_types:
+                yield f"{state} has no field `{name}` of the type dict[Id, Child] for its children"
+            elif "id" not in self.child_types[name].__struct_fields__:
+                yield f"{self.child_types[name].__name__}, the type of its children, has no field `id`"
+        fields = {field.name: field for field in msgspec.structs.fields(self.state)}
+        for field in fields.values():
+            if field.required and field.name != "id":
+                yield f"{state}.{field.name} has no default, which is its value before the first event"
+        for key in self.unique:
+            source = fields.get(key.source or key.column)
+            if source is None:
+                yield f"{state} has no field for the unique constraint {key.constraint}"
+            elif (key.source is None) is not (key.derive is None):
+                yield f"the unique constraint {key.constraint} needs `source` and `derive`, or neither"
+            elif (
+                key.source is None
+                and source.name in personal_fields(self.state)
+                and source.default is not None
+            ):
+                yield f"{state}.{source.name} is unique, so erased it must be None: give it this default"
+        if clash := self.non_personal & frozenset(self.personal):
+            yield f"`{min(clash)}` is personal in one event and not in another"
 
     @cached_property
     def event_types(self) -> tuple[type[DomainEvent], ...]:
@@ -100,7 +137,35 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
     def child_types(self) -> dict[str, type[msgspec.Struct]]:
         """The struct of each field with children."""
         hints = get_type_hints(self.state)
-        return {field: get_args(hints[field])[1] for field in self.children}
+        return {
+            field: get_args(hints[field])[1]
+            for field in self.children
+            if get_origin(hints.get(field)) is dict
+        }
+
+    @cached_property
+    def root(self) -> RootTable:
+        """The table of the state."""
+        fields = column_types(self.state, apart_from=self.children.keys())
+        derived = {
+            key.column: (key.source, key.derive) for key in self.unique if key.source and key.derive
+        }
+        columns = fields | dict.fromkeys(derived, "text")
+        return RootTable(self.table, columns, derived, attrgetter(*fields))
+
+    @cached_property
+    def child_tables(self) -> dict[str, ChildTable]:
+        """The tables of the children, by field of the state."""
+        return {
+            field: ChildTable(
+                field,
+                children.table,
+                children.parent,
+                self.child_types[field],
+                column_types(self.child_types[field]),
+            )
+            for field, children in self.children.items()
+        }
 
     @cached_property
     def indispensable_types(self) -> frozenset[str]:
@@ -115,22 +180,35 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
     @cached_property
     def personal(self) -> tuple[str, ...]:
         """The fields of events that identify a person, sorted."""
-        return tuple(sorted(frozenset().union(*map(personal_fields, self.event_types))))
+        present = frozenset().union(*map(personal_fields, self.event_types))
+        return tuple(sorted(present | self.formerly_personal))
 
     @cached_property
-    def _blank(self) -> dict[str, Any]:
-        """The values of the personal fields of an erased state."""
-        defaults = {field.name: field.default for field in msgspec.structs.fields(self.state)}
-        return {field: defaults[field] for field in personal_fields(self.state)}
+    def non_personal(self) -> frozenset[str]:
+        """The fields of events with text that identifies nobody."""
+        return frozenset().union(*map(non_personal_fields, self.event_types))
 
     def after(self, state: S, event: DomainEvent, at: datetime) -> S:
         """Returns the state after one more event, which happened at `at`."""
         changes: dict[str, Any] = {"version": state.version + 1, "updated_at": at}
         if not state.version:
             changes["created_at"] = at
+        evolved = self.evolve(state, event, at)
         if isinstance(event, self.ends_with):
-            changes |= {"erased_at": at, "secret": None, **self._blank}
-        return msgspec.structs.replace(self.evolve(state, event, at), **changes)  # type: ignore[return-value]
+            changes |= {"erased_at": at, "secret": None, **self._blank(evolved)}
+        return msgspec.structs.replace(evolved, **changes)  # type: ignore[return-value]
+
+    def _blank(self, state: AggregateState) -> dict[str, Any]:
+        """Returns the fields of an erased state in which something personal is blanked."""
+        defaults = {field.name: field.default for field in msgspec.structs.fields(state)}
+        blank = {field: defaults[field] for field in personal_fields(self.state)}
+        for field, struct in self.child_types.items():
+            personal = dict.fromkeys(personal_fields(struct), "")
+            children = getattr(state, field).items()
+            blank[field] = {
+                key: msgspec.structs.replace(child, **personal) for key, child in children
+            }
+        return blank
 
     def scope(self, permission: str) -> str:
         """Returns the scope that a token needs: `users:read`, for instance."""
@@ -143,3 +221,13 @@ def suffixed_key(key: str, aggregate_id: UUID) -> str:
     Keys that `derive` returns contain no space.
     """
     return f"{key} {aggregate_id}"
+
+
+def registry(*aggregates: Aggregate) -> dict[str, Aggregate]:
+    """Returns the aggregates by name. Raises TypeError if two have the same name, plural or table."""
+    for attribute in ("name", "plural", "table"):
+        values = [getattr(aggregate, attribute) for aggregate in aggregates]
+        for value in values:
+            if values.count(value) > 1:
+                raise TypeError(f"Two aggregates have the {attribute} {value}.")
+    return {aggregate.name: aggregate for aggregate in aggregates}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from domain.aggregate import Aggregate, AggregateState
-from domain.event import DomainEvent
+from domain.event import DomainEvent, text_fields
 from domain.refusal import Refusal, VersionConflict
 
 Decision = Sequence[DomainEvent] | Refusal
@@ -75,16 +76,17 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
         raise NotImplementedError
 
     def request_digest(self, secret: UUID | None) -> bytes:
-        """Returns a digest of the values that the client sent, followed by one of the personal ones.
+        """Returns a digest of the values that the client sent, followed by one of those that may be personal.
 
-        The second is keyed with the aggregate's secret: once the secret is erased, nothing can be guessed
-        from it. Without a secret only the first is returned, and only the first is compared.
+        These are all texts, unless an event declares a field of this name as NonPersonal. The second digest
+        is keyed with the aggregate's secret: once the secret is erased, nothing can be guessed from it.
+        Without a secret only the first is returned, and only the first is compared.
         """
         values = msgspec.to_builtins(self)
         for field in (*self.server_generated, "idempotency_key"):
             del values[field]
         personal = {
-            field: values.pop(field) for field in self.aggregate.personal if field in values
+            field: values.pop(field) for field in _personal_values(type(self)) if field in values
         }
         digest = hashlib.sha256(_canonical_json([type(self).__name__, values])).digest()
         if secret is None or not personal:
@@ -102,6 +104,11 @@ def refuse_unless_current(
     if expected_version not in {None, state.version}:
         return VersionConflict(expected=expected_version or 0, actual=state.version)
     return None
+
+
+@cache
+def _personal_values(command: type[Command]) -> frozenset[str]:
+    return text_fields(command) - command.aggregate.non_personal
 
 
 def _canonical_json(values: object) -> bytes:

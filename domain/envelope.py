@@ -5,13 +5,19 @@ from __future__ import annotations
 import zlib
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
 from domain.aggregates import AGGREGATES
 from domain.event import DomainEvent
+
+STORED_ID: Final = "user_id"
+"""The name of an aggregate's id in the tables of the log and in the streams.
+
+It is that from before there were several aggregates, because processes of that time work beside this one.
+"""
 
 
 class Undecodable(ValueError):
@@ -21,8 +27,7 @@ class Undecodable(ValueError):
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One event of the log: aggregate, version, time and metadata, with the event itself still encoded."""
 
-    # The name in the streams is that from before there were several aggregates: older code reads them too.
-    aggregate_id: UUID = msgspec.field(name="user_id")
+    aggregate_id: UUID = msgspec.field(name=STORED_ID)
     aggregate: str = "user"
     """The name of the aggregate; the default is that of all events from before there were others."""
     version: int

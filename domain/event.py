@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from types import NoneType
 from typing import Annotated, Any, Final, TypeVar, get_args, get_type_hints
 
 import msgspec
@@ -18,8 +19,8 @@ _PERSONAL: Final = "personal"
 _NON_PERSONAL: Final = "non-personal"
 
 Personal = Annotated[T, _PERSONAL]
-"""The type of a field that identifies a person: `Personal[str]`. An erasure blanks it in the tables and in
-every event of the aggregate. The text of an event is either this or `NonPersonal[str]`."""
+"""The type of a field that identifies a person: `Personal[str]` or `Personal[str] | None`. An erasure blanks
+it in the tables and in every event of the aggregate. Text is either this or `NonPersonal[str]`."""
 
 NonPersonal = Annotated[T, _NON_PERSONAL]
 """The type of a field whose text identifies nobody, such as a stock keeping unit: an erasure keeps it."""
@@ -27,33 +28,60 @@ NonPersonal = Annotated[T, _NON_PERSONAL]
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 """Converts the fields of a stored event from one schema version to the next."""
 
+_TEXT: Final = frozenset({str, bytes, object, Any, msgspec.Raw, dict, list, set, tuple})
+"""Types whose values may hold any text."""
+
 
 def personal_fields(struct: type[msgspec.Struct]) -> frozenset[str]:
-    """Returns the names of the fields of a struct that are declared as Personal."""
-    return frozenset(name for name, marks in _marks(struct) if _PERSONAL in marks)
+    """Returns the names of the fields that are declared as Personal."""
+    return _marked(struct, _PERSONAL)
 
 
-def undeclared_text(struct: type[msgspec.Struct]) -> frozenset[str]:
-    """Returns the names of the fields that may hold any text and are neither Personal nor NonPersonal."""
-    types = {field.name: field.type for field in msgspec.structs.fields(struct)}
-    return frozenset(
-        name for name, marks in _marks(struct) if not marks and _holds_text(types[name])
+def non_personal_fields(struct: type[msgspec.Struct]) -> frozenset[str]:
+    """Returns the names of the fields that are declared as NonPersonal."""
+    return _marked(struct, _NON_PERSONAL)
+
+
+def text_fields(struct: type[msgspec.Struct]) -> frozenset[str]:
+    """Returns the names of the fields that may hold any text."""
+    hints = get_type_hints(struct)
+    return frozenset(field for field in struct.__struct_fields__ if _holds_text(hints[field]))
+
+
+def require_declared(
+    struct: type[msgspec.Struct], *, apart_from: Collection[str] = frozenset()
+) -> None:
+    """Raises TypeError, in one sentence, for text that is not declared and personal data that is no text."""
+    hints = get_type_hints(struct)
+    personal = personal_fields(struct)
+    declared = personal | non_personal_fields(struct)
+    for field in sorted(text_fields(struct) - declared.union(apart_from)):
+        raise TypeError(
+            f"{struct.__name__}.{field} holds text: declare it as Personal[str] if it identifies a person,"
+            " which an erasure then blanks, or as NonPersonal[str]."
+        )
+    for field in sorted(personal):
+        if not set(get_args(hints[field]) or {hints[field]}) <= {str, NoneType}:
+            raise TypeError(
+                f"{struct.__name__}.{field} is personal, so that an erasure blanks it: declare it as"
+                " Personal[str] or Personal[str] | None."
+            )
+
+
+def _marked(struct: type[msgspec.Struct], mark: str) -> frozenset[str]:
+    hints = get_type_hints(struct, include_extras=True)
+    return frozenset(field for field in struct.__struct_fields__ if _has_mark(hints[field], mark))
+
+
+def _has_mark(hint: object, mark: str) -> bool:
+    """Returns whether a type, or one that it is made of, such as `Personal[str] | None`, has the mark."""
+    return mark in getattr(hint, "__metadata__", ()) or any(
+        _has_mark(part, mark) for part in get_args(hint)
     )
 
 
-def _marks(struct: type[msgspec.Struct]) -> list[tuple[str, set[str]]]:
-    hints = get_type_hints(struct, include_extras=True)
-    return [
-        (name, {_PERSONAL, _NON_PERSONAL}.intersection(_metadata(hints[name])))
-        for name in struct.__struct_fields__
-    ]
-
-
-def _metadata(hint: object) -> set[str]:
-    """Returns the marks of a type and of the types that it is made of, such as `Personal[str] | None`."""
-    marks: set[str] = {mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, str)}
-    return marks.union(*(_metadata(part) for part in get_args(hint) if not isinstance(part, str)))
-
-
-def _holds_text(hint: object) -> bool:
-    return hint is str or any(_holds_text(part) for part in get_args(hint))
+def _holds_text(hint: Any) -> bool:
+    hint = getattr(hint, "__supertype__", hint)
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return bool(text_fields(hint))
+    return hint in _TEXT or any(map(_holds_text, get_args(hint)))

@@ -1,19 +1,17 @@
-"""The columns of the tables of an aggregate, derived from the structs of its state and its children."""
+"""The tables of an aggregate: their columns, derived from the structs of its state and its children."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable
 from datetime import date, datetime
 from decimal import Decimal
-from functools import cache
-from types import NoneType
-from typing import Any, Final, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import msgspec
 
-from domain.aggregate import Aggregate, AggregateState
-
-_POSTGRES_TYPES: Final[dict[type, str]] = {
+_POSTGRES_TYPES: Final[dict[Any, str]] = {
     UUID: "uuid",
     str: "text",
     int: "bigint",
@@ -24,6 +22,13 @@ _POSTGRES_TYPES: Final[dict[type, str]] = {
     datetime: "timestamptz",
     bytes: "bytea",
 }
+
+
+class Children(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows that belong to an aggregate: their table, and its column with the id of the aggregate."""
+
+    table: str
+    parent: str
 
 
 class ChildTable(NamedTuple):
@@ -42,65 +47,48 @@ class RootTable(NamedTuple):
     """The table of an aggregate's state."""
 
     name: str
-    fields: tuple[str, ...]
-    """The fields of the state that are columns."""
     columns: dict[str, str]
-    """All columns, each with its PostgreSQL type: the fields, then the derived keys."""
+    """All columns, each with its PostgreSQL type: the fields of the state, then the derived ones."""
+    derived: dict[str, tuple[str, Callable[[str], str]]]
+    """The columns that are computed from a field, each with the field and the function."""
+    get_fields: Callable[[object], tuple[object, ...]]
 
-    def values(self, aggregate: Aggregate, state: AggregateState) -> list[object]:
+    def values(self, state: object) -> list[object]:
         """Returns the values of the columns, in their order."""
-        values = [getattr(state, field) for field in self.fields]
-        for key in aggregate.unique:
-            if key.derive is not None and key.source is not None:
-                source = getattr(state, key.source)
-                values.append(key.derive(source) if source else None)  # blank once erased
+        values = list(self.get_fields(state))
+        for field, derive in self.derived.values():
+            source = getattr(state, field)
+            values.append(derive(source) if source else None)  # blank once erased
         return values
 
 
-@cache
-def root_table(aggregate: Aggregate) -> RootTable:
-    types = _types(aggregate.state)
-    fields = tuple(field for field in types if field not in aggregate.children)
-    derived = [key.column for key in aggregate.unique if key.derive is not None]
-    columns = {field: _postgres_type(aggregate.state, field, types[field]) for field in fields}
-    return RootTable(aggregate.table, fields, columns | dict.fromkeys(derived, "text"))
+def listed(columns: Iterable[str], prefix: str = "") -> str:
+    """Returns columns as SQL. Quoted, because the field of a state may be a reserved word, such as `end`."""
+    return ", ".join(f'{prefix}"{column}"' for column in columns)
 
 
-@cache
-def child_tables(aggregate: Aggregate) -> tuple[ChildTable, ...]:
-    return tuple(
-        ChildTable(
-            field,
-            children.table,
-            children.parent,
-            struct := aggregate.child_types[field],
-            {name: _postgres_type(struct, name, hint) for name, hint in _types(struct).items()},
-        )
-        for field, children in aggregate.children.items()
-    )
-
-
-def child_table(aggregate: Aggregate, field: str) -> ChildTable:
-    return next(table for table in child_tables(aggregate) if table.field == field)
-
-
-def _types(struct: type[msgspec.Struct]) -> dict[str, Any]:
+def column_types(
+    struct: type[msgspec.Struct], *, apart_from: Collection[str] = frozenset()
+) -> dict[str, str]:
+    """Returns the PostgreSQL type of each field. Raises TypeError for a field that cannot be a column."""
     hints = get_type_hints(struct)
-    return {field: hints[field] for field in struct.__struct_fields__}
+    return {
+        field: _postgres_type(f"{struct.__name__}.{field}", hints[field])
+        for field in struct.__struct_fields__
+        if field not in apart_from
+    }
 
 
-def _postgres_type(struct: type, field: str, hint: Any) -> str:
-    """Returns the type of a column. Raises TypeError, in one sentence, for a type that no column can have."""
-    [type_, *others] = [part for part in get_args(hint) if part is not NoneType] or [hint]
-    if get_origin(hint) is Literal:
-        type_ = type(type_)
-    elif others or get_args(type_):
-        type_ = None
+def _postgres_type(field: str, hint: Any) -> str:
+    parts = get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
+    [type_, *others] = [part for part in parts if part is not NoneType]
+    if get_origin(type_) is Literal:
+        type_ = type(get_args(type_)[0])
     type_ = getattr(type_, "__supertype__", type_)
-    if type_ not in _POSTGRES_TYPES:
+    if others or type_ not in _POSTGRES_TYPES:
         raise TypeError(
-            f"{struct.__name__}.{field} has a type that is no column: use"
-            f" {', '.join(sorted(type_.__name__ for type_ in _POSTGRES_TYPES))}, or declare its table in"
+            f"{field} cannot be a column: its type is none of"
+            f" {', '.join(sorted(type_.__name__ for type_ in _POSTGRES_TYPES))}; children are declared in"
             " `children` of the aggregate."
         )
     return _POSTGRES_TYPES[type_]

@@ -15,9 +15,8 @@ import msgspec
 
 from domain.aggregate import Aggregate, AggregateState, suffixed_key
 from domain.aggregates import AGGREGATES
-from domain.envelope import Envelope, Undecodable
+from domain.envelope import STORED_ID, Envelope, Undecodable
 from domain.log.envelope_rows import ENVELOPE, envelope_from_row
-from domain.tables import child_tables, root_table
 
 if TYPE_CHECKING:
     import asyncpg
@@ -26,8 +25,9 @@ PAGE = 500
 """Aggregates in memory at a time."""
 
 _EVENTS = f"""
-    select {ENVELOPE} from event_log e where aggregate_id = any($1::uuid[]) order by aggregate_id, version
+    select {ENVELOPE} from events e where {STORED_ID} = any($1::uuid[]) order by {STORED_ID}, version
 """
+_UNKNOWN_AGGREGATES = "select distinct aggregate from events where aggregate <> all($1::text[])"
 _COLUMNS = """
     select attname from pg_attribute
     where attrelid = $1::text::regclass and attnum > 0 and not attisdropped order by attnum
@@ -55,6 +55,7 @@ class Audit:
 
     async def run(self) -> AsyncIterator[list[Mismatch]]:
         """Yields all mismatches, page by page."""
+        yield await self._unknown_aggregates()
         for aggregate in AGGREGATES.values():
             for table, columns in _compared(aggregate).items():
                 yield await self._unknown_columns(table, columns)
@@ -70,6 +71,13 @@ class Audit:
         pages = [await self.of(aggregate, [aggregate_id]) for aggregate in AGGREGATES.values()]
         return [mismatch for page in pages for mismatch in page]
 
+    async def _unknown_aggregates(self) -> list[Mismatch]:
+        names = await self._pool.fetch(_UNKNOWN_AGGREGATES, list(AGGREGATES))
+        return [
+            Mismatch(aggregate="", table="events", field="aggregate", found=row["aggregate"])
+            for row in names
+        ]
+
     async def _unknown_columns(self, table: str, known: set[str]) -> list[Mismatch]:
         columns = {row["attname"] for row in await self._pool.fetch(_COLUMNS, table)}
         found = "a column that this code does not compare"
@@ -81,21 +89,19 @@ class Audit:
     async def _without_row(self, aggregate: Aggregate) -> list[Mismatch]:
         rows = await self._pool.fetch(
             f"""
-                select distinct aggregate_id from event_log e where e.aggregate = $1
-                and not exists (select from {aggregate.table} t where t.id = e.aggregate_id)
+                select distinct {STORED_ID} as id from events e where e.aggregate = $1
+                and not exists (select from {aggregate.table} t where t.id = e.{STORED_ID})
             """,
             aggregate.name,
         )
         return [
-            Mismatch(
-                aggregate=str(row["aggregate_id"]), table=aggregate.table, field="", should="a row"
-            )
+            Mismatch(aggregate=str(row["id"]), table=aggregate.table, field="", should="a row")
             for row in rows
         ]
 
     async def of(self, aggregate: Aggregate, ids: Collection[UUID]) -> list[Mismatch]:
         """Returns the mismatches of these aggregates, as of one moment."""
-        tables = child_tables(aggregate)
+        tables = aggregate.child_tables.values()
         async with (
             self._pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
@@ -157,7 +163,7 @@ class _Comparison(msgspec.Struct, frozen=True):
         yield from self._fields(
             self.aggregate.table, "", _expected(self.aggregate, state, self.row), actual
         )
-        for table in child_tables(self.aggregate):
+        for table in self.aggregate.child_tables.values():
             expected, rows = getattr(state, table.field), self.children[table.field]
             for child_id in expected.keys() | rows.keys():
                 child = expected.get(child_id)
@@ -194,8 +200,8 @@ class _Comparison(msgspec.Struct, frozen=True):
 
 
 def _expected(aggregate: Aggregate, state: AggregateState, row: dict[str, Any]) -> dict[str, Any]:
-    root = root_table(aggregate)
-    expected: dict[str, Any] = dict(zip(root.columns, root.values(aggregate, state), strict=True))
+    root = aggregate.root
+    expected: dict[str, Any] = dict(zip(root.columns, root.values(state), strict=True))
     for key in aggregate.unique:
         if key.derive is not None and (value := expected[key.column]) is not None:
             suffixed = suffixed_key(value, state.id)  # that of the younger of two with one value
@@ -206,5 +212,7 @@ def _expected(aggregate: Aggregate, state: AggregateState, row: dict[str, Any]) 
 
 def _compared(aggregate: Aggregate) -> dict[str, set[str]]:
     """Returns the columns of each table that are compared."""
-    children = {table.name: {*table.columns, table.parent} for table in child_tables(aggregate)}
-    return {aggregate.table: set(root_table(aggregate).columns), **children}
+    children = {
+        table.name: {*table.columns, table.parent} for table in aggregate.child_tables.values()
+    }
+    return {aggregate.table: set(aggregate.root.columns), **children}

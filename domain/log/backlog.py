@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from domain.envelope import STORED_ID
 from domain.log.cursor import decode_cursor
 
 if TYPE_CHECKING:
@@ -26,21 +27,21 @@ _BACKLOG = f"""
            end as oldest
     from unnest($1::smallint[], $2::text[], $3::bigint[]) as p (number, snapshot, page)
     cross join lateral (
-        select coalesce(max(position), 0) as position from event_log where partition = p.number
+        select coalesce(max(position), 0) as position from events where partition = p.number
     ) as written
     cross join lateral (
         select count(*)::int as count, min(occurred_at) as oldest from (
-            (select occurred_at from event_log
+            (select occurred_at from events
              where p.page is null and partition = p.number
                and xid >= pg_snapshot_xmax(p.snapshot::pg_snapshot)
                and xid < pg_snapshot_xmax(pg_current_snapshot())
              order by xid limit {MAX_COUNTED})
             union all
-            (select occurred_at from event_log
+            (select occurred_at from events
              where p.page is null and partition = p.number
                and xid = any(array(select pg_snapshot_xip(p.snapshot::pg_snapshot))))
             union all
-            (select occurred_at from event_log
+            (select occurred_at from events
              where partition = p.number and position > p.page
                and xid >= pg_snapshot_xmax(p.snapshot::pg_snapshot)
              order by position limit {MAX_COUNTED})
@@ -48,17 +49,17 @@ _BACKLOG = f"""
     ) as fresh
     cross join lateral (
         select count(*)::int as count from (
-            select from event_log
+            select from events
             where partition = p.number and xid >= pg_snapshot_xmax(pg_current_snapshot())
             order by xid limit {MAX_COUNTED}
         ) as e
     ) as other
 """
 
-_LATEST_EVENTS = """
-    select e.partition, e.aggregate, e.aggregate_id, e.version, e.type, e.occurred_at
+_LATEST_EVENTS = f"""
+    select e.partition, e.aggregate, e.{STORED_ID} as aggregate_id, e.version, e.type, e.occurred_at
     from unnest($1::smallint[]) as p (number) cross join lateral (
-        select * from event_log where partition = p.number order by position desc limit $2
+        select * from events where partition = p.number order by position desc limit $2
     ) as e
     order by e.occurred_at desc limit $2
 """

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from domain.envelope import Envelope, is_final
+from domain.envelope import STORED_ID, Envelope, is_final
 from domain.log.erasures import READABLE_DATA
 
 if TYPE_CHECKING:
     import asyncpg
 
 ENVELOPE = f"""
-    e.aggregate, e.aggregate_id, e.version, e.type, e.schema, {READABLE_DATA}, e.metadata, e.occurred_at
+    e.aggregate, e.{STORED_ID} as aggregate_id, e.version, e.type, e.schema,
+    {READABLE_DATA}, e.metadata, e.occurred_at
 """
 """The columns of an event `e` that `envelope_from_row` reads."""
 

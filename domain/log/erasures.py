@@ -1,7 +1,7 @@
 """Blanks the personal data of erased aggregates in the event log, in slices.
 
 The command that erases blanks the row and the first slice of events in its own transaction. If the history is
-longer, that transaction also adds the aggregate to `pending_erasures`, and this loop blanks the rest: each
+longer, that transaction also adds the aggregate to `erasures`, and this loop blanks the rest: each
 slice is one short statement that locks events of one erased aggregate only. It can be interrupted, and
 several processes can run it concurrently. Until the last slice is written, reads of the log blank the data:
 READABLE_DATA.
@@ -16,6 +16,7 @@ import msgspec
 
 from domain.aggregate import Aggregate
 from domain.aggregates import AGGREGATES
+from domain.envelope import STORED_ID
 
 if TYPE_CHECKING:
     import asyncpg
@@ -53,26 +54,25 @@ _BLANK: Final = _blanked(f"case e.aggregate {_PERSONAL_FIELDS} end")
 """The data of an event `e` of any aggregate with its personal fields blanked."""
 
 READABLE_DATA: Final = f"""
-    case when e.aggregate_id in (select aggregate_id from pending_erasures)
-    then {_BLANK} else e.data end as data
+    case when e.{STORED_ID} in (select {STORED_ID} from erasures) then {_BLANK} else e.data end as data
 """
 """The data of an event `e` for every read of the log: blanked as soon as its aggregate is erased."""
 
 # If two processes take the same slice, one writes it: the other skips the locked row.
 _BLANK_NEXT_SLICE = f"""
     with taken as (
-        select aggregate_id, blanked, last from pending_erasures
-        order by erased_at, aggregate_id limit 1 for update skip locked
+        select {STORED_ID} as id, blanked, last from erasures
+        order by erased_at, {STORED_ID} limit 1 for update skip locked
     ), slice as (
-        update event_log e set data = {_BLANK} from taken t
-        where e.aggregate_id = t.aggregate_id and e.version > t.blanked and e.version <= t.blanked + $1
+        update events e set data = {_BLANK} from taken t
+        where e.{STORED_ID} = t.id and e.version > t.blanked and e.version <= t.blanked + $1
           and e.data <> {_BLANK}
     ), advanced as (
-        update pending_erasures p set blanked = t.blanked + $1 from taken t
-        where p.aggregate_id = t.aggregate_id and t.last > t.blanked + $1
+        update erasures p set blanked = t.blanked + $1 from taken t
+        where p.{STORED_ID} = t.id and t.last > t.blanked + $1
     ), finished as (
-        delete from pending_erasures p using taken t
-        where p.aggregate_id = t.aggregate_id and t.last <= t.blanked + $1
+        delete from erasures p using taken t
+        where p.{STORED_ID} = t.id and t.last <= t.blanked + $1
     )
     select count(*) from taken
 """
@@ -80,7 +80,7 @@ _BLANK_NEXT_SLICE = f"""
 _PENDING = """
     select count(*)::int as aggregates, coalesce(sum(last - blanked), 0)::bigint as events,
            greatest(0, extract(epoch from clock_timestamp() - min(erased_at)))::float8 as oldest
-    from pending_erasures
+    from erasures
 """
 
 

@@ -7,54 +7,55 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from domain.connection_pool import ConnectionPool
-from domain.envelope import Envelope
+from domain.envelope import STORED_ID, Envelope
 from domain.log.envelope_rows import ENVELOPE, envelope_from_row
 from domain.log.long_statements import MAX_STATEMENT_SECONDS, fetch_long
 
 if TYPE_CHECKING:
     import asyncpg
 
-# Read models leave skipped events out when they rebuild users; the relay does not need to know.
+# Read models leave skipped events out when they are rebuilt; the relay does not need to know.
 _WITH_SKIPPED = f"""
     {ENVELOPE},
     exists (
-        select from skipped_events s where (s.aggregate_id, s.version) = (e.aggregate_id, e.version)
+        select from skipped s where (s.{STORED_ID}, s.version) = (e.{STORED_ID}, e.version)
     ) as skipped
 """
 
 _EVENTS_OF_AGGREGATE = f"""
-    select {_WITH_SKIPPED} from event_log e where aggregate_id = $1 and version > $2 order by version limit $3
+    select {_WITH_SKIPPED} from events e
+    where {STORED_ID} = $1 and version > $2 order by version limit $3
 """
 
 _NEWEST_EVENT = f"""
-    select {_WITH_SKIPPED} from event_log e where aggregate_id = $1 order by version desc limit 1
+    select {_WITH_SKIPPED} from events e where {STORED_ID} = $1 order by version desc limit 1
 """
 
 _EVENTS_OF_AGGREGATES = f"""
-    select {_WITH_SKIPPED} from event_log e
-    where aggregate_id = any($1::uuid[]) and (aggregate_id, version) > ($2, $3)
-    order by aggregate_id, version limit $4
+    select {_WITH_SKIPPED} from events e
+    where {STORED_ID} = any($1::uuid[]) and ({STORED_ID}, version) > ($2, $3)
+    order by {STORED_ID}, version limit $4
 """
 
-_WITH_EVENTS = """
-    select distinct aggregate_id, aggregate from event_log where aggregate_id = any($1::uuid[])
+_WITH_EVENTS = f"""
+    select distinct {STORED_ID} as id, aggregate from events where {STORED_ID} = any($1::uuid[])
 """
 
-_AGGREGATES_OF_PARTITION = """
-    select position, aggregate_id, aggregate from event_log
+_AGGREGATES_OF_PARTITION = f"""
+    select position, {STORED_ID} as id, aggregate from events
     where partition = $1 and position > $2 and version = 1 order by position limit $3
 """
 
 # Aggregates whose first event is in this page: version 1, or the lowest one of a log that has lost it.
-_STARTED_IN_PAGE = """
+_STARTED_IN_PAGE = f"""
     with page as materialized (
-        select position, aggregate_id, version from event_log
+        select position, {STORED_ID} as id, version from events
         where partition = $1 and position > $2 order by position limit $3
     )
-    select max(position) as position, coalesce(array_agg(aggregate_id) filter (
+    select max(position) as position, coalesce(array_agg(id) filter (
         where version = 1 or not exists (
-            select from event_log b where b.aggregate_id = e.aggregate_id and b.version < e.version
-        )), '{}') as ids
+            select from events b where b.{STORED_ID} = e.id and b.version < e.version
+        )), '{{}}') as ids
     from page e having count(*) > 0
 """
 
@@ -69,7 +70,7 @@ class EventLog:
     async def history(
         self, aggregate_id: UUID, after: int, limit: int | None = None
     ) -> list[Envelope]:
-        """Returns at most `limit` events of a user above the version `after`, in order of version."""
+        """Returns at most `limit` events of an aggregate above the version `after`, in order of version."""
         rows = await self._connections.fetch(_EVENTS_OF_AGGREGATE, aggregate_id, after, limit)
         return [envelope_from_row(row) for row in rows]
 
@@ -81,17 +82,17 @@ class EventLog:
     async def existing(self, ids: Collection[UUID]) -> dict[UUID, str]:
         """Returns which of these ids have an event, each with the name of its aggregate."""
         rows = await self._connections.fetch(_WITH_EVENTS, list(ids))
-        return {row["aggregate_id"]: row["aggregate"] for row in rows}
+        return {row["id"]: row["aggregate"] for row in rows}
 
     async def count(self, partition: int) -> int:
         """Returns the number of events of a partition."""
-        statement = "select count(*) from event_log where partition = $1"
+        statement = "select count(*) from events where partition = $1"
         return int((await fetch_long(self._pool, statement, partition))[0])
 
     async def count_aggregates(self, partitions: Collection[int]) -> int:
         """Returns the number of aggregates in these partitions."""
         statement = (
-            "select count(*) from event_log where partition = any($1::smallint[]) and version = 1"
+            "select count(*) from events where partition = any($1::smallint[]) and version = 1"
         )
         return int((await fetch_long(self._pool, statement, list(partitions)))[0])
 
@@ -102,7 +103,7 @@ class EventLog:
             _AGGREGATES_OF_PARTITION, partition, position, size
         ):
             position = rows[-1]["position"]
-            yield {row["aggregate_id"]: row["aggregate"] for row in rows}
+            yield {row["id"]: row["aggregate"] for row in rows}
             if len(rows) < size:
                 return
 

@@ -12,6 +12,7 @@ import asyncpg
 import msgspec
 
 from domain.connection_pool import NO_WRITES
+from domain.envelope import STORED_ID
 from domain.log import log_identity
 from domain.log.cursor import Bounds, Snapshot, Window
 from domain.log.log_identity import LogIdentity, Relation
@@ -29,9 +30,9 @@ SERVER_EPOCH = """
 
 # Identifies a set of events by their number and the sum of their checksums. The time is part of a checksum
 # because a restored log may give the same aggregate the same version, position and transaction again.
-DIGEST = """
+DIGEST = f"""
     count(*) as count,
-    coalesce(sum(('x' || right(aggregate_id::text, 8))::bit(32)::bigint + version
+    coalesce(sum(('x' || right({STORED_ID}::text, 8))::bit(32)::bigint + version
                  + ((date_part('epoch', occurred_at) * 1000000)::bigint & 4294967295)), 0)::bigint as checksum
 """
 
@@ -47,10 +48,10 @@ _CHANGED_WINDOWS = f"""
         as w (partition, since, until, position, count, checksum)
     cross join lateral (
         select {DIGEST} from (
-            select * from event_log where partition = w.partition
+            select * from events where partition = w.partition
             and xid >= pg_snapshot_xmax(w.since::pg_snapshot) and xid < pg_snapshot_xmax(w.until::pg_snapshot)
             union all
-            select * from event_log where partition = w.partition
+            select * from events where partition = w.partition
             and xid = any(array(select pg_snapshot_xip(w.since::pg_snapshot)))
         ) as e where position <= w.position and pg_visible_in_snapshot(xid, w.until::pg_snapshot)
     ) as digest
@@ -60,7 +61,7 @@ _CHANGED_WINDOWS = f"""
 # Ordered, so that the plan is a range of the primary key: as a rule no such event exists, and a plan that
 # expects to find one soon would read the whole log.
 _EVENT_OUTSIDE = """(
-    select true from event_log
+    select true from events
     where partition = b.partition and position {}
       and (pg_visible_in_snapshot(xid, b.snapshot::pg_snapshot)
            or xid >= pg_snapshot_xmax(pg_current_snapshot()))
@@ -70,8 +71,8 @@ _EVENT_OUTSIDE = """(
 # Above the highest position are the events written since; below the lowest there were none.
 _COMPARE_BOUNDS = f"""
     select b.partition, pg_current_snapshot()::text as snapshot,
-           coalesce((select max(position) from event_log where partition = b.partition), 0) as highest,
-           coalesce((select min(position) from event_log where partition = b.partition), 0) as lowest,
+           coalesce((select max(position) from events where partition = b.partition), 0) as highest,
+           coalesce((select min(position) from events where partition = b.partition), 0) as lowest,
            coalesce({_EVENT_OUTSIDE.format("> b.highest")}, {_EVENT_OUTSIDE.format("< b.lowest")}, false)
                as has_outside
     from unnest($1::smallint[], $2::text[], $3::bigint[], $4::bigint[])

@@ -29,11 +29,11 @@ _CURRENT_SNAPSHOT = f"select pg_current_snapshot()::text as snapshot, {SERVER_EP
 _VISIBLE_SINCE = f"""
     with fresh as materialized (
         select e.* from unnest($1::smallint[]) as p (partition) cross join lateral (
-            (select * from event_log where partition = p.partition and xid >= $2
+            (select * from events where partition = p.partition and xid >= $2
              and xid < pg_snapshot_xmax(pg_current_snapshot())
              and pg_visible_in_snapshot(xid, pg_current_snapshot()) order by xid limit $4)
             union all
-            (select * from event_log where partition = p.partition and xid = any($3::xid8[])
+            (select * from events where partition = p.partition and xid = any($3::xid8[])
              and pg_visible_in_snapshot(xid, pg_current_snapshot()))
         ) as e
     )
@@ -43,7 +43,7 @@ _VISIBLE_SINCE = f"""
 
 # A long window is read in pages of the primary key, from its lowest position on.
 _PAGE_OF_WINDOW = f"""
-    select {_ENTRY} from event_log e
+    select {_ENTRY} from events e
     where partition = $1 and position > $2 and (xid >= $3 or xid = any($4::xid8[]))
       and pg_visible_in_snapshot(xid, $5::text::pg_snapshot)
     order by position limit $6
@@ -52,18 +52,18 @@ _PAGE_OF_WINDOW = f"""
 # Materialized, or a generic plan would scan the primary key from the beginning of the log.
 _LOWEST_POSITION_OF_WINDOW = """
     with fresh as materialized (
-        (select position from event_log where partition = $1 and xid >= $2 and xid < $4)
+        (select position from events where partition = $1 and xid >= $2 and xid < $4)
         union all
-        (select position from event_log where partition = $1 and xid = any($3::xid8[]))
+        (select position from events where partition = $1 and xid = any($3::xid8[]))
     )
     select coalesce(min(position), 0) - 1 from fresh
 """
 
 _PARTITION_SUMMARY = f"""
     select coalesce(max(position), 0) as position, coalesce(max(xid::text::bigint), 0) as max_xid, {DIGEST},
-           (select coalesce(max(position), 0) from event_log where partition = $1) as highest,
-           (select coalesce(min(position), 0) from event_log where partition = $1) as lowest
-    from event_log where partition = $1 and pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
+           (select coalesce(max(position), 0) from events where partition = $1) as highest,
+           (select coalesce(min(position), 0) from events where partition = $1) as lowest
+    from events where partition = $1 and pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
 """
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -8,23 +8,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domain.aggregates import AGGREGATES
+from domain.envelope import STORED_ID
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     import asyncpg
 
-_INSERT_SKIPPED = """
-    insert into skipped_events (aggregate_id, version, reason) values ($1, $2, $3) on conflict do nothing
+_INSERT_SKIPPED = f"""
+    insert into skipped ({STORED_ID}, version, reason) values ($1, $2, $3) on conflict do nothing
 """
 
 
 def can_be_skipped(aggregate: str, event_type: str) -> bool:
-    """Returns False for the first and the last event of an aggregate.
+    """Returns False for the first and the last event of an aggregate, and if this code does not know them.
 
     Without them it would be missing from the read models, or present although it is erased.
     """
-    return event_type not in AGGREGATES[aggregate].indispensable_types
+    known = AGGREGATES.get(aggregate)
+    return known is not None and event_type not in known.indispensable_types
 
 
 class SkippedEvents:

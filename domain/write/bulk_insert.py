@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import compress
 from typing import Final
 
 from domain.aggregate import Aggregate
-from domain.envelope import encode
-from domain.tables import root_table
+from domain.envelope import STORED_ID, encode
+from domain.tables import listed
 from domain.write.sql import Statement, Write, result_values
 
 _SAME_FOR_NEW: Final = {"version": "1", "updated_at": "created_at", "erased_at": "null"}
@@ -55,43 +56,44 @@ def bulk_insert(aggregate: Aggregate) -> str:
     alone. Keys are looked up one by one: a plan that was made while `commands` was small would read
     all of it.
     """
-    root = root_table(aggregate)
+    root = aggregate.root
     given = {name: type_ for name, type_ in root.columns.items() if name not in _SAME_FOR_NEW}
     given |= _OF_THE_COMMAND
     arrays = ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(given.values(), 1))
-    order = ", ".join([*(key.column for key in aggregate.unique), "id"])
+    order = listed([*(key.column for key in aggregate.unique), "id"])
     return f"""
         with given as materialized (
             select g.*
-            from set_config('lock_timeout', '100ms', true), unnest({arrays}) as g ({", ".join(given)})
-            where (select true from command_results c where c.key = g.command_key) is null
+            from set_config('lock_timeout', '100ms', true), unnest({arrays}) as g ({listed(given)})
+            where (select true from commands c where c.key = g.command_key) is null
         ), written as (
-            insert into {root.name} ({", ".join(root.columns)})
-            select {", ".join(_SAME_FOR_NEW.get(column, column) for column in root.columns)}
+            insert into {root.name} ({listed(root.columns)})
+            select {", ".join(_SAME_FOR_NEW.get(column, f'"{column}"') for column in root.columns)}
             from given order by {order}
             on conflict do nothing
             returning id
         ), stored_results as (
-            insert into command_results (key, fingerprint, id, aggregate_id, version, answered_at)
+            insert into commands (key, fingerprint, id, {STORED_ID}, version, answered_at)
             select command_key, command_digest, id, id, 1, created_at
             from written join given using (id) where command_key is not null order by command_key
         )
-        insert into event_log
-            (partition, aggregate, aggregate_id, version, type, schema, data, metadata, occurred_at)
+        insert into events
+            (partition, aggregate, {STORED_ID}, version, type, schema, data, metadata, occurred_at)
         select event_partition, '{aggregate.name}', id, 1, ${len(given) + 1}, ${len(given) + 2}::smallint,
                event_data, event_metadata, created_at
         from written join given using (id)
-        returning aggregate_id
+        returning {STORED_ID} as id
     """
 
 
+@cache
+def _given_columns(aggregate: Aggregate) -> list[bool]:
+    """Returns of each column whether its values are parameters."""
+    return [column not in _SAME_FOR_NEW for column in aggregate.root.columns]
+
+
 def _values(write: Write, data: str) -> tuple[object, ...]:
-    root = root_table(write.aggregate)
-    values = root.values(write.aggregate, write.after)
-    given = [
-        value
-        for column, value in zip(root.columns, values, strict=True)
-        if column not in _SAME_FOR_NEW
-    ]
-    key, digest, _ = result_values(write.command, write.before) or (None, None, None)
-    return (*given, key, digest, write.partition, data, write.metadata)
+    aggregate = write.aggregate
+    given = compress(aggregate.root.values(write.after), _given_columns(aggregate))
+    result = result_values(write.command, write.before) or (None, None, None)
+    return (*given, *result[:2], write.partition, data, write.metadata)

@@ -90,7 +90,7 @@ class GroupCommit:
             raise  # which concerns all of them
         except (asyncpg.PostgresError, asyncpg.InterfaceError):
             return ()  # rolled back as a whole, because of one of them
-        return {row["aggregate_id"] for row in created}
+        return {row["id"] for row in created}
 
 
 class _Group:

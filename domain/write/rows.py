@@ -9,8 +9,9 @@ from uuid import UUID, uuid4
 
 from domain.aggregate import Aggregate, AggregateState
 from domain.command import ByChild, Command, CommandResult, Target
+from domain.envelope import STORED_ID
 from domain.refusal import IdempotencyKeyReused, Refusal
-from domain.tables import child_table, root_table
+from domain.tables import listed
 
 if TYPE_CHECKING:
     import asyncpg
@@ -23,26 +24,25 @@ NO_ID = UUID(int=0)
 def load_statement(aggregate: Aggregate, field: str | None) -> str:
     """Returns the text of the statement that loads an aggregate: $1 is an id, $2 the digest of a key.
 
-    The id is that of the aggregate, or with `field` that of a child in this field of the state.
+    The id is that of the aggregate, or with `field` that of a child in this field of the state. A row has
+    the columns of the aggregate's table, those of the child if there is one, and the five of a result.
     """
-    root = root_table(aggregate)
-    columns = [f"a.{column}" for column in root.fields]
+    root = aggregate.root
+    columns = listed(root.columns, "a.")
     source = f"left join {root.name} a on a.id = wanted.id"
     if field is not None:
-        child = child_table(aggregate, field)
-        columns += [f"child.{column} as child_{column}" for column in child.columns]
+        child = aggregate.child_tables[field]
+        columns += ", " + listed(child.columns, "c.")
         source = f"""
-            left join {child.name} child on child.id = wanted.id
-            left join {root.name} a on a.id = child.{child.parent}
+            left join {child.name} c on c.id = wanted.id
+            left join {root.name} a on a.id = c.{child.parent}
         """
     return f"""
-        select {", ".join(columns)}, result.fingerprint, result.id as result_id,
-               result.aggregate_id as result_aggregate_id, result.version as result_version,
-               owner.secret as result_secret
+        select {columns}, result.fingerprint, result.id, result.{STORED_ID}, result.version, owner.secret
         from (select $1::uuid as id, $2::bytea as key) as wanted
         {source}
-        left join command_results result on result.key = wanted.key
-        left join {root.name} owner on owner.id = result.aggregate_id
+        left join commands result on result.key = wanted.key
+        left join {root.name} owner on owner.id = result.{STORED_ID}
     """
 
 
@@ -53,28 +53,29 @@ def new_state(aggregate: Aggregate, aggregate_id: UUID) -> AggregateState:
 
 def state_from_row(row: asyncpg.Record, aggregate: Aggregate, target: Target) -> AggregateState:
     """Returns the state in a row that was loaded, with the child; a new one if the row has none."""
-    if row["id"] is None:
+    columns = aggregate.root.columns
+    values: dict[str, Any] = dict(zip(columns, row, strict=False))
+    if values["id"] is None:
         return new_state(aggregate, NO_ID if isinstance(target, ByChild) else target.id)
-    values: dict[str, Any] = {field: row[field] for field in root_table(aggregate).fields}
-    if isinstance(target, ByChild) and row["child_id"] is not None:
-        child = child_table(aggregate, target.field)
-        struct = child.struct(**{column: row[f"child_{column}"] for column in child.columns})
-        values[target.field] = {row["child_id"]: struct}
+    for column in aggregate.root.derived:
+        del values[column]
+    if isinstance(target, ByChild):
+        table = aggregate.child_tables[target.field]
+        child = table.struct(**dict(zip(table.columns, row[len(columns) :], strict=False)))
+        values[target.field] = {target.id: child}
     return aggregate.state(**values)
 
 
 def stored_result(row: asyncpg.Record, command: Command) -> CommandResult | Refusal | None:
     """Returns the result stored for the command's idempotency key; a refusal if the request was another."""
-    stored_digest = row["fingerprint"]
+    stored_digest, result_id, aggregate_id, version, secret = row[-5:]
     if stored_digest is None:
         return None
-    digest = command.request_digest(row["result_secret"])
+    digest = command.request_digest(secret)
     # One is shorter if the aggregate is erased, or if it was stored before digests were keyed.
     if stored_digest[: len(digest)] != digest[: len(stored_digest)]:
         return IdempotencyKeyReused()
-    return CommandResult(
-        id=row["result_id"], aggregate_id=row["result_aggregate_id"], version=row["result_version"]
-    )
+    return CommandResult(id=result_id, aggregate_id=aggregate_id, version=version)
 
 
 def key_digest(key: str | None) -> bytes | None:

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from domain.aggregate import Aggregate, AggregateState
 from domain.command import Command, CommandResult
-from domain.envelope import encode
+from domain.envelope import STORED_ID, encode
 from domain.event import DomainEvent, personal_fields
 from domain.log.erasures import SLICE, blanked_data
-from domain.tables import ChildTable, child_tables, root_table
+from domain.tables import ChildTable, RootTable, listed
 from domain.write import rows
 
 Statement = tuple[str, Sequence[object]]
@@ -44,10 +44,10 @@ class Write(NamedTuple):
 
 _RESULT = ("bytea", "bytea", "uuid")
 
-_INSERT_RESULT = """, stored_result as (
-    insert into command_results (key, fingerprint, id, aggregate_id, version, answered_at)
+_INSERT_RESULT = f""", stored_result as (
+    insert into commands (key, fingerprint, id, {STORED_ID}, version, answered_at)
     select r.key, r.fingerprint, r.id, w.id, w.version, w.updated_at
-    from written w, (values {}) as r (key, fingerprint, id)
+    from written w, (values {{}}) as r (key, fingerprint, id)
 )"""
 
 
@@ -61,11 +61,11 @@ def result_values(command: Command, state: AggregateState) -> tuple[object, ...]
 
 _EVENT = ("smallint", "integer", "text", "smallint", "jsonb", "jsonb")
 
-_INSERT_EVENTS = """
-    insert into event_log
-        (partition, aggregate, aggregate_id, version, type, schema, data, metadata, occurred_at)
-    select e.partition, '{aggregate}', w.id, e.version, e.type, e.schema, e.data, e.metadata, w.updated_at
-    from written w, (values {values}) as e (partition, version, type, schema, data, metadata)
+_INSERT_EVENTS = f"""
+    insert into events
+        (partition, aggregate, {STORED_ID}, version, type, schema, data, metadata, occurred_at)
+    select e.partition, '{{aggregate}}', w.id, e.version, e.type, e.schema, e.data, e.metadata, w.updated_at
+    from written w, (values {{values}}) as e (partition, version, type, schema, data, metadata)
     order by e.version
     returning version
 """
@@ -78,7 +78,7 @@ def build_write(write: Write) -> Statement:
     """
     _, before, after, events, metadata, partition = write
     aggregate = write.aggregate
-    tables = child_tables(aggregate)
+    tables = aggregate.child_tables.values()
     children = [write.changed_children(table) for table in tables]
     result = result_values(write.command, before)
     text = write_statement(
@@ -89,7 +89,7 @@ def build_write(write: Write) -> Statement:
         erases=after.erased_at is not None,
         events=len(events),
     )
-    arguments = root_table(aggregate).values(aggregate, after)
+    arguments = aggregate.root.values(after)
     if before.version:
         arguments.append(before.version)
     for table, changed in zip(tables, children, strict=True):
@@ -115,7 +115,7 @@ def write_statement(
 
     `keyed`: with an idempotency key; `erases`: with the event that ends the aggregate.
     """
-    root = root_table(aggregate)
+    root = aggregate.root
     numbers = count(len(root.columns) + 1 if creates else len(root.columns) + 2)
 
     def values(rows: int, types: Sequence[str]) -> str:
@@ -124,83 +124,86 @@ def write_statement(
             for _ in range(rows)
         )
 
-    state = _insert(aggregate) if creates else _update(aggregate)
+    written = _insert(root) if creates else _update(root)
+    tables = zip(aggregate.child_tables.values(), children, strict=True)
     return "".join(
         (
-            f"with written as ({state} returning id, version, updated_at)",
+            f"with written as ({written} returning id, version, updated_at)",
             *(
                 _upsert(table, values(number, tuple(table.columns.values())))
-                for table, number in zip(child_tables(aggregate), children, strict=True)
+                for table, number in tables
                 if number
             ),
             _INSERT_RESULT.format(values(1, _RESULT)) if keyed else "",
-            _blank(aggregate) if erases else "",
+            _blank(aggregate, children) if erases else "",
             _INSERT_EVENTS.format(aggregate=aggregate.name, values=values(events, _EVENT)),
         )
     )
 
 
-def _insert(aggregate: Aggregate) -> str:
-    root = root_table(aggregate)
+def _insert(root: RootTable) -> str:
     parameters = ", ".join(f"${number}" for number in range(1, len(root.columns) + 1))
-    return f"insert into {root.name} ({', '.join(root.columns)}) values ({parameters})"
+    return f"insert into {root.name} ({listed(root.columns)}) values ({parameters})"
 
 
-def _update(aggregate: Aggregate) -> str:
+def _update(root: RootTable) -> str:
     """INSERT ... ON CONFLICT could do both, but with concurrent writes of one aggregate it may report the
     aggregate's own key as taken."""
-    root = root_table(aggregate)
     parameters = {column: f"${number}" for number, column in enumerate(root.columns, 1)}
     values = dict(parameters)
-    for key in aggregate.unique:
-        if key.source is not None:
-            # The key stays for as long as its source does: domain/users/email_keys.py may have changed it.
-            same = f"{root.name}.{key.source} = {parameters[key.source]}"
-            kept = f"{root.name}.{key.column}"
-            values[key.column] = f"case when {same} then {kept} else {parameters[key.column]} end"
-    assignments = ", ".join(f"{name} = {value}" for name, value in values.items() if name != "id")
-    version = len(root.columns) + 1
-    return f"update {root.name} set {assignments} where id = $1 and version = ${version}"
+    for column, (source, _) in root.derived.items():
+        # The key stays for as long as its source does: domain/users/email_keys.py may have changed it.
+        same = f'{root.name}."{source}" = {parameters[source]}'
+        values[column] = f'case when {same} then {root.name}."{column}" else {values[column]} end'
+    assignments = ", ".join(
+        f'"{column}" = {value}' for column, value in values.items() if column != "id"
+    )
+    return f"update {root.name} set {assignments} where id = $1 and version = ${len(values) + 1}"
 
 
 def _upsert(table: ChildTable, values: str) -> str:
-    columns = ", ".join(table.columns)
-    selected = ", ".join(f"c.{column}" for column in table.columns)
-    updated = ", ".join(f"{name} = excluded.{name}" for name in table.columns if name != "id")
+    columns = listed(table.columns)
+    updated = ", ".join(f'"{name}" = excluded."{name}"' for name in table.columns if name != "id")
     return f""", upserted_{table.name} as (
         insert into {table.name} ({table.parent}, {columns})
-        select w.id, {selected} from written w, (values {values}) as c ({columns})
+        select w.id, c.* from written w, (values {values}) as c
         on conflict (id) do update set {updated}
+        returning id
     )"""
 
 
-def _blank(aggregate: Aggregate) -> str:
-    """Blanks the children and the first slice of events.
+def _blank(aggregate: Aggregate, upserted: Sequence[int]) -> str:
+    """Blanks the children that the command does not write, and the first slice of events.
 
     `domain/log/erasures.py` blanks later events, and hides their data from readers until then.
     """
     data = blanked_data(aggregate)
     children = [
-        f""", blanked_{table.name} as (
-            update {table.name} c set {", ".join(f"{field} = ''" for field in sorted(fields))}
-            from written w where c.{table.parent} = w.id
-        )"""
-        for table in child_tables(aggregate)
-        if (fields := personal_fields(table.struct))
+        _blank_children(table, number)
+        for table, number in zip(aggregate.child_tables.values(), upserted, strict=True)
+        if personal_fields(table.struct)
     ]
     return f"""{"".join(children)}, blanked as (
-        update event_log e set data = {data}
-        from written w where e.aggregate_id = w.id and e.version <= {SLICE} and e.data <> {data}
+        update events e set data = {data}
+        from written w where e.{STORED_ID} = w.id and e.version <= {SLICE} and e.data <> {data}
     ), unfinished as (
-        insert into pending_erasures (aggregate_id, blanked, last, erased_at)
+        insert into erasures ({STORED_ID}, blanked, last, erased_at)
         select id, {SLICE}, version - 1, updated_at from written where version - 1 > {SLICE}
+    )"""
+
+
+def _blank_children(table: ChildTable, upserted: int) -> str:
+    blank = ", ".join(f""""{field}" = ''""" for field in sorted(personal_fields(table.struct)))
+    others = f"and c.id not in (select id from upserted_{table.name})" if upserted else ""
+    return f""", blanked_{table.name} as (
+        update {table.name} c set {blank} from written w where c.{table.parent} = w.id {others}
     )"""
 
 
 @cache
 def _store_result(aggregate: Aggregate) -> str:
     return f"""
-        insert into command_results (key, fingerprint, id, aggregate_id, version, answered_at)
+        insert into commands (key, fingerprint, id, {STORED_ID}, version, answered_at)
         select $1::bytea, $2::bytea, $3::uuid, id, version, $6::timestamptz
         from {aggregate.table} where id = $4 and version = $5
         returning version

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import msgspec
 
+from domain.aggregate import Aggregate, AggregateState
+from domain.aggregates import AGGREGATES
 from domain.command import Command, CommandResult
 from domain.envelope import decode
+from domain.event import DomainEvent
 from domain.ids import new_id
 from domain.refusal import Refusal
+from domain.users.aggregate import USER
 from domain.users.commands.create_user import CreateUser
 from domain.users.commands.place_order import PlaceOrder
-from domain.users.events import Event, OrderId, UserId, email_key
-from domain.users.state import User, evolve
+from domain.users.events import OrderId, UserId
 from domain.users.values import parse_email
 from domain.write.store import Store
 from tests.limited import limited
@@ -54,21 +59,26 @@ class WriteModel:
         return refusal
 
     async def user(self, name: str = "Alice", address: str = "alice@example.com") -> UserId:
-        return (await self.ask(create(name, address))).user_id
+        return UserId((await self.ask(create(name, address))).aggregate_id)
 
     async def order(self, user_id: UserId, total: int = 1250) -> OrderId:
         order_id = OrderId(new_id())
         await self.ask(PlaceOrder(user_id=user_id, order_id=order_id, total=total))
         return order_id
 
-    async def history(self, user_id: UserId) -> list[Event]:
-        return [event for event, _ in await self._history(user_id)]
+    async def history(self, aggregate_id: UUID) -> list[DomainEvent]:
+        return [event for event, _ in await self._history(aggregate_id)]
 
-    async def _history(self, user_id: UserId) -> list[tuple[Event, datetime]]:
-        rows = await self.rows("select * from events where user_id = $1 order by version", user_id)
+    async def _history(self, aggregate_id: UUID) -> list[tuple[DomainEvent, datetime]]:
+        rows = await self.rows(
+            "select * from events where user_id = $1 order by version", aggregate_id
+        )
         assert [row["version"] for row in rows] == list(range(1, len(rows) + 1))
         return [
-            (decode(row["type"], row["schema"], row["data"].encode()), row["occurred_at"])
+            (
+                decode(row["aggregate"], row["type"], row["schema"], row["data"].encode()),
+                row["occurred_at"],
+            )
             for row in rows
         ]
 
@@ -89,21 +99,30 @@ class WriteModel:
         return "\n".join(sorted(rows))
 
     async def assert_tables_are_the_fold_of_the_log(self) -> None:
-        ids = await self.rows("select distinct user_id from events")
-        users = [await self.folded(row["user_id"]) for row in ids]
-        kept = await self.rows("select * from users order by id")
-        for row in kept:
-            assert (row.pop("secret") is None) == (row["erased_at"] is not None)
-        assert kept == sorted(map(_user_row, users), key=lambda row: row["id"])
-        assert await self.rows("select * from orders order by id") == sorted(
-            (row for user in users for row in _order_rows(user)), key=lambda row: row["id"]
-        )
+        for aggregate in AGGREGATES.values():
+            ids = await self.rows(
+                "select distinct user_id as id from events where aggregate = $1", aggregate.name
+            )
+            states = [await self.folded(row["id"], aggregate) for row in ids]
+            kept = await self.rows(f"select * from {aggregate.table} order by id")
+            for row in kept:
+                assert (row.pop("secret") is None) == (row["erased_at"] is not None)
+            assert kept == _sorted(_row(state, aggregate) for state in states)
+            for field, children in aggregate.children.items():
+                rows = [
+                    {**msgspec.structs.asdict(child), children.parent: state.id}
+                    for state in states
+                    for child in getattr(state, field).values()
+                ]
+                assert await self.rows(f"select * from {children.table} order by id") == _sorted(
+                    rows
+                )
 
-    async def folded(self, user_id: UserId) -> User:
-        user = User(id=user_id)
-        for event, at in await self._history(user_id):
-            user = evolve(user, event, at)
-        return user
+    async def folded(self, aggregate_id: UUID, aggregate: Aggregate = USER) -> Any:
+        state = aggregate.state(id=aggregate_id)
+        for event, at in await self._history(aggregate_id):
+            state = aggregate.after(state, event, at)
+        return state
 
     async def waits_for_a_lock(self, count: int = 1) -> int:
         """Returns the process id of a backend that waits for another transaction, once `count` of them do."""
@@ -124,21 +143,15 @@ def create(name: str, address: str, key: str | None = None) -> CreateUser:
     )
 
 
-def _user_row(user: User) -> dict[str, Any]:
-    row = msgspec.structs.asdict(user)
-    del row["orders"], row["secret"]  # no event contains it
-    return {**row, "email_key": None if user.erased_at else email_key(user.email)}
+def _row(state: AggregateState, aggregate: Aggregate) -> dict[str, Any]:
+    row = msgspec.structs.asdict(state)
+    for field in ("secret", *aggregate.children):  # no event contains a secret
+        del row[field]
+    for key in aggregate.unique:
+        if key.source and key.derive:
+            row[key.column] = None if state.erased_at else key.derive(row[key.source])
+    return row
 
 
-def _order_rows(user: User) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": order.id,
-            "user_id": user.id,
-            "status": order.status,
-            "total": order.total,
-            "placed_at": order.placed_at,
-            "closed_at": order.closed_at,
-        }
-        for order in user.orders.values()
-    ]
+def _sorted(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(rows, key=lambda row: row["id"])

@@ -73,4 +73,4 @@ class MemoryStream:
 
 
 def _user_versions(entries: Iterable[Envelope]) -> list[tuple[UUID, int]]:
-    return [(entry.user_id, entry.version) for entry in entries]
+    return [(entry.aggregate_id, entry.version) for entry in entries]

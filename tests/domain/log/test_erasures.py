@@ -15,6 +15,7 @@ from domain.log.cursor import Snapshot, Window
 from domain.log.erasures import SLICE, Erasures, PendingErasures, pending_erasures
 from domain.log.event_log import EventLog
 from domain.log.relay_log import RelayLog
+from domain.users.aggregate import USER
 from domain.users.commands.erase_user import EraseUser
 from domain.users.commands.rename_user import RenameUser
 from domain.users.events import UserErased, UserId
@@ -73,7 +74,7 @@ async def test_the_first_slice_is_blanked_with_the_erasure_and_the_rest_is_noted
     user_id = await erased(model)
     assert sorted(await named(model)) == list(range(SLICE + 1, EVENTS + 1))
     noted = await pending_erasures(model.pool)
-    assert (noted.users, noted.events) == (1, EVENTS - SLICE)
+    assert (noted.aggregates, noted.events) == (1, EVENTS - SLICE)
     [row] = await model.rows("select name, email, email_key, secret from users")
     assert row == {"name": "", "email": "", "email_key": None, "secret": None}
     assert await model.history(user_id) != []
@@ -85,7 +86,7 @@ async def test_a_history_that_one_slice_covers_is_blanked_with_the_erasure(
 ) -> None:
     await erased(model, events)
     assert await named(model) == []
-    assert await pending_erasures(model.pool) == PendingErasures(users=0, events=0, oldest=0.0)
+    assert await pending_erasures(model.pool) == PendingErasures(aggregates=0, events=0, oldest=0.0)
 
 
 def with_a_name(envelopes: Iterable[Envelope]) -> list[int]:
@@ -140,7 +141,7 @@ async def test_the_stream_gets_no_name_of_whom_a_relay_had_not_carried_yet(
 async def test_the_audit_finds_no_difference_before_and_after_the_slices(model: WriteModel) -> None:
     user_id = await erased(model)
     for _ in range(2):
-        assert await Audit(model.pool).of_users([user_id]) == []
+        assert await Audit(model.pool).of(USER, [user_id]) == []
         await finish(erasures(model))
 
 
@@ -153,7 +154,7 @@ async def test_the_slices_blank_the_rest_and_change_nothing_else(model: WriteMod
     assert await finish(erasures(model)) == (EVENTS - SLICE) / SMALL
     assert NAME not in await model.dump()
     assert await model.rows(others) == before
-    assert (await pending_erasures(model.pool)).users == 0
+    assert (await pending_erasures(model.pool)).aggregates == 0
 
 
 async def test_data_that_tandem_did_not_write_is_blanked_as_a_whole(model: WriteModel) -> None:
@@ -190,7 +191,7 @@ async def test_many_concurrent_processes_blank_everything(model: WriteModel) -> 
     await asyncio.gather(*[finish(erasures(model)) for _ in range(6)])
     await finish(erasures(model))  # one that found the last slice locked has ended early
     assert await named(model) == []
-    assert (await pending_erasures(model.pool)).users == 0
+    assert (await pending_erasures(model.pool)).aggregates == 0
 
 
 async def test_a_slice_under_way_keeps_neither_commands_nor_other_processes_waiting(

@@ -16,14 +16,14 @@ from tests.domain.write_model import PARTITIONS
 if TYPE_CHECKING:
     from tests.domain.write_model import WriteModel
 
-Told = list[tuple[UserId, int]]
+Told = list[tuple[UUID, int]]
 
 
 async def told(model: WriteModel, user: UserId, size: int, after: int = 0) -> list[Told]:
     """The pages of that user's partition: whose events they are, and their versions."""
     log, partition = EventLog(model.pool), partition_of(user, PARTITIONS)
     pages = log.events_by_aggregate(partition, size, after)
-    return [[(one.user_id, one.version) for one in page] async for _, page in pages]
+    return [[(one.aggregate_id, one.version) for one in page] async for _, page in pages]
 
 
 async def two_lives(model: WriteModel) -> tuple[UserId, UserId]:
@@ -68,7 +68,7 @@ async def test_reading_on_from_a_page_returns_all_events_not_yet_returned(
     before: Told = []
     reached = 0
     async for position, page in log.events_by_aggregate(partition, 3):
-        before += [(one.user_id, one.version) for one in page]
+        before += [(one.aggregate_id, one.version) for one in page]
         if position == reached:
             continue  # all these would come again
         reached = position
@@ -87,7 +87,7 @@ async def test_a_skipped_event_is_marked(model: WriteModel) -> None:
     await model.pool.execute("insert into skipped values ($1, 2, 'nobody knows')", first)
     pages = EventLog(model.pool).events_by_aggregate(partition_of(first, PARTITIONS), 1000)
     events = [one async for _, page in pages for one in page]
-    assert [(one.user_id, one.version) for one in events if one.skipped] == [(first, 2)]
+    assert [(one.aggregate_id, one.version) for one in events if one.skipped] == [(first, 2)]
 
 
 async def test_the_lives_of_some_users_come_user_by_user_in_pages(model: WriteModel) -> None:
@@ -95,7 +95,7 @@ async def test_the_lives_of_some_users_come_user_by_user_in_pages(model: WriteMo
     log = EventLog(model.pool)
     pages = [page async for page in log.events_of([second, first], 3)]
     assert [len(page) for page in pages] == [3, 3, 2]
-    found = [(one.user_id, one.version) for one in chain(*pages)]
+    found = [(one.aggregate_id, one.version) for one in chain(*pages)]
     assert found == life(first, 1, 2, 3, 4) + life(second, 1, 2, 3, 4)
 
 

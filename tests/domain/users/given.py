@@ -8,9 +8,11 @@ from uuid import UUID
 import msgspec
 
 from domain.command import Command
+from domain.event import DomainEvent
 from domain.refusal import Refusal
-from domain.users.events import Event, OrderId, UserId
-from domain.users.state import User, evolve
+from domain.users.aggregate import USER
+from domain.users.events import OrderId, UserEvent, UserId
+from domain.users.state import User
 
 ALICE = UserId(UUID("019b0c9e-7d4e-7bbb-8a51-0a6f3c1d2e4f"))
 ORDER = OrderId(UUID("019b0c9e-7d4e-7ccc-8a51-0a6f3c1d2e50"))
@@ -21,9 +23,9 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 class Decided(msgspec.Struct, frozen=True):
     """What a command was answered."""
 
-    answer: tuple[Event, ...] | Refusal
+    answer: tuple[DomainEvent, ...] | Refusal
 
-    def then(self, *events: Event) -> None:
+    def then(self, *events: UserEvent) -> None:
         assert self.answer == events
 
     def refused(self, refusal: Refusal) -> None:
@@ -44,9 +46,9 @@ class Given(msgspec.Struct, frozen=True):
         return Decided(decision if isinstance(decision, Refusal) else tuple(decision))
 
 
-def given(*events: Event) -> Given:
+def given(*events: UserEvent) -> Given:
     """Alice after these events, one a day."""
     user = User(id=ALICE)
     for day, event in enumerate(events):
-        user = evolve(user, event, START + timedelta(days=day))
+        user = USER.after(user, event, START + timedelta(days=day))
     return Given(user)

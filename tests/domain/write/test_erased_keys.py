@@ -25,9 +25,9 @@ def rename(user_id: UserId, name: str) -> RenameUser:
 async def erased(model: WriteModel) -> UserId:
     """Alice, who became Alicia before she was erased, under keys."""
     made = await model.ask(create("Alice", "alice@example.com", key="create"))
-    await model.ask(rename(made.user_id, "Alicia"))
-    await model.ask(EraseUser(user_id=made.user_id, idempotency_key="erase"))
-    return made.user_id
+    await model.ask(rename(UserId(made.aggregate_id), "Alicia"))
+    await model.ask(EraseUser(user_id=UserId(made.aggregate_id), idempotency_key="erase"))
+    return UserId(made.aggregate_id)
 
 
 async def test_a_key_is_kept_as_its_digest_only(model: WriteModel) -> None:
@@ -55,7 +55,7 @@ async def test_two_users_with_the_same_name_have_different_digests_of_it(
 async def test_the_key_of_the_request_digests_is_erased_too(model: WriteModel) -> None:
     made = await model.ask(create("Alice", "alice@example.com", key="create"))
     [before] = await model.rows("select secret from users")
-    await model.ask(EraseUser(user_id=made.user_id))
+    await model.ask(EraseUser(user_id=UserId(made.aggregate_id)))
     assert before["secret"] is not None
     assert str(before["secret"]) not in await model.dump()
     assert before["secret"].hex not in await model.dump()
@@ -75,7 +75,9 @@ async def test_a_key_of_the_erased_is_answered_as_it_was_whatever_name_comes_wit
 ) -> None:
     user_id = await erased(model)
     before = await model.dump()
-    assert (await model.ask(create(name, "alice@example.com", key="create"))).user_id == user_id
+    assert (
+        await model.ask(create(name, "alice@example.com", key="create"))
+    ).aggregate_id == user_id
     assert (await model.ask(rename(user_id, name))).version == 2
     assert await model.dump() == before
 
@@ -99,6 +101,8 @@ async def test_the_address_of_an_erased_user_is_free_and_its_key_creates_no_user
 ) -> None:
     user_id = await erased(model)
     again = await model.ask(create("Bob", "alice@example.com", key="another"))
-    assert (await model.ask(create("Alice", "alice@example.com", key="create"))).user_id == user_id
+    assert (
+        await model.ask(create("Alice", "alice@example.com", key="create"))
+    ).aggregate_id == user_id
     assert await model.count("users") == 2
-    assert again.user_id != user_id
+    assert UserId(again.aggregate_id) != user_id

@@ -14,8 +14,9 @@ from api.settings import Settings
 from domain.command import CommandResult
 from domain.envelope import partition_of
 from domain.refusal import IdempotencyKeyReused
+from domain.users.aggregate import USER
 from domain.users.refusals import EmailAlreadyRegistered
-from domain.write.bulk_insert import BULK_INSERT
+from domain.write.bulk_insert import bulk_insert
 from domain.write.database import WriteModelUnavailable
 from domain.write.group_commit import MAX_GROUP_SIZE, MAX_IN_FLIGHT
 from tests.chaos.mutation import get, put
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from domain.users.commands.create_user import CreateUser
+
+CREATE_USERS = bulk_insert(USER)
 
 
 @pytest.fixture
@@ -74,8 +77,8 @@ async def all_turns_taken(
 async def test_concurrent_creates_are_one_statement(wire: Proxy, wired: WriteModel) -> None:
     commands = creations(10, keyed=True)
     answers = await asyncio.gather(*map(wired.ask, commands))
-    assert [answer.user_id for answer in answers] == [command.user_id for command in commands]
-    assert wire.asked == {BULK_INSERT: 1}
+    assert [answer.aggregate_id for answer in answers] == [command.user_id for command in commands]
+    assert wire.asked == {CREATE_USERS: 1}
     assert wired.woken[-10:] == [partition_of(one.user_id, PARTITIONS) for one in commands]
     await wired.assert_tables_are_the_fold_of_the_log()
 
@@ -91,12 +94,12 @@ async def test_creates_that_arrive_during_a_write_form_the_next_group(
     for hold in held:
         hold.release()
     await asyncio.gather(*first, *asked)
-    assert wire.asked[BULK_INSERT] == 1
+    assert wire.asked[CREATE_USERS] == 1
 
 
 async def test_a_group_has_its_bounds(wire: Proxy, wired: WriteModel) -> None:
     await asyncio.gather(*map(wired.ask, creations(3 * MAX_GROUP_SIZE)))
-    assert wire.asked[BULK_INSERT] == 3
+    assert wire.asked[CREATE_USERS] == 3
 
 
 async def test_a_create_with_a_taken_address_is_refused_and_others_are_not_repeated(
@@ -107,7 +110,7 @@ async def test_a_create_with_a_taken_address_is_refused_and_others_are_not_repea
     answers = await execute(wired, creations(8))
     assert answers.pop(3) == EmailAlreadyRegistered()
     assert all(isinstance(answer, CommandResult) for answer in answers)
-    assert wire.asked[BULK_INSERT] == 1
+    assert wire.asked[CREATE_USERS] == 1
     assert wire.asked.total() == 3  # and who is refused tries alone, and looks why
     await wired.assert_tables_are_the_fold_of_the_log()
 
@@ -126,7 +129,7 @@ async def test_a_command_repeated_in_a_group_has_the_stored_result(
     answers = await execute(wired, creations(8, keyed=True))
     assert answers[3] == before
     assert all(isinstance(answer, CommandResult) for answer in answers)
-    assert wire.asked[BULK_INSERT] == 1
+    assert wire.asked[CREATE_USERS] == 1
     assert await wired.count("commands") == 8
 
 
@@ -204,7 +207,7 @@ async def test_a_cancelled_create_cancels_no_other(wire: Proxy, wired: WriteMode
     held.release()
     assert len(await asyncio.gather(*staying)) == 3
     assert gone.cancelled()
-    assert wire.asked == {BULK_INSERT: 1}
+    assert wire.asked == {CREATE_USERS: 1}
 
 
 async def test_a_create_after_a_cancelled_group_is_in_another_group(
@@ -247,17 +250,17 @@ async def test_a_group_whose_reply_is_lost_is_unknown_until_the_keys_are_repeate
     told = await execute(wired, commands)
     assert all(isinstance(one, WriteModelUnavailable) and "not known" in str(one) for one in told)
     answers = await asyncio.gather(*map(wired.ask, creations(6, keyed=True)))
-    assert [answer.user_id for answer in answers] == [command.user_id for command in commands]
+    assert [answer.aggregate_id for answer in answers] == [command.user_id for command in commands]
     assert await wired.count("commands") == 6
 
 
 async def test_a_plan_that_was_made_while_the_tables_were_empty_does_not_read_them_through(
     model: WriteModel,
 ) -> None:
-    parameters = len(set(re.findall(r"\$\d+", BULK_INSERT)))
+    parameters = len(set(re.findall(r"\$\d+", CREATE_USERS)))
     arguments = [*["'{}'"] * (parameters - 2), "'UserCreated'", "1"]
     async with model.pool.acquire() as connection, connection.transaction():
-        await connection.execute(f"prepare many as {BULK_INSERT}")
+        await connection.execute(f"prepare many as {CREATE_USERS}")
         await connection.execute("set local plan_cache_mode = force_generic_plan")
         plan = await connection.fetch(f"explain execute many({', '.join(arguments)})")
         await connection.execute("deallocate many")

@@ -38,14 +38,16 @@ async def test_a_creation_is_answered_again_after_its_user_has_another_email(
     model: WriteModel,
 ) -> None:
     first = await model.ask(create("Alice", "alice@example.com", key="k"))
-    await model.ask(UpdateUserEmail(user_id=first.user_id, email=parse_email("new@example.com")))
+    await model.ask(
+        UpdateUserEmail(user_id=UserId(first.aggregate_id), email=parse_email("new@example.com"))
+    )
     assert await model.ask(create("Alice", "alice@example.com", key="k")) == first
     assert await model.count("users") == 1
 
 
 async def test_a_creation_is_answered_again_after_its_user_was_erased(model: WriteModel) -> None:
     first = await model.ask(create("Alice", "alice@example.com", key="k"))
-    await model.ask(EraseUser(user_id=first.user_id))
+    await model.ask(EraseUser(user_id=UserId(first.aggregate_id)))
     assert await model.ask(create("Alice", "alice@example.com", key="k")) == first
     assert await model.count("users") == 1
 
@@ -104,7 +106,7 @@ async def test_a_key_with_another_creation_is_refused(model: WriteModel, other: 
 
 
 async def test_a_key_with_another_command_is_refused(model: WriteModel) -> None:
-    user_id = (await model.ask(create("Alice", "alice@example.com", key="k"))).user_id
+    user_id = UserId((await model.ask(create("Alice", "alice@example.com", key="k"))).aggregate_id)
     order_id = await model.order(user_id)
     before = await model.dump()
     for other in (

@@ -54,7 +54,7 @@ async def test_they_are_answered_as_before_and_nothing_is_left_to_try_names_on(
         model = WriteModel(pool)
         for user_id, name in ((ALICE, "alice"), (ERASED, "erased")):
             again = create(name, f"{name}@example.com", key=f"{name}@example.com")
-            assert (await model.ask(again)).user_id == user_id
+            assert (await model.ask(again)).aggregate_id == user_id
         dump = await model.dump()
         assert sha256(b"erased").hexdigest() not in dump
         assert "erased@example.com" not in dump

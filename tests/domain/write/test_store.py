@@ -8,7 +8,7 @@ import pytest
 
 from domain.command import Command, CommandResult
 from domain.envelope import partition_of
-from domain.refusal import Refusal
+from domain.refusal import Refusal, VersionConflict
 from domain.users.commands.cancel_order import CancelOrder
 from domain.users.commands.complete_order import CompleteOrder
 from domain.users.commands.erase_user import EraseUser
@@ -16,7 +16,6 @@ from domain.users.commands.place_order import PlaceOrder
 from domain.users.commands.rename_user import RenameUser
 from domain.users.commands.update_user_email import UpdateUserEmail
 from domain.users.events import (
-    Event,
     OrderCancelled,
     OrderCompleted,
     OrderId,
@@ -24,6 +23,7 @@ from domain.users.events import (
     UserCreated,
     UserEmailUpdated,
     UserErased,
+    UserEvent,
     UserId,
     UserRenamed,
 )
@@ -32,7 +32,6 @@ from domain.users.refusals import (
     OrderNotFound,
     OrderNotOpen,
     UserNotFound,
-    VersionConflict,
 )
 from domain.users.values import parse_email
 from tests.domain.write_model import PARTITIONS, START, WriteModel, create
@@ -45,7 +44,7 @@ CREATED = UserCreated(name="Alice", email="Alice@example.com")
 async def test_createuser_writes_a_user_and_its_first_event(model: WriteModel) -> None:
     command = create("Alice", "Alice@EXAMPLE.com")
     answer = await model.ask(command)
-    assert answer == CommandResult(id=command.user_id, user_id=command.user_id, version=1)
+    assert answer == CommandResult(id=command.user_id, aggregate_id=command.user_id, version=1)
     assert await model.history(command.user_id) == [CREATED]
     await model.assert_tables_are_the_fold_of_the_log()
 
@@ -53,7 +52,7 @@ async def test_createuser_writes_a_user_and_its_first_event(model: WriteModel) -
 async def test_an_event_says_where_when_and_why_it_happened(model: WriteModel) -> None:
     user_id = (
         await model.store.execute(create("Alice", "a@b.example"), metadata={"t": "1"})
-    ).user_id  # type: ignore[union-attr]
+    ).aggregate_id  # type: ignore[union-attr]
     [event] = await model.rows("select *, metadata::json ->> 't' as t from events")
     assert event["partition"] == partition_of(user_id, PARTITIONS)
     assert event["occurred_at"] > START
@@ -64,7 +63,7 @@ async def test_an_event_says_where_when_and_why_it_happened(model: WriteModel) -
 async def test_the_commands_on_a_user_write_its_row_and_an_event_each(model: WriteModel) -> None:
     user_id = await model.user("Alice", "Alice@example.com")
     order_id = OrderId(UUID(int=9))
-    commands: list[tuple[Command, Event, UUID]] = [
+    commands: list[tuple[Command, UserEvent, UUID]] = [
         (
             UpdateUserEmail(user_id=user_id, email=parse_email("new@example.com")),
             UserEmailUpdated(email="new@example.com"),
@@ -84,7 +83,7 @@ async def test_the_commands_on_a_user_write_its_row_and_an_event_each(model: Wri
     ]
     for version, (command, _, subject) in enumerate(commands, start=2):
         answer = await model.ask(command)
-        assert answer == CommandResult(id=subject, user_id=user_id, version=version)
+        assert answer == CommandResult(id=subject, aggregate_id=user_id, version=version)
     assert await model.history(user_id) == [CREATED, *(event for _, event, _ in commands)]
     await model.assert_tables_are_the_fold_of_the_log()
 
@@ -117,7 +116,7 @@ async def test_a_command_that_changes_nothing_answers_the_present_version(
         ),
     ):
         answer = await model.ask(command)
-        assert answer == CommandResult(id=user_id, user_id=user_id, version=1)
+        assert answer == CommandResult(id=user_id, aggregate_id=user_id, version=1)
     assert await model.dump() == before
 
 

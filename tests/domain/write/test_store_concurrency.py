@@ -7,6 +7,7 @@ import asyncio
 from domain.command import CommandResult
 from domain.envelope import partition_of
 from domain.ids import new_id
+from domain.refusal import VersionConflict
 from domain.users.commands.complete_order import CompleteOrder
 from domain.users.commands.erase_user import EraseUser
 from domain.users.commands.place_order import PlaceOrder
@@ -17,7 +18,6 @@ from domain.users.refusals import (
     EmailAlreadyRegistered,
     OrderNotOpen,
     UserNotFound,
-    VersionConflict,
 )
 from domain.users.values import parse_email
 from tests.domain.write_model import PARTITIONS, WriteModel, create
@@ -127,4 +127,4 @@ async def test_a_command_that_lost_a_deadlock_is_carried_out_after_all(model: Wr
         waiting = asyncio.create_task(model.store.execute(wish))
         await model.waits_for_a_lock()
         await other.execute("select from users where id = $1 for update", alice)
-    assert await waiting == CommandResult(id=alice, user_id=alice, version=2)
+    assert await waiting == CommandResult(id=alice, aggregate_id=alice, version=2)

@@ -8,6 +8,7 @@ import pytest
 
 from api.runtime import drivers
 from api.settings import Settings
+from domain.users.aggregate import USER
 from domain.users.commands.rename_user import RenameUser
 from domain.write import rows, sql
 from tests.chaos.proxy import Proxy
@@ -31,7 +32,9 @@ async def test_createuser_is_one_statement_and_one_round_trip(
 ) -> None:
     for number in range(10):
         await wired.ask(create("Alice", f"a{number}@example.com", key=f"k{number}"))
-    created = sql.write_statement(creates=True, orders=0, keyed=True, erases=False, events=1)
+    created = sql.write_statement(
+        USER, creates=True, children=(0,), keyed=True, erases=False, events=1
+    )
     assert wire.asked == {created: 10}
 
 
@@ -41,8 +44,10 @@ async def test_a_command_on_a_user_is_one_statement_to_read_and_one_to_write(
     user_id = await wired.user()
     wire.asked.clear()
     await wired.ask(RenameUser(user_id=user_id, name="Zoë"))
-    changed = sql.write_statement(creates=False, orders=0, keyed=False, erases=False, events=1)
-    assert wire.asked == {rows.LOAD: 1, changed: 1}
+    changed = sql.write_statement(
+        USER, creates=False, children=(0,), keyed=False, erases=False, events=1
+    )
+    assert wire.asked == {rows.load_statement(USER, None): 1, changed: 1}
 
 
 async def test_createuser_is_one_transaction(wired: WriteModel) -> None:

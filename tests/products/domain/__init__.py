@@ -1,0 +1,1 @@
+"""The aggregate Product: its events, state, refusals and commands."""
