@@ -1,4 +1,4 @@
-"""Sums by group, such as users per e-mail domain or revenue per month: what aggregates contribute to groups.
+"""Sums by group, such as revenue per month: what aggregates contribute to groups.
 
 They are exact: 64-bit integers, and a contribution that a sum cannot hold parks its aggregate. They depend on
 the last contributions only, not on the way to them, so an event that is projected again changes nothing.
