@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from readside.projection import Command, ProjectedEvent
-from readside.redis_functions.keys import Keys
+
+if TYPE_CHECKING:
+    from readside.redis_functions.keys import Keys
 
 _KEYS: Final = {
     "DEL": slice(1, None),

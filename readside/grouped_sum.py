@@ -1,4 +1,4 @@
-"""Sums by group, such as users per e-mail domain or revenue per month: what aggregates contribute to groups.
+"""Sums by group, such as revenue per month: what aggregates contribute to groups.
 
 They are exact: 64-bit integers, and a contribution that a sum cannot hold parks its aggregate. They depend on
 the last contributions only, not on the way to them, so an event that is projected again changes nothing.
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class GroupedSum:
     """The commands by which an aggregate contributes to the sums of this name.
 
-    Redis has two hashes: group -> sum, without groups whose sum is 0, and aggregate -> "amount group", with one
-    line a group. An event that ends an aggregate must withdraw, and so must its first event if a later one
+    Redis has two hashes: group -> sum, without groups whose sum is 0, and aggregate -> "amount group", a line
+    for each group. An event that ends an aggregate must withdraw, and so must its first event if a later one
     contributes more: a replay finds the old contributions.
     """
 

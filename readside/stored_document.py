@@ -19,6 +19,9 @@ HISTORY_LENGTH = 100
 """Versions of an aggregate, with the present one, that a subscription can start from."""
 
 
+_PUSHED = str(HISTORY_LENGTH - 1)
+
+
 class Document(msgspec.Struct, frozen=True, rename="camel"):
     """The base of documents: the fields that each has. Those of the hash have the names in camel case.
 
@@ -45,8 +48,9 @@ class StoredDocument(Generic[D]):
         self.aggregate = aggregate
         self.row = row
         self.history = history
-        self.fields = {field.name: field for field in msgspec.structs.fields(row)}
-        for field in self.fields.values():
+        self.fields = msgspec.structs.fields(row)
+        self._names = {field.name: field.encode_name for field in self.fields}
+        for field in self.fields:
             if field.type not in _TYPES:
                 raise TypeError(
                     f"{row.__name__}.{field.name} cannot be stored in a hash: make it str, str | None or int."
@@ -54,55 +58,53 @@ class StoredDocument(Generic[D]):
 
     def created(self, keys: Keys, event: ProjectedEvent[Any], **fields: str | int) -> list[Command]:
         """Returns the commands for the first event: they also remove what a replay finds."""
+        document, history = self._keys(keys, event)
         at = event.occurred_at
-        values = self._words(fields)
-        document = self._document(keys, event)
-        created: Command = ("HSET", document, *values, "createdAt", at, "updatedAt", at)
-        return [*self.erased(keys, event), created]
+        words = self._words(fields)
+        return [
+            ("DEL", document, history),
+            ("HSET", document, *words, "createdAt", at, "updatedAt", at),
+        ]
 
     def changed(self, keys: Keys, event: ProjectedEvent[Any], **fields: str | int) -> list[Command]:
         """Returns the commands for an event that sets fields, or changes none of those that are read."""
-        document = self._document(keys, event)
-        updated = "updatedAt", event.occurred_at
+        document, history = self._keys(keys, event)
+        words = self._words(fields)
         return [
-            self._push_history(keys, event, fields),
-            ("HSET", document, *updated, *self._words(fields)),
+            (
+                "HISTORY_PUSH",
+                history,
+                document,
+                _PUSHED,
+                str(event.version),
+                "updatedAt",
+                *words[::2],
+            ),
+            ("HSET", document, "updatedAt", event.occurred_at, *words),
         ]
 
     def increased(self, keys: Keys, event: ProjectedEvent[Any], **fields: int) -> list[Command]:
         """Returns the commands for an event that adds to numbers."""
-        document = self._document(keys, event)
-        words = self._words(fields)
+        document, history = self._keys(keys, event)
+        names = [self._names[name] for name in fields]
+        increments = zip(names, fields.values(), strict=True)
         return [
-            self._push_history(keys, event, fields),
+            ("HISTORY_PUSH", history, document, _PUSHED, str(event.version), "updatedAt", *names),
             ("HSET", document, "updatedAt", event.occurred_at),
-            *[
-                ("HINCRBY", document, name, number)
-                for name, number in zip(words[::2], words[1::2], strict=True)
-            ],
+            *[("HINCRBY", document, name, str(number)) for name, number in increments],
         ]
 
     def erased(self, keys: Keys, event: ProjectedEvent[Any]) -> list[Command]:
         """Returns the commands for the last event: the gate then writes a version and nothing else."""
-        return [("DEL", self._document(keys, event), self._history(keys, event))]
+        return [("DEL", *self._keys(keys, event))]
 
-    def _push_history(
-        self, keys: Keys, event: ProjectedEvent[Any], changed: dict[str, Any]
-    ) -> Command:
-        history, document = self._history(keys, event), self._document(keys, event)
-        names = [self.fields[name].encode_name for name in changed]
-        length, version = str(HISTORY_LENGTH - 1), str(event.version)
-        return ("HISTORY_PUSH", history, document, length, version, "updatedAt", *names)
+    def _keys(self, keys: Keys, event: ProjectedEvent[Any]) -> tuple[str, str]:
+        """Returns the keys of the document and of its history."""
+        id_ = event.aggregate_id
+        return keys.document(self.aggregate, id_), keys.owned_key(self.history, id_)
 
-    def _document(self, keys: Keys, event: ProjectedEvent[Any]) -> str:
-        return keys.document(self.aggregate, event.aggregate_id)
-
-    def _history(self, keys: Keys, event: ProjectedEvent[Any]) -> str:
-        return keys.owned_key(self.history, event.aggregate_id)
-
-    def _words(self, fields: dict[str, Any]) -> list[str]:
-        return [
-            word
-            for name, value in fields.items()
-            for word in (self.fields[name].encode_name, str(value))
-        ]
+    def _words(self, fields: dict[str, str | int]) -> list[str]:
+        words: list[str] = []
+        for name, value in fields.items():
+            words += self._names[name], str(value)
+        return words

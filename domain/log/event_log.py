@@ -97,7 +97,7 @@ class EventLog:
         return int((await fetch_long(self._pool, statement, list(partitions)))[0])
 
     async def aggregates(self, partition: int, size: int) -> AsyncIterator[dict[UUID, str]]:
-        """Yields the ids of a partition, each with the name of its aggregate, in pages, in order of creation."""
+        """Yields the ids of a partition, each with its aggregate's name, in pages, in order of creation."""
         position = 0
         while rows := await self._connections.fetch(
             _AGGREGATES_OF_PARTITION, partition, position, size

@@ -35,11 +35,12 @@ class Documents(Generic[D]):
         self._row_type = stored.row
         self._history = stored.history
         self._index = index
-        fields = list(stored.fields.values())
-        self._by_name = {field.encode_name: field for field in fields}
+        self._by_name = {field.encode_name: field for field in stored.fields}
         _, *names = self._by_name
         self._read_fields = CommandTemplate("HMGET", *names, "until")
-        self._numbers = [at for at, field in enumerate(fields[2:], start=1) if field.type is int]
+        self._numbers = [
+            at for at, field in enumerate(stored.fields[2:], start=1) if field.type is int
+        ]
         """Where the reply has numbers, in addition to the version at its beginning."""
 
     async def fetch(
@@ -179,12 +180,12 @@ class Documents(Generic[D]):
         return _NEEDS_RESYNC, None
 
     def _row(self, id_: str, fields: Replies) -> tuple[int, D | None]:
-        *values, visible_from = fields
-        if visible_from is not None:
+        """Converts the reply in place: this is the hot path of most queries."""
+        if fields.pop() is not None:  # until
             return _NEEDS_RESYNC, None
-        version = values[0] = int(values[0] or 0)
-        if values[1] is None:  # createdAt
+        version = fields[0] = int(fields[0] or 0)
+        if fields[1] is None:  # createdAt
             return version, None
         for at in self._numbers:
-            values[at] = int(values[at] or 0)
-        return version, self._row_type(id_, *values)
+            fields[at] = int(fields[at] or 0)
+        return version, self._row_type(id_, *fields)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from domain.envelope import partition_of
-from domain.users.events import UserEvent, UserId
+from domain.event import DomainEvent
+from domain.users.events import UserId
 from readside.admin.maintenance import PartitionMaintenance
 from readside.generations.registry import Generations
 from readside.projection_set import FINGERPRINT, PROJECTIONS
@@ -39,13 +41,13 @@ class World:
         self.redis = redis
         self.log = Log()
         self._streams = streams
-        self._versions: dict[UserId, int] = {}
+        self._versions: dict[UUID, int] = {}
 
-    def commit(self, user: UserId, *events: UserEvent) -> int:
-        """Returns the user's version."""
+    def commit(self, user: UUID, *events: DomainEvent, aggregate: str = "user") -> int:
+        """Returns the aggregate's version."""
         before = self._versions.get(user, 0)
         self._versions[user] = before + len(events)
-        self.log.commit(story(user, *events, after=before))
+        self.log.commit(story(user, *events, after=before, aggregate=aggregate))
         return self._versions[user]
 
     async def relay(self) -> None:
@@ -72,12 +74,17 @@ class World:
             on_progress=beat,
         )
 
-    def verify(self, partition: int = 0, patience: float = 0.2) -> Verify:
+    def verify(
+        self,
+        partition: int = 0,
+        patience: float = 0.2,
+        projections: Projections = PROJECTIONS,
+    ) -> Verify:
         return Verify(
             self.redis,
             self.log,
             partition,
-            projections=PROJECTIONS,
+            projections=projections,
             fingerprint=FINGERPRINT,
             timeout_seconds=patience,
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domain.envelope import partition_of
-from domain.users.events import UserEvent, UserId
+from domain.event import DomainEvent
+from domain.users.events import UserId
 from readside.applier import Delivery, EventApplier
 from readside.generations.registry import Generations
 from readside.projection_set import FINGERPRINT, PROJECTIONS
@@ -50,12 +51,14 @@ class ProjectionHarness:
         assert await self.generations(partition).activate(keys)
         self.appliers[partition] = gate
 
-    async def given(self, *events: UserEvent, user: UserId | None = None) -> UserId:
-        """Commits and applies events of a user, after its earlier events."""
+    async def given(
+        self, *events: DomainEvent, user: UserId | None = None, aggregate: str = "user"
+    ) -> UserId:
+        """Commits and applies events of an aggregate, after its earlier events."""
         user_id = user or user_in(0)
         version = self._versions.get(user_id, 0)
         self._versions[user_id] = version + len(events)
-        await self.deliver(user_id, story(user_id, *events, after=version))
+        await self.deliver(user_id, story(user_id, *events, after=version, aggregate=aggregate))
         return user_id
 
     async def deliver(self, user_id: UserId, envelopes: list[Envelope]) -> None:
