@@ -300,5 +300,12 @@ def commands_for(keys: Keys, envelope: Envelope, projections: Projections) -> li
     )
     models = projections.get(envelope.aggregate, ())
     commands = [command for project in models for command in project(keys, event)]
-    check_commands(keys, event, commands)
+    shape = models, envelope.type, *[command[0] for command in commands]
+    if shape not in _checked:
+        check_commands(keys, event, commands)
+        _checked.add(shape)
     return commands
+
+
+_checked: set[tuple[Any, ...]] = set()
+"""By projections and event type, the sequences of commands that obey the rules: checking each takes long."""

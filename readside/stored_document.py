@@ -13,6 +13,8 @@ import msgspec
 from readside.projection import Command, ProjectedEvent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from readside.redis_functions.keys import Keys
 
 HISTORY_LENGTH = 100
@@ -68,35 +70,31 @@ class StoredDocument(Generic[D]):
 
     def changed(self, keys: Keys, event: ProjectedEvent[Any], **fields: str | int) -> list[Command]:
         """Returns the commands for an event that sets fields, or changes none of those that are read."""
-        document, history = self._keys(keys, event)
-        words = self._words(fields)
-        return [
-            (
-                "HISTORY_PUSH",
-                history,
-                document,
-                _PUSHED,
-                str(event.version),
-                "updatedAt",
-                *words[::2],
-            ),
-            ("HSET", document, "updatedAt", event.occurred_at, *words),
-        ]
+        pushed, updated = self._updated(keys, event, fields)
+        return [pushed, (*updated, *self._words(fields))]
 
     def increased(self, keys: Keys, event: ProjectedEvent[Any], **fields: int) -> list[Command]:
         """Returns the commands for an event that adds to numbers."""
-        document, history = self._keys(keys, event)
-        names = [self._names[name] for name in fields]
-        increments = zip(names, fields.values(), strict=True)
-        return [
-            ("HISTORY_PUSH", history, document, _PUSHED, str(event.version), "updatedAt", *names),
-            ("HSET", document, "updatedAt", event.occurred_at),
-            *[("HINCRBY", document, name, str(number)) for name, number in increments],
-        ]
+        commands = self._updated(keys, event, fields)
+        document = commands[1][1]
+        for name, number in fields.items():
+            commands.append(("HINCRBY", document, self._names[name], str(number)))
+        return commands
 
     def erased(self, keys: Keys, event: ProjectedEvent[Any]) -> list[Command]:
         """Returns the commands for the last event: the gate then writes a version and nothing else."""
         return [("DEL", *self._keys(keys, event))]
+
+    def _updated(
+        self, keys: Keys, event: ProjectedEvent[Any], fields: Iterable[str]
+    ) -> list[Command]:
+        """Returns the commands that record the present values of these fields, and the time."""
+        document, history = self._keys(keys, event)
+        names = map(self._names.__getitem__, fields)
+        return [
+            ("HISTORY_PUSH", history, document, _PUSHED, str(event.version), "updatedAt", *names),
+            ("HSET", document, "updatedAt", event.occurred_at),
+        ]
 
     def _keys(self, keys: Keys, event: ProjectedEvent[Any]) -> tuple[str, str]:
         """Returns the keys of the document and of its history."""
