@@ -60,13 +60,10 @@ class StoredDocument(Generic[D]):
 
     def created(self, keys: Keys, event: ProjectedEvent[Any], **fields: str | int) -> list[Command]:
         """Returns the commands for the first event: they also remove what a replay finds."""
-        document, history = self._keys(keys, event)
+        [erased] = self.erased(keys, event)
         at = event.occurred_at
         words = self._words(fields)
-        return [
-            ("DEL", document, history),
-            ("HSET", document, *words, "createdAt", at, "updatedAt", at),
-        ]
+        return [erased, ("HSET", erased[1], *words, "createdAt", at, "updatedAt", at)]
 
     def changed(self, keys: Keys, event: ProjectedEvent[Any], **fields: str | int) -> list[Command]:
         """Returns the commands for an event that sets fields, or changes none of those that are read."""
@@ -83,23 +80,20 @@ class StoredDocument(Generic[D]):
 
     def erased(self, keys: Keys, event: ProjectedEvent[Any]) -> list[Command]:
         """Returns the commands for the last event: the gate then writes a version and nothing else."""
-        return [("DEL", *self._keys(keys, event))]
+        id_ = event.aggregate_id
+        return [("DEL", keys.document(self.aggregate, id_), keys.owned_key(self.history, id_))]
 
     def _updated(
         self, keys: Keys, event: ProjectedEvent[Any], fields: Iterable[str]
     ) -> list[Command]:
         """Returns the commands that record the present values of these fields, and the time."""
-        document, history = self._keys(keys, event)
-        names = map(self._names.__getitem__, fields)
+        id_ = event.aggregate_id
+        document, history = keys.document(self.aggregate, id_), keys.owned_key(self.history, id_)
+        names = [self._names[field] for field in fields]
         return [
             ("HISTORY_PUSH", history, document, _PUSHED, str(event.version), "updatedAt", *names),
             ("HSET", document, "updatedAt", event.occurred_at),
         ]
-
-    def _keys(self, keys: Keys, event: ProjectedEvent[Any]) -> tuple[str, str]:
-        """Returns the keys of the document and of its history."""
-        id_ = event.aggregate_id
-        return keys.document(self.aggregate, id_), keys.owned_key(self.history, id_)
 
     def _words(self, fields: dict[str, str | int]) -> list[str]:
         words: list[str] = []
