@@ -18,7 +18,7 @@ import structlog
 from domain.envelope import Envelope
 from readside.command_rules import check_commands
 from readside.event_source import EventSource
-from readside.projection import Command, ProjectedEvent, Projections
+from readside.projection import Command, ProjectedEvent, Projection, Projections
 from readside.redis_functions.functions import Functions
 from readside.redis_functions.keys import Keys
 from readside.timestamps import to_rfc3339_millis
@@ -300,5 +300,12 @@ def commands_for(keys: Keys, envelope: Envelope, projections: Projections) -> li
     )
     models = projections.get(envelope.aggregate, ())
     commands = [command for project in models for command in project(keys, event)]
-    check_commands(keys, event, commands)
+    kind = models, envelope.type, len(commands)
+    if kind not in _checked:
+        check_commands(keys, event, commands)
+        _checked.add(kind)
     return commands
+
+
+_checked: set[tuple[Sequence[Projection], str, int]] = set()
+"""By projections, event type and number of commands, what obeys the rules: checking each event takes long."""

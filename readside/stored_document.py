@@ -13,6 +13,8 @@ import msgspec
 from readside.projection import Command, ProjectedEvent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from readside.redis_functions.keys import Keys
 
 HISTORY_LENGTH = 100
@@ -58,50 +60,40 @@ class StoredDocument(Generic[D]):
 
     def created(self, keys: Keys, event: ProjectedEvent[Any], **fields: str | int) -> list[Command]:
         """Returns the commands for the first event: they also remove what a replay finds."""
-        document, history = self._keys(keys, event)
+        [erased] = self.erased(keys, event)
         at = event.occurred_at
         words = self._words(fields)
-        return [
-            ("DEL", document, history),
-            ("HSET", document, *words, "createdAt", at, "updatedAt", at),
-        ]
+        return [erased, ("HSET", erased[1], *words, "createdAt", at, "updatedAt", at)]
 
     def changed(self, keys: Keys, event: ProjectedEvent[Any], **fields: str | int) -> list[Command]:
         """Returns the commands for an event that sets fields, or changes none of those that are read."""
-        document, history = self._keys(keys, event)
-        words = self._words(fields)
-        return [
-            (
-                "HISTORY_PUSH",
-                history,
-                document,
-                _PUSHED,
-                str(event.version),
-                "updatedAt",
-                *words[::2],
-            ),
-            ("HSET", document, "updatedAt", event.occurred_at, *words),
-        ]
+        pushed, updated = self._updated(keys, event, fields)
+        return [pushed, (*updated, *self._words(fields))]
 
     def increased(self, keys: Keys, event: ProjectedEvent[Any], **fields: int) -> list[Command]:
         """Returns the commands for an event that adds to numbers."""
-        document, history = self._keys(keys, event)
-        names = [self._names[name] for name in fields]
-        increments = zip(names, fields.values(), strict=True)
-        return [
-            ("HISTORY_PUSH", history, document, _PUSHED, str(event.version), "updatedAt", *names),
-            ("HSET", document, "updatedAt", event.occurred_at),
-            *[("HINCRBY", document, name, str(number)) for name, number in increments],
-        ]
+        commands = self._updated(keys, event, fields)
+        document = commands[1][1]
+        for name, number in fields.items():
+            commands.append(("HINCRBY", document, self._names[name], str(number)))
+        return commands
 
     def erased(self, keys: Keys, event: ProjectedEvent[Any]) -> list[Command]:
         """Returns the commands for the last event: the gate then writes a version and nothing else."""
-        return [("DEL", *self._keys(keys, event))]
-
-    def _keys(self, keys: Keys, event: ProjectedEvent[Any]) -> tuple[str, str]:
-        """Returns the keys of the document and of its history."""
         id_ = event.aggregate_id
-        return keys.document(self.aggregate, id_), keys.owned_key(self.history, id_)
+        return [("DEL", keys.document(self.aggregate, id_), keys.owned_key(self.history, id_))]
+
+    def _updated(
+        self, keys: Keys, event: ProjectedEvent[Any], fields: Iterable[str]
+    ) -> list[Command]:
+        """Returns the commands that record the present values of these fields, and the time."""
+        id_ = event.aggregate_id
+        document, history = keys.document(self.aggregate, id_), keys.owned_key(self.history, id_)
+        names = [self._names[field] for field in fields]
+        return [
+            ("HISTORY_PUSH", history, document, _PUSHED, str(event.version), "updatedAt", *names),
+            ("HSET", document, "updatedAt", event.occurred_at),
+        ]
 
     def _words(self, fields: dict[str, str | int]) -> list[str]:
         words: list[str] = []

@@ -119,7 +119,14 @@ def _operator_errors() -> tuple[type[Exception], ...]:
     from readside.errors import NotServing
     from readside.verify.verify import NoSuchAggregate
 
-    return OperatorError, MaintenanceRefused, NotServing, NoSuchAggregate, MigrationError, ForeignLog
+    return (
+        OperatorError,
+        MaintenanceRefused,
+        NotServing,
+        NoSuchAggregate,
+        MigrationError,
+        ForeignLog,
+    )
 
 
 def _read_settings(*, allow_anonymous: bool) -> Settings:

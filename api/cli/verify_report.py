@@ -44,7 +44,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         """Yields each difference as the JSON output has it."""
         for number, findings in self.findings.items():
             for found in findings.differences:
-                where = {"model": "read", "partition": number, "user": found.aggregate_id, "key": found.key}
+                where = {
+                    "model": "read",
+                    "partition": number,
+                    "user": found.aggregate_id,
+                    "key": found.key,
+                }
                 field = found.field if values else _field(found.field, shared=found.shared)
                 yield {**where, "field": field, **_values(found.should, found.found, values=values)}
         for row in self.unequal:

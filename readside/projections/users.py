@@ -25,9 +25,6 @@ fetch, fetch_many, changes = _DOCUMENTS.fetch, _DOCUMENTS.fetch_many, _DOCUMENTS
 
 
 def project(keys: Keys, event: ProjectedEvent[events.UserEvent]) -> list[Command]:
-    user = keys.document("user", event.aggregate_id)
-    # Not in the row: orders.py reads it.
-    closed: Command = ("HINCRBY", user, "closedCount", "1")
     match event.data:
         case events.UserCreated(name=name, email=email):
             return _STORED.created(keys, event, name=name, email=email)
@@ -38,10 +35,15 @@ def project(keys: Keys, event: ProjectedEvent[events.UserEvent]) -> list[Command
         case events.OrderPlaced():
             return _STORED.increased(keys, event, order_count=1)
         case events.OrderCompleted(total=total):
-            return [*_STORED.increased(keys, event, lifetime_value=total), closed]
+            return [*_STORED.increased(keys, event, lifetime_value=total), _closed(keys, event)]
         case events.OrderCancelled():
-            return [*_STORED.changed(keys, event), closed]
+            return [*_STORED.changed(keys, event), _closed(keys, event)]
         case events.UserErased():
             return _STORED.erased(keys, event)
         case _:
             assert_never(event.data)
+
+
+def _closed(keys: Keys, event: ProjectedEvent[events.UserEvent]) -> Command:
+    """Returns the command that counts a closed order, which is not in the row: orders.py reads it."""
+    return ("HINCRBY", keys.document("user", event.aggregate_id), "closedCount", "1")

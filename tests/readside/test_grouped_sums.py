@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -20,15 +20,14 @@ from domain.users.events import (
 )
 from readside.errors import ReadModelRebuilding
 from readside.generations.replay import pages
-from readside.grouped_sum import GroupedSum
 from readside.projection_set import FINGERPRINT
 from readside.queries.grouped_sums import read_sums
 from readside.redis_functions.functions import Functions, GenerationGone
-from readside.timestamps import month_of
 from readside.verify.verify import Verify
 from tests.readside.contents import contents
 from tests.readside.envelopes import order, story, user_in
 from tests.readside.harness import with_projections
+from tests.readside.sums_of_users import DOMAINS, REVENUE, revenue_per_month, users_per_domain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,44 +39,7 @@ if TYPE_CHECKING:
     from tests.readside.projection_harness import ProjectionHarness
 
 ALICE, BOB, CAROL, DAVE = user_in(0), user_in(1), user_in(0, 1), user_in(0, 2)
-DOMAINS, REVENUE = GroupedSum("domains"), GroupedSum("revenue")
 MAX = 2**63 - 1
-
-
-def users_per_domain(keys: Keys, event: ProjectedEvent[UserEvent]) -> list[Command]:
-    match event.data:
-        case events.UserCreated(email=email) | events.UserEmailUpdated(email=email):
-            return [DOMAINS.contribute(keys, event, email.rpartition("@")[2], 1)]
-        case events.UserErased():
-            return [DOMAINS.withdraw(keys, event)]
-        case (
-            events.UserRenamed()
-            | events.OrderPlaced()
-            | events.OrderCompleted()
-            | events.OrderCancelled()
-        ):
-            return []
-        case _:
-            assert_never(event.data)
-
-
-def revenue_per_month(keys: Keys, event: ProjectedEvent[UserEvent]) -> list[Command]:
-    match event.data:
-        case events.OrderCompleted(total=total):
-            month = month_of(event.occurred_at)
-            return [REVENUE.contribute_more(keys, event, month, total)]
-        case events.UserCreated() | events.UserErased():
-            # Created: a replay begins here.
-            return [REVENUE.withdraw(keys, event)]
-        case (
-            events.UserEmailUpdated()
-            | events.UserRenamed()
-            | events.OrderPlaced()
-            | events.OrderCancelled()
-        ):
-            return []
-        case _:
-            assert_never(event.data)
 
 
 PROJECTIONS = with_projections(users_per_domain, revenue_per_month)

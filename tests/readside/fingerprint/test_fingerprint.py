@@ -262,7 +262,7 @@ def test_this_code_causes_a_rebuild_and_no_other() -> None:
             "_int64",
             "_sorted_set_commands",
         ],
-        "readside.applier": ["commands_for"],
+        "readside.applier": ["_checked", "commands_for"],
         "readside.command_rules": ["(all)"],
         "readside.stored_document": ["(all)"],
         "readside.redis_functions.keys": [
@@ -278,7 +278,7 @@ def test_this_code_causes_a_rebuild_and_no_other() -> None:
         "readside.projections.user_list": ["project"],
         "readside.projections.users_by_email": ["project"],
         "readside.projections.orders": ["project"],
-        "readside.projections.users": ["UserRow", "_STORED", "project"],
+        "readside.projections.users": ["UserRow", "_STORED", "_closed", "project"],
     }
     assert {library.partition(" ")[0] for library in reach.libraries} == {"idna", "msgspec"}
 
