@@ -66,7 +66,7 @@ app.add_typer(generations, name="generations")
 @app.command()
 def schema() -> None:
     """Print the GraphQL schema. Example: tandem schema > schema.graphql"""
-    from api.schema import sdl
+    from api.schema.merged import sdl
 
     typer.echo(sdl(), nl=False)
 

@@ -19,7 +19,7 @@ from api.http.graphql_http import GraphQLOverHTTP
 from api.http.graphql_ws import GraphQLOverWebSocket
 from api.observability import status_page
 from api.observability.routes import LIVEZ
-from api.schema import CONVERTER, SCHEMA, sdl
+from api.schema.merged import CONVERTER, SCHEMA, sdl
 
 if TYPE_CHECKING:
     from starlette.requests import Request
