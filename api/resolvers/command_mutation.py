@@ -54,7 +54,7 @@ def command_mutation(
             if parser.refusals:
                 return _refuse(info, parser.refusals, payload)
             try:
-                result = await info.context.store.execute(command, metadata=_metadata())
+                result = await info.context.store.execute(command, metadata=_metadata(info))
             except WriteModelUnavailable as error:
                 raise failure("WRITE_MODEL_UNAVAILABLE", str(error)) from error
             if isinstance(result, Refusal):
@@ -104,11 +104,18 @@ def _refuse(info: Info, refusals: Sequence[Refusal], payload: type[Payload]) -> 
     raise as_error(refusals[0])
 
 
-def _metadata() -> dict[str, str]:
-    """Returns the metadata of the command's events: its id, and the trace of its request."""
+def _metadata(info: Info) -> dict[str, str]:
+    """Returns the metadata of the command's events: its id, the trace of its request, and the actor.
+
+    The trace is the correlation id; the actor is a hash of the token's subject, the same as in the log.
+    """
     command_id = new_id()
-    if (trace := current_trace()) is None:
-        return {"commandId": str(command_id)}
-    trace.command_id = command_id
-    trace.set_attributes(command_id=str(command_id))
-    return {"commandId": str(command_id), "traceparent": trace.traceparent}
+    metadata = {"commandId": str(command_id)}
+    if (trace := current_trace()) is not None:
+        trace.command_id = command_id
+        trace.set_attributes(command_id=metadata["commandId"])
+        metadata["correlationId"] = trace.id
+        metadata["traceparent"] = trace.traceparent
+    if (actor := info.context.caller.subject_hash) is not None:
+        metadata["actor"] = actor
+    return metadata
