@@ -18,7 +18,7 @@ from api.resolvers.command_input import IdempotentInput, InputParser
 from api.resolvers.context import Info
 from api.resolvers.payload import Payload
 from api.resolvers.refusal_types import CommandError, as_data, as_error, refusal_type
-from api.trace import current_trace
+from api.trace import TRACE_ID, current_trace
 from domain.aggregate import Permission
 from domain.command import Command
 from domain.ids import new_id
@@ -114,8 +114,9 @@ def _metadata(info: Info) -> dict[str, str]:
     if (trace := current_trace()) is not None:
         trace.command_id = command_id
         trace.set_attributes(command_id=metadata["commandId"])
-        metadata["correlationId"] = trace.id
-        metadata["traceparent"] = trace.traceparent
-    if (actor := info.context.caller.subject_hash) is not None:
-        metadata["actor"] = actor
+        metadata["traceparent"] = traceparent = trace.traceparent
+        metadata["correlationId"] = traceparent[TRACE_ID]
+    caller = info.context.caller
+    if caller.subject is not None:
+        metadata["actor"] = caller.subject_hash or ""
     return metadata
