@@ -62,8 +62,8 @@ class Store:
     ) -> CommandResult | Refusal:
         """Carries out the command, once per idempotency key. Raises WriteModelUnavailable.
 
-        `metadata` is added to that of its events: command, commandId, causationId (what caused the event: this
-        command), and correlationId (the same for all that one request causes; by default the commandId).
+        The events have `metadata`, and: command, commandId, causationId (what caused them: this command), and
+        correlationId (the same for all that one request causes; by default the commandId).
         """
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._timeout_seconds
