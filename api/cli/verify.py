@@ -37,7 +37,7 @@ def verify(
 
     Example: tandem verify --repair
 
-    Exit status: 0 no difference; 1 differences, or something is parked; 2 a store or read model cannot be used;
+    Exit status: 0 no difference; 1 differences, or some are parked; 2 a store or read model cannot be used;
     130 interrupted.
     """
 

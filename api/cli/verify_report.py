@@ -95,7 +95,7 @@ def _sentence(row: dict[str, Any]) -> str:
 
 
 def _field(field: str, *, shared: bool) -> str:
-    """Returns a field without the text of an entry of a shared index, which may be personal; the id remains."""
+    """Returns a field without the text of a shared entry, which may be personal; the id remains."""
     if not shared or field.startswith("("):
         return field
     found = _ID.search(field)
