@@ -44,7 +44,7 @@ class _StrawberrySchema(Schema):
         return sorted_copy
 
     def _extend_introspection(self) -> None:
-        """Replaces Strawberry's resolver of isOneOf, which raises for a wrapping type (`[User!]`)."""
+        """Replaces Strawberry's resolver of isOneOf, which raises for a wrapping type (`[T!]`)."""
         type_ = self.core.type_map["__Type"]
         assert isinstance(type_, GraphQLObjectType)
         type_.fields["isOneOf"].resolve = _is_one_of
