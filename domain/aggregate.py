@@ -193,13 +193,14 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
 
     def after(self, state: S, event: DomainEvent, at: datetime) -> S:
         """Returns the state after one more event, which happened at `at`."""
-        changes: dict[str, Any] = {"version": state.version + 1, "updated_at": at}
-        if not state.version:
-            changes["created_at"] = at
-        evolved = self.evolve(state, event, at)
+        evolved: Any = self.evolve(state, event, at)
         if isinstance(event, self.ends_with):
-            changes |= {"erased_at": at, "secret": None, **self._blank(evolved)}
-        return msgspec.structs.replace(evolved, **changes)  # type: ignore[return-value]
+            blank = self._blank(evolved)
+            evolved = msgspec.structs.replace(evolved, erased_at=at, secret=None, **blank)
+        created_at, version = state.created_at or at, state.version + 1
+        return msgspec.structs.replace(  # type: ignore[no-any-return]
+            evolved, version=version, created_at=created_at, updated_at=at
+        )
 
     def _blank(self, state: AggregateState) -> dict[str, Any]:
         """Returns the fields of an erased state in which something personal is blanked."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import date, datetime
 from decimal import Decimal
 from types import NoneType, UnionType
-from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -31,7 +31,7 @@ class Children(msgspec.Struct, frozen=True, kw_only=True):
     parent: str
 
 
-class ChildTable(NamedTuple):
+class ChildTable(msgspec.Struct, frozen=True):
     """The table of the children in a field of the state."""
 
     field: str
@@ -43,7 +43,7 @@ class ChildTable(NamedTuple):
     """The fields of a child, each with its PostgreSQL type."""
 
 
-class RootTable(NamedTuple):
+class RootTable(msgspec.Struct, frozen=True):
     """The table of an aggregate's state."""
 
     name: str
@@ -55,7 +55,7 @@ class RootTable(NamedTuple):
 
     def values(self, state: object) -> list[object]:
         """Returns the values of the columns, in their order."""
-        values = list(self.get_fields(state))
+        values = [*self.get_fields(state)]
         for field, derive in self.derived.values():
             source = getattr(state, field)
             values.append(derive(source) if source else None)  # blank once erased

@@ -26,25 +26,25 @@ _OF_THE_COMMAND: Final = {
 
 def can_be_grouped(write: Write) -> bool:
     """Returns whether a write only creates an aggregate, with one event and without children."""
-    return (
-        not write.before.version
-        and len(write.events) == 1
-        and not any(getattr(write.after, field) for field in write.aggregate.children)
-    )
+    return not write.before.version and len(write.events) == 1 and not any(write.children)
 
 
 def group_of(write: Write) -> tuple[Aggregate, type]:
     """Returns what all writes of one bulk insert have in common."""
-    return write.aggregate, type(write.events[0])
+    return write.command.aggregate, type(write.events[0])
 
 
 def build_bulk_insert(writes: Sequence[Write]) -> Statement:
     """Builds the statement for writes of one group. It returns the ids of those without a conflict."""
-    aggregate = writes[0].aggregate
-    encoded = [encode(aggregate.name, write.events[0]) for write in writes]
-    values = [_values(write, data) for write, (_, _, data) in zip(writes, encoded, strict=True)]
-    tag, schema, _ = encoded[0]
-    return bulk_insert(aggregate), [*map(list, zip(*values, strict=True)), tag, schema]
+    aggregate = writes[0].command.aggregate
+    given, root = _given_columns(aggregate), aggregate.root
+    rows = []
+    for write in writes:
+        tag, schema, data = encode(aggregate.name, write.events[0])
+        key, digest, _ = result_values(write.command, write.before) or (None, None, None)
+        values = compress(root.values(write.after), given)
+        rows.append((*values, key, digest, write.partition, data, write.metadata))
+    return bulk_insert(aggregate), [*map(list, zip(*rows, strict=True)), tag, schema]
 
 
 @cache
@@ -90,10 +90,3 @@ def bulk_insert(aggregate: Aggregate) -> str:
 def _given_columns(aggregate: Aggregate) -> list[bool]:
     """Returns of each column whether its values are parameters."""
     return [column not in _SAME_FOR_NEW for column in aggregate.root.columns]
-
-
-def _values(write: Write, data: str) -> tuple[object, ...]:
-    aggregate = write.aggregate
-    given = compress(aggregate.root.values(write.after), _given_columns(aggregate))
-    result = result_values(write.command, write.before) or (None, None, None)
-    return (*given, *result[:2], write.partition, data, write.metadata)

@@ -30,16 +30,20 @@ class Write(NamedTuple):
     metadata: str
     """The metadata of the events, as JSON."""
     partition: int
+    children: Sequence[Sequence[object]]
+    """By table, the children that the command has added or changed."""
 
-    @property
-    def aggregate(self) -> Aggregate:
-        return self.command.aggregate
 
-    def changed_children(self, table: ChildTable) -> list[object]:
-        """Returns the children in a field that the command has added or changed."""
-        before = getattr(self.before, table.field)
-        after = getattr(self.after, table.field)
-        return [child for key, child in after.items() if before.get(key) != child]
+def changed_children(
+    aggregate: Aggregate, before: AggregateState, after: AggregateState
+) -> list[list[object]]:
+    """Returns, by table, the children that differ."""
+    changed = []
+    for field in aggregate.children:
+        old: dict[object, object] = getattr(before, field)
+        new: dict[object, object] = getattr(after, field)
+        changed.append([child for key, child in new.items() if old.get(key) != child])
+    return changed
 
 
 _RESULT = ("bytea", "bytea", "uuid")
@@ -76,11 +80,9 @@ def build_write(write: Write) -> Statement:
 
     It writes and returns no row if the aggregate is no longer in the version that the command was decided on.
     """
-    _, before, after, events, metadata, partition = write
-    aggregate = write.aggregate
-    tables = aggregate.child_tables.values()
-    children = [write.changed_children(table) for table in tables]
-    result = result_values(write.command, before)
+    command, before, after, events, metadata, partition, children = write
+    aggregate = command.aggregate
+    result = result_values(command, before)
     text = write_statement(
         aggregate,
         creates=not before.version,
@@ -92,9 +94,10 @@ def build_write(write: Write) -> Statement:
     arguments = aggregate.root.values(after)
     if before.version:
         arguments.append(before.version)
-    for table, changed in zip(tables, children, strict=True):
-        for child in changed:
-            arguments += [getattr(child, column) for column in table.columns]
+    if any(children):
+        for table, changed in zip(aggregate.child_tables.values(), children, strict=True):
+            for child in changed:
+                arguments += [getattr(child, column) for column in table.columns]
     arguments += result
     for version, event in enumerate(events, before.version + 1):
         arguments += (partition, version, *encode(aggregate.name, event), metadata)

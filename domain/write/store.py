@@ -127,10 +127,9 @@ class Store:
         metadata: Mapping[str, str],
     ) -> CommandResult | None:
         """Returns None if the aggregate has changed since it was loaded."""
-        now = self._now()
-        after = before
+        aggregate, now, after = command.aggregate, self._now(), before
         for event in events:
-            after = command.aggregate.after(after, event, now)
+            after = aggregate.after(after, event, now)
         result = CommandResult(id=command.result_id, aggregate_id=before.id, version=after.version)
         if not events:
             return result if await self._store_result(command, before, result, now) else None
@@ -139,7 +138,8 @@ class Store:
         ids = {"commandId": command_id, "correlationId": command_id, "causationId": command_id}
         encoded = msgspec.json.encode({"command": name, **ids, **metadata}).decode()
         partition = partition_of(before.id, self._partitions)
-        write = sql.Write(command, before, after, events, encoded, partition)
+        children = sql.changed_children(aggregate, before, after)
+        write = sql.Write(command, before, after, events, encoded, partition, children)
         if not await self._group_commit.write(write):
             return None
         self._wake(partition)
