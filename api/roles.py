@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from readside.read_models import FINGERPRINT
+from readside.projection_set import FINGERPRINT
 from readside.redis_functions.keys import Namespace
 
 if TYPE_CHECKING:

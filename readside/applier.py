@@ -1,37 +1,40 @@
 """Applies events to one generation: envelopes become Redis commands, and one function call applies a batch.
 
-A failure stops one user only: missing events are read from the event log, and an event that cannot be decoded
-or projected parks its user. The version gate in functions.lua decides; this module prepares and follows up.
+A failure stops one aggregate only: missing events are read from the event log, and an event that cannot be
+decoded or projected parks its aggregate. The version gate in functions.lua decides; this module prepares and
+follows up.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 from uuid import UUID
 
 import msgspec
 import structlog
 
 from domain.envelope import Envelope
+from readside.command_rules import check_commands
 from readside.event_source import EventSource
-from readside.projection import Command, ProjectedEvent, Projection
+from readside.projection import Command, ProjectedEvent, Projection, Projections
 from readside.redis_functions.functions import Functions
 from readside.redis_functions.keys import Keys
 from readside.timestamps import to_rfc3339_millis
 
 APPLIED, DUPLICATE, PARKED, POISON = 1, 0, 2, 3
-"""Outcomes of an event in the version gate. A negative outcome is a gap: -1 - the version of the user."""
+"""Outcomes of an event in the version gate. A negative one is a gap: -1 - the version of the aggregate."""
 
 FILLED = 4
 """A missing event that was read from the log; counted in addition to its outcome.
-As an outcome of the gate: the user misses so many events that it is resynced in slices."""
+As an outcome of the gate: the aggregate misses so many events that it is resynced in slices."""
 
 MAX_BATCH_EVENTS = 250
 """Limit of one function call, so that it blocks Redis for a few milliseconds at most."""
 
 MAX_SLICE_EVENTS = 100
-"""Limit of events of one user that are applied before other users' events have their turn."""
+"""Limit of events of one aggregate that are applied before other aggregates' events have their turn."""
 
 OnApplied = Callable[[Envelope], None]
 
@@ -46,9 +49,9 @@ class Delivery(msgspec.Struct, frozen=True):
     entry_id: str = ""
     """The stream entry to acknowledge; '' for an envelope from the event log."""
     visible_from: int = 0
-    """Hides a user that is being resynced from readers below this version."""
+    """Hides an aggregate that is being resynced from readers below this version."""
     folded: list[Command] | None = None
-    """The commands of all events of the user up to this one, which then needs no predecessor."""
+    """The commands of all events of the aggregate up to this one, which then needs no predecessor."""
 
     @property
     def event_count(self) -> int:
@@ -63,7 +66,7 @@ class EventApplier:
         functions: Functions,
         event_source: EventSource,
         keys: Keys,
-        projections: Sequence[Projection],
+        projections: Projections,
         on_applied: OnApplied | None = None,
     ) -> None:
         """`on_applied` is called with each applied event, except while a generation is built."""
@@ -83,7 +86,7 @@ class EventApplier:
     ) -> Counter[int]:
         """Applies envelopes in order, fills gaps and acknowledges; returns the number of each outcome.
 
-        With `defer` a user that misses many events is left to `resync_slice`, so that others do not wait.
+        With `defer` an aggregate that misses many events is left to `resync_slice`: others do not wait.
         """
         outcomes: Counter[int] = Counter()
         gaps: list[Delivery] = []
@@ -101,50 +104,55 @@ class EventApplier:
             outcomes += await self._fill(gaps, publish)
         return outcomes
 
-    async def resync_user(self, user_id: UUID) -> None:
-        """Replays all events of a user whose keys are incomplete."""
+    async def resync_aggregate(self, aggregate_id: UUID) -> None:
+        """Replays all events of an aggregate whose keys are incomplete."""
         started = False
-        while await self.resync_slice(user_id, started=started):
+        while await self.resync_slice(aggregate_id, started=started):
             started = True
 
-    async def resync_slice(self, user_id: UUID, *, started: bool) -> bool:
-        """Replays the next MAX_SLICE_EVENTS events of a user; returns whether there are more.
+    async def resync_slice(self, aggregate_id: UUID, *, started: bool) -> bool:
+        """Replays the next MAX_SLICE_EVENTS events of an aggregate; returns whether there are more.
 
         The progress is stored in Redis, so any process may apply the next slice, and two at the same time do
         no harm. `started`: the caller has applied a slice before.
         """
-        version, visible_from = await self._progress(user_id)
-        newest = None if visible_from or started else await self._event_source.newest(user_id)
-        if newest is not None:
+        newest = await self._event_source.newest(aggregate_id)
+        if newest is None:
+            return False
+        version, visible_from = await self._progress(newest)
+        starts = not (visible_from or started)
+        if starts:
             version = newest.version - 1 if newest.is_final else 0
             visible_from = newest.version
         if not visible_from:
             return False
-        page = await self._event_source.history(user_id, version, MAX_SLICE_EVENTS)
-        if newest is not None and not await self._reset(newest):
+        page = await self._event_source.history(aggregate_id, version, MAX_SLICE_EVENTS)
+        if starts and not await self._reset(newest):
             return False
         if not page or page[0].version != version + 1:
-            await self._park(user_id, page[0].type if page else "unknown", version + 1)
+            await self._park(newest, page[0].type if page else "unknown", version + 1)
             return False
         deliveries = [Delivery(envelope, visible_from=visible_from) for envelope in page]
         outcomes = await self._apply(deliveries, publish=True)
         if page[-1].version < visible_from or min(outcomes) < 0:
             return not {POISON, PARKED}.intersection(outcomes)
-        _log.warning("user.resynced", user_id=str(user_id), events=page[-1].version)
+        _log.warning("aggregate.resynced", aggregate_id=str(aggregate_id), events=page[-1].version)
         return False
 
-    async def finish_resync(self, user_id: UUID) -> None:
-        """Removes a user from needs_resync, unless more events were deferred meanwhile."""
-        names = [self.keys.document("user", user_id), self.keys.needs_resync]
-        await self._functions.call("finish_resync", names, str(user_id))
+    async def finish_resync(self, aggregate_id: UUID) -> None:
+        """Removes an aggregate from needs_resync, unless more events were deferred meanwhile."""
+        newest = await self._event_source.newest(aggregate_id)
+        document = self.keys.document(newest.aggregate if newest else "", aggregate_id)
+        names = [document, self.keys.needs_resync]
+        await self._functions.call("finish_resync", names, str(aggregate_id))
 
     async def discard_entry(self, entry_id: str) -> None:
         """Acknowledges an entry that holds no event."""
         await self._call([msgspec.Raw(_pack((entry_id, False)))])
 
-    async def _progress(self, user_id: UUID) -> tuple[int, int]:
-        """Returns the version of a user, and the version below which it is hidden; 0 for none."""
-        key = self.keys.document("user", user_id)
+    async def _progress(self, envelope: Envelope) -> tuple[int, int]:
+        """Returns the version of an aggregate, and the version below which it is hidden; 0 for none."""
+        key = self._document(envelope)
         command = ("HMGET", key, "version", "until")
         [reply] = await self._functions.call("read_snapshot", [key], _pack([command]))
         version, visible_from = (None, None) if isinstance(reply, Exception) else reply
@@ -152,15 +160,18 @@ class EventApplier:
 
     async def _reset(self, newest: Envelope) -> bool:
         """Returns False if Redis has a newer version than this last event."""
-        user = str(newest.aggregate_id)
-        names = [self.keys.document("user", user), self.keys.parked]
-        return bool(await self._functions.call("reset_user", names, user, newest.version))
+        names = [self._document(newest), self.keys.parked]
+        arguments = str(newest.aggregate_id), newest.version
+        return bool(await self._functions.call("reset_aggregate", names, *arguments))
+
+    def _document(self, envelope: Envelope) -> str:
+        return self.keys.document(envelope.aggregate, envelope.aggregate_id)
 
     async def _fill(self, gaps: list[Delivery], publish: bool) -> Counter[int]:
-        """Applies each user's early events in order of version, each after the events missing before it."""
+        """Applies each aggregate's early events in order of version, after the events missing before them."""
         outcomes: Counter[int] = Counter()
-        for user_id in dict.fromkeys(gap.envelope.aggregate_id for gap in gaps):
-            early = [gap for gap in gaps if gap.envelope.aggregate_id == user_id]
+        for aggregate_id in dict.fromkeys(gap.envelope.aggregate_id for gap in gaps):
+            early = [gap for gap in gaps if gap.envelope.aggregate_id == aggregate_id]
             early.sort(key=lambda gap: gap.envelope.version)
             while early:
                 batch, early = early[:MAX_BATCH_EVENTS], early[MAX_BATCH_EVENTS:]
@@ -173,13 +184,13 @@ class EventApplier:
         return outcomes
 
     async def _from_log(self, early: Envelope, version: int, publish: bool) -> Counter[int]:
-        """Applies the log's events between `version` and this event; parks the user if there are none.
+        """Applies the log's events between `version` and this event; parks the aggregate if there are none.
 
-        The user is hidden between two calls. Later events are not read: they are in the stream.
+        The aggregate is hidden between two calls. Later events are not read: they are in the stream.
         """
-        user_id, outcomes = early.aggregate_id, Counter[int]()
+        aggregate_id, outcomes = early.aggregate_id, Counter[int]()
         while limit := min(MAX_BATCH_EVENTS, early.version - 1 - version):
-            missing = await self._event_source.history(user_id, version, limit)
+            missing = await self._event_source.history(aggregate_id, version, limit)
             if not missing or missing[0].version != version + 1:
                 break
             filled = [Delivery(envelope, visible_from=early.version) for envelope in missing]
@@ -188,29 +199,21 @@ class EventApplier:
             outcomes[FILLED] += len(missing)
             version = missing[-1].version
         if not outcomes:
-            await self._park(user_id, early.type, version + 1)
+            await self._park(early, early.type, version + 1)
         else:
-            _log.info("gap.filled", user_id=str(user_id), events=outcomes[FILLED])
+            _log.info("gap.filled", aggregate_id=str(aggregate_id), events=outcomes[FILLED])
         return outcomes
 
-    async def _park(self, user_id: UUID, event_type: str, version: int) -> None:
-        """Parks a user of whom the log does not have this version."""
+    async def _park(self, envelope: Envelope, event_type: str, version: int) -> None:
+        """Parks the aggregate of an envelope: the log does not have this version of it."""
         reason = f"version {version} is missing from the event log"
-        user = str(user_id)
+        aggregate_id = str(envelope.aggregate_id)
         event = (
-            user,
-            self.keys.document("user", user),
-            version,
-            event_type,
-            "",
-            (),
-            reason,
-            0,
-            False,
-            False,
+            *(aggregate_id, self._document(envelope), version, event_type, "", (), reason),
+            *(0, False, False),
         )
         await self._call([msgspec.Raw(_pack(("", event)))])
-        _log.error("user.parked", user_id=str(user_id), reason=reason)
+        _log.error("aggregate.parked", aggregate_id=aggregate_id, reason=reason)
 
     async def _apply(
         self, deliveries: Sequence[Delivery], publish: bool, max_missing: int | None = None
@@ -224,8 +227,8 @@ class EventApplier:
                 self._on_applied(envelope)
             if outcome == POISON:
                 _log.error(
-                    "user.parked",
-                    user_id=str(envelope.aggregate_id),
+                    "aggregate.parked",
+                    aggregate_id=str(envelope.aggregate_id),
                     version=envelope.version,
                     type=envelope.type,
                     command_id=envelope.metadata.get("commandId"),
@@ -244,28 +247,25 @@ class EventApplier:
         try:
             commands = delivery.folded
             if commands is None:
-                commands = commands_for(self.keys, delivery.envelope, self.projections)
+                commands = self._commands(delivery.envelope)
             return self._packed(delivery, publish, commands)
         except Exception as error:  # any error of a projection makes the event a poison event
             reason = f"{type(error).__name__}: {error}".encode(errors="backslashreplace").decode()
             return self._packed(delivery, publish, [], reason)
+
+    def _commands(self, envelope: Envelope) -> list[Command]:
+        """Returns the commands for an event. Raises any error of a projection."""
+        return commands_for(self.keys, envelope, self.projections)
 
     def _packed(
         self, delivery: Delivery, publish: bool, commands: list[Command], reason: str = ""
     ) -> msgspec.Raw:
         envelope = delivery.envelope
         channel = self.keys.partition.changes_channel(envelope.aggregate_id) if publish else ""
-        user = str(envelope.aggregate_id)
+        aggregate_id, document = str(envelope.aggregate_id), self._document(envelope)
         event = (
-            *(
-                user,
-                self.keys.document("user", user),
-                envelope.version,
-                envelope.type,
-                channel,
-                commands,
-            ),
-            *(reason, delivery.visible_from, envelope.is_final, delivery.folded is not None),
+            *(aggregate_id, document, envelope.version, envelope.type, channel, commands, reason),
+            *(delivery.visible_from, envelope.is_final, delivery.folded is not None),
         )
         return msgspec.Raw(_pack((delivery.entry_id, event)))
 
@@ -283,16 +283,29 @@ def _batches(deliveries: Iterable[Delivery]) -> Iterator[list[Delivery]]:
         yield batch
 
 
-def commands_for(
-    keys: Keys, envelope: Envelope, projections: Sequence[Projection]
-) -> list[Command]:
-    """Returns the commands of all projections for an event. Raises any error of a projection."""
+def commands_for(keys: Keys, envelope: Envelope, projections: Projections) -> list[Command]:
+    """Returns the commands of all projections of an aggregate for an event.
+
+    Raises Undecodable, also for an aggregate that this code does not have, RefusedCommand, and any error of a
+    projection.
+    """
     if envelope.skipped:
         return []
-    event = ProjectedEvent(
+    event: ProjectedEvent[Any] = ProjectedEvent(
+        aggregate=envelope.aggregate,
         aggregate_id=str(envelope.aggregate_id),
         version=envelope.version,
         occurred_at=to_rfc3339_millis(envelope.occurred_at),
         data=envelope.event(),
     )
-    return [command for project in projections for command in project(keys, event)]
+    models = projections.get(envelope.aggregate, ())
+    commands = [command for project in models for command in project(keys, event)]
+    kind = models, envelope.type, len(commands)
+    if kind not in _checked:
+        check_commands(keys, event, commands)
+        _checked.add(kind)
+    return commands
+
+
+_checked: set[tuple[Sequence[Projection], str, int]] = set()
+"""By projections, event type and number of commands, what obeys the rules: checking each event takes long."""

@@ -16,13 +16,13 @@ class ReadModelError(Exception):
 
 
 class ReadModelBehind(ReadModelError):
-    """The user did not reach the required version within the deadline."""
+    """The aggregate did not reach the required version within the deadline."""
 
     code = "READ_MODEL_BEHIND"
 
     def __init__(self, required: int, current: int) -> None:
         super().__init__(
-            f"The read model has version {current} of this user, version {required} is required;"
+            f"The read model has version {current} of this aggregate, version {required} is required;"
             " retry in a moment."
         )
         self.required = required
@@ -30,7 +30,7 @@ class ReadModelBehind(ReadModelError):
 
 
 class ChangesNoLongerKept(ReadModelError):
-    """A subscription needs changes that are no longer in the user's change history."""
+    """A subscription needs changes that are no longer in the aggregate's change history."""
 
     code = "CHANGES_FORGOTTEN"
 
@@ -42,7 +42,7 @@ class ChangesNoLongerKept(ReadModelError):
 
 
 class ReadModelRebuilding(ReadModelError):
-    """No generation is active, or the user is being resynced."""
+    """No generation is active, or the aggregate is being resynced."""
 
     code = "READ_MODEL_REBUILDING"
     message = "The read model is being built; retry in a moment."

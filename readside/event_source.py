@@ -9,22 +9,24 @@ from uuid import UUID
 from domain.envelope import Envelope
 
 MAX_HISTORY_EVENTS = 250
-"""Limit of events of one user in memory at a time."""
+"""Limit of events of one aggregate in memory at a time."""
 
 
 class EventSource(Protocol):
     """The event log. An implementation raises the errors of its own driver."""
 
-    async def history(self, user_id: UUID, after: int, limit: int | None = None) -> list[Envelope]:
-        """Returns at most `limit` events of a user above the version `after`, in order of version."""
+    async def history(
+        self, aggregate_id: UUID, after: int, limit: int | None = None
+    ) -> list[Envelope]:
+        """Returns at most `limit` events of an aggregate above the version `after`, in order of version."""
 
-    async def newest(self, user_id: UUID) -> Envelope | None:
-        """Returns the last event of a user; None if it has none."""
+    async def newest(self, aggregate_id: UUID) -> Envelope | None:
+        """Returns the last event of an aggregate; None if it has none."""
 
     def events_by_aggregate(
         self, partition: int, size: int, after: int = 0
     ) -> AsyncIterator[tuple[int, list[Envelope]]]:
-        """Yields all events of a partition in pages, preferably user by user.
+        """Yields all events of a partition in pages, preferably aggregate by aggregate.
 
         Each page comes with the position to continue from once it is applied. If that is where the page
         itself began, a continuation reads the page again.
@@ -33,20 +35,20 @@ class EventSource(Protocol):
     async def count(self, partition: int) -> int:
         """Returns the number of events of a partition."""
 
-    def aggregates(self, partition: int, size: int) -> AsyncIterator[list[UUID]]:
-        """Yields the users of a partition in pages."""
+    def aggregates(self, partition: int, size: int) -> AsyncIterator[dict[UUID, str]]:
+        """Yields the aggregates of a partition in pages: their ids, each with the aggregate's name."""
 
-    def events_of(self, users: Collection[UUID], size: int) -> AsyncIterator[list[Envelope]]:
-        """Yields all events of these users, user by user in order of version, in pages of at most `size`."""
+    def events_of(self, aggregates: Collection[UUID], size: int) -> AsyncIterator[list[Envelope]]:
+        """Yields all events of these aggregates, one by one, in order of version, in pages."""
 
-    async def existing(self, users: Collection[UUID]) -> set[UUID]:
-        """Returns those of these users who have ever had an event."""
+    async def existing(self, aggregates: Collection[UUID]) -> dict[UUID, str]:
+        """Returns those of these ids that have ever had an event, each with the aggregate's name."""
 
 
 async def history_pages(
-    event_source: EventSource, user_id: UUID, after: int
+    event_source: EventSource, aggregate_id: UUID, after: int
 ) -> AsyncIterator[list[Envelope]]:
-    """Yields all events of a user above the version `after`, in pages of at most MAX_HISTORY_EVENTS."""
-    while page := await event_source.history(user_id, after, MAX_HISTORY_EVENTS):
+    """Yields all events of an aggregate above the version `after`, in pages of at most MAX_HISTORY_EVENTS."""
+    while page := await event_source.history(aggregate_id, after, MAX_HISTORY_EVENTS):
         yield page
         after = page[-1].version

@@ -1,34 +1,45 @@
 """The contract of a projection: a pure function from an event to Redis commands on keys of its partition.
 
-A projection cannot read Redis. Two commands of functions.lua depend on stored values: REINDEX (used by
-users_by_email.py) and HISTORY_PUSH (used by users.py). A user may be replayed from its first event while its
-old keys still exist, so the commands for UserCreated delete them first.
+A projection cannot read Redis. The commands of functions.lua depend on stored values instead. An aggregate
+may be replayed from its first event while its old keys still exist, so the commands for the first event
+remove them. What a projection may not do is refused when the event is projected: see command_rules.py.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from readside.redis_functions.keys import Keys
 
 Command = tuple[str, ...]
-"""A Redis command, or a command of functions.lua: ("REINDEX", index, reverse, member, key) or
-("HISTORY_PUSH", list, hash, length, version, field, *other fields of the hash)."""
+"""A Redis command, or a command of functions.lua:
+("REINDEX", index, reverse, member, key);
+("HISTORY_PUSH", list, hash, length, version, field, *other fields of the hash), made by stored_document.py;
+("CONTRIBUTE" or "CONTRIBUTE_MORE", sums, members, member, group, amount), made by grouped_sum.py."""
+
+CONTRIBUTIONS: Final = frozenset({"CONTRIBUTE", "CONTRIBUTE_MORE"})
+
+E = TypeVar("E")
 
 
-class ProjectedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event with its metadata."""
+class ProjectedEvent(msgspec.Struct, Generic[E], frozen=True, kw_only=True):
+    """An event of one of the types E, the union of an aggregate, with its metadata."""
 
+    aggregate: str
+    """The name of the aggregate."""
     aggregate_id: str
     version: int
     occurred_at: str
     """RFC 3339 in UTC with milliseconds, as `to_rfc3339_millis` returns it."""
-    data: Any
+    data: E
 
 
-Projection: TypeAlias = "Callable[[Keys, ProjectedEvent], list[Command]]"
+Projection: TypeAlias = "Callable[[Keys, ProjectedEvent[Any]], list[Command]]"
+
+Projections: TypeAlias = "Mapping[str, Sequence[Projection]]"
+"""By the name of the aggregate whose events they are given."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from readside.fingerprint.fingerprint import fingerprint
+from types import ModuleType
+from typing import Final
+
 from readside.projections import orders, top_customers, user_list, users, users_by_email
 
-_MODELS = (users, users_by_email, user_list, top_customers, orders)
-
-PROJECTIONS = tuple(model.project for model in _MODELS)
-FINGERPRINT = fingerprint(model.__name__ for model in _MODELS)
-"""Changes when a projection stores something else, which causes a rebuild."""
+READ_MODELS: Final[dict[str, tuple[ModuleType, ...]]] = {
+    "user": (users, users_by_email, user_list, top_customers, orders)
+}
+"""By the name of an aggregate, the read models that its events change: one may be under several."""

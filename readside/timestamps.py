@@ -32,3 +32,8 @@ def from_epoch_millis(epoch_millis: str) -> str:
 @lru_cache(maxsize=4096)
 def _date(day: int) -> str:
     return (_EPOCH + timedelta(days=day)).date().isoformat()
+
+
+def month_of(rfc3339: str) -> str:
+    """Returns the month in UTC of a time that `to_rfc3339_millis` returned, such as 2026-03."""
+    return rfc3339[:7]

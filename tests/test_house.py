@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,38 @@ def _name(function: ast.expr) -> str:
             return name
         case _:
             return ""
+
+
+OF_AN_AGGREGATE = re.compile(
+    r"user|e-?mail|\border(s|_)|an order\b|(?-i:Order[A-Z])", re.IGNORECASE
+)
+"""Words of the users that come with the service. The order of something is none of them."""
+
+
+@pytest.mark.parametrize(
+    ("folder", "apart_from", "allowed"),
+    [
+        (
+            "readside",
+            ("projections", "read_models.py"),
+            # Names in JSON that clients know, and users of Redis.
+            ('name="user"', 'name="users"', "username", "Redis user", "user of Redis"),
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_machinery_names_no_aggregate(
+    folder: str, apart_from: tuple[str, ...], allowed: tuple[str, ...]
+) -> None:
+    for path in sorted((ROOT / folder).rglob("*.*")):
+        name = path.relative_to(ROOT / folder)
+        if path.suffix not in {".py", ".lua", ".sql"} or name.parts[0] in apart_from:
+            continue
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+            for phrase in allowed:
+                line = line.replace(phrase, "")
+            found = OF_AN_AGGREGATE.search(line)
+            assert found is None, f"{folder}/{name}:{number} names an aggregate: {line.strip()}"
 
 
 def test_there_are_at_most_45_settings() -> None:

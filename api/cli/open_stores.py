@@ -21,8 +21,8 @@ from api.runtime.log_check import refuse_foreign_log
 from domain.log.event_log import EventLog
 from domain.migrate import check
 from readside.admin.maintenance import PartitionMaintenance
-from readside.admin.parked_users import Parked
-from readside.read_models import PROJECTIONS
+from readside.admin.parked_aggregates import Parked
+from readside.projection_set import PROJECTIONS
 from readside.verify.verify import Verify
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from api.cli.open_stores import OpenStores
     from domain.envelope import Envelope
     from domain.users.events import UserId
-    from readside.admin.parked_users import ParkedUser
+    from readside.admin.parked_aggregates import ParkedAggregate
 
 parked = typer.Typer(
     no_args_is_help=True,
@@ -117,7 +117,7 @@ def drop(
     run_on_stores(run)
 
 
-async def _skip_event(stores: OpenStores, user: ParkedUser, reason: str) -> None:
+async def _skip_event(stores: OpenStores, user: ParkedAggregate, reason: str) -> None:
     """Raises OperatorError if the event is not in the log, or a user cannot be projected without it."""
     from api.operator_error import OperatorError
     from domain.log.skipped_events import SkippedEvents, can_be_skipped
@@ -143,18 +143,20 @@ async def _retry(stores: OpenStores, user_id: UserId) -> dict[str, Any]:
 
     partition = partition_of(user_id, stores.settings.partitions)
     try:
-        await stores.maintenance(partition).resync_user(user_id)
+        await stores.maintenance(partition).resync_aggregate(user_id)
     except GenerationGone as gone:
         raise NotServing(partition) from gone
     user = await stores.parked(partition).of(user_id)
+    newest = await stores.log.newest(user_id)
+    name = newest.aggregate if newest is not None else ""
     return {
         "user": str(user_id),
-        "version": await stores.parked(partition).version(user_id),
+        "version": await stores.parked(partition).version(name, user_id),
         "parked": None if user is None else {"version": user.version, "reason": user.reason},
     }
 
 
-async def _all_parked(stores: OpenStores) -> list[ParkedUser]:
+async def _all_parked(stores: OpenStores) -> list[ParkedAggregate]:
     return [
         user
         for partition in stores.partitions(None)
@@ -162,7 +164,7 @@ async def _all_parked(stores: OpenStores) -> list[ParkedUser]:
     ]
 
 
-async def _find(stores: OpenStores, user: UUID) -> ParkedUser:
+async def _find(stores: OpenStores, user: UUID) -> ParkedAggregate:
     """Raises OperatorError if the user is not parked."""
     from api.operator_error import OperatorError
     from domain.envelope import partition_of
@@ -176,20 +178,20 @@ async def _find(stores: OpenStores, user: UUID) -> ParkedUser:
     return parked_user
 
 
-def _id(user: ParkedUser) -> UserId:
+def _id(user: ParkedAggregate) -> UserId:
     from domain.users.events import UserId
 
-    return UserId(UUID(user.user))
+    return UserId(UUID(user.aggregate_id))
 
 
 def _time(event: Envelope) -> str:
     return event.occurred_at.isoformat(timespec="seconds")
 
 
-def _row(user: ParkedUser, events: list[Envelope]) -> dict[str, Any]:
+def _row(user: ParkedAggregate, events: list[Envelope]) -> dict[str, Any]:
     """Returns the output for a user; `events` are those from the one on at which the user is parked."""
     return {
-        "user": user.user,
+        "user": user.aggregate_id,
         "partition": user.partition,
         "version": user.version,
         "type": user.type,

@@ -117,9 +117,16 @@ def _operator_errors() -> tuple[type[Exception], ...]:
     from domain.migrate import MigrationError
     from readside.admin.maintenance import MaintenanceRefused
     from readside.errors import NotServing
-    from readside.verify.verify import NoSuchUser
+    from readside.verify.verify import NoSuchAggregate
 
-    return OperatorError, MaintenanceRefused, NotServing, NoSuchUser, MigrationError, ForeignLog
+    return (
+        OperatorError,
+        MaintenanceRefused,
+        NotServing,
+        NoSuchAggregate,
+        MigrationError,
+        ForeignLog,
+    )
 
 
 def _read_settings(*, allow_anonymous: bool) -> Settings:

@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from domain.log.audit import Mismatch
-from readside.admin.parked_users import ParkedUser
+from readside.admin.parked_aggregates import ParkedAggregate
 from readside.verify.repair import RepairResult
 from readside.verify.verify import VerifyResult
 
@@ -34,17 +34,22 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def users(self) -> int:
-        return sum(findings.users for findings in self.findings.values())
+        return sum(findings.aggregates for findings in self.findings.values())
 
     @property
-    def aside(self) -> list[ParkedUser]:
+    def aside(self) -> list[ParkedAggregate]:
         return [user for findings in self.findings.values() for user in findings.parked]
 
     def rows(self, *, values: bool) -> Iterator[dict[str, Any]]:
         """Yields each difference as the JSON output has it."""
         for number, findings in self.findings.items():
             for found in findings.differences:
-                where = {"model": "read", "partition": number, "user": found.user, "key": found.key}
+                where = {
+                    "model": "read",
+                    "partition": number,
+                    "user": found.aggregate_id,
+                    "key": found.key,
+                }
                 field = found.field if values else _field(found.field, shared=found.shared)
                 yield {**where, "field": field, **_values(found.should, found.found, values=values)}
         for row in self.unequal:
@@ -70,13 +75,13 @@ def show(report: Report, *, values: bool, as_json: bool) -> None:
 
 def _lines(report: Report, rows: list[dict[str, Any]]) -> Iterator[str]:
     for repair in report.repaired:
-        done = "rebuilt" if repair.rebuilt else f"{len(repair.users)} users resynced"
+        done = "rebuilt" if repair.rebuilt else f"{len(repair.aggregates)} users resynced"
         yield f"partition {repair.partition}: {done}"
     yield from map(_sentence, rows[:MAX_SHOWN])
     if len(rows) > MAX_SHOWN:
         yield f"... and {len(rows) - MAX_SHOWN} more; --json lists all"
     for user in report.aside:
-        yield f"parked: {user.user} at version {user.version} ({user.type}); see `tandem parked`"
+        yield f"parked: {user.aggregate_id} at version {user.version} ({user.type}); see `tandem parked`"
     yield f"{report.users} users, {len(rows)} differences, {len(report.aside)} parked"
 
 

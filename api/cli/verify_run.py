@@ -51,14 +51,14 @@ class VerifyRun:
     async def _compare_partitions(self, partitions: Collection[int]) -> dict[int, VerifyResult]:
         if self._user is not None:
             return {
-                number: await self._stores.verify(number, self._patience).of_user(self._user)
+                number: await self._stores.verify(number, self._patience).of_aggregate(self._user)
                 for number in partitions
             }
         total = 0 if self._bar.disable else await self._stores.log.count_aggregates(partitions)
         task = self._bar.add_task("", total=total)
         results: dict[int, VerifyResult] = {}
         for number in partitions:
-            done = sum(result.users for result in results.values())
+            done = sum(result.aggregates for result in results.values())
 
             def advance(users: int, done: int = done) -> None:
                 self._bar.update(task, completed=min(done + users, total))

@@ -24,7 +24,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.utils import floatToGoString
 
 from api.observability import gauges
-from readside.read_models import FINGERPRINT
+from readside.projection_set import FINGERPRINT
 
 if TYPE_CHECKING:
     import asyncpg

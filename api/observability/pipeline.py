@@ -99,15 +99,14 @@ class Pipeline:
         """Returns the latest events, newest first; none if a store does not respond."""
         events, _ = await self._events.run(lambda: latest(self._pool, self._partitions, count))
         statuses = {view.number: view.status for view in (await self.status()).partitions}
-        users = [
-            (
-                Keys(self._namespace.partition(event.partition), status.generation),
-                event.aggregate_id,
+        documents = [
+            Keys(self._namespace.partition(event.partition), status.generation).document(
+                event.aggregate, event.aggregate_id
             )
             for event in events or ()
             if (status := statuses[event.partition]) and status.generation
         ]
-        versions, _ = await self._versions.run(lambda: visible_versions(self._redis, users))
+        versions, _ = await self._versions.run(lambda: visible_versions(self._redis, documents))
         if events is None or versions is None or len(versions) < len(events):
             return []
         return [

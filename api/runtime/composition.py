@@ -35,11 +35,11 @@ from domain.log.relay import Relay
 from domain.log.relay_log import RelayLog
 from domain.write.key_retention import KeyRetention
 from domain.write.store import Store
+from readside.projection_set import PROJECTIONS
 from readside.projector.assignment import RENEW_INTERVAL_SECONDS, PartitionAssignment
 from readside.projector.projector import Projector
 from readside.queries.pubsub import PubSub
 from readside.queries.reader import ReadModel
-from readside.read_models import PROJECTIONS
 from readside.redis_connection.connection_expiry import ConnectionExpiry
 from readside.redis_functions.keys import Namespace
 from readside.redis_functions.stream import RedisStream

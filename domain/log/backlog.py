@@ -57,7 +57,7 @@ _BACKLOG = f"""
 """
 
 _LATEST_EVENTS = f"""
-    select e.partition, e.{STORED_ID} as aggregate_id, e.version, e.type, e.occurred_at
+    select e.partition, e.aggregate, e.{STORED_ID} as aggregate_id, e.version, e.type, e.occurred_at
     from unnest($1::smallint[]) as p (number) cross join lateral (
         select * from events where partition = p.number order by position desc limit $2
     ) as e
@@ -85,6 +85,7 @@ class Latest(msgspec.Struct, frozen=True, kw_only=True):
     """An event without its data."""
 
     partition: int
+    aggregate: str
     aggregate_id: UUID
     version: int
     type: str

@@ -38,11 +38,11 @@ _EVENTS_OF_AGGREGATES = f"""
 """
 
 _WITH_EVENTS = f"""
-    select distinct {STORED_ID} as id from events where {STORED_ID} = any($1::uuid[])
+    select distinct {STORED_ID} as id, aggregate from events where {STORED_ID} = any($1::uuid[])
 """
 
 _AGGREGATES_OF_PARTITION = f"""
-    select position, {STORED_ID} as id from events
+    select position, {STORED_ID} as id, aggregate from events
     where partition = $1 and position > $2 and version = 1 order by position limit $3
 """
 
@@ -79,10 +79,10 @@ class EventLog:
         rows = await self._connections.fetch(_NEWEST_EVENT, aggregate_id)
         return envelope_from_row(rows[0]) if rows else None
 
-    async def existing(self, ids: Collection[UUID]) -> set[UUID]:
-        """Returns which of these ids have an event."""
+    async def existing(self, ids: Collection[UUID]) -> dict[UUID, str]:
+        """Returns which of these ids have an event, each with the name of its aggregate."""
         rows = await self._connections.fetch(_WITH_EVENTS, list(ids))
-        return {row["id"] for row in rows}
+        return {row["id"]: row["aggregate"] for row in rows}
 
     async def count(self, partition: int) -> int:
         """Returns the number of events of a partition."""
@@ -96,14 +96,14 @@ class EventLog:
         )
         return int((await fetch_long(self._pool, statement, list(partitions)))[0])
 
-    async def aggregates(self, partition: int, size: int) -> AsyncIterator[list[UUID]]:
-        """Yields the ids of the aggregates of a partition in pages of `size`, in order of their creation."""
+    async def aggregates(self, partition: int, size: int) -> AsyncIterator[dict[UUID, str]]:
+        """Yields the ids of a partition, each with its aggregate's name, in pages, in order of creation."""
         position = 0
         while rows := await self._connections.fetch(
             _AGGREGATES_OF_PARTITION, partition, position, size
         ):
             position = rows[-1]["position"]
-            yield [row["id"] for row in rows]
+            yield {row["id"]: row["aggregate"] for row in rows}
             if len(rows) < size:
                 return
 

@@ -1,1 +1,1 @@
-"""Administration of one partition: status, maintenance, parked users, retained generations."""
+"""Administration of one partition: status, maintenance, parked aggregates, retained generations."""

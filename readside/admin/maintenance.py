@@ -1,4 +1,4 @@
-"""Operator actions on one partition while its projector runs: rebuild, rollback, resync of a user.
+"""Operator actions on one partition while its projector runs: rebuild, rollback, resync of an aggregate.
 
 Nothing is interrupted: queries read the old generation until the pointer moves, and the projector notices the
 new active generation within a second. The lease only keeps two operators from doing the same work.
@@ -30,7 +30,7 @@ from readside.redis_functions.keys import TANDEM, Keys, Namespace
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from readside.projection import Projection
+    from readside.projection import Projections
 
 _LEASE_TIMEOUT_SECONDS = 1.5 * LEASE_SECONDS
 """Seconds after which the lease of a killed process has certainly expired."""
@@ -59,7 +59,7 @@ class PartitionMaintenance:
         partition: int,
         *,
         partitions: int,
-        projections: tuple[Projection, ...],
+        projections: Projections,
         fingerprint: str,
         namespace: Namespace = TANDEM,
     ) -> None:
@@ -105,7 +105,7 @@ class PartitionMaintenance:
             return await self._switch(previous, keys)
 
     async def accept_parked(self) -> None:
-        """Allows generations of this version of the code to become active, however many users they park."""
+        """Allows generations of this code to become active, however many aggregates they park."""
         await self._guard.accept()
 
     async def rollback(self) -> Switch:
@@ -134,16 +134,16 @@ class PartitionMaintenance:
                 await self._generations.remove(keys)
             return len(interrupted)
 
-    async def resync_user(self, user_id: UUID) -> None:
-        """Replays a user in the active generation. Raises GenerationGone if no generation is active."""
+    async def resync_aggregate(self, aggregate_id: UUID) -> None:
+        """Replays an aggregate in the active generation. Raises GenerationGone if no generation is active."""
         keys = await self._generations.active()
         if keys is None:
             raise GenerationGone
         applier = self._projector.applier_for(keys)
         # If this process dies, the projector continues.
-        await self._redis.sadd(keys.needs_resync, str(user_id))
-        await applier.resync_user(user_id)
-        await applier.finish_resync(user_id)
+        await self._redis.sadd(keys.needs_resync, str(aggregate_id))
+        await applier.resync_aggregate(aggregate_id)
+        await applier.finish_resync(aggregate_id)
 
     async def _create(self) -> Keys:
         keys = await self._generations.create(CONSUMER, manual=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import msgspec
 from redis.exceptions import NoPermissionError
@@ -57,9 +56,9 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
     applied: int
     """Events applied so far."""
     parked: int
-    """Parked users."""
+    """Parked aggregates."""
     lost: int
-    """Users who need a resync."""
+    """Aggregates that need a resync."""
     full: bool = False
     """Whether Redis refuses writes because memory is full, or refused a rebuild within the last minute."""
     progress: Building | None = None
@@ -155,11 +154,11 @@ async def _with_builds(
     return statuses
 
 
-async def visible_versions(redis: Redis, users: Sequence[tuple[Keys, UUID]]) -> list[int]:
-    """Returns the versions of these users that queries see in the given generations; 0 if none."""
+async def visible_versions(redis: Redis, documents: Sequence[str]) -> list[int]:
+    """Returns the versions of the aggregates with these documents; 0 for a document that does not exist."""
     pipeline: Any = redis.pipeline(transaction=False)
-    for keys, user in users:
-        pipeline.hget(keys.document("user", user), "version")
+    for document in documents:
+        pipeline.hget(document, "version")
     return [int(version or 0) for version in await pipeline.execute()]
 
 

@@ -29,7 +29,6 @@ from readside.fingerprint.normalized_source import (
 
 _SHARED_CODE = (
     "readside.applier:commands_for",
-    "readside.applier:is_final",
     "readside.generations.fold:Fold",
     "readside.redis_functions.keys:Keys",
 )
@@ -39,7 +38,7 @@ _LUA_FILES = ("functions.lua", "inspection.lua")
 
 _WITHOUT_STORED_EFFECT = (
     *("append", "reset_stream", "lease", "release", "join_projectors", "leave_projectors"),
-    *("read_snapshot", "partition_status", "apply_scratch", "compare_keys"),
+    *("read_snapshot", "partition_status", "apply_scratch", "compare_keys", "copy_keys"),
 )
 """Functions in Redis that neither write nor check the contents of a generation."""
 

@@ -1,9 +1,9 @@
-"""Prevents the activation of a generation that parks many more users than another one that can be active.
+"""Prevents the activation of a generation that parks many more aggregates than another that can be active.
 
 It protects from code that cannot read the events of the log, such as a forgotten upcast. The figures of all
 partitions are added up, because each partition activates its generation alone: in the end the active
-generations park few more users, or only some partitions have activated theirs. docs/operations.md (Rebuild,
-Held) describes what to do.
+generations park few more aggregates, or only some partitions have activated theirs. docs/operations.md
+(Rebuild, Held) describes what to do.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from domain.aggregates import AGGREGATES
 from readside.generations.registry import Generations
 from readside.redis_functions.keys import Keys
 
@@ -22,27 +23,28 @@ if TYPE_CHECKING:
     from readside.redis_functions.keys import Partition
 
 MIN_EXCESS = 10
-"""Users that may be parked in addition to those of the other generation."""
+"""Aggregates that may be parked in addition to those of the other generation."""
 
 MIN_EXCESS_RATIO = 0.01
-"""The same as a fraction of all users; the greater of the two applies."""
+"""The same as a fraction of all aggregates; the greater of the two applies."""
 
 
 class ParkedExcess(msgspec.Struct, frozen=True):
-    """How many users a new read model parks in addition to those that another one parks."""
+    """How many aggregates a new read model parks in addition to those that another one parks."""
 
     more: int
-    users: int
-    """All users of the other read model."""
+    aggregates: int = msgspec.field(name="users")
+    """All aggregates of the other read model."""
 
     def __add__(self, other: ParkedExcess) -> ParkedExcess:
-        return ParkedExcess(self.more + other.more, self.users + other.users)
+        return ParkedExcess(self.more + other.more, self.aggregates + other.aggregates)
 
     @property
     def sentence(self) -> str:
         return (
-            f"The new read model parks {self.more} of {self.users} users that the previous one does not, so"
-            " it is not activated: fix the code and deploy it, or run `tandem rebuild --accept-parked`."
+            f"The new read model parks {self.more} of {self.aggregates} aggregates that the previous one"
+            " does not, so it is not activated: fix the code and deploy it, or run `tandem rebuild"
+            " --accept-parked`."
         )
 
 
@@ -77,15 +79,15 @@ class ActivationGuard:
         for partition in self._others:
             generations = Generations(self._redis, partition, self._fingerprint)
             total += await self._excess(await generations.newest() or Keys(partition, "none"))
-        if total.more > max(MIN_EXCESS, MIN_EXCESS_RATIO * total.users):
+        if total.more > max(MIN_EXCESS, MIN_EXCESS_RATIO * total.aggregates):
             raise TooManyParked(total)
 
     async def is_released(self, keys: Keys) -> bool:
-        """Returns whether to check again: this partition parks fewer users, or the excess was accepted."""
+        """Returns whether to check again: this partition parks fewer, or the excess was accepted."""
         return (await self._excess(keys)).more < self._last_more or await self._is_accepted()
 
     async def accept(self) -> None:
-        """Allows the activation of all generations with this fingerprint, however many users they park."""
+        """Allows the activation of all generations with this fingerprint, however many they park."""
         await self._redis.set(self._partition.accepted_fingerprint, self._fingerprint)
 
     async def _is_accepted(self) -> bool:
@@ -100,5 +102,7 @@ class ActivationGuard:
             return ParkedExcess(0, 0)
         parked = await self._redis.hlen(keys.parked)
         parked_by_other = await self._redis.hlen(other.parked)
-        users = await self._redis.zcard(other.index("users"))
-        return ParkedExcess(max(0, parked - parked_by_other), users)
+        total = 0
+        for aggregate in AGGREGATES.values():
+            total += await self._redis.zcard(other.index(aggregate.plural))
+        return ParkedExcess(max(0, parked - parked_by_other), total)

@@ -1,4 +1,4 @@
-"""Folds the Redis commands of all events of a user into the few that produce the same final state.
+"""Folds the Redis commands of all events of an aggregate into the few that produce the same final state.
 
 Only a rebuild does so; see replay.py. `tandem verify` projects event by event, so that it finds an error in
 this module.
@@ -28,7 +28,7 @@ class CannotFold(Exception):
 
 
 class Fold:
-    """The state that one user's commands produce. They are added in order, from the first event on."""
+    """The state that one aggregate's commands produce. They are added in order, from the first event on."""
 
     def __init__(self) -> None:
         self._deleted: dict[str, None] = {}
@@ -37,6 +37,7 @@ class Fold:
         self._lists: defaultdict[str, list[list[str | bool]]] = defaultdict(list)
         self._list_lengths: dict[str, int] = {}
         self._indexed: dict[Command, str] = {}
+        self._contributions: dict[Command, dict[str, int]] = {}
 
     def add(self, commands: Iterable[Command]) -> None:
         """Raises CannotFold, KeyError for an unknown command, and any error of malformed arguments."""
@@ -45,7 +46,8 @@ class Fold:
 
     def commands(self) -> list[Command]:
         """Returns the folded commands. Raises CannotFold."""
-        indexes = {key for names in self._indexed for key in names[:2]}
+        pairs = (*self._indexed, *self._contributions)
+        indexes = {key for names in pairs for key in names[:2]}
         written = [*self._hashes, *self._scores, *self._lists, *indexes]
         if len(set(written)) < len(written) or not indexes.isdisjoint(self._deleted):
             raise CannotFold("a key of two types")
@@ -63,6 +65,8 @@ class Fold:
             yield ("RPUSH", key, *[_encode(row).decode() for row in last_rows])
         for names, new in self._indexed.items():
             yield ("REINDEX", *names, new)
+        for names, amounts in self._contributions.items():
+            yield from _contributions(names, amounts)
 
     def delete(self, command: Command) -> None:
         for key in command[1:]:
@@ -99,6 +103,19 @@ class Fold:
     def reindex(self, command: Command) -> None:
         self._indexed[command[1:4]] = command[4]
 
+    def contribute(self, command: Command) -> None:
+        amount = _int64(command[5])
+        self._contributions[command[1:4]] = {command[4]: amount} if amount else {}
+
+    def contribute_more(self, command: Command) -> None:
+        if (amounts := self._contributions.get(command[1:4])) is None:
+            raise CannotFold("an addition to a stored contribution")
+        amount = amounts.pop(command[4], 0) + _int64(command[5])
+        if amount not in _INT64:
+            raise CannotFold("a contribution out of range")
+        if amount:
+            amounts[command[4]] = amount
+
     def history_push(self, command: Command) -> None:
         _, key, source, length, version, always, *names = command
         if key not in self._deleted or source not in self._hashes or source not in self._deleted:
@@ -124,6 +141,21 @@ def _sorted_set_commands(key: str, scores: Scores) -> Iterator[Command]:
         yield ("ZREM", key, *[member for member, score in scores.items() if score is None])
 
 
+def _contributions(names: Command, amounts: dict[str, int]) -> Iterator[Command]:
+    verb, fewest = "CONTRIBUTE", amounts or {"": 0}
+    for group, amount in fewest.items():
+        yield (verb, *names, group, str(amount))
+        verb = "CONTRIBUTE_MORE"
+
+
+def _int64(amount: str) -> int:
+    """Returns the number; raises CannotFold if Redis does not accept it."""
+    number = int(amount)
+    if number not in _INT64 or str(number) != amount:
+        raise CannotFold("an amount that Redis does not accept")
+    return number
+
+
 _METHODS: dict[str, Callable[[Fold, Command], None]] = {
     "DEL": Fold.delete,
     "HSET": Fold.hset,
@@ -133,4 +165,6 @@ _METHODS: dict[str, Callable[[Fold, Command], None]] = {
     "ZINCRBY": Fold.zincrby,
     "REINDEX": Fold.reindex,
     "HISTORY_PUSH": Fold.history_push,
+    "CONTRIBUTE": Fold.contribute,
+    "CONTRIBUTE_MORE": Fold.contribute_more,
 }

@@ -35,7 +35,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a generation is built. Stored after each page is applied, so some users may come twice."""
+    """How far a generation is built. Stored after each page is applied, so some aggregates may come twice."""
 
     expected: int
     """Events in the log when the rebuild started."""
@@ -170,14 +170,16 @@ class Rebuild:
         if counter is None:
             raise GenerationGone  # Redis was emptied meanwhile
         applied = int(counter)
-        parked_users: Any = await self._redis.hgetall(keys.parked)
+        parked_aggregates: Any = await self._redis.hgetall(keys.parked)
         parked = 0
-        for user, entry in parked_users.items():
+        for aggregate_id, entry in parked_aggregates.items():
             version = msgspec.json.decode(entry)["version"] - 1
-            waiting = history_pages(self._event_source, UUID(user), version)
+            waiting = history_pages(self._event_source, UUID(aggregate_id), version)
             parked += sum([len(page) async for page in waiting])
         if parked:
-            _log.warning("users.parked", generation=keys.generation, users=len(parked_users))
+            _log.warning(
+                "aggregates.parked", generation=keys.generation, aggregates=len(parked_aggregates)
+            )
         is_complete = seen >= expected and applied + parked >= seen
         if not is_complete:
             figures = {"applied": applied, "parked": parked, "seen": seen, "expected": expected}

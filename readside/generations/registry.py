@@ -265,7 +265,7 @@ class Generations:
         return groups
 
     async def _precedes(self, name: str, erasure: str) -> bool:
-        """Returns whether a generation has not yet applied this entry, which erases a user."""
+        """Returns whether a generation has not yet applied this entry, which erases an aggregate."""
         for group in await self._groups():
             if group["name"] != name:
                 continue

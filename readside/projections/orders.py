@@ -40,7 +40,7 @@ class OrderPage(msgspec.Struct, frozen=True, kw_only=True):
     has_next: bool
 
 
-def project(keys: Keys, event: ProjectedEvent) -> list[Command]:
+def project(keys: Keys, event: ProjectedEvent[events.UserEvent]) -> list[Command]:
     placed, closed = (
         keys.owned_key("orders", event.aggregate_id),
         keys.owned_key("closed", event.aggregate_id),

@@ -11,7 +11,7 @@ from readside.redis_connection.encoding import pack
 from readside.redis_functions.keys import Keys
 
 
-def project(keys: Keys, event: ProjectedEvent) -> list[Command]:
+def project(keys: Keys, event: ProjectedEvent[events.UserEvent]) -> list[Command]:
     customers = keys.shared_key("customers")
     match event.data:
         case events.OrderCompleted(total=total):

@@ -14,7 +14,7 @@ from readside.redis_connection.protocol import Replies
 from readside.redis_functions.keys import Keys
 
 
-def project(keys: Keys, event: ProjectedEvent) -> list[Command]:
+def project(keys: Keys, event: ProjectedEvent[events.UserEvent]) -> list[Command]:
     index, reverse = keys.shared_key("emails"), keys.shared_key("email-of")
     match event.data:
         case events.UserCreated(email=email) | events.UserEmailUpdated(email=email):

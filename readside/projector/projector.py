@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from readside.applier import OnApplied
-    from readside.projection import Projection
+    from readside.projection import Projections
 
 CONSUMER = "projector"
 
@@ -69,7 +69,7 @@ class Projector:
         partition: int,
         *,
         partitions: int,
-        projections: tuple[Projection, ...],
+        projections: Projections,
         fingerprint: str,
         on_applied: OnApplied | None = None,
         on_progress: Callable[[], None] = lambda: None,
@@ -107,7 +107,7 @@ class Projector:
         self._cleaned_up_at = -_CLEAN_UP_INTERVAL_SECONDS
         self._resync_checked_at = -_RESYNC_INTERVAL_SECONDS
         self._resyncing: dict[str, bool] = {}
-        """Users to resync, the next one first, and whether their resync has started."""
+        """Aggregates to resync, the next one first, and whether their resync has started."""
         self._clean_up_task: asyncio.Task[None] | None = None
         self._orphans_removed_for = ""
         self._applier: EventApplier | None = None
@@ -207,9 +207,9 @@ class Projector:
         )
 
     async def _resync(self, applier: EventApplier) -> bool:
-        """Replays a slice of the events of one user; returns whether there are more.
+        """Replays a slice of the events of one aggregate; returns whether there are more.
 
-        Between two slices the stream has its turn, and so have other users.
+        Between two slices the stream has its turn, and so have other aggregates.
         """
         try:
             if time.monotonic() >= self._resync_checked_at + _RESYNC_INTERVAL_SECONDS:
@@ -228,22 +228,22 @@ class Projector:
         return bool(self._resyncing)
 
     async def _check_losses(self, applier: EventApplier) -> None:
-        """Checks for lost keys, and for users whose resync a reader has requested."""
+        """Checks for lost keys, and for aggregates whose resync a reader has requested."""
         await self._generations.check_intact(applier.keys)
-        users: Any = await self._redis.srandmember(applier.keys.needs_resync, 100)
-        self._resyncing = dict.fromkeys(users or (), False) | self._resyncing
+        aggregates: Any = await self._redis.srandmember(applier.keys.needs_resync, 100)
+        self._resyncing = dict.fromkeys(aggregates or (), False) | self._resyncing
         self._resync_checked_at = time.monotonic()
 
     async def _resync_next(self, applier: EventApplier) -> None:
-        user = next(iter(self._resyncing))
-        started = self._resyncing.pop(user)
-        if not started and not await self._redis.sismember(applier.keys.needs_resync, user):
+        id_ = next(iter(self._resyncing))
+        started = self._resyncing.pop(id_)
+        if not started and not await self._redis.sismember(applier.keys.needs_resync, id_):
             return  # another process has done it
-        user_id = UUID(user)
-        if await applier.resync_slice(user_id, started=started):
-            self._resyncing[user] = True
+        aggregate_id = UUID(id_)
+        if await applier.resync_slice(aggregate_id, started=started):
+            self._resyncing[id_] = True
         else:
-            await applier.finish_resync(user_id)
+            await applier.finish_resync(aggregate_id)
 
     async def _retry_activation(self, applier: EventApplier) -> None:
         """Activates a held generation, if that is allowed by now. Raises GenerationGone if another is active.

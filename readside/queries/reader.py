@@ -2,8 +2,8 @@
 
 After the commands to a partition follows one more: which generation is active. Only if the commands went to
 that generation are their replies used; so an emptied, half-built or replaced read model can never pass for
-"there is no such user". Only the rows of a list are read without that check, right after their ids were read
-with it.
+"there is no such aggregate". Only the rows of a list are read without that check, right after their ids were
+read with it.
 """
 
 from __future__ import annotations
@@ -103,13 +103,13 @@ class ReadModel:
             for partition in map(namespace.partition, self.partitions)
         ]
 
-    def partition_of(self, user_id: UUID) -> int:
-        return partition_of(user_id, len(self.partitions))
+    def partition_of(self, aggregate_id: UUID) -> int:
+        return partition_of(aggregate_id, len(self.partitions))
 
-    def subscribe(self, user_id: UUID) -> AbstractAsyncContextManager[ChannelSubscription]:
-        """Subscribes to the new versions of a user."""
-        partition = self._pointers[self.partition_of(user_id)].partition
-        return self._pubsub.subscribe(partition.changes_channel(user_id))
+    def subscribe(self, aggregate_id: UUID) -> AbstractAsyncContextManager[ChannelSubscription]:
+        """Subscribes to the new versions of an aggregate."""
+        partition = self._pointers[self.partition_of(aggregate_id)].partition
+        return self._pubsub.subscribe(partition.changes_channel(aggregate_id))
 
     async def read(self, partition: int, commands_for: CommandsFor) -> Replies:
         """Returns the replies of one partition."""
@@ -173,9 +173,9 @@ class ReadModel:
         """
         return _without_errors(await self._connection.send(commands))
 
-    async def request_resync(self, partition: int, user: str) -> None:
-        """Marks a user whose keys are incomplete, for a projector to resync."""
-        await self.read(partition, lambda keys: [pack(("SADD", keys.needs_resync, user))])
+    async def request_resync(self, partition: int, aggregate_id: str) -> None:
+        """Marks an aggregate whose keys are incomplete, for a projector to resync."""
+        await self.read(partition, lambda keys: [pack(("SADD", keys.needs_resync, aggregate_id))])
 
 
 def _without_errors(replies: Replies) -> Replies:

@@ -172,7 +172,7 @@ async def open_connection(
         protocol.send(greeting.packed)
         *required, named = await result
         if str(named).startswith("NOPERM"):
-            named = "OK"  # some users may not set a name, and may read
+            named = "OK"  # some roles may not set a name, and may read
         for reply in [*required, named]:
             if isinstance(reply, hiredis.ReplyError):
                 raise reply

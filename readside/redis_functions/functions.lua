@@ -1,6 +1,6 @@
 #!lua name=VERSION
 -- The functions that must be atomic in Redis. All keys of a call carry the hash tag of one partition.
--- Helpers come first, then the relay's stream, a generation from its creation to its check, single users, leases.
+-- Helpers come first, then the relay's stream, a generation from its creation to its check, single aggregates, leases.
 -- inspection.lua continues this file: one library, whose functions are registered at the end of that file.
 -- VERSION stands for the prefix of the service and a hash of the source, so that services and versions of the code
 -- can run side by side.
@@ -10,10 +10,10 @@
 --   counters      'before': entries ever added to the stream when the generation was created; 'taken': entries
 --                 acknowledged since; 'applied': events; 'size:<key>': members of a shared key; 'by-hand', 'code',
 --                 'instead-of' (the previous active generation): see readside/generations/registry.py
---   a user's hash 'version'; 'until': the user is hidden from readers below this version
+--   a document     'version'; 'until': the aggregate is hidden from readers below this version
 
--- Marks stream entries that erase a user. A generation that has not applied them still holds personal data.
-local ERASURE = '"type":"UserErased"'
+-- Marks stream entries that end an aggregate. A generation that has not applied them still holds personal data.
+local ERASURE = '"final":true'
 
 -- The most unread entries that are counted. How many entries a group further behind has missed is unknown.
 local MAX_UNREAD = 500
@@ -25,7 +25,7 @@ local function by_name(flat)
   return values
 end
 
--- Deletes keys without blocking Redis while their memory is freed: a user may have many orders.
+-- Deletes keys without blocking Redis while their memory is freed: a key may have many members.
 local function delete(...) redis.call('UNLINK', ...) end
 
 -- Trims the stream of all entries that every group has acknowledged, and of no other.
@@ -92,7 +92,7 @@ local function size(key)
   return kind == 'none' and 0 or -1
 end
 
--- The sizes of keys that users share are recorded, so that the loss of such a key, or of members, is detected
+-- The sizes of keys that aggregates share are recorded, so that the loss of such a key, or of members, is detected
 -- before a command builds on it, and by check_intact when no event arrives.
 local function has_recorded_size(counters, key)
   return size(key) == tonumber(redis.call('HGET', counters, 'size:' .. key) or 0)
@@ -151,8 +151,8 @@ end
 ------------------------------------------------------------------------------------------------ Applying events
 
 -- REINDEX, a command for projections: `member` gets the index key `new`, or none if that is '', in place of its old
--- one. `index` is a sorted set of "key member", so that a member cannot displace another: a user that is replayed
--- passes through keys that other users have taken since. `reverse` maps a member to its key.
+-- one. `index` is a sorted set of "key member", so that a member cannot displace another: an aggregate that is replayed
+-- passes through keys that other aggregates have taken since. `reverse` maps a member to its key.
 local function reindex(index, reverse, member, new)
   local old = redis.call('HGET', reverse, member)
   if old then redis.call('ZREM', index, old .. ' ' .. member) end
@@ -178,7 +178,76 @@ local function history_push(list, hash, length, version, always, ...)
   end
 end
 
-local OWN_COMMANDS = {DEL = delete, REINDEX = reindex, HISTORY_PUSH = history_push}
+-- Returns what a member contributes to groups, as a list of {amount, group}, and the text that is stored: a line
+-- "amount group" for each. Amounts are decimal strings, which HINCRBY adds: numbers of Lua are exact to 2^53 only.
+local function contributions(members, member)
+  local list, text = {}, redis.call('HGET', members, member) or ''
+  for amount, group in string.gmatch(text, '([^ \n]+) ([^\n]*)') do list[#list + 1] = {amount, group} end
+  return list, text
+end
+
+-- Changes the sums of groups by amounts, all of them or none. Without a group whose sum is 0, the sums depend on the
+-- contributions alone.
+local function change_sums(sums, changes)
+  local function change(amount, group)
+    if redis.call('HINCRBY', sums, group, amount) == 0 then redis.call('HDEL', sums, group) end
+  end
+  local function negated(amount) return string.match(amount, '^-(.*)') or amount == '0' and amount or '-' .. amount end
+  for i, one in ipairs(changes) do
+    local amount, group, sign = unpack(one)
+    local ok, problem = pcall(change, sign and negated(amount) or amount, group)
+    if not ok then
+      for j = i - 1, 1, -1 do
+        amount, group, sign = unpack(changes[j])
+        change(sign and amount or negated(amount), group)
+      end
+      error(problem)
+    end
+  end
+end
+
+-- CONTRIBUTE, a command for projections: in the hash `sums` (group -> sum) the member contributes an amount to one
+-- group, in place of all that it contributed before; nothing if the amount is 0. `members` maps a member to what it
+-- contributes.
+local function contribute(sums, members, member, group, amount)
+  local before, text = contributions(members, member)
+  local after = amount == '0' and '' or amount .. ' ' .. group
+  if text == after then return end
+  if string.find(group, '\n', 1, true) then error({err = 'a group with a line break'}) end
+  local changes = {}
+  for i, one in ipairs(before) do changes[i] = {one[1], one[2], true} end
+  if after ~= '' then changes[#changes + 1] = {amount, group} end
+  change_sums(sums, changes)
+  if after == '' then redis.call('HDEL', members, member) else redis.call('HSET', members, member, after) end
+end
+
+-- CONTRIBUTE_MORE, a command for projections: adds an amount to what a member contributes to one group.
+local function contribute_more(sums, members, member, group, amount)
+  local before, text = contributions(members, member)
+  if string.find(group, '\n', 1, true) then error({err = 'a group with a line break'}) end
+  local lines, own = {}, '0'
+  for _, one in ipairs(before) do
+    if one[2] == group then own = one[1] else lines[#lines + 1] = one[1] .. ' ' .. one[2] end
+  end
+  -- The field is the counter that adds the two amounts.
+  redis.call('HSET', members, member, own)
+  local ok, problem = pcall(redis.call, 'HINCRBY', members, member, amount)
+  own = redis.call('HGET', members, member)
+  if ok then ok, problem = pcall(change_sums, sums, {{amount, group}}) end
+  if ok and own ~= '0' then lines[#lines + 1] = own .. ' ' .. group end
+  table.sort(lines) -- so that the text does not depend on the way to it either
+  local after = ok and table.concat(lines, '\n') or text
+  if after == '' then redis.call('HDEL', members, member) else redis.call('HSET', members, member, after) end
+  if not ok then error(problem) end
+end
+
+local OWN_COMMANDS = {
+  DEL = delete, REINDEX = reindex, HISTORY_PUSH = history_push, CONTRIBUTE = contribute,
+  CONTRIBUTE_MORE = contribute_more,
+}
+
+-- Commands that change two keys, which aggregates share.
+local ON_PAIRS = {REINDEX = true, CONTRIBUTE = true, CONTRIBUTE_MORE = true}
 
 local function run(command)
   local own = OWN_COMMANDS[command[1]]
@@ -193,85 +262,85 @@ end
 local LOST_MEMBERS = {}
 
 -- Checks the shared keys that a command is about to change, once in a call: after that they are in `watched`.
-local function watch(counters, watched, user, command)
-  for i = 2, command[1] == 'REINDEX' and 3 or 2 do
+local function watch(counters, watched, aggregate, command)
+  for i = 2, ON_PAIRS[command[1]] and 3 or 2 do
     local key = command[i]
-    if not watched[key] and not string.find(key, user, 1, true) then
+    if not watched[key] and not string.find(key, aggregate, 1, true) then
       if not has_recorded_size(counters, key) then error(LOST_MEMBERS) end
       watched[key] = true
     end
   end
 end
 
--- The outcomes of an event. A gap is -1 - (the version of the user).
+-- The outcomes of an event. A gap is -1 - (the version of the aggregate).
 local APPLIED, DUPLICATE, PARKED, POISON, DEFERRED = 1, 0, 2, 3, 4
 
 -- Handles an event whose predecessors are missing. The caller reads them from the log. If they are more than
--- `max_missing`, which all gaps of a call share, that would delay other users. Then the user is hidden below this
+-- `max_missing`, which all gaps of a call share, that would delay other aggregates. Then the aggregate is hidden below this
 -- version and resynced in slices, so that the entry is not needed any more.
-local function report_gap(needs_resync, call, user, user_hash, version, current, visible_from)
-  if call.max_missing and call.gaps[user] == nil then
+local function report_gap(needs_resync, call, aggregate, document, version, current, visible_from)
+  if call.max_missing and call.gaps[aggregate] == nil then
     call.max_missing = call.max_missing - (version - current - 1)
-    call.gaps[user] = call.max_missing >= 0
+    call.gaps[aggregate] = call.max_missing >= 0
   end
-  if not call.max_missing or call.gaps[user] then return -1 - current end
-  redis.call('HSET', user_hash, 'until', math.max(visible_from, version))
-  redis.call('SADD', needs_resync, user)
+  if not call.max_missing or call.gaps[aggregate] then return -1 - current end
+  redis.call('HSET', document, 'until', math.max(visible_from, version))
+  redis.call('SADD', needs_resync, aggregate)
   return DEFERRED
 end
 
--- Parks the user, who is shown as before this event.
+-- Parks the aggregate, which is shown as before this event.
 local function park(parked, call, event, problem)
-  local user, user_hash, version, kind = unpack(event)
+  local aggregate, document, version, kind = unpack(event)
   if event[10] then
     -- Which of the folded events failed is unknown, so they must be applied one by one, from the first.
-    if redis.call('TYPE', user_hash).ok == 'hash' then
-      call.applied = call.applied - tonumber(redis.call('HGET', user_hash, 'version') or '0')
+    if redis.call('TYPE', document).ok == 'hash' then
+      call.applied = call.applied - tonumber(redis.call('HGET', document, 'version') or '0')
     end
-    redis.call('DEL', user_hash)
+    redis.call('DEL', document)
     return -1
   end
   call.any_parked = true
   local reason = type(problem) == 'table' and problem.err or tostring(problem)
-  redis.call('HSET', parked, user, cjson.encode({version = version, type = kind, reason = reason}))
-  if redis.call('TYPE', user_hash).ok == 'hash' then redis.call('HDEL', user_hash, 'until') end
+  redis.call('HSET', parked, aggregate, cjson.encode({version = version, type = kind, reason = reason}))
+  if redis.call('TYPE', document).ok == 'hash' then redis.call('HDEL', document, 'until') end
   return POISON
 end
 
--- The version gate: applies one event only if it is the next version of its user.
--- `event`: user, user hash, version, type, channel or '', commands, reason or '', visible_from, is_final, folded
---   reason: the projection failed, so the user is parked.
---   visible_from: while a user is resynced it is hidden below this version and stays in needs_resync, so that the
+-- The version gate: applies one event only if it is the next version of its aggregate.
+-- `event`: aggregate, aggregate hash, version, type, channel or '', commands, reason or '', visible_from, is_final, folded
+--   reason: the projection failed, so the aggregate is parked.
+--   visible_from: while an aggregate is resynced it is hidden below this version and stays in needs_resync, so that the
 --     resync starts again if this one is not finished.
 --   is_final (an erasure) and folded (the commands of all events up to this one, from nothing): the event needs no
---     predecessor. A final event also removes the entry of a parked user.
+--     predecessor. A final event also removes the entry of a parked aggregate.
 local function apply_event(parked, counters, needs_resync, call, event)
-  local user, user_hash, version, _, channel, commands, reason, hidden_until, is_final, folded = unpack(event)
-  if call.any_parked and not is_final and redis.call('HEXISTS', parked, user) == 1 then return PARKED end
-  local stored = redis.call('HMGET', user_hash, 'version', 'until')
+  local aggregate, document, version, _, channel, commands, reason, hidden_until, is_final, folded = unpack(event)
+  if call.any_parked and not is_final and redis.call('HEXISTS', parked, aggregate) == 1 then return PARKED end
+  local stored = redis.call('HMGET', document, 'version', 'until')
   local current, visible_from = tonumber(stored[1] or '0'), math.max(tonumber(stored[2] or '0'), hidden_until)
   if version <= current then return DUPLICATE end
   if version > current + 1 and not (is_final or folded) then
-    return report_gap(needs_resync, call, user, user_hash, version, current, visible_from)
+    return report_gap(needs_resync, call, aggregate, document, version, current, visible_from)
   end
   if reason ~= '' then return park(parked, call, event, reason) end
-  for _, command in ipairs(commands) do watch(counters, call.watched, user, command) end
+  for _, command in ipairs(commands) do watch(counters, call.watched, aggregate, command) end
   for _, command in ipairs(commands) do
     local ok, problem = pcall(run, command)
     if not ok then
-      -- The commands before the failing one stay, so the user is parked in this very call.
+      -- The commands before the failing one stay, so the aggregate is parked in this very call.
       return park(parked, call, event, problem)
     end
   end
-  redis.call('HSET', user_hash, 'version', version)
+  redis.call('HSET', document, 'version', version)
   if visible_from > version then
-    redis.call('HSET', user_hash, 'until', visible_from)
-    redis.call('SADD', needs_resync, user)
+    redis.call('HSET', document, 'until', visible_from)
+    redis.call('SADD', needs_resync, aggregate)
   elseif visible_from > 0 then
-    redis.call('HDEL', user_hash, 'until')
-    redis.call('SREM', needs_resync, user)
+    redis.call('HDEL', document, 'until')
+    redis.call('SREM', needs_resync, aggregate)
   end
-  if is_final then redis.call('HDEL', parked, user) end
+  if is_final then redis.call('HDEL', parked, aggregate) end
   call.applied = call.applied + version - current
   if channel ~= '' then redis.call('PUBLISH', channel, version) end
   return APPLIED
@@ -295,7 +364,7 @@ local function apply(keys, args)
     local ok, outcome = true, DUPLICATE
     if event then ok, outcome = pcall(apply_event, parked, counters, needs_resync, call, event) end
     if outcome == LOST_MEMBERS then return invalidate(generations, generation) end
-    if not ok then outcome = park(parked, call, event, outcome) end -- the user's hash, for instance, is no hash
+    if not ok then outcome = park(parked, call, event, outcome) end -- the aggregate's hash, for instance, is no hash
     outcomes[i] = outcome
     if outcome >= 0 and entry ~= '' then done[#done + 1] = entry end
   end
@@ -346,12 +415,12 @@ local function check_intact(keys, args)
   return gone()
 end
 
----------------------------------------------------------------------------------------------- Resyncing one user
+---------------------------------------------------------------------------------------------- Resyncing one aggregate
 
--- Resets a user for a replay from its first event. Refused if Redis has a newer version than the caller has loaded.
--- A parked user will be parked again, by the same event.
--- KEYS user hash, parked   ARGV user, its last version   -> 1, or 0 if refused
-local function reset_user(keys, args)
+-- Resets an aggregate for a replay from its first event. Refused if Redis has a newer version than the caller has loaded.
+-- A parked aggregate will be parked again, by the same event.
+-- KEYS aggregate hash, parked   ARGV aggregate, its last version   -> 1, or 0 if refused
+local function reset_aggregate(keys, args)
   local current = redis.call('TYPE', keys[1]).ok == 'hash' and redis.call('HGET', keys[1], 'version')
   if tonumber(current or '0') > tonumber(args[2]) then return 0 end
   redis.call('UNLINK', keys[1])
@@ -359,8 +428,8 @@ local function reset_user(keys, args)
   return 1
 end
 
--- Ends the resync of a user, unless more events were deferred meanwhile.
--- KEYS user hash, needs_resync   ARGV user   -> 1, or 0 if the user is hidden below a version that is yet to come
+-- Ends the resync of an aggregate, unless more events were deferred meanwhile.
+-- KEYS aggregate hash, needs_resync   ARGV aggregate   -> 1, or 0 if the aggregate is hidden below a version that is yet to come
 local function finish_resync(keys, args)
   if redis.call('TYPE', keys[1]).ok == 'hash' and redis.call('HEXISTS', keys[1], 'until') == 1 then return 0 end
   redis.call('SREM', keys[2], args[1])

@@ -76,6 +76,18 @@ local function apply_scratch(keys, args)
   return outcomes
 end
 
+-- Copies keys as of one moment. The copies expire.
+-- KEYS pairs: a key, its copy   ARGV milliseconds   -> the sizes
+local function copy_keys(keys, args)
+  local sizes = {}
+  for i = 1, #keys, 2 do
+    redis.call('COPY', keys[i], keys[i + 1])
+    redis.call('PEXPIRE', keys[i + 1], args[1])
+    sizes[#sizes + 1] = size(keys[i + 1])
+  end
+  return sizes
+end
+
 local SCANS = {hash = 'HSCAN', zset = 'ZSCAN', set = 'SSCAN'}
 local READS = {hash = 'HGET', zset = 'ZSCORE', set = 'SISMEMBER'}
 
@@ -139,7 +151,7 @@ redis.register_function('create_generation_VERSION', create_generation)
 redis.register_function('apply_VERSION', apply)
 redis.register_function('activate_VERSION', activate)
 redis.register_function('check_intact_VERSION', check_intact)
-redis.register_function('reset_user_VERSION', reset_user)
+redis.register_function('reset_aggregate_VERSION', reset_aggregate)
 redis.register_function('finish_resync_VERSION', finish_resync)
 redis.register_function('lease_VERSION', lease)
 redis.register_function('release_VERSION', release)
@@ -148,4 +160,5 @@ redis.register_function('leave_projectors_VERSION', leave_projectors)
 redis.register_function({function_name = 'read_snapshot_VERSION', callback = read_snapshot, flags = {'no-writes'}})
 redis.register_function({function_name = 'partition_status_VERSION', callback = partition_status, flags = {'no-writes'}})
 redis.register_function('apply_scratch_VERSION', apply_scratch)
+redis.register_function('copy_keys_VERSION', copy_keys)
 redis.register_function({function_name = 'compare_keys_VERSION', callback = compare_keys, flags = {'no-writes'}})

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from readside.event_source import EventSource
-from readside.projection import Projection
+from readside.projection import Projections
 from readside.redis_functions.functions import Functions
 from readside.redis_functions.keys import Keys
 from readside.verify.key_comparison import KeyComparison
@@ -25,7 +24,7 @@ class ComparedGenerations:
         redis: Redis,
         event_source: EventSource,
         keys: Keys,
-        projections: Sequence[Projection],
+        projections: Projections,
         fingerprint: str,
     ) -> None:
         """`keys` are those of the active generation; `redis` decodes replies."""

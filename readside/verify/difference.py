@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-_USER_AT_END = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+_ID_AT_END = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
 class KeyEntry(NamedTuple):
@@ -27,18 +27,18 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
     partition: int
     key: str
-    """The name of the key, without partition, generation and user."""
-    user: str | None = None
+    """The name of the key, without partition, generation and aggregate."""
+    aggregate_id: str | None = msgspec.field(default=None, name="user")
     field: str = ""
     should: Any = None
     """The value according to the log."""
     found: Any = None
     """The value in the active generation."""
     shared: bool = False
-    """Whether it is in data of several users, so that a resync of this user would not repair it."""
+    """Whether it is in data of several aggregates, so that a resync of this aggregate would not repair it."""
 
 
-def user_in(name: str) -> UUID | None:
-    """Returns the user of a key or a member: the one whose id it ends with."""
-    match = _USER_AT_END.search(name)
+def aggregate_in(name: str) -> UUID | None:
+    """Returns the aggregate of a key or a member: the one whose id it ends with."""
+    match = _ID_AT_END.search(name)
     return None if match is None else UUID(match.group())

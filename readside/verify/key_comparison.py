@@ -37,7 +37,7 @@ class KeyComparison:
         self._active = active
         self._scratch = scratch
 
-    async def user_keys(self, names: Iterable[str]) -> set[KeyEntry]:
+    async def owned_keys(self, names: Iterable[str]) -> set[KeyEntry]:
         """Returns the differing entries of these keys, compared in both directions."""
         differing: set[KeyEntry] = set()
         slices = [_Slice(name, reverse) for name in names for reverse in (False, True)]

@@ -1,41 +1,41 @@
-"""The reverse scan: finds keys and members that belong to no user, or to one who should not have them."""
+"""The reverse scan: finds keys and members of no aggregate, or of one that should not have them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 from uuid import UUID
 
 from readside.verify.compared_generations import ComparedGenerations
-from readside.verify.difference import Difference, KeyEntry, user_in
+from readside.verify.difference import Difference, KeyEntry, aggregate_in
 from readside.verify.verified_set import VerifiedSet
 
 BATCH = 500
 """Keys or members of one scan call."""
 
 Suspects = dict[UUID, set[KeyEntry]]
-"""By user, entries that contain the user's id and may differ."""
+"""By aggregate, entries that contain the aggregate's id and may differ."""
 
 
 class Orphans:
     """Scans the active generation.
 
-    Results about users are only suspects: data changes during the scan, so they must be verified again.
+    Results about aggregates are only suspects: data changes during the scan, so they must be verified again.
     """
 
     def __init__(self, generations: ComparedGenerations) -> None:
         self._generations = generations
         self._redis = generations.redis
         self._keys = generations.keys
-        self.without_user: list[Difference] = []
-        """Keys and members without the id of a user, so far."""
+        self.unattributed: list[Difference] = []
+        """Keys and members without the id of an aggregate, so far."""
 
     async def keys(self, usual: set[str]) -> AsyncIterator[Suspects]:
-        """Yields keys of users that not every user has, and all keys of users without events, in batches."""
+        """Yields in batches the keys that not every aggregate has, and all keys of those without events."""
         batch: Suspects = {}
         async for name in self._names():
-            if (user := user_in(name)) is not None:
-                batch.setdefault(user, set()).add(KeyEntry(name))
+            if (aggregate_id := aggregate_in(name)) is not None:
+                batch.setdefault(aggregate_id, set()).add(KeyEntry(name))
             if len(batch) >= BATCH:
                 yield await self._unusual(batch, usual)
                 batch = {}
@@ -44,17 +44,21 @@ class Orphans:
     async def _unusual(self, batch: Suspects, usual: set[str]) -> Suspects:
         existing = await self._generations.event_source.existing(list(batch))
         suspects: Suspects = {}
-        for user, entries in batch.items():
-            verified = {f"{kind}:{user}" for kind in usual} if user in existing else set()
+        for aggregate_id, entries in batch.items():
+            verified = (
+                {f"{kind}:{aggregate_id}" for kind in usual} if aggregate_id in existing else set()
+            )
             if unusual := {entry for entry in entries if entry.name not in verified}:
-                suspects[user] = unusual
+                suspects[aggregate_id] = unusual
         return suspects
 
-    async def members(self, verified: VerifiedSet) -> AsyncIterator[Suspects]:
-        """Yields the members of shared keys that are not verified yet, in batches."""
-        internal = {self._keys.counters, self._keys.needs_resync}
+    async def members(
+        self, verified: VerifiedSet, sums: Collection[str]
+    ) -> AsyncIterator[Suspects]:
+        """Yields the members of shared keys, other than `sums`, that are not verified yet, in batches."""
+        skipped = {self._keys.counters, self._keys.needs_resync, *map(self._keys.shared_key, sums)}
         async for name in self._names():
-            if user_in(name) is None and self._keys.shared_key(name) not in internal:
+            if aggregate_in(name) is None and self._keys.shared_key(name) not in skipped:
                 async for batch in self._members_of(name, verified):
                     yield batch
 
@@ -67,16 +71,16 @@ class Orphans:
         key = self._keys.shared_key(name)
         [kind] = await self._generations.snapshots.run(("TYPE", key))
         if kind not in {"zset", "hash", "set", "none"}:
-            self._add(name, "", found="something that names no user")
+            self._add(name, "", found="something that names no aggregate")
             return
         batch: Suspects = {}
         async for member in _scan_members(self._generations, name, kind):
             if (name, member) in verified:
                 continue
-            if (user := user_in(member)) is None:
-                self._add(name, member, found="something that names no user")
+            if (aggregate_id := aggregate_in(member)) is None:
+                self._add(name, member, found="something that names no aggregate")
             else:
-                entries = batch.setdefault(user, set())
+                entries = batch.setdefault(aggregate_id, set())
                 if key != self._keys.parked:
                     entries.add(KeyEntry(name, member, kind))
             if len(batch) >= BATCH:
@@ -106,7 +110,7 @@ class Orphans:
             self._add(name, "(members)", should, found)
 
     def _add(self, name: str, field: str, should: Any = None, found: Any = None) -> None:
-        self.without_user.append(
+        self.unattributed.append(
             Difference(
                 partition=self._keys.partition.number,
                 key=name,
@@ -119,13 +123,13 @@ class Orphans:
 
 
 async def members_of(
-    generations: ComparedGenerations, user: UUID, names: set[str]
+    generations: ComparedGenerations, aggregate_id: UUID, names: set[str]
 ) -> set[KeyEntry]:
-    """Returns all members of these shared keys that contain the user's id."""
+    """Returns all members of these shared keys that contain the aggregate's id."""
     entries: set[KeyEntry] = set()
     for name in names:
         [kind] = await generations.snapshots.run(("TYPE", generations.keys.shared_key(name)))
-        members = _scan_members(generations, name, kind, f"*{user}")
+        members = _scan_members(generations, name, kind, f"*{aggregate_id}")
         entries.update([KeyEntry(name, member, kind) async for member in members])
     return entries
 

@@ -1,4 +1,4 @@
-"""Repairs differences in one of two ways: resyncs single users, or rebuilds the partition."""
+"""Repairs differences in one of two ways: resyncs single aggregates, or rebuilds the partition."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from readside.admin.maintenance import PartitionMaintenance
 from readside.redis_functions.functions import GenerationGone
 from readside.verify.verify import VerifyResult
 
-MAX_RESYNCED_USERS = 1000
-"""If more users differ, the whole partition is rebuilt."""
+MAX_RESYNCED_AGGREGATES = 1000
+"""If more aggregates differ, the whole partition is rebuilt."""
 
 
 class RepairResult(msgspec.Struct, kw_only=True):
     """What was repaired in a partition."""
 
     partition: int
-    users: list[str] = []
+    aggregates: list[str] = msgspec.field(default_factory=list, name="users")
     rebuilt: bool = False
 
 
@@ -27,17 +27,19 @@ async def repair(
 ) -> RepairResult:
     """Repairs what `result` reports; None: the partition has no active generation.
 
-    Differences in data of several users, or no active generation, need a rebuild.
+    Differences in data of several aggregates, or no active generation, need a rebuild.
     """
     if result is not None and not any(one.shared for one in result.differences):
-        users = sorted({one.user for one in result.differences if one.user is not None})
-        if len(users) <= MAX_RESYNCED_USERS:
+        aggregates = sorted(
+            {one.aggregate_id for one in result.differences if one.aggregate_id is not None}
+        )
+        if len(aggregates) <= MAX_RESYNCED_AGGREGATES:
             try:
-                for user in users:
-                    await maintenance.resync_user(UUID(user))
+                for aggregate_id in aggregates:
+                    await maintenance.resync_aggregate(UUID(aggregate_id))
             except GenerationGone:
                 pass
             else:
-                return RepairResult(partition=partition, users=users)
+                return RepairResult(partition=partition, aggregates=aggregates)
     await maintenance.rebuild()
     return RepairResult(partition=partition, rebuilt=True)

@@ -1,4 +1,4 @@
-"""A scratch generation: some users of the log, built in Redis next to the active generation to be compared.
+"""A scratch generation: some aggregates of the log, built in Redis next to the active generation to compare.
 
 It uses the same projections and version gate, event by event. It is never activated or registered, has no
 consumer group, so it never retains stream entries, and its keys expire if its process dies.
@@ -19,7 +19,7 @@ from readside import applier
 from readside.applier import APPLIED, Delivery, EventApplier
 from readside.event_source import EventSource
 from readside.generations.registry import new_generation
-from readside.projection import Command, ProjectedEvent, Projection
+from readside.projection import CONTRIBUTIONS, Command, Projections
 from readside.redis_functions.functions import Functions, GenerationGone
 from readside.redis_functions.keys import SCRATCH, Keys, Partition
 
@@ -36,50 +36,49 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 class ScratchGeneration(EventApplier):
-    """Some users of one partition. Raises GenerationGone when it has expired."""
+    """Some aggregates of one partition. Raises GenerationGone when it has expired."""
 
     def __init__(
         self,
         redis: Redis,
         event_source: EventSource,
         partition: Partition,
-        projections: Sequence[Projection],
+        projections: Projections,
     ) -> None:
         keys = Keys(partition, f"{SCRATCH}:{new_generation()}")
         functions = Functions(redis, partition.namespace)
-        super().__init__(functions, event_source, keys, (self._project,))
+        super().__init__(functions, event_source, keys, projections)
         self._register = self._names[1] = keys.shared_key("generations")  # not the partition's
         self._redis = redis
-        self._projections = projections
         self._keep_alive_at = 0.0
         self._started = False
         self._new_keys: set[str] = set()
         self.events = 0
         """The number of events added."""
-        self.last_user: UUID | None = None
-        """The user of the last event."""
+        self.last_aggregate: UUID | None = None
+        """The aggregate of the last event."""
         self.versions: dict[UUID, int] = {}
-        """By user, the version that was applied last."""
-        self.user_keys: dict[str, set[str]] = {}
-        """By user, the names of the keys that only this user's events write."""
+        """By aggregate, the version that was applied last."""
+        self.owned_keys: dict[str, set[str]] = {}
+        """By aggregate, the names of the keys that only this aggregate's events write."""
         self.shared_keys: set[str] = set()
-        """The names of the keys that events of several users write."""
+        """The names of the keys that events of several aggregates write, except for grouped sums."""
+        self.sums: dict[str, str] = {}
+        """The names of the keys of grouped sums, each with that of the contributions to them."""
 
     async def add(self, events: Sequence[Envelope]) -> None:
-        """Applies events, each user's in order of version."""
+        """Applies events, each aggregate's in order of version."""
         for start in range(0, len(events), applier.MAX_SLICE_EVENTS):
             batch = events[start : start + applier.MAX_SLICE_EVENTS]
             items = [self._prepare(Delivery(envelope), publish=False) for envelope in batch]
             for envelope in batch:
-                self._note(
-                    str(envelope.aggregate_id), self.keys.document("user", envelope.aggregate_id)
-                )
+                self._note(str(envelope.aggregate_id), self._document(envelope))
             outcomes = await self._call(items)
             for envelope, outcome in zip(batch, outcomes, strict=True):
                 if outcome == APPLIED:
                     self.versions[envelope.aggregate_id] = envelope.version
             self.events += len(batch)
-            self.last_user = batch[-1].aggregate_id
+            self.last_aggregate = batch[-1].aggregate_id
 
     async def drop(self) -> None:
         """Removes all of its keys."""
@@ -115,20 +114,29 @@ class ScratchGeneration(EventApplier):
             await pipeline.execute()
 
     def _written_keys(self) -> Iterator[str]:
-        for names in (*self.user_keys.values(), self.shared_keys):
+        for names in (*self.owned_keys.values(), self.shared_keys, self.sums):
             yield from map(self.keys.shared_key, names)
 
-    def _project(self, keys: Keys, event: ProjectedEvent) -> list[Command]:
+    def _commands(self, envelope: Envelope) -> list[Command]:
         """Returns the commands of the projections, and records the names of all keys in them."""
-        commands = [command for project in self._projections for command in project(keys, event)]
+        commands = super()._commands(envelope)
+        prefix = self.keys.shared_key("")
+        for command in commands:
+            if command[0] in CONTRIBUTIONS:
+                self._new_keys.add(command[1])
+                self.sums[command[1].removeprefix(prefix)] = command[2].removeprefix(prefix)
         for word in {word for command in commands for word in command[1:]}:
-            if word.startswith(keys.prefix):
-                self._note(event.aggregate_id, word)
+            if word.startswith(prefix) and word.removeprefix(prefix) not in self.sums:
+                self._note(str(envelope.aggregate_id), word)
         return commands
 
-    def _note(self, user: str, key: str) -> None:
+    def _note(self, aggregate_id: str, key: str) -> None:
         self._new_keys.add(key)
-        names = self.user_keys.setdefault(user, set()) if user in key else self.shared_keys
+        names = (
+            self.owned_keys.setdefault(aggregate_id, set())
+            if aggregate_id in key
+            else self.shared_keys
+        )
         names.add(key.removeprefix(self.keys.shared_key("")))
 
 

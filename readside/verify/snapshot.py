@@ -1,4 +1,4 @@
-"""Atomic snapshots of users and entries of the active generation."""
+"""Atomic snapshots of aggregates and entries of the active generation."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class GenerationChanged(Exception):
     """Another generation is active now."""
 
 
-class UserSnapshot(msgspec.Struct, frozen=True):
-    """The state of a user in Redis at one moment."""
+class AggregateSnapshot(msgspec.Struct, frozen=True):
+    """The state of an aggregate in Redis at one moment."""
 
     version: int
     parked: dict[str, Any] | None
-    """Why the user is parked."""
+    """Why the aggregate is parked."""
     needs_resync: bool
-    """Whether a resync of the user is needed or running."""
+    """Whether a resync of the aggregate is needed or running."""
     values: list[Any]
     """The values of the requested entries; None for those that do not exist."""
 
@@ -46,22 +46,31 @@ class SnapshotReader:
         [replies] = await self._run_all([commands])
         return replies
 
-    async def users(self, users: Mapping[UUID, Collection[KeyEntry]]) -> dict[UUID, UserSnapshot]:
-        """Returns a snapshot of each user with these entries; each snapshot is atomic."""
+    async def aggregates(self, names: Mapping[UUID, str]) -> dict[UUID, AggregateSnapshot]:
+        """Returns a snapshot of each of these ids, given with the name of its aggregate."""
         replies = await self._run_all(
-            [self._user_commands(str(user), entries) for user, entries in users.items()]
+            [self._aggregate_commands(name, str(id_), ()) for id_, name in names.items()]
         )
         return {
-            user: _user_snapshot(reply, entries)
-            for (user, entries), reply in zip(users.items(), replies, strict=True)
+            id_: _aggregate_snapshot(reply, ()) for id_, reply in zip(names, replies, strict=True)
         }
 
-    def _user_commands(self, user: str, entries: Collection[KeyEntry]) -> list[Command]:
+    async def aggregate(
+        self, name: str, aggregate_id: UUID, entries: Collection[KeyEntry] = ()
+    ) -> AggregateSnapshot:
+        """Returns an atomic snapshot of the aggregate of this name and id with these entries."""
+        commands = self._aggregate_commands(name, str(aggregate_id), entries)
+        [reply] = await self._run_all([commands])
+        return _aggregate_snapshot(reply, entries)
+
+    def _aggregate_commands(
+        self, name: str, aggregate_id: str, entries: Collection[KeyEntry]
+    ) -> list[Command]:
         keys = self._keys
         return [
-            ("HMGET", keys.document("user", user), "version", "until"),
-            ("HGET", keys.parked, user),
-            ("SISMEMBER", keys.needs_resync, user),
+            ("HMGET", keys.document(name, aggregate_id), "version", "until"),
+            ("HGET", keys.parked, aggregate_id),
+            ("SISMEMBER", keys.needs_resync, aggregate_id),
             *_entry_commands(keys, entries),
         ]
 
@@ -98,10 +107,10 @@ def _call(commands: Sequence[Command]) -> FunctionCall:
     return FunctionCall("read_snapshot", names, [_pack(commands)])
 
 
-def _user_snapshot(replies: list[Any], entries: Collection[KeyEntry]) -> UserSnapshot:
+def _aggregate_snapshot(replies: list[Any], entries: Collection[KeyEntry]) -> AggregateSnapshot:
     fields, parked, needs_resync, *values = replies
     version, visible_from = (None, None) if isinstance(fields, Exception) else fields
-    return UserSnapshot(
+    return AggregateSnapshot(
         version=int(version or 0),
         parked=None if parked is None else msgspec.json.decode(parked),
         needs_resync=visible_from is not None or bool(needs_resync),

@@ -1,7 +1,7 @@
 """Compares the read model with the event log while both are in use, without false alarms.
 
-A first pass projects the users of the log, page by page, into scratch generations, and Redis compares them
-with the active generation. A reverse scan finds what no event has written. Suspects are then verified
+A first pass projects the aggregates of the log, page by page, into scratch generations, and Redis compares
+them with the active generation. A reverse scan finds what no event has written. Suspects are then verified
 exactly, repeatedly while differences may be replication lag; so what is reported has persisted.
 """
 
@@ -15,27 +15,28 @@ from uuid import UUID
 
 import msgspec
 
-from readside.admin.parked_users import ParkedUser
+from readside.admin.parked_aggregates import ParkedAggregate
 from readside.errors import NotServing
 from readside.event_source import EventSource
 from readside.generations.registry import Generations
 from readside.redis_functions.functions import GenerationGone
 from readside.redis_functions.keys import TANDEM, Keys, Namespace
+from readside.verify.aggregate_verification import AggregateVerdict, AggregateVerification
 from readside.verify.bulk_verification import BulkVerification
 from readside.verify.compared_generations import ComparedGenerations
 from readside.verify.difference import Difference
 from readside.verify.orphans import Orphans, Suspects
 from readside.verify.snapshot import GenerationChanged
 from readside.verify.stream_progress import POLL_SECONDS, StreamProgress
-from readside.verify.user_verification import UserVerdict, UserVerification
+from readside.verify.sum_verification import differing_sums
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from readside.projection import Projection
+    from readside.projection import Projections
 
 PAGE = 200
-"""Users of one page of the first pass."""
+"""Aggregates of one page of the first pass."""
 
 _MAX_GENERATION_CHANGES = 5
 """How often the active generation may change during a verification."""
@@ -43,26 +44,27 @@ _MAX_GENERATION_CHANGES = 5
 OnProgress = Callable[[int], None]
 
 
-class NoSuchUser(Exception):
-    """The log has no event of the user; str() is one sentence."""
+class NoSuchAggregate(Exception):
+    """The log has no event of the aggregate; str() is one sentence."""
 
-    def __init__(self, user_id: UUID) -> None:
+    def __init__(self, aggregate_id: UUID) -> None:
         super().__init__(
-            f"The event log has no user {user_id}; check the id, or leave out --user to compare everything."
+            f"The event log has no aggregate {aggregate_id}; check the id, or leave out the option to compare"
+            " everything."
         )
 
 
 class VerifyResult(msgspec.Struct, kw_only=True):
     """The result for one partition."""
 
-    users: int = 0
-    """The number of users compared."""
+    aggregates: int = msgspec.field(default=0, name="users")
+    """The number of aggregates compared."""
     differences: list[Difference] = []
-    parked: list[ParkedUser] = []
+    parked: list[ParkedAggregate] = []
 
 
 class Verify:
-    """Verifies one partition. Raises what the drivers raise, NotServing and NoSuchUser."""
+    """Verifies one partition. Raises what the drivers raise, NotServing and NoSuchAggregate."""
 
     def __init__(
         self,
@@ -70,7 +72,7 @@ class Verify:
         event_source: EventSource,
         partition: int,
         *,
-        projections: tuple[Projection, ...],
+        projections: Projections,
         fingerprint: str,
         timeout_seconds: float = 5.0,
         namespace: Namespace = TANDEM,
@@ -84,14 +86,14 @@ class Verify:
         self._timeout_seconds = timeout_seconds
 
     async def run(self, on_progress: OnProgress = lambda _: None) -> VerifyResult:
-        """Verifies all users; calls `on_progress` with the number of users compared so far."""
+        """Verifies all aggregates; calls `on_progress` with the number of aggregates compared so far."""
         return await self._with_active(lambda active: self._verify_all(active, on_progress))
 
-    async def of_user(self, user_id: UUID) -> VerifyResult:
-        """Verifies one user."""
-        if not await self._event_source.existing([user_id]):
-            raise NoSuchUser(user_id)
-        return await self._with_active(lambda active: self._verify_user(active, user_id))
+    async def of_aggregate(self, aggregate_id: UUID) -> VerifyResult:
+        """Verifies one aggregate."""
+        if not await self._event_source.existing([aggregate_id]):
+            raise NoSuchAggregate(aggregate_id)
+        return await self._with_active(lambda active: self._verify_aggregate(active, aggregate_id))
 
     async def _with_active(
         self, verify: Callable[[ComparedGenerations], Awaitable[VerifyResult]]
@@ -128,35 +130,41 @@ class Verify:
         await progress.start()
         async for page in self._event_source.aggregates(generations.keys.partition.number, PAGE):
             await bulk.page(page)
-            on_progress(bulk.users)
-        suspects: Suspects = {user: set() for user in bulk.suspects}
+            on_progress(bulk.aggregates)
+        suspects: Suspects = {aggregate_id: set() for aggregate_id in bulk.suspects}
         async for more in orphans.keys(bulk.usual_keys or set()):
             _merge(suspects, more)
-        async for more in orphans.members(bulk.verified):
+        async for more in orphans.members(bulk.verified, bulk.sums):
             _merge(suspects, more)
         deadline = time.monotonic() + self._timeout_seconds
         verifications = [
-            (UserVerification(generations, user, entries), bulk.suspects.get(user, 0))
-            for user, entries in suspects.items()
+            (
+                AggregateVerification(generations, aggregate_id, entries),
+                bulk.suspects.get(aggregate_id, 0),
+            )
+            for aggregate_id, entries in suspects.items()
         ]
-        result = _result(bulk.users, await self._recheck(verifications, deadline))
+        result = _result(bulk.aggregates, await self._recheck(verifications, deadline))
         await orphans.check_sizes()
-        result.differences += orphans.without_user
+        result.differences += orphans.unattributed
+        result.differences += await differing_sums(generations, bulk.sums)
         result.differences += await progress.differences(deadline)
         return result
 
-    async def _verify_user(self, generations: ComparedGenerations, user: UUID) -> VerifyResult:
+    async def _verify_aggregate(
+        self, generations: ComparedGenerations, aggregate_id: UUID
+    ) -> VerifyResult:
         deadline = time.monotonic() + self._timeout_seconds
-        verifications = [(UserVerification(generations, user), 0)]
+        verifications = [(AggregateVerification(generations, aggregate_id), 0)]
         return _result(1, await self._recheck(verifications, deadline, members=True))
 
     async def _recheck(
         self,
-        verifications: list[tuple[UserVerification, int]],
+        verifications: list[tuple[AggregateVerification, int]],
         deadline: float,
         *,
         members: bool = False,
-    ) -> list[UserVerdict]:
+    ) -> list[AggregateVerdict]:
         """Returns the verdicts once no difference may be replication lag, or the deadline is over."""
         verdicts = []
         while verifications:
@@ -174,13 +182,13 @@ class Verify:
 
 
 def _merge(suspects: Suspects, more: Suspects) -> None:
-    for user, entries in more.items():
-        suspects.setdefault(user, set()).update(entries)
+    for aggregate_id, entries in more.items():
+        suspects.setdefault(aggregate_id, set()).update(entries)
 
 
-def _result(users: int, verdicts: list[UserVerdict]) -> VerifyResult:
+def _result(aggregates: int, verdicts: list[AggregateVerdict]) -> VerifyResult:
     return VerifyResult(
-        users=users,
+        aggregates=aggregates,
         differences=[difference for verdict in verdicts for difference in verdict.differences],
         parked=[verdict.parked for verdict in verdicts if verdict.parked is not None],
     )

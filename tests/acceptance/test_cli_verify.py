@@ -93,7 +93,7 @@ async def test_a_verification_that_is_impossible_is_one_line(settings: Settings)
     for output, what in (
         (
             await tandem(settings, "verify", "--user", unknown),
-            f"The event log has no user {unknown}",
+            f"The event log has no aggregate {unknown}",
         ),
         (
             await tandem(settings, "verify", "--patience", "0"),

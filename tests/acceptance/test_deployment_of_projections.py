@@ -120,7 +120,7 @@ async def test_it_builds_its_own_read_model_and_a_roll_back_finds_the_old_one_th
 async def test_a_deploy_that_parks_many_users_stops_and_says_why(
     settings: Settings, broken: dict[str, str], tmp_path: Path
 ) -> None:
-    what = ParkedExcess(more=12, users=12).sentence
+    what = ParkedExcess(more=12, aggregates=12).sentence
     async with running(settings) as old:
         users = [await old.create_user(email=f"{n}@example.com") for n in range(12)]
         async with role("projector", settings, broken, tmp_path / "log") as http:

@@ -13,7 +13,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from readside.read_models import FINGERPRINT
+from readside.projection_set import FINGERPRINT
 from readside.redis_functions.keys import ACTIVE_PREFIX, Keys, Partition
 
 if TYPE_CHECKING:

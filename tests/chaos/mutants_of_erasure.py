@@ -101,14 +101,14 @@ def erased_closed_orders_kept() -> None:
 
 def erased_stays_parked() -> None:
     """Who is set aside is erased, and the note about why stays."""
-    lua("if is_final then redis.call('HDEL', parked, user) end")
+    lua("if is_final then redis.call('HDEL', parked, aggregate) end")
 
 
 def erasure_waits_with_the_parked() -> None:
     """The erasure queues behind what cannot be applied, as any event."""
     lua(
-        "if call.any_parked and not is_final and redis.call('HEXISTS', parked, user) == 1",
-        "if call.any_parked and redis.call('HEXISTS', parked, user) == 1",
+        "if call.any_parked and not is_final and redis.call('HEXISTS', parked, aggregate) == 1",
+        "if call.any_parked and redis.call('HEXISTS', parked, aggregate) == 1",
     )
 
 

@@ -14,10 +14,10 @@ from api.settings import Settings
 from domain.log.event_log import EventLog
 from domain.log.relay import Relay
 from domain.log.relay_log import RelayLog
+from readside.projection_set import PROJECTIONS
 from readside.projector.projector import Projector
 from readside.queries.pubsub import PubSub
 from readside.queries.reader import ReadModel
-from readside.read_models import PROJECTIONS
 from readside.redis_functions.stream import RedisStream
 from tests.chaos.convergence import as_the_log
 from tests.chaos.evidence import behind, fingerprint

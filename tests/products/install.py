@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from domain.aggregates import AGGREGATES
+from readside.read_models import READ_MODELS
 from tests.products.domain.aggregate import PRODUCT
+from tests.products.projections import created_per_month, prices, product_list, products
 
 if TYPE_CHECKING:
     import asyncpg
@@ -16,8 +18,10 @@ SQL = (Path(__file__).parent / "products.sql").read_text("utf-8")
 
 
 def install() -> None:
-    """Adds it to the registries. Call it before `domain.log`, `readside` and `api` are imported."""
+    """Adds it to the registries, before others read them: `readside.projection_set`, for instance."""
     AGGREGATES[PRODUCT.name] = PRODUCT
+    READ_MODELS[PRODUCT.name] = (products, product_list, prices, created_per_month)
+    READ_MODELS["user"] = (*READ_MODELS["user"], created_per_month)
 
 
 async def create_tables(connection: asyncpg.Connection) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from api.runtime import drivers
 from api.settings import Settings
+from readside.projection_set import FINGERPRINT
 from readside.queries.pubsub import PubSub
 from readside.queries.reader import ReadModel
-from readside.read_models import FINGERPRINT
 from tests.readside.envelopes import PARTITIONS
 from tests.readside.harness import World
 from tests.readside.projection_harness import ProjectionHarness

@@ -7,8 +7,9 @@ from uuid import UUID
 
 import msgspec
 
-from domain.envelope import Envelope, encode, partition_of
-from domain.users.events import Event, OrderId, UserId
+from domain.envelope import Envelope, encode, is_final, partition_of
+from domain.event import DomainEvent
+from domain.users.events import OrderId, UserId
 
 PARTITIONS = 2
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -40,22 +41,27 @@ def moment_of(version: int) -> str:
     return f"{minute(version):%Y-%m-%dT%H:%M:%S}.000Z"
 
 
-def envelope(user_id: UserId, version: int, event: Event) -> Envelope:
-    kind, schema, data = encode(event)
+def envelope(user_id: UUID, version: int, event: DomainEvent, aggregate: str = "user") -> Envelope:
+    kind, schema, data = encode(aggregate, event)
     return Envelope(
-        user_id=user_id,
+        aggregate=aggregate,
+        aggregate_id=user_id,
         version=version,
         type=kind,
         schema=schema,
         data=msgspec.Raw(data.encode()),
         occurred_at=minute(version),
+        final=is_final(aggregate, kind),
     )
 
 
-def story(user_id: UserId, *events: Event, after: int = 0) -> list[Envelope]:
-    """Returns the envelopes of a user's events, in order, above the version `after`."""
+def story(
+    user_id: UUID, *events: DomainEvent, after: int = 0, aggregate: str = "user"
+) -> list[Envelope]:
+    """Returns the envelopes of an aggregate's events, in order, above the version `after`."""
     return [
-        envelope(user_id, version, event) for version, event in enumerate(events, start=after + 1)
+        envelope(user_id, version, event, aggregate)
+        for version, event in enumerate(events, start=after + 1)
     ]
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from domain.envelope import partition_of
-from domain.users.events import Event, UserId
+from domain.event import DomainEvent
+from domain.users.events import UserId
 from readside.admin.maintenance import PartitionMaintenance
 from readside.generations.registry import Generations
+from readside.projection_set import FINGERPRINT, PROJECTIONS
 from readside.projector.projector import CONSUMER, Projector
-from readside.read_models import FINGERPRINT, PROJECTIONS
 from readside.redis_functions.keys import Partition
 from readside.redis_functions.stream import RedisStream
 from readside.verify.verify import Verify
@@ -22,9 +24,14 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from readside.projection import Projection
+    from readside.projection import Projection, Projections
     from readside.projector.assignment import PartitionAssignment
     from readside.redis_functions.keys import Keys
+
+
+def with_projections(*more: Projection) -> Projections:
+    """Returns the projections of the service with more for the events of users."""
+    return {**PROJECTIONS, "user": (*PROJECTIONS["user"], *more)}
 
 
 class World:
@@ -34,13 +41,13 @@ class World:
         self.redis = redis
         self.log = Log()
         self._streams = streams
-        self._versions: dict[UserId, int] = {}
+        self._versions: dict[UUID, int] = {}
 
-    def commit(self, user: UserId, *events: Event) -> int:
-        """Returns the user's version."""
+    def commit(self, user: UUID, *events: DomainEvent, aggregate: str = "user") -> int:
+        """Returns the aggregate's version."""
         before = self._versions.get(user, 0)
         self._versions[user] = before + len(events)
-        self.log.commit(story(user, *events, after=before))
+        self.log.commit(story(user, *events, after=before, aggregate=aggregate))
         return self._versions[user]
 
     async def relay(self) -> None:
@@ -50,7 +57,7 @@ class World:
         self,
         partition: int = 0,
         *,
-        projections: tuple[Projection, ...] = PROJECTIONS,
+        projections: Projections = PROJECTIONS,
         fingerprint: str = FINGERPRINT,
         share: PartitionAssignment | None = None,
         beat: Callable[[], None] = lambda: None,
@@ -67,12 +74,17 @@ class World:
             on_progress=beat,
         )
 
-    def verify(self, partition: int = 0, patience: float = 0.2) -> Verify:
+    def verify(
+        self,
+        partition: int = 0,
+        patience: float = 0.2,
+        projections: Projections = PROJECTIONS,
+    ) -> Verify:
         return Verify(
             self.redis,
             self.log,
             partition,
-            projections=PROJECTIONS,
+            projections=projections,
             fingerprint=FINGERPRINT,
             timeout_seconds=patience,
         )
@@ -81,7 +93,7 @@ class World:
         self,
         partition: int = 0,
         fingerprint: str = FINGERPRINT,
-        projections: tuple[Projection, ...] = PROJECTIONS,
+        projections: Projections = PROJECTIONS,
     ) -> PartitionMaintenance:
         return PartitionMaintenance(
             self.redis,

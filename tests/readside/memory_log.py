@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import msgspec
 
 from domain.envelope import Envelope, partition_of
-from domain.users.events import UserId
 from readside.redis_functions.keys import Partition
 from tests.readside.envelopes import PARTITIONS
 
@@ -34,17 +34,17 @@ class Log:
             self.committed[partition_of(envelope.aggregate_id, PARTITIONS)].append(envelope)
 
     async def history(
-        self, user_id: UserId, after: int, limit: int | None = None
+        self, aggregate_id: UUID, after: int, limit: int | None = None
     ) -> list[Envelope]:
         self._reach()
-        events = self._visible(partition_of(user_id, PARTITIONS))
-        found = [e for e in events if e.user_id == user_id and e.version > after]
+        events = self._visible(partition_of(aggregate_id, PARTITIONS))
+        found = [e for e in events if e.aggregate_id == aggregate_id and e.version > after]
         return sorted(found, key=lambda e: e.version)[:limit]
 
-    async def newest(self, user_id: UserId) -> Envelope | None:
+    async def newest(self, aggregate_id: UUID) -> Envelope | None:
         self._reach()
-        events = self._visible(partition_of(user_id, PARTITIONS))
-        found = [e for e in events if e.user_id == user_id]
+        events = self._visible(partition_of(aggregate_id, PARTITIONS))
+        found = [e for e in events if e.aggregate_id == aggregate_id]
         return max(found, key=lambda e: e.version, default=None)
 
     async def events_by_aggregate(
@@ -58,21 +58,23 @@ class Log:
             if self.while_paging is not None:
                 await self.while_paging()
 
-    async def users(self, partition: int, size: int) -> AsyncIterator[list[UserId]]:
+    async def aggregates(self, partition: int, size: int) -> AsyncIterator[dict[UUID, str]]:
         self._reach()
-        found = [event.aggregate_id for event in self._visible(partition) if event.version == 1]
-        for start in range(0, len(found), size):
-            yield found[start : start + size]
+        first = [event for event in self._visible(partition) if event.version == 1]
+        for start in range(0, len(first), size):
+            yield {event.aggregate_id: event.aggregate for event in first[start : start + size]}
 
     async def events_of(
-        self, users: Collection[UserId], size: int
+        self, aggregates: Collection[UUID], size: int
     ) -> AsyncIterator[list[Envelope]]:
-        events = [one for user in sorted(users) for one in await self.history(user, 0)]
+        events = [one for id_ in sorted(aggregates) for one in await self.history(id_, 0)]
         for start in range(0, len(events), size):
             yield events[start : start + size]
 
-    async def existing(self, users: Collection[UserId]) -> set[UserId]:
-        return {user for user in users if await self.history(user, 0, 1)}
+    async def existing(self, aggregates: Collection[UUID]) -> dict[UUID, str]:
+        return {
+            id_: first.aggregate for id_ in aggregates for first in await self.history(id_, 0, 1)
+        }
 
     async def count(self, partition: int) -> int:
         self._reach()
@@ -109,5 +111,5 @@ async def relay(log: Log, stream: RedisStream) -> None:
             assert await stream.append([append]) == [True]
 
 
-def partition_for(user_id: UserId) -> Partition:
-    return Partition(partition_of(user_id, PARTITIONS))
+def partition_for(aggregate_id: UUID) -> Partition:
+    return Partition(partition_of(aggregate_id, PARTITIONS))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domain.envelope import partition_of
-from domain.users.events import Event, UserId
+from domain.event import DomainEvent
+from domain.users.events import UserId
 from readside.applier import Delivery, EventApplier
 from readside.generations.registry import Generations
-from readside.read_models import FINGERPRINT, PROJECTIONS
+from readside.projection_set import FINGERPRINT, PROJECTIONS
 from readside.redis_functions.functions import Functions
 from readside.redis_functions.keys import Partition
 from readside.redis_functions.stream import RedisStream
@@ -16,12 +17,10 @@ from tests.readside.envelopes import PARTITIONS, story, user_in
 from tests.readside.memory_log import Log, relay
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from redis.asyncio import Redis
 
     from domain.envelope import Envelope
-    from readside.projection import Projection
+    from readside.projection import Projections
     from readside.queries.reader import ReadModel
     from readside.redis_functions.keys import Keys
 
@@ -36,13 +35,13 @@ class ProjectionHarness:
         self._versions: dict[UserId, int] = {}
         self.appliers: dict[int, EventApplier] = {}
 
-    async def begin(self, projections: Sequence[Projection] = PROJECTIONS) -> None:
+    async def begin(self, projections: Projections = PROJECTIONS) -> None:
         """Activates an empty generation in each partition."""
         await relay(self.log, RedisStream(self.redis))
         for partition in range(PARTITIONS):
             await self.flip(partition, projections)
 
-    async def flip(self, partition: int, projections: Sequence[Projection] = PROJECTIONS) -> None:
+    async def flip(self, partition: int, projections: Projections = PROJECTIONS) -> None:
         """Builds and activates another generation with all events so far."""
         keys = await self.generations(partition).create("projector")
         assert keys is not None
@@ -52,12 +51,14 @@ class ProjectionHarness:
         assert await self.generations(partition).activate(keys)
         self.appliers[partition] = gate
 
-    async def given(self, *events: Event, user: UserId | None = None) -> UserId:
-        """Commits and applies events of a user, after its earlier events."""
+    async def given(
+        self, *events: DomainEvent, user: UserId | None = None, aggregate: str = "user"
+    ) -> UserId:
+        """Commits and applies events of an aggregate, after its earlier events."""
         user_id = user or user_in(0)
         version = self._versions.get(user_id, 0)
         self._versions[user_id] = version + len(events)
-        await self.deliver(user_id, story(user_id, *events, after=version))
+        await self.deliver(user_id, story(user_id, *events, after=version, aggregate=aggregate))
         return user_id
 
     async def deliver(self, user_id: UserId, envelopes: list[Envelope]) -> None:

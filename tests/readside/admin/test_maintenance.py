@@ -11,8 +11,8 @@ from domain.users.events import OrderPlaced, UserCreated, UserRenamed
 from readside.admin import maintenance
 from readside.admin.maintenance import MaintenanceRefused
 from readside.generations.rebuild import Progress
+from readside.projection_set import FINGERPRINT
 from readside.projector import projector as projecting
-from readside.read_models import FINGERPRINT
 from readside.redis_functions.keys import Partition
 from tests.readside.contents import contents, eventually
 from tests.readside.envelopes import order, user_in

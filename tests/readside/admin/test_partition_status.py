@@ -10,7 +10,7 @@ import pytest
 from domain.users.events import UserCreated, UserRenamed
 from readside.admin.partition_status import Building, PartitionStatus, partition_statuses
 from readside.generations import rebuild
-from readside.read_models import FINGERPRINT
+from readside.projection_set import FINGERPRINT
 from tests.readside.envelopes import user_in
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from readside.admin.retained_generations import (
     RetainedGeneration,
     retained_generations,
 )
-from readside.read_models import FINGERPRINT
+from readside.projection_set import FINGERPRINT
 from tests.readside.envelopes import user_in
 
 if TYPE_CHECKING:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from domain.users.events import UserCreated, UserErased, UserRenamed
 from readside.admin.maintenance import MaintenanceRefused
-from readside.admin.parked_users import Parked
+from readside.admin.parked_aggregates import Parked
 from readside.admin.partition_status import partition_statuses
 from readside.generations import activation_guard
 from readside.generations.activation_guard import ParkedExcess
+from readside.projection_set import FINGERPRINT
 from readside.projector import projector as projecting
-from readside.read_models import FINGERPRINT, PROJECTIONS
 from readside.redis_functions.keys import Partition
 from tests.readside.envelopes import PARTITIONS, user_in
+from tests.readside.harness import with_projections
 
 if TYPE_CHECKING:
     from domain.users.events import UserId
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
     from tests.readside.harness import World
 
 
-def forgetful(_keys: Keys, happened: ProjectedEvent) -> list[Command]:
+def forgetful(_keys: Keys, happened: ProjectedEvent[Any]) -> list[Command]:
     """What cannot read some events of the log."""
     if isinstance(happened.data, UserCreated) and happened.data.name == "Bob":
         raise KeyError("surname")
     return []
 
 
-BROKEN = (*PROJECTIONS, forgetful)
+BROKEN = with_projections(forgetful)
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +76,7 @@ async def test_code_that_parks_many_users_is_not_activated_and_the_old_code_stay
     async with broken(world) as projector:
         await world.settle(projector)
         assert not await serves(world)
-        assert await held(world) == ParkedExcess(more=11, users=30)
+        assert await held(world) == ParkedExcess(more=11, aggregates=30)
         assert await world.serving() == old
         assert {one.reason for one in await Parked(world.redis, Partition(0), "broken").all()} == {
             "KeyError: 'surname'"
@@ -104,7 +105,7 @@ async def test_the_users_of_all_partitions_are_added_up(world: World) -> None:
     async with broken(world, 0) as first, broken(world, 1) as second:
         await world.settle(first, second)
     assert [await serves(world, 0), await serves(world, 1)] == [True, False]
-    assert await held(world, 1) == ParkedExcess(more=12, users=60)
+    assert await held(world, 1) == ParkedExcess(more=12, aggregates=60)
 
 
 async def test_users_that_the_old_code_parks_too_do_not_count(world: World) -> None:

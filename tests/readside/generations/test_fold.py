@@ -37,6 +37,22 @@ def test_only_the_last_place_in_an_index_counts() -> None:
     assert folded(*commands) == [("REINDEX", "i", "r", "m", "")]
 
 
+def test_contributions_are_folded_by_group_and_only_the_last_replacement_counts() -> None:
+    def contribute(verb: str, group: str, amount: int) -> Command:
+        return (verb, "s", "of", "m", group, str(amount))
+
+    first = contribute("CONTRIBUTE", "a", 5)
+    more = [contribute("CONTRIBUTE_MORE", group, 2**60) for group in ("b", "b", "a")]
+    assert folded(first, *more) == [
+        contribute("CONTRIBUTE", "b", 2**61),
+        contribute("CONTRIBUTE_MORE", "a", 2**60 + 5),
+    ]
+    assert folded(first, *more, first) == [first]
+    nothing = contribute("CONTRIBUTE", "", 0)
+    assert folded(first, contribute("CONTRIBUTE_MORE", "a", -5)) == [nothing]
+    assert folded(first, contribute("CONTRIBUTE", "b", 0)) == [nothing]
+
+
 def test_the_history_has_the_values_before_each_version_and_only_the_last_rows() -> None:
     said = [
         (("HISTORY_PUSH", "l", "h", "2", version, "at", "name", "age"), ("HSET", "h", "name", name))
@@ -58,6 +74,10 @@ def test_the_history_has_the_values_before_each_version_and_only_the_last_rows()
         [("HSET", "k", "a", "1"), ("ZADD", "k", "1", "m")],
         [("REINDEX", "i", "r", "m", "new"), ("ZADD", "i", "1", "m")],
         [("REINDEX", "i", "r", "m", "new"), ("DEL", "r")],
+        [("CONTRIBUTE_MORE", "s", "of", "m", "a", "1")],
+        [("CONTRIBUTE", "s", "of", "m", "a", "+1")],
+        [("CONTRIBUTE", "s", "of", "m", "a", str(2**63))],
+        [("CONTRIBUTE", "s", "of", "m", "a", "1"), ("ZADD", "of", "1", "m")],
         [("DEL", "h"), ("HSET", "h", "a", str(2**63 - 1)), ("HINCRBY", "h", "a", "1")],
     ],
 )

@@ -16,7 +16,7 @@ from domain.users.events import UserCreated
 from readside.admin.maintenance import MaintenanceRefused
 from readside.admin.partition_status import PartitionStatus, partition_statuses
 from readside.generations.memory_capacity import FULL
-from readside.read_models import FINGERPRINT, PROJECTIONS
+from readside.projection_set import FINGERPRINT, PROJECTIONS
 from tests.readside.envelopes import PARTITIONS, user_in
 from tests.readside.harness import World
 

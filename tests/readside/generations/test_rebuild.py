@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
 from domain.users.events import OrderPlaced, UserCreated, UserRenamed
+from readside.projection_set import FINGERPRINT
 from readside.projector import lease as leasing
 from readside.projector import projector as projecting
-from readside.read_models import FINGERPRINT, PROJECTIONS
 from readside.redis_functions.functions import GenerationGone
 from readside.redis_functions.keys import Keys, Partition
 from tests.readside.contents import contents, eventually
 from tests.readside.envelopes import order, spoilt, user_in
+from tests.readside.harness import with_projections
 
 if TYPE_CHECKING:
     from readside.projection import Command, ProjectedEvent
@@ -26,9 +27,9 @@ PLACED = OrderPlaced(order_id=order(1), total=5)
 FIRST = Partition(0)
 
 
-def counted(keys: Keys, happened: ProjectedEvent) -> list[Command]:
+def counted(keys: Keys, happened: ProjectedEvent[Any]) -> list[Command]:
     """A read model that only the newer version of the code has."""
-    return [("HINCRBY", keys.shared_key("seen"), happened.user_id, "1")]
+    return [("HINCRBY", keys.shared_key("seen"), happened.aggregate_id, "1")]
 
 
 async def _without(world: World, generation: str) -> bool:
@@ -114,7 +115,7 @@ async def test_readers_of_other_code_do_not_see_the_new_generation(world: World)
     world.commit(ALICE, CREATED, PLACED)
     await world.build()
     ours = await world.serving()
-    newer = (*PROJECTIONS, counted)
+    newer = with_projections(counted)
     async with world.projector(projections=newer, fingerprint="newer") as projector:
         await world.settle(projector)
         theirs = await world.serving(fingerprint="newer")

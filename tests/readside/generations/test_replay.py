@@ -20,19 +20,20 @@ from readside.applier import APPLIED, DUPLICATE, PARKED, Delivery, EventApplier
 from readside.generations.rebuild import PAGE
 from readside.generations.registry import Generations
 from readside.generations.replay import pages
-from readside.read_models import PROJECTIONS
+from readside.projection_set import PROJECTIONS
 from readside.redis_functions.functions import Functions
 from readside.redis_functions.keys import Keys, Partition
 from readside.redis_functions.stream import RedisStream
 from tests.readside.contents import contents
 from tests.readside.envelopes import order, spoilt, story, user_in
+from tests.readside.harness import with_projections
 from tests.readside.memory_log import Log, relay
 from tests.readside.projections.test_any_order import histories
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from readside.projection import Command, ProjectedEvent, Projection
+    from readside.projection import Command, ProjectedEvent, Projections
     from tests.readside.harness import World
     from tests.readside.projection_harness import ProjectionHarness
 
@@ -44,7 +45,7 @@ STORY = story(ALICE, CREATED, RENAMED, PLACED)
 
 
 async def whole(
-    keys: Keys, events: list[Envelope], projections: tuple[Projection, ...] = PROJECTIONS
+    keys: Keys, events: list[Envelope], projections: Projections = PROJECTIONS
 ) -> list[Delivery]:
     """The deliveries of a page that has these events."""
 
@@ -137,31 +138,31 @@ async def test_a_parked_user_stays_parked_after_a_folded_write(harness: Projecti
     assert await harness.redis.hget(gate.keys.document("user", ALICE), "version") == "1"
 
 
-def raises(keys: Keys, happened: ProjectedEvent) -> list[Command]:
+def raises(keys: Keys, happened: ProjectedEvent[Any]) -> list[Command]:
     return [] if happened.data != RENAMED else [("HSET", keys.shared_key("any"), str(1 // 0))]
 
 
-def is_refused_by_redis(keys: Keys, happened: ProjectedEvent) -> list[Command]:
+def is_refused_by_redis(keys: Keys, happened: ProjectedEvent[Any]) -> list[Command]:
     return (
         []
         if happened.data != RENAMED
-        else [("ZADD", keys.shared_key("any"), "none", happened.user_id)]
+        else [("ZADD", keys.shared_key("any"), "none", happened.aggregate_id)]
     )
 
 
-def cannot_be_sent(keys: Keys, happened: ProjectedEvent) -> list[Command]:
+def cannot_be_sent(keys: Keys, happened: ProjectedEvent[Any]) -> list[Command]:
     return [] if happened.data != RENAMED else [("HSET", keys.shared_key("any"), "any", "\ud800")]
 
 
-def is_not_known(keys: Keys, happened: ProjectedEvent) -> list[Command]:
+def is_not_known(keys: Keys, happened: ProjectedEvent[Any]) -> list[Command]:
     return [] if happened.data != RENAMED else [("NOSUCH", keys.shared_key("any"))]
 
 
 @pytest.mark.parametrize("stumbles", [raises, is_refused_by_redis, cannot_be_sent, is_not_known])
 async def test_poison_among_folded_events_parks_its_user_at_that_event_and_no_other(
-    harness: ProjectionHarness, stumbles: Callable[[Keys, ProjectedEvent], list[Command]]
+    harness: ProjectionHarness, stumbles: Callable[[Keys, ProjectedEvent[Any]], list[Command]]
 ) -> None:
-    projections = (stumbles, *PROJECTIONS)
+    projections = {"user": (stumbles, *PROJECTIONS["user"])}
     await harness.begin(projections)
     gate = harness.applier_for(ALICE)
     bob = story(BOB, UserCreated(name="Bob", email="bob@example.com"), PLACED)
@@ -174,15 +175,15 @@ async def test_poison_among_folded_events_parks_its_user_at_that_event_and_no_ot
     assert await harness.redis.hget(gate.keys.document("user", BOB), "version") == "2"
 
 
-def tallied(keys: Keys, happened: ProjectedEvent) -> list[Command]:
-    tally = keys.owned_key("tally", happened.user_id)
+def tallied(keys: Keys, happened: ProjectedEvent[Any]) -> list[Command]:
+    tally = keys.owned_key("tally", happened.aggregate_id)
     return [("DEL", tally) if happened.version == 1 else ("HINCRBY", tally, "events", "1")]
 
 
 async def test_a_folded_write_that_fails_half_way_leaves_nothing(
     harness: ProjectionHarness,
 ) -> None:
-    projections = (is_refused_by_redis, tallied)
+    projections = {"user": (is_refused_by_redis, tallied)}
     await harness.begin(projections)
     gate = harness.applier_for(ALICE)
     events = story(ALICE, CREATED, PLACED, RENAMED)
@@ -194,15 +195,15 @@ async def test_a_folded_write_that_fails_half_way_leaves_nothing(
     assert await harness.redis.hget(gate.keys.document("user", ALICE), "version") == "2"
 
 
-def counted(keys: Keys, happened: ProjectedEvent) -> list[Command]:
-    return [("HINCRBY", keys.shared_key("seen"), happened.user_id, "1")]
+def counted(keys: Keys, happened: ProjectedEvent[Any]) -> list[Command]:
+    return [("HINCRBY", keys.shared_key("seen"), happened.aggregate_id, "1")]
 
 
 async def test_commands_that_cannot_be_folded_are_applied_event_by_event(
     harness: ProjectionHarness,
 ) -> None:
     keys = harness.keys_of(ALICE)
-    found = await whole(keys, STORY, (*PROJECTIONS, counted))
+    found = await whole(keys, STORY, with_projections(counted))
     assert found == [Delivery(one) for one in STORY]
 
 

@@ -12,31 +12,33 @@ from api.runtime import drivers
 from api.settings import Settings
 from domain.envelope import Envelope
 from domain.users.events import (
-    Event,
     OrderCancelled,
     OrderCompleted,
     OrderPlaced,
     UserCreated,
     UserEmailUpdated,
     UserErased,
+    UserEvent,
     UserRenamed,
 )
 from readside.applier import Delivery, EventApplier
 from readside.generations.registry import Generations
-from readside.read_models import PROJECTIONS
 from readside.redis_functions.functions import Functions
 from readside.redis_functions.keys import Keys, Partition
 from readside.redis_functions.stream import RedisStream
 from tests.readside.contents import contents
 from tests.readside.envelopes import order, story, user_in
+from tests.readside.harness import with_projections
 from tests.readside.memory_log import Log, relay
+from tests.readside.sums_of_users import revenue_per_month, users_per_domain
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-EVENTS: st.SearchStrategy[Event] = st.one_of(
+WITH_SUMS = with_projections(users_per_domain, revenue_per_month)
+EVENTS: st.SearchStrategy[UserEvent] = st.one_of(
     st.builds(UserRenamed, name=st.sampled_from(["A", "B"])),
-    st.integers(1, 3).map(lambda n: UserEmailUpdated(email=f"{n}@example.com")),
+    st.integers(1, 3).map(lambda n: UserEmailUpdated(email=f"{n}@{n}.example")),
     st.integers(1, 3).map(lambda n: OrderPlaced(order_id=order(n), total=n)),
     st.integers(1, 3).map(lambda n: OrderCompleted(order_id=order(n), total=n)),
     st.integers(1, 3).map(lambda n: OrderCancelled(order_id=order(n))),
@@ -98,7 +100,7 @@ async def _ends_in(redis: Redis, log: Log, batches: list[list[Envelope]]) -> dic
     """What a new generation holds after these batches."""
     keys = await Generations(redis, Partition(0), "any").create("projector")
     assert keys is not None
-    gate = EventApplier(Functions(redis), log, keys, PROJECTIONS)
+    gate = EventApplier(Functions(redis), log, keys, WITH_SUMS)
     for batch in batches:
         await gate.apply([Delivery(one) for one in batch], publish=True)
     assert isinstance(keys, Keys)

@@ -10,13 +10,13 @@ import pytest
 from redis.asyncio import Redis
 
 from domain.users.events import UserCreated, UserRenamed
+from readside.projection_set import FINGERPRINT
 from readside.projector import assignment as sharing
 from readside.projector import lease as leasing
 from readside.projector import projector as projecting
 from readside.projector.assignment import PartitionAssignment, fair_share
 from readside.projector.projector import Projector
 from readside.queries.pubsub import ChannelSubscription, PubSub
-from readside.read_models import FINGERPRINT
 from readside.redis_functions.keys import Namespace
 from tests.limited import limited
 from tests.readside.envelopes import user_in

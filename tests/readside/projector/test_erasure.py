@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
-from domain.users.events import Event, OrderPlaced, UserCreated, UserErased, UserRenamed
+from domain.users.events import OrderPlaced, UserCreated, UserErased, UserEvent, UserRenamed
 from readside.applier import Delivery
 from readside.generations import registry as retiring
 from readside.projection import Command, ProjectedEvent
+from readside.projection_set import FINGERPRINT
 from readside.projector.projector import Projector
-from readside.read_models import FINGERPRINT, PROJECTIONS
 from readside.redis_functions.keys import Keys
 from tests import remains
 from tests.readside.envelopes import order, story, user_in
-from tests.readside.harness import World
+from tests.readside.harness import World, with_projections
 from tests.readside.projection_harness import ProjectionHarness
 
 ALICE, BOB = user_in(0, 0), user_in(0, 1)
 CREATED = UserCreated(name="Alice", email="alice@example.com")
 PLACED = OrderPlaced(order_id=order(1), total=5)
-BLANK: list[Event] = [UserCreated(name="", email=""), PLACED, UserRenamed(name=""), UserErased()]
+BLANK: list[UserEvent] = [
+    UserCreated(name="", email=""),
+    PLACED,
+    UserRenamed(name=""),
+    UserErased(),
+]
 
 
 async def of_alice(redis_url: str) -> list[str]:
     return [text for text in await remains.keys(redis_url) if "alic" in text.lower()]
 
 
-def stumbles(keys: Keys, happened: ProjectedEvent) -> list[Command]:
+def stumbles(keys: Keys, happened: ProjectedEvent[Any]) -> list[Command]:
     if isinstance(happened.data, UserRenamed) and happened.data.name:
         raise ValueError(happened.data.name)
     return []
@@ -35,7 +42,7 @@ def stumbles(keys: Keys, happened: ProjectedEvent) -> list[Command]:
 
 async def set_aside(harness: ProjectionHarness) -> None:
     """Alice cannot be renamed, and the reason says how."""
-    await harness.begin((*PROJECTIONS, stumbles))
+    await harness.begin(with_projections(stumbles))
     await harness.given(CREATED, PLACED, UserRenamed(name="Alicia"), user=ALICE)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,9 +16,9 @@ from domain.users.events import (
 )
 from readside.applier import Delivery
 from readside.projector import projector as projecting
-from readside.read_models import PROJECTIONS
 from readside.redis_functions.functions import GenerationGone
 from tests.readside.envelopes import order, spoilt, story, user_in
+from tests.readside.harness import with_projections
 
 if TYPE_CHECKING:
     from readside.projection import Command, ProjectedEvent
@@ -71,17 +71,17 @@ async def test_a_replay_among_old_index_entries_is_no_loss(world: World) -> None
         assert await serving(world, projector) == keys
 
 
-def fails_behind_an_index(keys: Keys, happened: ProjectedEvent) -> list[Command]:
+def fails_behind_an_index(keys: Keys, happened: ProjectedEvent[Any]) -> list[Command]:
     if happened.data != RENAMED:
         return []
     return [
-        ("ZADD", keys.shared_key("renamed"), "1", happened.user_id),
-        ("NOSUCH", keys.shared_key("renamed")),
+        ("ZADD", keys.shared_key("renamed"), "1", happened.aggregate_id),
+        ("ZADD", keys.shared_key("renamed"), "no number", happened.aggregate_id),
     ]
 
 
 async def test_an_event_that_fails_half_way_is_no_loss(world: World) -> None:
-    async with world.projector(projections=(*PROJECTIONS, fails_behind_an_index)) as projector:
+    async with world.projector(projections=with_projections(fails_behind_an_index)) as projector:
         world.commit(ALICE, CREATED)
         world.commit(BOB, CREATED)
         keys = await serving(world, projector)

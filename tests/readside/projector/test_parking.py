@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,9 +14,9 @@ from domain.users.events import OrderId, OrderPlaced, UserCreated, UserId, UserR
 from readside.applier import Delivery
 from readside.projection import Command, ProjectedEvent
 from readside.projections import users
-from readside.read_models import PROJECTIONS
 from readside.redis_functions.keys import Keys
 from tests.readside.envelopes import spoilt, story, user_in
+from tests.readside.harness import with_projections
 from tests.readside.projection_harness import ProjectionHarness
 
 ALICE, BOB = user_in(0, 0), user_in(0, 1)
@@ -61,14 +62,14 @@ async def test_poison_parks_its_user_alone_with_the_reason(
     assert await parked(harness, BOB) is None
 
 
-def stumbles(keys: Keys, happened: ProjectedEvent) -> list[Command]:
+def stumbles(keys: Keys, happened: ProjectedEvent[Any]) -> list[Command]:
     if happened.data == UserRenamed(name="Alicia"):
         raise ZeroDivisionError("by Alicia")
     return []
 
 
 async def test_a_projection_that_raises_parks_the_user_alone(harness: ProjectionHarness) -> None:
-    await harness.begin((*PROJECTIONS, stumbles))
+    await harness.begin(with_projections(stumbles))
     await deliver(harness, STORY[0], SOUND[0], STORY[1], SOUND[1])
     assert await parked(harness, ALICE) == {
         "version": 2,
@@ -78,16 +79,16 @@ async def test_a_projection_that_raises_parks_the_user_alone(harness: Projection
     assert (await version(harness, ALICE), await version(harness, BOB)) == (1, 2)
 
 
-def unspeakable(keys: Keys, happened: ProjectedEvent) -> list[Command]:
+def unspeakable(keys: Keys, happened: ProjectedEvent[Any]) -> list[Command]:
     if happened.data == UserRenamed(name="Alicia"):
-        return [("HSET", keys.shared_key("odd"), "name", "\ud800")]
+        return [("HSET", keys.shared_key("odd"), happened.aggregate_id, "\ud800")]
     return []
 
 
 async def test_a_projection_that_returns_unsendable_commands_parks_its_user_alone(
     harness: ProjectionHarness,
 ) -> None:
-    await harness.begin((*PROJECTIONS, unspeakable))
+    await harness.begin(with_projections(unspeakable))
     await deliver(harness, STORY[0], SOUND[0], STORY[1], SOUND[1])
     why = await parked(harness, ALICE)
     assert why is not None
@@ -114,7 +115,7 @@ async def test_a_command_that_redis_refuses_half_way_parks_the_user_alone(
 async def test_a_command_that_redis_does_not_know_parks_the_user(
     harness: ProjectionHarness,
 ) -> None:
-    await harness.begin((*PROJECTIONS, lambda keys, _: [("NOSUCH", keys.shared_key("odd"))]))
+    await harness.begin(with_projections(lambda keys, _: [("NOSUCH", keys.shared_key("odd"))]))
     await deliver(harness, STORY[0])
     assert await parked(harness, ALICE) is not None
 
@@ -164,7 +165,7 @@ async def test_a_skipped_event_advances_the_version_and_changes_nothing_else(
     await deliver(harness, STORY[0], bad, STORY[2])
     assert await version(harness, ALICE) == 1
     harness.log.committed[0][1] = spoilt(bad, skipped=True)
-    await harness.applier_for(ALICE).resync_user(ALICE)
+    await harness.applier_for(ALICE).resync_aggregate(ALICE)
     assert await parked(harness, ALICE) is None
     assert await version(harness, ALICE) == 3
     sound = spoilt(STORY[1], skipped=True)

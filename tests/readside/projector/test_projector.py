@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from domain.users.events import OrderPlaced, UserCreated
+from readside.projection_set import FINGERPRINT
 from readside.projector import lease as leasing
 from readside.projector import projector as projecting
-from readside.read_models import FINGERPRINT
 from readside.redis_functions.keys import Partition
 from tests.limited import limited
 from tests.readside.contents import contents, eventually

@@ -100,7 +100,7 @@ async def test_events_applied_while_the_log_is_read_are_not_undone(
             return known
 
         monkeypatch.setattr(world.log, "history", and_more_happens)
-        await gate.resync_user(ALICE)
+        await gate.resync_aggregate(ALICE)
         assert asked
         assert (await world.hash_of(ALICE))["version"] == "3"
         assert "until" not in await world.hash_of(ALICE)

@@ -105,7 +105,7 @@ async def test_many_small_gaps_are_not_filled_in_one_pass(world: World) -> None:
         world.commit(user, CREATED, *PLACED[: SLICE - 2])
     async with world.projector() as projector:
         await world.settle(projector)
-        await world.redis.delete(*map(keys.user_hash, crowd))
+        await world.redis.delete(*(keys.document("user", user) for user in crowd))
         for user in crowd:
             world.commit(user, UserRenamed(name="Anew"))
         await world.relay()
@@ -164,7 +164,7 @@ async def test_a_killed_resync_is_continued_by_another_process(world: World) -> 
 async def test_two_resyncs_of_the_same_user_do_no_harm(world: World) -> None:
     keys = await filled(world)
     before = await contents(world.redis, keys)
-    await asyncio.gather(*(world.steering().resync_user(ALICE) for _ in range(3)))
+    await asyncio.gather(*(world.steering().resync_aggregate(ALICE) for _ in range(3)))
     async with world.projector() as projector:
         await world.settle(projector)
     assert await same(world, keys, before)
@@ -176,7 +176,7 @@ async def test_events_deferred_at_the_end_are_applied(
 ) -> None:
     """Another process applies the last slice, then an event is deferred, then it says that it has done."""
     keys = await filled(world)
-    resync = EventApplier.resync_user
+    resync = EventApplier.resync_aggregate
 
     async def and_more_happens(self: EventApplier, *arguments: Any) -> None:
         await resync(self, *arguments)
@@ -184,8 +184,8 @@ async def test_events_deferred_at_the_end_are_applied(
         await world.redis.hset(keys.document("user", ALICE), "until", version)
         await world.redis.sadd(keys.needs_resync, str(ALICE))
 
-    monkeypatch.setattr(EventApplier, "resync_user", and_more_happens)
-    await world.steering().resync_user(ALICE)
+    monkeypatch.setattr(EventApplier, "resync_aggregate", and_more_happens)
+    await world.steering().resync_aggregate(ALICE)
     async with world.projector() as projector:
         while await hidden(world, keys):
             await projector.run_once()
@@ -210,7 +210,7 @@ async def test_an_erased_user_is_resynced_by_one_event(
     monkeypatch.setattr(world.log, "history", counted)
     before = await contents(world.redis, keys)
     await world.redis.delete(keys.document("user", ALICE))
-    await world.steering().resync_user(ALICE)
+    await world.steering().resync_aggregate(ALICE)
     assert read == ["UserErased"]
     assert await same(world, keys, before)
 

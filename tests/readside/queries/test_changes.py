@@ -11,19 +11,20 @@ import uvloop
 
 from api.runtime import drivers
 from domain.users.events import (
-    Event,
     OrderCancelled,
     OrderCompleted,
     OrderPlaced,
     UserCreated,
     UserEmailUpdated,
     UserErased,
+    UserEvent,
     UserRenamed,
 )
 from readside.errors import ChangesNoLongerKept, ReadModelBehind, ReadModelRebuilding
 from readside.projections import users
 from readside.queries.pubsub import PubSub
 from readside.redis_functions.keys import Partition
+from readside.stored_document import HISTORY_LENGTH
 from tests.limited import limited
 from tests.readside.contents import eventually
 from tests.readside.envelopes import order, user_in
@@ -307,7 +308,7 @@ async def test_no_version_is_skipped_in_a_burst(harness: ProjectionHarness) -> N
 
 async def test_each_version_is_delivered_as_it_was(harness: ProjectionHarness) -> None:
     placed = order(1), order(2)
-    events: list[Event] = [
+    events: list[UserEvent] = [
         UserCreated(name='Ünï "quoted" / 👩‍💻', email="alice@example.com"),
         OrderPlaced(order_id=placed[0], total=1250),
         OrderPlaced(order_id=placed[1], total=10**13),
@@ -342,9 +343,7 @@ async def test_a_subscription_that_resumes_receives_the_missed_versions(
 async def test_versions_outside_the_history_are_reported_as_no_longer_kept(
     harness: ProjectionHarness,
 ) -> None:
-    await harness.given(
-        CREATED, *[UserRenamed(name=str(n)) for n in range(users.HISTORY_LENGTH + 10)]
-    )
+    await harness.given(CREATED, *[UserRenamed(name=str(n)) for n in range(HISTORY_LENGTH + 10)])
     with pytest.raises(ChangesNoLongerKept) as forgotten:
         await anext(users.changes(harness.reads, ALICE, 10))
     assert forgotten.value.code == "CHANGES_FORGOTTEN"
@@ -377,7 +376,7 @@ async def test_lost_changes_request_a_resync_of_the_user(
     with pytest.raises(ReadModelRebuilding):
         await anext(users.changes(harness.reads, ALICE, 1))
     assert await harness.redis.smembers(keys.needs_resync) == {str(ALICE)}
-    await harness.applier_for(ALICE).resync_user(ALICE)
+    await harness.applier_for(ALICE).resync_aggregate(ALICE)
     row = await anext(users.changes(harness.reads, ALICE, 1))
     assert row is not None
     assert (row.version, row.name) == (2, "A")

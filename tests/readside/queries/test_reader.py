@@ -16,10 +16,10 @@ from readside.errors import (
     ReadModelRebuilding,
     ReadModelUnavailable,
 )
+from readside.projection_set import FINGERPRINT
 from readside.projections import orders, top_customers, user_list, users, users_by_email
 from readside.queries.pubsub import PubSub
 from readside.queries.reader import ReadModel
-from readside.read_models import FINGERPRINT
 from readside.redis_functions.keys import Keys, Partition
 from tests.api.with_limits import with_limits
 from tests.limited import limited

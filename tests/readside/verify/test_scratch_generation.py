@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from domain.users.events import OrderPlaced, UserCreated, UserEmailUpdated, UserErased, UserRenamed
-from readside.read_models import FINGERPRINT, PROJECTIONS
+from readside.projection_set import FINGERPRINT
 from readside.redis_functions.functions import Functions
-from readside.verify import bulk_verification, key_comparison, user_verification, verify
+from readside.verify import aggregate_verification, bulk_verification, key_comparison, verify
+from readside.verify.scratch_aggregate import ScratchAggregate
 from readside.verify.scratch_generation import EXPIRY_SECONDS, ScratchGeneration
-from readside.verify.scratch_user import ScratchUser
 from readside.verify.verify import Verify
 from tests.readside.envelopes import order, user_in
+from tests.readside.harness import with_projections
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,7 +42,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
         (bulk_verification, "MAX_PAGE_EVENTS", 5),
         (bulk_verification, "MAX_SCRATCH_EVENTS", 7),
         (verify, "PAGE", 4),
-        (user_verification, "_MAX_READ_ENTRIES", 2),
+        (aggregate_verification, "_MAX_READ_ENTRIES", 2),
     ):
         monkeypatch.setattr(module, name, size)
 
@@ -104,8 +105,8 @@ async def test_one_user_is_compared_with_members_that_no_event_of_it_has_written
         await world.settle(projector)
     await world.redis.zadd(keys.shared_key("emails"), {f"u0@example.com {CROWD[0]}": 0})
     await world.redis.zadd(keys.shared_key("customers"), {str(CROWD[0]): 7, str(CROWD[1]): 7})
-    found = await world.verify().of_user(CROWD[0])
-    assert {(one.key, one.field, one.user) for one in found.differences} == {
+    found = await world.verify().of_aggregate(CROWD[0])
+    assert {(one.key, one.field, one.aggregate_id) for one in found.differences} == {
         ("emails", f"u0@example.com {CROWD[0]}", str(CROWD[0])),
         ("customers", str(CROWD[0]), str(CROWD[0])),
     }
@@ -153,7 +154,7 @@ async def _work(world: World, user: UserId) -> tuple[dict[str, int], int]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Functions, "call_all", counted)
-        assert (await world.verify().of_user(user)).differences == []
+        assert (await world.verify().of_aggregate(user)).differences == []
     stats: Any = await world.redis.info("commandstats")
     return {name: each["calls"] for name, each in stats.items()}, max(sizes)
 
@@ -209,7 +210,7 @@ async def test_what_a_killed_verify_leaves_expires_and_no_sweep_removes_a_runnin
         raise asyncio.CancelledError
 
     monkeypatch.setattr(ScratchGeneration, "drop", no_longer)
-    monkeypatch.setattr(key_comparison.KeyComparison, "user_keys", killed)
+    monkeypatch.setattr(key_comparison.KeyComparison, "owned_keys", killed)
     with suppress(asyncio.CancelledError):
         await world.verify().run()
     left = await scratches(world.redis)
@@ -244,16 +245,16 @@ async def test_one_that_expires_before_its_values_are_read_is_no_difference(
 ) -> None:
     keys = await filled(world)
     await world.redis.hset(keys.document("user", ALICE), "name", "Mallory")
-    read, losses = ScratchUser.read, [1]
+    read, losses = ScratchAggregate.read, [1]
 
-    async def and_lose(self: ScratchUser, places: Any) -> Any:
+    async def and_lose(self: ScratchAggregate, places: Any) -> Any:
         if losses[0]:
             losses[0] -= 1
             await world.redis.unlink(*await scratches(world.redis))
         return await read(self, places)
 
-    monkeypatch.setattr(ScratchUser, "read", and_lose)
-    [found] = (await world.verify().of_user(ALICE)).differences
+    monkeypatch.setattr(ScratchAggregate, "read", and_lose)
+    [found] = (await world.verify().of_aggregate(ALICE)).differences
     assert (found.field, found.should, found.found) == ("name", "Alice", "Mallory")
     assert losses == [0]
 
@@ -278,12 +279,12 @@ async def test_it_is_kept_for_as_long_as_a_comparison_takes(
 
     monkeypatch.setattr(ScratchGeneration, "keep_alive", noted)
     monkeypatch.setattr(Functions, "call", counted)
-    assert (await world.verify().of_user(ALICE)).differences == []
+    assert (await world.verify().of_aggregate(ALICE)).differences == []
 
 
-def anything(keys: Keys, happened: ProjectedEvent) -> list[Command]:
+def anything(keys: Keys, happened: ProjectedEvent[Any]) -> list[Command]:
     """A projection with commands that no code of ours knows."""
-    user = happened.user_id
+    user = happened.aggregate_id
     own, shared = keys.owned_key("tags", user), keys.shared_key("tagged")
     if isinstance(happened.data, UserCreated):
         return [("DEL", own), ("SADD", own, "a", "b"), ("SADD", shared, user)]
@@ -297,7 +298,7 @@ def anything(keys: Keys, happened: ProjectedEvent) -> list[Command]:
 
 
 async def test_a_projection_with_any_redis_command_is_compared(world: World) -> None:
-    projections = (*PROJECTIONS, anything)
+    projections = with_projections(anything)
     world.commit(ALICE, UserCreated(name="Alice", email="alice@example.com"), UserRenamed(name="A"))
     world.commit(CROWD[0], UserCreated(name="Bob", email="bob@example.com"))
     world.commit(CROWD[1], UserCreated(name="C", email="c@example.com"), UserErased())

@@ -20,13 +20,13 @@ from domain.users.events import (
     UserRenamed,
 )
 from readside.errors import NotServing
+from readside.projection_set import FINGERPRINT
 from readside.projector import projector as projecting
-from readside.read_models import FINGERPRINT
 from readside.redis_functions.keys import Keys, Partition
 from readside.timestamps import to_epoch_millis
 from readside.verify import verify
 from readside.verify.repair import repair
-from readside.verify.verify import NoSuchUser
+from readside.verify.verify import NoSuchAggregate
 from tests.limited import limited
 from tests.readside.envelopes import moment_of, order, spoilt, user_in
 
@@ -73,7 +73,7 @@ async def test_a_read_model_that_is_right_has_no_difference(world: World) -> Non
     told: list[int] = []
     findings = await world.verify().run(told.append)
     assert (findings.differences, findings.parked) == ([], [])
-    assert (findings.users, told) == (3, [3])
+    assert (findings.aggregates, told) == (3, [3])
 
 
 Tamper = Callable[["Redis", Keys], Awaitable[Any]]
@@ -245,7 +245,7 @@ async def test_a_user_whose_own_keys_differ_is_resynced_and_nothing_else(world: 
     keys = await filled(world)
     await world.redis.hset(keys.document("user", ALICE), "name", "Mallory")
     done = await repair(world.steering(), 0, await world.verify().run())
-    assert (done.users, done.rebuilt) == ([str(ALICE)], False)
+    assert (done.aggregates, done.rebuilt) == ([str(ALICE)], False)
     assert await world.serving() == keys
 
 
@@ -262,8 +262,8 @@ async def test_where_nothing_serves_a_repair_builds(world: World) -> None:
 async def test_one_user_is_verified_alone(world: World) -> None:
     keys = await filled(world)
     await world.redis.hset(keys.document("user", ALICE), "name", "Mallory")
-    assert places(await world.verify().of_user(ALICE)) == {("user", "name")}
-    assert places(await world.verify().of_user(BOB)) == set()
+    assert places(await world.verify().of_aggregate(ALICE)) == {("user", "name")}
+    assert places(await world.verify().of_aggregate(BOB)) == set()
 
 
 async def test_an_entry_that_was_read_and_not_applied_is_found(world: World) -> None:
@@ -281,7 +281,7 @@ async def test_parked_users_are_reported_apart_from_differences(world: World) ->
     findings = await world.verify().run()
     assert findings.differences == []
     [aside] = findings.parked
-    assert (aside.user, aside.version, aside.type) == (str(ALICE), 2, "UserPromoted")
+    assert (aside.aggregate_id, aside.version, aside.type) == (str(ALICE), 2, "UserPromoted")
 
 
 async def test_what_is_on_its_way_is_no_difference_and_what_stays_away_is_one(
@@ -355,14 +355,14 @@ async def test_a_user_who_changes_between_any_two_reads_is_no_difference(
         await world.settle(projector)
         for name in ("history", "newest"):
             monkeypatch.setattr(world.log, name, and_change(getattr(world.log, name)))
-        assert places(await world.verify().of_user(BOB)) == set()
+        assert places(await world.verify().of_aggregate(BOB)) == set()
         assert next(changes) > 2
 
 
 async def test_a_user_whom_the_log_does_not_know_is_an_error(world: World) -> None:
     await filled(world)
-    with pytest.raises(NoSuchUser, match=f"The event log has no user {UNKNOWN_USER}"):
-        await world.verify().of_user(UNKNOWN_USER)
+    with pytest.raises(NoSuchAggregate, match=f"The event log has no aggregate {UNKNOWN_USER}"):
+        await world.verify().of_aggregate(UNKNOWN_USER)
 
 
 async def test_verify_changes_nothing(world: World) -> None:

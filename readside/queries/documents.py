@@ -1,0 +1,191 @@
+"""Reads documents: one in a version or newer, those of a list, and each version as it is applied."""
+
+from __future__ import annotations
+
+from asyncio import get_running_loop
+from collections.abc import AsyncGenerator, Mapping
+from typing import Generic
+from uuid import UUID
+
+import msgspec
+
+from readside.errors import ChangesNoLongerKept, ReadModelBehind, ReadModelRebuilding
+from readside.queries.reader import ReadModel
+from readside.redis_connection.encoding import CommandTemplate, pack
+from readside.redis_connection.protocol import Replies
+from readside.stored_document import HISTORY_LENGTH, D, StoredDocument
+
+_NEEDS_RESYNC = -1
+"""Stands for the version of an aggregate whose keys are incomplete: lower than any required version."""
+
+_REPOLL_SECONDS = 5.0
+"""How often a subscription reads the document without a notification: a rebuild publishes none."""
+
+
+class Documents(Generic[D]):
+    """Reads one kind of documents.
+
+    A document with its version is the version and the row: 0 and None if the aggregate never existed, the
+    version and None if it was erased, and _NEEDS_RESYNC and None if its keys are incomplete.
+    """
+
+    def __init__(self, stored: StoredDocument[D], *, index: str) -> None:
+        """`index` is the name of the list of all ids: an id in it without a document has lost it."""
+        self._aggregate = stored.aggregate
+        self._row_type = stored.row
+        self._history = stored.history
+        self._index = index
+        self._by_name = {field.encode_name: field for field in stored.fields}
+        _, *names = self._by_name
+        self._read_fields = CommandTemplate("HMGET", *names, "until")
+        self._numbers = [
+            at for at, field in enumerate(stored.fields[2:], start=1) if field.type is int
+        ]
+        """Where the reply has numbers, in addition to the version at its beginning."""
+
+    async def fetch(
+        self, read_model: ReadModel, aggregate_id: UUID, *, min_version: int = 0
+    ) -> D | None:
+        """Returns the document in `min_version` or newer; None if it does not exist or was erased.
+
+        Waits for that version up to `version_timeout_seconds`, then raises ReadModelBehind. Raises
+        ReadModelError.
+        """
+        partition, id_ = read_model.partition_of(aggregate_id), str(aggregate_id)
+        version, row = await self._read(read_model, partition, id_)
+        if version >= min_version:
+            return row
+        now = get_running_loop().time
+        deadline = now() + read_model.version_timeout_seconds
+        async with read_model.subscribe(aggregate_id) as subscription:
+            version, row = await self._read(read_model, partition, id_)
+            while version < min_version:
+                await subscription.wait(deadline - now())
+                overdue = now() >= deadline
+                version, row = await self._read(read_model, partition, id_)
+                if version < min_version and overdue:
+                    raise (
+                        ReadModelRebuilding
+                        if version == _NEEDS_RESYNC
+                        else ReadModelBehind(min_version, version)
+                    )
+        return row
+
+    async def fetch_many(self, read_model: ReadModel, partitions: Mapping[str, int]) -> list[D]:
+        """Returns the documents with these ids, each with its partition, in this order; skips missing ones.
+
+        Must be called right after the read that returned the ids. Raises ReadModelError.
+        """
+        if not partitions:
+            return []
+        keys = await read_model.active_keys(set(partitions.values()))
+        commands = [
+            self._read_fields.pack(keys[partition].document(self._aggregate, id_))
+            for id_, partition in partitions.items()
+        ]
+        rows = map(self._row, partitions, await read_model.read_unchecked(commands))
+        documents = [
+            found if found[0] > 0 else await self._read_missing(read_model, partitions[id_], id_)
+            for id_, found in zip(partitions, rows, strict=True)
+        ]
+        if any(version == _NEEDS_RESYNC for version, _ in documents):
+            raise ReadModelRebuilding  # rather than return an incomplete list
+        return [row for _, row in documents if row is not None]
+
+    async def changes(
+        self, read_model: ReadModel, aggregate_id: UUID, after: int | None = None
+    ) -> AsyncGenerator[D | None, None]:
+        """Yields the present state, then each later version in order; with `after`, each version above it.
+
+        Yields None for an aggregate that does not exist yet, and as the last item for one that was erased.
+        Raises ChangesNoLongerKept if the next version is no longer in the history, and ReadModelError.
+        """
+        partition, id_ = read_model.partition_of(aggregate_id), str(aggregate_id)
+        async with read_model.subscribe(aggregate_id) as subscription:
+            while True:
+                version, row = await self._read(read_model, partition, id_)
+                if row is None and version > 0:
+                    yield None
+                    return
+                if after is None and version != _NEEDS_RESYNC:
+                    yield row
+                    after = version
+                elif after is not None and version > after:
+                    for row in await self._versions_after(read_model, partition, id_, after):
+                        yield row
+                        after = row.version
+                await subscription.wait(_REPOLL_SECONDS)
+
+    async def _versions_after(
+        self, read_model: ReadModel, partition: int, id_: str, after: int
+    ) -> list[D]:
+        """Returns the versions above `after`, of which there are some; none if it was erased meanwhile."""
+        fields, history = await read_model.read(
+            partition,  # the document first: what the history gained since then is ignored
+            lambda keys: [
+                self._read_fields.pack(keys.document(self._aggregate, id_)),
+                pack(("LRANGE", keys.owned_key(self._history, id_), "0", "-1")),
+            ],
+        )
+        version, present = self._row(id_, fields)
+        if present is None:
+            return []
+        missed = [row for row in self._versions(present, history) if row.version > after]
+        if not missed or missed[0].version != after + 1:
+            if len(history) >= min(HISTORY_LENGTH, version) - 1:
+                raise ChangesNoLongerKept(after)
+            await read_model.request_resync(partition, id_)
+            raise ReadModelRebuilding
+        return missed
+
+    def _versions(self, present: D, history: Replies) -> list[D]:
+        """Returns the document in each version of the history, oldest first, derived from the present one."""
+        rows = [present]
+        for entry in reversed(history):
+            pushed, updated_at, *changed = msgspec.json.decode(entry)
+            version = int(pushed)
+            if version > present.version:
+                continue
+            while rows[-1].version > version:  # a version without changes: its event was skipped
+                rows.append(msgspec.structs.replace(rows[-1], version=rows[-1].version - 1))
+            before = {"version": version - 1, "updated_at": updated_at}
+            for name, value in zip(changed[::2], changed[1::2], strict=True):
+                field = self._by_name[name]
+                before[field.name] = int(value or 0) if field.type is int else value
+            rows.append(msgspec.structs.replace(rows[-1], **before))
+        return rows[::-1]
+
+    async def _read(self, read_model: ReadModel, partition: int, id_: str) -> tuple[int, D | None]:
+        [fields] = await read_model.read(
+            partition, lambda keys: [self._read_fields.pack(keys.document(self._aggregate, id_))]
+        )
+        found = self._row(id_, fields)
+        return found if found[0] > 0 else await self._read_missing(read_model, partition, id_)
+
+    async def _read_missing(
+        self, read_model: ReadModel, partition: int, id_: str
+    ) -> tuple[int, D | None]:
+        """Reads a document that is missing again; if the index has the id it was lost: requests a resync."""
+        indexed, fields = await read_model.read(
+            partition,  # the index first: what is in it and then has no document was not just being created
+            lambda keys: [
+                pack(("ZSCORE", keys.index(self._index), id_)),
+                self._read_fields.pack(keys.document(self._aggregate, id_)),
+            ],
+        )
+        version, row = self._row(id_, fields)
+        if version > 0 or (indexed is None and version == 0):
+            return version, row
+        await read_model.request_resync(partition, id_)
+        return _NEEDS_RESYNC, None
+
+    def _row(self, id_: str, fields: Replies) -> tuple[int, D | None]:
+        """Converts the reply in place: this is the hot path of most queries."""
+        if fields.pop() is not None:  # until
+            return _NEEDS_RESYNC, None
+        version = fields[0] = int(fields[0] or 0)
+        if fields[1] is None:  # createdAt
+            return version, None
+        for at in self._numbers:
+            fields[at] = int(fields[at] or 0)
+        return version, self._row_type(id_, *fields)

@@ -1,0 +1,106 @@
+"""What a projection may not do is refused, in one sentence, when its first event is projected."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from domain.users.events import UserCreated
+from readside.admin.parked_aggregates import Parked
+from readside.command_rules import RefusedCommand, check_commands
+from readside.projection import ProjectedEvent
+from readside.projection_set import FINGERPRINT
+from readside.redis_functions.keys import Keys, Partition
+from readside.stored_document import Document, StoredDocument
+from tests.readside.envelopes import moment_of, user_in
+from tests.readside.harness import with_projections
+
+if TYPE_CHECKING:
+    from readside.projection import Command
+    from tests.readside.projection_harness import ProjectionHarness
+
+ALICE, BOB = str(user_in(0)), str(user_in(0, 1))
+KEYS, OTHERS = Keys(Partition(0), "now"), Keys(Partition(1), "now")
+EVENT: ProjectedEvent[Any] = ProjectedEvent(
+    aggregate="user",
+    aggregate_id=ALICE,
+    version=1,
+    occurred_at=moment_of(1),
+    data=UserCreated(name="Alice", email="alice@example.com"),
+)
+OWN, SHARED = KEYS.document("user", ALICE), KEYS.shared_key("domains")
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        (("INCR", SHARED), "A projection cannot use the command INCR."),
+        (("EVAL", "return 1", "0"), "A projection cannot use the command EVAL."),
+        (("HINCRBY", SHARED, "a.example", "1"), "its members end with the id of the aggregate"),
+        (("HSET", SHARED, ALICE, "1", "a.example", "1"), "and a.example does not; GroupedSum"),
+        (("ZADD", SHARED, "1", BOB), f"and {BOB} does not"),
+        (("ZINCRBY", SHARED, "1", "a.example"), "and a.example does not"),
+        (("REINDEX", SHARED, KEYS.shared_key("of"), BOB, "x"), f"and {BOB} does not"),
+        (("CONTRIBUTE", SHARED, KEYS.shared_key("of"), BOB, "x", "1"), f"and {BOB} does not"),
+        (("DEL", OWN, SHARED), "only a key with the id of the aggregate"),
+        (("SET", SHARED, "1"), "only a key with the id of the aggregate"),
+        (("HSET", KEYS.document("user", BOB), ALICE, "1"), "only a key with the id of the"),
+        (("HSET", OWN, "version", "7"), "its fields version and until belong to the version gate."),
+        (
+            ("HINCRBY", OWN, "until", "1"),
+            "its fields version and until belong to the version gate.",
+        ),
+        (
+            ("HDEL", OWN, "name", "until"),
+            "its fields version and until belong to the version gate.",
+        ),
+        (
+            ("HSET", OTHERS.document("user", ALICE), "name", "A"),
+            "its partition and generation only",
+        ),
+        (("DEL", OWN, Keys(Partition(0), "then").document("user", ALICE)), "and generation only"),
+        (("HSET", KEYS.parked, ALICE, "1"), "no projection changes what the projector keeps"),
+        (("SREM", KEYS.needs_resync, ALICE), "no projection changes what the projector keeps"),
+        (("HINCRBY", KEYS.counters, ALICE, "1"), "no projection changes what the projector keeps"),
+    ],
+)
+def test_a_command_that_breaks_a_rule_is_named(command: Command, sentence: str) -> None:
+    with pytest.raises(RefusedCommand, match=r"^[^\n]+\.$") as refused:
+        check_commands(KEYS, EVENT, [("ZADD", SHARED, "0", ALICE), command])
+    assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("HSET", KEYS.owned_key("profile", ALICE), "version", "7"),
+        ("HINCRBY", SHARED, ALICE, "1"),
+        ("ZADD", SHARED, "1", f"alice@example.com {ALICE}"),
+        ("RPUSH", KEYS.owned_key("said", ALICE), "hello"),
+    ],
+)
+def test_other_commands_are_allowed(command: Command) -> None:
+    check_commands(KEYS, EVENT, [command])
+
+
+async def test_a_count_by_hincrby_on_a_shared_key_parks_the_first_user(
+    harness: ProjectionHarness,
+) -> None:
+    def count(keys: Keys, event: ProjectedEvent[Any]) -> list[Command]:
+        return [("HINCRBY", keys.shared_key("domains"), "example.com", "1")]
+
+    await harness.begin(with_projections(count))
+    await harness.given(UserCreated(name="Alice", email="alice@example.com"))
+    [parked] = await Parked(harness.redis, Partition(0), FINGERPRINT).all()
+    assert parked.reason.startswith("RefusedCommand: HINCRBY of ")
+    assert parked.reason.endswith("GroupedSum counts or adds up by group.")
+
+
+def test_a_field_that_a_hash_cannot_hold_is_an_error_of_its_declaration() -> None:
+    class Wrong(Document, frozen=True, rename="camel"):
+        tags: list[str] = msgspec.field(default_factory=list)
+
+    with pytest.raises(TypeError, match=r"^Wrong\.tags cannot be stored in a hash: make it str,"):
+        StoredDocument("user", Wrong, history="recent")
