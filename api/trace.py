@@ -23,6 +23,9 @@ _TRACEPARENT: Final = re.compile(
 
 _VERSION_00_CHARACTERS: Final = 55
 
+TRACE_ID: Final = slice(3, 35)
+"""The trace id in a traceparent."""
+
 
 class Span(Protocol):
     """The OpenTelemetry span of a request."""
@@ -78,7 +81,7 @@ class Trace:
     @property
     def id(self) -> str:
         """The trace id: 32 hexadecimal digits."""
-        return self.traceparent[3:35]
+        return self.traceparent[TRACE_ID]
 
     def set_attributes(self, **attributes: str | None) -> None:
         """Adds those attributes to the span that are not None, if there is a span."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
 from operator import attrgetter
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -49,6 +49,9 @@ class AggregateState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 S = TypeVar("S", bound=AggregateState)
+
+Permission = Literal["read", "write", "erase"]
+"""What a token may allow on the aggregates of a kind."""
 
 
 class UniqueKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,7 +213,7 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
             }
         return blank
 
-    def scope(self, permission: str) -> str:
+    def scope(self, permission: Permission) -> str:
         """Returns the scope that a token needs: `users:read`, for instance."""
         return f"{self.plural}:{permission}"
 

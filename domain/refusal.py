@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
+from typing import Annotated
+
 import msgspec
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """The base of all refusals: a message for the client and the input field it is about, if any."""
+    """The base of all refusals: a message for the client and the input field it is about, if any.
+
+    Clients see a refusal as a type of the GraphQL schema: the docstring of its class is the description, and
+    a field of its own needs one in `Annotated[int, Meta(description="...")]`.
+    """
 
     message: str
     path: tuple[str, ...] | None = None
 
+    @classmethod
+    @cache
+    def code(cls) -> str:
+        """Returns the code that programs compare: USER_NOT_FOUND for UserNotFound."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).upper()
+
 
 class InvalidInput(Refusal, frozen=True, kw_only=True):
-    """A value in the command is invalid; `path` names the field."""
+    """A value of the input is unusable; `path` names it."""
 
 
 class IdempotencyKeyReused(Refusal, frozen=True, kw_only=True):
-    """The idempotency key belongs to an earlier, different request."""
+    """The idempotency key was used for another request."""
 
     message: str = "This idempotency key was used for another request; use a new key."
     path: tuple[str, ...] | None = ("idempotencyKey",)
 
 
 class VersionConflict(Refusal, frozen=True, kw_only=True):
-    """What is to be changed is not in the version that the client expected."""
+    """The version differs from the one that the client expected."""
 
     message: str = "It has changed since the version you expected; read it again and decide again."
     path: tuple[str, ...] | None = ("expectedVersion",)
-    expected: int
-    actual: int
+    expected: Annotated[int, msgspec.Meta(description="The version that the client expected.")]
+    actual: Annotated[int, msgspec.Meta(description="The present version.")]

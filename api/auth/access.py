@@ -13,8 +13,7 @@ from api.auth.csrf import (
     opens_from_allowed_page,
 )
 from api.auth.rate_limit import RateLimiter, client_network
-from api.auth.scopes import UNRESTRICTED, Caller
-from api.auth.scopes import Scope as Allows
+from api.auth.scopes import UNRESTRICTED, Caller, scopes
 from api.auth.tokens import no_token, unauthenticated
 
 if TYPE_CHECKING:
@@ -71,8 +70,8 @@ class Access:
         caller = await self.tokens.caller(authorization(scope["headers"]))
         if not caller.is_authenticated:
             raise no_token()
-        if Allows.READ not in caller.scopes:
-            raise forbidden(f"The token does not allow {Allows.READ}.")
+        if caller.scopes.isdisjoint(scopes("read")):
+            raise forbidden(f"The token does not allow {' or '.join(scopes('read'))}.")
 
     @property
     def is_unrestricted(self) -> bool:

@@ -1,20 +1,27 @@
-"""The caller of a request and the scopes of its token."""
+"""The caller of a request and the scopes of its token: those of each aggregate, such as users:read."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from enum import StrEnum
 from hashlib import blake2b
-from typing import Final
+from typing import Final, get_args
+
+from domain.aggregate import Permission
+from domain.aggregates import AGGREGATES
+
+SCOPE: Final = "scope"
+"""The key, in the metadata of a field, of the scope that a caller needs."""
 
 
-class Scope(StrEnum):
-    """A permission of a token. Each field declares the scope that it requires."""
+def scopes(*permissions: Permission) -> tuple[str, ...]:
+    """Returns the scopes of these permissions, aggregate by aggregate."""
+    return tuple(
+        each.scope(permission) for each in AGGREGATES.values() for permission in permissions
+    )
 
-    READ = "users:read"
-    WRITE = "users:write"
-    ERASE = "users:erase"
+
+ALL_SCOPES: Final = scopes(*get_args(Permission))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +55,7 @@ class Caller:
         return None if self.expires is None else self.expires - time.time()
 
 
-UNRESTRICTED: Final = Caller(scopes=frozenset(Scope))
+UNRESTRICTED: Final = Caller(scopes=frozenset(ALL_SCOPES))
 """The caller of every request while authentication is off."""
 
 ANONYMOUS: Final = Caller(is_authenticated=False)

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from api.cli.doctor import doctor
+from api.cli.events import events
 from api.cli.generations import generations
 from api.cli.migrate import migrate_database
 from api.cli.parked import parked
@@ -55,6 +56,7 @@ app.command("migrate")(migrate_database)
 app.command()(status)
 app.command()(doctor)
 app.command()(verify)
+app.command()(events)
 app.command()(rebuild)
 app.command()(restored)
 app.command()(seed)
@@ -66,7 +68,7 @@ app.add_typer(generations, name="generations")
 @app.command()
 def schema() -> None:
     """Print the GraphQL schema. Example: tandem schema > schema.graphql"""
-    from api.schema import sdl
+    from api.schema.merged import sdl
 
     typer.echo(sdl(), nl=False)
 

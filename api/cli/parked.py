@@ -1,4 +1,4 @@
-"""tandem parked: lists users parked at an event that cannot be applied, and retries or drops the event."""
+"""tandem parked: lists aggregates parked at an event that cannot be applied; retries or drops the event."""
 
 from __future__ import annotations
 
@@ -12,55 +12,52 @@ from api.cli.run import AsJson, fail, print_result, run_on_stores
 if TYPE_CHECKING:
     from api.cli.open_stores import OpenStores
     from domain.envelope import Envelope
-    from domain.users.events import UserId
     from readside.admin.parked_aggregates import ParkedAggregate
 
 parked = typer.Typer(
     no_args_is_help=True,
-    help="Users parked at an event that cannot be applied.",
+    help="Aggregates, such as users, parked at an event that cannot be applied.",
 )
 
-User = Annotated[UUID, typer.Argument(metavar="USER", help="The user's id.")]
+Id = Annotated[UUID, typer.Argument(metavar="ID", help="The id of the aggregate.")]
 
 
 @parked.command("list")
 def list_all(as_json: AsJson = False) -> None:
-    """List the parked users, the event at which each is parked, and why. Example: tandem parked list --json
+    """List what is parked, the event at which each aggregate is, and why. Example: tandem parked list --json
 
     Exit status: 0 listed, also if the list is empty; 1 a store cannot be used.
     """
 
     async def run(stores: OpenStores) -> None:
-        rows = []
-        for user in await _all_parked(stores):
-            events = await stores.log.history(_id(user), user.version - 1)
-            rows.append(_row(user, events))
+        parked = await _all_parked(stores)
+        rows = [_row(found, await _events(stores, found)) for found in parked]
         lines = [
             f"{row['user']}  version {row['version']}  {row['type']}"
             f"  since {row['since'] or 'unknown'}  {row['reason']}"
             for row in rows
         ]
-        summary = f"{len(rows)} parked." if rows else "No user is parked."
+        summary = f"{len(rows)} parked." if rows else "No aggregate is parked."
         print_result({"parked": rows}, [*lines, summary], as_json=as_json)
 
     run_on_stores(run)
 
 
 @parked.command()
-def show(user: User, as_json: AsJson = False) -> None:
-    """Show why a user is parked, and which later events wait. Example: tandem parked show USER
+def show(aggregate_id: Id, as_json: AsJson = False) -> None:
+    """Show why an aggregate is parked, and which later events wait. Example: tandem parked show ID
 
-    Exit status: 0 shown; 1 the user is not parked, or a store cannot be used.
+    Exit status: 0 shown; 1 it is not parked, or a store cannot be used.
     """
 
     async def run(stores: OpenStores) -> None:
-        parked_user = await _find(stores, user)
-        events = await stores.log.history(_id(parked_user), parked_user.version - 1)
-        row = _row(parked_user, events)
+        found = await _find(stores, aggregate_id)
+        events = await _events(stores, found)
+        row = _row(found, events)
         waiting = [
             {"version": event.version, "type": event.type, "at": _time(event)}
             for event in events
-            if event.version > parked_user.version
+            if event.version > found.version
         ]
         lines = [
             *(f"{name:<10}{'unknown' if value is None else value}" for name, value in row.items()),
@@ -74,129 +71,132 @@ def show(user: User, as_json: AsJson = False) -> None:
 
 @parked.command()
 def retry(
-    user: Annotated[UUID | None, typer.Argument(metavar="USER", help="The user's id.")] = None,
-    retry_all: Annotated[bool, typer.Option("--all", help="All parked users.")] = False,
+    aggregate_id: Annotated[
+        UUID | None, typer.Argument(metavar="ID", help="The id of the aggregate.")
+    ] = None,
+    retry_all: Annotated[bool, typer.Option("--all", help="All that are parked.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Replay a user's events through the current code. Example: tandem parked retry --all
+    """Replay an aggregate's events through the current code. Example: tandem parked retry --all
 
-    Exit status: 0 their events are applied again; 1 a user is still parked, or cannot be retried.
+    Exit status: 0 the events are applied again; 1 one is still parked, or cannot be retried.
     """
-    if (user is None) != retry_all:
-        fail("Say which user to retry, or --all.")
+    if (aggregate_id is None) != retry_all:
+        fail("Give the id of the aggregate to retry, or --all.")
 
     async def run(stores: OpenStores) -> int:
-        users = await _all_parked(stores) if user is None else [await _find(stores, user)]
-        return _print_retried([await _retry(stores, _id(user)) for user in users], as_json=as_json)
+        chosen = (
+            await _all_parked(stores)
+            if aggregate_id is None
+            else [await _find(stores, aggregate_id)]
+        )
+        return _print_retried([await _retry(stores, found) for found in chosen], as_json=as_json)
 
     run_on_stores(run)
 
 
 @parked.command()
 def drop(
-    user: User,
+    aggregate_id: Id,
     reason: Annotated[
         str, typer.Option(help="Why. It outlives an erasure: no personal data.")
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Drop the event at which a user is parked, permanently: the read models continue without it.
+    """Drop the event at which an aggregate is parked, permanently: the read models continue without it.
 
     The log keeps the event, and every later rebuild leaves it out too.
 
-    Example: tandem parked drop USER --reason "a total that cannot be paid"
+    Example: tandem parked drop ID --reason "a total that cannot be paid"
 
-    Exit status: 0 the later events are applied; 1 the user is parked again at one, or it cannot be dropped.
+    Exit status: 0 the later events are applied; 1 it is parked again at one, or the event cannot be dropped.
     """
 
     async def run(stores: OpenStores) -> int:
-        parked_user = await _find(stores, user)
-        await _skip_event(stores, parked_user, reason)
-        return _print_retried([await _retry(stores, _id(parked_user))], as_json=as_json)
+        found = await _find(stores, aggregate_id)
+        await _skip_event(stores, found, reason)
+        return _print_retried([await _retry(stores, found)], as_json=as_json)
 
     run_on_stores(run)
 
 
-async def _skip_event(stores: OpenStores, user: ParkedAggregate, reason: str) -> None:
-    """Raises OperatorError if the event is not in the log, or a user cannot be projected without it."""
+async def _skip_event(stores: OpenStores, found: ParkedAggregate, reason: str) -> None:
+    """Raises OperatorError if the event is not in the log, or cannot be left out."""
     from api.operator_error import OperatorError
     from domain.log.skipped_events import SkippedEvents, can_be_skipped
 
-    events = await stores.log.history(_id(user), user.version - 1)
-    if not events or events[0].version != user.version:
+    events = await _events(stores, found)
+    if not events or events[0].version != found.version:
         raise OperatorError(
-            f"Version {user.version} is not in the event log, so there is nothing to drop;"
+            f"Version {found.version} is not in the event log, so there is nothing to drop;"
             " restore it, then use `tandem parked retry`."
         )
-    if not can_be_skipped(events[0].aggregate, events[0].type):
+    aggregate, type_ = events[0].aggregate, events[0].type
+    if not can_be_skipped(aggregate, type_):
         raise OperatorError(
-            f"{events[0].type} cannot be dropped, because a user cannot be projected without it;"
+            f"{type_} cannot be dropped, because a {aggregate} cannot be projected without it;"
             " correct the code, then use `tandem parked retry`."
         )
-    await SkippedEvents(stores.pool).add(_id(user), user.version, reason)
+    await SkippedEvents(stores.pool).add(events[0].aggregate_id, found.version, reason)
 
 
-async def _retry(stores: OpenStores, user_id: UserId) -> dict[str, Any]:
-    from domain.envelope import partition_of
+async def _retry(stores: OpenStores, found: ParkedAggregate) -> dict[str, Any]:
     from readside.errors import NotServing
     from readside.redis_functions.functions import GenerationGone
 
-    partition = partition_of(user_id, stores.settings.partitions)
+    aggregate_id, parked_aggregates = UUID(found.aggregate_id), stores.parked(found.partition)
     try:
-        await stores.maintenance(partition).resync_aggregate(user_id)
+        await stores.maintenance(found.partition).resync_aggregate(aggregate_id)
     except GenerationGone as gone:
-        raise NotServing(partition) from gone
-    user = await stores.parked(partition).of(user_id)
-    newest = await stores.log.newest(user_id)
-    name = newest.aggregate if newest is not None else ""
+        raise NotServing(found.partition) from gone
+    newest = await stores.log.newest(aggregate_id)
+    version = newest and await parked_aggregates.version(newest.aggregate, aggregate_id)
+    again = await parked_aggregates.of(aggregate_id)
     return {
-        "user": str(user_id),
-        "version": await stores.parked(partition).version(name, user_id),
-        "parked": None if user is None else {"version": user.version, "reason": user.reason},
+        "user": found.aggregate_id,
+        "version": version or 0,
+        "parked": None if again is None else {"version": again.version, "reason": again.reason},
     }
 
 
 async def _all_parked(stores: OpenStores) -> list[ParkedAggregate]:
     return [
-        user
+        found
         for partition in stores.partitions(None)
-        for user in await stores.parked(partition).all()
+        for found in await stores.parked(partition).all()
     ]
 
 
-async def _find(stores: OpenStores, user: UUID) -> ParkedAggregate:
-    """Raises OperatorError if the user is not parked."""
+async def _find(stores: OpenStores, aggregate_id: UUID) -> ParkedAggregate:
+    """Raises OperatorError if the aggregate is not parked."""
     from api.operator_error import OperatorError
     from domain.envelope import partition_of
-    from domain.users.events import UserId
 
-    user_id = UserId(user)
-    partition = partition_of(user_id, stores.settings.partitions)
-    parked_user = await stores.parked(partition).of(user_id)
-    if parked_user is None:
-        raise OperatorError(f"The user {user} is not parked; `tandem parked list` lists who is.")
-    return parked_user
+    partition = partition_of(aggregate_id, stores.settings.partitions)
+    found = await stores.parked(partition).of(aggregate_id)
+    if found is None:
+        raise OperatorError(f"{aggregate_id} is not parked; `tandem parked list` lists what is.")
+    return found
 
 
-def _id(user: ParkedAggregate) -> UserId:
-    from domain.users.events import UserId
-
-    return UserId(UUID(user.aggregate_id))
+async def _events(stores: OpenStores, found: ParkedAggregate) -> list[Envelope]:
+    """Returns the events from the one on at which the aggregate is parked."""
+    return await stores.log.history(UUID(found.aggregate_id), found.version - 1)
 
 
 def _time(event: Envelope) -> str:
     return event.occurred_at.isoformat(timespec="seconds")
 
 
-def _row(user: ParkedAggregate, events: list[Envelope]) -> dict[str, Any]:
-    """Returns the output for a user; `events` are those from the one on at which the user is parked."""
+def _row(found: ParkedAggregate, events: list[Envelope]) -> dict[str, Any]:
+    """Returns the output for an aggregate; `events` are the result of `_events`."""
     return {
-        "user": user.aggregate_id,
-        "partition": user.partition,
-        "version": user.version,
-        "type": user.type,
+        "user": found.aggregate_id,
+        "partition": found.partition,
+        "version": found.version,
+        "type": found.type,
         "since": _time(events[0]) if events else None,
-        "reason": user.reason,
+        "reason": found.reason,
     }
 
 

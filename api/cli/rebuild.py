@@ -40,7 +40,7 @@ def rebuild(
         bool,
         typer.Option(
             "--accept-parked",
-            help="Activate the read models of this code, however many users they park.",
+            help="Activate the read models of this code, however many aggregates they park.",
         ),
     ] = False,
     as_json: AsJson = False,
@@ -53,7 +53,7 @@ def rebuild(
 
     Then they are kept for ten minutes: --rollback activates them again.
 
-    Read models that park many more users than the old ones are activated only with --accept-parked.
+    Read models that park many more aggregates than the old ones are activated only with --accept-parked.
 
     Example: tandem rebuild --partition 3 --partition 4
 

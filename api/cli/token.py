@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.auth.scopes import Scope
 from api.cli.run import AsJson, print_result, run_sync
 
 if TYPE_CHECKING:
@@ -17,9 +16,10 @@ if TYPE_CHECKING:
 def token(
     subject: Annotated[str, typer.Argument(help="Whom the token identifies (claim sub).")],
     scope: Annotated[
-        list[Scope] | None,
+        list[str] | None,
         typer.Option(
-            help="What the token allows; may be repeated.  [default: users:read users:write]"
+            help="What the token allows, such as users:erase; may be repeated."
+            "  [default: to read and to write everything]"
         ),
     ] = None,
     lifetime: Annotated[
@@ -39,8 +39,13 @@ def token(
     def run(settings: Settings) -> None:
         import jwt
 
+        from api.auth.scopes import ALL_SCOPES, scopes
         from api.operator_error import OperatorError
 
+        if unknown := set(scope or ()).difference(ALL_SCOPES):
+            raise OperatorError(
+                f"There is no scope {min(unknown)}; the scopes are {', '.join(ALL_SCOPES)}."
+            )
         if settings.auth_jwks_url is not None:
             raise OperatorError(
                 "Get the token from the issuer of AUTH_JWKS_URL: only it has the key to sign one."
@@ -53,7 +58,7 @@ def token(
         now = int(time.time())
         claims: dict[str, object] = {
             "sub": subject,
-            "scope": " ".join(scope or (Scope.READ, Scope.WRITE)),
+            "scope": " ".join(scope or scopes("read", "write")),
             "iat": now,
             "exp": now + lifetime,
         }

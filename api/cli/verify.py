@@ -20,7 +20,9 @@ def verify(
         bool,
         typer.Option("--repair", help="Correct the read model from the log, and compare again."),
     ] = False,
-    user: Annotated[UUID | None, typer.Option(help="Only this user.")] = None,
+    aggregate_id: Annotated[
+        UUID | None, typer.Option("--id", "--user", help="Only the aggregate with this id.")
+    ] = None,
     show_values: Annotated[
         bool, typer.Option("--show-values", help="Print values, which may be personal.")
     ] = False,
@@ -29,13 +31,13 @@ def verify(
     ] = 5.0,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the read models with the event log, user by user.
+    """Compare the read models with the event log, aggregate by aggregate.
 
-    May run while both are in use: events in flight are not reported as a difference. Parked users are listed.
+    May run while both are in use: events in flight are not reported as a difference. Those parked are listed.
 
     Example: tandem verify --repair
 
-    Exit status: 0 no difference; 1 differences, or a user is parked; 2 a store or read model cannot be used;
+    Exit status: 0 no difference; 1 differences, or some are parked; 2 a store or read model cannot be used;
     130 interrupted.
     """
 
@@ -45,7 +47,7 @@ def verify(
         from api.cli.verify_run import VerifyRun
 
         with progress_bar(hidden=as_json) as bar:
-            verify_run = VerifyRun(stores, bar, user, patience)
+            verify_run = VerifyRun(stores, bar, aggregate_id, patience)
             report = await verify_run.compare()
             if repair:
                 report = await verify_run.repair(report)

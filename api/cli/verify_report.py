@@ -15,7 +15,7 @@ from readside.admin.parked_aggregates import ParkedAggregate
 from readside.verify.repair import RepairResult
 from readside.verify.verify import VerifyResult
 
-_USER = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 MAX_SHOWN = 100
 """Differences that are listed in text; JSON has all."""
@@ -33,12 +33,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return not (self.unequal or self.aside or any(self.rows(values=False)))
 
     @property
-    def users(self) -> int:
+    def aggregates(self) -> int:
         return sum(findings.aggregates for findings in self.findings.values())
 
     @property
     def aside(self) -> list[ParkedAggregate]:
-        return [user for findings in self.findings.values() for user in findings.parked]
+        return [each for findings in self.findings.values() for each in findings.parked]
 
     def rows(self, *, values: bool) -> Iterator[dict[str, Any]]:
         """Yields each difference as the JSON output has it."""
@@ -65,7 +65,7 @@ def show(report: Report, *, values: bool, as_json: bool) -> None:
             typer.echo(line)
         return
     data = {
-        "users": report.users,
+        "users": report.aggregates,
         "differences": rows,
         "parked": msgspec.to_builtins(report.aside),
         "repaired": msgspec.to_builtins(report.repaired),
@@ -75,31 +75,31 @@ def show(report: Report, *, values: bool, as_json: bool) -> None:
 
 def _lines(report: Report, rows: list[dict[str, Any]]) -> Iterator[str]:
     for repair in report.repaired:
-        done = "rebuilt" if repair.rebuilt else f"{len(repair.aggregates)} users resynced"
+        done = "rebuilt" if repair.rebuilt else f"{len(repair.aggregates)} aggregates resynced"
         yield f"partition {repair.partition}: {done}"
     yield from map(_sentence, rows[:MAX_SHOWN])
     if len(rows) > MAX_SHOWN:
         yield f"... and {len(rows) - MAX_SHOWN} more; --json lists all"
-    for user in report.aside:
-        yield f"parked: {user.aggregate_id} at version {user.version} ({user.type}); see `tandem parked`"
-    yield f"{report.users} users, {len(rows)} differences, {len(report.aside)} parked"
+    for found in report.aside:
+        yield f"parked: {found.aggregate_id} at version {found.version} ({found.type}); see `tandem parked`"
+    yield f"{report.aggregates} aggregates, {len(rows)} differences, {len(report.aside)} parked"
 
 
 def _sentence(row: dict[str, Any]) -> str:
     model = f"{row['model']} model" if row["partition"] is None else f"partition {row['partition']}"
-    user = f", user {row['user']}" if row["user"] else ""
+    of_one = f", {row['user']}" if row["user"] else ""
     field = f"{row['key']} {row['field']}".strip()
     if "should" in row:
-        return f"{model}{user}: {field} should be {row['should']!r}, is {row['found']!r}"
-    return f"{model}{user}: {field} {row['what']}"
+        return f"{model}{of_one}: {field} should be {row['should']!r}, is {row['found']!r}"
+    return f"{model}{of_one}: {field} {row['what']}"
 
 
 def _field(field: str, *, shared: bool) -> str:
-    """Returns a field without the address that an entry of a shared index may hold; the user's id remains."""
+    """Returns a field without the text of a shared entry, which may be personal; the id remains."""
     if not shared or field.startswith("("):
         return field
-    user = _USER.search(field)
-    return "(a member)" if user is None else user.group()
+    found = _ID.search(field)
+    return "(a member)" if found is None else found.group()
 
 
 def _values(should: Any, found: Any, *, values: bool) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Compares all partitions, or one user, and repairs what differs."""
+"""Compares all partitions, or one aggregate, and repairs what differs."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 class VerifyRun:
     """A comparison that is repeated for the partitions that were repaired. Raises NotServing."""
 
-    def __init__(self, stores: OpenStores, bar: Bar, user: UUID | None, patience: float) -> None:
+    def __init__(self, stores: OpenStores, bar: Bar, only: UUID | None, patience: float) -> None:
         self._stores = stores
         self._bar = bar
-        self._user = user
+        self._only = only
         self._patience = patience
 
     async def compare(self) -> Report:
         """Compares the read model with the log in both directions, and the write model with the log."""
         count = self._stores.settings.partitions
-        chosen = range(count) if self._user is None else [partition_of(self._user, count)]
+        chosen = range(count) if self._only is None else [partition_of(self._only, count)]
         results = await self._compare_partitions(chosen)
         return Report(findings=results, unequal=await self._audit())
 
@@ -49,9 +49,9 @@ class VerifyRun:
         return msgspec.structs.replace(report, findings=results, repaired=repaired)
 
     async def _compare_partitions(self, partitions: Collection[int]) -> dict[int, VerifyResult]:
-        if self._user is not None:
+        if self._only is not None:
             return {
-                number: await self._stores.verify(number, self._patience).of_aggregate(self._user)
+                number: await self._stores.verify(number, self._patience).of_aggregate(self._only)
                 for number in partitions
             }
         total = 0 if self._bar.disable else await self._stores.log.count_aggregates(partitions)
@@ -60,8 +60,8 @@ class VerifyRun:
         for number in partitions:
             done = sum(result.aggregates for result in results.values())
 
-            def advance(users: int, done: int = done) -> None:
-                self._bar.update(task, completed=min(done + users, total))
+            def advance(number: int, done: int = done) -> None:
+                self._bar.update(task, completed=min(done + number, total))
 
             self._bar.update(task, description=f"partition {number}")
             results[number] = await self._stores.verify(number, self._patience).run(advance)
@@ -70,6 +70,6 @@ class VerifyRun:
 
     async def _audit(self) -> list[Mismatch]:
         audit = Audit(self._stores.pool)
-        if self._user is not None:
-            return await audit.of_id(self._user)
+        if self._only is not None:
+            return await audit.of_id(self._only)
         return [mismatch async for page in audit.run() for mismatch in page]

@@ -1,1 +1,1 @@
-"""Executes one GraphQL operation; knows no HTTP, no users and no stores."""
+"""Executes one GraphQL operation; knows no HTTP, no aggregates and no stores."""

@@ -42,7 +42,8 @@ def _line_writer(step: str) -> EventTracer:
         _log.debug(
             f"event.{step}",
             type=envelope.type,
-            user_id=str(envelope.aggregate_id),
+            aggregate=envelope.aggregate,
+            aggregate_id=str(envelope.aggregate_id),
             version=envelope.version,
             command_id=envelope.metadata.get("commandId"),
             trace=trace_id_of(envelope.metadata.get("traceparent", "")),

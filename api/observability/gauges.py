@@ -75,7 +75,7 @@ def upkeep_metrics(status: PipelineStatus) -> Iterator[Metric]:
     for name, text, value in (
         (
             "erasures_unfinished",
-            "Erased users of whom the log still holds personal data.",
+            "Erased aggregates of which the log still holds personal data.",
             pending.aggregates,
         ),
         ("erasure_events", "Their events that still hold personal data.", pending.events),
@@ -141,7 +141,7 @@ _READ_MODEL: tuple[tuple[str, str, Callable[[PartitionStatus], float | None]], .
     ),
     (
         "read_model_held",
-        "Parked users above the limit, which block the activation of a complete generation; 0 if none.",
+        "Parked aggregates above the limit, which block the activation of a complete generation; 0 if none.",
         lambda partition: partition.held.more if partition.held else 0,
     ),
     (
@@ -154,8 +154,8 @@ _READ_MODEL: tuple[tuple[str, str, Callable[[PartitionStatus], float | None]], .
         "Events of the log when that generation was started; 0 if none is.",
         lambda partition: partition.progress.expected if partition.progress else 0,
     ),
-    ("parked_users", "Users whose events are parked.", lambda partition: partition.parked),
-    ("lost_users", "Users that need a resync.", lambda partition: partition.lost),
+    ("parked_users", "Aggregates whose events are parked.", lambda partition: partition.parked),
+    ("lost_users", "Aggregates that need a resync.", lambda partition: partition.lost),
 )
 """Name, help text and value of each gauge of a partition's stream and read model."""
 

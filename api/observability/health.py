@@ -97,7 +97,7 @@ def _check_queries(status: PipelineStatus) -> str:
         return reason
     if missing := unserved(status):
         return (
-            f"{len(missing)} of {len(status.partitions)} partitions are not served, so queries for"
-            f" their users are refused: {FULL if is_full(status) else 'a running projector builds them.'}"
+            f"{len(missing)} of {len(status.partitions)} partitions are not served, so queries of"
+            f" their data are refused: {FULL if is_full(status) else 'a running projector builds them.'}"
         )
     return OK

@@ -100,7 +100,8 @@ def span_recorder(step: str) -> Callable[[Envelope], None] | None:
         created_at = int(envelope.occurred_at.timestamp() * _NANOSECONDS_PER_SECOND)
         attributes = {
             "tandem.command_id": envelope.metadata.get("commandId", ""),
-            "tandem.user_id": str(envelope.aggregate_id),
+            "tandem.aggregate": envelope.aggregate,
+            "tandem.aggregate_id": str(envelope.aggregate_id),
             "tandem.version": envelope.version,
         }
         _tracer.start_span(

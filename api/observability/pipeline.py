@@ -59,7 +59,7 @@ class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecentEvent(msgspec.Struct, frozen=True):
-    """An event, and the version of its user in the read model."""
+    """An event, and the version of its aggregate in the read model."""
 
     event: Latest
     visible_version: int

@@ -108,7 +108,7 @@ def _erasures(status: PipelineStatus) -> Iterator[Problem]:
         return
     pending = status.upkeep.erasures
     sentence = (
-        f"The log still holds personal data in up to {pending.events:,} events of erased users"
+        f"The log still holds personal data in up to {pending.events:,} events of erased aggregates"
         f" ({pending.aggregates}), the first since {pending.oldest:.0f} s: see that a relay runs."
     )
     yield Problem(part="relay", critical=False, sentence=sentence)
@@ -135,9 +135,9 @@ def _longest_wait(part: Part, waits: list[tuple[float, int]], sentence: str) -> 
 
 
 def _parked(status: PipelineStatus) -> Iterator[Problem]:
-    users = sum(view.status.parked for view in status.partitions if view.status)
-    if users:
-        sentence = f"Users are parked ({users}): see `tandem parked list`."
+    number = sum(view.status.parked for view in status.partitions if view.status)
+    if number:
+        sentence = f"Aggregates are parked ({number}): see `tandem parked list`."
         yield Problem(part="projector", critical=True, sentence=sentence)
 
 

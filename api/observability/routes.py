@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from api.errors import RequestError
+from api.auth.security_headers import SecurityHeaders
 from api.observability.health import health
 from api.observability.heartbeat import Heartbeat
 from api.observability.metrics import Metrics
@@ -19,10 +22,11 @@ from api.observability.metrics import Metrics
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from api.limits import Limits
     from api.observability.pipeline import Pipeline
 
-Guard = Callable[["Request"], Awaitable[None]]
-"""Raises RequestError for a request that may not read metrics."""
+Guard = Callable[["Request"], Awaitable[Response | None]]
+"""Returns the response to a request that may not read metrics; None to one that may."""
 
 
 async def unrestricted(_: Request) -> None:
@@ -55,15 +59,8 @@ class Monitoring:
 
     def _metrics(self, guard: Guard) -> Callable[[Request], Awaitable[Response]]:
         async def respond(request: Request) -> Response:
-            try:
-                await guard(request)
-            except RequestError as error:
-                headers = dict([error.header]) if error.header else {}
-                return PlainTextResponse(
-                    f"{error}\n",
-                    error.status,
-                    headers={name.decode(): value.decode() for name, value in headers.items()},
-                )
+            if (refusal := await guard(request)) is not None:
+                return refusal
             text = self.metrics.render(await self.pipeline.status())
             return Response(text, media_type=CONTENT_TYPE_LATEST)
 
@@ -75,3 +72,12 @@ async def _livez(_: Request) -> PlainTextResponse:
 
 
 LIVEZ: Final = Route("/livez", _livez)
+
+
+def health_app(monitoring: Monitoring, limits: Limits) -> Starlette:
+    """Returns the application of HEALTH_PORT."""
+    app = Starlette(routes=monitoring.routes(), middleware=[Middleware(SecurityHeaders)])
+    app.router.redirect_slashes = False
+    app.state.limits = limits
+    app.state.closing = asyncio.Event()
+    return app

@@ -12,7 +12,7 @@ Money = NewType("Money", str)
 
 
 def _text(value: object) -> str:
-    """Returns the string; domain.users.values parses it later."""
+    """Returns the string; a resolver parses it later."""
     if not isinstance(value, str):
         raise GraphQLError("This must be a string.")
     return value

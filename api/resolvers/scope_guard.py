@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from api.auth.scopes import Scope
+from api.auth.scopes import SCOPE
 from api.errors import failure
 
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ Resolver = Callable[..., Any]
 def guard(field: GraphQLField) -> None:
     """Wraps the resolver of a field that declares a scope with the check."""
     definition = (field.extensions or {}).get("strawberry-definition")
-    scope = definition.metadata.get(Scope) if definition is not None else None
+    scope = definition.metadata.get(SCOPE) if definition is not None else None
     if scope is not None and field.subscribe is not None:
         field.subscribe = _guarded(field.subscribe, scope)
     elif scope is not None and field.resolve is not None:
         field.resolve = _guarded(field.resolve, scope)
 
 
-def _guarded(resolve: Resolver, scope: Scope) -> Resolver:
+def _guarded(resolve: Resolver, scope: str) -> Resolver:
     def guarded(source: Any, info: Any, **arguments: Any) -> Any:
         context: Context = info.context
         if scope not in context.caller.scopes:

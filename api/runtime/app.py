@@ -15,11 +15,12 @@ from api.auth.access import Access
 from api.auth.cors import CrossOriginSharing
 from api.auth.security_headers import SecurityHeaders
 from api.engine.execution.executor import Executor
+from api.errors import RequestError
 from api.http.graphql_http import GraphQLOverHTTP
 from api.http.graphql_ws import GraphQLOverWebSocket
 from api.observability import status_page
 from api.observability.routes import LIVEZ
-from api.schema import CONVERTER, SCHEMA, sdl
+from api.schema.merged import CONVERTER, SCHEMA, sdl
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from api.engine.execution.configuration import EngineConfiguration
     from api.http.graphql_http import Profile
-    from api.limits import Limits
     from api.observability.routes import Guard, Monitoring
     from api.resolvers.context import Context
 
@@ -72,18 +72,18 @@ def create_app(
     return app
 
 
-def health_app(monitoring: Monitoring, limits: Limits) -> Starlette:
-    """Returns the application of HEALTH_PORT."""
-    app = Starlette(routes=monitoring.routes(), middleware=[Middleware(SecurityHeaders)])
-    app.router.redirect_slashes = False
-    app.state.limits = limits
-    app.state.closing = asyncio.Event()
-    return app
-
-
 def _guard(access: Access) -> Guard:
-    async def guard(request: Request) -> None:
-        await access.check_operator(request.scope)
+    async def guard(request: Request) -> Response | None:
+        try:
+            await access.check_operator(request.scope)
+        except RequestError as error:
+            headers = dict([error.header]) if error.header else {}
+            return PlainTextResponse(
+                f"{error}\n",
+                error.status,
+                headers={name.decode(): value.decode() for name, value in headers.items()},
+            )
+        return None
 
     return guard
 

@@ -6,40 +6,27 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from api.auth.access import Access
-from api.auth.jwks import KeySetClient
-from api.auth.rate_limit import RateLimiter
-from api.auth.tokens import LEEWAY_SECONDS, Tokens, shared_secret
-from api.engine.documents import trusted
-from api.engine.execution.configuration import EngineConfiguration
-from api.engine.operation_type import COUNTED
 from api.observability.event_tracing import event_tracer
-from api.observability.metrics import ALARMING, Metrics
+from api.observability.metrics import Metrics
 from api.observability.pipeline import Pipeline
-from api.observability.routes import Monitoring
-from api.observability.timed_store import TimedStore
-from api.resolvers.context import Context
+from api.observability.routes import Monitoring, health_app
 from api.roles import Role, namespace, read_model_fingerprint
 from api.runtime import drivers, redis_address
-from api.runtime.app import create_app, health_app
 from api.runtime.background import RunOnce, run_forever
 from api.runtime.log_check import watch_log
-from api.runtime.wake_up import RedisWakeUp, WakeUp
+from api.runtime.wake_up import WakeUp
 from domain.log.erasures import Erasures
 from domain.log.event_log import EventLog
 from domain.log.relay import Relay
 from domain.log.relay_log import RelayLog
 from domain.write.key_retention import KeyRetention
-from domain.write.store import Store
 from readside.projection_set import PROJECTIONS
 from readside.projector.assignment import RENEW_INTERVAL_SECONDS, PartitionAssignment
 from readside.projector.projector import Projector
 from readside.queries.pubsub import PubSub
-from readside.queries.reader import ReadModel
 from readside.redis_connection.connection_expiry import ConnectionExpiry
 from readside.redis_functions.keys import Namespace
 from readside.redis_functions.stream import RedisStream
@@ -70,7 +57,7 @@ class Service:
 
 
 @dataclass(kw_only=True)
-class _ServiceBuilder(Service):
+class ServiceBuilder(Service):
     """The service under construction, with the parts that several roles use."""
 
     settings: Settings
@@ -114,7 +101,11 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
         if Role.PROJECTOR in roles:
             await _add_projectors(parts)
         if Role.API in roles:
-            await _add_api(parts)
+            from api.runtime.api_role import (
+                add_api,  # imports the schema, which other roles do not need
+            )
+
+            await add_api(parts)
         if settings.health_port is not None:
             parts.apps.append(health_app(parts.monitoring, settings.limits))
         yield parts
@@ -122,7 +113,7 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
 
 async def _build_shared(
     settings: Settings, roles: frozenset[Role], stack: AsyncExitStack
-) -> _ServiceBuilder:
+) -> ServiceBuilder:
     """Builds the parts of every process, with the loops that check its stores."""
     command_pool = await stack.enter_async_context(drivers.database(settings))
     pool = await stack.enter_async_context(drivers.database(settings))
@@ -147,7 +138,7 @@ async def _build_shared(
         metrics=Metrics(command_pool if Role.API in roles else pool),
         serves_clients=Role.API in roles,
     )
-    return _ServiceBuilder(
+    return ServiceBuilder(
         loops={
             "redis address": lambda: redis_address.follow_address(settings, expiry),
             "log": lambda: watch_log(pool, redis, settings),
@@ -164,7 +155,7 @@ async def _build_shared(
     )
 
 
-async def _add_relay(parts: _ServiceBuilder) -> None:
+async def _add_relay(parts: ServiceBuilder) -> None:
     """Adds the relay, which appends events of the log to the streams."""
     settings = parts.settings
     wake_up = parts.relay_wake_up = WakeUp(RELAY_POLL_SECONDS)
@@ -183,7 +174,7 @@ async def _add_relay(parts: _ServiceBuilder) -> None:
     )
 
 
-def _add_upkeep(parts: _ServiceBuilder) -> None:
+def _add_upkeep(parts: ServiceBuilder) -> None:
     """Adds the maintenance of PostgreSQL: erasures in the event log, retention of idempotency keys."""
     erasures = Erasures(parts.pool)
     retention = KeyRetention(parts.pool, parts.settings.idempotency_retention)
@@ -196,7 +187,7 @@ def _add_upkeep(parts: _ServiceBuilder) -> None:
     parts.add_loop(Role.RELAY, "upkeep", run_once, lambda: asyncio.sleep(RELAY_POLL_SECONDS))
 
 
-async def _add_projectors(parts: _ServiceBuilder) -> None:
+async def _add_projectors(parts: ServiceBuilder) -> None:
     """Adds a projector for each partition, and the membership that assigns partitions to processes."""
     settings = parts.settings
     redis = await parts.open(drivers.redis_for_functions(settings, parts.expiry))
@@ -225,82 +216,6 @@ async def _add_projectors(parts: _ServiceBuilder) -> None:
         )
         parts.metrics.projectors.append(projector)
         parts.loops[heartbeat.name] = partial(_run_projector, projector, heartbeat)
-
-
-async def _add_api(parts: _ServiceBuilder) -> None:
-    """Adds the GraphQL API, which executes commands in PostgreSQL and answers queries from Redis."""
-    settings, metrics = parts.settings, parts.metrics
-    redis = await parts.open(drivers.connection_for_reads(settings, parts.expiry))
-    wake_up = parts.relay_wake_up or RedisWakeUp(redis, parts.namespace)
-    store = Store(
-        parts.command_pool,
-        partitions=settings.partitions,
-        now=lambda: datetime.now(UTC),
-        wake=wake_up.notify,
-    )
-    read_model = ReadModel(
-        redis,
-        parts.pubsub,
-        partitions=settings.partitions,
-        fingerprint=read_model_fingerprint(settings),
-        version_timeout_seconds=settings.read_timeout,
-        namespace=parts.namespace,
-    )
-    context = Context(
-        store=TimedStore(store, metrics.commands),
-        read_model=read_model,
-        max_page_size=settings.limits.page,
-    )
-    configuration = EngineConfiguration(
-        limits=settings.limits,
-        trusted_documents=trusted.load(settings.trusted_documents, settings.trusted_documents_file),
-        introspection=settings.shows_schema,
-        measure=metrics.operations.count,
-    )
-    access = Access(
-        tokens=await _tokens(parts) if settings.has_auth else None,
-        origins=settings.allowed_origins or (),
-        graphiql=settings.shows_schema,
-        rate=await _rate_limiter(parts),
-        local_only=settings.local_only,
-    )
-    app = create_app(
-        context, configuration, access, parts.monitoring, http_profile=settings.http_profile
-    )
-    metrics.reads = redis
-    metrics.operations.initialise(COUNTED, ALARMING)
-    metrics.execution_paths = app.state.executor.engine.execution_paths
-    parts.apps.append(app)
-
-
-async def _tokens(parts: _ServiceBuilder) -> Tokens:
-    """Returns the verifier of tokens, with the shared secret or the keys of the issuer."""
-    settings = parts.settings
-    if settings.auth_secret is not None:
-        find = shared_secret(settings.auth_secret.get_secret_value())
-    else:
-        fetch = await parts.open(drivers.issuer(settings.auth_jwks_url or ""))
-        keys = KeySetClient(fetch)
-        parts.stack.push_async_callback(keys.close)
-        find = keys.find
-    return Tokens(
-        find,
-        algorithms=settings.algorithms,
-        audience=settings.auth_audience,
-        issuer=settings.auth_issuer,
-        leeway=LEEWAY_SECONDS,
-    )
-
-
-async def _rate_limiter(parts: _ServiceBuilder) -> RateLimiter | None:
-    settings = parts.settings
-    if settings.rate_limit is None:
-        return None
-    redis = await parts.open(drivers.redis_for_rate_limits(settings, parts.expiry))
-    burst = settings.rate_burst or 10 * settings.rate_limit
-    return RateLimiter(
-        redis, per_second=settings.rate_limit, burst=burst, namespace=parts.namespace
-    )
 
 
 async def _run(

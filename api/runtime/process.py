@@ -9,15 +9,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import structlog
-import uvicorn
 
-from api.http.protocols.server_config import uvicorn_config
 from api.operator_error import OperatorError
 from api.roles import Role
 from api.runtime.background import LoopFailed, cancel_all
@@ -26,6 +24,7 @@ from api.runtime.composition import compose
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+    from api.runtime.server import Server
     from api.settings import Settings
 
 _GC_THRESHOLDS = (20_000, 20, 50)
@@ -34,22 +33,6 @@ allocations, the default, a collection would traverse the requests in flight, fo
 cost."""
 
 _log = structlog.get_logger(__name__)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers, which the process replaces, and with an event for its startup."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.started_up = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.started_up.set()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class UnsafeBinding(OperatorError):
@@ -146,10 +129,7 @@ async def _serve(
     on_ready: Callable[[], object],
 ) -> None:
     """Serves the applications until `stop` is set or a loop ends."""
-    grace_seconds = int(settings.shutdown_timeout)
-    servers = [
-        _Server(uvicorn_config(app, timeout_graceful_shutdown=grace_seconds)) for app in apps
-    ]
+    servers = _servers(settings, apps) if apps else []
     serving = [
         asyncio.create_task(server.serve([listener]), name="server")
         for server, listener in zip(servers, listeners, strict=True)
@@ -171,7 +151,15 @@ async def _serve(
             await asyncio.gather(*serving)
 
 
-async def _wait_for_startup(servers: Sequence[_Server]) -> None:
+def _servers(settings: Settings, apps: Sequence[Starlette]) -> list[Server]:
+    from api.http.protocols.server_config import uvicorn_config
+    from api.runtime.server import Server  # here: relay and projector need neither
+
+    grace_seconds = int(settings.shutdown_timeout)
+    return [Server(uvicorn_config(app, timeout_graceful_shutdown=grace_seconds)) for app in apps]
+
+
+async def _wait_for_startup(servers: Sequence[Server]) -> None:
     for server in servers:
         await server.started_up.wait()
 

@@ -87,7 +87,7 @@ _PENDING = """
 class PendingErasures(msgspec.Struct, frozen=True, kw_only=True):
     """Erasures of which some events are not blanked yet."""
 
-    aggregates: int
+    aggregates: int = msgspec.field(name="users")
     events: int
     """An upper bound of the events that are not blanked yet."""
     oldest: float

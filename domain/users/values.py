@@ -1,40 +1,27 @@
-"""The values of commands: parses text from a client, or raises Invalid with a message for the client."""
+"""The values of commands on users: parses text from a client, or raises Invalid."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from functools import lru_cache
-from uuid import UUID
 
 import msgspec
 from email_validator import EmailNotValidError, validate_email
 
-from domain.ids import parse_id
 from domain.users.events import email_key
+from domain.values import Invalid, require_printable
 
 MAX_EMAIL_LENGTH = 1_000
 """Characters before normalization. A deliverable address has at most 254 afterwards."""
 MAX_NAME_LENGTH = 100
 MAX_DECOMPOSED_LENGTH = 10 * MAX_NAME_LENGTH
 """Characters of a name before normalization. A letter decomposes into four at most."""
-MAX_KEY_LENGTH = 200
-MONEY_LIMIT = 100_000_000_000
-"""Minor units. A total must be less than this: one thousand million of the major unit."""
 
 _PLAIN_EMAIL = re.compile(
     r"(?=.{3,254}\Z)(?=[^@]{1,64}@)[a-z0-9]+(?:[._+-][a-z0-9]+)*@([a-z0-9.-]+)", re.ASCII
 )
 """Matches most addresses: their local part is valid and already normalized."""
-
-_MONEY = re.compile(r"(0|[1-9][0-9]{0,11})(?:\.([0-9]{1,2}))?", re.ASCII)
-
-_UNPRINTABLE = {"Cc", "Cs", "Cn", "Co", "Zl", "Zp"}
-"""Unicode categories: controls (NUL too), surrogates, unassigned, private use, line breaks.
-
-Format characters (Cf) are allowed: Persian and Indic names use U+200C and U+200D, emoji U+200D, Hebrew and
-Arabic text the marks U+200E, U+200F and U+061C.
-"""
 
 _DECEPTIVE = re.compile("[\u202a-\u202e\u2066-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
 """Format characters that no name needs and that change how other text is displayed.
@@ -45,10 +32,6 @@ deprecated, U+FEFF is the byte order mark, U+FFF9 to U+FFFB hide an annotation, 
 
 _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0\U00013441\U00013442\U0001d159")
 """Invisible letters and symbols: Hangul fillers, and blanks of Braille, Egyptian and musical notation."""
-
-
-class Invalid(ValueError):
-    """The text is not a valid value; str() is the reason, as a sentence for the client."""
 
 
 class Email(msgspec.Struct, frozen=True, rename={"lower": "key"}):
@@ -82,7 +65,7 @@ def parse_name(text: str) -> str:
     if deceptive := _DECEPTIVE.search(trimmed):
         code = f"U+{ord(deceptive[0]):04X}"
         raise Invalid(f"The name contains {code}, which hides or reorders text; remove it.")
-    return _require_printable(trimmed, "name")
+    return require_printable(trimmed, "name")
 
 
 def parse_email(text: str) -> Email:
@@ -97,7 +80,7 @@ def parse_email(text: str) -> Email:
         address = validate_email(text, check_deliverability=False, strict=True).normalized
     except (EmailNotValidError, UnicodeError) as error:
         raise Invalid("This is not an e-mail address that mail can be sent to.") from error
-    return Email(_require_printable(address, "e-mail address"), address.lower())
+    return Email(require_printable(address, "e-mail address"), address.lower())
 
 
 @lru_cache(maxsize=1024)
@@ -115,48 +98,9 @@ def _is_plain_domain(domain: str) -> bool:
         return False
 
 
-def parse_money(text: str) -> int:
-    """Returns the minor units of a positive decimal string with at most two places: "12.5" is 1250."""
-    match = _MONEY.fullmatch(text)
-    if match is None:
-        raise Invalid('Money is a decimal string with at most two places, such as "12.50".')
-    minor = int(match[1]) * 100 + int((match[2] or "").ljust(2, "0"))
-    if minor == 0:
-        raise Invalid("The amount must be more than zero.")
-    if minor >= MONEY_LIMIT:
-        raise Invalid(f"The amount must be less than {format_money(MONEY_LIMIT)}.")
-    return minor
-
-
-def format_money(minor: int) -> str:
-    """Returns minor units as a decimal string with two places: 1250 is "12.50"."""
-    return f"{minor // 100}.{minor % 100:02}"
-
-
-def parse_identifier(text: str) -> UUID:
-    """Returns the UUID in its usual form, 8-4-4-4-12 hexadecimal digits."""
-    try:
-        return parse_id(text)
-    except ValueError:
-        raise Invalid("An id is a UUID, such as 019b0c9e-7d4e-7bbb-8a51-0a6f3c1d2e4f.") from None
-
-
-def parse_idempotency_key(text: str) -> str:
-    """Returns an idempotency key, which the client chooses: 1 to 200 printable characters."""
-    if not 1 <= len(text) <= MAX_KEY_LENGTH:
-        raise Invalid(f"An idempotency key has 1 to {MAX_KEY_LENGTH} characters.")
-    return _require_printable(text, "idempotency key")
-
-
 def _is_visible(character: str) -> bool:
     return unicodedata.category(character)[0] in "LNPS" and character not in _BLANK
 
 
 def _name_too_long() -> Invalid:
     return Invalid(f"The name is longer than {MAX_NAME_LENGTH} characters; shorten it.")
-
-
-def _require_printable(text: str, what: str) -> str:
-    if any(unicodedata.category(character) in _UNPRINTABLE for character in text):
-        raise Invalid(f"The {what} contains a character that cannot be printed; remove it.")
-    return text

@@ -60,7 +60,11 @@ class Store:
     async def execute(
         self, command: Command, *, metadata: Mapping[str, str] | None = None
     ) -> CommandResult | Refusal:
-        """Carries out the command, once per idempotency key. Raises WriteModelUnavailable."""
+        """Carries out the command, once per idempotency key. Raises WriteModelUnavailable.
+
+        The events have `metadata`, and: command, commandId, causationId (what caused them: this command), and
+        correlationId (the same for all that one request causes; by default the commandId).
+        """
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._timeout_seconds
         is_first, reconnected = True, False
@@ -131,10 +135,9 @@ class Store:
         if not events:
             return result if await self._store_result(command, before, result, now) else None
         name = type(command).__name__
-        event_metadata = {"command": name, **metadata}
-        if "commandId" not in event_metadata:
-            event_metadata["commandId"] = str(new_id())
-        encoded = msgspec.json.encode(event_metadata).decode()
+        command_id = metadata.get("commandId") or str(new_id())
+        ids = {"commandId": command_id, "correlationId": command_id, "causationId": command_id}
+        encoded = msgspec.json.encode({"command": name, **ids, **metadata}).decode()
         partition = partition_of(before.id, self._partitions)
         write = sql.Write(command, before, after, events, encoded, partition)
         if not await self._group_commit.write(write):

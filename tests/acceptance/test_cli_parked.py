@@ -74,7 +74,7 @@ async def test_parked_users_are_listed_and_shown_with_the_events_that_wait(
     impatient: Settings, log: asyncpg.Connection
 ) -> None:
     async with running(impatient) as client:
-        assert (await tandem(impatient, "parked", "list")).out == "No user is parked.\n"
+        assert (await tandem(impatient, "parked", "list")).out == "No aggregate is parked.\n"
         user = await poisoned(client, log, impatient)
         [one] = (await tandem(impatient, "parked", "list", "--json")).json["parked"]
         assert (one["user"], one["version"], one["type"]) == (user, 2, "OrderDreamt")

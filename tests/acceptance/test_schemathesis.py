@@ -8,17 +8,21 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from graphql import GraphQLEnumType
 from hypothesis import strategies as st
 from schemathesis import GenerationMode, Response
 from websockets.asyncio.client import ClientConnection, connect
 
-from api.schema.users.refusal_types import ErrorCode
+from api.schema.merged import SCHEMA
 from tests.acceptance.generated import Ids, Made, about, fields, for_each, hoisted, subscriptions
 from tests.acceptance.service import Client
 from tests.acceptance.test_processes import PROTOCOL, tandem
 from tests.limited import limited
 from tests.processes import HOST, free_port
 from tests.stores import PARTITIONS
+
+ERROR_CODES = SCHEMA.type_map["ErrorCode"]
+assert isinstance(ERROR_CODES, GraphQLEnumType)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,7 +35,7 @@ CODES = {
     "COST_LIMIT_EXCEEDED",
     "GRAPHQL_VALIDATION_FAILED",
     "READ_MODEL_BEHIND",
-    *(code.name for code in ErrorCode),
+    *ERROR_CODES.values,
 }
 """Those that say what is wrong with a request. No other may come, for both stores are there."""
 

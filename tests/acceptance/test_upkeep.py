@@ -87,7 +87,7 @@ async def finished(client: Client) -> bool:
 def test_an_erasure_that_takes_long_is_a_problem_that_says_what_to_do() -> None:
     def found(oldest: float) -> list[str]:
         upkeep = Upkeep(
-            erasures=PendingErasures(users=2, events=5000, oldest=oldest), oldest_key=0.0
+            erasures=PendingErasures(aggregates=2, events=5000, oldest=oldest), oldest_key=0.0
         )
         look = PipelineStatus(
             at=0.0, postgresql_error=None, redis_error=None, partitions=[], upkeep=upkeep
@@ -96,5 +96,5 @@ def test_an_erasure_that_takes_long_is_a_problem_that_says_what_to_do() -> None:
 
     assert found(MAX_ERASURE_SECONDS - 1) == []
     [sentence] = found(MAX_ERASURE_SECONDS + 1)
-    assert "5,000 events of erased users (2)" in sentence
+    assert "5,000 events of erased aggregates (2)" in sentence
     assert "see that a relay runs" in sentence

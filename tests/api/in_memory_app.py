@@ -50,7 +50,7 @@ class ScriptedStore:
         self.commands: list[Command] = []
         self.metadata: list[Mapping[str, str]] = []
         self.outcome: CommandResult | Refusal | Exception = CommandResult(
-            id=ALICE, user_id=ALICE, version=1
+            id=ALICE, aggregate_id=ALICE, version=1
         )
         self.answers = asyncio.Event()
         """While it is cleared, the store does not respond."""

@@ -11,13 +11,13 @@ from typing import Any
 import jwt
 
 from api.auth.access import Access
-from api.auth.scopes import Scope
+from api.auth.scopes import ALL_SCOPES
 from api.auth.tokens import Tokens, shared_secret
 
 SECRET = "a secret of the tests that is long enough"
 AUDIENCE = "tandem"
 ISSUER = "https://issuer.example.com"
-EVERYTHING = " ".join(Scope)
+EVERYTHING = " ".join(ALL_SCOPES)
 
 
 def claims(**changed: Any) -> dict[str, Any]:

@@ -22,6 +22,12 @@ def install() -> None:
     AGGREGATES[PRODUCT.name] = PRODUCT
     READ_MODELS[PRODUCT.name] = (products, product_list, prices, created_per_month)
     READ_MODELS["user"] = (*READ_MODELS["user"], created_per_month)
+    from api.schema.aggregates import (
+        PACKAGES,  # here: it imports the scopes, which are those of AGGREGATES
+    )
+    from tests.products import schema
+
+    PACKAGES.append(schema)
 
 
 async def create_tables(connection: asyncpg.Connection) -> None:

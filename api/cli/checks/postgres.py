@@ -10,6 +10,7 @@ from api.cli.checks import log_positions, text_encoding, transaction_pooling, tr
 from api.cli.checks.finding import Finding, clock, hint, ok, unless_denied, wrong
 from api.runtime import pgbouncer
 from api.server_urls import reason
+from domain.aggregates import AGGREGATES
 from domain.connection_pool import NO_WRITES, NOT_PRIMARY
 from domain.migrate import MigrationError, pending
 from domain.migrate import check as check_migrated
@@ -25,10 +26,15 @@ _GRANT = "grant pg_monitor and SELECT on all tables to it"
 _REQUIRED_FOR_LOG = ("migrations", "permissions")
 """Findings without which the log cannot be read."""
 
-_WRITES = """
-    has_table_privilege('events', 'INSERT') and has_table_privilege('users', 'UPDATE')
-    and has_table_privilege('erasures', 'DELETE') and has_table_privilege('commands', 'DELETE')
-"""
+_WRITES = " and ".join(
+    f"has_table_privilege('{table}', '{privilege}')"
+    for table, privilege in (
+        ("events", "INSERT"),
+        ("erasures", "DELETE"),
+        ("commands", "DELETE"),
+        *((aggregate.table, "UPDATE") for aggregate in AGGREGATES.values()),
+    )
+)
 _READS = """
     has_table_privilege('events', 'SELECT') and has_table_privilege('skipped', 'SELECT')
     and has_table_privilege('erasures', 'SELECT')

@@ -45,7 +45,7 @@ async def _collation(connection: asyncpg.Connection, row: asyncpg.Record) -> Fin
         return wrong(
             "collation",
             f"Text is ordered by version {row['actual']} of the collation, and the indexes by"
-            f" {row['recorded']}, so a user may not be found by the address, or exist twice; execute:"
+            f" {row['recorded']}, so an aggregate may not be found by a unique text, or exist twice; execute:"
             f" reindex database {row['name']}; alter database {row['name']} refresh collation version;",
         )
     if others := await connection.fetchval(_COLLATIONS):

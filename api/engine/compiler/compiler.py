@@ -22,7 +22,7 @@ from graphql import (
 from graphql.execution.collect_fields import collect_fields
 from strawberry.types.field import StrawberryField
 
-from api.auth.scopes import Scope
+from api.auth.scopes import SCOPE
 from api.engine.compiler.codegen import VALUE, VALUE_AND_CALLS, CodeGenerator, attribute
 from api.engine.compiler.field_arguments import CannotCompile
 from api.engine.compiler.leaf_types import check_expression, completer
@@ -60,7 +60,7 @@ class _Compiler:
         self._converter = converter
         self._literal_index = literal_index
         self._code = CodeGenerator()
-        self._scopes: set[Scope] = set()
+        self._scopes: set[str] = set()
         self._temporaries = 0
 
     def plan(self) -> Plan:
@@ -127,7 +127,7 @@ class _Compiler:
         definition: StrawberryField = _definition(field.extensions)
         if definition.extensions:
             raise CannotCompile
-        if (scope := definition.metadata.get(Scope)) is not None:
+        if (scope := definition.metadata.get(SCOPE)) is not None:
             self._scopes.add(scope)
         path = f"path + ({key!r},)"
         if definition.base_resolver is None:

@@ -43,8 +43,8 @@ def check_expression(type_: GraphQLLeafType) -> str | None:
 def completer(type_: GraphQLLeafType) -> Callable[[Any], Any]:
     """Returns the function that converts a value as graphql-core does, with the exceptions of the type."""
     if isinstance(type_, GraphQLEnumType) and hasattr(type_, "wrapped_cls"):
-        names = {member: type_.coerce_output_value(member) for member in type_.wrapped_cls}
-        return names.__getitem__
+        values = [*type_.wrapped_cls, *(value.value for value in type_.values.values())]
+        return {value: type_.coerce_output_value(value) for value in values}.__getitem__
 
     def complete(value: Any) -> Any:
         if type(value) not in _PLAIN and _is_special(value):

@@ -7,13 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from api.engine.literals import Values
 from api.engine.resolver_info import ResolverInfo
-
-if TYPE_CHECKING:
-    from api.auth.scopes import Scope
 
 Path = tuple[str | int, ...]
 """A path in the response."""
@@ -87,7 +84,7 @@ class Plan:
     root: Completer
     serial: bool
     """Whether a root field is complete before the next begins, as in a mutation."""
-    scopes: frozenset[Scope]
+    scopes: frozenset[str]
     """The scopes that a caller must have for the plan to apply."""
     source: str
     """The Python text it was compiled from, for debugging."""

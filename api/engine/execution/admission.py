@@ -92,10 +92,19 @@ class Admission:
         context = self._context if caller is UNRESTRICTED else self._context.for_caller(caller)
         execution, values = self._engine.prepare(request, document, operation, context)
         cost, fields = operation.cost(values)
-        if cost > self._limits.cost_budget:
-            raise _too_expensive(cost, self._limits.cost_budget)
-        if fields > self._limits.response_fields:
-            raise _too_many_fields(fields, self._limits.response_fields)
+        if cost > (budget := self._limits.cost_budget):
+            raise _refused(
+                f"The operation costs {cost}, above the budget of {budget}: request fewer or shorter lists",
+                cost=cost,
+                budget=budget,
+            )
+        if fields > (limit := self._limits.response_fields):
+            raise _refused(
+                f"The response may have {fields} fields, above the limit of {limit}: request fewer fields or"
+                " shorter lists",
+                fields=fields,
+                limit=limit,
+            )
         return AdmittedOperation(
             type=operation.type,
             cost=cost,
@@ -106,19 +115,8 @@ class Admission:
         )
 
 
-def _too_many_fields(fields: int, limit: int) -> RequestError:
-    error = GraphQLError(
-        f"The response may have {fields} fields, above the limit of {limit}: request fewer fields or"
-        " shorter lists (LIMIT_COST_BUDGET).",
-        extensions={"fields": fields, "limit": limit},
+def _refused(message: str, **figures: int) -> RequestError:
+    return refused(
+        "COST_LIMIT_EXCEEDED",
+        [GraphQLError(f"{message} (LIMIT_COST_BUDGET).", extensions=figures)],
     )
-    return refused("COST_LIMIT_EXCEEDED", [error])
-
-
-def _too_expensive(cost: int, budget: int) -> RequestError:
-    error = GraphQLError(
-        f"The operation costs {cost}, above the budget of {budget}: request fewer or shorter lists"
-        " (LIMIT_COST_BUDGET).",
-        extensions={"cost": cost, "budget": budget},
-    )
-    return refused("COST_LIMIT_EXCEEDED", [error])

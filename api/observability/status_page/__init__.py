@@ -1,7 +1,7 @@
 """The status page at /: a live picture of an event's path through the pipeline.
 
 page.html, page.css and page.js are served unchanged; feed.py sends what they show once a second. Neither
-contains a name or an e-mail address of a user.
+contains personal data.
 """
 
 from __future__ import annotations

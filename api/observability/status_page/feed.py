@@ -101,7 +101,8 @@ def _event(recent: RecentEvent) -> dict[str, Any]:
     age = datetime.now(UTC) - recent.event.occurred_at
     return {
         "type": recent.event.type,
-        "user": f"…{str(recent.event.aggregate_id)[-6:]}",
+        "aggregate": recent.event.aggregate,
+        "id": f"…{str(recent.event.aggregate_id)[-6:]}",
         "version": recent.event.version,
         "age": max(0.0, age.total_seconds()),
         "visible": recent.visible_version >= recent.event.version,

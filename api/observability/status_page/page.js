@@ -142,7 +142,7 @@ function eventLine(event) {
   const details = document.createElement("small");
   const state = document.createElement("span");
   line.textContent = event.type;
-  details.textContent = `user ${event.user} · version ${event.version} · ${seconds(event.age)} ago`;
+  details.textContent = `${event.aggregate} ${event.id} · version ${event.version} · ${seconds(event.age)} ago`;
   state.textContent = event.visible ? "visible" : "pending";
   state.className = state.textContent;
   line.append(details, state);
@@ -151,7 +151,7 @@ function eventLine(event) {
 
 // Moves a dot along the path for every event that was not shown before.
 function animate(event) {
-  const name = `${event.user} ${event.version}`;
+  const name = `${event.id} ${event.version}`;
   if (animated.has(name)) return;
   animated = new Set([...animated, name].slice(-100));
   if (previous === null || reducedMotion.matches) return;

@@ -1,8 +1,11 @@
-"""Enums of the schema."""
+"""The enum of the statuses of orders, and the refusal that has it as a field."""
 
 import enum
 
 import strawberry
+
+from api.resolvers.refusal_types import refusal_type
+from domain.users.refusals import OrderNotOpen
 
 
 @strawberry.enum(description="How far an order has come.")
@@ -12,3 +15,6 @@ class OrderStatus(enum.Enum):
         "COMPLETED", description="Completed; counts as lifetime value."
     )
     CANCELLED = strawberry.enum_value("CANCELLED", description="Cancelled; counts for nothing.")
+
+
+ORDER_NOT_OPEN = refusal_type(OrderNotOpen, status=OrderStatus)

@@ -11,7 +11,6 @@ import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from api.auth.scopes import Scope
 from tests.api.http.test_graphql_ws import PROTOCOL, WATCH, closed, heard, subscribe, tell
 from tests.api.in_memory_app import ALICE, Edge, edge, served
 from tests.api.tokens import bearer, signed, with_tokens
@@ -109,7 +108,7 @@ async def test_an_operation_before_the_acknowledgement_closes_with_4401() -> Non
 
 
 async def test_each_operation_needs_its_scope() -> None:
-    async with opened({"authorization": f"Bearer {signed(scope=Scope.WRITE)}"}) as (_, socket):
+    async with opened({"authorization": f"Bearer {signed(scope='users:write')}"}) as (_, socket):
         await heard(socket)
         await subscribe(socket, WATCH)
         assert await code(socket) == "FORBIDDEN"

@@ -26,7 +26,6 @@ from graphql import (
 )
 from strawberry.schema.config import StrawberryConfig
 
-from api.auth.scopes import Scope
 from api.engine.cost.directives import SLICED
 from api.engine.resolver_info import StrawberryInfo
 from api.errors import failure
@@ -190,7 +189,7 @@ class Thing(Wild):
     async def sure(self, info: Info, into: str | None = None) -> "Thing":
         return cast("Thing", await _later(self, info, "sure", into=into))
 
-    @fields.field("A number.", scope=Scope.ERASE)
+    @fields.field("A number.", scope="users:erase")
     def count(self, info: Info, wish: Wish | None = None) -> int | None:
         return cast("int | None", _now(self, info, "count", wish=wish))
 
@@ -215,7 +214,7 @@ class Query:
     ) -> list[Thing | None] | None:
         return _now(self, info, "things", first=first, colour=colour, ratio=ratio)
 
-    @fields.field("What a wish finds.", scope=Scope.READ)
+    @fields.field("What a wish finds.", scope="users:read")
     async def wished(self, info: Info, wish: Wish, flag: bool | None = True) -> list[Pet] | None:
         return await _later(self, info, "wished", wish=wish, flag=flag)
 
@@ -242,15 +241,15 @@ class Query:
 
 @strawberry.type
 class Mutation:
-    @fields.mutation("Makes one.", scope=Scope.WRITE)
+    @fields.mutation("Makes one.", scope="users:write")
     async def make(self, info: Info, wish: Wish) -> Thing | None:
         return await _later(self, info, "make", wish=wish)
 
-    @fields.mutation("Counts.", scope=Scope.WRITE)
+    @fields.mutation("Counts.", scope="users:write")
     async def count(self, info: Info, step: int = 1) -> int:
         return cast("int", await _later(self, info, "count", step=step))
 
-    @fields.mutation("Says it.", scope=Scope.WRITE)
+    @fields.mutation("Says it.", scope="users:write")
     def say(self, info: Info, words: list[str] | None = None) -> str | None:
         return cast("str | None", _now(self, info, "say", words=words))
 

@@ -22,7 +22,7 @@ from api.engine.cost.directives import list_size_of
 from api.engine.cost.field_costs import FieldCosts
 from api.engine.documents.document_cache import DocumentCache, PreparedDocument
 from api.limits import Limits
-from api.schema import SCHEMA
+from api.schema.merged import SCHEMA
 from tests.api.engine.worst_documents import EXECUTED
 from tests.api.in_memory_app import ALICE, edge
 from tests.api.users import put_users

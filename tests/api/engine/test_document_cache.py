@@ -13,7 +13,7 @@ from api.engine.documents import document_cache
 from api.engine.validation import validator
 from api.errors import RequestError
 from api.limits import Limits
-from api.schema import SCHEMA
+from api.schema.merged import SCHEMA
 from tests.api.in_memory_app import edge
 from tests.api.with_limits import with_limits
 

@@ -15,8 +15,8 @@ from api.engine.operation_type import MUTATIONS, QUERIES
 from api.engine.request import from_body
 from api.errors import RequestError
 from api.limits import Limits
-from api.schema import SCHEMA
-from domain.users import values
+from api.schema.merged import SCHEMA
+from domain.values import Invalid
 from tests.api.engine.hostile_documents import DOCUMENTS
 from tests.api.in_memory_app import edge
 from tests.api.with_limits import with_limits
@@ -203,7 +203,7 @@ def test_whatever_is_sent_the_work_is_bounded(query: str) -> None:
 def test_whatever_text_is_sent_the_work_is_bounded(
     value: Callable[[str], object], text: str
 ) -> None:
-    with counted() as calls, suppress(values.Invalid):
+    with counted() as calls, suppress(Invalid):
         value(text)
     assert 0 < calls.number < MOST_CALLS
 

@@ -10,7 +10,7 @@ from api.engine.documents.document_cache import DocumentCache
 from api.engine.literals import split_literals
 from api.errors import RequestError
 from api.limits import Limits
-from api.schema import SCHEMA
+from api.schema.merged import SCHEMA
 from tests.api.in_memory_app import ALICE, edge
 from tests.api.with_limits import with_limits
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from api.auth.scopes import UNRESTRICTED, Caller, Scope
+from api.auth.scopes import UNRESTRICTED, Caller
 from api.engine.compiler.plan_cache import PlanCache, PlanMatch
 from api.engine.execution.configuration import EngineConfiguration
 from api.engine.execution.executor import Executor
@@ -27,7 +27,7 @@ from tests.api.engine.operation_strategies import Asked, mutations_of, queries_o
 from tests.api.with_limits import with_limits
 
 ROOMY = with_limits(lists=9, aliases=100, depth=30)
-CALLERS = st.sampled_from([UNRESTRICTED, UNRESTRICTED, Caller(scopes=frozenset({Scope.WRITE}))])
+CALLERS = st.sampled_from([UNRESTRICTED, UNRESTRICTED, Caller(scopes=frozenset({"users:write"}))])
 SEEDS = st.integers(0, 2**32)
 SETTINGS = settings(
     derandomize=True,

@@ -20,7 +20,7 @@ from api.engine.request import Request
 from api.errors import RequestError
 from api.resolvers.context import Context
 from api.resolvers.pagination import encode_cursor
-from api.schema import CONVERTER, SCHEMA
+from api.schema.merged import CONVERTER, SCHEMA
 from domain.users import refusals
 from domain.write.database import WriteModelUnavailable
 from readside.errors import ReadModelRebuilding, ReadModelUnavailable

@@ -20,7 +20,7 @@ from hypothesis_graphql import from_schema, nodes
 from api.engine.validation.fast_validator import FastValidator
 from api.engine.validation.validator import Validator
 from api.limits import Limits
-from api.schema import SCHEMA
+from api.schema.merged import SCHEMA
 from tests.api.engine.hostile_documents import DOCUMENTS
 from tests.api.engine.validation_corpus import RIGHT, UNUSUAL, WRONG, ZOO
 

@@ -17,7 +17,7 @@ import pytest
 from api.engine.documents.document_cache import DocumentCache
 from api.errors import RequestError
 from api.limits import Limits
-from api.schema import SCHEMA
+from api.schema.merged import SCHEMA
 from tests.api.engine.test_document_size import counted
 from tests.api.engine.test_error_locations import scans
 from tests.api.engine.worst_documents import EXECUTED, documents

@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 
 from domain.command import CommandResult
-from domain.refusal import IdempotencyKeyReused, Refusal
+from domain.refusal import IdempotencyKeyReused, Refusal, VersionConflict
 from domain.users.refusals import (
     EmailAlreadyRegistered,
     OrderNotFound,
     OrderNotOpen,
     UserNotFound,
-    VersionConflict,
 )
 from domain.write.database import WriteModelUnavailable
 from readside.errors import ReadModelRebuilding, ReadModelUnavailable
@@ -159,7 +158,7 @@ async def test_all_unusable_values_are_refused_together_without_a_call_of_the_st
 async def test_the_payload_has_the_id_the_version_and_the_user() -> None:
     async with edge() as made:
         made.reads.put(ALICE, "Alice", version=7)
-        made.store.outcome = CommandResult(id=ALICE, user_id=ALICE, version=7)
+        made.store.outcome = CommandResult(id=ALICE, aggregate_id=ALICE, version=7)
         response = await create(
             made, "{ id version user { name version } errors { __typename } } }"
         )

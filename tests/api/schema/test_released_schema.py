@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from graphql import GraphQLSchema, build_schema, find_breaking_changes
 
-from api.schema import sdl
+from api.schema.merged import sdl
 
 RELEASED = Path(__file__).with_name("released.graphql").read_text()
 

@@ -15,7 +15,7 @@ from graphql import (
     is_specified_scalar_type,
 )
 
-from api.schema import SCHEMA, sdl
+from api.schema.merged import SCHEMA, sdl
 
 KEPT = Path(__file__).parents[3] / "schema.graphql"
 

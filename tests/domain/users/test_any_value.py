@@ -11,16 +11,14 @@ from email_validator import EmailNotValidError, validate_email
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from domain.users.values import (
+from domain.users.values import Email, parse_email, parse_name
+from domain.values import (
     MONEY_LIMIT,
-    Email,
     Invalid,
     format_money,
-    parse_email,
     parse_idempotency_key,
     parse_identifier,
     parse_money,
-    parse_name,
 )
 
 ANY_TEXT = st.text(st.characters()) | st.text(st.sampled_from('a.@-\ud800\u200d\0\xe90\uff11+" '))

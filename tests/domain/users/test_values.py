@@ -7,16 +7,8 @@ from __future__ import annotations
 import pytest
 
 from domain.ids import new_id
-from domain.users.values import (
-    MONEY_LIMIT,
-    Email,
-    Invalid,
-    parse_email,
-    parse_idempotency_key,
-    parse_identifier,
-    parse_money,
-    parse_name,
-)
+from domain.users.values import Email, parse_email, parse_name
+from domain.values import MONEY_LIMIT, Invalid, parse_idempotency_key, parse_identifier, parse_money
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The root type Mutation: one file and one field per command. Nothing here reads Redis."""
+"""The mutations of users and orders: one file and one field per command. Nothing here reads Redis."""
 
 import strawberry
 
@@ -11,7 +11,7 @@ from api.schema.users.mutations.rename_user import rename_user
 from api.schema.users.mutations.update_user_email import update_user_email
 
 
-@strawberry.type(description="What can be changed. Each field is one command, in one transaction.")
+@strawberry.type
 class Mutation:
     create_user = create_user
     update_user_email = update_user_email

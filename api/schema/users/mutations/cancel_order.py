@@ -2,10 +2,13 @@
 
 import strawberry
 
-from api.schema.users.command_input import InputParser, OrderCommandInput
-from api.schema.users.command_mutation import command_mutation
+from api.resolvers.command_input import InputParser
+from api.resolvers.command_mutation import command_mutation
+from api.schema.users.command_input import OrderCommandInput
+from api.schema.users.enums import ORDER_NOT_OPEN
+from api.schema.users.payload import UserPayload
 from domain.users.commands.cancel_order import CancelOrder
-from domain.users.refusals import OrderNotFound, OrderNotOpen
+from domain.users.refusals import OrderNotFound
 
 
 @strawberry.input(description="The order to cancel.")
@@ -14,7 +17,12 @@ class CancelOrderInput(OrderCommandInput):
 
 
 @command_mutation(
-    CancelOrderInput, "Cancels an open order.", refusals=[OrderNotFound, OrderNotOpen]
+    UserPayload,
+    CancelOrderInput,
+    "Cancels an open order.",
+    refusals=[OrderNotFound, ORDER_NOT_OPEN],
 )
 def cancel_order(given: CancelOrderInput, parse: InputParser) -> CancelOrder:
-    return CancelOrder(order_id=parse.order_id(given), idempotency_key=parse.idempotency_key(given))
+    return CancelOrder(
+        order_id=given.parse_order_id(parse), idempotency_key=parse.idempotency_key(given)
+    )

@@ -2,10 +2,13 @@
 
 import strawberry
 
-from api.schema.users.command_input import InputParser, OrderCommandInput
-from api.schema.users.command_mutation import command_mutation
+from api.resolvers.command_input import InputParser
+from api.resolvers.command_mutation import command_mutation
+from api.schema.users.command_input import OrderCommandInput
+from api.schema.users.enums import ORDER_NOT_OPEN
+from api.schema.users.payload import UserPayload
 from domain.users.commands.complete_order import CompleteOrder
-from domain.users.refusals import OrderNotFound, OrderNotOpen
+from domain.users.refusals import OrderNotFound
 
 
 @strawberry.input(description="The order to complete.")
@@ -14,9 +17,12 @@ class CompleteOrderInput(OrderCommandInput):
 
 
 @command_mutation(
-    CompleteOrderInput, "Completes an open order.", refusals=[OrderNotFound, OrderNotOpen]
+    UserPayload,
+    CompleteOrderInput,
+    "Completes an open order.",
+    refusals=[OrderNotFound, ORDER_NOT_OPEN],
 )
 def complete_order(given: CompleteOrderInput, parse: InputParser) -> CompleteOrder:
     return CompleteOrder(
-        order_id=parse.order_id(given), idempotency_key=parse.idempotency_key(given)
+        order_id=given.parse_order_id(parse), idempotency_key=parse.idempotency_key(given)
     )

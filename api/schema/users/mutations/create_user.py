@@ -2,9 +2,10 @@
 
 import strawberry
 
+from api.resolvers.command_input import IdempotentInput, InputParser
+from api.resolvers.command_mutation import command_mutation
 from api.resolvers.scalars import EmailAddress
-from api.schema.users.command_input import IdempotentInput, InputParser
-from api.schema.users.command_mutation import command_mutation
+from api.schema.users.payload import UserPayload
 from domain.ids import new_id
 from domain.users import values
 from domain.users.commands.create_user import CreateUser
@@ -21,7 +22,9 @@ class CreateUserInput(IdempotentInput):
     email: EmailAddress = strawberry.field(description="Where mail reaches the user.")
 
 
-@command_mutation(CreateUserInput, "Registers a user.", refusals=[EmailAlreadyRegistered])
+@command_mutation(
+    UserPayload, CreateUserInput, "Registers a user.", refusals=[EmailAlreadyRegistered]
+)
 def create_user(given: CreateUserInput, parse: InputParser) -> CreateUser:
     return CreateUser(
         user_id=UserId(new_id()),

@@ -2,9 +2,10 @@
 
 import strawberry
 
-from api.auth.scopes import Scope
-from api.schema.users.command_input import InputParser, UserCommandInput
-from api.schema.users.command_mutation import command_mutation
+from api.resolvers.command_input import InputParser
+from api.resolvers.command_mutation import command_mutation
+from api.schema.users.command_input import UserCommandInput
+from api.schema.users.payload import UserPayload
 from domain.refusal import VersionConflict
 from domain.users.commands.erase_user import EraseUser
 from domain.users.refusals import UserNotFound
@@ -16,14 +17,15 @@ class EraseUserInput(UserCommandInput):
 
 
 @command_mutation(
+    UserPayload,
     EraseUserInput,
     "Forgets a person for good: name and e-mail address are blanked everywhere.",
     refusals=[UserNotFound, VersionConflict],
-    scope=Scope.ERASE,
+    permission="erase",
 )
 def erase_user(given: EraseUserInput, parse: InputParser) -> EraseUser:
     return EraseUser(
-        user_id=parse.user_id(given),
+        user_id=given.parse_user_id(parse),
         expected_version=given.expected_version,
         idempotency_key=parse.idempotency_key(given),
     )

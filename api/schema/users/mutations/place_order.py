@@ -2,15 +2,17 @@
 
 import strawberry
 
+from api.resolvers.command_input import InputParser
+from api.resolvers.command_mutation import command_mutation
 from api.resolvers.scalars import Money
-from api.schema.users.command_input import InputParser, UserCommandInput
-from api.schema.users.command_mutation import command_mutation
+from api.schema.users.command_input import UserCommandInput
+from api.schema.users.payload import UserPayload
 from domain.ids import new_id
 from domain.refusal import VersionConflict
-from domain.users import values
 from domain.users.commands.place_order import PlaceOrder
 from domain.users.events import OrderId
 from domain.users.refusals import UserNotFound
+from domain.values import parse_money
 
 
 @strawberry.input(description="The user, and what the order costs.")
@@ -19,13 +21,16 @@ class PlaceOrderInput(UserCommandInput):
 
 
 @command_mutation(
-    PlaceOrderInput, "Places an order for a user.", refusals=[UserNotFound, VersionConflict]
+    UserPayload,
+    PlaceOrderInput,
+    "Places an order for a user.",
+    refusals=[UserNotFound, VersionConflict],
 )
 def place_order(given: PlaceOrderInput, parse: InputParser) -> PlaceOrder:
     return PlaceOrder(
-        user_id=parse.user_id(given),
+        user_id=given.parse_user_id(parse),
         order_id=OrderId(new_id()),
-        total=parse("total", given.total, values.parse_money),
+        total=parse("total", given.total, parse_money),
         expected_version=given.expected_version,
         idempotency_key=parse.idempotency_key(given),
     )

@@ -2,8 +2,10 @@
 
 import strawberry
 
-from api.schema.users.command_input import InputParser, UserCommandInput
-from api.schema.users.command_mutation import command_mutation
+from api.resolvers.command_input import InputParser
+from api.resolvers.command_mutation import command_mutation
+from api.schema.users.command_input import UserCommandInput
+from api.schema.users.payload import UserPayload
 from domain.refusal import VersionConflict
 from domain.users import values
 from domain.users.commands.rename_user import RenameUser
@@ -19,11 +21,14 @@ class RenameUserInput(UserCommandInput):
 
 
 @command_mutation(
-    RenameUserInput, "Gives a user another name.", refusals=[UserNotFound, VersionConflict]
+    UserPayload,
+    RenameUserInput,
+    "Gives a user another name.",
+    refusals=[UserNotFound, VersionConflict],
 )
 def rename_user(given: RenameUserInput, parse: InputParser) -> RenameUser:
     return RenameUser(
-        user_id=parse.user_id(given),
+        user_id=given.parse_user_id(parse),
         name=parse("name", given.name, values.parse_name),
         expected_version=given.expected_version,
         idempotency_key=parse.idempotency_key(given),

@@ -2,9 +2,11 @@
 
 import strawberry
 
+from api.resolvers.command_input import InputParser
+from api.resolvers.command_mutation import command_mutation
 from api.resolvers.scalars import EmailAddress
-from api.schema.users.command_input import InputParser, UserCommandInput
-from api.schema.users.command_mutation import command_mutation
+from api.schema.users.command_input import UserCommandInput
+from api.schema.users.payload import UserPayload
 from domain.refusal import VersionConflict
 from domain.users import values
 from domain.users.commands.update_user_email import UpdateUserEmail
@@ -17,13 +19,14 @@ class UpdateUserEmailInput(UserCommandInput):
 
 
 @command_mutation(
+    UserPayload,
     UpdateUserEmailInput,
     "Gives a user another e-mail address.",
     refusals=[UserNotFound, EmailAlreadyRegistered, VersionConflict],
 )
 def update_user_email(given: UpdateUserEmailInput, parse: InputParser) -> UpdateUserEmail:
     return UpdateUserEmail(
-        user_id=parse.user_id(given),
+        user_id=given.parse_user_id(parse),
         email=parse("email", given.email, values.parse_email),
         expected_version=given.expected_version,
         idempotency_key=parse.idempotency_key(given),

@@ -4,7 +4,6 @@ The field runs the command and returns a payload, or the refusals: as data, or a
 """
 
 from collections.abc import Callable, Sequence
-from types import new_class
 from typing import Annotated, Any, Optional, TypeVar, Union
 
 import strawberry
@@ -12,14 +11,15 @@ from strawberry.types import get_object_definition
 from strawberry.types.field import StrawberryField
 from strawberry.utils.str_converters import to_camel_case
 
-from api.auth.scopes import Scope
+from api.engine.cost.directives import ListSize
 from api.errors import failure
 from api.resolvers import fields
+from api.resolvers.command_input import IdempotentInput, InputParser
 from api.resolvers.context import Info
-from api.schema.users.command_input import IdempotentInput, InputParser
-from api.schema.users.payload import Payload
-from api.schema.users.refusal_types import TYPES, as_data, as_error
-from api.trace import current_trace
+from api.resolvers.payload import Payload
+from api.resolvers.refusal_types import CommandError, as_data, as_error, refusal_type
+from api.trace import TRACE_ID, current_trace
+from domain.aggregate import Permission
 from domain.command import Command
 from domain.ids import new_id
 from domain.refusal import IdempotencyKeyReused, InvalidInput, Refusal
@@ -27,24 +27,26 @@ from domain.write.database import WriteModelUnavailable
 
 I = TypeVar("I", bound=IdempotentInput)  # noqa: E741
 Parse = Callable[[I, InputParser], Command]
+RefusalType = type[Refusal] | type[CommandError]
 
 
 def command_mutation(
+    payload_base: type[Payload],
     input_class: type[I],
     description: str,
     *,
-    refusals: Sequence[type[Refusal]],
-    scope: Scope = Scope.WRITE,
+    refusals: Sequence[RefusalType],
+    permission: Permission = "write",
 ) -> Callable[[Parse[I]], StrawberryField]:
     """Declares the field renameUser, RenameUserPayload and RenameUserError for a function `rename_user`.
 
     `refusals` are those of the command, besides the two that every command has: InvalidInput and
-    IdempotencyKeyReused. `scope` is what a caller's token must allow.
+    IdempotencyKeyReused. A caller's token must have the scope of the `permission` on the aggregate.
     """
 
     def declare(parse: Parse[I]) -> StrawberryField:
         name = to_camel_case(parse.__name__)
-        payload = _payload_class(name, refusals)
+        payload = _payload_class(payload_base, name, refusals)
 
         async def resolve(info: Info, given: Any) -> Any:
             parser = InputParser()
@@ -52,7 +54,7 @@ def command_mutation(
             if parser.refusals:
                 return _refuse(info, parser.refusals, payload)
             try:
-                result = await info.context.store.execute(command, metadata=_metadata())
+                result = await info.context.store.execute(command, metadata=_metadata(info))
             except WriteModelUnavailable as error:
                 raise failure("WRITE_MODEL_UNAVAILABLE", str(error)) from error
             if isinstance(result, Refusal):
@@ -60,42 +62,61 @@ def command_mutation(
             return payload(
                 id=strawberry.ID(str(result.id)),
                 version=result.version,
-                user_id=result.aggregate_id,
+                aggregate_id=result.aggregate_id,
             )
 
         definition = get_object_definition(input_class, strict=True)
         argument = strawberry.argument(name="input", description=definition.description)
         resolve.__annotations__["given"] = Annotated[input_class, argument]
         resolve.__annotations__["return"] = Optional[payload]  # noqa: UP045 (a class made here)
-        return fields.mutation(description, scope=scope)(resolve)
+        return fields.mutation(description, scope=payload_base.aggregate.scope(permission))(resolve)
 
     return declare
 
 
-def _payload_class(field: str, refusals: Sequence[type[Refusal]]) -> type[Payload[Any]]:
+def _payload_class(
+    base: type[Payload], field: str, refusals: Sequence[RefusalType]
+) -> type[Payload]:
     name = field[0].upper() + field[1:]
-    refusals = (InvalidInput, *refusals, IdempotencyKeyReused)
-    members = tuple(TYPES[refusal] for refusal in refusals)
-    errors: Any = Annotated[
+    members = tuple(
+        refusal_type(refusal) if issubclass(refusal, Refusal) else refusal
+        for refusal in (InvalidInput, *refusals, IdempotencyKeyReused)
+    )
+    union: Any = Annotated[
         Union[members],  # noqa: UP007 (a union of classes made at import)
         strawberry.union(f"{name}Error", description=f"Why {field} can be refused."),
     ]
-    class_: type[Payload[Any]] = new_class(f"{name}Payload", (Payload[errors],))
-    return strawberry.type(class_, description=f"What {field} answers.")
+    errors = strawberry.field(
+        default_factory=list,
+        description="Why the command was refused; empty if it was carried out. Without this field in the"
+        " selection, the refusal is a top-level error.",
+        directives=[ListSize(assumed_size=5)],
+    )
+    namespace = {"__annotations__": {"errors": list[union]}, "errors": errors}
+    class_ = type(f"{name}Payload", (base,), namespace)
+    return strawberry.type(class_, description=f"The result of {field}.")
 
 
-def _refuse(info: Info, refusals: Sequence[Refusal], payload: type[Payload[Any]]) -> Payload[Any]:
+def _refuse(info: Info, refusals: Sequence[Refusal], payload: type[Payload]) -> Payload:
     """Returns the refusals as data if the client selected `errors`; else raises the first."""
     if info.selects("errors"):
-        return payload(errors=[as_data(refusal) for refusal in refusals])
+        return payload(errors=[as_data(refusal) for refusal in refusals])  # type: ignore[call-arg]
     raise as_error(refusals[0])
 
 
-def _metadata() -> dict[str, str]:
-    """Returns the metadata of the command's events: its id, and the trace of its request."""
+def _metadata(info: Info) -> dict[str, str]:
+    """Returns the metadata of the command's events: its id, the trace of its request, and the actor.
+
+    The trace is the correlation id; the actor is a hash of the token's subject, the same as in the log.
+    """
     command_id = new_id()
-    if (trace := current_trace()) is None:
-        return {"commandId": str(command_id)}
-    trace.command_id = command_id
-    trace.set_attributes(command_id=str(command_id))
-    return {"commandId": str(command_id), "traceparent": trace.traceparent}
+    metadata = {"commandId": str(command_id)}
+    if (trace := current_trace()) is not None:
+        trace.command_id = command_id
+        trace.set_attributes(command_id=metadata["commandId"])
+        metadata["traceparent"] = traceparent = trace.traceparent
+        metadata["correlationId"] = traceparent[TRACE_ID]
+    caller = info.context.caller
+    if caller.subject is not None:
+        metadata["actor"] = caller.subject_hash or ""
+    return metadata

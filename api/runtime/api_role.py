@@ -1,0 +1,102 @@
+"""Builds the parts of the role `api`: the GraphQL API with its access control."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from api.auth.access import Access
+from api.auth.jwks import KeySetClient
+from api.auth.rate_limit import RateLimiter
+from api.auth.tokens import LEEWAY_SECONDS, Tokens, shared_secret
+from api.engine.documents import trusted
+from api.engine.execution.configuration import EngineConfiguration
+from api.engine.operation_type import COUNTED
+from api.observability.metrics import ALARMING
+from api.observability.timed_store import TimedStore
+from api.resolvers.context import Context
+from api.roles import read_model_fingerprint
+from api.runtime import drivers
+from api.runtime.app import create_app
+from api.runtime.wake_up import RedisWakeUp
+from domain.write.store import Store
+from readside.queries.reader import ReadModel
+
+if TYPE_CHECKING:
+    from api.runtime.composition import ServiceBuilder
+
+
+async def add_api(parts: ServiceBuilder) -> None:
+    """Adds the GraphQL API, which executes commands in PostgreSQL and answers queries from Redis."""
+    settings, metrics = parts.settings, parts.metrics
+    redis = await parts.open(drivers.connection_for_reads(settings, parts.expiry))
+    wake_up = parts.relay_wake_up or RedisWakeUp(redis, parts.namespace)
+    store = Store(
+        parts.command_pool,
+        partitions=settings.partitions,
+        now=lambda: datetime.now(UTC),
+        wake=wake_up.notify,
+    )
+    read_model = ReadModel(
+        redis,
+        parts.pubsub,
+        partitions=settings.partitions,
+        fingerprint=read_model_fingerprint(settings),
+        version_timeout_seconds=settings.read_timeout,
+        namespace=parts.namespace,
+    )
+    context = Context(
+        store=TimedStore(store, metrics.commands),
+        read_model=read_model,
+        max_page_size=settings.limits.page,
+    )
+    configuration = EngineConfiguration(
+        limits=settings.limits,
+        trusted_documents=trusted.load(settings.trusted_documents, settings.trusted_documents_file),
+        introspection=settings.shows_schema,
+        measure=metrics.operations.count,
+    )
+    access = Access(
+        tokens=await _tokens(parts) if settings.has_auth else None,
+        origins=settings.allowed_origins or (),
+        graphiql=settings.shows_schema,
+        rate=await _rate_limiter(parts),
+        local_only=settings.local_only,
+    )
+    app = create_app(
+        context, configuration, access, parts.monitoring, http_profile=settings.http_profile
+    )
+    metrics.reads = redis
+    metrics.operations.initialise(COUNTED, ALARMING)
+    metrics.execution_paths = app.state.executor.engine.execution_paths
+    parts.apps.append(app)
+
+
+async def _tokens(parts: ServiceBuilder) -> Tokens:
+    """Returns the verifier of tokens, with the shared secret or the keys of the issuer."""
+    settings = parts.settings
+    if settings.auth_secret is not None:
+        find = shared_secret(settings.auth_secret.get_secret_value())
+    else:
+        fetch = await parts.open(drivers.issuer(settings.auth_jwks_url or ""))
+        keys = KeySetClient(fetch)
+        parts.stack.push_async_callback(keys.close)
+        find = keys.find
+    return Tokens(
+        find,
+        algorithms=settings.algorithms,
+        audience=settings.auth_audience,
+        issuer=settings.auth_issuer,
+        leeway=LEEWAY_SECONDS,
+    )
+
+
+async def _rate_limiter(parts: ServiceBuilder) -> RateLimiter | None:
+    settings = parts.settings
+    if settings.rate_limit is None:
+        return None
+    redis = await parts.open(drivers.redis_for_rate_limits(settings, parts.expiry))
+    burst = settings.rate_burst or 10 * settings.rate_limit
+    return RateLimiter(
+        redis, per_second=settings.rate_limit, burst=burst, namespace=parts.namespace
+    )
