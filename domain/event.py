@@ -11,8 +11,14 @@ import msgspec
 T = TypeVar("T")
 
 
-class DomainEvent(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="type"):
-    """The base of all events: an immutable value whose tag, the class name, is stored as its type."""
+class DomainEvent(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True, tag_field="type"
+):
+    """The base of all events: an immutable value whose tag, the class name, is stored as its type.
+
+    A new field with a default needs no new schema version: what was written before has the default, and
+    older code ignores the field.
+    """
 
 
 _PERSONAL: Final = "personal"

@@ -27,7 +27,7 @@ from domain.write.sql import write_statement
 from tests.chaos.proxy import COMMIT
 from tests.domain.write_model import create
 from tests.products.domain.aggregate import PRODUCT
-from tests.products.domain.commands import ChangePrice, CreateProduct, Discontinue
+from tests.products.domain.commands import ChangePrice, CreateProduct, DiscontinueProduct
 from tests.products.domain.events import (
     PriceChanged,
     ProductCreated,
@@ -64,7 +64,7 @@ async def mismatches(model: WriteModel) -> set[tuple[str, str]]:
 async def test_commands_on_a_product_write_its_row_and_its_events(model: WriteModel) -> None:
     product_id = await created(model)
     changed = await model.ask(ChangePrice(product_id=product_id, price=990, expected_version=1))
-    ended = await model.ask(Discontinue(product_id=product_id))
+    ended = await model.ask(DiscontinueProduct(product_id=product_id))
     assert (changed.version, ended) == (
         2,
         CommandResult(id=product_id, aggregate_id=product_id, version=3),
@@ -82,10 +82,10 @@ async def test_commands_on_a_product_write_its_row_and_its_events(model: WriteMo
 
 async def test_a_command_that_changes_nothing_writes_nothing(model: WriteModel) -> None:
     product_id = await created(model)
-    await model.ask(Discontinue(product_id=product_id))
+    await model.ask(DiscontinueProduct(product_id=product_id))
     before = await model.dump()
     assert (await model.ask(ChangePrice(product_id=product_id, price=1250))).version == 2
-    assert (await model.ask(Discontinue(product_id=product_id))).version == 2
+    assert (await model.ask(DiscontinueProduct(product_id=product_id))).version == 2
     assert await model.dump() == before
 
 
@@ -94,14 +94,14 @@ async def test_refusals_of_products_are_their_own(model: WriteModel) -> None:
     user_id = await model.user()
     assert await model.refused(product()) == SkuTaken()
     nobody = ProductId(UUID(int=7))
-    assert await model.refused(Discontinue(product_id=nobody)) == ProductNotFound()
+    assert await model.refused(DiscontinueProduct(product_id=nobody)) == ProductNotFound()
     of_a_user = ChangePrice(product_id=ProductId(user_id), price=1)
     assert await model.refused(of_a_user) == ProductNotFound()
     of_a_product = RenameUser(user_id=UserId(product_id), name="Lamp")
     assert await model.refused(of_a_product) == UserNotFound()
     stale = ChangePrice(product_id=product_id, price=1, expected_version=3)
     assert await model.refused(stale) == VersionConflict(expected=3, actual=1)
-    await model.ask(Discontinue(product_id=product_id))
+    await model.ask(DiscontinueProduct(product_id=product_id))
     late = ChangePrice(product_id=product_id, price=1)
     assert await model.refused(late) == ProductIsDiscontinued()
 
@@ -110,7 +110,7 @@ async def test_a_repeated_key_has_the_stored_result(model: WriteModel) -> None:
     first = await model.ask(product(key="k"))
     change = ChangePrice(product_id=ProductId(first.id), price=990, idempotency_key="change")
     changed = await model.ask(change)
-    await model.ask(Discontinue(product_id=ProductId(first.id)))
+    await model.ask(DiscontinueProduct(product_id=ProductId(first.id)))
     assert await model.ask(product(key="k")) == first
     assert await model.ask(change) == changed
     assert await model.count("products") == 1
@@ -193,7 +193,7 @@ async def test_the_audit_names_what_differs(
 
 
 async def test_an_erased_user_leaves_the_products_as_they_were(model: WriteModel) -> None:
-    await model.ask(Discontinue(product_id=await created(model)))
+    await model.ask(DiscontinueProduct(product_id=await created(model)))
     user_id = await model.user()
     before = await model.rows(EVERYTHING)
     await model.ask(EraseUser(user_id=user_id))

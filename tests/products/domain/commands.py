@@ -74,7 +74,7 @@ class ChangePrice(ProductCommand, frozen=True, kw_only=True):
         return [PriceChanged(price=self.price)]
 
 
-class Discontinue(ProductCommand, frozen=True, kw_only=True):
+class DiscontinueProduct(ProductCommand, frozen=True, kw_only=True):
     """Discontinues a product; discontinuing it once more changes nothing."""
 
     def decide_existing(self, product: Product) -> Decision:

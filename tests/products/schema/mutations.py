@@ -8,7 +8,7 @@ from api.resolvers.scalars import Money
 from domain.ids import new_id
 from domain.refusal import VersionConflict
 from domain.values import Invalid, parse_money, require_printable
-from tests.products.domain.commands import ChangePrice, CreateProduct, Discontinue
+from tests.products.domain.commands import ChangePrice, CreateProduct, DiscontinueProduct
 from tests.products.domain.events import ProductId
 from tests.products.domain.refusals import ProductIsDiscontinued, ProductNotFound, SkuTaken
 from tests.products.schema.payload import ProductPayload
@@ -79,8 +79,8 @@ def change_price(given: ChangePriceInput, parse: InputParser) -> ChangePrice:
     "Discontinues a product.",
     refusals=[ProductNotFound, VersionConflict],
 )
-def discontinue_product(given: DiscontinueProductInput, parse: InputParser) -> Discontinue:
-    return Discontinue(
+def discontinue_product(given: DiscontinueProductInput, parse: InputParser) -> DiscontinueProduct:
+    return DiscontinueProduct(
         product_id=given.parse_product_id(parse),
         expected_version=given.expected_version,
         idempotency_key=parse.idempotency_key(given),

@@ -1,0 +1,1 @@
+"""Tests that carry out what pages of the documentation say."""
