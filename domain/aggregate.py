@@ -71,7 +71,7 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
     name: str
     """Stored with each event, and the prefix of its documents in Redis."""
     plural: str
-    """The name of its scopes, such as `users:read`."""
+    """The prefix of its scopes, such as `categories` in `categories:read`."""
     state: type[AggregateState]
     events: Any
     """The union of its events, or the one event."""
@@ -215,7 +215,7 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
         return blank
 
     def scope(self, permission: Permission) -> str:
-        """Returns the scope that a token needs: `users:read`, for instance."""
+        """Returns the scope that a token needs: the plural and this permission."""
         return f"{self.plural}:{permission}"
 
 

@@ -1,4 +1,4 @@
-"""The list of aggregates. To add one: a folder beside users/, and its name here."""
+"""The list of aggregates. To add one: a folder beside the others, and its name here."""
 
 from __future__ import annotations
 

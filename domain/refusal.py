@@ -22,7 +22,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     @cache
     def code(cls) -> str:
-        """Returns the code that programs compare: USER_NOT_FOUND for UserNotFound."""
+        """Returns the code that programs compare: SKU_TAKEN for SkuTaken."""
         return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).upper()
 
 

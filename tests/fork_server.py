@@ -45,8 +45,14 @@ class ForkRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The signal that the process gets when the fork server dies."""
 
 
+WITH_PRODUCTS = "--with-products"
+"""The argument with which its processes have the second aggregate of these tests too."""
+
+
 def main() -> None:
     die_with_parent(signal.SIGKILL)
+    if WITH_PRODUCTS in sys.argv:
+        import_module("tests.products.install").install()
     for package in PACKAGES:
         for module in pkgutil.walk_packages(import_module(package).__path__, f"{package}."):
             if module.name not in NOT_IMPORTED:

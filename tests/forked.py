@@ -1,7 +1,8 @@
 """`tandem` as real processes that start in milliseconds, because `tests.fork_server` forks them.
 
-One fork server serves all tests of a test process. It imports the code of this checkout once, so a test whose
-processes run other code, or that tests the console script itself, starts them with `tests.processes.running`.
+One fork server serves all tests of a test process, and another those with products. Both import the code of
+this checkout once, so a test whose processes run other code, or that tests the console script itself, starts
+them with `tests.processes.running`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tests.fork_server import STATUS, ForkRequest, die_with_parent
+from tests.fork_server import STATUS, WITH_PRODUCTS, ForkRequest, die_with_parent
 from tests.processes import ROOT, STOPS_WITHIN
 
 if TYPE_CHECKING:
@@ -105,10 +106,11 @@ def start(
     *,
     err: Path | None = None,
     death_signal: int = signal.SIGKILL,
+    products: bool = False,
 ) -> Member:
     """Starts `tandem words...` in the environment of this process and `env`; it may not be ready yet.
 
-    Its standard error goes to `err`, or with its output to `log`.
+    Its standard error goes to `err`, or with its output to `log`. `products`: with the second aggregate.
     """
     Path(f"{log}{STATUS}").unlink(missing_ok=True)
     log.touch()
@@ -119,7 +121,7 @@ def start(
         err=str(err or log),
         death_signal=death_signal,
     )
-    server = _server()
+    server = _server(products=products)
     assert server.stdin is not None
     assert server.stdout is not None
     server.stdin.write(msgspec.json.encode(request) + b"\n")
@@ -143,9 +145,10 @@ async def running(*words: str, env: Mapping[str, str], log: Path) -> AsyncIterat
 
 
 @cache
-def _server() -> subprocess.Popen[bytes]:
+def _server(*, products: bool) -> subprocess.Popen[bytes]:
+    arguments = [WITH_PRODUCTS] if products else []
     server = subprocess.Popen(
-        (sys.executable, "-m", "tests.fork_server"),
+        (sys.executable, "-m", "tests.fork_server", *arguments),
         cwd=ROOT,
         bufsize=0,
         stdin=subprocess.PIPE,

@@ -112,6 +112,12 @@ OF_AN_AGGREGATE = re.compile(
     ("folder", "apart_from", "allowed"),
     [
         (
+            "domain",
+            ("users", "migrations", "aggregates.py"),
+            # Names of the column and in JSON; the aggregate of the oldest events.
+            ('STORED_ID: Final = "user_id"', 'aggregate: str = "user"', 'name="users"'),
+        ),
+        (
             "readside",
             ("projections", "read_models.py"),
             # Names in JSON that clients know, and users of Redis.

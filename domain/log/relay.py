@@ -1,4 +1,4 @@
-"""The relay: publishes the event log to the streams, every event once and each user's events in order.
+"""The relay: publishes the event log to the streams, every event once and each aggregate's events in order.
 
 Each pass reads what became visible since the last one, and appends it to the stream of each partition with a
 compare-and-append. The cursor in Redis moves only together with the entries. So whatever is killed in

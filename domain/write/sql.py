@@ -155,7 +155,7 @@ def _update(root: RootTable) -> str:
     parameters = {column: f"${number}" for number, column in enumerate(root.columns, 1)}
     values = dict(parameters)
     for column, (source, _) in root.derived.items():
-        # The key stays for as long as its source does: domain/users/email_keys.py may have changed it.
+        # The key stays for as long as its source does: it may have got a suffix, see `suffixed_key`.
         same = f'{root.name}."{source}" = {parameters[source]}'
         values[column] = f'case when {same} then {root.name}."{column}" else {values[column]} end'
     assignments = ", ".join(

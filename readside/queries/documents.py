@@ -151,7 +151,8 @@ class Documents(Generic[D]):
             before = {"version": version - 1, "updated_at": updated_at}
             for name, value in zip(changed[::2], changed[1::2], strict=True):
                 field = self._by_name[name]
-                before[field.name] = int(value or 0) if field.type is int else value
+                was = None if value is False else value  # false: the hash had no such field
+                before[field.name] = int(was or 0) if field.type is int else was
             rows.append(msgspec.structs.replace(rows[-1], **before))
         return rows[::-1]
 

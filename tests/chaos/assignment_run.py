@@ -49,7 +49,7 @@ async def sharing(cluster: Cluster, seed: int) -> list[Violation]:
 
 async def _serving(cluster: Cluster) -> list[str]:
     """The generation of each partition: nothing is lost here, so nothing need be built anew."""
-    field = f"{ACTIVE_PREFIX}{fingerprint(PARTITIONS)}"
+    field = f"{ACTIVE_PREFIX}{fingerprint(PARTITIONS, products=True)}"
     async with cluster.redis() as redis:
         places = [Partition(number).generations for number in range(PARTITIONS)]
         return [str(await redis.hget(place, field)) for place in places]
@@ -57,7 +57,10 @@ async def _serving(cluster: Cluster) -> list[str]:
 
 async def _come_to(cluster: Cluster, *shares: int) -> None:
     """Waits until the processes that work have so many partitions each."""
-    names = [Partition(number).lease(fingerprint(PARTITIONS)) for number in range(PARTITIONS)]
+    names = [
+        Partition(number).lease(fingerprint(PARTITIONS, products=True))
+        for number in range(PARTITIONS)
+    ]
     found: list[int] = []
     async with cluster.redis() as redis:
         with Limit(WITHIN) as limit:

@@ -18,6 +18,8 @@ Token = tuple[str, ...]
 Place = tuple[str, int]
 """A user and a version."""
 
+CREATES = ("createUser", "createProduct")
+
 _ABOUT = {
     "createUser": "UserCreated",
     "renameUser": "UserRenamed",
@@ -26,6 +28,9 @@ _ABOUT = {
     "completeOrder": "OrderCompleted",
     "cancelOrder": "OrderCancelled",
     "eraseUser": "UserErased",
+    "createProduct": "ProductCreated",
+    "changePrice": "PriceChanged",
+    "discontinueProduct": "ProductDiscontinued",
 }
 
 
@@ -54,7 +59,7 @@ class Case:
         told: Personal = {}
         for attempts in self.groups.values():
             if (place := self.place(attempts)) is not None:
-                given = attempts[0].input
+                given = {} if "sku" in attempts[0].input else attempts[0].input
                 found = {field: given[field] for field in ("name", "email") if field in given}
                 told[place] = told.get(place, {}) | found
         return told
@@ -92,11 +97,16 @@ class Case:
         return self.row(attempts) is not None or "ok" in outcomes
 
     def user_of(self, call: Called) -> str:
-        if call.command == "createUser":
+        if call.command in CREATES:
             return str(call.id)
         if order := call.input.get("orderId"):
             return str(self.evidence.orders.get(order, {}).get("user_id"))
-        return str(call.input["userId"])
+        return subject_of(call)
+
+
+def subject_of(call: Called) -> str:
+    """The user or product that a command names."""
+    return str(call.input.get("userId") or call.input.get("productId"))
 
 
 def token_of(call: Called) -> Token:
@@ -113,8 +123,12 @@ def token_of(call: Called) -> Token:
             return kind, given["userId"], str(minor(given["total"]))
         case "completeOrder" | "cancelOrder":
             return kind, given["orderId"]
+        case "createProduct":
+            return kind, given["sku"], given["name"], str(minor(given["price"]))
+        case "changePrice":
+            return kind, given["productId"], str(minor(given["price"]))
         case _:
-            return kind, given["userId"]
+            return kind, subject_of(call)
 
 
 def _written(event: Logged, personal: Personal) -> Token:
@@ -133,6 +147,10 @@ def _written(event: Logged, personal: Personal) -> Token:
             return kind, user, str(data["total"])
         case "OrderCompleted" | "OrderCancelled":
             return kind, data["order_id"]
+        case "ProductCreated":
+            return kind, data["sku"], data["name"], str(data["price"])
+        case "PriceChanged":
+            return kind, user, str(data["price"])
         case _:
             return kind, user
 

@@ -12,23 +12,29 @@ from typing import Any, Literal
 import msgspec
 
 from tests.benchmarks.wire import Connection
-from tests.chaos.history import Called, History, Row, Seen
+from tests.chaos.history import Called, History, ProductRow, Row, Seen, Shown
 from tests.processes import HOST
 
 ROW = "id version name email createdAt updatedAt orderCount lifetimeValue"
+
+PRODUCT_ROW = "id version sku name price discontinuedAt"
 
 _QUERIES = {
     "user": f"query($id: ID!, $minVersion: Int) {{ user(id: $id, minVersion: $minVersion) {{ {ROW} }} }}",
     "userByEmail": f"query($email: EmailAddress!) {{ userByEmail(email: $email) {{ {ROW} }} }}",
     "users": f"query($first: Int!) {{ users(first: $first) {{ nodes {{ {ROW} }} }} }}",
     "topCustomers": f"query($first: Int!) {{ topCustomers(first: $first) {{ {ROW} }} }}",
+    "product": f"""query($id: ID!, $minVersion: Int) {{
+        product(id: $id, minVersion: $minVersion) {{ {PRODUCT_ROW} }}
+    }}""",
+    "products": f"query($first: Int!) {{ products(first: $first) {{ {PRODUCT_ROW} }} }}",
 }
 
 _ORDERS = """query($id: ID!, $after: String) {
     user(id: $id) { orders(first: 100, after: $after) { nodes { id } pageInfo { hasNextPage endCursor } } }
 }"""
 
-Query = Literal["user", "userByEmail", "users", "topCustomers"]
+Query = Literal["user", "userByEmail", "users", "topCustomers", "product", "products"]
 
 _SAYS_UNKNOWN = "not known"
 
@@ -141,7 +147,9 @@ class Client:
                 return True
             after = found["orders"]["pageInfo"]["endCursor"]
 
-    async def _rows(self, query: Query, arguments: dict[str, Any]) -> tuple[list[Row], str | None]:
+    async def _rows(
+        self, query: Query, arguments: dict[str, Any]
+    ) -> tuple[list[Shown], str | None]:
         try:
             answer = await self._send(_QUERIES[query], arguments, None)
         except (NotSentError, NoAnswerError):
@@ -152,7 +160,8 @@ class Client:
         if query == "users":
             found = found["nodes"]
         found = found if isinstance(found, list) else [found] if found else []
-        return msgspec.convert(found, list[Row]), None
+        kind = ProductRow if query in {"product", "products"} else Row
+        return msgspec.convert(found, list[kind]), None  # type: ignore[valid-type]
 
     async def _send(
         self, query: str, variables: dict[str, Any], patience: float | None

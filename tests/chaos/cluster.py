@@ -1,7 +1,8 @@
 """A whole Tandem that may be hurt: an API, two relays, two projectors, each a process, on stores of its own.
 
-Every process reaches PostgreSQL and Redis through a wire that can be cut. A process that is killed is started
-again by whoever killed it; one that ends by itself is found out when the cluster is left.
+It has two aggregates, users and products. Every process reaches PostgreSQL and Redis through a wire that can
+be cut. A process that is killed is started again by whoever killed it; one that ends by itself is found out
+when the cluster is left.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class Cluster:
     def run(self, name: str, verb: str, **environment: str) -> Member:
         """Starts a process that is no member: its end is the caller's business, as is what it logs."""
         env, log = {**self._environment, **environment}, self.place / f"{name}.log"
-        return forked.start(name, [verb], env, log)
+        return forked.start(name, [verb], env, log, products=True)
 
     async def kill(self, name: str) -> None:
         """SIGKILL; returns when it is gone."""

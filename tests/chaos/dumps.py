@@ -13,8 +13,6 @@ from api.embedded.postgres import binary
 if TYPE_CHECKING:
     from pathlib import Path
 
-TABLES = "users, orders, events, commands, skipped, topology, erasures"
-
 
 async def program(name: str, *arguments: str) -> None:
     """Runs one of PostgreSQL's programs to its end, which must be a good one."""
@@ -33,6 +31,16 @@ async def execute(url: str, *statements: str) -> None:
             await connection.execute(statement)
     finally:
         await connection.close()
+
+
+async def tables(url: str) -> list[str]:
+    """The names of all tables, which are those of the service."""
+    connection = await asyncpg.connect(url)
+    try:
+        rows = await connection.fetch("select tablename from pg_tables where schemaname = 'public'")
+    finally:
+        await connection.close()
+    return [row["tablename"] for row in rows]
 
 
 async def dump_of(url: str, dump: Path) -> None:
@@ -54,15 +62,13 @@ async def into_a_new_schema(url: str, dump: Path) -> None:
 
 
 async def data_only_after_truncate(url: str, dump: Path) -> None:
-    await execute(url, f"truncate {TABLES}, migrations")
+    await execute(url, f"truncate {', '.join(await tables(url))}")
     await restore(url, dump, "--data-only")
 
 
 async def data_only_after_delete(url: str, dump: Path) -> None:
-    tables = (*TABLES.split(", "), "migrations")
-    await execute(
-        url, "begin", *[f"delete from {t}" for t in sorted(tables, reverse=True)], "commit"
-    )
+    names = sorted(await tables(url), reverse=True)
+    await execute(url, "begin", *[f"delete from {name}" for name in names], "commit")
     await restore(url, dump, "--data-only")
 
 
@@ -92,7 +98,7 @@ async def all_at_once(url: str, dump: Path, *, data_only: bool) -> None:
 async def _data_at_once(url: str, dump: Path) -> None:
     script = str(dump.with_suffix(".sql"))
     await program("pg_restore", "--data-only", "--disable-triggers", "--file", script, str(dump))
-    emptied = f"truncate {TABLES}, migrations"
+    emptied = f"truncate {', '.join(await tables(url))}"
     strictly = ("--single-transaction", "--set", "ON_ERROR_STOP=1", "--output", "/dev/null")
     await program("psql", "--dbname", url, *strictly, "--command", emptied, "--file", script)
 

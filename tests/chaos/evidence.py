@@ -15,6 +15,7 @@ from redis.exceptions import ResponseError
 
 from readside.projection_set import FINGERPRINT
 from readside.redis_functions.keys import ACTIVE_PREFIX, Keys, Partition
+from tests.products.install import fingerprint as with_products
 
 if TYPE_CHECKING:
     from redis.asyncio.client import Pipeline
@@ -23,9 +24,10 @@ CHUNK = 2_000
 """Keys of one pipeline, and rows of one fetch."""
 
 _EVENTS = """
-    select user_id::text, version, type, data, occurred_at, partition, position
+    select user_id::text, version, type, data, occurred_at, partition, position, aggregate
     from events order by user_id, version, position
 """
+_HAS_PRODUCTS = "select to_regclass('products') is not null"
 _COMMANDS = "select encode(key, 'hex') as key, id, user_id, version from commands"
 
 # Two index ranges for each partition, however long the log is. A log restored from a dump holds numbers that
@@ -50,6 +52,7 @@ class Logged(msgspec.Struct, frozen=True):
     at: datetime
     partition: int
     position: int
+    aggregate: str = "user"
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,17 +67,23 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """Every key of Tandem in Redis, with its value; of a stream its length."""
     groups: dict[int, list[dict[str, Any]]]
     """The consumer groups of each partition's stream."""
+    products: dict[str, dict[str, Any]] | None = None
+    """Rows by id; None in a service without them."""
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.partitions, products=self.products is not None)
 
     def serving(self, partition: int) -> Keys | None:
         """The generation that answers for a partition."""
         names = self.keys.get(Partition(partition).generations, {})
-        name = names.get(f"{ACTIVE_PREFIX}{fingerprint(self.partitions)}")
+        name = names.get(f"{ACTIVE_PREFIX}{self.fingerprint}")
         return None if name is None else Keys(Partition(partition), name)
 
 
-def fingerprint(partitions: int) -> str:
+def fingerprint(partitions: int, *, products: bool = False) -> str:
     """Of this code's read models, as the composition root has it."""
-    return f"{FINGERPRINT}-{partitions}"
+    return f"{with_products() if products else FINGERPRINT}-{partitions}"
 
 
 async def gather(database_url: str, redis_url: str, partitions: int) -> Evidence:
@@ -109,6 +118,9 @@ async def _gather(database_url: str, redis_url: str, partitions: int) -> Evidenc
             users = await _rows(connection, "select * from users", "id")
             orders = await _rows(connection, "select * from orders", "id")
             commands = await _rows(connection, _COMMANDS, "key")
+            products = None
+            if await connection.fetchval(_HAS_PRODUCTS):
+                products = await _rows(connection, "select * from products", "id")
     finally:
         await connection.close()
     async with Redis.from_url(redis_url, decode_responses=True) as redis:
@@ -119,6 +131,7 @@ async def _gather(database_url: str, redis_url: str, partitions: int) -> Evidenc
         users=users,
         orders=orders,
         commands=commands,
+        products=products,
         partitions=partitions,
         keys=keys,
         groups=groups,
@@ -179,13 +192,13 @@ class Progress(msgspec.Struct, frozen=True):
     last: str
     """The entry that was added last, whether or not it is still there."""
 
-    def phrase(self, partitions: int) -> str | None:
+    def phrase(self, fingerprint: str) -> str | None:
         """What is still to be done in Redis."""
         if self.cursor is None:
             return "there is no cursor"
         if msgspec.json.decode(self.cursor)["page"] is not None:
             return "the relay is within a window"
-        serving = self.generations.get(f"{ACTIVE_PREFIX}{fingerprint(partitions)}", "")
+        serving = self.generations.get(f"{ACTIVE_PREFIX}{fingerprint}", "")
         if self.generations.get(serving) != "live":
             return "nothing serves"
         mine = [group for group in self.groups if group["name"] == serving]
@@ -235,24 +248,24 @@ async def standing(database_url: str, redis_url: str, partitions: int) -> Standi
     """
     async with Redis.from_url(redis_url, decode_responses=True) as redis:
         found = [await _progress(redis, Partition(number)) for number in range(partitions)]
-    phrases = (
-        f"partition {n}: {phrase}"
-        for n, one in enumerate(found)
-        if (phrase := one.phrase(partitions))
-    )
-    phrase = next(phrases, None) or await _not_carried(database_url, found)
+    connection = await asyncpg.connect(database_url)
+    try:
+        ours = fingerprint(partitions, products=await connection.fetchval(_HAS_PRODUCTS))
+        phrases = (
+            f"partition {n}: {phrase}"
+            for n, one in enumerate(found)
+            if (phrase := one.phrase(ours))
+        )
+        phrase = next(phrases, None) or await _not_carried(connection, found)
+    finally:
+        await connection.close()
     return Standing(phrase, [phrase, *(one.moved() for one in found)])
 
 
-async def _not_carried(database_url: str, found: list[Progress]) -> str | None:
+async def _not_carried(connection: asyncpg.Connection, found: list[Progress]) -> str | None:
     """How many events are in the log alone, in one phrase; None if none are."""
-    partitions = len(found)
-    connection = await asyncpg.connect(database_url)
-    try:
-        snapshots = [progress.carried() for progress in found]
-        rows = await connection.fetch(_NOT_CARRIED, range(partitions), snapshots)
-    finally:
-        await connection.close()
+    snapshots = [progress.carried() for progress in found]
+    rows = await connection.fetch(_NOT_CARRIED, range(len(found)), snapshots)
     for number, left in rows:
         if left:
             return f"partition {number}: {left} events are not in the stream"

@@ -16,6 +16,7 @@ import asyncpg
 from redis.exceptions import RedisError
 
 from readside.redis_functions.keys import ACTIVE_PREFIX, Keys, Partition
+from tests.chaos import product_model
 from tests.chaos.cluster import PARTITIONS
 from tests.chaos.restore_rules import restored
 
@@ -242,8 +243,11 @@ async def delete_a_key(cluster: Cluster, random: Random) -> None:
 
 async def _names(redis: Redis, keys: Keys) -> list[str]:
     users: Any = await redis.zrange(keys.index("users"), 0, 5)
+    products: Any = await redis.zrange(keys.index("products"), 0, 5)
     own = [keys.owned_key(name, user) for user in users for name in ("user", "orders", "closed")]
-    return [*own, *map(keys.shared_key, ("users", "emails", "email-of", "customers", "counters"))]
+    own += [keys.owned_key("product", product) for product in products]
+    shared = ("users", "emails", "email-of", "customers", "counters", *product_model.SHARED)
+    return [*own, *map(keys.shared_key, shared)]
 
 
 async def lose_unread_entries(cluster: Cluster, _: Random) -> None:

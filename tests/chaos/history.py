@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -42,27 +43,43 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     lifetimeValue: str  # noqa: N815
 
 
+class ProductRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A product as a query showed it."""
+
+    id: str
+    version: int
+    sku: str
+    name: str
+    price: str
+    discontinuedAt: str | None  # noqa: N815
+
+
+Shown = Row | ProductRow
+
+
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """One query."""
 
     client: str
     number: int
-    query: Literal["user", "userByEmail", "users", "topCustomers"]
+    query: Literal["user", "userByEmail", "users", "topCustomers", "product", "products"]
     arguments: dict[str, Any]
     started: float
     ended: float
-    rows: list[Row] = []
-    """What was answered; none or one for a single user."""
+    rows: Sequence[Shown] = ()
+    """What was answered; none or one for a single one."""
     code: str | None = None
     """Of the error, if it was answered with one; '' if no answer came."""
 
 
 class Watched(msgspec.Struct, kw_only=True):
-    """What one watcher was told of one user, over as many connections as it took."""
+    """What one watcher was told of one user or product, over as many connections as it took."""
 
     client: str
     user: str
-    told: list[tuple[bool, Row]] = []
+    """The id."""
+    aggregate: str = "user"
+    told: list[tuple[bool, Shown]] = []
     """In order; and whether it began again with the present state there."""
     times: list[float] = []
     """When it was told each of them, in seconds of the monotonic clock."""

@@ -17,7 +17,9 @@ from zlib import crc32
 
 import msgspec
 
+from tests.chaos import product_model
 from tests.chaos.evidence import Logged
+from tests.chaos.product_model import ProductState, written
 
 UNKNOWN = None
 """A name or an address that was blanked, and that no command of the history tells us."""
@@ -71,14 +73,16 @@ class Placed(msgspec.Struct):
 
 
 class Story(msgspec.Struct):
-    """All that happened to one user."""
+    """All that happened to one user or product."""
 
-    states: list[State] = []
+    aggregate: str = "user"
+    states: list[Any] = []
+    """Of State, or of ProductState."""
     orders: dict[str, Placed] = {}
     problems: list[str] = []
 
     @property
-    def last(self) -> State:
+    def last(self) -> Any:
         return self.states[-1]
 
 
@@ -87,10 +91,11 @@ Personal = dict[tuple[str, int], dict[str, str]]
 
 
 def fold(events: Iterable[Logged], personal: Personal) -> dict[str, Story]:
-    """The story of every user; the events come by user and version."""
+    """The story of every user and product; the events come by their ids and versions."""
     stories: dict[str, Story] = {}
     for event in events:
-        story = stories.setdefault(event.user, Story(states=[], orders={}, problems=[]))
+        new = Story(aggregate=event.aggregate, states=[], orders={}, problems=[])
+        story = stories.setdefault(event.user, new)
         if event.version != len(story.states) + 1:
             story.problems.append(f"version {event.version} follows {len(story.states)}")
             continue
@@ -105,7 +110,15 @@ def fold(events: Iterable[Logged], personal: Personal) -> dict[str, Story]:
     return stories
 
 
-def _after(story: Story, event: Logged, personal: Personal) -> State:
+def _after(story: Story, event: Logged, personal: Personal) -> State | ProductState:
+    if event.aggregate != story.aggregate:
+        raise ValueError(f"a {event.aggregate} in the life of a {story.aggregate}")
+    if story.aggregate == "product":
+        return product_model.after(story.last if story.states else None, event)
+    return _user_after(story, event, personal)
+
+
+def _user_after(story: Story, event: Logged, personal: Personal) -> State:
     told = personal.get((event.user, event.version), {})
     data: dict[str, Any] = {
         field: told.get(field, UNKNOWN) if value == BLANK else value
@@ -117,7 +130,7 @@ def _after(story: Story, event: Logged, personal: Personal) -> State:
         return State(1, data["name"], data["email"], event.at, event.at, 0, 0)
     if not story.states:
         raise ValueError("nobody was created")
-    before = story.last
+    before: State = story.last
     if before.erased:
         raise ValueError("something happened after the erasure")
     changes: dict[str, Any] = {"version": event.version, "updated": event.at}
@@ -157,12 +170,26 @@ def partition_of(user: str, partitions: int) -> int:
     return crc32(UUID(user).bytes) % partitions
 
 
-def read_model(stories: dict[str, Story], partitions: int) -> list[dict[str, Any]]:
-    """Of each partition every key that a generation must have, without its prefix, and the value."""
-    found: list[dict[str, Any]] = [{name: {} for name in SHARED} for _ in range(partitions)]
-    for user, story in stories.items():
+def read_model(
+    stories: dict[str, Story], partitions: int, *, products: bool
+) -> list[dict[str, Any]]:
+    """Of each partition every key that a generation must have, without its prefix, and the value.
+
+    `products`: in a service that has both aggregates.
+    """
+    names = SHARED + product_model.SHARED
+    found: list[dict[str, Any]] = [{name: {} for name in names} for _ in range(partitions)]
+    for id_, story in stories.items():
         if story.states:
-            _add(found[partition_of(user, partitions)], user, story)
+            keys = found[partition_of(id_, partitions)]
+            if story.aggregate == "product":
+                product_model.add(keys, id_, story.states, REMEMBERED)
+            else:
+                _add(keys, id_, story)
+                if products and not story.last.erased:
+                    product_model.add_created(keys, id_, "user", story.last.created)
+    for keys in found:
+        product_model.add_sums(keys)
     return [{name: value for name, value in keys.items() if value} for keys in found]
 
 
@@ -192,8 +219,8 @@ def _hash(last: State, closed: int) -> dict[str, str]:
         "version": str(last.version),
         "name": str(last.name),
         "email": str(last.email),
-        "createdAt": _written(last.created),
-        "updatedAt": _written(last.updated),
+        "createdAt": written(last.created),
+        "updatedAt": written(last.updated),
         "orderCount": str(last.orders) if last.orders else None,
         "lifetimeValue": str(last.value) if last.value else None,
         "closedCount": str(closed) if closed else None,
@@ -203,7 +230,7 @@ def _hash(last: State, closed: int) -> dict[str, str]:
 
 def _change(before: State, after: State) -> list[str | bool]:
     """What was before; what was not written yet is false: so Redis says it in JSON."""
-    change: list[str | bool] = [str(after.version), _written(before.updated)]
+    change: list[str | bool] = [str(after.version), written(before.updated)]
     if after.name != before.name:
         change += ["name", str(before.name)]
     if after.email != before.email:
@@ -223,12 +250,7 @@ def _placed(orders: dict[str, Placed]) -> Iterable[tuple[str, float]]:
 def _ends(orders: dict[str, Placed]) -> Iterable[tuple[str, str]]:
     for order_id, order in orders.items():
         if order.closed is not None:
-            yield order_id, f"{order.status} {_written(order.closed)}"
-
-
-def _written(at: datetime) -> str:
-    at = at.astimezone(UTC)
-    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"
+            yield order_id, f"{order.status} {written(order.closed)}"
 
 
 def _milliseconds(at: datetime) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,22 +18,26 @@ from domain.command import Command
 from domain.ids import new_id
 from domain.log.cursor import Snapshot
 from domain.log.relay_log import RelayLog, VisibleEntries
-from domain.users.commands.create_user import CreateUser
-from domain.users.commands.place_order import PlaceOrder
-from domain.users.events import OrderId, UserId
 from domain.write.database import WriteDatabase, WriteModelUnavailable
 from domain.write.store import Store
 from readside.generations.rebuild import Rebuild
 from readside.generations.registry import Generations
 from readside.projections import users
 from readside.projector.projector import Projector
+from readside.queries.documents import Documents
 from readside.queries.reader import PartitionPointer, ReadModel
 from readside.redis_functions.keys import ACTIVE_PREFIX, Keys
-from tests.chaos import mutants_of_assignment, mutants_of_erasure, mutants_of_identity
+from tests.chaos import (
+    mutants_of_assignment,
+    mutants_of_erasure,
+    mutants_of_identity,
+    mutants_of_products,
+)
 from tests.chaos.mutation import get as _get
 from tests.chaos.mutation import lua as _lua
 from tests.chaos.mutation import put as _set
 from tests.chaos.mutation import write as _write
+from tests.products.projections import products
 
 Patch = Callable[[], None]
 
@@ -40,7 +45,10 @@ Patch = Callable[[], None]
 def apply(name: str) -> None:
     """Takes the mechanism out of this process; '' takes out none."""
     if name:
-        others = (mutants_of_erasure, mutants_of_identity, mutants_of_assignment)
+        others = (
+            *(mutants_of_erasure, mutants_of_identity, mutants_of_assignment),
+            mutants_of_products,
+        )
         patches = MUTANTS | {name: patch for one in others for name, patch in one.MUTANTS.items()}
         patches[name]()
 
@@ -159,13 +167,8 @@ def naive_retry() -> None:
 
 
 def _anew(command: Command) -> Command:
-    match command:
-        case CreateUser():
-            return msgspec.structs.replace(command, user_id=UserId(new_id()))
-        case PlaceOrder():
-            return msgspec.structs.replace(command, order_id=OrderId(new_id()))
-        case _:
-            return command
+    fields = {field: new_id() for field in command.server_generated}
+    return msgspec.structs.replace(command, **fields)
 
 
 def trim_by_length() -> None:
@@ -201,12 +204,12 @@ def answer_from_any_generation() -> None:
 
 def min_version_ignored() -> None:
     """A read answers what is there, whatever version was asked for."""
-    fetch = users.fetch
+    for documents in (users, products):
+        _set(documents, "fetch", partial(_at_once, documents.fetch))
 
-    async def at_once(reads: ReadModel, user_id: UUID, *, min_version: int = 0) -> Any:
-        return await fetch(reads, user_id, min_version=min(min_version, 0))
 
-    _set(users, "fetch", at_once)
+async def _at_once(fetch: Any, reads: ReadModel, id_: UUID, *, min_version: int = 0) -> Any:
+    return await fetch(reads, id_, min_version=min(min_version, 0))
 
 
 def no_version_guard() -> None:
@@ -216,12 +219,12 @@ def no_version_guard() -> None:
 
 def changes_conflated() -> None:
     """Whoever watches a user is told what it is now, and not what it was in between."""
-    since = _get(users, "_versions_after")
+    since = _get(Documents, "_versions_after")
 
     async def latest(*given: Any) -> Any:
         return (await since(*given))[-1:]
 
-    _set(users, "_versions_after", latest)
+    _set(Documents, "_versions_after", latest)
 
 
 def losses_unnoticed() -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tests.chaos.dumps import all_at_once, dump_of
-from tests.chaos.history import Called, History, Row, Seen, Watched
+from tests.chaos.history import Called, History, Seen, Shown, Watched
 from tests.limited import Limit
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _watches(watched: Watched, one: Restored) -> list[Watched]:
 
 
 def _part(
-    watched: Watched, told: list[tuple[tuple[bool, Row], float]], *, anew: bool = False
+    watched: Watched, told: list[tuple[tuple[bool, Shown], float]], *, anew: bool = False
 ) -> Watched:
     rows = [(began or (anew and not place), row) for place, ((began, row), _) in enumerate(told)]
     return msgspec.structs.replace(watched, told=rows, times=[at for _, at in told])

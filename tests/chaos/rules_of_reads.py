@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import pairwise
 from operator import attrgetter
+from typing import Any
 
 from tests.chaos.case import Case, asked, minor
-from tests.chaos.history import Row, Seen
+from tests.chaos.history import ProductRow, Seen, Shown
 from tests.chaos.model import State
+from tests.chaos.product_model import ProductState
 
 
 def read_is_a_prefix(case: Case) -> Iterator[str]:
@@ -28,11 +30,11 @@ def answers_what_was_asked(case: Case) -> Iterator[str]:
     for seen in case.history.reads:
         ids, given = [row.id for row in seen.rows], seen.arguments
         match seen.query:
-            case "user":
+            case "user" | "product":
                 right = ids in ([], [given["id"]])
             case "userByEmail":
                 right = len(ids) < 2 and all(_had(case, id_, given["email"]) for id_ in ids)
-            case "users":  # newest first, and ids sort by age
+            case "users" | "products":  # newest first, and ids sort by age
                 right = len(ids) <= given["first"] and all(a > b for a, b in pairwise(ids))
             case "topCustomers":
                 right = len(ids) <= given["first"] and len(set(ids)) == len(ids)
@@ -90,13 +92,13 @@ def no_wrong_null(case: Case) -> Iterator[str]:
     shown: set[tuple[str, str]] = set()
     for seen, over in _in_time(case.history.reads):
         shown |= {(one.client, row.id) for one in over for row in one.rows}
-        if seen.query != "user" or seen.rows or seen.code is not None:
+        if seen.query not in {"user", "product"} or seen.rows or seen.code is not None:
             continue
         user = seen.arguments["id"]
         known = (seen.arguments.get("minVersion") or 0) > 0
         known |= (seen.client, user) in shown and not case.history.lossy
         if known and erased_from.get(user, float("inf")) > seen.ended:
-            yield f"{asked(seen)} found nobody"
+            yield f"{asked(seen)} found nothing"
 
 
 def _erasures(case: Case) -> dict[str, float]:
@@ -124,10 +126,13 @@ def _in_time(reads: Iterable[Seen]) -> Iterator[tuple[Seen, list[Seen]]]:
         yield seen, by_end[since:done]
 
 
-def _is(row: Row, state: State) -> bool:
+def _is(row: Shown, state: Any) -> bool:
     try:
+        if isinstance(row, ProductRow):
+            return _is_product(row, state)
         return (
-            row.version == state.version
+            isinstance(state, State)
+            and row.version == state.version
             and state.name in {row.name, None}
             and state.email in {row.email, None}
             and datetime.fromisoformat(row.createdAt) == _shown(state.created)
@@ -138,6 +143,16 @@ def _is(row: Row, state: State) -> bool:
         )
     except (ValueError, ArithmeticError, TypeError):
         return False  # what is shown is no instant, or no amount
+
+
+def _is_product(row: ProductRow, state: Any) -> bool:
+    ended = row.discontinuedAt and datetime.fromisoformat(row.discontinuedAt)
+    return (
+        isinstance(state, ProductState)
+        and (row.version, row.sku, row.name) == (state.version, state.sku, state.name)
+        and minor(row.price) == state.price
+        and ended == (state.discontinued and _shown(state.discontinued))
+    )
 
 
 def _shown(at: datetime) -> datetime:

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
-from tests.chaos.case import Case, Place, Token, asked, token_of, told
+from tests.chaos import product_model
+from tests.chaos.case import Case, Place, Token, asked, minor, token_of, told
 from tests.chaos.history import Called
 from tests.chaos.model import BLANK, Story, kept, partition_of
 
 PERSONAL = ("name", "email")
 
-MAY_CHANGE_NOTHING = ("renameUser", "updateUserEmail")
+MAY_CHANGE_NOTHING = ("renameUser", "updateUserEmail", "changePrice", "discontinueProduct")
 """Commands that succeed without an event if there is nothing to do."""
 
 TYPED = {
@@ -29,6 +30,9 @@ TYPED = {
     "ORDER_NOT_FOUND",
     "ORDER_NOT_OPEN",
     "VERSION_CONFLICT",
+    "SKU_TAKEN",
+    "PRODUCT_NOT_FOUND",
+    "PRODUCT_IS_DISCONTINUED",
 }
 """How a command or a query of a run may fail."""
 
@@ -63,13 +67,26 @@ def _effect(case: Case, call: Called) -> str | None:
         return f"has no event there: {user} has {len(story.states) if story else 0} versions"
     if call.command not in MAY_CHANGE_NOTHING:
         return f"has no event there: version {version} of {user} is {event}"
-    given = call.input.get("name", call.input.get("email"))
     state = story.states[version - 1]
-    if (state.name if call.command == "renameUser" else state.email) not in {given, None}:
+    if not _has_it_already(call, state):
         return f"has no event there, and version {version} of {user} is {state}"
     if expected not in {None, version}:
         return f"found version {version} of {user}"
     return None if call.id == user else f"was answered the id {call.id}"
+
+
+def _has_it_already(call: Called, state: Any) -> bool:
+    """Whether a command changes nothing in this state."""
+    given = call.input
+    match call.command:
+        case "renameUser":
+            return state.name in {given["name"], None}
+        case "updateUserEmail":
+            return state.email in {given["email"], None}
+        case "changePrice":
+            return bool(state.price == minor(given["price"]))
+        case _:
+            return state.discontinued is not None
 
 
 def _subject(call: Called, user: str) -> str:
@@ -172,14 +189,20 @@ def erased_is_forgotten(case: Case) -> Iterator[str]:
 def erased_secret_is_gone(case: Case) -> Iterator[str]:
     """Without it nobody can try names on what is kept of the commands of whoever is erased."""
     for user, story in case.stories.items():
-        row = case.evidence.users.get(user)
+        row = _rows(case, story.aggregate).get(user)
         if row is not None and story.states and (row["secret"] is None) != story.last.erased:
             yield f"user {user}: its secret is {row['secret']}, erased at {row['erased_at']}"
 
 
+def _rows(case: Case, aggregate: str) -> dict[str, dict[str, Any]]:
+    return case.evidence.users if aggregate == "user" else case.evidence.products or {}
+
+
 def tables_are_the_fold(case: Case) -> Iterator[str]:
-    for user in case.stories.keys() | case.evidence.users.keys():
-        yield from _user_row(case.stories.get(user), case.evidence.users.get(user), user)
+    users = {id_: story for id_, story in case.stories.items() if story.aggregate == "user"}
+    for user in users.keys() | case.evidence.users.keys():
+        yield from _user_row(users.get(user), case.evidence.users.get(user), user)
+    yield from _products(case)
     orders = {id_: order for story in case.stories.values() for id_, order in story.orders.items()}
     for order_id in orders.keys() | case.evidence.orders.keys():
         order, row = orders.get(order_id), case.evidence.orders.get(order_id)
@@ -193,6 +216,20 @@ def tables_are_the_fold(case: Case) -> Iterator[str]:
             yield f"order {order_id} is {found}, the log says {wanted}"
 
 
+def _products(case: Case) -> Iterator[str]:
+    wanted = product_model.rows(
+        (id_, story.last)
+        for id_, story in case.stories.items()
+        if story.aggregate == "product" and story.states
+    )
+    rows = case.evidence.products or {}
+    for product in wanted.keys() | rows.keys():
+        row = rows.get(product, {})
+        found = {name: value for name, value in row.items() if name not in {"id", "secret"}}
+        if found != wanted.get(product, {}):
+            yield f"product {product} is {found}, the log says {wanted.get(product)}"
+
+
 def _user_row(story: Story | None, row: dict[str, Any] | None, user: str) -> Iterator[str]:
     if story is None or row is None or not story.states:
         yield f"user {user} is {'not in the log' if row else 'no row'}"
@@ -204,6 +241,21 @@ def _user_row(story: Story | None, row: dict[str, Any] | None, user: str) -> Ite
     found = tuple(row[name] for name in names)
     if wanted != found:
         yield f"user {user} is {found}, the log says {wanted}"
+
+
+def unique_keys_are_unique(case: Case) -> Iterator[str]:
+    """No two users who exist have the same address, and no two products the same SKU."""
+    owners: dict[tuple[str, str], str] = {}
+    for id_, story in case.stories.items():
+        if not story.states or story.last.erased:
+            continue
+        last = story.last
+        key = last.sku if story.aggregate == "product" else last.email and last.email.lower()
+        if key is None:
+            continue
+        other = owners.setdefault((story.aggregate, key), id_)
+        if other != id_:
+            yield f"{story.aggregate} {id_} and {other} have both {key!r}"
 
 
 def every_failure_typed(case: Case) -> Iterator[str]:
@@ -224,5 +276,6 @@ RULES = (
     erased_is_forgotten,
     erased_secret_is_gone,
     tables_are_the_fold,
+    unique_keys_are_unique,
     every_failure_typed,
 )

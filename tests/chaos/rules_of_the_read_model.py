@@ -7,17 +7,23 @@ from typing import Any
 
 from readside.redis_functions.keys import LEASE_PREFIX, Keys, Namespace, Partition
 from tests.chaos.case import Case
-from tests.chaos.evidence import fingerprint
 from tests.chaos.model import read_model
+from tests.chaos.product_model import SUMS
 
 BOOKKEEPING = {"counters", "parked", "lost"}
 """Keys of a generation that say nothing about users."""
 
 
 def read_model_is_the_fold(case: Case) -> Iterator[str]:
-    """Every key of the generation that serves, to the letter."""
+    """Every key of the generation that serves, to the letter.
+
+    What a user who is parked on purpose has contributed to a sum stays in it until it is withdrawn. So it is
+    the sum of the others, and of what the hash of contributions has of those who are parked.
+    """
     stories = {user: story for user, story in case.stories.items() if user not in case.parked}
-    for partition, wanted in enumerate(read_model(stories, case.evidence.partitions)):
+    products = case.evidence.products is not None
+    model = read_model(stories, case.evidence.partitions, products=products)
+    for partition, wanted in enumerate(model):
         keys = case.evidence.serving(partition)
         if keys is None:
             yield f"nothing serves partition {partition}"
@@ -30,8 +36,8 @@ def read_model_is_the_fold(case: Case) -> Iterator[str]:
 
 
 def _forgotten(name: str, wanted: dict[str, Any], found: dict[str, Any]) -> bool:
-    """A list of a user's last versions that was lost is made anew when somebody asks for them, not before."""
-    if not name.startswith("recent:") or name not in wanted:
+    """A list of last versions that was lost is made anew when somebody asks for them, not before."""
+    if not name.startswith("recent") or name not in wanted:
         return False
     left = found.get(name, [])
     return bool(left == wanted[name][len(wanted[name]) - len(left) :])
@@ -47,9 +53,25 @@ def _found(case: Case, keys: Keys) -> dict[str, Any]:
         kind, _, user = name.partition(":")
         if kind in BOOKKEEPING or user in case.parked:
             continue
+        if name in SUMS:
+            value = _not_of(value, case.evidence.keys.get(f"{key}-of", {}), case.parked)
         if (rest := _without(value, case.parked)) != {}:
             found[name] = rest
     return found
+
+
+def _not_of(
+    sums: dict[str, str], contributions: dict[str, str], ids: frozenset[str]
+) -> dict[str, str]:
+    """The sums without what these contribute to them; a group whose sum is 0 is none."""
+    left = dict(sums)
+    for contribution in (contributions[id_] for id_ in ids & contributions.keys()):
+        for line in contribution.splitlines():
+            amount, _, group = line.partition(" ")
+            left[group] = str(int(left.get(group, "0")) - int(amount))
+            if left[group] == "0":
+                del left[group]
+    return left
 
 
 def _without(value: Any, users: frozenset[str]) -> Any:
@@ -85,7 +107,7 @@ def no_orphans(case: Case) -> Iterator[str]:
             place.generations,
             place.accepted_fingerprint,
         )
-    } | {Namespace().projectors(fingerprint(case.evidence.partitions))}
+    } | {Namespace().projectors(case.evidence.fingerprint)}
     for key in case.evidence.keys.keys() - apart:
         tandem, tag, name = [*key.split(":", 3), "", ""][:3]
         if f"{tandem}:{tag}" not in known:

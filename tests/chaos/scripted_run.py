@@ -45,6 +45,15 @@ async def gauntlet(cluster: Cluster, seed: int, *, losses_first: bool = False) -
     return []
 
 
+async def undisturbed(cluster: Cluster, seed: int) -> list[Violation]:
+    """What the checker finds after a run in which nothing fails."""
+    workload = Workload(cluster.port, History(), seed=seed, clients=6, people=30)
+    await at_rest(cluster)
+    async with workload.running():
+        await asyncio.sleep(3.0)
+    return (await verdict(cluster, workload)).violations
+
+
 async def _links_and_processes(cluster: Cluster, workload: Workload) -> list[Violation]:
     """Kills, pauses and lost answers. Redis loses nothing, so every event is appended once."""
     tap = Tap(cluster)

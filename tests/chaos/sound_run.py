@@ -11,12 +11,13 @@ import msgspec
 from readside.redis_functions.keys import ACTIVE_PREFIX, Keys, Partition
 from tests.chaos.checker import Violation, check
 from tests.chaos.evidence import Evidence, Logged, fingerprint
-from tests.chaos.history import Called, History, Row, Seen, Watched
+from tests.chaos.history import Called, History, ProductRow, Row, Seen, Shown, Watched
 from tests.chaos.model import kept
 from tests.chaos.restore_rules import Restored, uncertain
 
 ALICE, BOB = "01a209c1-d957-77bb-948a-8ffd6764b693", "01a209c1-e291-722a-b928-28e240c81feb"
 ORDER = "01a209c9-828b-7f7d-bcc1-2ec48fa8bb68"
+LAMP = "01a209ca-1111-7f7d-bcc1-2ec48fa8bb68"
 OTHER = "01a209c9-9999-7f7d-bcc1-2ec48fa8bb68"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PLACE = Partition(0)
@@ -27,12 +28,13 @@ def at(second: int) -> datetime:
     return NOON + timedelta(seconds=second)
 
 
-def logged(user: str, version: int, kind: str, **data: Any) -> Logged:
-    return Logged(user, version, kind, data, at(version), partition=0, position=version)
+def logged(id_: str, version: int, kind: str, **data: Any) -> Logged:
+    aggregate = "product" if id_ == LAMP else "user"
+    return Logged(id_, version, kind, data, at(version), 0, version, aggregate)
 
 
 class Run:
-    """Alice is renamed, and completes an order of 12.50; Bob is erased."""
+    """Alice is renamed, and completes an order of 12.50; Bob is erased; a lamp gets another price."""
 
     def __init__(self) -> None:
         self.parked: frozenset[str] = frozenset()
@@ -44,6 +46,8 @@ class Run:
             logged(ALICE, 4, "OrderCompleted", order_id=ORDER, total=1250),
             logged(BOB, 1, "UserCreated", name="", email=""),
             logged(BOB, 2, "UserErased"),
+            logged(LAMP, 1, "ProductCreated", sku="L-1", name="Lamp", price=900),
+            logged(LAMP, 2, "PriceChanged", price=950),
         ]
         self.history, self.commands = History(), dict[str, dict[str, Any]]()
         self.call("createUser", ALICE, 1, name="Alice", email="alice@example.com")
@@ -52,12 +56,15 @@ class Run:
         self.call("completeOrder", ALICE, 4, ORDER, orderId=ORDER)
         self.call("createUser", BOB, 1, name="Bob", email="bob@example.com")
         self.call("eraseUser", BOB, 2, userId=BOB)
+        self.call("createProduct", LAMP, 1, sku="L-1", name="Lamp", price="9.00")
+        self.call("changePrice", LAMP, 2, productId=LAMP, price="9.50")
         self.see(1, name="Alice")
         self.see(4, orderCount=1, lifetimeValue="12.50")
         self.users = {
             ALICE: _user_row(4, "Alice 2", "alice@example.com"),
             BOB: {**_user_row(2, "", ""), "email_key": None, "erased_at": at(2), "secret": None},
         }
+        self.products: dict[str, dict[str, Any]] | None = {LAMP: _product_row()}
         order = {"user_id": ALICE, "total": 1250, "status": "COMPLETED"}
         self.orders = {ORDER: {**order, "placed_at": at(3), "closed_at": at(4)}}
         self.keys = _keys()
@@ -83,13 +90,20 @@ class Run:
         self.history.calls.append(called)
         self.commands[f"key {number}"] = {"id": called.id, "user_id": user, "version": version}
 
+    @property
+    def last(self) -> int:
+        """The number of the last command."""
+        return len(self.history.calls)
+
     def see(self, version: int, **shown: Any) -> None:
         """A query for Alice that answers her second name, and no order, unless told otherwise."""
         self.ask(rows=[alice(version, **shown)])
 
     def watch(self, *versions: int, anew: tuple[int, ...] = ()) -> None:
         """Somebody was told these versions of Alice, beginning again at some places, from 0."""
-        told = [(place in anew, _told(version)) for place, version in enumerate(versions)]
+        told: list[tuple[bool, Shown]] = [
+            (place in anew, _told(version)) for place, version in enumerate(versions)
+        ]
         self.history.watches.append(Watched(client="w", user=ALICE, told=told))
 
     def ask(self, **circumstances: Any) -> None:
@@ -125,6 +139,7 @@ class Run:
             events=self.events,
             users=self.users,
             orders=self.orders,
+            products=self.products,
             commands={kept(key): row for key, row in self.commands.items()},
             partitions=1,
             keys=self.keys,
@@ -149,6 +164,33 @@ def alice(version: int, **shown: Any) -> Row:
         "lifetimeValue": "0.00",
     }
     return Row(**{**known, **shown})
+
+
+def lamp(version: int, **shown: Any) -> ProductRow:
+    known: dict[str, Any] = {
+        "id": LAMP,
+        "version": version,
+        "sku": "L-1",
+        "name": "Lamp",
+        "price": "9.50",
+        "discontinuedAt": None,
+    }
+    return ProductRow(**{**known, **shown})
+
+
+def _product_row() -> dict[str, Any]:
+    return {
+        "id": UUID(LAMP),
+        "version": 2,
+        "created_at": at(1),
+        "updated_at": at(2),
+        "erased_at": None,
+        "secret": UUID(int=2),
+        "sku": "L-1",
+        "name": "Lamp",
+        "price": 950,
+        "discontinued_at": None,
+    }
 
 
 def _told(version: int) -> Row:
@@ -183,7 +225,7 @@ def _keys() -> dict[str, Any]:
         "lifetimeValue": "1250",
         "closedCount": "1",
     }
-    pointer = {f"{ACTIVE_PREFIX}{fingerprint(1)}": KEYS.generation}
+    pointer = {f"{ACTIVE_PREFIX}{fingerprint(1, products=True)}": KEYS.generation}
     return {
         KEYS.document("user", ALICE): hash_of_alice,
         KEYS.document("user", BOB): {"version": "2"},
@@ -198,6 +240,20 @@ def _keys() -> dict[str, Any]:
             ["3", "2026-03-01T12:00:02.000Z", "orderCount", False],
             ["4", "2026-03-01T12:00:03.000Z", "lifetimeValue", False],
         ],
+        KEYS.document("product", LAMP): {
+            "version": "2",
+            "sku": "L-1",
+            "name": "Lamp",
+            "price": "950",
+            "createdAt": "2026-03-01T12:00:01.000Z",
+            "updatedAt": "2026-03-01T12:00:02.000Z",
+        },
+        KEYS.owned_key("recent-prices", LAMP): [["2", "2026-03-01T12:00:01.000Z", "price", "900"]],
+        KEYS.index("products"): {LAMP: 0.0},
+        KEYS.shared_key("prices"): {"sold": "950"},
+        KEYS.shared_key("prices-of"): {LAMP: "950 sold"},
+        KEYS.shared_key("created"): {"2026-03 user": "1", "2026-03 product": "1"},
+        KEYS.shared_key("created-of"): {ALICE: "1 2026-03 user", LAMP: "1 2026-03 product"},
         KEYS.counters: {"applied": "6", f"size:{KEYS.index('users')}": "1"},
         PLACE.generations: {KEYS.generation: "live", **pointer},
         PLACE.cursor: "{}",

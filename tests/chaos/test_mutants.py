@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos import mutants_of_assignment, mutants_of_erasure, mutants_of_identity
+from tests.chaos import (
+    mutants_of_assignment,
+    mutants_of_erasure,
+    mutants_of_identity,
+    mutants_of_products,
+)
 from tests.chaos.assignment_run import sharing
 from tests.chaos.conftest import Make
 from tests.chaos.erasure_run import erasing
 from tests.chaos.identity_run import MEMBERS, identity
 from tests.chaos.mutants import MUTANTS, OF_LOSSES
-from tests.chaos.scripted_run import gauntlet
+from tests.chaos.scripted_run import gauntlet, undisturbed
 
 SEEDS = (1, 2, 3)
 """The budget of each mutant: so many runs."""
@@ -71,3 +76,11 @@ async def test_a_mutant_of_the_identity_is_caught(make: Make, mutant: str) -> No
     stage = mutants_of_identity.STAGES[mutants_of_identity.MUTANTS[mutant]]
     async with make(names=MEMBERS, MUTANT=mutant) as cluster:
         assert await identity(cluster, stage, within=AT_ONCE), "it survived"
+
+
+@pytest.mark.parametrize("mutant", mutants_of_products.MUTANTS)
+async def test_a_mutant_is_caught_by_what_it_does_to_products(make: Make, mutant: str) -> None:
+    shown = mutants_of_products.SHOWN[mutants_of_products.MUTANTS[mutant]]
+    async with make(MUTANT=mutant) as cluster:
+        found = await undisturbed(cluster, SEEDS[0])
+    assert [one for one in found if shown in one.what], found

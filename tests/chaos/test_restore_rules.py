@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos.history import Watched
+from tests.chaos.history import Shown, Watched
 from tests.chaos.restore_rules import Restored
 from tests.chaos.sound_run import ALICE, Run, alice
 
@@ -25,8 +25,8 @@ def test_a_command_may_be_lost_if_it_was_answered_after_the_dump_and_sent_before
     run: Run, started: float, judged: bool
 ) -> None:
     run.call("renameUser", ALICE, 5, userId=ALICE, name="Lost")
-    run.recall(7, started=started, ended=started + 0.4)
-    del run.commands["key 7"]
+    run.recall(run.last, started=started, ended=started + 0.4)
+    del run.commands[f"key {run.last}"]
     assert run.broken() == ({"acknowledged-once", "command-rows"} if judged else set())
 
 
@@ -60,14 +60,14 @@ def test_a_reader_may_go_back_over_a_restore_and_not_behind_the_dump(run: Run) -
 def test_a_watcher_may_be_told_what_is_lost_until_the_restore_is_detected(
     run: Run, at: float, judged: bool
 ) -> None:
-    told = [(True, alice(3, orderCount=1)), (False, alice(5))]
+    told: list[tuple[bool, Shown]] = [(True, alice(3, orderCount=1)), (False, alice(5))]
     run.history.watches.append(Watched(client="w", user=ALICE, told=told, times=[230.0, at]))
     assert run.broken() == ({"watched-in-order"} if judged else set())
 
 
 def test_after_a_restore_a_watcher_is_told_each_version_once(run: Run) -> None:
     rows = [alice(5), alice(3, orderCount=1), alice(3, orderCount=1)]
-    told = [(False, row) for row in rows]
+    told: list[tuple[bool, Shown]] = [(False, row) for row in rows]
     watched = Watched(client="w", user=ALICE, told=told[:2], times=[255.0, 270.0])
     run.history.watches.append(watched)
     assert run.broken() == set()

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.history import Watched
-from tests.chaos.sound_run import ALICE, BOB, Run, alice, at
+from tests.chaos.history import Shown, Watched
+from tests.chaos.sound_run import ALICE, BOB, LAMP, Run, alice, at, lamp
 
 LATEST = alice(4, orderCount=1, lifetimeValue="12.50")
 
@@ -33,8 +33,8 @@ def see_the_erased(run: Run) -> None:
 
 def see_nobody_after_an_erasure_that_never_came(run: Run) -> None:
     run.call("eraseUser", ALICE, 5, userId=ALICE)
-    run.recall(7, outcome="unknown", key=None, id=None, version=None)
-    del run.commands["key 7"]
+    run.recall(run.last, outcome="unknown", key=None, id=None, version=None)
+    del run.commands[f"key {run.last}"]
     run.ask()
 
 
@@ -56,6 +56,23 @@ def watch_what_never_was(run: Run) -> None:
     )
 
 
+def ask_for_the_lamp(
+    *versions: int, first: int | None = None, **shown: Any
+) -> Callable[[Run], None]:
+    arguments = {"id": LAMP} if first is None else {"first": first}
+    rows = [lamp(version, **shown) for version in versions]
+    return ask(query="product" if first is None else "products", arguments=arguments, rows=rows)
+
+
+def watch_the_lamp(*versions: int) -> Callable[[Run], None]:
+    told: list[tuple[bool, Shown]] = [
+        (place == 0, lamp(version, price="9.00" if version == 1 else "9.50"))
+        for place, version in enumerate(versions)
+    ]
+    watched = Watched(client="w", user=LAMP, aggregate="product", told=told)
+    return lambda run: run.history.watches.append(watched)
+
+
 BROKEN: list[tuple[str, Callable[[Run], None]]] = [
     ("read-is-a-prefix", latest(orderCount=2)),
     ("read-is-a-prefix", latest(lifetimeValue="12.505")),
@@ -66,6 +83,12 @@ BROKEN: list[tuple[str, Callable[[Run], None]]] = [
     ("read-is-a-prefix", see(9)),
     ("read-is-a-prefix", see(1, id="nobody")),
     ("read-is-a-prefix", see_the_erased),
+    ("read-is-a-prefix", ask_for_the_lamp(2, price="9.00")),
+    ("read-is-a-prefix", ask_for_the_lamp(2, sku="L-2")),
+    ("read-is-a-prefix", ask_for_the_lamp(2, discontinuedAt=at(2).isoformat())),
+    ("read-is-a-prefix", ask_for_the_lamp(2, id=ALICE)),
+    ("answers-what-was-asked", ask_for_the_lamp(2, 2, first=2)),
+    ("answers-what-was-asked", ask_for_the_lamp(2, first=0)),
     ("answers-what-was-asked", ask(arguments={"id": BOB}, rows=[LATEST])),
     ("answers-what-was-asked", ask(rows=[LATEST, LATEST])),
     ("answers-what-was-asked", find("bob@example.com")),
@@ -79,7 +102,9 @@ BROKEN: list[tuple[str, Callable[[Run], None]]] = [
     ("watched-in-order", watch(2, 1, anew=(0,))),
     ("watched-in-order", watch(4, 5, anew=(0,))),
     ("watched-in-order", watch_what_never_was),
+    ("watched-in-order", watch_the_lamp(2, 1)),
     ("no-wrong-null", ask()),
+    ("no-wrong-null", ask(query="product", arguments={"id": LAMP, "minVersion": 1})),
     ("no-wrong-null", ask(client="another", arguments={"id": ALICE, "minVersion": 1})),
     ("no-wrong-null", ask(arguments={"id": BOB, "minVersion": 1}, started=1.0, ended=5.5)),
     ("no-wrong-null", see_nobody_after_an_erasure_that_never_came),
@@ -113,6 +138,10 @@ SOUND = [
     watch(1, 3, 4, 4, anew=(0, 1, 3)),
     find("ALICE@example.com"),
     ask(query="userByEmail", arguments={"email": "bob@example.com"}),
+    ask_for_the_lamp(2),
+    ask_for_the_lamp(1, price="9.00"),
+    ask_for_the_lamp(2, first=1),
+    watch_the_lamp(1, 2),
     listed("users", 1, 1),
     listed("topCustomers", 1, 1),
 ]

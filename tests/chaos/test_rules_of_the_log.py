@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
-from tests.chaos.sound_run import ALICE, BOB, ORDER, OTHER, Run, at, logged
+from tests.chaos.sound_run import ALICE, BOB, LAMP, ORDER, OTHER, Run, at, logged
 
 
 def lose_event(run: Run) -> None:
@@ -31,7 +32,7 @@ def place_twice_as_one(run: Run) -> None:
 
 def keep_an_answer_without_an_event(run: Run) -> None:
     run.call("placeOrder", ALICE, 5, OTHER, userId=ALICE, total="7.00")
-    run.recall(7, outcome="unknown", id=None, version=None)
+    run.recall(run.last, outcome="unknown", id=None, version=None)
 
 
 def ignore_the_expected_version(run: Run) -> None:
@@ -74,7 +75,7 @@ def forget_answer(run: Run) -> None:
 
 def keep_refused(run: Run) -> None:
     run.call("renameUser", ALICE, 4, userId=ALICE, name="Alice 2")
-    run.recall(7, outcome="fail", id=None, version=None, code="VERSION_CONFLICT")
+    run.recall(run.last, outcome="fail", id=None, version=None, code="VERSION_CONFLICT")
 
 
 def keep_the_answer_of_another_user(run: Run) -> None:
@@ -121,6 +122,39 @@ def blank_somebody_else(run: Run) -> None:
     run.rewrite(1, data={"name": ""})
 
 
+def sell_under_another_number(run: Run) -> None:
+    run.rewrite(6, data={"sku": "L-2", "name": "Lamp", "price": 900})
+
+
+def keep_the_price_that_is_there(run: Run) -> None:
+    run.call("changePrice", LAMP, 2, productId=LAMP, price="9.51")
+
+
+def discontinue_nothing(run: Run) -> None:
+    run.call("discontinueProduct", LAMP, 2, productId=LAMP)
+
+
+def change_the_price_after_the_end(run: Run) -> None:
+    run.events += [
+        logged(LAMP, 3, "ProductDiscontinued"),
+        logged(LAMP, 4, "PriceChanged", price=1000),
+    ]
+
+
+def share_a_sku(run: Run) -> None:
+    run.call("createProduct", OTHER, 1, sku="L-1", name="Other", price="1.00")
+    created = logged(LAMP, 1, "ProductCreated", sku="L-1", name="Other", price=100)
+    run.events.append(msgspec.structs.replace(created, user=OTHER, position=9))
+
+
+def mix_aggregates(run: Run) -> None:
+    run.rewrite(7, aggregate="user")
+
+
+def change_product(field: str, value: object) -> Callable[[Run], None]:
+    return lambda run: (run.products or {})[LAMP].update({field: value})
+
+
 def change_user(field: str, value: object) -> Callable[[Run], None]:
     return lambda run: run.users[ALICE].update({field: value})
 
@@ -137,6 +171,9 @@ BROKEN: list[tuple[str, Callable[[Run], None]]] = [
     ("acknowledged-once", keep_an_answer_without_an_event),
     ("acknowledged-once", ignore_the_expected_version),
     ("acknowledged-once", change_nothing_that_is_otherwise),
+    ("acknowledged-once", sell_under_another_number),
+    ("acknowledged-once", keep_the_price_that_is_there),
+    ("acknowledged-once", discontinue_nothing),
     ("nothing-twice", write_twice),
     ("nothing-twice", write_refused),
     ("nothing-twice", write_unknown_without_its_key),
@@ -152,6 +189,8 @@ BROKEN: list[tuple[str, Callable[[Run], None]]] = [
     ("versions-without-hole", double_event),
     ("versions-without-hole", begin_without_a_creation),
     ("versions-without-hole", go_on_after_the_erasure),
+    ("versions-without-hole", change_the_price_after_the_end),
+    ("versions-without-hole", mix_aggregates),
     ("versions-without-hole", write_into_another_partition),
     ("versions-without-hole", write_in_another_order),
     ("erased-is-forgotten", remember_the_erased),
@@ -166,6 +205,10 @@ BROKEN: list[tuple[str, Callable[[Run], None]]] = [
     ("tables-are-the-fold", change_order("status", "CANCELLED")),
     ("tables-are-the-fold", change_order("total", 1251)),
     ("tables-are-the-fold", lambda run: run.orders.clear()),
+    ("tables-are-the-fold", change_product("price", 900)),
+    ("tables-are-the-fold", change_product("discontinued_at", at(2))),
+    ("tables-are-the-fold", lambda run: (run.products or {}).clear()),
+    ("unique-keys-are-unique", share_a_sku),
     ("every-failure-typed", lambda run: run.recall(2, outcome="unknown", code="INTERNAL")),
     ("every-failure-typed", lambda run: run.ask(code="INTERNAL")),
 ]
@@ -212,14 +255,13 @@ def one_that_expects_what_it_finds(run: Run) -> None:
 def an_unknown_renaming_of_the_erased(run: Run) -> None:
     """Which name it was cannot be known any more."""
     run.call("renameUser", BOB, 2, userId=BOB, name="Robert")
-    run.recall(7, outcome="unknown", key=None, id=None, version=None)
-    del run.commands["key 7"]
+    run.recall(run.last, outcome="unknown", key=None, id=None, version=None)
+    del run.commands[f"key {run.last}"]
     run.events.insert(5, logged(BOB, 2, "UserRenamed", name=""))
-    run.rewrite(6, version=3, at=at(2))
+    run.rewrite(6, version=3, at=at(3), position=3)
     run.users[BOB]["version"] = 3
     run.recall(6, version=3)
     run.commands["key 6"]["version"] = 3
-    run.events[6:] = [logged(BOB, 3, "UserErased")]
     run.users[BOB].update(updated_at=at(3), erased_at=at(3))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from readside.redis_functions.keys import Keys, Partition
-from tests.chaos.sound_run import ALICE, BOB, KEYS, ORDER, PLACE, Run
+from tests.chaos.sound_run import ALICE, BOB, KEYS, LAMP, ORDER, PLACE, Run
 
 
 def lose(key: str) -> Callable[[Run], None]:
@@ -73,6 +73,21 @@ BROKEN: list[tuple[str, Callable[[Run], None]]] = [
     ),
     ("read-model-is-the-fold", add(KEYS.owned_key("recent", BOB), [["2", "", "name", "Bob"]])),
     ("read-model-is-the-fold", add(PLACE.generations, {KEYS.generation: "void"})),
+    *[
+        ("read-model-is-the-fold", lose(KEYS.shared_key(name)))
+        for name in ("products", "prices", "prices-of", "created", "created-of")
+    ],
+    ("read-model-is-the-fold", lose(KEYS.document("product", LAMP))),
+    ("read-model-is-the-fold", change(KEYS.document("product", LAMP), price="900")),
+    ("read-model-is-the-fold", change(KEYS.document("product", LAMP), discontinuedAt="")),
+    ("read-model-is-the-fold", change(KEYS.shared_key("prices"), sold="1850")),
+    ("read-model-is-the-fold", change(KEYS.shared_key("prices"), lost="0")),
+    ("read-model-is-the-fold", change(KEYS.shared_key("prices-of"), **{BOB: "950 sold"})),
+    ("read-model-is-the-fold", change(KEYS.shared_key("created"), **{"2026-03 user": "2"})),
+    (
+        "read-model-is-the-fold",
+        add(KEYS.owned_key("recent-prices", LAMP), [["2", "", "price", "950"]]),
+    ),
     ("nobody-parked", park),
     ("nobody-parked", expect_parked),
     ("no-orphans", add(Keys(PLACE, "1a1-dead").index("users"), {BOB: 0.0})),
@@ -118,6 +133,11 @@ def test_a_user_parked_on_purpose_may_be_shown_in_any_way_but_nobody_else() -> N
     expect_parked(run)
     change(KEYS.document("user", ALICE), version="3")(run)
     member(KEYS.shared_key("customers"), ALICE, None)(run)
+    assert run.violations() == []
+    change(KEYS.shared_key("created"), **{"2026-03 user": "2"})(run)
+    assert run.broken() == {"read-model-is-the-fold"}
+    change(KEYS.shared_key("created"), **{"2026-03 user": None})(run)
+    change(KEYS.shared_key("created-of"), **{ALICE: None})(run)
     assert run.violations() == []
     member(KEYS.index("users"), BOB, 0.0)(run)
     assert run.broken() == {"read-model-is-the-fold"}

@@ -82,10 +82,10 @@ async def settled(cluster: Cluster, *, within: float = RECOVERS_WITHIN) -> float
     return await at_rest(cluster, within=within, meanwhile=cluster.mend)
 
 
-async def _users(cluster: Cluster) -> list[str]:
-    """Everybody, also those of whom no client was told."""
+async def _ids(cluster: Cluster, table: str) -> list[str]:
+    """All of them, also those of which no client was told."""
     async with cluster.database() as connection:
-        return [str(row["id"]) for row in await connection.fetch("select id from users")]
+        return [str(row["id"]) for row in await connection.fetch(f"select id from {table}")]
 
 
 async def _judged(
@@ -101,8 +101,9 @@ async def verdict(
 ) -> Verdict:
     """Judges the run so far. No client may be at work."""
     carried_after = await settled(cluster, within=within)
-    users = await _users(cluster)
-    await workload.read_everyone(users, within=10.0 + 0.02 * len(users))
+    users, products = await _ids(cluster, "users"), await _ids(cluster, "products")
+    within_all = 10.0 + 0.02 * (len(users) + len(products))
+    await workload.read_everyone(users, products, within=within_all)
     began = time.monotonic() - carried_after  # reading everybody takes its time, and is no recovery
     recovered_after, evidence, found = carried_after, *await _judged(cluster, workload, within)
     with Limit(within) as limit:

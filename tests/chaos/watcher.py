@@ -1,4 +1,4 @@
-"""Watches one user over server-sent events, and comes back behind the last version it was told."""
+"""Watches one user or product over server-sent events, and comes back behind the last version it was told."""
 
 from __future__ import annotations
 
@@ -9,20 +9,26 @@ from typing import Any
 import httpx
 import msgspec
 
-from tests.chaos.client import ROW
-from tests.chaos.history import Row, Watched
+from tests.chaos.client import PRODUCT_ROW, ROW
+from tests.chaos.history import ProductRow, Row, Shown, Watched
 from tests.processes import HOST
 
-_QUERY = f"""subscription($id: ID!, $after: Int) {{
-    userChanged(id: $id, afterVersion: $after) {{ {ROW} }}
-}}"""
+_FIELDS: dict[str, tuple[str, str, type[Shown]]] = {
+    "user": ("userChanged", ROW, Row),
+    "product": ("productChanged", PRODUCT_ROW, ProductRow),
+}
+"""By aggregate: the subscription, what it selects, and the struct of that."""
+
+_QUERY = """subscription($id: ID!, $after: Int) {
+    %s(id: $id, afterVersion: $after) { %s }
+}"""
 
 _AGAIN = 0.05
 """Seconds between two connections."""
 
 
 class Watcher:
-    """Fills what is given; `run` ends when the user is erased."""
+    """Fills what is given; `run` ends when a user is erased; a product can always change."""
 
     def __init__(self, port: int, watched: Watched) -> None:
         self._url = f"http://{HOST}:{port}/graphql"
@@ -38,7 +44,11 @@ class Watcher:
         """Until the connection ends; whether that was because nothing more can come."""
         told = self._watched.told
         after = None if self._anew else told[-1][1].version
-        body = {"query": _QUERY, "variables": {"id": self._watched.user, "after": after}}
+        name, selection, _ = _FIELDS[self._watched.aggregate]
+        body = {
+            "query": _QUERY % (name, selection),
+            "variables": {"id": self._watched.user, "after": after},
+        }
         accept = {"accept": "text/event-stream"}
         event = ""
         try:
@@ -59,7 +69,8 @@ class Watcher:
         if error := next(iter(response.get("errors", ())), None):
             self._anew = self._anew or error["extensions"]["code"] == "CHANGES_FORGOTTEN"
             return False
-        row = msgspec.convert(response["data"]["userChanged"], Row)
+        name, _, kind = _FIELDS[self._watched.aggregate]
+        row = msgspec.convert(response["data"][name], kind)
         self._watched.told.append((self._anew, row))
         self._watched.times.append(time.monotonic())
         self._anew = False

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tests.chaos.case import CREATES
 from tests.chaos.client import Client, numbers
 from tests.chaos.history import Watched
 from tests.chaos.watcher import Watcher
@@ -24,17 +25,21 @@ from tests.limited import limited
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tests.chaos.client import Query
     from tests.chaos.history import Called, History
 
 PATIENCE = 4.0
 """Seconds that a client waits for an answer."""
 
+PRODUCTS = 0.3
+"""The part of all steps that is about products."""
+
 RETRIES = 40
 """Attempts to learn what became of a command."""
 
 
-WATCHERS = 2
-"""Clients that watch a user each, and another when that one is erased."""
+WATCHERS = 3
+"""Clients that watch a user each, and another when that one is erased; the last one watches a product."""
 
 
 class Person(msgspec.Struct):
@@ -47,6 +52,16 @@ class Person(msgspec.Struct):
     orders: list[str] = []
     """The ids of open orders."""
     erased: bool = False
+
+
+class Item(msgspec.Struct):
+    """What the clients know of a product."""
+
+    id: str
+    sku: str
+    price: str
+    version: int
+    discontinued: bool = False
 
 
 class Workload:
@@ -62,6 +77,7 @@ class Workload:
         self._port = port
         self._seed = seed
         self._known: list[Person] = []
+        self._items: list[Item] = []
         self._numbers = numbers()
         self._names = itertools.count(1)
         self._watching: dict[int, Watcher] = {}
@@ -87,12 +103,17 @@ class Workload:
             for task in watching:
                 assert task.cancelled(), task.exception()
 
-    async def read_everyone(self, users: Iterable[str], *, within: float) -> None:
+    async def read_everyone(
+        self, users: Iterable[str], products: Iterable[str], *, within: float
+    ) -> None:
         """Until each of them is answered: whoever reads finds what is lost, and has it mended."""
         client = self.client(f"reader {self.unique()}")
         async with limited(within):
             for user in users:
                 while await self._missing(client, user):
+                    await asyncio.sleep(0.05)
+            for product in products:
+                while (await client.query("product", id=product)).code is not None:
                     await asyncio.sleep(0.05)
         client.close()
 
@@ -119,8 +140,12 @@ class Workload:
         while True:
             if number in self._watching:
                 await self._watching[number].run()
-            if (person := self.someone(random)) is not None:
-                watched = Watched(client=f"watcher-{number}", user=person.id, told=[], times=[])
+            aggregate = "product" if number == WATCHERS - 1 else "user"
+            one = self.something(random) if aggregate == "product" else self.someone(random)
+            if one is not None:
+                watched = Watched(
+                    client=f"watcher-{number}", user=one.id, aggregate=aggregate, told=[], times=[]
+                )
                 self.history.watches.append(watched)
                 self._watching[number] = Watcher(self._port, watched)
             await asyncio.sleep(0.05)
@@ -134,6 +159,14 @@ class Workload:
 
     def meet(self, person: Person) -> None:
         self._known.append(person)
+
+    def stock(self, item: Item) -> None:
+        self._items.append(item)
+
+    def something(self, random: Random) -> Item | None:
+        """Mostly one of the oldest products that can still change."""
+        items = [item for item in self._items[-2 * self._people :] if not item.discontinued]
+        return items[int(random.random() ** 2 * len(items))] if items else None
 
     def known(self, number: int) -> Person | None:
         """The n-th user of those who are not erased."""
@@ -167,8 +200,21 @@ class Agent:
             (self._read_by_email, 8),
             (self._read_lists, 4),
         ]
+        self._item_steps: list[tuple[Callable[[Item], Awaitable[object]], int]] = [
+            (self._reprice, 30),
+            (self._same_price, 3),
+            (self._expected_price, 4),
+            (self._taken_sku, 4),
+            (self._discontinue, 2),
+            (self._read_item, 20),
+            (self._read_latest_item, 20),
+            (self._read_items, 4),
+        ]
 
     async def step(self) -> None:
+        if self._random.random() < PRODUCTS:
+            await self._product_step()
+            return
         person = self._workload.someone(self._random)
         if person is None or (not self._workload.crowded and self._random.random() < 0.2):
             await self._create()
@@ -176,6 +222,15 @@ class Agent:
         steps, weights = zip(*self._steps, strict=True)
         [step] = self._random.choices(steps, weights)
         await step(person)
+
+    async def _product_step(self) -> None:
+        item = self._workload.something(self._random)
+        if item is None or self._random.random() < 0.1:
+            await self._create_item()
+            return
+        steps, weights = zip(*self._item_steps, strict=True)
+        [step] = self._random.choices(steps, weights)
+        await step(item)
 
     async def _command(self, command: str, given: dict[str, Any]) -> Called:
         """Sent until its outcome is known; some without a key, so once only; some twice at the same time."""
@@ -204,9 +259,11 @@ class Agent:
 
     async def _look(self, called: Called) -> None:
         """Some read at once what they wrote."""
-        user = called.input.get("userId") or (called.id if called.command == "createUser" else None)
-        if user and self._random.random() < 0.3:
-            await self.client.query("user", id=user, minVersion=called.version)
+        given, made = called.input, called.id if called.command in CREATES else None
+        query: Query = "product" if "sku" in given or "productId" in given else "user"
+        subject = given.get("userId") or given.get("productId") or made
+        if subject and self._random.random() < 0.3:
+            await self.client.query(query, id=subject, minVersion=called.version)
 
     async def _create(self) -> None:
         number = self._workload.unique()
@@ -275,9 +332,9 @@ class Agent:
         self._learn(person, called)
         return called
 
-    def _learn(self, person: Person, called: Called) -> None:
+    def _learn(self, one: Person | Item, called: Called) -> None:
         if called.outcome == "ok" and called.version is not None:
-            person.version = max(person.version, called.version)
+            one.version = max(one.version, called.version)
 
     async def _read(self, person: Person) -> None:
         await self.client.query("user", id=person.id)
@@ -293,3 +350,53 @@ class Agent:
             await self.client.query("users", first=self._random.randint(1, 20))
         else:
             await self.client.query("topCustomers", first=self._random.randint(1, 20))
+
+    async def _create_item(self) -> None:
+        number = self._workload.unique()
+        given = {"sku": f"SKU-{number}", "name": f"Lamp {number}", "price": _price(number)}
+        called = await self._command("createProduct", given)
+        if called.outcome == "ok":
+            assert called.id is not None
+            self._workload.stock(
+                Item(id=called.id, sku=given["sku"], price=given["price"], version=1)
+            )
+
+    async def _reprice(self, item: Item) -> None:
+        price = _price(self._workload.unique())
+        if (await self._sell("changePrice", item, price=price)).outcome == "ok":
+            item.price = price
+
+    async def _same_price(self, item: Item) -> None:
+        await self._sell("changePrice", item, price=item.price)
+
+    async def _expected_price(self, item: Item) -> None:
+        expected = max(1, item.version - self._random.randrange(2))
+        price = _price(self._workload.unique())
+        await self._sell("changePrice", item, price=price, expectedVersion=expected)
+
+    async def _taken_sku(self, item: Item) -> None:
+        number = self._workload.unique()
+        given = {"sku": item.sku, "name": f"Lamp {number}", "price": _price(number)}
+        await self._command("createProduct", given)
+
+    async def _discontinue(self, item: Item) -> None:
+        item.discontinued = True
+        await self._sell("discontinueProduct", item)
+
+    async def _sell(self, command: str, item: Item, **given: Any) -> Called:
+        called = await self._command(command, {"productId": item.id, **given})
+        self._learn(item, called)
+        return called
+
+    async def _read_item(self, item: Item) -> None:
+        await self.client.query("product", id=item.id)
+
+    async def _read_latest_item(self, item: Item) -> None:
+        await self.client.query("product", id=item.id, minVersion=item.version)
+
+    async def _read_items(self, _: Item) -> None:
+        await self.client.query("products", first=self._random.randint(1, 20))
+
+
+def _price(number: int) -> str:
+    return f"{number // 100 + 1}.{number % 100:02}"

@@ -96,6 +96,16 @@ async def test_changes_of_a_product_are_seen_one_by_one(shop: ProjectionHarness)
     assert [(row.version, row.price) for row in rows if row] == [(2, 1), (3, 2)]
 
 
+async def test_a_field_that_a_product_did_not_have_yet_is_null_in_its_earlier_versions(
+    shop: ProjectionHarness,
+) -> None:
+    changed = (PriceChanged(price=1), ProductDiscontinued())
+    await shop.given(made("lamp"), *changed, user=LAMP, aggregate="product")
+    changes = products.changes(shop.reads, LAMP, 1)
+    rows = [await anext(changes) for _ in range(2)]
+    assert [row.discontinued_at for row in rows if row] == [None, moment_of(3)]
+
+
 async def test_an_event_of_an_unknown_aggregate_parks_it_alone(
     shop: ProjectionHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
