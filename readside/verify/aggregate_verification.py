@@ -140,7 +140,6 @@ class AggregateVerification:
         self, key: str, field: str, should: Any, found: Any, *, shared: bool = False
     ) -> Difference:
         return Difference(
-            partition=self._generations.keys.partition.number,
             key=key,
             aggregate_id=str(self._aggregate_id),
             field=field,
