@@ -171,11 +171,6 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
         }
 
     @cached_property
-    def indispensable_types(self) -> frozenset[str]:
-        """The types of the events without which read models cannot be right: the first and the final ones."""
-        return frozenset({self.event_types[0].__name__, *self.final_types})
-
-    @cached_property
     def final_types(self) -> frozenset[str]:
         """The types of the events that end an aggregate."""
         return frozenset(event.__name__ for event in self.ends_with)
