@@ -159,16 +159,12 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
     @cached_property
     def child_tables(self) -> dict[str, ChildTable]:
         """The tables of the children, by field of the state."""
-        return {
-            field: ChildTable(
-                field,
-                children.table,
-                children.parent,
-                self.child_types[field],
-                column_types(self.child_types[field]),
-            )
-            for field, children in self.children.items()
-        }
+        tables = {}
+        for field, struct in self.child_types.items():
+            names = self.children[field]
+            columns = column_types(struct)
+            tables[field] = ChildTable(field, names.table, names.parent, struct, columns)
+        return tables
 
     @cached_property
     def final_types(self) -> frozenset[str]:

@@ -5,9 +5,6 @@ Here are the base classes of commands on a user and on an order.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from domain.aggregate import Aggregate
 from domain.command import ByChild, ById, Command, Decision, Target, refuse_unless_current
 from domain.users.aggregate import USER
 from domain.users.events import OrderId, UserId
@@ -18,7 +15,7 @@ from domain.users.state import Order, User
 class UserCommand(Command, frozen=True, kw_only=True):
     """A command on a user who must exist and, if the client sends it, have the expected version."""
 
-    aggregate: ClassVar[Aggregate] = USER
+    aggregate = USER
 
     user_id: UserId
     expected_version: int | None = None
@@ -39,7 +36,7 @@ class UserCommand(Command, frozen=True, kw_only=True):
 class OrderCommand(Command, frozen=True, kw_only=True):
     """A command on an order that must be open; the store loads its user by the order."""
 
-    aggregate: ClassVar[Aggregate] = USER
+    aggregate = USER
 
     order_id: OrderId
 
