@@ -90,12 +90,9 @@ class Orphans:
                 await self._check_size(field, field.removeprefix("size:"))
 
     async def _check_size(self, field: str, key: str) -> None:
+        reads = [(verb, key) for verb in ("TYPE", "ZCARD", "HLEN", "SCARD")]
         should, kind, *sizes = await self._generations.snapshots.run(
-            ("HGET", self._keys.counters, field),
-            ("TYPE", key),
-            ("ZCARD", key),
-            ("HLEN", key),
-            ("SCARD", key),
+            ("HGET", self._keys.counters, field), *reads
         )
         size_by_kind: dict[str, Any] = dict(zip(("zset", "hash", "set"), sizes, strict=True))
         found = size_by_kind.get(kind, 0 if kind == "none" else kind)
