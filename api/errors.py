@@ -114,19 +114,17 @@ def describe_all(errors: Sequence[GraphQLError], max_errors: int) -> list[Format
     if len(errors) <= max_errors:
         return [describe(error) for error in errors]
     selected = sorted(errors, key=_is_expected)[:max_errors]
-    return [*map(describe, selected), _left_out(len(errors) - max_errors, max_errors)]
+    number = len(errors) - max_errors
+    left_out: Formatted = {
+        "message": f"{number} more errors are left out; a response has at most {max_errors}.",
+        "extensions": {"code": "ERRORS_LEFT_OUT"},
+    }
+    return [*map(describe, selected), left_out]
 
 
 def _is_expected(error: GraphQLError) -> bool:
     is_typed = isinstance(error.original_error, (ReadModelError, GraphQLError, type(None)))
     return is_typed or "code" in (error.extensions or {})
-
-
-def _left_out(number: int, max_errors: int) -> Formatted:
-    return {
-        "message": f"{number} more errors are left out; a response has at most {max_errors}.",
-        "extensions": {"code": "ERRORS_LEFT_OUT"},
-    }
 
 
 def mask(error: BaseException) -> Formatted:

@@ -159,21 +159,12 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
     @cached_property
     def child_tables(self) -> dict[str, ChildTable]:
         """The tables of the children, by field of the state."""
-        return {
-            field: ChildTable(
-                field,
-                children.table,
-                children.parent,
-                self.child_types[field],
-                column_types(self.child_types[field]),
-            )
-            for field, children in self.children.items()
-        }
-
-    @cached_property
-    def indispensable_types(self) -> frozenset[str]:
-        """The types of the events without which read models cannot be right: the first and the final ones."""
-        return frozenset({self.event_types[0].__name__, *self.final_types})
+        tables = {}
+        for field, struct in self.child_types.items():
+            names = self.children[field]
+            columns = column_types(struct)
+            tables[field] = ChildTable(field, names.table, names.parent, struct, columns)
+        return tables
 
     @cached_property
     def final_types(self) -> frozenset[str]:

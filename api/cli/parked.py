@@ -123,7 +123,7 @@ def drop(
 async def _skip_event(stores: OpenStores, found: ParkedAggregate, reason: str) -> None:
     """Raises OperatorError if the event is not in the log, or cannot be left out."""
     from api.operator_error import OperatorError
-    from domain.log.skipped_events import SkippedEvents, can_be_skipped
+    from domain.log.skipped_events import can_be_skipped, skip
 
     events = await _events(stores, found)
     if not events or events[0].version != found.version:
@@ -137,7 +137,7 @@ async def _skip_event(stores: OpenStores, found: ParkedAggregate, reason: str) -
             f"{type_} cannot be dropped, because a {aggregate} cannot be projected without it;"
             " correct the code, then use `tandem parked retry`."
         )
-    await SkippedEvents(stores.pool).add(events[0].aggregate_id, found.version, reason)
+    await skip(stores.pool, events[0].aggregate_id, found.version, reason)
 
 
 async def _retry(stores: OpenStores, found: ParkedAggregate) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,10 +11,9 @@ import typer
 
 from domain.log.audit import Mismatch
 from readside.admin.parked_aggregates import ParkedAggregate
+from readside.verify.difference import aggregate_in
 from readside.verify.repair import RepairResult
 from readside.verify.verify import VerifyResult
-
-_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 MAX_SHOWN = 100
 """Differences that are listed in text; JSON has all."""
@@ -44,12 +42,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         """Yields each difference as the JSON output has it."""
         for number, findings in self.findings.items():
             for found in findings.differences:
-                where = {
-                    "model": "read",
-                    "partition": number,
-                    "user": found.aggregate_id,
-                    "key": found.key,
-                }
+                id_, key = found.aggregate_id, found.key
+                where = {"model": "read", "partition": number, "user": id_, "key": key}
                 field = found.field if values else _field(found.field, shared=found.shared)
                 yield {**where, "field": field, **_values(found.should, found.found, values=values)}
         for row in self.unequal:
@@ -98,8 +92,7 @@ def _field(field: str, *, shared: bool) -> str:
     """Returns a field without the text of a shared entry, which may be personal; the id remains."""
     if not shared or field.startswith("("):
         return field
-    found = _ID.search(field)
-    return "(a member)" if found is None else found.group()
+    return str(aggregate_in(field) or "(a member)")
 
 
 def _values(should: Any, found: Any, *, values: bool) -> dict[str, Any]:

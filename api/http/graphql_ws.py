@@ -187,7 +187,8 @@ class Connection:
                         await self._send({"id": id_, "type": "next", "payload": result})
                         await self._drain()
         except RequestError as error:
-            if _is_unauthenticated(error):  # the token has expired since connection_init
+            code = error.errors[0]["extensions"]["code"]
+            if code == "UNAUTHENTICATED":  # the token has expired since connection_init
                 self._close_in(0)
                 return
             last_message = {"id": id_, "type": "error", "payload": error.errors}
@@ -237,10 +238,6 @@ def _drain_extension(socket: WebSocket) -> Callable[[], Awaitable[bool]]:
 async def _true() -> bool:
     """Does not wait: a server without the extension waits in `send`."""
     return True
-
-
-def _is_unauthenticated(error: RequestError) -> bool:
-    return bool(error.errors[0]["extensions"]["code"] == "UNAUTHENTICATED")
 
 
 def _decode_message(text: str) -> Message:

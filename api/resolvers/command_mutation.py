@@ -14,7 +14,7 @@ from strawberry.utils.str_converters import to_camel_case
 from api.engine.cost.directives import ListSize
 from api.errors import failure
 from api.resolvers import fields
-from api.resolvers.command_input import IdempotentInput, InputParser
+from api.resolvers.command_input import IdempotentInput, InputParser, VersionedInput
 from api.resolvers.context import Info
 from api.resolvers.payload import Payload
 from api.resolvers.refusal_types import CommandError, as_data, as_error, refusal_type
@@ -22,7 +22,7 @@ from api.trace import TRACE_ID, current_trace
 from domain.aggregate import Permission
 from domain.command import Command
 from domain.ids import new_id
-from domain.refusal import IdempotencyKeyReused, InvalidInput, Refusal
+from domain.refusal import IdempotencyKeyReused, InvalidInput, Refusal, VersionConflict
 from domain.write.database import WriteModelUnavailable
 
 I = TypeVar("I", bound=IdempotentInput)  # noqa: E741
@@ -40,13 +40,14 @@ def command_mutation(
 ) -> Callable[[Parse[I]], StrawberryField]:
     """Declares the field renameUser, RenameUserPayload and RenameUserError for a function `rename_user`.
 
-    `refusals` are those of the command, besides the two that every command has: InvalidInput and
-    IdempotencyKeyReused. A caller's token must have the scope of the `permission` on the aggregate.
+    `refusals` are those of the command, besides InvalidInput, IdempotencyKeyReused, and VersionConflict if
+    the input has an expected version. A caller's token must have the scope of the `permission`.
     """
+    versioned = [VersionConflict] if issubclass(input_class, VersionedInput) else []
 
     def declare(parse: Parse[I]) -> StrawberryField:
         name = to_camel_case(parse.__name__)
-        payload = _payload_class(payload_base, name, refusals)
+        payload = _payload_class(payload_base, name, [*refusals, *versioned])
 
         async def resolve(info: Info, given: Any) -> Any:
             parser = InputParser()

@@ -1,6 +1,6 @@
 """The payload of every mutation: id and version right after COMMIT, the aggregate once it can be read."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Optional, Protocol, Self
 from uuid import UUID
 
@@ -18,12 +18,8 @@ class RowType(Protocol):
     def from_row(cls, row: Any) -> Self: ...
 
 
-class Fetch(Protocol):
-    """Reads an aggregate in `min_version` or newer; None if it does not exist, or is erased."""
-
-    def __call__(
-        self, read_model: Any, id_: Any, /, *, min_version: int
-    ) -> Awaitable[Any | None]: ...
+Fetch = Callable[..., Awaitable[Any]]
+"""Reads the aggregate with an id from a read model, in `min_version` or newer; None if there is none."""
 
 
 @strawberry.type

@@ -77,12 +77,9 @@ def _guard(access: Access) -> Guard:
         try:
             await access.check_operator(request.scope)
         except RequestError as error:
-            headers = dict([error.header]) if error.header else {}
-            return PlainTextResponse(
-                f"{error}\n",
-                error.status,
-                headers={name.decode(): value.decode() for name, value in headers.items()},
-            )
+            lines = filter(None, [error.header])
+            headers = {name.decode(): value.decode() for name, value in lines}
+            return PlainTextResponse(f"{error}\n", error.status, headers)
         return None
 
     return guard

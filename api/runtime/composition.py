@@ -101,9 +101,7 @@ async def compose(settings: Settings, roles: frozenset[Role]) -> AsyncIterator[S
         if Role.PROJECTOR in roles:
             await _add_projectors(parts)
         if Role.API in roles:
-            from api.runtime.api_role import (
-                add_api,  # imports the schema, which other roles do not need
-            )
+            from api.runtime.api_role import add_api  # with the schema: other roles need none
 
             await add_api(parts)
         if settings.health_port is not None:

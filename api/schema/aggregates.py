@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from types import ModuleType
+from typing import Final
 
 from api.schema import users
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 PACKAGES: Final[list[ModuleType]] = [users]
 """Their Query, Mutation and Subscription are merged."""

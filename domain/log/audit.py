@@ -7,6 +7,7 @@ commits are visible in all tables or in none.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -57,8 +58,9 @@ class Audit:
         """Yields all mismatches, page by page."""
         yield await self._unknown_aggregates()
         for aggregate in AGGREGATES.values():
-            for table, columns in _compared(aggregate).items():
-                yield await self._unknown_columns(table, columns)
+            yield await self._unknown_columns(aggregate.table, set(aggregate.root.columns))
+            for table in aggregate.child_tables.values():
+                yield await self._unknown_columns(table.name, {*table.columns, table.parent})
             yield await self._without_row(aggregate)
             ids = f"select id from {aggregate.table} where id > $1 order by id limit $2"
             last = UUID(int=0)
@@ -102,6 +104,8 @@ class Audit:
     async def of(self, aggregate: Aggregate, ids: Collection[UUID]) -> list[Mismatch]:
         """Returns the mismatches of these aggregates, as of one moment."""
         tables = aggregate.child_tables.values()
+        children: dict[tuple[str, UUID], dict[UUID, dict[str, Any]]] = defaultdict(dict)
+        histories: dict[UUID, list[Envelope]] = defaultdict(list)
         async with (
             self._pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
@@ -109,29 +113,20 @@ class Audit:
             roots = await connection.fetch(
                 f"select * from {aggregate.table} where id = any($1::uuid[])", ids
             )
-            children = {
-                table.field: await connection.fetch(
-                    f"select * from {table.name} where {table.parent} = any($1::uuid[])", ids
-                )
-                for table in tables
-            }
-            events = await connection.fetch(_EVENTS, ids)
-        histories: dict[UUID, list[Envelope]] = {}
-        for row in events:
-            histories.setdefault(row["aggregate_id"], []).append(envelope_from_row(row))
-        of_parent: dict[tuple[str, UUID], dict[UUID, dict[str, Any]]] = {}
-        for table in tables:
-            for row in children[table.field]:
-                rows = of_parent.setdefault((table.field, row[table.parent]), {})
-                rows[row["id"]] = dict(row)
+            for table in tables:
+                statement = f"select * from {table.name} where {table.parent} = any($1::uuid[])"
+                for row in await connection.fetch(statement, ids):
+                    children[table.field, row[table.parent]][row["id"]] = dict(row)
+            for row in await connection.fetch(_EVENTS, ids):
+                histories[row["aggregate_id"]].append(envelope_from_row(row))
         return [
             mismatch
             for row in roots
             for mismatch in _Comparison(
                 aggregate,
                 dict(row),
-                {table.field: of_parent.get((table.field, row["id"]), {}) for table in tables},
-                histories.get(row["id"], []),
+                {table.field: children[table.field, row["id"]] for table in tables},
+                histories[row["id"]],
             ).mismatches()
         ]
 
@@ -167,11 +162,9 @@ class _Comparison(msgspec.Struct, frozen=True):
             expected, rows = getattr(state, table.field), self.children[table.field]
             for child_id in expected.keys() | rows.keys():
                 child = expected.get(child_id)
-                fields = (
-                    {}
-                    if child is None
-                    else msgspec.structs.asdict(child) | {table.parent: state.id}
-                )
+                fields: dict[str, Any] = {}
+                if child is not None:
+                    fields = msgspec.structs.asdict(child) | {table.parent: state.id}
                 yield from self._fields(table.name, f"{child_id} ", fields, rows.get(child_id, {}))
 
     def _personal_data(self) -> Iterator[Mismatch]:
@@ -208,11 +201,3 @@ def _expected(aggregate: Aggregate, state: AggregateState, row: dict[str, Any]) 
             expected[key.column] = suffixed if row[key.column] == suffixed else value
     expected["secret"] = state.erased_at is None  # whether there is one: events do not contain it
     return expected
-
-
-def _compared(aggregate: Aggregate) -> dict[str, set[str]]:
-    """Returns the columns of each table that are compared."""
-    children = {
-        table.name: {*table.columns, table.parent} for table in aggregate.child_tables.values()
-    }
-    return {aggregate.table: set(aggregate.root.columns), **children}

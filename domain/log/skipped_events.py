@@ -26,15 +26,11 @@ def can_be_skipped(aggregate: str, event_type: str) -> bool:
     Without them it would be missing from the read models, or present although it is erased.
     """
     known = AGGREGATES.get(aggregate)
-    return known is not None and event_type not in known.indispensable_types
+    if known is None:
+        return False
+    return event_type not in {known.event_types[0].__name__, *known.final_types}
 
 
-class SkippedEvents:
-    """The skipped events of a log. Raises what asyncpg raises."""
-
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        self._pool = pool
-
-    async def add(self, aggregate_id: UUID, version: int, reason: str) -> None:
-        """Excludes the event from all read models that are built from now on. Cannot be undone."""
-        await self._pool.execute(_INSERT_SKIPPED, aggregate_id, version, reason)
+async def skip(pool: asyncpg.Pool, aggregate_id: UUID, version: int, reason: str) -> None:
+    """Excludes the event from all read models that are built from now on. Cannot be undone."""
+    await pool.execute(_INSERT_SKIPPED, aggregate_id, version, reason)

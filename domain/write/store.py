@@ -132,7 +132,10 @@ class Store:
             after = aggregate.after(after, event, now)
         result = CommandResult(id=command.result_id, aggregate_id=before.id, version=after.version)
         if not events:
-            return result if await self._store_result(command, before, result, now) else None
+            if command.idempotency_key:
+                statement = sql.build_store_result(command, before, result, now)
+                return result if await self._database.write(*statement) else None
+            return result
         name = type(command).__name__
         command_id = metadata.get("commandId") or str(new_id())
         ids = {"commandId": command_id, "correlationId": command_id, "causationId": command_id}
@@ -147,19 +150,6 @@ class Store:
             "command.executed", command=name, aggregate_id=str(before.id), version=result.version
         )
         return result
-
-    async def _store_result(
-        self, command: Command, state: AggregateState, result: CommandResult, now: datetime
-    ) -> bool:
-        """Stores the result of a command without events under its idempotency key, if it has one.
-
-        Returns False if the aggregate has changed since it was loaded, also by a restored dump.
-        """
-        if not command.idempotency_key:
-            return True
-        return bool(
-            await self._database.write(*sql.build_store_result(command, state, result, now))
-        )
 
     async def _explain_unique_violation(
         self, command: Command, violation: asyncpg.UniqueViolationError

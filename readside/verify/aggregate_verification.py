@@ -6,7 +6,7 @@ then brought to that version: so it does not matter what happens in between.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -110,17 +110,14 @@ class AggregateVerification:
                 break  # a resync has started
             await scratch.build(snapshot.version)
             expected = await scratch.read(chunk)
-            differences += self._differing(chunk, expected, snapshot.values, scratch.own_keys)
+            for entry, should, found in zip(chunk, expected, snapshot.values, strict=True):
+                if should != found:
+                    name = entry.name.removesuffix(f":{self._aggregate_id}")
+                    shared = entry.name not in scratch.own_keys
+                    differences.append(
+                        self._difference(name, entry.member, should, found, shared=shared)
+                    )
         return differences
-
-    def _differing(
-        self, entries: list[KeyEntry], expected: list[Any], actual: list[Any], own_keys: set[str]
-    ) -> Iterator[Difference]:
-        for entry, should, found in zip(entries, expected, actual, strict=True):
-            if should != found:
-                name = entry.name.removesuffix(f":{self._aggregate_id}")
-                shared = entry.name not in own_keys
-                yield self._difference(name, entry.member, should, found, shared=shared)
 
     async def _newest(self) -> Envelope | None:
         newest = await self._generations.event_source.newest(self._aggregate_id)
@@ -128,8 +125,9 @@ class AggregateVerification:
         return newest
 
     async def _snapshot(self, entries: Collection[KeyEntry]) -> AggregateSnapshot:
-        snapshots = self._generations.snapshots
-        return await snapshots.aggregate(self._name, self._aggregate_id, entries)
+        names = {self._aggregate_id: self._name}
+        snapshots = await self._generations.snapshots.aggregates(names, entries)
+        return snapshots[self._aggregate_id]
 
     def _version_difference(
         self, should: int, snapshot: AggregateSnapshot, *, shared: bool = False
@@ -140,7 +138,6 @@ class AggregateVerification:
         self, key: str, field: str, should: Any, found: Any, *, shared: bool = False
     ) -> Difference:
         return Difference(
-            partition=self._generations.keys.partition.number,
             key=key,
             aggregate_id=str(self._aggregate_id),
             field=field,

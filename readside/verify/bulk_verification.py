@@ -63,12 +63,8 @@ class BulkVerification:
         for aggregate_id, version in newest.items():
             snapshot = snapshots[aggregate_id]
             is_behind = snapshot.version < version
-            if (
-                is_behind
-                or snapshot.parked
-                or snapshot.needs_resync
-                or aggregate_id in self.suspects
-            ):
+            is_unfinished = snapshot.parked or snapshot.needs_resync
+            if is_behind or is_unfinished or aggregate_id in self.suspects:
                 self.suspects[aggregate_id] = version
 
     async def _compare(

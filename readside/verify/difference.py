@@ -25,7 +25,6 @@ class KeyEntry(NamedTuple):
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """A difference from the event log."""
 
-    partition: int
     key: str
     """The name of the key, without partition, generation and aggregate."""
     aggregate_id: str | None = msgspec.field(default=None, name="user")

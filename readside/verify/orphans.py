@@ -13,8 +13,8 @@ from readside.verify.verified_set import VerifiedSet
 BATCH = 500
 """Keys or members of one scan call."""
 
-Suspects = dict[UUID, set[KeyEntry]]
-"""By aggregate, entries that contain the aggregate's id and may differ."""
+Suspect = tuple[UUID, set[KeyEntry]]
+"""An aggregate, and entries that contain the aggregate's id and may differ."""
 
 
 class Orphans:
@@ -30,63 +30,57 @@ class Orphans:
         self.unattributed: list[Difference] = []
         """Keys and members without the id of an aggregate, so far."""
 
-    async def keys(self, usual: set[str]) -> AsyncIterator[Suspects]:
-        """Yields in batches the keys that not every aggregate has, and all keys of those without events."""
-        batch: Suspects = {}
+    async def keys(self, usual: set[str]) -> AsyncIterator[Suspect]:
+        """Yields the keys that not every aggregate has, and all keys of those without events."""
+        batch: dict[UUID, set[KeyEntry]] = {}
         async for name in self._names():
             if (aggregate_id := aggregate_in(name)) is not None:
                 batch.setdefault(aggregate_id, set()).add(KeyEntry(name))
             if len(batch) >= BATCH:
-                yield await self._unusual(batch, usual)
+                for suspect in await self._unusual(batch, usual):
+                    yield suspect
                 batch = {}
-        yield await self._unusual(batch, usual)
+        for suspect in await self._unusual(batch, usual):
+            yield suspect
 
-    async def _unusual(self, batch: Suspects, usual: set[str]) -> Suspects:
+    async def _unusual(self, batch: dict[UUID, set[KeyEntry]], usual: set[str]) -> list[Suspect]:
         existing = await self._generations.event_source.existing(list(batch))
-        suspects: Suspects = {}
+        suspects = []
         for aggregate_id, entries in batch.items():
             verified = (
                 {f"{kind}:{aggregate_id}" for kind in usual} if aggregate_id in existing else set()
             )
             if unusual := {entry for entry in entries if entry.name not in verified}:
-                suspects[aggregate_id] = unusual
+                suspects.append((aggregate_id, unusual))
         return suspects
 
-    async def members(
-        self, verified: VerifiedSet, sums: Collection[str]
-    ) -> AsyncIterator[Suspects]:
-        """Yields the members of shared keys, other than `sums`, that are not verified yet, in batches."""
+    async def members(self, verified: VerifiedSet, sums: Collection[str]) -> AsyncIterator[Suspect]:
+        """Yields the members of shared keys, other than `sums`, that are not verified yet."""
         skipped = {self._keys.counters, self._keys.needs_resync, *map(self._keys.shared_key, sums)}
         async for name in self._names():
             if aggregate_in(name) is None and self._keys.shared_key(name) not in skipped:
-                async for batch in self._members_of(name, verified):
-                    yield batch
+                async for suspect in self._members_of(name, verified):
+                    yield suspect
 
     async def _names(self) -> AsyncIterator[str]:
         prefix = self._keys.shared_key("")
         async for key in self._redis.scan_iter(match=f"{prefix}*", count=BATCH):
             yield key.removeprefix(prefix)
 
-    async def _members_of(self, name: str, verified: VerifiedSet) -> AsyncIterator[Suspects]:
+    async def _members_of(self, name: str, verified: VerifiedSet) -> AsyncIterator[Suspect]:
         key = self._keys.shared_key(name)
         [kind] = await self._generations.snapshots.run(("TYPE", key))
         if kind not in {"zset", "hash", "set", "none"}:
             self._add(name, "", found="something that names no aggregate")
             return
-        batch: Suspects = {}
         async for member in _scan_members(self._generations, name, kind):
             if (name, member) in verified:
                 continue
             if (aggregate_id := aggregate_in(member)) is None:
                 self._add(name, member, found="something that names no aggregate")
             else:
-                entries = batch.setdefault(aggregate_id, set())
-                if key != self._keys.parked:
-                    entries.add(KeyEntry(name, member, kind))
-            if len(batch) >= BATCH:
-                yield batch
-                batch = {}
-        yield batch
+                parked = key == self._keys.parked
+                yield aggregate_id, set() if parked else {KeyEntry(name, member, kind)}
 
     async def check_sizes(self) -> None:
         """Compares the sizes of shared keys with those that `apply` has counted."""
@@ -96,12 +90,9 @@ class Orphans:
                 await self._check_size(field, field.removeprefix("size:"))
 
     async def _check_size(self, field: str, key: str) -> None:
+        reads = [(verb, key) for verb in ("TYPE", "ZCARD", "HLEN", "SCARD")]
         should, kind, *sizes = await self._generations.snapshots.run(
-            ("HGET", self._keys.counters, field),
-            ("TYPE", key),
-            ("ZCARD", key),
-            ("HLEN", key),
-            ("SCARD", key),
+            ("HGET", self._keys.counters, field), *reads
         )
         size_by_kind: dict[str, Any] = dict(zip(("zset", "hash", "set"), sizes, strict=True))
         found = size_by_kind.get(kind, 0 if kind == "none" else kind)
@@ -110,16 +101,8 @@ class Orphans:
             self._add(name, "(members)", should, found)
 
     def _add(self, name: str, field: str, should: Any = None, found: Any = None) -> None:
-        self.unattributed.append(
-            Difference(
-                partition=self._keys.partition.number,
-                key=name,
-                field=field,
-                should=should,
-                found=found,
-                shared=True,
-            )
-        )
+        difference = Difference(key=name, field=field, should=should, found=found, shared=True)
+        self.unattributed.append(difference)
 
 
 async def members_of(

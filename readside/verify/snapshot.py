@@ -46,33 +46,26 @@ class SnapshotReader:
         [replies] = await self._run_all([commands])
         return replies
 
-    async def aggregates(self, names: Mapping[UUID, str]) -> dict[UUID, AggregateSnapshot]:
-        """Returns a snapshot of each of these ids, given with the name of its aggregate."""
+    async def aggregates(
+        self, names: Mapping[UUID, str], entries: Collection[KeyEntry] = ()
+    ) -> dict[UUID, AggregateSnapshot]:
+        """Returns an atomic snapshot of each of these ids, given with the name of its aggregate."""
+        keys = self._keys
         replies = await self._run_all(
-            [self._aggregate_commands(name, str(id_), ()) for id_, name in names.items()]
+            [
+                [
+                    ("HMGET", keys.document(name, id_), "version", "until"),
+                    ("HGET", keys.parked, str(id_)),
+                    ("SISMEMBER", keys.needs_resync, str(id_)),
+                    *_entry_commands(keys, entries),
+                ]
+                for id_, name in names.items()
+            ]
         )
         return {
-            id_: _aggregate_snapshot(reply, ()) for id_, reply in zip(names, replies, strict=True)
+            id_: _aggregate_snapshot(reply, entries)
+            for id_, reply in zip(names, replies, strict=True)
         }
-
-    async def aggregate(
-        self, name: str, aggregate_id: UUID, entries: Collection[KeyEntry] = ()
-    ) -> AggregateSnapshot:
-        """Returns an atomic snapshot of the aggregate of this name and id with these entries."""
-        commands = self._aggregate_commands(name, str(aggregate_id), entries)
-        [reply] = await self._run_all([commands])
-        return _aggregate_snapshot(reply, entries)
-
-    def _aggregate_commands(
-        self, name: str, aggregate_id: str, entries: Collection[KeyEntry]
-    ) -> list[Command]:
-        keys = self._keys
-        return [
-            ("HMGET", keys.document(name, aggregate_id), "version", "until"),
-            ("HGET", keys.parked, aggregate_id),
-            ("SISMEMBER", keys.needs_resync, aggregate_id),
-            *_entry_commands(keys, entries),
-        ]
 
     async def _run_all(self, batches: Sequence[Sequence[Command]]) -> list[list[Any]]:
         read_active = ("HGET", self._keys.partition.generations, self._pointer)

@@ -66,8 +66,7 @@ class StreamProgress:
         return not pending["pending"] or _entry_id(pending["min"]) > self._end
 
     def _difference(self, key: str, should: str, found: str | None) -> Difference:
-        number = self._keys.partition.number
-        return Difference(partition=number, key=key, should=should, found=found, shared=True)
+        return Difference(key=key, should=should, found=found, shared=True)
 
 
 def _entry_id(text: str) -> EntryId:

@@ -55,7 +55,6 @@ async def _differences(
     expected = {group: str(amount) for group, amount in sums.items() if amount}
     return [
         Difference(
-            partition=active.partition.number,
             key=names[0],
             field=group,
             should=expected.get(group),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -24,8 +25,8 @@ from readside.redis_functions.keys import TANDEM, Keys, Namespace
 from readside.verify.aggregate_verification import AggregateVerdict, AggregateVerification
 from readside.verify.bulk_verification import BulkVerification
 from readside.verify.compared_generations import ComparedGenerations
-from readside.verify.difference import Difference
-from readside.verify.orphans import Orphans, Suspects
+from readside.verify.difference import Difference, KeyEntry
+from readside.verify.orphans import Orphans
 from readside.verify.snapshot import GenerationChanged
 from readside.verify.stream_progress import POLL_SECONDS, StreamProgress
 from readside.verify.sum_verification import differing_sums
@@ -131,11 +132,13 @@ class Verify:
         async for page in self._event_source.aggregates(generations.keys.partition.number, PAGE):
             await bulk.page(page)
             on_progress(bulk.aggregates)
-        suspects: Suspects = {aggregate_id: set() for aggregate_id in bulk.suspects}
-        async for more in orphans.keys(bulk.usual_keys or set()):
-            _merge(suspects, more)
-        async for more in orphans.members(bulk.verified, bulk.sums):
-            _merge(suspects, more)
+        suspects: dict[UUID, set[KeyEntry]] = defaultdict(
+            set, {id_: set() for id_ in bulk.suspects}
+        )
+        async for aggregate_id, entries in orphans.keys(bulk.usual_keys or set()):
+            suspects[aggregate_id] |= entries
+        async for aggregate_id, entries in orphans.members(bulk.verified, bulk.sums):
+            suspects[aggregate_id] |= entries
         deadline = time.monotonic() + self._timeout_seconds
         verifications = [
             (
@@ -179,11 +182,6 @@ class Verify:
             if verifications:
                 await asyncio.sleep(POLL_SECONDS)
         return verdicts
-
-
-def _merge(suspects: Suspects, more: Suspects) -> None:
-    for aggregate_id, entries in more.items():
-        suspects.setdefault(aggregate_id, set()).update(entries)
 
 
 def _result(aggregates: int, verdicts: list[AggregateVerdict]) -> VerifyResult:

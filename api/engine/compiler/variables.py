@@ -51,7 +51,8 @@ class Variables:
                 else coerce_input_literal(node.default_value, type_)
             )
             required = is_non_null_type(type_) and default is Undefined
-            self._definitions.append((node.variable.name.value, _coercer(type_), default, required))
+            coerce = _fast(type_, ()) or _with_graphql_core(type_)
+            self._definitions.append((node.variable.name.value, coerce, default, required))
 
     def coerce(self, variables: Mapping[str, Any]) -> dict[Any, Any]:
         """Returns the coerced variables of a request. Raises NeedsGraphQLCore."""
@@ -65,11 +66,6 @@ class Variables:
             elif default is not Undefined:
                 values[name] = default
         return values
-
-
-def _coercer(type_: GraphQLInputType) -> Coerce:
-    """Returns the function that coerces a value to this type, or raises NeedsGraphQLCore."""
-    return _fast(type_, ()) or _with_graphql_core(type_)
 
 
 def _fast(type_: GraphQLInputType, outer: tuple[GraphQLInputType, ...]) -> Coerce | None:

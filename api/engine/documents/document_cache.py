@@ -161,8 +161,9 @@ class DocumentCache:
     def _prepare(
         self, text: str, split: SplitText | None = None
     ) -> PreparedDocument | RequestError:
-        if len(text) > self._limits.source_characters:
-            return refused("GRAPHQL_PARSE_FAILED", [_too_long(self._limits.source_characters)])
+        if len(text) > (limit := self._limits.source_characters):
+            too_long = GraphQLError(f"The document is longer than {limit} characters.")
+            return refused("GRAPHQL_PARSE_FAILED", [too_long])
         try:
             return self._parse_and_validate(text, split)
         except MemoryError:  # depends on the moment, not on the document
@@ -233,10 +234,6 @@ def _operations(document: DocumentNode) -> dict[str | None, OperationDefinitionN
         for node in document.definitions
         if isinstance(node, OperationDefinitionNode)
     }
-
-
-def _too_long(limit: int) -> GraphQLError:
-    return GraphQLError(f"The document is longer than {limit} characters.")
 
 
 def _is_introspection(selected: SelectionSetNode) -> bool:

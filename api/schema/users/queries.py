@@ -12,7 +12,7 @@ from api.resolvers.pagination import After, First, page_size
 from api.resolvers.scalars import EmailAddress
 from api.schema.users.user_types import User, UserConnection, all_users
 from domain.users.aggregate import USER
-from domain.users.values import Email, parse_email
+from domain.users.values import parse_email
 from readside.projections import top_customers, users, users_by_email
 
 _READ = USER.scope("read")
@@ -43,8 +43,13 @@ class Query:
         info: Info,
         email: Annotated[EmailAddress, strawberry.argument(description="The address to look for.")],
     ) -> User | None:
-        address = parse_argument("email", email, parse_email)
-        return await _user_by_email(info, address)
+        wanted, read_model = parse_argument("email", email, parse_email), info.context.read_model
+        ids = await users_by_email.find(read_model, wanted.key)
+        rows = [row for id_ in ids if (row := await users.fetch(read_model, id_)) is not None]
+        # Several users may share the key of an address: the one with exactly this address, or the first.
+        exact = (row for row in rows if row.email == wanted.address)
+        row = next(exact, next(iter(rows), None))
+        return None if row is None else User.from_row(row)
 
     @fields.field("All users, newest first.", CONNECTION, scope=_READ)
     async def users(self, info: Info, first: First = 20, after: After = None) -> UserConnection:
@@ -55,13 +60,3 @@ class Query:
         read_model = info.context.read_model
         ids = await top_customers.top(read_model, page_size(info, first))
         return [User.from_row(row) for row in await users.fetch_many(read_model, ids)]
-
-
-async def _user_by_email(info: Info, email: Email) -> User | None:
-    """Returns the user with exactly this address, or else the first of those that share its key."""
-    read_model = info.context.read_model
-    ids = await users_by_email.find(read_model, email.key)
-    rows = [row for id_ in ids if (row := await users.fetch(read_model, id_)) is not None]
-    exact = (row for row in rows if row.email == email.address)
-    row = next(exact, next(iter(rows), None))
-    return None if row is None else User.from_row(row)

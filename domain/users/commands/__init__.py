@@ -5,20 +5,17 @@ Here are the base classes of commands on a user and on an order.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from domain.aggregate import Aggregate
 from domain.command import ByChild, ById, Command, Decision, Target, refuse_unless_current
 from domain.users.aggregate import USER
 from domain.users.events import OrderId, UserId
-from domain.users.refusals import OrderNotFound, UserNotFound
+from domain.users.refusals import OrderNotFound, OrderNotOpen, UserNotFound
 from domain.users.state import Order, User
 
 
 class UserCommand(Command, frozen=True, kw_only=True):
     """A command on a user who must exist and, if the client sends it, have the expected version."""
 
-    aggregate: ClassVar[Aggregate] = USER
+    aggregate = USER
 
     user_id: UserId
     expected_version: int | None = None
@@ -37,9 +34,9 @@ class UserCommand(Command, frozen=True, kw_only=True):
 
 
 class OrderCommand(Command, frozen=True, kw_only=True):
-    """A command on an order that must exist; the store loads its user by the order."""
+    """A command on an order that must be open; the store loads its user by the order."""
 
-    aggregate: ClassVar[Aggregate] = USER
+    aggregate = USER
 
     order_id: OrderId
 
@@ -51,8 +48,10 @@ class OrderCommand(Command, frozen=True, kw_only=True):
         order = user.orders.get(self.order_id)
         if order is None or not user.exists:
             return OrderNotFound()
-        return self.decide_existing(order)
+        if order.status != "OPEN":
+            return OrderNotOpen(status=order.status)
+        return self.decide_open(order)
 
-    def decide_existing(self, order: Order) -> Decision:
-        """Returns the decision about an order that exists."""
+    def decide_open(self, order: Order) -> Decision:
+        """Returns the decision about an order that is open."""
         raise NotImplementedError

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from domain.aggregate import Aggregate
 from domain.command import Command, Decision, New, Target
 from domain.users.aggregate import USER
 from domain.users.events import UserCreated, UserId
@@ -13,8 +10,8 @@ from domain.users.values import Email
 
 
 class CreateUser(Command, frozen=True, kw_only=True):
-    aggregate: ClassVar[Aggregate] = USER
-    server_generated: ClassVar[tuple[str, ...]] = ("user_id",)
+    aggregate = USER
+    server_generated = ("user_id",)
 
     user_id: UserId
     name: str

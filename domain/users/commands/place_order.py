@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
 from uuid import UUID
 
 from domain.command import Decision
@@ -12,7 +11,7 @@ from domain.users.state import User
 
 
 class PlaceOrder(UserCommand, frozen=True, kw_only=True):
-    server_generated: ClassVar[tuple[str, ...]] = ("order_id",)
+    server_generated = ("order_id",)
 
     order_id: OrderId
     total: int

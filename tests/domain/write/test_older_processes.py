@@ -23,7 +23,7 @@ from domain.log.audit import Audit
 from domain.log.erasures import SLICE, Erasures, pending_erasures
 from domain.log.event_log import EventLog
 from domain.log.log_identity import read_log_identity
-from domain.log.skipped_events import SkippedEvents
+from domain.log.skipped_events import skip
 from domain.migrate import DIRECTORY, MigrationError, check, migrate
 from domain.users.commands.complete_order import CompleteOrder
 from domain.users.commands.erase_user import EraseUser
@@ -196,7 +196,7 @@ async def test_what_a_newer_process_writes_is_read_by_an_older_one(model: WriteM
     assert (row["result_id"], row["result_user_id"], row["result_version"]) == (user_id, user_id, 1)
     again = create("Alice", "alice@example.com", key="k")
     assert row["fingerprint"] == again.request_digest(row["result_secret"])
-    await SkippedEvents(model.pool).add(user_id, 2, "unreadable")
+    await skip(model.pool, user_id, 2, "unreadable")
     await model.pool.execute(SKIP, user_id, 3, "unreadable too")
     assert await read_by_older(model, user_id) == [
         (1, "UserCreated", False),

@@ -6,7 +6,6 @@ from api.resolvers.command_input import InputParser
 from api.resolvers.command_mutation import command_mutation
 from api.schema.users.command_input import UserCommandInput
 from api.schema.users.payload import UserPayload
-from domain.refusal import VersionConflict
 from domain.users.commands.erase_user import EraseUser
 from domain.users.refusals import UserNotFound
 
@@ -20,7 +19,7 @@ class EraseUserInput(UserCommandInput):
     UserPayload,
     EraseUserInput,
     "Forgets a person for good: name and e-mail address are blanked everywhere.",
-    refusals=[UserNotFound, VersionConflict],
+    refusals=[UserNotFound],
     permission="erase",
 )
 def erase_user(given: EraseUserInput, parse: InputParser) -> EraseUser:

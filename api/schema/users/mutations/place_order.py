@@ -8,7 +8,6 @@ from api.resolvers.scalars import Money
 from api.schema.users.command_input import UserCommandInput
 from api.schema.users.payload import UserPayload
 from domain.ids import new_id
-from domain.refusal import VersionConflict
 from domain.users.commands.place_order import PlaceOrder
 from domain.users.events import OrderId
 from domain.users.refusals import UserNotFound
@@ -21,10 +20,7 @@ class PlaceOrderInput(UserCommandInput):
 
 
 @command_mutation(
-    UserPayload,
-    PlaceOrderInput,
-    "Places an order for a user.",
-    refusals=[UserNotFound, VersionConflict],
+    UserPayload, PlaceOrderInput, "Places an order for a user.", refusals=[UserNotFound]
 )
 def place_order(given: PlaceOrderInput, parse: InputParser) -> PlaceOrder:
     return PlaceOrder(

@@ -6,7 +6,6 @@ from api.resolvers.command_input import InputParser
 from api.resolvers.command_mutation import command_mutation
 from api.schema.users.command_input import UserCommandInput
 from api.schema.users.payload import UserPayload
-from domain.refusal import VersionConflict
 from domain.users import values
 from domain.users.commands.rename_user import RenameUser
 from domain.users.refusals import UserNotFound
@@ -21,10 +20,7 @@ class RenameUserInput(UserCommandInput):
 
 
 @command_mutation(
-    UserPayload,
-    RenameUserInput,
-    "Gives a user another name.",
-    refusals=[UserNotFound, VersionConflict],
+    UserPayload, RenameUserInput, "Gives a user another name.", refusals=[UserNotFound]
 )
 def rename_user(given: RenameUserInput, parse: InputParser) -> RenameUser:
     return RenameUser(

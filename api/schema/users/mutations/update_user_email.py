@@ -7,7 +7,6 @@ from api.resolvers.command_mutation import command_mutation
 from api.resolvers.scalars import EmailAddress
 from api.schema.users.command_input import UserCommandInput
 from api.schema.users.payload import UserPayload
-from domain.refusal import VersionConflict
 from domain.users import values
 from domain.users.commands.update_user_email import UpdateUserEmail
 from domain.users.refusals import EmailAlreadyRegistered, UserNotFound
@@ -22,7 +21,7 @@ class UpdateUserEmailInput(UserCommandInput):
     UserPayload,
     UpdateUserEmailInput,
     "Gives a user another e-mail address.",
-    refusals=[UserNotFound, EmailAlreadyRegistered, VersionConflict],
+    refusals=[UserNotFound, EmailAlreadyRegistered],
 )
 def update_user_email(given: UpdateUserEmailInput, parse: InputParser) -> UpdateUserEmail:
     return UpdateUserEmail(
