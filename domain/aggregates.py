@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from domain.aggregate import Aggregate, registry
+from domain.aggregate_contract import Aggregate, registry
 from domain.users.aggregate import USER
 
 AGGREGATES: Final[dict[str, Aggregate]] = registry(USER)

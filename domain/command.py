@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.aggregate import Aggregate, AggregateState
+from domain.aggregate_contract import Aggregate, AggregateState
 from domain.event import DomainEvent, text_fields
 from domain.refusal import Refusal, VersionConflict
 

@@ -29,7 +29,7 @@ Personal = Annotated[T, _PERSONAL]
 it in the tables and in every event of the aggregate. Text is either this or `NonPersonal[str]`."""
 
 NonPersonal = Annotated[T, _NON_PERSONAL]
-"""The type of a field whose text identifies nobody, such as a stock keeping unit: an erasure keeps it."""
+"""The type of a field whose text identifies no person, such as a stock keeping unit: an erasure keeps it."""
 
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 """Converts the fields of a stored event from one schema version to the next."""

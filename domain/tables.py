@@ -87,7 +87,7 @@ def _postgres_type(field: str, hint: Any) -> str:
     type_ = getattr(type_, "__supertype__", type_)
     if others or type_ not in _POSTGRES_TYPES:
         raise TypeError(
-            f"{field} cannot be a column: its type is none of"
+            f"{field} cannot be a column: its type must be one of"
             f" {', '.join(sorted(type_.__name__ for type_ in _POSTGRES_TYPES))}; children are declared in"
             " `children` of the aggregate."
         )

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from api.schema.merged import SCHEMA
-from domain.aggregate import Aggregate
+from domain.aggregate_contract import Aggregate
 from domain.aggregates import AGGREGATES
 from readside.projection import ProjectedEvent
 from readside.read_models import READ_MODELS

@@ -13,8 +13,8 @@ from graphql import GraphQLUnionType
 
 import domain
 from api.auth.scopes import ALL_SCOPES, SCOPE
-from api.schema.aggregates import PACKAGES
 from api.schema.merged import SCHEMA
+from api.schema.packages import PACKAGES
 from domain.aggregates import AGGREGATES
 from domain.command import Command, refuse_unless_current
 from domain.refusal import Refusal, VersionConflict
@@ -49,7 +49,7 @@ def test_every_folder_of_graphql_is_in_the_list_of_packages() -> None:
     for folder in {
         path.parent.name for path in (ROOT / "api/schema").glob("*/__init__.py")
     } - listed:
-        raise AssertionError(f"Add api/schema/{folder} to api/schema/aggregates.py.")
+        raise AssertionError(f"Add api/schema/{folder} to api/schema/packages.py.")
     for folder in FOLDERS - listed:
         raise AssertionError(f"domain/{folder} has no folder of the same name in api/schema.")
 

@@ -48,7 +48,7 @@ EDITS: tuple[tuple[str, str, str], ...] = (
     ("readside/read_models.py", r"\b(orders|top_customers|user_list|users\w*), (?=.*\n)", ""),
     ("readside/read_models.py", r", (user_list|users\w*)$", ""),
     ("readside/read_models.py", r'    "user": [^\n]*\n', ""),
-    ("api/schema/aggregates.py", r", users\b|\busers, ", ""),
+    ("api/schema/packages.py", r", users\b|\busers, ", ""),
     ("api/cli/__init__.py", r"from api\.cli\.seed import seed\n", ""),
     ("api/cli/__init__.py", r"app\.command\(\)\(seed\)\n", ""),
     ("api/cli/migrate.py", r" *from domain\.users\.\S+ import \w+\n", ""),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, get_args
 
-from domain.aggregate import Permission
+from domain.aggregate_contract import Permission
 from domain.aggregates import AGGREGATES
 
 SCOPE: Final = "scope"

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from api.cli.doctor import doctor
-from api.cli.events import events
+from api.cli.event_history import events
 from api.cli.generations import generations
 from api.cli.migrate import migrate_database
 from api.cli.parked import parked

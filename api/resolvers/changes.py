@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from api.resolvers.payload import RowType
+from api.resolvers.payload_type import RowType
 
 R = TypeVar("R", bound=RowType)
 

@@ -14,12 +14,12 @@ from strawberry.utils.str_converters import to_camel_case
 from api.engine.cost.directives import ListSize
 from api.errors import failure
 from api.resolvers import fields
-from api.resolvers.command_input import IdempotentInput, InputParser, VersionedInput
 from api.resolvers.context import Info
-from api.resolvers.payload import Payload
+from api.resolvers.input_parser import IdempotentInput, InputParser, VersionedInput
+from api.resolvers.payload_type import Payload
 from api.resolvers.refusal_types import CommandError, as_data, as_error, refusal_type
 from api.trace import TRACE_ID, current_trace
-from domain.aggregate import Permission
+from domain.aggregate_contract import Permission
 from domain.command import Command
 from domain.ids import new_id
 from domain.refusal import IdempotencyKeyReused, InvalidInput, Refusal, VersionConflict

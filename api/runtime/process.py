@@ -24,7 +24,7 @@ from api.runtime.composition import compose
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-    from api.runtime.server import Server
+    from api.runtime.http_server import HttpServer
     from api.settings import Settings
 
 _GC_THRESHOLDS = (20_000, 20, 50)
@@ -151,15 +151,17 @@ async def _serve(
             await asyncio.gather(*serving)
 
 
-def _servers(settings: Settings, apps: Sequence[Starlette]) -> list[Server]:
+def _servers(settings: Settings, apps: Sequence[Starlette]) -> list[HttpServer]:
     from api.http.protocols.server_config import uvicorn_config
-    from api.runtime.server import Server  # here: relay and projector need neither
+    from api.runtime.http_server import HttpServer  # here: relay and projector need neither
 
     grace_seconds = int(settings.shutdown_timeout)
-    return [Server(uvicorn_config(app, timeout_graceful_shutdown=grace_seconds)) for app in apps]
+    return [
+        HttpServer(uvicorn_config(app, timeout_graceful_shutdown=grace_seconds)) for app in apps
+    ]
 
 
-async def _wait_for_startup(servers: Sequence[Server]) -> None:
+async def _wait_for_startup(servers: Sequence[HttpServer]) -> None:
     for server in servers:
         await server.started_up.wait()
 

@@ -27,7 +27,7 @@ from strawberry.types import get_object_definition
 from api.engine.resolver_info import StrawberryInfo
 from api.resolvers.scalars import SCALARS
 from api.resolvers.scope_guard import guard
-from api.schema.aggregates import PACKAGES
+from api.schema.packages import PACKAGES
 
 
 class _StrawberrySchema(Schema):

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.aggregate import Aggregate, AggregateState, suffixed_key
+from domain.aggregate_contract import Aggregate, AggregateState, suffixed_key
 from domain.aggregates import AGGREGATES
 from domain.envelope import STORED_ID, Envelope, Undecodable
 from domain.log.envelope_rows import ENVELOPE, envelope_from_row

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from domain.aggregate import Aggregate
+from domain.aggregate_contract import Aggregate
 from domain.aggregates import AGGREGATES
 from domain.envelope import STORED_ID
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain.aggregate import Aggregate, UniqueKey
+from domain.aggregate_contract import Aggregate, UniqueKey
 from domain.tables import Children
 from domain.users.events import UserErased, UserEvent, email_key
 from domain.users.refusals import EmailAlreadyRegistered

@@ -13,7 +13,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from domain.aggregate import suffixed_key
+from domain.aggregate_contract import suffixed_key
 from domain.users.events import email_key
 
 PAGE = 500

@@ -11,7 +11,7 @@ from typing import Literal, assert_never
 
 import msgspec
 
-from domain.aggregate import AggregateState
+from domain.aggregate_contract import AggregateState
 from domain.event import Personal
 from domain.users.events import (
     OrderCancelled,

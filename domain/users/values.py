@@ -10,7 +10,7 @@ import msgspec
 from email_validator import EmailNotValidError, validate_email
 
 from domain.users.events import email_key
-from domain.values import Invalid, require_printable
+from domain.value_parsing import Invalid, require_printable
 
 MAX_EMAIL_LENGTH = 1_000
 """Characters before normalization. A deliverable address has at most 254 afterwards."""

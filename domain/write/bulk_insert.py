@@ -7,7 +7,7 @@ from functools import cache
 from itertools import compress
 from typing import Final
 
-from domain.aggregate import Aggregate
+from domain.aggregate_contract import Aggregate
 from domain.envelope import STORED_ID, encode
 from domain.tables import listed
 from domain.write.sql import Statement, Write, result_values

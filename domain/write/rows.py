@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-from domain.aggregate import Aggregate, AggregateState
+from domain.aggregate_contract import Aggregate, AggregateState
 from domain.command import ByChild, Command, CommandResult, Target
 from domain.envelope import STORED_ID
 from domain.refusal import IdempotencyKeyReused, Refusal

@@ -8,7 +8,7 @@ from functools import cache
 from itertools import count
 from typing import NamedTuple
 
-from domain.aggregate import Aggregate, AggregateState
+from domain.aggregate_contract import Aggregate, AggregateState
 from domain.command import Command, CommandResult
 from domain.envelope import STORED_ID, encode
 from domain.event import DomainEvent, personal_fields

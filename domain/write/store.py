@@ -17,7 +17,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from domain.aggregate import AggregateState
+from domain.aggregate_contract import AggregateState
 from domain.command import ByChild, Command, CommandResult, New
 from domain.envelope import partition_of
 from domain.event import DomainEvent

@@ -23,7 +23,7 @@ from tests.domain.written_events import ENDING, Happens, before_the_end
 
 if TYPE_CHECKING:
     from api.settings import Settings
-    from domain.aggregate import Aggregate
+    from domain.aggregate_contract import Aggregate
     from domain.event import DomainEvent
     from tests.acceptance.service import Client
 

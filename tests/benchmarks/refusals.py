@@ -12,7 +12,7 @@ from api.errors import RequestError
 from api.limits import Limits
 from api.schema.merged import SCHEMA
 from domain.users import values
-from domain.values import Invalid, parse_money
+from domain.value_parsing import Invalid, parse_money
 from tests.benchmarks.figures import Figure
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.aggregate import Aggregate
+from domain.aggregate_contract import Aggregate
 from domain.command import Command
 from domain.users.events import UserErased
 from domain.write import rows

@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from domain.aggregate import Aggregate, AggregateState, UniqueKey, registry
+from domain.aggregate_contract import Aggregate, AggregateState, UniqueKey, registry
 from domain.aggregates import AGGREGATES
 from domain.command import ByChild, ById, Command, Decision, New, Target
 from domain.event import DomainEvent, NonPersonal, Personal
@@ -276,8 +276,11 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ),
     ({"events": Joined | Note | MemberLeft}, "Note'>, is not derived from DomainEvent"),
     ({"ends_with": (NoteAdded,)}, "ends with NoteAdded, which has personal fields"),
-    ({"events": Joined | NoteAdded}, "ends with MemberLeft, which is none of its events"),
-    ({"children": {}}, "Member.notes cannot be a column: its type is none of Decimal, UUID, bool"),
+    ({"events": Joined | NoteAdded}, "ends with MemberLeft, which is not one of its events"),
+    (
+        {"children": {}},
+        "Member.notes cannot be a column: its type must be one of Decimal, UUID, bool",
+    ),
     (
         {"children": {"nots": Children(table="notes", parent="member_id")}},
         "has no field `nots` of the type",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from domain.aggregate import Aggregate
+from domain.aggregate_contract import Aggregate
 from domain.aggregates import AGGREGATES
 
 if TYPE_CHECKING:

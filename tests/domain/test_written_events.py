@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from domain.aggregate import Aggregate
+from domain.aggregate_contract import Aggregate
 from domain.aggregates import AGGREGATES
 from domain.envelope import schema_of
 from tests.domain.written_events import WRITTEN_EVENTS

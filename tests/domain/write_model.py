@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from domain.aggregate import Aggregate, AggregateState
+from domain.aggregate_contract import Aggregate, AggregateState
 from domain.aggregates import AGGREGATES
 from domain.command import Command, CommandResult
 from domain.envelope import decode

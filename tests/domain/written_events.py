@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from domain.aggregate import Aggregate, AggregateState
+from domain.aggregate_contract import Aggregate, AggregateState
 from domain.aggregates import AGGREGATES
 from domain.command import ById, Command, Decision, Target
 from domain.envelope import decode

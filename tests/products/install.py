@@ -26,7 +26,7 @@ def install() -> None:
     AGGREGATES[PRODUCT.name] = PRODUCT
     READ_MODELS[PRODUCT.name] = _MODELS
     READ_MODELS["user"] = (*READ_MODELS["user"], created_per_month)
-    from api.schema.aggregates import (
+    from api.schema.packages import (
         PACKAGES,  # here: it imports the scopes, which are those of AGGREGATES
     )
     from tests.products import schema

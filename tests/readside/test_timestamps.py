@@ -8,7 +8,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.values import MONEY_LIMIT
+from domain.value_parsing import MONEY_LIMIT
 from readside.timestamps import from_epoch_millis, to_epoch_millis, to_rfc3339_millis
 
 ZONES = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))

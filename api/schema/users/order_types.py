@@ -18,7 +18,7 @@ from api.resolvers.pagination import (
 )
 from api.resolvers.scalars import DateTime, Money
 from api.schema.users.enums import OrderStatus
-from domain.values import format_money
+from domain.value_parsing import format_money
 from readside.projections import orders
 from readside.projections.orders import OrderRow
 

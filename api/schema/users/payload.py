@@ -1,6 +1,6 @@
 """The payload of commands on users and orders, with the user as soon as it can be read."""
 
-from api.resolvers.payload import payload_of
+from api.resolvers.payload_type import payload_of
 from api.schema.users.user_types import User
 from domain.users.aggregate import USER
 from readside.projections import users

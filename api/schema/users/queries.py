@@ -6,9 +6,14 @@ import strawberry
 
 from api.engine.cost.directives import CONNECTION, SLICED, Cost
 from api.resolvers import fields
-from api.resolvers.arguments import MinVersion, check_version, parse_argument, parse_id_argument
 from api.resolvers.context import Info
 from api.resolvers.pagination import After, First, page_size
+from api.resolvers.query_arguments import (
+    MinVersion,
+    check_version,
+    parse_argument,
+    parse_id_argument,
+)
 from api.resolvers.scalars import EmailAddress
 from api.schema.users.user_types import User, UserConnection, all_users
 from domain.users.aggregate import USER

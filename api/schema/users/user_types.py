@@ -20,7 +20,7 @@ from api.resolvers.pagination import (
 )
 from api.resolvers.scalars import DateTime, EmailAddress, Money
 from api.schema.users.order_types import OrderConnection, orders_of
-from domain.values import Invalid, format_money, parse_identifier
+from domain.value_parsing import Invalid, format_money, parse_identifier
 from readside.projections import user_list, users
 from readside.projections.users import UserRow
 

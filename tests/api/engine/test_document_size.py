@@ -16,7 +16,7 @@ from api.engine.request import from_body
 from api.errors import RequestError
 from api.limits import Limits
 from api.schema.merged import SCHEMA
-from domain.values import Invalid
+from domain.value_parsing import Invalid
 from tests.api.engine.hostile_documents import DOCUMENTS
 from tests.api.in_memory_app import edge
 from tests.api.with_limits import with_limits

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain.users.values import Email, parse_email, parse_name
-from domain.values import (
+from domain.value_parsing import (
     MONEY_LIMIT,
     Invalid,
     format_money,

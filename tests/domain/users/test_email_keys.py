@@ -22,7 +22,7 @@ from domain.users.email_keys import migrate_email_keys
 from domain.users.events import UserId, email_key
 from domain.users.refusals import EmailAlreadyRegistered
 from domain.users.values import parse_email
-from domain.values import Invalid
+from domain.value_parsing import Invalid
 from tests.domain.write_model import PARTITIONS, WriteModel, create
 
 if TYPE_CHECKING:

@@ -8,7 +8,13 @@ import pytest
 
 from domain.ids import new_id
 from domain.users.values import Email, parse_email, parse_name
-from domain.values import MONEY_LIMIT, Invalid, parse_idempotency_key, parse_identifier, parse_money
+from domain.value_parsing import (
+    MONEY_LIMIT,
+    Invalid,
+    parse_idempotency_key,
+    parse_identifier,
+    parse_money,
+)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain.aggregate import Aggregate, UniqueKey
+from domain.aggregate_contract import Aggregate, UniqueKey
 from tests.products.domain.events import ProductEvent
 from tests.products.domain.refusals import SkuTaken
 from tests.products.domain.state import Product, evolve

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from domain.aggregate import Aggregate
+from domain.aggregate_contract import Aggregate
 from domain.command import ById, Command, Decision, New, Target, refuse_unless_current
 from tests.products.domain.aggregate import PRODUCT
 from tests.products.domain.events import (

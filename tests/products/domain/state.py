@@ -7,7 +7,7 @@ from typing import assert_never
 
 import msgspec
 
-from domain.aggregate import AggregateState
+from domain.aggregate_contract import AggregateState
 from domain.event import NonPersonal
 from tests.products.domain.events import (
     PriceChanged,

@@ -2,12 +2,12 @@
 
 import strawberry
 
-from api.resolvers.command_input import IdempotentInput, InputParser, VersionedInput
 from api.resolvers.command_mutation import command_mutation
+from api.resolvers.input_parser import IdempotentInput, InputParser, VersionedInput
 from api.resolvers.scalars import Money
 from domain.ids import new_id
 from domain.refusal import VersionConflict
-from domain.values import Invalid, parse_money, require_printable
+from domain.value_parsing import Invalid, parse_money, require_printable
 from tests.products.domain.commands import ChangePrice, CreateProduct, DiscontinueProduct
 from tests.products.domain.events import ProductId
 from tests.products.domain.refusals import ProductIsDiscontinued, ProductNotFound, SkuTaken

@@ -1,6 +1,6 @@
 """The payload of commands on products."""
 
-from api.resolvers.payload import payload_of
+from api.resolvers.payload_type import payload_of
 from tests.products.domain.aggregate import PRODUCT
 from tests.products.projections import products
 from tests.products.schema.product_type import Product

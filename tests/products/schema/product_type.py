@@ -5,7 +5,7 @@ from typing import Self
 import strawberry
 
 from api.resolvers.scalars import DateTime, Money
-from domain.values import format_money
+from domain.value_parsing import format_money
 from tests.products.projections.products import ProductRow
 
 

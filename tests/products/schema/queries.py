@@ -6,9 +6,9 @@ import strawberry
 
 from api.engine.cost.directives import SLICED
 from api.resolvers import fields
-from api.resolvers.arguments import MinVersion, check_version, parse_id_argument
 from api.resolvers.context import Info
 from api.resolvers.pagination import First, page_size
+from api.resolvers.query_arguments import MinVersion, check_version, parse_id_argument
 from tests.products.domain.aggregate import PRODUCT
 from tests.products.projections import product_list, products
 from tests.products.schema.product_type import Product

@@ -2,8 +2,8 @@
 
 import strawberry
 
-from api.resolvers.command_input import InputParser
 from api.resolvers.command_mutation import command_mutation
+from api.resolvers.input_parser import InputParser
 from api.schema.users.command_input import OrderCommandInput
 from api.schema.users.enums import ORDER_NOT_OPEN
 from api.schema.users.payload import UserPayload

@@ -2,8 +2,8 @@
 
 import strawberry
 
-from api.resolvers.command_input import InputParser
 from api.resolvers.command_mutation import command_mutation
+from api.resolvers.input_parser import InputParser
 from api.resolvers.scalars import Money
 from api.schema.users.command_input import UserCommandInput
 from api.schema.users.payload import UserPayload
@@ -11,7 +11,7 @@ from domain.ids import new_id
 from domain.users.commands.place_order import PlaceOrder
 from domain.users.events import OrderId
 from domain.users.refusals import UserNotFound
-from domain.values import parse_money
+from domain.value_parsing import parse_money
 
 
 @strawberry.input(description="The user, and what the order costs.")

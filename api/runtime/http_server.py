@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import uvicorn
 
 
-class Server(uvicorn.Server):
+class HttpServer(uvicorn.Server):
     """uvicorn without its signal handlers, which the process replaces, and with an event for its startup."""
 
     def __init__(self, config: uvicorn.Config) -> None:

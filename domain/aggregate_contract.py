@@ -105,7 +105,7 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
                 yield f"one of its events, {event}, is not derived from DomainEvent"
         for event in self.ends_with:
             if event not in self.event_types:
-                yield f"it ends with {event.__name__}, which is none of its events"
+                yield f"it ends with {event.__name__}, which is not one of its events"
             if personal_fields(event):
                 yield f"it ends with {event.__name__}, which has personal fields, so they would be kept"
         for name in self.children:
@@ -179,7 +179,7 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
 
     @cached_property
     def non_personal(self) -> frozenset[str]:
-        """The fields of events with text that identifies nobody."""
+        """The fields of events with text that identifies no person."""
         return frozenset().union(*map(non_personal_fields, self.event_types))
 
     def after(self, state: S, event: DomainEvent, at: datetime) -> S:

@@ -7,7 +7,7 @@ from uuid import UUID
 import strawberry
 
 from domain.refusal import InvalidInput, Refusal
-from domain.values import Invalid, parse_idempotency_key, parse_identifier
+from domain.value_parsing import Invalid, parse_idempotency_key, parse_identifier
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import strawberry
 
 from api.errors import bad_input
-from domain.values import Invalid, parse_identifier
+from domain.value_parsing import Invalid, parse_identifier
 
 T = TypeVar("T")
 
