@@ -15,7 +15,7 @@ from api.resolvers.query_arguments import (
     parse_id_argument,
 )
 from api.resolvers.scalars import EmailAddress
-from api.schema.users.user_types import User, UserConnection, all_users
+from api.schema.users.types.user_types import User, UserConnection, all_users
 from domain.users.aggregate import USER
 from domain.users.values import parse_email
 from readside.projections import top_customers, users, users_by_email

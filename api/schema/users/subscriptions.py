@@ -9,7 +9,7 @@ from api.resolvers.changes import changes_of
 from api.resolvers.context import Info
 from api.resolvers.query_arguments import AfterVersion, check_version, parse_id_argument
 from api.schema.users.queries import UserIdArgument
-from api.schema.users.user_types import User
+from api.schema.users.types.user_types import User
 from domain.users.aggregate import USER
 from readside.projections import users
 

@@ -19,7 +19,7 @@ from api.resolvers.pagination import (
     page_size,
 )
 from api.resolvers.scalars import DateTime, EmailAddress, Money
-from api.schema.users.order_types import OrderConnection, orders_of
+from api.schema.users.types.order_types import OrderConnection, orders_of
 from domain.value_parsing import Invalid, format_money, parse_identifier
 from readside.projections import user_list, users
 from readside.projections.users import UserRow

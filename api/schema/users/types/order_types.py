@@ -17,7 +17,7 @@ from api.resolvers.pagination import (
     page_size,
 )
 from api.resolvers.scalars import DateTime, Money
-from api.schema.users.enums import OrderStatus
+from api.schema.users.types.enums import OrderStatus
 from domain.value_parsing import format_money
 from readside.projections import orders
 from readside.projections.orders import OrderRow
