@@ -19,7 +19,7 @@ class RowType(Protocol):
 
 
 Fetch = Callable[..., Awaitable[Any]]
-"""Reads the aggregate with an id from a read model, in `min_version` or newer; None if there is none."""
+"""Reads the aggregate with an id from a read model, in `min_version` or newer; None if it does not exist."""
 
 
 @strawberry.type
