@@ -8,4 +8,3 @@ from domain.aggregate_contract import Aggregate, registry
 from domain.users.aggregate import USER
 
 AGGREGATES: Final[dict[str, Aggregate]] = registry(USER)
-"""By name."""

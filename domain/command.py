@@ -36,7 +36,6 @@ class ByChild(NamedTuple):
     field: str
     """The field of the aggregate's state that holds such children."""
     id: UUID
-    """The id of the child."""
 
 
 Target = New | ById | ByChild

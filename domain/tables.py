@@ -37,7 +37,6 @@ class ChildTable(msgspec.Struct, frozen=True):
     field: str
     name: str
     parent: str
-    """The column with the id of the aggregate."""
     struct: type[msgspec.Struct]
     columns: dict[str, str]
     """The fields of a child, each with its PostgreSQL type."""

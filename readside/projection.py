@@ -31,7 +31,6 @@ class ProjectedEvent(msgspec.Struct, Generic[E], frozen=True, kw_only=True):
     """An event of one of the types E, the union of an aggregate, with its metadata."""
 
     aggregate: str
-    """The name of the aggregate."""
     aggregate_id: str
     version: int
     occurred_at: str

@@ -85,11 +85,10 @@ def retry(
         fail("Give the id of the aggregate to retry, or --all.")
 
     async def run(stores: OpenStores) -> int:
-        chosen = (
-            await _all_parked(stores)
-            if aggregate_id is None
-            else [await _find(stores, aggregate_id)]
-        )
+        if aggregate_id is None:
+            chosen = await _all_parked(stores)
+        else:
+            chosen = [await _find(stores, aggregate_id)]
         return _print_retried([await _retry(stores, found) for found in chosen], as_json=as_json)
 
     run_on_stores(run)

@@ -8,7 +8,7 @@ import strawberry
 
 from api.resolvers import fields
 from api.resolvers.context import Info
-from domain.aggregate_contract import Aggregate
+from domain.aggregate import Aggregate
 
 
 class RowType(Protocol):
@@ -19,7 +19,7 @@ class RowType(Protocol):
 
 
 Fetch = Callable[..., Awaitable[Any]]
-"""Reads the aggregate with an id from a read model, in `min_version` or newer; None without one."""
+"""Reads the aggregate with an id from a read model, in `min_version` or newer; None if it does not exist."""
 
 
 @strawberry.type

@@ -172,19 +172,17 @@ class _Comparison(msgspec.Struct, frozen=True):
         for envelope in self.events:
             data = msgspec.json.decode(envelope.data, type=dict[str, Any])
             for field in self.aggregate.personal:
-                if data.get(field):
-                    yield self._mismatch(
-                        "events", f"version {envelope.version} {field}", "", data[field]
-                    )
+                if found := data.get(field):
+                    where = f"version {envelope.version} {field}"
+                    yield self._mismatch("events", where, "", found)
 
     def _fields(
         self, table: str, prefix: str, expected: dict[str, Any], actual: dict[str, Any]
     ) -> Iterator[Mismatch]:
         for field in expected.keys() or actual.keys():
-            if expected.get(field) != actual.get(field):
-                yield self._mismatch(
-                    table, f"{prefix}{field}", expected.get(field), actual.get(field)
-                )
+            should, found = expected.get(field), actual.get(field)
+            if should != found:
+                yield self._mismatch(table, f"{prefix}{field}", should, found)
 
     def _mismatch(self, table: str, field: str, should: Any, found: Any) -> Mismatch:
         return Mismatch(

@@ -110,7 +110,9 @@ class Rebuild:
                 return False
             await self._generations.keep_alive(keys, consumer)
             await applier.apply(page.deliveries, publish=False)
-            progress = await self._advance(keys, progress, page)
+            page_start, progress = progress.position, progress.after(page)
+            if progress.position != page_start:  # else the page would be read and counted again
+                await self._store_progress(keys, progress)
             on_progress(progress)
         while await self._consume(applier):
             if not await keep_lease():
@@ -151,13 +153,6 @@ class Rebuild:
             return Progress(*map(int, values))
         progress = Progress(await self._event_source.count(keys.partition.number))
         await self._store_progress(keys, progress)
-        return progress
-
-    async def _advance(self, keys: Keys, before: Progress, page: Page) -> Progress:
-        """Returns the progress after a page; does not store a page that would be read and counted again."""
-        progress = before.after(page)
-        if progress.position != before.position:
-            await self._store_progress(keys, progress)
         return progress
 
     async def _store_progress(self, keys: Keys, progress: Progress) -> None:
