@@ -8,7 +8,7 @@ import strawberry
 
 from api.resolvers import fields
 from api.resolvers.context import Info
-from domain.aggregate import Aggregate
+from domain.aggregate_contract import Aggregate
 
 
 class RowType(Protocol):
