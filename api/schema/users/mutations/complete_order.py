@@ -4,9 +4,9 @@ import strawberry
 
 from api.resolvers.command_mutation import command_mutation
 from api.resolvers.input_parser import InputParser
-from api.schema.users.mutations.command_input import OrderCommandInput
-from api.schema.users.mutations.payload import UserPayload
+from api.schema.users.types.command_input import OrderCommandInput
 from api.schema.users.types.enums import ORDER_NOT_OPEN
+from api.schema.users.types.payload import UserPayload
 from domain.users.commands.complete_order import CompleteOrder
 from domain.users.refusals import OrderNotFound
 

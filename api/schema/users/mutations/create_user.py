@@ -5,7 +5,7 @@ import strawberry
 from api.resolvers.command_mutation import command_mutation
 from api.resolvers.input_parser import IdempotentInput, InputParser
 from api.resolvers.scalars import EmailAddress
-from api.schema.users.mutations.payload import UserPayload
+from api.schema.users.types.payload import UserPayload
 from domain.ids import new_id
 from domain.users import values
 from domain.users.commands.create_user import CreateUser

@@ -5,8 +5,8 @@ import strawberry
 from api.resolvers.command_mutation import command_mutation
 from api.resolvers.input_parser import InputParser
 from api.resolvers.scalars import Money
-from api.schema.users.mutations.command_input import UserCommandInput
-from api.schema.users.mutations.payload import UserPayload
+from api.schema.users.types.command_input import UserCommandInput
+from api.schema.users.types.payload import UserPayload
 from domain.ids import new_id
 from domain.users.commands.place_order import PlaceOrder
 from domain.users.events import OrderId

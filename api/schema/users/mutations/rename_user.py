@@ -4,8 +4,8 @@ import strawberry
 
 from api.resolvers.command_mutation import command_mutation
 from api.resolvers.input_parser import InputParser
-from api.schema.users.mutations.command_input import UserCommandInput
-from api.schema.users.mutations.payload import UserPayload
+from api.schema.users.types.command_input import UserCommandInput
+from api.schema.users.types.payload import UserPayload
 from domain.users import values
 from domain.users.commands.rename_user import RenameUser
 from domain.users.refusals import UserNotFound

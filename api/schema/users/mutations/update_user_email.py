@@ -5,8 +5,8 @@ import strawberry
 from api.resolvers.command_mutation import command_mutation
 from api.resolvers.input_parser import InputParser
 from api.resolvers.scalars import EmailAddress
-from api.schema.users.mutations.command_input import UserCommandInput
-from api.schema.users.mutations.payload import UserPayload
+from api.schema.users.types.command_input import UserCommandInput
+from api.schema.users.types.payload import UserPayload
 from domain.users import values
 from domain.users.commands.update_user_email import UpdateUserEmail
 from domain.users.refusals import EmailAlreadyRegistered, UserNotFound
