@@ -25,6 +25,7 @@ from tests.chaos.proxy import proxy
 from tests.chaos.stores import postgres, valkey
 from tests.limited import limited
 from tests.processes import HOST
+from tests.products.install import create_tables
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -229,6 +230,8 @@ async def cluster(
             await stack.enter_async_context(proxy(redis.url)),
         )
         made = Cluster(place, (database, redis), wires, environment, stack)
+        async with made.database() as connection:
+            await create_tables(connection)
         try:
             for name in names:
                 made.start(name, (failpoints or {}).get(name, ""))

@@ -112,7 +112,7 @@ def fold(events: Iterable[Logged], personal: Personal) -> dict[str, Story]:
 
 def _after(story: Story, event: Logged, personal: Personal) -> State | ProductState:
     if event.aggregate != story.aggregate:
-        raise ValueError(f"a {event.aggregate} in the life of a {story.aggregate}")
+        raise ValueError(f"an event of a {event.aggregate} among those of a {story.aggregate}")
     if story.aggregate == "product":
         return product_model.after(story.last if story.states else None, event)
     return _user_after(story, event, personal)

@@ -31,7 +31,6 @@ from api.embedded.run_as import Identity, allow_traversal, choose_identity
 from api.embedded.valkey import redis_url, valkey_ready
 from api.embedded.valkey import server_command as valkey_command
 from domain.migrate import migrate
-from tests.products.install import create_tables
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -233,12 +232,11 @@ async def _run(store: S) -> AsyncIterator[S]:
 
 
 async def made_template(place: Path, partitions: int) -> Path:
-    """A migrated data directory with products to copy, which spares every test an initdb."""
+    """A migrated data directory to copy, which spares every test an initdb."""
     async with postgres(place) as store:
         connection = await asyncpg.connect(store.url)
         try:
             await migrate(connection, partitions)
-            await create_tables(connection)
         finally:
             await connection.close()
         await store.stop()
