@@ -26,7 +26,9 @@ WITHIN = 6.0
 
 async def sharing(cluster: Cluster, seed: int) -> list[Violation]:
     """What the checker finds, or that somebody has not its share."""
-    workload = Workload(cluster.port, History(), seed=seed, clients=3, people=20)
+    workload = Workload(
+        cluster.port, History(), seed=seed, clients=3, people=20, pause_seconds=0.02
+    )
     await at_rest(cluster)
     try:
         async with workload.running():

@@ -68,12 +68,20 @@ class Workload:
     """Clients that share what they know. `async with running(...)` lets them work."""
 
     def __init__(
-        self, port: int, history: History, *, seed: int, clients: int, people: int
+        self,
+        port: int,
+        history: History,
+        *,
+        seed: int,
+        clients: int,
+        people: int,
+        pause_seconds: float = 0.0,
     ) -> None:
-        """`people`: the most users there are at a time."""
+        """`people`: the most users at a time; `pause_seconds`: the pause of a client after each step."""
         self.history = history
         self._clients = clients
         self._people = people
+        self._pause_seconds = pause_seconds
         self._port = port
         self._seed = seed
         self._known: list[Person] = []
@@ -131,6 +139,7 @@ class Workload:
         try:
             while not stop.is_set():
                 await agent.step()
+                await asyncio.sleep(self._pause_seconds)
         finally:
             agent.client.close()
 

@@ -35,7 +35,7 @@ __all__ = ["scans"]
 MOST_CALLS: Final = 900_000
 """A call takes 0.07 to 0.1 µs here, so these take 90 ms at most."""
 
-MIXTURES: Final = int(os.environ.get("WORST_DOCUMENTS", "10"))
+MIXTURES: Final = int(os.environ.get("WORST_DOCUMENTS", "5"))
 SEED: Final = int(os.environ.get("WORST_SEED", str(time.time_ns())))
 LIMITS: Final = Limits()
 
