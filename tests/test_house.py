@@ -33,6 +33,7 @@ MAY_BUILD = {
 }
 
 
+@pytest.mark.timeout(400)  # mypy without its cache, beside three other tests
 @pytest.mark.parametrize(
     "command",
     [

@@ -48,9 +48,12 @@ def changed(file: str, *replacements: tuple[str, str]) -> Iterator[dict[str, str
 @pytest.fixture
 def newer() -> Iterator[dict[str, str]]:
     """What makes a process run newer code: ours, but that a user's name is kept under another one."""
-    written = '"name"', '"fullName"'
-    read = "    name: str\n", '    name: str = msgspec.field(name="fullName")\n'
-    with changed("readside/projections/users.py", written, read) as env:
+    imported = (
+        "from domain.users import events\n",
+        "import msgspec\n\nfrom domain.users import events\n",
+    )
+    field = "    name: str\n", '    name: str = msgspec.field(name="fullName")\n'
+    with changed("readside/projections/users.py", imported, field) as env:
         yield env
 
 
@@ -59,7 +62,10 @@ def broken() -> Iterator[dict[str, str]]:
     """The same, but that an event has a new field, for which an upcast was forgotten."""
     with changed(
         "domain/users/events.py",
-        ("    name: str\n    email: str", "    name: str\n    surname: str"),
+        (
+            "    name: Personal[str]\n    email: Personal[str]",
+            "    name: Personal[str]\n    surname: Personal[str]",
+        ),
     ) as env:
         yield env
 

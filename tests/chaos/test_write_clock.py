@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-import api.runtime.composition
+import api.runtime.api_role
 import domain.ids
 import readside.generations.registry
 from api.settings import Settings
@@ -50,7 +50,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(api.runtime.composition, "datetime", clock)
+    monkeypatch.setattr(api.runtime.api_role, "datetime", clock)
     for module in (domain.ids, readside.generations.registry):
         monkeypatch.setattr(module, "time", SimpleNamespace(time_ns=clock.time_ns))
     return clock

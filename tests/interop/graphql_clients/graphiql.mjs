@@ -57,7 +57,7 @@ await page.getByRole("button", { name: "Stop query" }).click();
 await page.getByRole("button", { name: "Execute query" }).waitFor();
 await page.getByRole("button", { name: "Show Documentation Explorer" }).click();
 await page.getByRole("link", { name: "Mutation", exact: true }).click();
-await page.getByText("What can be changed.").waitFor();
+await page.getByText("The mutations. Each is one command").waitFor();
 while (workers.size < 3) await page.waitForTimeout(50);
 if (picture) await page.screenshot({ path: picture });
 
