@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tests.fork_server import STATUS, WITH_PRODUCTS, ForkRequest, die_with_parent
-from tests.processes import ROOT, STOPS_WITHIN
+from tests.processes import ROOT, stop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -135,13 +135,7 @@ async def running(*words: str, env: Mapping[str, str], log: Path) -> AsyncIterat
     try:
         yield member
     finally:
-        member.terminate()
-        try:
-            await asyncio.wait_for(member.ended(), STOPS_WITHIN)
-        except TimeoutError:
-            with suppress(ProcessLookupError):
-                os.killpg(member.pid, signal.SIGKILL)
-            await member.ended()
+        await stop(member)
 
 
 @cache

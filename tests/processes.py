@@ -62,7 +62,7 @@ async def running(
     try:
         yield process
     finally:
-        await _stop(process)
+        await stop(process)
 
 
 async def ended(process: Process | Member, seconds: float) -> int:
@@ -80,11 +80,13 @@ def as_from_a_terminal() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-async def _stop(process: Process) -> None:
+async def stop(process: Process | Member) -> None:
+    """Ends a process: SIGTERM, and after STOPS_WITHIN seconds SIGKILL to its session."""
     if process.returncode is None:
         process.terminate()
     with suppress(TimeoutError):
         await asyncio.wait_for(process.wait(), STOPS_WITHIN)
         return
-    os.killpg(process.pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     await process.wait()

@@ -106,7 +106,7 @@ def _name(function: ast.expr) -> str:
 OF_AN_AGGREGATE = re.compile(
     r"user|e-?mail|\border(s|_)|an order\b|(?-i:Order[A-Z])", re.IGNORECASE
 )
-"""Words of the users that come with the service. The order of something is none of them."""
+"""Words of the users that come with the service. The order of a list is not meant."""
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """A whole Tandem that may be hurt: an API, two relays, two projectors, each a process, on stores of its own.
 
 It has two aggregates, users and products. Every process reaches PostgreSQL and Redis through a wire that can
-be cut. A process that is killed is started again by whoever killed it; one that ends by itself is found out
-when the cluster is left.
+be cut. A process that is killed is started again by the code that killed it; one that ends by itself is found
+out when the cluster is left.
 """
 
 from __future__ import annotations

@@ -82,11 +82,13 @@ def _watches(watched: Watched, one: Restored) -> list[Watched]:
     after = [(row, at) for row, at in told if at > one.detected]
     if len(before) == len(told):
         return [watched]
-    return [_part(watched, before), _part(watched, after, anew=True)]
+    return [_part(watched, before), _part(watched, after, resubscribed=True)]
 
 
 def _part(
-    watched: Watched, told: list[tuple[tuple[bool, Shown], float]], *, anew: bool = False
+    watched: Watched, told: list[tuple[tuple[bool, Shown], float]], *, resubscribed: bool = False
 ) -> Watched:
-    rows = [(began or (anew and not place), row) for place, ((began, row), _) in enumerate(told)]
+    rows = [
+        (began or (resubscribed and not place), row) for place, ((began, row), _) in enumerate(told)
+    ]
     return msgspec.structs.replace(watched, told=rows, times=[at for _, at in told])

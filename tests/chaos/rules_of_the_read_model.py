@@ -36,7 +36,7 @@ def read_model_is_the_fold(case: Case) -> Iterator[str]:
 
 
 def _forgotten(name: str, wanted: dict[str, Any], found: dict[str, Any]) -> bool:
-    """A list of last versions that was lost is made anew when somebody asks for them, not before."""
+    """A list of last versions that was lost is rebuilt when a client requests them, not before."""
     if not name.startswith("recent") or name not in wanted:
         return False
     left = found.get(name, [])
@@ -63,7 +63,7 @@ def _found(case: Case, keys: Keys) -> dict[str, Any]:
 def _not_of(
     sums: dict[str, str], contributions: dict[str, str], ids: frozenset[str]
 ) -> dict[str, str]:
-    """The sums without what these contribute to them; a group whose sum is 0 is none."""
+    """The sums without what these contribute to them; a group whose sum is 0 is left out."""
     left = dict(sums)
     for contribution in (contributions[id_] for id_ in ids & contributions.keys()):
         for line in contribution.splitlines():

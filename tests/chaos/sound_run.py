@@ -99,10 +99,10 @@ class Run:
         """A query for Alice that answers her second name, and no order, unless told otherwise."""
         self.ask(rows=[alice(version, **shown)])
 
-    def watch(self, *versions: int, anew: tuple[int, ...] = ()) -> None:
-        """Somebody was told these versions of Alice, beginning again at some places, from 0."""
+    def watch(self, *versions: int, resubscribed: tuple[int, ...] = ()) -> None:
+        """Adds a watch of Alice with these versions, which started again at the places `resubscribed`."""
         told: list[tuple[bool, Shown]] = [
-            (place in anew, _told(version)) for place, version in enumerate(versions)
+            (place in resubscribed, _told(version)) for place, version in enumerate(versions)
         ]
         self.history.watches.append(Watched(client="w", user=ALICE, told=told))
 

@@ -46,8 +46,8 @@ def listed(query: str, first: int, times: int) -> Callable[[Run], None]:
     return ask(query=query, arguments={"first": first}, rows=[LATEST] * times)
 
 
-def watch(*versions: int, anew: tuple[int, ...] = ()) -> Callable[[Run], None]:
-    return lambda run: run.watch(*versions, anew=anew)
+def watch(*versions: int, resubscribed: tuple[int, ...] = ()) -> Callable[[Run], None]:
+    return lambda run: run.watch(*versions, resubscribed=resubscribed)
 
 
 def watch_what_never_was(run: Run) -> None:
@@ -97,10 +97,10 @@ BROKEN: list[tuple[str, Callable[[Run], None]]] = [
     ("answers-what-was-asked", listed("topCustomers", 2, 2)),
     ("no-going-back", see(3, orderCount=1)),
     ("min-version-obeyed", ask(arguments={"id": ALICE, "minVersion": 5}, rows=[LATEST])),
-    ("watched-in-order", watch(1, 2, 4, anew=(0,))),
-    ("watched-in-order", watch(1, 2, 2, anew=(0,))),
-    ("watched-in-order", watch(2, 1, anew=(0,))),
-    ("watched-in-order", watch(4, 5, anew=(0,))),
+    ("watched-in-order", watch(1, 2, 4, resubscribed=(0,))),
+    ("watched-in-order", watch(1, 2, 2, resubscribed=(0,))),
+    ("watched-in-order", watch(2, 1, resubscribed=(0,))),
+    ("watched-in-order", watch(4, 5, resubscribed=(0,))),
     ("watched-in-order", watch_what_never_was),
     ("watched-in-order", watch_the_lamp(2, 1)),
     ("no-wrong-null", ask()),
@@ -133,9 +133,9 @@ SOUND = [
     see_the_erased_as_he_was,
     ask(client="another", rows=[alice(3, orderCount=1)]),
     ask(rows=[alice(3, orderCount=1)], started=101.4, ended=101.6),
-    watch(anew=()),
-    watch(2, 3, 4, anew=(0,)),
-    watch(1, 3, 4, 4, anew=(0, 1, 3)),
+    watch(resubscribed=()),
+    watch(2, 3, 4, resubscribed=(0,)),
+    watch(1, 3, 4, 4, resubscribed=(0, 1, 3)),
     find("ALICE@example.com"),
     ask(query="userByEmail", arguments={"email": "bob@example.com"}),
     ask_for_the_lamp(2),
