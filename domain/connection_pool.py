@@ -74,17 +74,11 @@ class ConnectionPool:
         sound = False
         try:
             rows = await connection.fetch(statement, *arguments)
-            await self.require_writable(connection)
+            refuse_read_only(connection)
             sound = True
         finally:
             await self.release(connection, sound=sound)
         return rows
-
-    async def require_writable(self, connection: PoolConnectionProxy) -> None:
-        """Raises ReadOnlySQLTransactionError, and expires all connections, if the server is read-only."""
-        if is_read_only(connection):
-            await self.expire()
-            raise asyncpg.ReadOnlySQLTransactionError(NO_WRITES)
 
     async def expire(self) -> None:
         """Replaces every connection before its next use, so that the host name is resolved again."""
@@ -169,21 +163,22 @@ class ConnectionPool:
 
 
 async def require_writable(pool: asyncpg.Pool) -> None:
-    """Raises ReadOnlySQLTransactionError, and expires the pool, if its server is read-only."""
+    """Raises ReadOnlySQLTransactionError if the server is read-only."""
     if await pool.fetchval("select current_setting('transaction_read_only')::bool"):
-        await pool.expire_connections()
         raise asyncpg.ReadOnlySQLTransactionError(NO_WRITES)
 
 
-def is_read_only(connection: PoolConnectionProxy) -> bool:
-    """Returns whether the server reported itself read-only, as it does after a reload that fences it.
+def refuse_read_only(connection: PoolConnectionProxy) -> None:
+    """Raises ReadOnlySQLTransactionError if the server has reported itself read-only on this connection.
 
-    PostgreSQL reports a changed `default_transaction_read_only` before the end of the next statement's reply.
+    It does after a reload that fences it: PostgreSQL reports a changed `default_transaction_read_only` before
+    the end of the next statement's reply.
     """
-    try:
-        return bool(connection.get_settings().default_transaction_read_only == "on")
-    except (asyncpg.InterfaceError, AttributeError):
-        return False  # the connection is lost, or a pooler does not report the setting
+    with suppress(
+        asyncpg.InterfaceError, AttributeError
+    ):  # lost, or a pooler does not report the setting
+        if connection.get_settings().default_transaction_read_only == "on":
+            raise asyncpg.ReadOnlySQLTransactionError(NO_WRITES)
 
 
 def is_lost(connection: PoolConnectionProxy) -> bool:

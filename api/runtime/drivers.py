@@ -15,12 +15,15 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from api.operator_error import OperatorError
+from domain.connection_pool import refuse_read_only
 from readside.redis_connection.client import Client, MultiplexedConnections, TimedConnectionPool
 from readside.redis_connection.connection import MultiplexedConnection
 from readside.redis_connection.connection_expiry import ConnectionExpiry
 from readside.redis_connection.protocol import Server
 
 if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
     from api.auth.jwks import Fetch
     from api.settings import Settings
 
@@ -58,10 +61,23 @@ class _Connection(asyncpg.Connection):
 
 @asynccontextmanager
 async def database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
-    """Yields a pool that connects on first use, so that a start does not need PostgreSQL."""
+    """Yields a pool that connects on first use, so that a start does not need PostgreSQL.
+
+    Acquiring from it raises ReadOnlySQLTransactionError, and expires all connections, if the server has
+    reported itself read-only on the connection meanwhile.
+    """
+
+    async def check(connection: PoolConnectionProxy) -> None:
+        try:
+            refuse_read_only(connection)
+        except asyncpg.ReadOnlySQLTransactionError:
+            await pool.expire_connections()
+            raise
+
     pool = await asyncpg.create_pool(
         settings.database_url,
         connection_class=_Connection,
+        setup=check,
         min_size=0,
         max_size=settings.database_connections,
         timeout=settings.command_timeout,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from domain.connection_pool import NO_WRITES, is_read_only
+from domain.connection_pool import refuse_read_only
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -20,14 +20,12 @@ MAX_STATEMENT_SECONDS = 3600.0
 async def long_statements(pool: asyncpg.Pool) -> AsyncIterator[PoolConnectionProxy]:
     """Yields a connection in a read-only transaction without a statement timeout.
 
-    Raises ReadOnlySQLTransactionError, and expires the pool, if the server is read-only in the end.
+    Raises ReadOnlySQLTransactionError if the server is read-only in the end.
     """
     async with pool.acquire() as connection, connection.transaction(readonly=True):
         await connection.execute("set local statement_timeout = 0")
         yield connection
-        if is_read_only(connection):
-            await pool.expire_connections()
-            raise asyncpg.ReadOnlySQLTransactionError(NO_WRITES)
+        refuse_read_only(connection)
 
 
 async def fetch_long(pool: asyncpg.Pool, statement: str, *arguments: object) -> asyncpg.Record:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from domain.connection_pool import ConnectionPool, is_lost
+from domain.connection_pool import ConnectionPool, is_lost, refuse_read_only
 
 UNAVAILABLE_ERRORS = (
     OSError,
@@ -68,7 +68,7 @@ class WriteDatabase:
         try:
             rows = await connection.fetch(text, *arguments)
             if not writes:  # a write is committed, wherever it was
-                await self._connections.require_writable(connection)
+                refuse_read_only(connection)
             sound = True
         except asyncpg.ReadOnlySQLTransactionError:
             await self._connections.expire()

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import asyncpg
 import pytest
 
+from api.runtime.drivers import database
 from api.runtime.migrations import apply_migrations
 from api.settings import Settings
 from domain.users.commands.rename_user import RenameUser
@@ -21,8 +22,10 @@ from tests.chaos.proxy import proxy
 from tests.chaos.standby import ask, fail_over, fence, standby_of
 from tests.chaos.stores import Postgres, postgres
 from tests.chaos.writers import write_models
-from tests.domain.log.relay_harness import RelayHarness
+from tests.domain.log.relay_harness import RelayHarness, settle
 from tests.domain.write_model import create
+
+WHERE = "select pg_postmaster_start_time()"
 
 WITHIN = 30.0
 """Seconds from a failover until own writes are visible: five, on a machine that is not busy."""
@@ -116,3 +119,61 @@ async def test_a_fenced_server_decides_nothing_and_its_log_is_not_carried(
             (asyncpg.ReadOnlySQLTransactionError, asyncpg.TargetServerAttributeNotMatched)
         ):
             await harness.relay().run_once()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select 1",
+        "select current_setting('transaction_read_only')",
+        "select count(*) from (select 1 from events limit 1 for update) as locked",
+    ],
+)
+async def test_a_connection_that_a_fence_overtook_is_replaced_whatever_its_statement_is(
+    primary: Postgres, statement: str
+) -> None:
+    """Of every user of the pool, also one that holds its connection while the others notice the fence."""
+    async with standby_of(primary) as standby, proxy(primary.url) as address:
+        settings = Settings(database_url=address.url, redis_url="redis://127.0.0.1:1")
+        async with database(settings) as pool:
+            connections = [await pool.acquire() for _ in range(3)]
+            for connection in connections:
+                await pool.release(connection)
+            await fail_over(primary, standby)
+            address.lead_to(standby.url)
+            refused = 0
+            for _ in range(len(connections) + 3):
+                try:
+                    await pool.fetchval(statement)
+                except asyncpg.ReadOnlySQLTransactionError:
+                    refused += 1
+            assert refused <= 2
+            assert await pool.fetchval(WHERE) == await ask(standby, WHERE)
+
+
+async def test_a_relay_that_inspects_the_log_in_each_pass_follows_a_failover(
+    primary: Postgres,
+) -> None:
+    """The inspection comes before anything else is read: no other read may notice the fence for it."""
+    async with (
+        standby_of(primary) as standby,
+        proxy(primary.url) as address,
+        write_models(address.url, 1) as [model],
+    ):
+        user_id = await model.user()
+        harness = RelayHarness(model)
+        relay = harness.relay(inspection_interval_seconds=0.0)
+        await settle(relay)
+        await fail_over(primary, standby)
+        address.lead_to(standby.url)
+        refused = 0
+        while refused < 5:
+            try:
+                await relay.run_once()
+                break
+            except asyncpg.ReadOnlySQLTransactionError:
+                refused += 1
+        assert refused <= 3
+        await model.ask(RenameUser(user_id=user_id, name="After"))
+        await settle(relay)
+        assert harness.stream.all == [(user_id, 2)]
