@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
-from api.cli.run import AsJson, print_result, run_async
+from api.cli.run import AsJson, run_async
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from api.settings import Settings
     from domain.envelope import Envelope
 
@@ -28,19 +32,36 @@ def events(
     """
 
     async def run(settings: Settings) -> None:
-        from api.cli.open_database import write_model
-        from api.operator_error import OperatorError
-        from domain.log.event_log import EventLog
-
-        async with write_model(settings) as pool:
-            history = await EventLog(pool).history(aggregate_id, 0)
-        if not history:
-            raise OperatorError(f"The event log has no event of {aggregate_id}.")
-        rows = [_row(event) for event in history]
-        data = {"id": str(aggregate_id), "aggregate": history[0].aggregate, "events": rows}
-        print_result(data, [line for row in rows for line in _lines(row)], as_json=as_json)
+        separator = ""
+        # Errors of standard output, such as a closed pipe, are not those of the store.
+        async with aclosing(_pages(settings, aggregate_id)) as pages:
+            async for event in (event async for page in pages for event in page):
+                if not as_json:
+                    for line in _lines(_row(event)):
+                        typer.echo(line)
+                    continue
+                head = {"id": str(aggregate_id), "aggregate": event.aggregate}
+                start = separator or json.dumps(head)[:-1] + ', "events": ['
+                typer.echo(start + json.dumps(_row(event)), nl=False)
+                separator = ", "
+        if as_json:
+            typer.echo("]}")
 
     run_async(run, quiet=True)
+
+
+async def _pages(settings: Settings, aggregate_id: UUID) -> AsyncGenerator[list[Envelope], None]:
+    from api.cli.open_database import write_model
+    from api.operator_error import OperatorError
+    from domain.log.event_log import EventLog
+    from readside.event_source import history_pages
+
+    page: list[Envelope] = []
+    async with write_model(settings) as pool:
+        async for page in history_pages(EventLog(pool), aggregate_id, 0):
+            yield page
+    if not page:
+        raise OperatorError(f"The event log has no event of {aggregate_id}.")
 
 
 def _row(event: Envelope) -> dict[str, Any]:

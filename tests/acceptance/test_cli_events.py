@@ -6,11 +6,13 @@ import time
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import asyncpg
 import jwt
 from pydantic import SecretStr
 
 from api.auth.scopes import Caller
 from api.roles import Role
+from readside.event_source import MAX_HISTORY_EVENTS
 from tests.acceptance.cli import tandem
 from tests.acceptance.service import running
 from tests.api.tokens import EVERYTHING, SECRET
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CREATE = 'mutation { createUser(input: {name: "Alice", email: "alice@example.com"}) { id } }'
+HISTORY = """
+    insert into events (partition, user_id, version, type, schema, data, metadata, occurred_at)
+    select 0, $1, number, 'UserRenamed', 1, '{"name": "Alice"}', '{}', now()
+    from generate_series(1, $2::int) as number
+"""
 PLACE = "mutation($input: PlaceOrderInput!) { placeOrder(input: $input) { id } }"
 
 
@@ -65,3 +72,18 @@ async def test_an_unknown_id_is_one_sentence(settings: Settings) -> None:
     output = await tandem(settings, "events", unknown)
     assert (output.status, output.out) == (1, "")
     assert output.err == f"tandem: The event log has no event of {unknown}.\n"
+
+
+async def test_a_history_of_several_pages_is_printed_whole(settings: Settings) -> None:
+    user, count = str(uuid4()), 2 * MAX_HISTORY_EVENTS + 1
+    assert settings.database_url is not None
+    connection = await asyncpg.connect(settings.database_url)
+    try:
+        await connection.execute(HISTORY, user, count)
+    finally:
+        await connection.close()
+    output = await tandem(settings, "events", user, "--json")
+    assert [event["version"] for event in output.json["events"]] == [*range(1, count + 1)]
+    assert (output.json["id"], output.json["aggregate"]) == (user, "user")
+    text = (await tandem(settings, "events", user)).out
+    assert text.count("UserRenamed") == count
