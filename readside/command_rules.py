@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from readside.projection import Command, ProjectedEvent
+from readside.projection import Command, ProjectedEvent, RefusedCommand
 
 if TYPE_CHECKING:
     from readside.redis_functions.keys import Keys
@@ -35,10 +35,6 @@ _OWN_KEYS_ONLY: Final = frozenset({"DEL", "HISTORY_PUSH", "LPUSH", "RPUSH", "SET
 _HASH_COMMANDS: Final = frozenset({"HDEL", "HINCRBY", "HINCRBYFLOAT", "HSET"})
 _OF_THE_GATE: Final = frozenset({"until", "version"})
 _ID_AT_END: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
-
-
-class RefusedCommand(Exception):
-    """A command that no projection may return; str() is one sentence."""
 
 
 def check_commands(keys: Keys, event: ProjectedEvent[Any], commands: Iterable[Command]) -> None:

@@ -2,7 +2,7 @@
 
 A projection cannot read Redis. The commands of functions.lua depend on stored values instead. An aggregate
 may be replayed from its first event while its old keys still exist, so the commands for the first event
-remove them. What a projection may not do is refused when the event is projected: see command_rules.py.
+remove them. What a projection may not do is refused when it is declared: see command_rules.py.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ Command = tuple[str, ...]
 CONTRIBUTIONS: Final = frozenset({"CONTRIBUTE", "CONTRIBUTE_MORE"})
 
 E = TypeVar("E")
+
+
+class RefusedCommand(Exception):
+    """A command that no projection may return; str() is one sentence."""
 
 
 class ProjectedEvent(msgspec.Struct, Generic[E], frozen=True, kw_only=True):

@@ -1,23 +1,30 @@
-"""What a projection may not do is refused, in one sentence, when its first event is projected."""
+"""What a projection may not do is refused, in one sentence, when it is declared or its first event comes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import pytest
 
-from domain.users.events import UserCreated
+from domain.aggregates import AGGREGATES
+from domain.event import DomainEvent
+from domain.users.events import OrderId, UserCreated
 from readside.admin.parked_aggregates import Parked
-from readside.command_rules import RefusedCommand, check_commands
-from readside.projection import ProjectedEvent
+from readside.command_rules import check_commands
+from readside.declared import require_allowed
+from readside.projection import ProjectedEvent, RefusedCommand
 from readside.projection_set import FINGERPRINT
 from readside.redis_functions.keys import Keys, Partition
 from readside.stored_document import Document, StoredDocument
+from tests.products.domain.aggregate import PRODUCT
 from tests.readside.envelopes import moment_of, user_in
 from tests.readside.harness import with_projections
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from readside.projection import Command
     from tests.readside.projection_harness import ProjectionHarness
 
@@ -85,12 +92,62 @@ def test_other_commands_are_allowed(command: Command) -> None:
     check_commands(KEYS, EVENT, [command])
 
 
-async def test_a_count_by_hincrby_on_a_shared_key_parks_the_first_user(
+def count(keys: Keys, event: ProjectedEvent[Any]) -> list[Command]:
+    return [("HINCRBY", keys.shared_key("domains"), "example.com", "1")]
+
+
+def test_a_projection_that_breaks_a_rule_is_an_error_of_its_declaration() -> None:
+    with pytest.raises(RefusedCommand) as refused:
+        require_allowed(with_projections(count))
+    assert str(refused.value) == (
+        "tests.readside.test_command_rules, UserCreated: HINCRBY of tandem:{0}:sample:domains: other"
+        " aggregates share it, so its members end with the id of the aggregate, and example.com does not;"
+        " GroupedSum counts or adds up by group."
+    )
+
+
+class Chosen(DomainEvent, frozen=True, kw_only=True):
+    """Has fields of many types."""
+
+    answer: bool | None
+    size: Literal["S", "M"]
+    lines: list[int]
+    weight: Decimal = Decimal(0)
+    order_id: OrderId
+
+
+@pytest.mark.parametrize(
+    "is_rare",
+    [
+        lambda data: data.answer is False,
+        lambda data: data.answer is None,
+        lambda data: data.size == "M",
+        lambda data: data.lines == [],
+        lambda data: data.lines and int(data.weight) == 1,
+    ],
+)
+def test_a_branch_that_only_some_values_take_is_checked_when_it_is_declared(
+    monkeypatch: pytest.MonkeyPatch, is_rare: Callable[[Any], bool]
+) -> None:
+    def project(keys: Keys, event: ProjectedEvent[Any]) -> list[Command]:
+        return count(keys, event) if is_rare(event.data) else []
+
+    choice = msgspec.structs.replace(PRODUCT, events=Chosen)
+    monkeypatch.setitem(AGGREGATES, PRODUCT.name, choice)
+    with pytest.raises(RefusedCommand):
+        require_allowed({PRODUCT.name: (project,)})
+
+
+def test_an_error_that_may_be_due_to_a_sample_is_none_of_the_declaration() -> None:
+    def project(keys: Keys, event: ProjectedEvent[Any]) -> list[Command]:
+        return [("SET", keys.owned_key("number", event.aggregate_id), str(int(event.data.name)))]
+
+    require_allowed(with_projections(project))
+
+
+async def test_a_command_that_no_sample_leads_to_parks_the_user(
     harness: ProjectionHarness,
 ) -> None:
-    def count(keys: Keys, event: ProjectedEvent[Any]) -> list[Command]:
-        return [("HINCRBY", keys.shared_key("domains"), "example.com", "1")]
-
     await harness.begin(with_projections(count))
     await harness.given(UserCreated(name="Alice", email="alice@example.com"))
     [parked] = await Parked(harness.redis, Partition(0), FINGERPRINT).all()
