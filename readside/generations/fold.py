@@ -57,7 +57,8 @@ class Fold:
         if self._deleted:
             yield ("DEL", *self._deleted)
         for key, fields in self._hashes.items():
-            yield ("HSET", key, *chain.from_iterable(fields.items()))
+            if fields:
+                yield ("HSET", key, *chain.from_iterable(fields.items()))
         for key, scores in self._scores.items():
             yield from _sorted_set_commands(key, scores)
         for key, rows in self._lists.items():
@@ -78,6 +79,13 @@ class Fold:
         fields = self._hashes[command[1]]
         for index in range(2, len(command), 2):
             fields[command[index]] = command[index + 1]
+
+    def hdel(self, command: Command) -> None:
+        key = command[1]
+        if key not in self._deleted:
+            raise CannotFold("a removal of a stored field")
+        for field in command[2:]:
+            self._hashes[key].pop(field, None)
 
     def hincrby(self, command: Command) -> None:
         _, key, field, increment = command
@@ -159,6 +167,7 @@ def _int64(amount: str) -> int:
 _METHODS: dict[str, Callable[[Fold, Command], None]] = {
     "DEL": Fold.delete,
     "HSET": Fold.hset,
+    "HDEL": Fold.hdel,
     "HINCRBY": Fold.hincrby,
     "ZADD": Fold.zadd,
     "ZREM": Fold.zrem,

@@ -25,6 +25,12 @@ def test_a_deleted_key_is_forgotten_and_counters_start_from_zero() -> None:
     assert folded(*commands, ("HINCRBY", "h", "b", "3")) == [("DEL", "h"), ("HSET", "h", "b", "5")]
 
 
+def test_a_field_that_is_removed_is_not_written() -> None:
+    begun = ("DEL", "h"), ("HSET", "h", "a", "1", "b", "2")
+    assert folded(*begun, ("HDEL", "h", "a", "c")) == [("DEL", "h"), ("HSET", "h", "b", "2")]
+    assert folded(*begun, ("HDEL", "h", "a", "b")) == [("DEL", "h")]
+
+
 def test_a_score_is_counted_on_from_where_it_was_taken_away_or_set() -> None:
     taken, counted = ("ZREM", "z", "m"), ("ZINCRBY", "z", "2", "m")
     assert folded(taken, counted, counted) == [("ZADD", "z", "4", "m")]
@@ -68,6 +74,7 @@ def test_the_history_has_the_values_before_each_version_and_only_the_last_rows()
     "commands",
     [
         [("HINCRBY", "h", "a", "1")],
+        [("HDEL", "h", "a")],
         [("ZINCRBY", "z", "1", "m")],
         [("DEL", "l"), ("HISTORY_PUSH", "l", "h", "9", "1", "name")],
         [("DEL", "h"), ("HSET", "h", "a", "1"), ("HISTORY_PUSH", "l", "h", "9", "1", "a")],
