@@ -118,8 +118,10 @@ class EventApplier:
         """
         newest = await self._event_source.newest(aggregate_id)
         if newest is None:
+            await self._park_unknown(aggregate_id)
             return False
-        version, visible_from = await self._progress(newest)
+        document = self._document(newest)
+        version, visible_from = await self._progress(document)
         starts = not (visible_from or started)
         if starts:
             version = newest.version - 1 if newest.is_final else 0
@@ -130,7 +132,8 @@ class EventApplier:
         if starts and not await self._reset(newest):
             return False
         if not page or page[0].version != version + 1:
-            await self._park(newest, page[0].type if page else "unknown", version + 1)
+            event_type = page[0].type if page else "unknown"
+            await self._park(aggregate_id, document, event_type, version + 1)
             return False
         deliveries = [Delivery(envelope, visible_from=visible_from) for envelope in page]
         outcomes = await self._apply(deliveries, publish=True)
@@ -150,9 +153,8 @@ class EventApplier:
         """Acknowledges an entry that holds no event."""
         await self._call([msgspec.Raw(_pack((entry_id, False)))])
 
-    async def _progress(self, envelope: Envelope) -> tuple[int, int]:
-        """Returns the version of an aggregate, and the version below which it is hidden; 0 for none."""
-        key = self._document(envelope)
+    async def _progress(self, key: str) -> tuple[int, int]:
+        """Returns the version in a document, and the version below which it is hidden; 0 for none."""
         command = ("HMGET", key, "version", "until")
         [reply] = await self._functions.call("read_snapshot", [key], _pack([command]))
         version, visible_from = (None, None) if isinstance(reply, Exception) else reply
@@ -199,21 +201,25 @@ class EventApplier:
             outcomes[FILLED] += len(missing)
             version = missing[-1].version
         if not outcomes:
-            await self._park(early, early.type, version + 1)
+            await self._park(aggregate_id, self._document(early), early.type, version + 1)
         else:
             _log.info("gap.filled", aggregate_id=str(aggregate_id), events=outcomes[FILLED])
         return outcomes
 
-    async def _park(self, envelope: Envelope, event_type: str, version: int) -> None:
-        """Parks the aggregate of an envelope: the log does not have this version of it."""
+    async def _park_unknown(self, aggregate_id: UUID) -> None:
+        """Parks an aggregate that is hidden until a version that the log does not have, nor any other."""
+        for name in self.projections:
+            document = self.keys.document(name, aggregate_id)
+            version, visible_from = await self._progress(document)
+            if visible_from:
+                await self._park(aggregate_id, document, "unknown", version + 1)
+
+    async def _park(self, aggregate_id: UUID, document: str, event_type: str, version: int) -> None:
+        """Parks an aggregate: the log does not have this version of it."""
         reason = f"version {version} is missing from the event log"
-        aggregate_id = str(envelope.aggregate_id)
-        event = (
-            *(aggregate_id, self._document(envelope), version, event_type, "", (), reason),
-            *(0, False, False),
-        )
+        event = (str(aggregate_id), document, version, event_type, "", (), reason, 0, False, False)
         await self._call([msgspec.Raw(_pack(("", event)))])
-        _log.error("aggregate.parked", aggregate_id=aggregate_id, reason=reason)
+        _log.error("aggregate.parked", aggregate_id=str(aggregate_id), reason=reason)
 
     async def _apply(
         self, deliveries: Sequence[Delivery], publish: bool, max_missing: int | None = None

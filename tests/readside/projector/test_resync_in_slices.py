@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from domain.envelope import Envelope
-from domain.users.events import OrderPlaced, UserCreated, UserErased, UserRenamed
+from domain.users.events import OrderPlaced, UserCreated, UserErased, UserId, UserRenamed
 from readside import applier as gating
 from readside.applier import EventApplier
 from readside.projector import projector as projecting
@@ -215,15 +215,20 @@ async def test_an_erased_user_is_resynced_by_one_event(
     assert await same(world, keys, before)
 
 
-async def test_an_entry_far_ahead_of_the_log_parks_its_user(world: World) -> None:
+@pytest.mark.parametrize(("user", "missing"), [(BOB, 2), (user_in(0, 2), 1)])
+async def test_an_entry_far_ahead_of_the_log_parks_its_user(
+    world: World, user: UserId, missing: int
+) -> None:
+    """Also if the log has no event of the user at all."""
     keys = await filled(world)
-    [foreign] = story(BOB, UserRenamed(name="Mallory"), after=100)
+    [foreign] = story(user, UserRenamed(name="Mallory"), after=100)
     await world.redis.xadd(keys.partition.stream, {"e": msgspec.json.encode(foreign)})
     async with world.projector() as projector:
         await world.settle(projector)
-    why = await world.redis.hget(keys.parked, str(BOB))
+    why = await world.redis.hget(keys.parked, str(user))
     assert why is not None
-    assert "version 2 is missing from the event log" in why
+    assert f"version {missing} is missing from the event log" in why
+    assert not await world.redis.hexists(keys.document("user", user), "until")
     assert await world.redis.exists(keys.needs_resync) == 0
 
 
