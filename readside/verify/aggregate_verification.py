@@ -45,6 +45,8 @@ class AggregateVerification:
         self._generations = generations
         self._aggregate_id = aggregate_id
         self._entries = set(entries)
+        self.sums: dict[str, str] = {}
+        """The grouped sums to which the aggregate contributes, as in ScratchGeneration."""
         self._name = ""
         """The name of the aggregate; '' if the log does not have it."""
 
@@ -85,6 +87,7 @@ class AggregateVerification:
         self, scratch: ScratchAggregate, snapshot: AggregateSnapshot, *, members: bool
     ) -> list[Difference]:
         version = await scratch.build(snapshot.version)
+        self.sums = scratch.sums
         entries = self._entries | await scratch.suspects()
         if members:
             entries |= await members_of(self._generations, self._aggregate_id, scratch.shared_keys)

@@ -32,6 +32,11 @@ class ScratchAggregate:
         """The names of the keys that the aggregate's events and those of other aggregates write."""
         return self._scratch.shared_keys
 
+    @property
+    def sums(self) -> dict[str, str]:
+        """The grouped sums to which the aggregate contributes, as in ScratchGeneration."""
+        return self._scratch.sums
+
     async def build(self, version: int) -> int:
         """Brings the aggregate to that version; returns the version reached: lower if the log ends before."""
         if version < self._version:

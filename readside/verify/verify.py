@@ -91,7 +91,7 @@ class Verify:
         return await self._with_active(lambda active: self._verify_all(active, on_progress))
 
     async def of_aggregate(self, aggregate_id: UUID) -> VerifyResult:
-        """Verifies one aggregate."""
+        """Verifies one aggregate, and the grouped sums to which it contributes."""
         if not await self._event_source.existing([aggregate_id]):
             raise NoSuchAggregate(aggregate_id)
         return await self._with_active(lambda active: self._verify_aggregate(active, aggregate_id))
@@ -158,8 +158,10 @@ class Verify:
         self, generations: ComparedGenerations, aggregate_id: UUID
     ) -> VerifyResult:
         deadline = time.monotonic() + self._timeout_seconds
-        verifications = [(AggregateVerification(generations, aggregate_id), 0)]
-        return _result(1, await self._recheck(verifications, deadline, members=True))
+        verification = AggregateVerification(generations, aggregate_id)
+        result = _result(1, await self._recheck([(verification, 0)], deadline, members=True))
+        result.differences += await differing_sums(generations, verification.sums)
+        return result
 
     async def _recheck(
         self,

@@ -244,6 +244,17 @@ async def test_verify_compares_sums_as_a_whole_and_contributions_one_by_one(worl
     assert {key async for key in world.redis.scan_iter()} == before
 
 
+async def test_the_verification_of_one_aggregate_compares_the_sums_that_it_contributes_to(
+    world: World,
+) -> None:
+    keys = await _filled(world)
+    assert (await _verify(world).of_aggregate(ALICE)).differences == []
+    await world.redis.hset(keys.shared_key("domains"), "b.example", "7")
+    for user in (ALICE, CAROL):
+        [found] = (await _verify(world).of_aggregate(user)).differences
+        assert (found.key, found.field, found.shared) == ("domains", "b.example", True)
+
+
 async def test_verify_finds_no_difference_while_contributions_move(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
