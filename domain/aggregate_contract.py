@@ -148,7 +148,6 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
 
     @cached_property
     def root(self) -> RootTable:
-        """The table of the state."""
         fields = column_types(self.state, apart_from=self.children.keys())
         derived = {
             key.column: (key.source, key.derive) for key in self.unique if key.source and key.derive
@@ -165,6 +164,14 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
             columns = column_types(struct)
             tables[field] = ChildTable(field, names.table, names.parent, struct, columns)
         return tables
+
+    @cached_property
+    def refusals(self) -> dict[str, type[Refusal]]:
+        """The refusals of commands that violate a unique constraint, by its name."""
+        refusals = {key.constraint: key.refusal for key in self.unique}
+        for children in self.children.values():
+            refusals |= children.unique
+        return refusals
 
     @cached_property
     def final_types(self) -> frozenset[str]:

@@ -28,6 +28,9 @@ class ById(NamedTuple):
     """The target of a command on the aggregate with this id."""
 
     id: UUID
+    children: tuple[str, ...] = ()
+    """The fields of the aggregate's state that are loaded with it; the others seem to have no children, so no
+    event may change or remove one of theirs."""
 
 
 class ByChild(NamedTuple):

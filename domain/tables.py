@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from types import NoneType, UnionType
@@ -10,6 +10,8 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 from uuid import UUID
 
 import msgspec
+
+from domain.refusal import Refusal
 
 _POSTGRES_TYPES: Final[dict[Any, str]] = {
     UUID: "uuid",
@@ -29,6 +31,9 @@ class Children(msgspec.Struct, frozen=True, kw_only=True):
 
     table: str
     parent: str
+    unique: Mapping[str, type[Refusal]] = {}
+    """By unique constraint of the table, none of whose columns is personal, the refusal of a command that
+    violates it."""
 
 
 class ChildTable(msgspec.Struct, frozen=True):
@@ -40,6 +45,10 @@ class ChildTable(msgspec.Struct, frozen=True):
     struct: type[msgspec.Struct]
     columns: dict[str, str]
     """The fields of a child, each with its PostgreSQL type."""
+
+    def child(self, values: Iterable[object]) -> Any:
+        """Returns the child with these values of the columns."""
+        return self.struct(**dict(zip(self.columns, values, strict=True)))
 
 
 class RootTable(msgspec.Struct, frozen=True):

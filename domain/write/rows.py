@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
+
 from domain.aggregate_contract import Aggregate, AggregateState
-from domain.command import ByChild, Command, CommandResult, Target
+from domain.command import ByChild, ById, Command, CommandResult, Target
 from domain.envelope import STORED_ID
 from domain.refusal import IdempotencyKeyReused, Refusal
 from domain.tables import listed
-
-if TYPE_CHECKING:
-    import asyncpg
 
 NO_ID = UUID(int=0)
 """The id of the aggregate of a child that does not exist."""
 
 
 @cache
-def load_statement(aggregate: Aggregate, field: str | None) -> str:
+def load_statement(aggregate: Aggregate, field: str | None, children: tuple[str, ...] = ()) -> str:
     """Returns the text of the statement that loads an aggregate: $1 is an id, $2 the digest of a key.
 
     The id is that of the aggregate, or with `field` that of a child in this field of the state. A row has
-    the columns of the aggregate's table, those of the child if there is one, and the five of a result.
+    the columns of the aggregate's table, those of the child if there is one, an array for each column of the
+    fields in `children`, and the five of a result.
     """
     root = aggregate.root
     columns = listed(root.columns, "a.")
+    for table in map(aggregate.child_tables.__getitem__, children):
+        for column in table.columns:
+            rows = f"from {table.name} c where c.{table.parent} = a.id order by c.id"
+            columns += f', array(select c."{column}" {rows})'
     source = f"left join {root.name} a on a.id = wanted.id"
     if field is not None:
         child = aggregate.child_tables[field]
@@ -59,10 +64,15 @@ def state_from_row(row: asyncpg.Record, aggregate: Aggregate, target: Target) ->
         return new_state(aggregate, NO_ID if isinstance(target, ByChild) else target.id)
     for column in aggregate.root.derived:
         del values[column]
+    rest = iter(row[len(columns) :])
     if isinstance(target, ByChild):
         table = aggregate.child_tables[target.field]
-        child = table.struct(**dict(zip(table.columns, row[len(columns) :], strict=False)))
-        values[target.field] = {target.id: child}
+        values[target.field] = {target.id: table.child(islice(rest, len(table.columns)))}
+    elif isinstance(target, ById):
+        for field in target.children:
+            table = aggregate.child_tables[field]
+            found = zip(*islice(rest, len(table.columns)), strict=True)
+            values[field] = {child.id: child for child in map(table.child, found)}
     return aggregate.state(**values)
 
 

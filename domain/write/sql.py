@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from itertools import count
@@ -32,18 +32,21 @@ class Write(NamedTuple):
     partition: int
     children: Sequence[Sequence[object]]
     """By table, the children that the command has added or changed."""
+    removed: Sequence[Sequence[object]]
+    """By table, the ids of the children that it has removed."""
 
 
 def changed_children(
     aggregate: Aggregate, before: AggregateState, after: AggregateState
-) -> list[list[object]]:
-    """Returns, by table, the children that differ."""
-    changed = []
+) -> tuple[list[list[object]], list[list[object]]]:
+    """Returns, by table, the children that were added or changed, and the ids of those that were removed."""
+    changed, removed = [], []
     for field in aggregate.children:
         old: dict[object, object] = getattr(before, field)
         new: dict[object, object] = getattr(after, field)
         changed.append([child for key, child in new.items() if old.get(key) != child])
-    return changed
+        removed.append([key for key in old if key not in new])
+    return changed, removed
 
 
 _RESULT = ("bytea", "bytea", "uuid")
@@ -80,13 +83,14 @@ def build_write(write: Write) -> Statement:
 
     It writes and returns no row if the aggregate is no longer in the version that the command was decided on.
     """
-    command, before, after, events, metadata, partition, children = write
+    command, before, after, events, metadata, partition, children, removed = write
     aggregate = command.aggregate
     result = result_values(command, before)
     text = write_statement(
         aggregate,
         creates=not before.version,
         children=tuple(map(len, children)),
+        removed=tuple(map(bool, removed)),
         keyed=bool(result),
         erases=after.erased_at is not None,
         events=len(events),
@@ -98,6 +102,7 @@ def build_write(write: Write) -> Statement:
         for table, changed in zip(aggregate.child_tables.values(), children, strict=True):
             for child in changed:
                 arguments += [getattr(child, column) for column in table.columns]
+    arguments += filter(None, removed)
     arguments += result
     for version, event in enumerate(events, before.version + 1):
         arguments += (partition, version, *encode(aggregate.name, event), metadata)
@@ -110,13 +115,15 @@ def write_statement(
     *,
     creates: bool,
     children: tuple[int, ...],
+    removed: tuple[bool, ...],
     keyed: bool,
     erases: bool,
     events: int,
 ) -> str:
     """Returns the text of a write, with so many rows of each child table and so many events.
 
-    `keyed`: with an idempotency key; `erases`: with the event that ends the aggregate.
+    `removed`: by child table, whether rows are removed; `keyed`: with an idempotency key; `erases`: with the
+    event that ends the aggregate.
     """
     root = aggregate.root
     numbers = count(len(root.columns) + 1 if creates else len(root.columns) + 2)
@@ -128,17 +135,18 @@ def write_statement(
         )
 
     written = _insert(root) if creates else _update(root)
-    tables = zip(aggregate.child_tables.values(), children, strict=True)
+    tables = list(zip(aggregate.child_tables.values(), children, removed, strict=True))
     return "".join(
         (
             f"with written as ({written} returning id, version, updated_at)",
             *(
                 _upsert(table, values(number, tuple(table.columns.values())))
-                for table, number in tables
+                for table, number, _ in tables
                 if number
             ),
+            *(_remove(table, f"${next(numbers)}") for table, _, gone in tables if gone),
             _INSERT_RESULT.format(values(1, _RESULT)) if keyed else "",
-            _blank(aggregate, children) if erases else "",
+            _blank(aggregate, tables) if erases else "",
             _INSERT_EVENTS.format(aggregate=aggregate.name, values=values(events, _EVENT)),
         )
     )
@@ -175,15 +183,22 @@ def _upsert(table: ChildTable, values: str) -> str:
     )"""
 
 
-def _blank(aggregate: Aggregate, upserted: Sequence[int]) -> str:
+def _remove(table: ChildTable, ids: str) -> str:
+    return f""", removed_{table.name} as (
+        delete from {table.name} c using written w where c.{table.parent} = w.id and c.id = any({ids}::uuid[])
+        returning c.id
+    )"""
+
+
+def _blank(aggregate: Aggregate, tables: Iterable[tuple[ChildTable, int, bool]]) -> str:
     """Blanks the children that the command does not write, and the first slice of events.
 
     `domain/log/erasures.py` blanks later events, and hides their data from readers until then.
     """
     data = blanked_data(aggregate)
     children = [
-        _blank_children(table, number)
-        for table, number in zip(aggregate.child_tables.values(), upserted, strict=True)
+        _blank_children(table, upserted=bool(number), removed=gone)
+        for table, number, gone in tables
         if personal_fields(table.struct)
     ]
     return f"""{"".join(children)}, blanked as (
@@ -195,9 +210,10 @@ def _blank(aggregate: Aggregate, upserted: Sequence[int]) -> str:
     )"""
 
 
-def _blank_children(table: ChildTable, upserted: int) -> str:
+def _blank_children(table: ChildTable, *, upserted: bool, removed: bool) -> str:
     blank = ", ".join(f""""{field}" = ''""" for field in sorted(personal_fields(table.struct)))
     others = f"and c.id not in (select id from upserted_{table.name})" if upserted else ""
+    others += f" and c.id not in (select id from removed_{table.name})" if removed else ""
     return f""", blanked_{table.name} as (
         update {table.name} c set {blank} from written w where c.{table.parent} = w.id {others}
     )"""

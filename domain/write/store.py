@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from domain.aggregate_contract import AggregateState
-from domain.command import ByChild, Command, CommandResult, New
+from domain.command import ByChild, ById, Command, CommandResult, New
 from domain.envelope import partition_of
 from domain.event import DomainEvent
 from domain.ids import new_id
@@ -113,8 +113,10 @@ class Store:
         return state, rows.stored_result(row, command)
 
     async def _read(self, command: Command, target_id: UUID | None) -> asyncpg.Record:
-        field = command.target.field if isinstance(command.target, ByChild) else None
-        statement = rows.load_statement(command.aggregate, field)
+        target = command.target
+        field = target.field if isinstance(target, ByChild) else None
+        children = target.children if isinstance(target, ById) else ()
+        statement = rows.load_statement(command.aggregate, field, children)
         key = rows.key_digest(command.idempotency_key)
         [row] = await self._database.read(statement, target_id, key)
         return row
@@ -142,7 +144,7 @@ class Store:
         encoded = msgspec.json.encode({"command": name, **ids, **metadata}).decode()
         partition = partition_of(before.id, self._partitions)
         children = sql.changed_children(aggregate, before, after)
-        write = sql.Write(command, before, after, events, encoded, partition, children)
+        write = sql.Write(command, before, after, events, encoded, partition, *children)
         if not await self._group_commit.write(write):
             return None
         self._wake(partition)
@@ -158,10 +160,9 @@ class Store:
         row = await self._read(command, None)
         if (stored := rows.stored_result(row, command)) is not None:
             return stored
-        constraint = violation.constraint_name
-        for key in command.aggregate.unique:
-            if key.constraint == constraint:
-                return key.refusal()  # type: ignore[call-arg]  # its message has a default
+        constraint = violation.constraint_name or ""
+        if (refusal := command.aggregate.refusals.get(constraint)) is not None:
+            return refusal()  # type: ignore[call-arg]  # its message has a default
         match constraint:
             case "commands_pkey":
                 return None  # the transaction that had the key has just rolled back

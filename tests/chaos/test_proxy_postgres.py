@@ -90,10 +90,10 @@ async def test_round_trips_are_counted_by_what_they_run(wire: Proxy, wired: Writ
     user_id = await wired.user()
     await wired.ask(RenameUser(user_id=user_id, name="Zoë"))
     created = sql.write_statement(
-        USER, creates=True, children=(0,), keyed=False, erases=False, events=1
+        USER, creates=True, children=(0,), removed=(False,), keyed=False, erases=False, events=1
     )
     changed = sql.write_statement(
-        USER, creates=False, children=(0,), keyed=False, erases=False, events=1
+        USER, creates=False, children=(0,), removed=(False,), keyed=False, erases=False, events=1
     )
     assert wire.asked == {created: 1, rows.load_statement(USER, None): 1, changed: 1}
 

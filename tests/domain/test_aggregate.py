@@ -44,6 +44,15 @@ class NoteRated(DomainEvent, frozen=True, kw_only=True):
     stars: int
 
 
+class NotePinned(DomainEvent, frozen=True, kw_only=True):
+    note_id: NoteId
+    place: int
+
+
+class NoteRemoved(DomainEvent, frozen=True, kw_only=True):
+    note_id: NoteId
+
+
 class MemberLeft(DomainEvent, frozen=True, kw_only=True):
     pass
 
@@ -52,6 +61,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     id: NoteId
     text: Personal[str]
     group: int = 0
+    place: int | None = None
 
 
 class Member(AggregateState, frozen=True, kw_only=True):
@@ -65,6 +75,10 @@ class PhoneTaken(Refusal, frozen=True, kw_only=True):
     message: str = "Another member has this number."
 
 
+class PlaceTaken(Refusal, frozen=True, kw_only=True):
+    message: str = "Another note is pinned there."
+
+
 def evolve(member: Member, event: DomainEvent, at: datetime) -> Member:
     match event:
         case Joined(name=name, phone=phone, end=end):
@@ -75,6 +89,12 @@ def evolve(member: Member, event: DomainEvent, at: datetime) -> Member:
         case NoteRated(note_id=note_id, stars=stars):
             rated = msgspec.structs.replace(member.notes[note_id], group=stars)
             return msgspec.structs.replace(member, notes={**member.notes, note_id: rated})
+        case NotePinned(note_id=note_id, place=place):
+            pinned = msgspec.structs.replace(member.notes[note_id], place=place)
+            return msgspec.structs.replace(member, notes={**member.notes, note_id: pinned})
+        case NoteRemoved(note_id=note_id):
+            notes = {key: note for key, note in member.notes.items() if key != note_id}
+            return msgspec.structs.replace(member, notes=notes)
     return member
 
 
@@ -82,10 +102,12 @@ DECLARED: dict[str, Any] = {
     "name": "member",
     "plural": "members",
     "state": Member,
-    "events": Joined | NoteAdded | NoteRated | MemberLeft,
+    "events": Joined | NoteAdded | NoteRated | NotePinned | NoteRemoved | MemberLeft,
     "evolve": evolve,
     "table": "members",
-    "children": {"notes": Children(table="notes", parent="member_id")},
+    "children": {
+        "notes": Children(table="notes", parent="member_id", unique={"notes_place_key": PlaceTaken})
+    },
     "unique": (UniqueKey(constraint="members_phone_key", refusal=PhoneTaken, column="phone"),),
     "ends_with": (MemberLeft,),
 }
@@ -99,7 +121,7 @@ TABLES = """
     );
     create table notes (
         id uuid primary key, member_id uuid not null references members (id), text text not null,
-        "group" bigint not null
+        "group" bigint not null, place integer, constraint notes_place_key unique (member_id, place)
     );
 """
 
@@ -148,6 +170,36 @@ class RateNote(Command, frozen=True, kw_only=True):
     def decide(self, member: Member) -> Decision:
         rated = NoteRated(note_id=self.note_id, stars=5)
         return [rated, MemberLeft()] if self.leave else [rated]
+
+
+class PinNote(RateNote, frozen=True, kw_only=True):
+    place: int
+
+    def decide(self, member: Member) -> Decision:
+        return [NotePinned(note_id=self.note_id, place=self.place)]
+
+
+class RemoveNote(RateNote, frozen=True, kw_only=True):
+    def decide(self, member: Member) -> Decision:
+        removed = [NoteRemoved(note_id=self.note_id)] if self.note_id in member.notes else []
+        return [*removed, MemberLeft()] if self.leave else removed
+
+
+class RemoveOtherNotes(Command, frozen=True, kw_only=True):
+    """Removes all notes of a member but one, and rates that."""
+
+    aggregate: ClassVar[Aggregate] = MEMBER
+
+    member_id: UUID
+    note_id: NoteId
+
+    @property
+    def target(self) -> Target:
+        return ById(self.member_id, children=("notes",))
+
+    def decide(self, member: Member) -> Decision:
+        others = [NoteRemoved(note_id=key) for key in member.notes if key != self.note_id]
+        return [*others, NoteRated(note_id=self.note_id, stars=len(others))]
 
 
 @pytest.fixture
@@ -205,6 +257,60 @@ async def test_a_unique_column_is_free_again_and_the_refusal_is_that_of_the_decl
         note_id = NoteId(new_id())
         await members.ask(AddNotes(member_id=member_id, texts={note_id: "x"}))
         await members.ask(RateNote(note_id=note_id, leave=True))
+    assert await audited(members) == []
+
+
+async def noted(model: WriteModel, member_id: UUID, *texts: str) -> list[NoteId]:
+    notes = {NoteId(new_id()): text for text in texts}
+    await model.ask(AddNotes(member_id=member_id, texts=notes))
+    return list(notes)
+
+
+async def test_a_child_can_be_removed(members: WriteModel) -> None:
+    member_id = await joined(members)
+    first, second = await noted(members, member_id, "a", "b")
+    assert (await members.ask(RemoveNote(note_id=first, idempotency_key="k"))).version == 4
+    assert await members.rows("select id from notes") == [{"id": second}]
+    assert (await members.ask(RemoveNote(note_id=first, idempotency_key="k"))).version == 4
+    await members.assert_tables_are_the_fold_of_the_log()
+    await members.ask(AddNotes(member_id=member_id, texts={first: "again"}))
+    await members.assert_tables_are_the_fold_of_the_log()
+    assert await audited(members) == []
+
+
+async def test_the_command_that_removes_a_child_may_end_the_aggregate(members: WriteModel) -> None:
+    [first, _] = await noted(members, await joined(members), "a", "Wilhelmina's note")
+    await members.ask(RemoveNote(note_id=first, leave=True))
+    assert await members.rows("select text from notes") == [{"text": ""}]
+    assert "Wilhelmina" not in await members.dump()
+    await members.assert_tables_are_the_fold_of_the_log()
+    assert await audited(members) == []
+
+
+async def test_a_command_on_an_aggregate_sees_the_children_that_it_asks_for(
+    members: WriteModel,
+) -> None:
+    member_id = await joined(members)
+    await noted(members, await joined(members, phone=None), "of another")
+    _, second, _ = await noted(members, member_id, "a", "b", "c")
+    await members.ask(PinNote(note_id=second, place=7))
+    await members.ask(RemoveOtherNotes(member_id=member_id, note_id=second))
+    rows = await members.rows(
+        'select id, "group", place from notes where member_id = $1', member_id
+    )
+    assert rows == [{"id": second, "group": 2, "place": 7}]
+    await members.assert_tables_are_the_fold_of_the_log()
+    assert await audited(members) == []
+
+
+async def test_a_unique_constraint_of_children_has_a_refusal(members: WriteModel) -> None:
+    first, second = await noted(members, await joined(members), "a", "b")
+    [other] = await noted(members, await joined(members, phone=None), "c")
+    for note in (first, other):
+        await members.ask(PinNote(note_id=note, place=1))
+    assert await members.refused(PinNote(note_id=second, place=1)) == PlaceTaken()
+    await members.ask(RemoveNote(note_id=first))
+    await members.ask(PinNote(note_id=second, place=1))
     assert await audited(members) == []
 
 

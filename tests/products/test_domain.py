@@ -165,7 +165,7 @@ async def test_a_command_on_a_product_is_one_statement_to_read_and_one_to_write(
     wire.asked.clear()
     await model.ask(ChangePrice(product_id=product_id, price=990))
     changed = write_statement(
-        PRODUCT, creates=False, children=(), keyed=False, erases=False, events=1
+        PRODUCT, creates=False, children=(), removed=(), keyed=False, erases=False, events=1
     )
     assert wire.asked == {load_statement(PRODUCT, None): 1, changed: 1}
 

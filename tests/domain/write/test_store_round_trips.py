@@ -33,7 +33,7 @@ async def test_createuser_is_one_statement_and_one_round_trip(
     for number in range(10):
         await wired.ask(create("Alice", f"a{number}@example.com", key=f"k{number}"))
     created = sql.write_statement(
-        USER, creates=True, children=(0,), keyed=True, erases=False, events=1
+        USER, creates=True, children=(0,), removed=(False,), keyed=True, erases=False, events=1
     )
     assert wire.asked == {created: 10}
 
@@ -45,7 +45,7 @@ async def test_a_command_on_a_user_is_one_statement_to_read_and_one_to_write(
     wire.asked.clear()
     await wired.ask(RenameUser(user_id=user_id, name="Zoë"))
     changed = sql.write_statement(
-        USER, creates=False, children=(0,), keyed=False, erases=False, events=1
+        USER, creates=False, children=(0,), removed=(False,), keyed=False, erases=False, events=1
     )
     assert wire.asked == {rows.load_statement(USER, None): 1, changed: 1}
 
