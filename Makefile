@@ -9,13 +9,14 @@ ifneq ($(VENV_RUNS),yes)
 BROKEN := broken
 endif
 
-.PHONY: help up test check fix bench chaos sbom clean broken
+.PHONY: help up test check fix migration bench chaos sbom clean broken
 
 help:
 	@echo 'make up      run Tandem with its own PostgreSQL and Valkey (Ctrl-C stops it)'
 	@echo 'make test    run all tests, also while `make up` runs (ARGS="-k words")'
 	@echo 'make check   check style, format, types and imports'
 	@echo 'make fix     format the code, and correct its style where a tool can'
+	@echo 'make migration NAME=phone   write the migration that adds new fields of aggregates to their tables'
 	@echo 'make chaos   inject faults into a cluster under load, and check every promise (SEED=1 MINUTES=10)'
 	@echo 'make bench   measure the service (ARGS="--help" lists the options)'
 	@echo 'make sbom    write sbom.json, the bill of materials (CycloneDX) of what runs'
@@ -37,6 +38,9 @@ check: .venv/.test
 
 fix: .venv/.test
 	@.venv/bin/ruff check --quiet --fix --exit-zero . && .venv/bin/ruff format .
+
+migration: .venv/.test
+	@exec .venv/bin/python -m tests.domain.new_migration $(NAME)
 
 bench: .venv/.test
 	@exec .venv/bin/python -m tests.benchmarks $(ARGS)

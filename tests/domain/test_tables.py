@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from domain.aggregate_contract import Aggregate
 from domain.aggregates import AGGREGATES
+from domain.event import Personal, personal_fields
+from domain.users.aggregate import USER
+from domain.users.state import User
+from tests.domain.new_migration import COLUMNS, added_columns
 
 if TYPE_CHECKING:
     from tests.domain.write_model import WriteModel
 
-COLUMNS = """
-    select attname as name, format_type(atttypid, null) as type from pg_attribute
-    where attrelid = to_regclass($1) and attnum > 0 and not attisdropped
-"""
 ACCEPTED = {
     "bigint": {"bigint", "integer", "smallint"},
     "timestamptz": {"timestamp with time zone"},
@@ -23,6 +25,12 @@ ACCEPTED = {
 CONSTRAINTS = (
     "select conname as name from pg_constraint where conrelid = to_regclass($1) and contype = 'u'"
 )
+
+UNIQUE_COLUMNS = """
+    select attname as column
+    from pg_constraint join pg_attribute on attrelid = conrelid and attnum = any(conkey)
+    where conrelid = to_regclass($1) and contype = 'u'
+"""
 
 
 @pytest.mark.parametrize("aggregate", AGGREGATES.values(), ids=lambda one: one.name)
@@ -35,9 +43,40 @@ async def test_the_migrations_create_what_an_aggregate_declares(
     for table, columns in declared.items():
         found = {row["name"]: row["type"] for row in await model.rows(COLUMNS, table)}
         assert found.keys() == columns.keys(), (
-            f"add a migration: the columns of {table} are not the fields that are declared"
+            f"add a migration: the columns of {table} are not the fields that are declared;"
+            " `make migration NAME=...` writes it for new fields"
         )
         for name, type_ in columns.items():
             assert found[name] in ACCEPTED.get(type_, {type_}), f"add a migration: {table}.{name}"
-    constraints = {row["name"] for row in await model.rows(CONSTRAINTS, aggregate.table)}
-    assert {key.constraint for key in aggregate.unique} == constraints
+    constraints = {
+        row["name"] for table in declared for row in await model.rows(CONSTRAINTS, table)
+    }
+    assert aggregate.refusals.keys() == constraints
+    for child in aggregate.child_tables.values():
+        unique = {row["column"] for row in await model.rows(UNIQUE_COLUMNS, child.name)}
+        assert not unique & personal_fields(child.struct), (
+            f"a unique constraint of {child.name} has a column that an erasure blanks"
+        )
+
+
+class UserOfLater(User, frozen=True, kw_only=True):
+    phone: Personal[str] = "it's"
+    end: int = 7
+    is_known: bool = False
+    called_at: datetime | None = None
+
+
+async def test_the_migration_of_new_fields_is_derived(model: WriteModel) -> None:
+    later = msgspec.structs.replace(USER, state=UserOfLater)
+    async with model.pool.acquire() as connection:
+        assert await added_columns(connection, USER) == []  # type: ignore[arg-type]
+        statements = await added_columns(connection, later)  # type: ignore[arg-type]
+    assert statements == [
+        "alter table users add column phone text not null default 'it''s';\n",
+        'alter table users add column "end" bigint not null default 7;\n',
+        "alter table users add column is_known boolean not null default false;\n",
+        "alter table users add column called_at timestamptz;\n",
+    ]
+    await model.user()
+    await model.pool.execute("".join(statements))
+    await test_the_migrations_create_what_an_aggregate_declares(model, later)
