@@ -128,7 +128,7 @@ OF_AN_AGGREGATE = re.compile(
             "api",
             # The schema of users, their demo data and keys, and users of an operating system or a URL.
             (
-                *("schema/users", "schema/packages.py", "cli/seed.py", "cli/seed_data"),
+                *("schema/users", "schema/packages.py", "cli/seed.py", "cli/seed_data.py"),
                 *("cli/migrate.py", "runtime/migrations.py", "runtime/startup.py", "graphiql"),
                 *("embedded", "server_urls.py", "auth/web_origin.py", "resolvers/scalars.py"),
                 "engine/compiler/codegen.py",

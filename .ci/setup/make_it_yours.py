@@ -33,7 +33,7 @@ EXAMPLE = (
     "domain/users",
     "api/schema/users",
     "api/cli/seed.py",
-    "api/cli/seed_data",
+    "api/cli/seed_data.py",
     "readside/projections/orders.py",
     "readside/projections/top_customers.py",
     "readside/projections/user_list.py",

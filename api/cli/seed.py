@@ -11,7 +11,7 @@ from api.cli.run import AsJson, print_result, run_async
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from api.cli.seed_data.seeder import Seeder
+    from api.cli.seed_data import Seeder
     from api.settings import Settings
 
 CONCURRENCY = 8
@@ -38,7 +38,7 @@ def seed(
 
         from api.cli.open_database import write_model
         from api.cli.progress import progress_bar
-        from api.cli.seed_data.seeder import Seeder
+        from api.cli.seed_data import Seeder
         from domain.write.store import Store
 
         async with write_model(settings) as pool:

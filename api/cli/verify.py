@@ -43,8 +43,7 @@ def verify(
 
     async def run(stores: OpenStores) -> int:
         from api.cli.progress import progress_bar
-        from api.cli.verify_report import show
-        from api.cli.verify_run import VerifyRun
+        from api.cli.verify_run import VerifyRun, show
 
         with progress_bar(hidden=as_json) as bar:
             verify_run = VerifyRun(stores, bar, aggregate_id, patience)

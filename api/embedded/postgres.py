@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 from dataclasses import replace
+from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGQUIT
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from api.embedded.child_process import (
@@ -17,15 +17,11 @@ from api.embedded.child_process import (
     run_to_end,
     spawn,
 )
+from api.embedded.data_directory import Directory
 from api.embedded.errors import EmbeddedError
-from api.embedded.orphaned_processes import is_running_in, pid_in
+from api.embedded.locks import is_running_in, pid_in
 from api.embedded.ownership import claim
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from api.embedded.data_directory import Directory
-    from api.embedded.run_as import Identity
+from api.embedded.run_as import Identity
 
 PID_FILE = "postmaster.pid"
 INITDB_SECONDS = 120.0

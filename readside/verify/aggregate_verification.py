@@ -14,11 +14,11 @@ import msgspec
 
 from domain.envelope import Envelope
 from readside.admin.parked_aggregates import ParkedAggregate
+from readside.event_source import history_pages
 from readside.verify.compared_generations import ComparedGenerations
 from readside.verify.difference import Difference, KeyEntry
 from readside.verify.orphans import members_of
-from readside.verify.scratch_aggregate import ScratchAggregate
-from readside.verify.snapshot import AggregateSnapshot
+from readside.verify.snapshot import AggregateSnapshot, read_entries
 
 _MAX_READ_ENTRIES = 250
 """Entries of one atomic read."""
@@ -87,10 +87,12 @@ class AggregateVerification:
         self, scratch: ScratchAggregate, snapshot: AggregateSnapshot, *, members: bool
     ) -> list[Difference]:
         version = await scratch.build(snapshot.version)
-        self.sums = scratch.sums
+        self.sums = scratch.scratch.sums
         entries = self._entries | await scratch.suspects()
         if members:
-            entries |= await members_of(self._generations, self._aggregate_id, scratch.shared_keys)
+            entries |= await members_of(
+                self._generations, self._aggregate_id, scratch.scratch.shared_keys
+            )
         differences = await self._confirmed(scratch, sorted(entries))
         newest = await self._newest()
         if newest and newest.is_final and newest.version > snapshot.version:
@@ -148,3 +150,54 @@ class AggregateVerification:
             found=found,
             shared=shared,
         )
+
+
+class ScratchAggregate:
+    """A scratch generation of one aggregate, in any version; leaving `async with` removes it.
+
+    Raises what the drivers raise, and GenerationGone.
+    """
+
+    def __init__(self, generations: ComparedGenerations, aggregate_id: UUID) -> None:
+        self._generations = generations
+        self._aggregate_id = aggregate_id
+        self.scratch = generations.new_scratch()
+        self._version = 0
+        self.own_keys: set[str] = set()
+        """The names of the keys that only the aggregate's events write."""
+
+    async def __aenter__(self) -> ScratchAggregate:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.scratch.drop()
+
+    async def build(self, version: int) -> int:
+        """Brings the aggregate to that version; returns the version reached: lower if the log ends before."""
+        if version < self._version:
+            await self.scratch.drop()
+            self.scratch, self._version = self._generations.new_scratch(), 0
+        await self.scratch.keep_alive()
+        async for page in history_pages(
+            self._generations.event_source, self._aggregate_id, self._version
+        ):
+            wanted = [envelope for envelope in page if envelope.version <= version]
+            await self.scratch.add(wanted)
+            if len(wanted) < len(page):
+                break
+        self._version = version
+        self.own_keys |= self.scratch.owned_keys.get(str(self._aggregate_id), set())
+        return self.scratch.versions.get(self._aggregate_id, 0)
+
+    async def suspects(self) -> set[KeyEntry]:
+        """Returns the entries that differ in the active generation, unless it has changed meanwhile."""
+        comparison = self._generations.comparison(self.scratch)
+        differing, _ = await comparison.shared_keys(self.scratch.shared_keys)
+        own_keys = self.scratch.owned_keys.get(str(self._aggregate_id), ())
+        return differing | await comparison.owned_keys(own_keys)
+
+    async def read(self, entries: list[KeyEntry]) -> list[object]:
+        """Returns the values of these entries in the scratch generation."""
+        values = await read_entries(self._generations.functions, self.scratch.keys, entries)
+        await self.scratch.check()
+        return values

@@ -13,9 +13,9 @@ from uuid import UUID
 from domain.envelope import Envelope
 from readside.verify.compared_generations import ComparedGenerations
 from readside.verify.difference import KeyEntry, aggregate_in
+from readside.verify.orphans import VerifiedSet
 from readside.verify.scratch_generation import ScratchGeneration
 from readside.verify.snapshot import AggregateSnapshot
-from readside.verify.verified_set import VerifiedSet
 
 MAX_PAGE_EVENTS = 2000
 """Events in memory at a time."""

@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from array import array
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Collection, Iterable
 from typing import Any
 from uuid import UUID
 
 from readside.verify.compared_generations import ComparedGenerations
 from readside.verify.difference import Difference, KeyEntry, aggregate_in
-from readside.verify.verified_set import VerifiedSet
 
 BATCH = 500
 """Keys or members of one scan call."""
 
 Suspect = tuple[UUID, set[KeyEntry]]
 """An aggregate, and entries that contain the aggregate's id and may differ."""
+
+
+KeyMember = tuple[str, str]
+"""The name of a shared key, and a member of it."""
+
+
+class VerifiedSet:
+    """The members of shared keys that are verified already, so that the search for orphans can skip them.
+
+    It has 64-bit hashes only; with a million members, a false match has probability about 10^-13. It is
+    sorted at the first lookup after an addition.
+    """
+
+    def __init__(self) -> None:
+        self._hashes = array("q")
+        self._is_sorted = True
+
+    def add(self, members: Iterable[KeyMember]) -> None:
+        self._hashes.extend(map(hash, members))
+        self._is_sorted = False
+
+    def __contains__(self, member: KeyMember) -> bool:
+        if not self._is_sorted:
+            self._hashes = array("q", sorted(self._hashes))
+            self._is_sorted = True
+        wanted = hash(member)
+        index = bisect_left(self._hashes, wanted)
+        return index < len(self._hashes) and self._hashes[index] == wanted
 
 
 class Orphans:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from time import monotonic
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
+from redis.asyncio import Redis
 
 from domain.envelope import Envelope
 from readside import applier
@@ -22,9 +22,6 @@ from readside.generations.registry import new_generation
 from readside.projection import CONTRIBUTIONS, Command, Projections
 from readside.redis_functions.functions import Functions, GenerationGone
 from readside.redis_functions.keys import SCRATCH, Keys, Partition
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 EXPIRY_SECONDS = 60.0
 """Seconds after which its keys expire, unless they are kept alive."""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from readside.redis_functions.keys import Keys
 from readside.verify.difference import Difference
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 POLL_SECONDS = 0.1
 """Seconds between two checks of what may still be in flight."""

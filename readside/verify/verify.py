@@ -11,15 +11,16 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
+from redis.asyncio import Redis
 
 from readside.admin.parked_aggregates import ParkedAggregate
 from readside.errors import NotServing
 from readside.event_source import EventSource
 from readside.generations.registry import Generations
+from readside.projection import Projections
 from readside.redis_functions.functions import GenerationGone
 from readside.redis_functions.keys import TANDEM, Keys, Namespace
 from readside.verify.aggregate_verification import AggregateVerdict, AggregateVerification
@@ -30,11 +31,6 @@ from readside.verify.orphans import Orphans
 from readside.verify.snapshot import GenerationChanged
 from readside.verify.stream_progress import POLL_SECONDS, StreamProgress
 from readside.verify.sum_verification import differing_sums
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-    from readside.projection import Projections
 
 PAGE = 200
 """Aggregates of one page of the first pass."""

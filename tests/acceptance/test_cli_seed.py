@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from api.cli.run import INTERRUPTED
-from api.cli.seed_data.people import person
+from api.cli.seed_data import person
 from tests import forked
 from tests.acceptance.cli import environment, tandem
 from tests.acceptance.service import running

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import asyncpg
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from api.cli.checks.finding import Finding, ok, wrong
 from api.runtime.log_check import refuse_foreign_log
+from api.settings import Settings
 from domain.log.log_identity import ForeignLog
 from domain.write.database import UNAVAILABLE_ERRORS
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-    from api.settings import Settings
 
 _REQUIRED = {"PostgreSQL", "pooler", "migrations", "permissions", "Redis"}
 """Findings without which the identity cannot be read."""

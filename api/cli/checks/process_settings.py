@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import platform
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+
+from pydantic_settings import BaseSettings
 
 from api.cli.checks.finding import Finding, hint, ok
 from api.limits import Limits
 from api.server_urls import LAST_PORT, redacted
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pydantic_settings import BaseSettings
-
-    from api.settings import Settings
-
+from api.settings import Settings
 
 MAX_HEALTH_PORTS = 64
 """Room for more workers than this is not worth a hint."""

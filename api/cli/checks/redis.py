@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from uuid import UUID
 
-from redis.exceptions import RedisError, ResponseError
+from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from api.cli.checks import redis_channels, redis_memory, redis_streams
+from api.cli.checks import redis_streams
 from api.cli.checks.finding import Finding, clock, hint, ok, unless_denied, wrong
 from api.observability.redis_primary import read_server_info
 from api.roles import namespace, read_model_fingerprint
 from api.server_urls import reason
+from api.settings import Settings
 from readside.admin.partition_status import partition_statuses
+from readside.generations.memory_capacity import FULL, is_full
 from readside.redis_functions.functions import Functions
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-    from api.settings import Settings
+from readside.redis_functions.keys import Namespace
 
 MIN_VERSION = (7, 2)
+
+_SUBSCRIBE_TIMEOUT_SECONDS = 2.0
+"""Time limit for the reply to a subscription."""
 
 
 async def check(redis: Redis, settings: Settings) -> list[Finding]:
@@ -35,7 +38,7 @@ async def check(redis: Redis, settings: Settings) -> list[Finding]:
         return [
             *server,
             *await unless_denied("Redis's clock", "allow it +time", _clock(redis)),
-            *await unless_denied("channels", subscribe, redis_channels.check(redis, names)),
+            *await unless_denied("channels", subscribe, _channels(redis, names)),
             *await _functions(redis, settings),
             *await unless_denied(
                 "streams", read, redis_streams.check(redis, settings.partitions, names)
@@ -50,7 +53,7 @@ async def _server(redis: Redis) -> list[Finding]:
     return [
         _version(info),
         _eviction(info),
-        redis_memory.check(info),
+        _memory(info),
         await _persistence(redis, info),
     ]
 
@@ -73,6 +76,26 @@ def _eviction(info: dict[str, Any]) -> Finding:
             f"maxmemory-policy is {policy}, so keys may vanish; set maxmemory-policy to noeviction.",
         )
     return ok("eviction", "none")
+
+
+def _memory(info: dict[str, Any]) -> Finding:
+    limit, used = int(info.get("maxmemory", 0)), int(info["used_memory"])
+    if is_full(info):
+        return wrong("memory", FULL)
+    data = int(info.get("used_memory_dataset", used))
+    if limit and used + data > limit:
+        return hint(
+            "memory",
+            f"Redis uses {_mb(used)} of maxmemory {_mb(limit)}, and a rebuild needs room for a second read"
+            f" model; set maxmemory to {_mb(2 * used)} or more.",
+        )
+    return ok(
+        "memory", f"{_mb(used)} of {_mb(limit)}" if limit else f"{_mb(used)}, without a limit"
+    )
+
+
+def _mb(size_bytes: int) -> str:
+    return f"{-(-size_bytes // 1_000_000)}mb"
 
 
 async def _persistence(redis: Redis, info: dict[str, Any]) -> Finding:
@@ -98,6 +121,39 @@ async def _snapshots(redis: Redis) -> bool:
 async def _clock(redis: Redis) -> list[Finding]:
     seconds, microseconds = await redis.time()
     return [clock("Redis's clock", datetime.fromtimestamp(seconds + microseconds / 1_000_000, UTC))]
+
+
+async def _channels(redis: Redis, names: Namespace) -> list[Finding]:
+    """Checks that this user may subscribe to the channels that wake relays and readers."""
+    one_by_pattern = {
+        names.silent_channel: names.silent_channel,
+        names.wake_channel: names.wake_channel,
+        names.projectors("*"): names.projectors("doctor"),
+        f"{names.prefix}:{{*}}:changed:*": names.partition(0).changes_channel(UUID(int=0)),
+    }
+    channels = one_by_pattern.items()
+    denied = [pattern for pattern, channel in channels if await _is_denied(redis, channel)]
+    if not denied:
+        return [ok("channels", "this user may subscribe")]
+    missing = " ".join(f"&{pattern}" for pattern in denied)
+    return [
+        hint(
+            "channels",
+            f"This user of Redis may not subscribe to {missing}, so relays, readers and projectors wait for"
+            f" their next poll; allow it &{names.prefix}:* (acl setuser NAME &{names.prefix}:*) and the"
+            " commands subscribe and publish.",
+        )
+    ]
+
+
+async def _is_denied(redis: Redis, channel: str) -> bool:
+    async with redis.pubsub() as pubsub:
+        try:
+            await pubsub.subscribe(channel)
+            await pubsub.get_message(timeout=_SUBSCRIBE_TIMEOUT_SECONDS)
+        except NoPermissionError:
+            return True
+    return False
 
 
 async def _functions(redis: Redis, settings: Settings) -> list[Finding]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from redis.asyncio import Redis
 
 from api.cli.checks.finding import Finding, hint, ok
 from readside.generations.registry import is_generation
 from readside.redis_functions.keys import ACTIVE_PREFIX, TANDEM, Namespace, Partition
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 MAX_AGE_SECONDS = 60.0
 """Age of an entry from which a hint is given."""

@@ -11,7 +11,7 @@ import pytest
 
 from api.embedded import EmbeddedError, embedded_stores
 from api.embedded.data_directory import opened_directory
-from api.embedded.orphaned_processes import end_orphans, pid_in
+from api.embedded.locks import end_orphans, pid_in
 from tests.limited import limited
 
 if TYPE_CHECKING:

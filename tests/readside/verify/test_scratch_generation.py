@@ -11,8 +11,8 @@ import pytest
 from domain.users.events import OrderPlaced, UserCreated, UserEmailUpdated, UserErased, UserRenamed
 from readside.projection_set import FINGERPRINT
 from readside.redis_functions.functions import Functions
-from readside.verify import aggregate_verification, bulk_verification, key_comparison, verify
-from readside.verify.scratch_aggregate import ScratchAggregate
+from readside.verify import aggregate_verification, bulk_verification, compared_generations, verify
+from readside.verify.aggregate_verification import ScratchAggregate
 from readside.verify.scratch_generation import EXPIRY_SECONDS, ScratchGeneration
 from readside.verify.verify import Verify
 from tests.readside.envelopes import order, user_in
@@ -37,8 +37,8 @@ SCRATCHES = "tandem:*:scratch:*"
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slices, pages and generations of a few members, so that everything takes several."""
     for module, name, size in (
-        (key_comparison, "MAX_SLICE_MEMBERS", 3),
-        (key_comparison, "_MAX_PAIRS", 2),
+        (compared_generations, "MAX_SLICE_MEMBERS", 3),
+        (compared_generations, "_MAX_PAIRS", 2),
         (bulk_verification, "MAX_PAGE_EVENTS", 5),
         (bulk_verification, "MAX_SCRATCH_EVENTS", 7),
         (verify, "PAGE", 4),
@@ -167,7 +167,7 @@ async def test_the_work_grows_with_a_users_orders_and_no_call_does(world: World)
         await world.settle(projector)
     small, _ = await _work(world, ALICE)
     large, most = await _work(world, CROWD[0])
-    assert most <= 2 * key_comparison.MAX_SLICE_MEMBERS * key_comparison._MAX_PAIRS  # noqa: SLF001
+    assert most <= 2 * compared_generations.MAX_SLICE_MEMBERS * compared_generations._MAX_PAIRS  # noqa: SLF001
     assert 1.5 < sum(large.values()) / sum(small.values()) < 2.5
     for name in ("hgetall", "zrange", "smembers", "del"):
         assert f"cmdstat_{name}" not in large
@@ -210,7 +210,7 @@ async def test_what_a_killed_verify_leaves_expires_and_no_sweep_removes_a_runnin
         raise asyncio.CancelledError
 
     monkeypatch.setattr(ScratchGeneration, "drop", no_longer)
-    monkeypatch.setattr(key_comparison.KeyComparison, "owned_keys", killed)
+    monkeypatch.setattr(compared_generations.KeyComparison, "owned_keys", killed)
     with suppress(asyncio.CancelledError):
         await world.verify().run()
     left = await scratches(world.redis)

@@ -1,1 +1,0 @@
-"""Generated demo data for `tandem seed`."""
