@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-
-def _max(default: int, description: str, *old_names: str) -> int:
-    """Returns the field of a ceiling. An old environment variable counts while the new one is not set."""
-    field: int = Field(
-        default=default,
-        ge=1,
-        description=description,
-        validation_alias=AliasChoices(*old_names) if old_names else None,
-    )
-    return field
-
-
-def _seconds(default: float, description: str) -> float:
-    field: float = Field(default=default, gt=0, description=description)
-    return field
+Ceiling = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
 
 
 class Limits(BaseSettings):
@@ -36,44 +23,37 @@ class Limits(BaseSettings):
         loc_by_alias=False,
     )
 
-    body_bytes: int = _max(
-        256 * 1024, "Bytes of an HTTP body, counted while it arrives, and of a WebSocket message."
+    body_bytes: Ceiling = 256 * 1024
+    """Bytes of an HTTP body, counted while it arrives, and of a WebSocket message."""
+    tokens: Ceiling = 2_000
+    """Tokens of a document."""
+    depth: Ceiling = 10
+    """Levels of nested fields in an operation; introspection counts as one level."""
+    aliases: Ceiling = 15
+    """Aliases in an operation; those of a fragment count each time it is spread."""
+    page: Ceiling = 100
+    """Items that a list field returns."""
+    cost_budget: Ceiling = 5_000
+    """Cost of an operation: the objects it may read, and 10 for each command."""
+    response_bytes: Ceiling = 8 * 1024 * 1024
+    """Bytes of a response, and of each event of a subscription."""
+    concurrency: Ceiling = Field(
+        default=1_000,
+        validation_alias=AliasChoices("LIMIT_CONCURRENCY", "LIMIT_QUERIES", "LIMIT_MUTATIONS"),
     )
-    tokens: int = _max(2_000, "Tokens of a document.")
-    depth: int = _max(
-        10, "Levels of nested fields in an operation; introspection counts as one level."
-    )
-    aliases: int = _max(
-        15, "Aliases in an operation; those of a fragment count each time it is spread."
-    )
-    page: int = _max(100, "Items that a list field returns.")
-    cost_budget: int = _max(
-        5_000, "Cost of an operation: the objects it may read, and 10 for each command."
-    )
-    response_bytes: int = _max(
-        8 * 1024 * 1024, "Bytes of a response, and of each event of a subscription."
-    )
-    concurrency: int = _max(
-        1_000,
-        "Queries that one process executes concurrently, and as many mutations.",
-        "LIMIT_CONCURRENCY",
-        "LIMIT_QUERIES",
-        "LIMIT_MUTATIONS",
-    )
-    subscriptions: int = _max(
-        10_000, "Open subscriptions of one process, over WebSocket and as event streams."
-    )
-    connections: int = _max(
-        10_000, "Connections of one process; half of them may be WebSocket connections."
-    )
-    query_seconds: float = _seconds(15, "Seconds that a query may take.")
-    mutation_seconds: float = _seconds(60, "Seconds that a mutation may take.")
-    request_seconds: float = _seconds(
-        10, "Seconds for the headers of a request to arrive, and as many for its body."
-    )
-    idle_seconds: float = _seconds(
-        75, "Seconds until an idle connection closes; must exceed the load balancer's idle timeout."
-    )
+    """Queries that one process executes concurrently, and as many mutations."""
+    subscriptions: Ceiling = 10_000
+    """Open subscriptions of one process, over WebSocket and as event streams."""
+    connections: Ceiling = 10_000
+    """Connections of one process; half of them may be WebSocket connections."""
+    query_seconds: Positive = 15
+    """Seconds that a query may take."""
+    mutation_seconds: Positive = 60
+    """Seconds that a mutation may take."""
+    request_seconds: Positive = 10
+    """Seconds for the headers of a request to arrive, and as many for its body."""
+    idle_seconds: Positive = 75
+    """Seconds until an idle connection closes; must exceed the load balancer's idle timeout."""
 
     @cached_property
     def sockets(self) -> int:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from api.auth.auth_settings import AccessSettings
-from api.limits import Limits
+from api.limits import Limits, Positive
 from api.operator_error import OperatorError
 from api.server_urls import LAST_PORT, UNREADABLE, is_readable, register
 
@@ -19,6 +19,8 @@ _SCHEMES = {
     "redis_url": ("redis://", "rediss://", "unix://"),
     "otel_exporter_otlp_endpoint": ("http://", "https://"),
 }
+
+Port = Annotated[int, Field(ge=0, le=LAST_PORT)]
 
 _MULTI_SERVER_WORDS = ("sentinel", "cluster", "master", "replica")
 """Words in the scheme or an option of a URL for several servers."""
@@ -32,21 +34,15 @@ class Settings(AccessSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
-    database_url: str | None = Field(
-        default=None, description="URL of PostgreSQL; `up` runs its own."
-    )
-    redis_url: str | None = Field(
-        default=None, description="URL of Redis or Valkey; `up` runs its own."
-    )
-    redis_password: SecretStr | None = Field(
-        default=None,
-        description="Password for Redis, not percent-encoded; in REDIS_URL it must be.",
-    )
+    database_url: str | None = None
+    """URL of PostgreSQL; `up` runs its own."""
+    redis_url: str | None = None
+    """URL of Redis or Valkey; `up` runs its own."""
+    redis_password: SecretStr | None = None
+    """Password for Redis, not percent-encoded; in REDIS_URL it must be."""
 
-    redis_prefix: str = Field(
-        default="tandem",
-        description="Prefix of all names in Redis; services that share one Redis need different ones.",
-    )
+    redis_prefix: str = "tandem"
+    """Prefix of all names in Redis; services that share one Redis need different ones."""
 
     @field_validator("redis_prefix")
     @classmethod
@@ -74,74 +70,40 @@ class Settings(AccessSettings):
             register(url)
         return url
 
-    host: str = Field(default="127.0.0.1", description="Address to listen on.")
-    port: int = Field(
-        default=8000, ge=0, le=LAST_PORT, description="Port to listen on; 0 takes a free one."
-    )
-    health_port: int | None = Field(
-        default=None,
-        ge=0,
-        le=LAST_PORT,
-        description="First of the workers' ports for /livez, /readyz and /metrics alone.",
-    )
-    data_dir: Path = Field(
-        default=Path(".data"), description="Directory of the stores that `up` runs."
-    )
-    partitions: int = Field(
-        default=8,
-        ge=1,
-        le=1024,
-        description="Partitions of the event log; fixed at the first migration.",
-    )
-    log_format: Literal["auto", "pretty", "json"] = Field(
-        default="auto", description="`auto` is pretty on a terminal and JSON elsewhere."
-    )
-    log_level: Literal["debug", "info", "warning"] = Field(
-        default="info",
-        description="`debug` logs each step of each command, with its trace and command id.",
-    )
-    otel_exporter_otlp_endpoint: str | None = Field(
-        default=None,
-        description="URL to export OpenTelemetry spans to (OTLP over HTTP); needs tandem[otel].",
-    )
-    http_profile: Literal["compatible", "strict"] = Field(
-        default="compatible",
-        description="`strict` also uses the statuses 422 and 294 for graphql-response+json.",
-    )
-    trusted_documents: Literal["off", "allow", "require"] = Field(
-        default="off",
-        description="Trusted documents, sent by hash: `allow` them besides others, or `require` them.",
-    )
-    trusted_documents_file: Path | None = Field(
-        default=None,
-        description="Manifest of the trusted documents: a JSON object, SHA-256 to text, or Apollo's format.",
-    )
-    database_connections: int = Field(
-        default=10,
-        ge=2,
-        le=1000,
-        description="Size of each of the two PostgreSQL pools: for commands, and for everything else.",
-    )
-    command_timeout: float = Field(
-        default=10.0, gt=0, description="Seconds until a statement of a command is cancelled."
-    )
-    read_timeout: float = Field(
-        default=2.0,
-        gt=0,
-        description="Seconds until a read of Redis, or the wait for a version, fails.",
-    )
-    shutdown_timeout: float = Field(
-        default=10.0,
-        gt=0,
-        description="Seconds that requests in flight have to finish at shutdown.",
-    )
-    idempotency_retention: float = Field(
-        default=30.0,
-        ge=0,
-        le=36_500,
-        description="Days for which idempotency keys are kept; 0 keeps them indefinitely.",
-    )
-    limits: Limits = Field(default_factory=Limits, description="The limits of the API.")
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: Port = 8000
+    """Port to listen on; 0 takes a free one."""
+    health_port: Port | None = None
+    """First of the workers' ports for /livez, /readyz and /metrics alone."""
+    data_dir: Path = Path(".data")
+    """Directory of the stores that `up` runs."""
+    partitions: int = Field(default=8, ge=1, le=1024)
+    """Partitions of the event log; fixed at the first migration."""
+    log_format: Literal["auto", "pretty", "json"] = "auto"
+    """`auto` is pretty on a terminal and JSON elsewhere."""
+    log_level: Literal["debug", "info", "warning"] = "info"
+    """`debug` logs each step of each command, with its trace and command id."""
+    otel_exporter_otlp_endpoint: str | None = None
+    """URL to export OpenTelemetry spans to (OTLP over HTTP); needs tandem[otel]."""
+    http_profile: Literal["compatible", "strict"] = "compatible"
+    """`strict` also uses the statuses 422 and 294 for graphql-response+json."""
+    trusted_documents: Literal["off", "allow", "require"] = "off"
+    """Trusted documents, sent by hash: `allow` them besides others, or `require` them."""
+    trusted_documents_file: Path | None = None
+    """Manifest of the trusted documents: a JSON object, SHA-256 to text, or Apollo's format."""
+    database_connections: int = Field(default=10, ge=2, le=1000)
+    """Size of each of the two PostgreSQL pools: for commands, and for everything else."""
+    command_timeout: Positive = 10.0
+    """Seconds until a statement of a command is cancelled."""
+    read_timeout: Positive = 2.0
+    """Seconds until a read of Redis, or the wait for a version, fails."""
+    shutdown_timeout: Positive = 10.0
+    """Seconds that requests in flight have to finish at shutdown."""
+    idempotency_retention: float = Field(default=30.0, ge=0, le=36_500)
+    """Days for which idempotency keys are kept; 0 keeps them indefinitely."""
+    limits: Limits = Field(default_factory=Limits)
+    """The limits of the API."""
 
 
 def _has_several_servers(url: str) -> bool:

@@ -165,29 +165,38 @@ def test_there_are_at_most_45_settings() -> None:
     assert len(Settings.model_fields) - 1 + len(Limits.model_fields) <= 45
 
 
+def described(module: str) -> dict[str, str]:
+    """Returns the docstring of each field of the classes of a module."""
+    classes = [
+        node
+        for node in ast.parse((ROOT / module).read_text()).body
+        if isinstance(node, ast.ClassDef)
+    ]
+    return {
+        ast.unparse(node.target): " ".join(ast.literal_eval(text.value).split())
+        for class_ in classes
+        for node, text in zip(class_.body, class_.body[1:], strict=False)
+        if isinstance(node, ast.AnnAssign) and isinstance(text, ast.Expr)
+    }
+
+
 def test_the_page_about_the_configuration_lists_every_setting_with_its_default() -> None:
     page = (ROOT / "docs/configuration.md").read_text()
+    descriptions = described("api/auth/auth_settings.py") | described("api/settings.py")
     for name, field in Settings.model_fields.items():
         default = "none" if field.default is None else f"`{field.default}`"
         if name != "limits":
-            assert f"| `{name.upper()}` | {default} | {field.description} |" in page
+            assert f"| `{name.upper()}` | {default} | {descriptions[name]} |" in page
+    descriptions = described("api/limits.py")
     for name, field in Limits.model_fields.items():
-        assert f"| `LIMIT_{name.upper()}` | {field.default} | {field.description} |" in page
+        assert f"| `LIMIT_{name.upper()}` | {field.default} | {descriptions[name]} |" in page
 
 
 def test_the_page_about_the_configuration_lists_every_limit_that_is_not_a_setting() -> None:
     page = (ROOT / "docs/configuration.md").read_text()
-    [limits] = (
-        node
-        for node in ast.parse((ROOT / "api/limits.py").read_text()).body
-        if isinstance(node, ast.ClassDef)
-    )
-    described = dict(zip(limits.body, limits.body[1:], strict=False))
-    for node, text in described.items():
-        if isinstance(node, ast.AnnAssign) and "ClassVar" in ast.unparse(node.annotation):
-            assert isinstance(text, ast.Expr)
-            value = getattr(Limits, ast.unparse(node.target))
-            assert f"| {value} | {ast.literal_eval(text.value)} |" in page
+    descriptions = described("api/limits.py")
+    for name in Limits.__class_vars__:
+        assert f"| {getattr(Limits, name)} | {descriptions[name]} |" in page
 
 
 @pytest.mark.parametrize(

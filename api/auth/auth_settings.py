@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 from api.auth.web_origin import normalised
+from api.limits import Positive
 from api.server_urls import UNREADABLE, is_readable, register
 
 SHARED_SECRET_ALGORITHMS = ("HS256", "HS384", "HS512")
@@ -45,42 +46,29 @@ Names = Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_split)]
 class AccessSettings(BaseSettings):
     """The part of Settings that controls access."""
 
-    tandem_env: Literal["development", "production"] = Field(
-        default="development", description="`production` hides the schema and GraphiQL by default."
-    )
-    introspection: bool | None = Field(
-        default=None,
-        description="Whether the schema and GraphiQL are shown; by default as TANDEM_ENV says.",
-    )
-    allow_anonymous: bool = Field(
-        default=False,
-        description="Listen on any address although authentication is off.",
-    )
-    allowed_origins: Names = Field(
-        default=None,
-        description="Other origins whose pages may use the API (CORS, WebSocket), such as https://app.example.com.",
-    )
+    tandem_env: Literal["development", "production"] = "development"
+    """`production` hides the schema and GraphiQL by default."""
+    introspection: bool | None = None
+    """Whether the schema and GraphiQL are shown; by default as TANDEM_ENV says."""
+    allow_anonymous: bool = False
+    """Listen on any address although authentication is off."""
+    allowed_origins: Names = None
+    """Other origins whose pages may use the API (CORS, WebSocket), such as https://app.example.com."""
 
-    auth_secret: SecretStr | None = Field(
-        default=None, description="Shared secret that tokens are signed with; at least 32 bytes."
-    )
-    auth_jwks_url: str | None = Field(
-        default=None, description="URL of the issuer's JSON Web Key Set; https."
-    )
-    auth_audience: str | None = Field(default=None, description="Audience that tokens must be for.")
-    auth_issuer: str | None = Field(default=None, description="Issuer that tokens must be from.")
-    auth_algorithms: Names = Field(
-        default=None,
-        description="Accepted algorithms; by default HS256, or RS256 PS256 ES256 EdDSA with AUTH_JWKS_URL.",
-    )
-    rate_limit: float | None = Field(
-        default=None, gt=0, description="Cost of the operations of one caller per second."
-    )
-    rate_burst: float | None = Field(
-        default=None,
-        gt=0,
-        description="Cost of a burst of operations of one caller; by default that of ten seconds.",
-    )
+    auth_secret: SecretStr | None = None
+    """Shared secret that tokens are signed with; at least 32 bytes."""
+    auth_jwks_url: str | None = None
+    """URL of the issuer's JSON Web Key Set; https."""
+    auth_audience: str | None = None
+    """Audience that tokens must be for."""
+    auth_issuer: str | None = None
+    """Issuer that tokens must be from."""
+    auth_algorithms: Names = None
+    """Accepted algorithms; by default HS256, or RS256 PS256 ES256 EdDSA with AUTH_JWKS_URL."""
+    rate_limit: Positive | None = None
+    """Cost of the operations of one caller per second."""
+    rate_burst: Positive | None = None
+    """Cost of a burst of operations of one caller; by default that of ten seconds."""
 
     @field_validator("auth_secret")
     @classmethod
