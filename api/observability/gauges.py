@@ -3,42 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import Any
 
+import asyncpg
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from redis.asyncio import Redis
 
+from api.observability.pipeline import PipelineStatus
+from readside.admin.partition_status import PartitionStatus
 from readside.redis_connection.client import busy_connections
-
-if TYPE_CHECKING:
-    import asyncpg
-    from redis.asyncio import Redis
-
-    from api.observability.pipeline import PipelineStatus
-    from readside.admin.partition_status import PartitionStatus
-    from readside.redis_connection.connection import MultiplexedConnection
+from readside.redis_connection.connection import MultiplexedConnection
 
 
 def pool_metric(pool: asyncpg.Pool) -> Metric:
-    metric = GaugeMetricFamily(
-        "tandem_database_connections", "PostgreSQL connections of this process.", labels=["state"]
+    size, idle = pool.get_size(), pool.get_idle_size()
+    states = {"idle": idle, "busy": size - idle, "unopened": pool.get_max_size() - size}
+    return _gauge(
+        "database_connections", "PostgreSQL connections of this process.", states, "state"
     )
-    metric.add_metric(["idle"], pool.get_idle_size())
-    metric.add_metric(["busy"], pool.get_size() - pool.get_idle_size())
-    metric.add_metric(["unopened"], pool.get_max_size() - pool.get_size())
-    return metric
 
 
 def redis_clients_metric(
     clients: Mapping[str, Redis], reads: MultiplexedConnection | None
 ) -> Metric:
-    metric = GaugeMetricFamily(
-        "tandem_redis_connections_busy", "Redis connections that await a reply.", labels=["use"]
-    )
-    for use, client in clients.items():
-        metric.add_metric([use], busy_connections(client))
+    busy: dict[str, float] = {use: busy_connections(client) for use, client in clients.items()}
     if reads is not None:
-        metric.add_metric(["reads"], reads.in_flight > 0)
-    return metric
+        busy["reads"] = reads.in_flight > 0
+    return _gauge("redis_connections_busy", "Redis connections that await a reply.", busy, "use")
 
 
 def reads_metrics(reads: MultiplexedConnection) -> Iterator[Metric]:
@@ -62,29 +53,20 @@ def reads_metrics(reads: MultiplexedConnection) -> Iterator[Metric]:
 
 
 def store_metric(status: PipelineStatus) -> Metric:
-    metric = GaugeMetricFamily("tandem_store_up", "1 if the store responds.", labels=["store"])
-    metric.add_metric(["postgresql"], status.postgresql_error is None)
-    metric.add_metric(["redis"], status.redis_error is None)
-    return metric
+    up = {"postgresql": status.postgresql_error is None, "redis": status.redis_error is None}
+    return _gauge("store_up", "1 if the store responds.", up, "store")
 
 
 def upkeep_metrics(status: PipelineStatus) -> Iterator[Metric]:
     if status.upkeep is None:
         return
-    pending = status.upkeep.erasures
+    pending, oldest_key = status.upkeep.erasures, status.upkeep.oldest_key
+    unfinished = "Erased aggregates of which the log still holds personal data."
     for name, text, value in (
-        (
-            "erasures_unfinished",
-            "Erased aggregates of which the log still holds personal data.",
-            pending.aggregates,
-        ),
+        ("erasures_unfinished", unfinished, pending.aggregates),
         ("erasure_events", "Their events that still hold personal data.", pending.events),
         ("erasure_seconds", "Age of the oldest unfinished erasure, 0 if none.", pending.oldest),
-        (
-            "idempotency_oldest_seconds",
-            "Age of the oldest idempotency key.",
-            status.upkeep.oldest_key,
-        ),
+        ("idempotency_oldest_seconds", "Age of the oldest idempotency key.", oldest_key),
     ):
         yield GaugeMetricFamily(f"tandem_{name}", text, value=value)
 
@@ -113,56 +95,42 @@ def partition_metrics(status: PipelineStatus) -> Iterator[Metric]:
 
 
 _READ_MODEL: tuple[tuple[str, str, Callable[[PartitionStatus], float | None]], ...] = (
-    ("stream_entries", "Entries of the stream.", lambda partition: partition.entries),
+    ("stream_entries", "Entries of the stream.", lambda one: one.entries),
     (
         "stream_held_entries",
         "Most entries that a consumer group retains, other than that of the active generation.",
-        lambda partition: max((group.entries for group in partition.kept_back.values()), default=0),
+        lambda one: max((group.entries for group in one.kept_back.values()), default=0),
     ),
-    (
-        "projector_lag_events",
-        "Entries that are not applied yet.",
-        lambda partition: partition.behind,
-    ),
-    (
-        "projector_lag_seconds",
-        "Age of the oldest of them, 0 if none.",
-        lambda partition: partition.lag or 0.0,
-    ),
-    (
-        "read_model_served",
-        "1 if a generation is active.",
-        lambda partition: partition.generation is not None,
-    ),
-    (
-        "read_model_building",
-        "Generations that are not active.",
-        lambda partition: len(partition.building),
-    ),
+    ("projector_lag_events", "Entries that are not applied yet.", lambda one: one.behind),
+    ("projector_lag_seconds", "Age of the oldest of them, 0 if none.", lambda one: one.lag or 0.0),
+    ("read_model_served", "1 if a generation is active.", lambda one: one.generation is not None),
+    ("read_model_building", "Generations that are not active.", lambda one: len(one.building)),
     (
         "read_model_held",
         "Parked aggregates above the limit, which block the activation of a complete generation; 0 if none.",
-        lambda partition: partition.held.more if partition.held else 0,
+        lambda one: one.held.more if one.held else 0,
     ),
     (
         "rebuild_events_done",
         "Events that the generation being built has; 0 if none is.",
-        lambda partition: partition.progress.done if partition.progress else 0,
+        lambda one: one.progress.done if one.progress else 0,
     ),
     (
         "rebuild_events_expected",
         "Events of the log when that generation was started; 0 if none is.",
-        lambda partition: partition.progress.expected if partition.progress else 0,
+        lambda one: one.progress.expected if one.progress else 0,
     ),
-    ("parked_users", "Aggregates whose events are parked.", lambda partition: partition.parked),
-    ("lost_users", "Aggregates that need a resync.", lambda partition: partition.lost),
+    ("parked_users", "Aggregates whose events are parked.", lambda one: one.parked),
+    ("lost_users", "Aggregates that need a resync.", lambda one: one.lost),
 )
 """Name, help text and value of each gauge of a partition's stream and read model."""
 
 
-def _gauge(name: str, text: str, values: Mapping[int, float | None]) -> Metric:
-    metric = GaugeMetricFamily(f"tandem_{name}", text, labels=["partition"])
-    for partition, value in values.items():
+def _gauge(
+    name: str, text: str, values: Mapping[Any, float | None], label: str = "partition"
+) -> Metric:
+    metric = GaugeMetricFamily(f"tandem_{name}", text, labels=[label])
+    for of, value in values.items():
         if value is not None:
-            metric.add_metric([str(partition)], value)
+            metric.add_metric([str(of)], value)
     return metric
