@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from api.settings import Settings
 from readside.projection_set import FINGERPRINT
 from readside.redis_functions.keys import Namespace
-
-if TYPE_CHECKING:
-    from api.settings import Settings
 
 
 class Role(StrEnum):

@@ -11,10 +11,8 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final, Protocol
-
-if TYPE_CHECKING:
-    from uuid import UUID
+from typing import Final, Protocol
+from uuid import UUID
 
 _TRACEPARENT: Final = re.compile(
     "(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?"

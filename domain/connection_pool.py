@@ -10,12 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import asyncpg
-
-if TYPE_CHECKING:
-    from asyncpg.pool import PoolConnectionProxy
+from asyncpg.pool import PoolConnectionProxy
 
 _RELEASE_TIMEOUT_SECONDS = 1.0
 """Seconds that PostgreSQL has to end an abandoned statement before its connection is closed."""

@@ -88,7 +88,6 @@ def decode(aggregate: str, tag: str, schema: int, data: bytes) -> DomainEvent:
 
 @cache
 def _decoders(aggregate: str) -> dict[str, msgspec.json.Decoder[DomainEvent]]:
-    """Returns a decoder for each event type of an aggregate."""
     types = AGGREGATES[aggregate].event_types
     return {event.__name__: msgspec.json.Decoder(event) for event in types}
 

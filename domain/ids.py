@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from uuid import UUID
 
 from asyncpg.pgproto import pgproto
-
-if TYPE_CHECKING:
-    from uuid import UUID
 
 _TEXT_LENGTH = 36
 

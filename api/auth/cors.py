@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.auth.web_origin import is_allowed
-
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
 
 EXPOSED: Final = ("retry-after", "traceparent", "www-authenticate")
 """Response headers that a page may read, besides the CORS-safelisted ones of the Fetch standard."""

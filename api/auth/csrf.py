@@ -7,16 +7,14 @@ the developer's own machine, or in a company's network.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from starlette.types import Scope
 
 from api.auth.web_origin import is_allowed, is_own
 from api.errors import RequestError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from starlette.types import Scope
 
 PREFLIGHT: Final = frozenset(
     {

@@ -5,18 +5,15 @@ from __future__ import annotations
 import ipaddress
 import math
 import time
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import structlog
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from api.errors import RequestError
 from readside.redis_functions.keys import TANDEM, Namespace
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from redis.asyncio import Redis
 
 # The generic cell rate algorithm: the key holds the time at which the caller's debt is paid. The debt may be
 # as large as the burst. All in microseconds of the clock of Redis.

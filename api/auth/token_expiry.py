@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TYPE_CHECKING
 
 from api.auth.tokens import expired
-
-if TYPE_CHECKING:
-    from api.errors import Formatted
+from api.errors import Formatted
 
 
 async def end_at_expiry(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
 
 import asyncpg
 from redis.exceptions import (
@@ -20,13 +19,10 @@ from api.operator_error import OperatorError
 from api.runtime import drivers, pgbouncer
 from api.runtime.background import TRANSIENT_ERRORS
 from api.server_urls import reason
-from api.settings import require_settings
+from api.settings import Settings, require_settings
 from domain.connection_pool import NO_WRITES, NOT_PRIMARY
 from domain.migrate import check
 from readside.generations.memory_capacity import FULL
-
-if TYPE_CHECKING:
-    from api.settings import Settings
 
 
 def located(settings: Settings, *required: str) -> Settings:

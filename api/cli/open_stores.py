@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import asyncpg
+from redis.asyncio import Redis
 
 from api.cli.open_database import located, store_errors_as_one_line, write_model
 from api.observability.pipeline import Pipeline
@@ -18,18 +18,14 @@ from api.roles import namespace, read_model_fingerprint
 from api.runtime import drivers, pgbouncer
 from api.runtime.background import TRANSIENT_ERRORS
 from api.runtime.log_check import refuse_foreign_log
+from api.settings import Settings
 from domain.log.event_log import EventLog
 from domain.migrate import check
 from readside.admin.maintenance import PartitionMaintenance
 from readside.admin.parked_aggregates import Parked
 from readside.projection_set import PROJECTIONS
+from readside.redis_functions.keys import Namespace
 from readside.verify.verify import Verify
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-    from api.settings import Settings
-    from readside.redis_functions.keys import Namespace
 
 _CHECK_TIMEOUT_SECONDS = 1.0
 """Time limit of the checks before the pipeline, which itself reports a store that does not reply."""

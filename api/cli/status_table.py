@@ -5,23 +5,17 @@ Names of generations and projectors are abbreviated to their ends, which differ;
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from api.observability.pipeline import PartitionView, PipelineStatus
 from api.observability.problems import CRITICAL_SECONDS, SLOW_SECONDS, problems
-from domain.log.backlog import MAX_COUNTED
+from domain.log.backlog import MAX_COUNTED, Backlog
+from readside.admin.partition_status import PartitionStatus
 from readside.admin.retained_generations import IN_USE_SECONDS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import Console, ConsoleOptions, RenderResult
-
-    from api.observability.pipeline import PartitionView, PipelineStatus
-    from domain.log.backlog import Backlog
-    from readside.admin.partition_status import PartitionStatus
 
 _UNKNOWN = Text("?", style="dim")
 _NONE = Text("-", style="dim")

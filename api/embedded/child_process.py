@@ -6,19 +6,15 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from api.embedded.child import CANNOT_REACH
+from api.embedded.data_directory import Directory
 from api.embedded.errors import EmbeddedError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from api.embedded.data_directory import Directory
 
 CHILD = Path(__file__).with_name("child.py")
 MAX_LOG_BYTES = 10_000_000

@@ -11,16 +11,13 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from api.embedded.errors import EmbeddedError
 from api.embedded.path import OPEN_DIRECTORY, opened_path
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 OPEN_FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Without O_NONBLOCK, opening a FIFO waits for another process."""

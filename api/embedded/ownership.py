@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from api.embedded.data_directory import OPEN_FILE, REMEDY, Directory
 from api.embedded.errors import EmbeddedError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TABLESPACES = "pg_tblspc"
 """Directory in which PostgreSQL itself keeps symbolic links, to the directories of tablespaces."""

@@ -12,14 +12,11 @@ import errno
 import os
 import stat
 from collections import deque
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from api.embedded.errors import EmbeddedError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 MAX_LINKS = 40

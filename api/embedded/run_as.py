@@ -6,14 +6,10 @@ import asyncio
 import os
 import pwd
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from api.embedded.child_process import child_command, store_environment
+from api.embedded.data_directory import Directory
 from api.embedded.errors import EmbeddedError
-
-if TYPE_CHECKING:
-    from api.embedded.data_directory import Directory
-
 
 UNPRIVILEGED = (65534, 2**32 - 2)
 """User ids without any privileges, on Linux and on macOS."""

@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from api.embedded.data_directory import Directory
 from api.embedded.path import OPEN_DIRECTORY
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MAX_PATH_BYTES = 100
 """The path of a socket may have 107 bytes on Linux and 103 on macOS."""

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from api.embedded.data_directory import opened_directory
+from api.embedded.data_directory import Directory, opened_directory
 from api.embedded.errors import EmbeddedError
 from api.embedded.locks import exclusive_lock, lock_servers
 from api.embedded.ownership import change_owner
 from api.embedded.postgres import database_url, postgres_ready, start_postgres
-from api.embedded.run_as import allow_traversal, choose_identity
+from api.embedded.run_as import Identity, allow_traversal, choose_identity
 from api.embedded.sockets import socket_directory
 from api.embedded.valkey import redis_url, start_valkey, valkey_ready
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
-
     from api.embedded.child_process import Server
-    from api.embedded.data_directory import Directory
-    from api.embedded.run_as import Identity
 
 
 @dataclass(frozen=True, kw_only=True)

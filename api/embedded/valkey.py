@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from signal import SIGKILL, SIGTERM
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from api.embedded.child_process import Program, Server, failure, package_directory, spawn
+from api.embedded.data_directory import Directory
 from api.embedded.errors import EmbeddedError
 from api.embedded.ownership import claim
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from api.embedded.data_directory import Directory
-    from api.embedded.run_as import Identity
+from api.embedded.run_as import Identity
 
 READY_SECONDS = 60.0
 """Time limit of the start, which loads the append-only file."""

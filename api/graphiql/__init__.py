@@ -9,15 +9,12 @@ from __future__ import annotations
 import json
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.types import Scope
+from starlette.types import Scope
 
 DIST = Path(__file__).parent / "dist"
 

@@ -7,16 +7,13 @@ each event that they have finished; if nothing is traced, they get no tracer.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import structlog
 
 from api.observability import otel
+from api.settings import Settings
 from api.trace import trace_id_of
-
-if TYPE_CHECKING:
-    from api.settings import Settings
-    from domain.envelope import Envelope
+from domain.envelope import Envelope
 
 EventTracer = Callable[["Envelope"], None]
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import structlog
+from structlog.typing import EventDict, Processor
 
 from api.safe_traceback import class_name, safe_stack
 from api.server_urls import first_line
+from api.settings import Settings
 from api.trace import current_trace
-
-if TYPE_CHECKING:
-    from structlog.typing import EventDict, Processor
-
-    from api.settings import Settings
 
 _MAX_VALUE_LENGTH: Final = 8_192
 """Characters of one field: the last resort if a field holds text of a client."""
@@ -80,7 +77,6 @@ def _without_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 
 def _bounded(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Truncates long values."""
     return {key: _truncated(value) for key, value in event.items()}
 
 

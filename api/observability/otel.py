@@ -63,7 +63,6 @@ def start(processor: SpanProcessor) -> None:
 
 
 def stop() -> None:
-    """Stops tracing."""
     global _tracer
     _tracer = Trace.start_span = None
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import asyncpg
 import msgspec
+from redis.asyncio import Redis
 from redis.exceptions import AskError, ClusterCrossSlotError
 
 from api.observability.coalesce import Coalesced
@@ -19,11 +20,6 @@ from domain.log.backlog import Backlog, Latest, backlog, latest
 from domain.write import key_retention
 from readside.admin.partition_status import PartitionStatus, partition_statuses, visible_versions
 from readside.redis_functions.keys import TANDEM, Keys, Namespace
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from redis.asyncio import Redis
 
 
 class PartitionView(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ReadOnlyError, ResponseError
 
 from readside.redis_connection.client import Client
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 _ADVICE = "let REDIS_URL lead to the primary of one server, or to an address that follows it in a failover"
 

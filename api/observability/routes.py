@@ -5,25 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from api.auth.security_headers import SecurityHeaders
+from api.limits import Limits
 from api.observability.health import health
 from api.observability.heartbeat import Heartbeat
 from api.observability.metrics import Metrics
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
-
-    from api.limits import Limits
-    from api.observability.pipeline import Pipeline
+from api.observability.pipeline import Pipeline
 
 Guard = Callable[["Request"], Awaitable[Response | None]]
 """Returns the response to a request that may not read metrics; None to one that may."""

@@ -7,9 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+import asyncpg
+from starlette.applications import Starlette
 
 from api.observability.event_tracing import event_tracer
+from api.observability.heartbeat import Heartbeat
 from api.observability.metrics import Metrics
 from api.observability.pipeline import Pipeline
 from api.observability.routes import Monitoring, health_app
@@ -18,6 +22,7 @@ from api.runtime import drivers, redis_address
 from api.runtime.background import RunOnce, run_forever
 from api.runtime.log_check import watch_log
 from api.runtime.wake_up import WakeUp
+from api.settings import Settings
 from domain.log.erasures import Erasures
 from domain.log.event_log import EventLog
 from domain.log.relay import Relay
@@ -30,13 +35,6 @@ from readside.queries.pubsub import PubSub
 from readside.redis_connection.connection_expiry import ConnectionExpiry
 from readside.redis_functions.keys import Namespace
 from readside.redis_functions.stream import RedisStream
-
-if TYPE_CHECKING:
-    import asyncpg
-    from starlette.applications import Starlette
-
-    from api.observability.heartbeat import Heartbeat
-    from api.settings import Settings
 
 T = TypeVar("T")
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import asyncpg
+from redis.asyncio import Redis
 
 from api.roles import namespace
 from api.runtime import drivers
 from api.runtime.background import TRANSIENT_ERRORS, LoopFailed
+from api.settings import Settings
 from domain.log.cursor import decode_cursor
 from domain.log.log_identity import ForeignLog, refuse_foreign
 from readside.redis_functions.stream import RedisStream
-
-if TYPE_CHECKING:
-    import asyncpg
-    from redis.asyncio import Redis
-
-    from api.settings import Settings
 
 CHECK_INTERVAL_SECONDS: Final = 5.0
 """Interval of the check in a running process."""

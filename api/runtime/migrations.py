@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
 
 import asyncpg
 
 from api.operator_error import OperatorError
 from api.runtime import drivers, pgbouncer
 from api.server_urls import reason
+from api.settings import Settings
 from domain.connection_pool import NO_WRITES, NOT_PRIMARY
 from domain.migrate import migrate, pending
 from domain.users.email_keys import SharedAddress, migrate_email_keys
-
-if TYPE_CHECKING:
-    from api.settings import Settings
 
 UNREACHABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 """Errors that asyncpg raises when PostgreSQL is unavailable, or fails in the middle of a statement."""

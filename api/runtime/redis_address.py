@@ -8,7 +8,6 @@ same one in another role, every connection of this process is replaced.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import structlog
 from redis.exceptions import RedisError
@@ -16,10 +15,8 @@ from redis.exceptions import RedisError
 from api.observability.redis_primary import REPLICA, RedisServerInfo, read_server_info
 from api.runtime import drivers
 from api.runtime.background import LoopFailed
-
-if TYPE_CHECKING:
-    from api.settings import Settings
-    from readside.redis_connection.connection_expiry import ConnectionExpiry
+from api.settings import Settings
+from readside.redis_connection.connection_expiry import ConnectionExpiry
 
 CHECK_INTERVAL_SECONDS = 1.0
 

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 import asyncpg
 import msgspec
@@ -28,12 +28,9 @@ from api.runtime.process import bind_listener, bind_port, bind_workers, run
 from api.runtime.signals import run_until, stop_signals
 from api.runtime.supervisor import Listeners, Supervisor
 from api.server_urls import LAST_PORT, reason
-from api.settings import require_settings
+from api.settings import Settings, require_settings
 from domain.connection_pool import NOT_PRIMARY
 from domain.migrate import check, check_positions
-
-if TYPE_CHECKING:
-    from api.settings import Settings
 
 T = TypeVar("T")
 

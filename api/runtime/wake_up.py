@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from readside.errors import ReadModelError
+from readside.redis_connection.connection import MultiplexedConnection
 from readside.redis_connection.encoding import pack
 from readside.redis_functions.keys import TANDEM, Namespace
-
-if TYPE_CHECKING:
-    from readside.redis_connection.connection import MultiplexedConnection
 
 
 class WakeUp:

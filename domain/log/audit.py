@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from domain.aggregate_contract import Aggregate, AggregateState, suffixed_key
 from domain.aggregates import AGGREGATES
 from domain.envelope import STORED_ID, Envelope, Undecodable
 from domain.log.envelope_rows import ENVELOPE, envelope_from_row
-
-if TYPE_CHECKING:
-    import asyncpg
 
 PAGE = 500
 """Aggregates in memory at a time."""

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from domain.envelope import STORED_ID
 from domain.log.cursor import decode_cursor
-
-if TYPE_CHECKING:
-    import asyncpg
 
 MAX_COUNTED = 1_000
 """Events per partition that are counted; beyond that the exact number does not matter."""
@@ -66,8 +63,6 @@ _LATEST_EVENTS = f"""
 
 
 class Backlog(msgspec.Struct, frozen=True, kw_only=True):
-    """The backlog of one partition."""
-
     written: int
     """The highest position in the log. Positions have gaps, and are shared by all partitions."""
     unpublished: int | None

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import asyncpg
 import msgspec
 
 from domain.envelope import STORED_ID, Envelope, is_final
 from domain.log.erasures import READABLE_DATA
-
-if TYPE_CHECKING:
-    import asyncpg
 
 ENVELOPE = f"""
     e.aggregate, e.{STORED_ID} as aggregate_id, e.version, e.type, e.schema,

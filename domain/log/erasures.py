@@ -10,16 +10,14 @@ READABLE_DATA.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+import asyncpg
 import msgspec
 
 from domain.aggregate_contract import Aggregate
 from domain.aggregates import AGGREGATES
 from domain.envelope import STORED_ID
-
-if TYPE_CHECKING:
-    import asyncpg
 
 SLICE: Final = 1_000
 """Events per statement, which takes some 20 ms."""

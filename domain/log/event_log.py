@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
-from typing import TYPE_CHECKING
 from uuid import UUID
+
+import asyncpg
 
 from domain.connection_pool import ConnectionPool
 from domain.envelope import STORED_ID, Envelope
 from domain.log.envelope_rows import ENVELOPE, envelope_from_row
 from domain.log.long_statements import MAX_STATEMENT_SECONDS, fetch_long
-
-if TYPE_CHECKING:
-    import asyncpg
 
 # Read models leave skipped events out when they are rebuilt; the relay does not need to know.
 _WITH_SKIPPED = f"""

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from uuid import UUID
 
 import asyncpg
 import msgspec
-
-if TYPE_CHECKING:
-    from asyncpg.pool import PoolConnectionProxy
+from asyncpg.pool import PoolConnectionProxy
 
 UNKNOWN_SERVER: Final = 0
 """The system identifier if the role may not read it; comparisons then ignore it."""

@@ -28,8 +28,6 @@ _NO_BOUNDS: Final = Bounds(Snapshot(1), 2**62)
 
 
 class InspectionResult(msgspec.Struct, frozen=True):
-    """The result of an inspection."""
-
     cursors: dict[int, Cursor]
     """By unchanged partition, the cursor to continue from, in the present server epoch."""
     changed: dict[int, str]

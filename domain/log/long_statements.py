@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from domain.connection_pool import refuse_read_only
-
-if TYPE_CHECKING:
-    from asyncpg.pool import PoolConnectionProxy
 
 MAX_STATEMENT_SECONDS = 3600.0
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
+import asyncpg
 import msgspec
 
 from domain.connection_pool import ConnectionPool
@@ -14,9 +14,6 @@ from domain.log.cursor import Bounds, Snapshot, Window
 from domain.log.envelope_rows import ENVELOPE, envelope_from_row
 from domain.log.log_comparison import DIGEST, SERVER_EPOCH, LogComparison, require_primary
 from domain.log.long_statements import MAX_STATEMENT_SECONDS, fetch_long
-
-if TYPE_CHECKING:
-    import asyncpg
 
 _ENTRY = f"{ENVELOPE}, e.position, e.partition, e.xid"
 

@@ -5,15 +5,12 @@ Stored next to the log, because every read model that is ever built from the log
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from uuid import UUID
+
+import asyncpg
 
 from domain.aggregates import AGGREGATES
 from domain.envelope import STORED_ID
-
-if TYPE_CHECKING:
-    from uuid import UUID
-
-    import asyncpg
 
 _INSERT_SKIPPED = f"""
     insert into skipped ({STORED_ID}, version, reason) values ($1, $2, $3) on conflict do nothing

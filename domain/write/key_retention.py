@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    import asyncpg
+import asyncpg
 
 BATCH_SIZE: Final = 500
 """Keys per statement, which takes some 5 ms."""

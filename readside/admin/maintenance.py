@@ -11,10 +11,10 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
+from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from readside.event_source import EventSource
@@ -22,15 +22,11 @@ from readside.generations.activation_guard import ActivationGuard, TooManyParked
 from readside.generations.memory_capacity import FULL
 from readside.generations.rebuild import Progress, ignore
 from readside.generations.registry import Generations
+from readside.projection import Projections
 from readside.projector.lease import LEASE_SECONDS, Lease
 from readside.projector.projector import CONSUMER, Projector
 from readside.redis_functions.functions import Functions, GenerationGone
 from readside.redis_functions.keys import TANDEM, Keys, Namespace
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-    from readside.projection import Projections
 
 _LEASE_TIMEOUT_SECONDS = 1.5 * LEASE_SECONDS
 """Seconds after which the lease of a killed process has certainly expired."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import msgspec
+from redis.asyncio import Redis
 
 from readside.errors import NotServing
 from readside.generations.registry import Generations
 from readside.redis_functions.keys import Keys, Partition
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 
 class ParkedAggregate(msgspec.Struct, frozen=True, kw_only=True):

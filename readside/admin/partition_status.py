@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
+from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
 from readside.generations.activation_guard import ParkedExcess
 from readside.generations.memory_capacity import is_full
 from readside.redis_functions.functions import FunctionCall, Functions
 from readside.redis_functions.keys import ACTIVE_PREFIX, TANDEM, Keys, Namespace, Partition
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 
 class Building(msgspec.Struct, frozen=True):

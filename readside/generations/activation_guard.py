@@ -9,18 +9,13 @@ generations park few more aggregates, or only some partitions have activated the
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import msgspec
+from redis.asyncio import Redis
 
 from domain.aggregates import AGGREGATES
 from readside.generations.registry import Generations
-from readside.redis_functions.keys import Keys
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-    from readside.redis_functions.keys import Partition
+from readside.redis_functions.keys import Keys, Partition
 
 MIN_EXCESS = 10
 """Aggregates that may be parked in addition to those of the other generation."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import structlog
+from redis.asyncio import Redis
 
 from readside.redis_functions.keys import Partition
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 FULL: Final = (
     "Redis is full (maxmemory), so the read model is not built or brought up to date: raise maxmemory; a"

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import msgspec
 import structlog
+from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from readside.applier import EventApplier
@@ -24,9 +25,6 @@ from readside.generations.registry import Generations
 from readside.generations.replay import Page, pages
 from readside.redis_functions.functions import GenerationGone
 from readside.redis_functions.keys import Keys
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 PAGE = 2000
 """Limit of events of the log in memory at a time."""

@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
+from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from readside.redis_functions.functions import Functions, GenerationGone
 from readside.redis_functions.keys import ACTIVE_PREFIX, LEASE_PREFIX, SCRATCH, Keys, Partition
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 RETENTION_SECONDS = 600
 """How long a generation is kept after the last read of its group."""

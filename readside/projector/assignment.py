@@ -11,16 +11,13 @@ import asyncio
 import secrets
 from collections.abc import Collection
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import structlog
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from readside.redis_functions.functions import Functions
 from readside.redis_functions.keys import TANDEM, Namespace
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 MEMBERSHIP_SECONDS = 2.0
 """How long a process that does not renew its membership counts."""

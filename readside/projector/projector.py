@@ -10,32 +10,27 @@ import asyncio
 import secrets
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import msgspec
 import structlog
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from domain.envelope import Envelope
-from readside.applier import Delivery, EventApplier
+from readside.applier import Delivery, EventApplier, OnApplied
 from readside.event_source import EventSource
 from readside.generations.activation_guard import ActivationGuard, TooManyParked
 from readside.generations.rebuild import Progress, Rebuild
 from readside.generations.registry import Generations, read_entries
+from readside.projection import Projections
 from readside.projector.assignment import PartitionAssignment
 from readside.projector.lease import Lease
 from readside.redis_functions.functions import Functions, GenerationGone
 from readside.redis_functions.keys import TANDEM, Keys, Namespace
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from redis.asyncio import Redis
-
-    from readside.applier import OnApplied
-    from readside.projection import Projections
 
 CONSUMER = "projector"
 

@@ -6,16 +6,14 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
+from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
 from readside.redis_connection.connection_expiry import ConnectionExpiry
 from readside.redis_functions.keys import TANDEM, Namespace
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 _LOG_INTERVAL_SECONDS = 60.0
 """Minimum between two log lines about a connection that fails repeatedly."""

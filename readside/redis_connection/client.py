@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from hiredis import ReplyError
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import Pipeline
+from redis.asyncio.connection import AbstractConnection
 from redis.connection import DefaultParser
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import MasterDownError, ReadOnlyError
 
 from readside.errors import ReadModelError
+from readside.projection import Command
+from readside.redis_connection.connection import MultiplexedConnection
+from readside.redis_connection.connection_expiry import ConnectionExpiry
 from readside.redis_connection.encoding import pack
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from redis.asyncio.connection import AbstractConnection
-
-    from readside.projection import Command
-    from readside.redis_connection.connection import MultiplexedConnection
-    from readside.redis_connection.connection_expiry import ConnectionExpiry
-
 
 _HASH_TAG = re.compile(r"{(.+?)}")
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
+from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from readside.redis_functions.keys import TANDEM, Namespace
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 _FILES = ("functions.lua", "inspection.lua")
 _SOURCE = "".join((Path(__file__).parent / name).read_text("utf-8") for name in _FILES)

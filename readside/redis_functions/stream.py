@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+from redis.asyncio import Redis
 
 from readside.redis_functions.functions import FunctionCall, Functions
 from readside.redis_functions.keys import TANDEM, Namespace, Partition
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 
 class AppendRequest(Protocol):

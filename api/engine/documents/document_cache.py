@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from graphql import (
     DocumentNode,
@@ -34,9 +34,7 @@ from api.engine.lru_cache import LRUCache
 from api.engine.operation_type import OperationType
 from api.engine.validation.validator import Validator
 from api.errors import RequestError, refused, unprocessable
-
-if TYPE_CHECKING:
-    from api.limits import Limits
+from api.limits import Limits
 
 
 class Operation(NamedTuple):

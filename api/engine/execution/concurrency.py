@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
+from typing import TypeVar, TypeVarTuple
 
 from api.errors import Formatted, RequestError
-
-if TYPE_CHECKING:
-    from api.limits import Limits
+from api.limits import Limits
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

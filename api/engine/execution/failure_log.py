@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import structlog
 
+from api.auth.scopes import Caller
+from api.errors import Formatted
 from api.trace import current_trace
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from api.auth.scopes import Caller
-    from api.errors import Formatted
 
 _SERVICE_FAULTS: Final = frozenset(
     {

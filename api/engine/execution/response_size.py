@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 from graphql import GraphQLError
 
-from api.errors import refused
-
-if TYPE_CHECKING:
-    from api.engine.operation_type import OperationType
-    from api.errors import Formatted, RequestError
+from api.engine.operation_type import OperationType
+from api.errors import Formatted, RequestError, refused
 
 Encode = Callable[[object], bytes]
 

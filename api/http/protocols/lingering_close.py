@@ -6,12 +6,10 @@ So the writing side is shut down first, and further bytes are discarded until th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import asyncio
+from typing import Final
 
-if TYPE_CHECKING:
-    import asyncio
-
-    from api.http.protocols.deadline_timer import Deadline
+from api.http.protocols.deadline_timer import Deadline
 
 SILENCE_SECONDS: Final = 2.0
 """Seconds without a byte after which the connection closes."""

@@ -6,8 +6,9 @@ A head is refused if it is too large, or if two servers could read it in differe
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
@@ -23,9 +24,6 @@ from api.http.protocols.response_heads import (
     Header,
     RefusedRequest,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 MAX_HEAD_BYTES: Final = 32 * 1024
 """Bytes of a request line with its header fields."""

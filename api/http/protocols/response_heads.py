@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from email.utils import formatdate
 from time import time
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from api.auth.security_headers import SECURITY_HEADERS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 Header = tuple[bytes, bytes]
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import structlog
-
-if TYPE_CHECKING:
-    import asyncio
 
 HIGH_WATER: Final = 4 * 1024
 """Bytes that a transport may buffer before its connection counts as undrained.

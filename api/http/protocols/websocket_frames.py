@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 from wsproto.connection import ConnectionState
@@ -12,11 +13,7 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from api.http.protocols.response_heads import SHUTTING_DOWN, ErrorResponse, Header
 from api.http.websocket_close_codes import FAILED, SHUTDOWN, Close
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from api.limits import Limits
+from api.limits import Limits
 
 _SHUTDOWN_TIMEOUT_SECONDS = 1.0
 """Seconds that a client has to close its side at shutdown."""
