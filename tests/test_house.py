@@ -186,10 +186,12 @@ def test_the_page_about_the_configuration_lists_every_setting_with_its_default()
     for name, field in Settings.model_fields.items():
         default = "none" if field.default is None else f"`{field.default}`"
         if name != "limits":
-            assert f"| `{name.upper()}` | {default} | {descriptions[name]} |" in page
+            text = field.description or descriptions[name]
+            assert f"| `{name.upper()}` | {default} | {text} |" in page
     descriptions = described("api/limits.py")
     for name, field in Limits.model_fields.items():
-        assert f"| `LIMIT_{name.upper()}` | {field.default} | {descriptions[name]} |" in page
+        text = field.description or descriptions[name]
+        assert f"| `LIMIT_{name.upper()}` | {field.default} | {text} |" in page
 
 
 def test_the_page_about_the_configuration_lists_every_limit_that_is_not_a_setting() -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import FIRST_COMPLETED
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 import msgspec
-from starlette.types import Receive, Send
 
 from api.auth.security_headers import SECURITY_HEADERS
 from api.errors import Formatted, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from starlette.types import Receive, Send
 
 _START = {
     "type": "http.response.start",

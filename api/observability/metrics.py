@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from itertools import accumulate, product
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import asyncpg
 from prometheus_client import (
@@ -28,16 +28,10 @@ from redis.asyncio import Redis
 from api.observability import gauges
 from api.observability.pipeline import PipelineStatus
 from domain.log.relay import Relay
-from domain.refusal import Refusal
-from domain.write.database import WriteModelUnavailable
 from domain.write.key_retention import KeyRetention
 from readside.projection_set import FINGERPRINT
 from readside.projector.projector import Projector
 from readside.redis_connection.connection import MultiplexedConnection
-
-if TYPE_CHECKING:
-    from domain.command import Command, CommandResult
-    from domain.write.store import Store
 
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the buckets of every histogram, in seconds."""
@@ -104,29 +98,6 @@ class TimedCounter:
             cumulative = zip(_BUCKET_LABELS, accumulate(counts), strict=True)
             duration.add_metric([name], list(cumulative), self._seconds[name])
         yield duration
-
-
-class TimedStore:
-    """A wrapper of the store that counts each command as accepted, by its refusal, or as failed."""
-
-    def __init__(self, store: Store, commands: TimedCounter) -> None:
-        self._store = store
-        self._commands = commands
-
-    async def execute(
-        self, command: Command, *, metadata: Mapping[str, str] | None = None
-    ) -> CommandResult | Refusal:
-        """Executes a command in the store. Raises WriteModelUnavailable."""
-        started_at, outcome = time.perf_counter(), "failed"
-        try:
-            result = await self._store.execute(command, metadata=metadata)
-            outcome = type(result).__name__ if isinstance(result, Refusal) else "accepted"
-        except WriteModelUnavailable:
-            outcome = "unavailable"
-            raise
-        finally:
-            self._commands.count(type(command).__name__, outcome, time.perf_counter() - started_at)
-        return result
 
 
 class Metrics:

@@ -12,7 +12,8 @@ from api.auth.tokens import LEEWAY_SECONDS, Tokens, shared_secret
 from api.engine.documents import trusted
 from api.engine.execution.configuration import EngineConfiguration
 from api.engine.operation_type import COUNTED
-from api.observability.metrics import ALARMING, TimedStore
+from api.observability.metrics import ALARMING
+from api.observability.timed_store import TimedStore
 from api.resolvers.context import Context
 from api.roles import read_model_fingerprint
 from api.runtime import drivers

@@ -9,7 +9,7 @@ read with it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
@@ -18,10 +18,14 @@ from hiredis import ReplyError
 from domain.envelope import partition_of
 from readside.errors import ReadModelRebuilding, ReadModelUnavailable
 from readside.queries.pubsub import ChannelSubscription, PubSub
-from readside.redis_connection.connection import MultiplexedConnection
 from readside.redis_connection.encoding import pack
 from readside.redis_connection.protocol import Replies
 from readside.redis_functions.keys import ACTIVE_PREFIX, TANDEM, Keys, Namespace, Partition
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from readside.redis_connection.connection import MultiplexedConnection
 
 CommandsFor = Callable[[Keys], list[bytes]]
 """Returns packed commands for the keys of a generation; called again if another generation is active."""
