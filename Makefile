@@ -26,6 +26,8 @@ help:
 up: .venv/.up
 	@exec .venv/bin/python -I -S api/embedded/child.py $$PPID 15 same . -- .venv/bin/tandem up
 
+# With bytecode on disk, the processes that tests start need not compile every module again.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: .venv/.test
 	@exec .venv/bin/python -m pytest -n 4 --dist worksteal $(ARGS)
 

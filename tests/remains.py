@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 from redis.asyncio import Redis
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 TABLES = """
     select format('%I.%I', schemaname, tablename) as name from pg_tables
@@ -22,11 +25,19 @@ READ: dict[str, Any] = {
 }
 
 
-async def of(word: str, database_url: str, redis_url: str) -> list[str]:
-    """The rows and keys that hold a word, in any case, also as the hexadecimal digits of its bytes."""
-    words = {word.lower(), word.encode().hex(), word.lower().encode().hex()}
-    found = [*await rows(database_url), *await keys(redis_url)]
-    return [text for text in found if any(word in text.lower() for word in words)]
+async def of(words: Iterable[str], database_url: str, redis_url: str) -> dict[str, list[str]]:
+    """Returns the rows and keys that hold a word, by word, for each that is found.
+
+    In any case, also as the hexadecimal digits of its bytes.
+    """
+    texts = [*await rows(database_url), *await keys(redis_url)]
+    lowered = [(text, text.lower()) for text in texts]
+    found = {}
+    for word in words:
+        forms = {word.lower(), word.encode().hex(), word.lower().encode().hex()}
+        if holding := [text for text, low in lowered if any(form in low for form in forms)]:
+            found[word] = holding
+    return found
 
 
 async def rows(database_url: str) -> list[str]:

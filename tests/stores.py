@@ -44,6 +44,7 @@ class OwnStores:
         self._portal = portal
         self._numbers = count(1)
         self._template: str | None = None
+        self._administrator: asyncpg.Connection | None = None
 
     @contextmanager
     def database(self, *, migrated: bool = True) -> Iterator[str]:
@@ -60,6 +61,9 @@ class OwnStores:
         """The URL of the Valkey with neither keys nor functions nor old connections in it."""
         self._portal.call(self._empty_valkey)
         yield self.stores.redis_url
+
+    def close(self) -> None:
+        self._portal.call(self._close)
 
     def url(self, database: str) -> str:
         return self.stores.database_url.replace("/tandem?", f"/{database}?")
@@ -87,11 +91,10 @@ class OwnStores:
         self._portal.call(self._execute_here, statement)
 
     async def _execute_here(self, statement: str) -> None:
-        connection = await asyncpg.connect(self.url("postgres"))
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()
+        """On a connection that stays open: there are two statements for each of thousands of tests."""
+        if self._administrator is None or self._administrator.is_closed():
+            self._administrator = await asyncpg.connect(self.url("postgres"))
+        await self._administrator.execute(statement)
 
     async def _empty_valkey(self) -> None:
         async with Redis.from_url(self.stores.redis_url) as valkey:
@@ -100,6 +103,10 @@ class OwnStores:
             await valkey.flushall()
             await valkey.function_flush()
             await valkey.config_resetstat()
+
+    async def _close(self) -> None:
+        if self._administrator is not None:
+            await self._administrator.close()
 
 
 @contextmanager
@@ -110,7 +117,11 @@ def own_stores() -> Iterator[OwnStores]:
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(embedded_stores(Path(place), durable=False)) as stores,
     ):
-        yield OwnStores(portal, stores)
+        own = OwnStores(portal, stores)
+        try:
+            yield own
+        finally:
+            own.close()
 
 
 def fast_temp() -> Path:

@@ -24,12 +24,14 @@ from api.embedded.child_process import PASSED_VARIABLES, store_environment
 from api.embedded.valkey import binary
 from api.limits import Limits
 from api.settings import Settings
+from tests import forked
 from tests.limited import limited
-from tests.processes import ROOT, TANDEM, ended, free_port, free_ports, running
+from tests.processes import ROOT, ended, free_port, free_ports, running
 
 if TYPE_CHECKING:
-    from asyncio.subprocess import Process
     from collections.abc import AsyncIterator
+
+    from tests.forked import Member
 
 SETTINGS = {name.upper() for name in Settings.model_fields} | {
     f"LIMIT_{name.upper()}" for name in Limits.model_fields
@@ -143,12 +145,12 @@ async def test_every_command_line_runs(
     lines = sorted(command_lines(), key=lambda line: line[0] in LONG_RUNNING)  # migrate first
     assert ["migrate"] in lines
     async with AsyncExitStack() as stack:
-        started: list[tuple[list[str], Process]] = []
+        started: list[tuple[list[str], Member]] = []
         for number, words in enumerate(lines):
             first = free_ports(1 + WORKERS)  # chosen separately they could be the same
             env = {**common, "PORT": str(first), "HEALTH_PORT": str(first + 1)}
             log = tmp_path / f"{number}.log"
-            process = await stack.enter_async_context(running(TANDEM, *words, env=env, log=log))
+            process = await stack.enter_async_context(forked.running(*words, env=env, log=log))
             if words[0] in LONG_RUNNING:
                 started.append((words, process))
                 await healthy(words, env)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis
@@ -60,18 +61,18 @@ async def wilhelmina(client: Client) -> str:
 
 async def gone(settings: Settings) -> None:
     """Waits until both stores are as the log says, and hold none of the words."""
-    found: list[str] = []
+    found: dict[str, list[str]] = {}
     try:
         async with limited(15):
             while True:
                 await as_the_log(settings)
                 urls = str(settings.database_url), str(settings.redis_url)
-                found = [text for word in WORDS for text in await remains.of(word, *urls)]
+                found = await remains.of(WORDS, *urls)
                 if not found:
                     return
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        raise AssertionError("\n".join(found)) from None
+        raise AssertionError("\n".join(itertools.chain(*found.values()))) from None
 
 
 async def test_after_an_erasure_neither_store_nor_any_log_has_personal_data(

@@ -63,7 +63,7 @@ def as_it_was_written(written: list[tuple[str, int, str, DomainEvent]]) -> Any:
 
 async def found(words: set[str], settings: Settings) -> set[str]:
     urls = str(settings.database_url), str(settings.redis_url)
-    return {word for word in words if await remains.of(word, *urls)}
+    return set(await remains.of(words, *urls))
 
 
 async def projected(aggregate: Aggregate, aggregate_id: UUID, settings: Settings) -> int:

@@ -10,7 +10,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,8 @@ from tests.stores import fast_temp
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
+    from tests.forked import Member
+
 PROTOCOL = Subprotocol("graphql-transport-ws")
 MIGRATING = 0x7A9D_E801
 WAITING = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
@@ -50,21 +52,27 @@ def place() -> Iterator[Path]:
 
 @asynccontextmanager
 async def tandem(
-    place: Path, *words: str, port: int, **environment: str
-) -> AsyncIterator[tuple[Process, Client]]:
-    """A process and a client of it, once it answers queries."""
+    place: Path, *words: str, port: int, installed: bool = False, **environment: str
+) -> AsyncIterator[tuple[Process | Member, Client]]:
+    """A process and a client of it, once it answers queries; of the installed console script, or forked."""
     log = place / f"{words[0]}-{port}.log"
     env = {"HOST": HOST, "PORT": str(port), "DATA_DIR": str(place / "data"), **environment}
+    program: AbstractAsyncContextManager[Process | Member] = (
+        running(TANDEM, *words, env=env, log=log)
+        if installed
+        else forked.running(*words, env=env, log=log)
+    )
     async with (
-        running(TANDEM, *words, env=env, log=log) as process,
+        program as process,
         httpx.AsyncClient(base_url=f"http://{HOST}:{port}") as http,
     ):
         client = Client(http)
-        await _answering(process, client, log)
+        await answering(process, client, log)
         yield process, client
 
 
-async def _answering(process: Process, client: Client, log: Path) -> None:
+async def answering(process: Process | Member, client: Client, log: Path) -> None:
+    """Waits until a process answers queries; fails if it ends before."""
     async with limited(30):
         while process.returncode is None:
             try:
@@ -111,7 +119,7 @@ async def test_data_survives_sigterm_and_a_new_start(place: Path) -> None:
 
 async def test_ctrl_c_to_the_whole_group_stops_cleanly(place: Path) -> None:
     port = free_port()
-    async with tandem(place, "up", port=port) as (process, client):
+    async with tandem(place, "up", port=port, installed=True) as (process, client):
         await client.create_user()
         os.killpg(process.pid, signal.SIGINT)
         assert await ended(process, 20) == 0

@@ -73,7 +73,8 @@ async def test_a_relay_finishes_erasures_and_deletes_old_keys(settings: Settings
             while not await finished(client):
                 await asyncio.sleep(0.05)
         await as_the_log(settings)
-        assert await remains.of(NAME, str(settings.database_url), str(settings.redis_url)) == []
+        urls = str(settings.database_url), str(settings.redis_url)
+        assert await remains.of([NAME], *urls) == {}
 
 
 async def finished(client: Client) -> bool:

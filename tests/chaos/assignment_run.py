@@ -11,6 +11,7 @@ from tests.chaos.checker import Violation
 from tests.chaos.cluster import PARTITIONS
 from tests.chaos.evidence import fingerprint
 from tests.chaos.history import History
+from tests.chaos.load import PAUSE_SECONDS
 from tests.chaos.verdict import at_rest, verdict
 from tests.chaos.workload import Workload
 from tests.limited import Limit
@@ -27,7 +28,7 @@ WITHIN = 6.0
 async def sharing(cluster: Cluster, seed: int) -> list[Violation]:
     """What the checker finds, or that somebody has not its share."""
     workload = Workload(
-        cluster.port, History(), seed=seed, clients=3, people=20, pause_seconds=0.02
+        cluster.port, History(), seed=seed, clients=3, people=20, pause_seconds=PAUSE_SECONDS
     )
     await at_rest(cluster)
     try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -238,28 +238,36 @@ class Standing(msgspec.Struct, frozen=True):
 
 async def behind(database_url: str, redis_url: str, partitions: int) -> str | None:
     """What is still under way between the log and the read model, in one phrase; None if nothing is."""
-    return (await standing(database_url, redis_url, partitions)).behind
+    async with looks(database_url, redis_url, partitions) as look:
+        return (await look()).behind
 
 
-async def standing(database_url: str, redis_url: str, partitions: int) -> Standing:
-    """Looks at cursors and groups only: the checker judges.
+@asynccontextmanager
+async def looks(
+    database_url: str, redis_url: str, partitions: int
+) -> AsyncIterator[Callable[[], Awaitable[Standing]]]:
+    """Yields a function that looks at cursors and groups only, for it is the checker that judges.
 
-    Redis is asked first, so that what commits meanwhile counts as not carried.
+    Its connections stay open. Redis is asked first, so that what commits meanwhile counts as not carried.
     """
     async with Redis.from_url(redis_url, decode_responses=True) as redis:
-        found = [await _progress(redis, Partition(number)) for number in range(partitions)]
-    connection = await asyncpg.connect(database_url)
-    try:
-        ours = fingerprint(partitions, products=await connection.fetchval(_HAS_PRODUCTS))
-        phrases = (
-            f"partition {n}: {phrase}"
-            for n, one in enumerate(found)
-            if (phrase := one.phrase(ours))
-        )
-        phrase = next(phrases, None) or await _not_carried(connection, found)
-    finally:
-        await connection.close()
-    return Standing(phrase, [phrase, *(one.moved() for one in found)])
+        connection = await asyncpg.connect(database_url)
+        try:
+            ours = fingerprint(partitions, products=await connection.fetchval(_HAS_PRODUCTS))
+
+            async def look() -> Standing:
+                found = [await _progress(redis, Partition(number)) for number in range(partitions)]
+                phrases = (
+                    f"partition {n}: {phrase}"
+                    for n, one in enumerate(found)
+                    if (phrase := one.phrase(ours))
+                )
+                phrase = next(phrases, None) or await _not_carried(connection, found)
+                return Standing(phrase, [phrase, *(one.moved() for one in found)])
+
+            yield look
+        finally:
+            await connection.close()
 
 
 async def _not_carried(connection: asyncpg.Connection, found: list[Progress]) -> str | None:

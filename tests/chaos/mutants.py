@@ -37,6 +37,16 @@ from tests.chaos.mutation import get as _get
 from tests.chaos.mutation import lua as _lua
 from tests.chaos.mutation import put as _set
 from tests.chaos.mutation import write as _write
+from tests.chaos.scripted_run import (
+    Step,
+    die_with_what_was_read,
+    disturb,
+    lose_an_index,
+    lose_answers,
+    overtake,
+    refill_begun,
+    repeat,
+)
 from tests.products.projections import products
 
 Patch = Callable[[], None]
@@ -236,32 +246,23 @@ def losses_unnoticed() -> None:
     _set(Generations, "check_intact", unseen)
 
 
-OF_LOSSES = {
-    "no_version_gate",
-    "rebuild_without_the_gate",
-    "flip_before_filling",
-    "answer_from_any_generation",
-    "losses_unnoticed",
+STEPS: dict[Patch, Step] = {
+    cursor_by_last_position: overtake,
+    no_compare_in_append: disturb,
+    no_version_gate: repeat,
+    rebuild_without_the_gate: refill_begun,
+    acknowledge_before_applying: die_with_what_was_read,
+    no_idempotency_row: disturb,
+    events_before_rows: disturb,
+    naive_retry: lose_answers,
+    trim_by_length: disturb,
+    flip_before_filling: refill_begun,
+    answer_from_any_generation: refill_begun,
+    min_version_ignored: disturb,
+    no_version_guard: disturb,
+    changes_conflated: disturb,
+    losses_unnoticed: lose_an_index,
 }
-"""Those that show when Redis is emptied and filled again."""
+"""The step that shows each mutant."""
 
-MUTANTS: dict[str, Patch] = {
-    patch.__name__: patch
-    for patch in (
-        cursor_by_last_position,
-        no_compare_in_append,
-        no_version_gate,
-        rebuild_without_the_gate,
-        acknowledge_before_applying,
-        no_idempotency_row,
-        events_before_rows,
-        naive_retry,
-        trim_by_length,
-        flip_before_filling,
-        answer_from_any_generation,
-        min_version_ignored,
-        no_version_guard,
-        changes_conflated,
-        losses_unnoticed,
-    )
-}
+MUTANTS: dict[str, Patch] = {patch.__name__: patch for patch in STEPS}

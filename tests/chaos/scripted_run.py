@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from tests.chaos.checker import Violation
 from tests.chaos.cluster import PARTITIONS
 from tests.chaos.faults import slow_commits
 from tests.chaos.history import History
+from tests.chaos.load import PAUSE_SECONDS
 from tests.chaos.stream_recorder import Tap
 from tests.chaos.verdict import at_rest, restless, settled, verdict
 from tests.chaos.workload import Workload
@@ -20,29 +22,29 @@ if TYPE_CHECKING:
     from tests.chaos.client import Client
     from tests.chaos.cluster import Cluster
 
-RELAYS = ("relay-1", "relay-2")
-PROJECTORS = ("projector-1", "projector-2")
+Step = Callable[["Cluster", Workload], Awaitable[None]]
+"""Something that happens to a cluster; the workload is at work in it, or stands still."""
 
-PAUSE_SECONDS = 0.02
-"""The pause of a client after each step: the faults show the same, and a run costs half the CPU."""
+PROJECTORS = ("projector-1", "projector-2")
 
 REACHED_WITHIN = 30.0
 """Seconds until something comes that does come, however busy the machine is."""
 
 
-async def gauntlet(cluster: Cluster, seed: int, *, losses_first: bool = False) -> list[Violation]:
-    """What the checker finds; it stops at the first stage that has violations."""
-    stages = [_links_and_processes, _repeats, _losses]
-    if losses_first:
-        stages.insert(0, stages.pop())
-    workload = Workload(
-        cluster.port, History(), seed=seed, clients=6, people=30, pause_seconds=PAUSE_SECONDS
-    )
+async def gauntlet(cluster: Cluster, seed: int, *, first: Step | None = None) -> list[Violation]:
+    """Returns what the checker finds; it stops at the first stage that has violations.
+
+    `first`: a step that is a stage of its own, before all others.
+    """
+    stages = [LOSSLESS, (repeat,), LOSSES]
+    if first is not None:
+        stages.insert(0, (first,))
+    workload = _workload(cluster, seed)
     await at_rest(cluster)
     await slow_commits(cluster)
-    for stage in stages:
+    for steps in stages:
         try:
-            found = await stage(cluster, workload)
+            found = await _judged(cluster, workload, steps)
         except (AssertionError, TimeoutError) as error:
             found = [restless(error)]
         if found:
@@ -52,17 +54,33 @@ async def gauntlet(cluster: Cluster, seed: int, *, losses_first: bool = False) -
 
 async def undisturbed(cluster: Cluster, seed: int) -> list[Violation]:
     """What the checker finds after a run in which nothing fails."""
-    workload = Workload(cluster.port, History(), seed=seed, clients=6, people=30)
+    workload = _workload(cluster, seed)
     await at_rest(cluster)
     async with workload.running():
         await asyncio.sleep(3.0)
     return (await verdict(cluster, workload)).violations
 
 
-async def _links_and_processes(cluster: Cluster, workload: Workload) -> list[Violation]:
-    """Kills, pauses and lost answers. Redis loses nothing, so every event is appended once."""
-    tap = Tap(cluster)
-    await tap.open()
+def _workload(cluster: Cluster, seed: int) -> Workload:
+    return Workload(
+        cluster.port, History(), seed=seed, clients=6, people=30, pause_seconds=PAUSE_SECONDS
+    )
+
+
+async def _judged(cluster: Cluster, workload: Workload, steps: tuple[Step, ...]) -> list[Violation]:
+    """Returns the violations after these steps. If Redis loses nothing, every event is appended once."""
+    tap = Tap(cluster) if set(steps) <= set(LOSSLESS) else None
+    if tap is not None:
+        await tap.open()
+    for step in steps:
+        await step(cluster, workload)
+    await settled(cluster)
+    found = [] if tap is None else await tap.close()
+    return found + (await verdict(cluster, workload)).violations
+
+
+async def disturb(cluster: Cluster, workload: Workload) -> None:
+    """Kills, pauses and lost answers under load."""
     async with workload.running():
         await asyncio.sleep(0.5)
         # A relay stands between its reading and its append, while the other goes on.
@@ -76,12 +94,6 @@ async def _links_and_processes(cluster: Cluster, workload: Workload) -> list[Vio
         cluster.members["relay-1"].resume()
         await _pause(cluster, PROJECTORS, 0.5)
         await _kill_itself(cluster, "api", "store.committed", passage=40)
-    await _lose_answers(cluster, workload)
-    await _overtake(cluster, workload)
-    await _die_with_what_was_read(cluster, workload)
-    await settled(cluster)
-    found = await tap.close()
-    return found + (await verdict(cluster, workload)).violations
 
 
 async def _kill_itself(cluster: Cluster, name: str, point: str, *, passage: int) -> None:
@@ -92,7 +104,7 @@ async def _kill_itself(cluster: Cluster, name: str, point: str, *, passage: int)
     cluster.start(name)
 
 
-async def _lose_answers(cluster: Cluster, workload: Workload) -> None:
+async def lose_answers(cluster: Cluster, workload: Workload) -> None:
     """Of commands without a key, which nobody may send again."""
     await settled(cluster)
     client = workload.client("alone")
@@ -117,7 +129,7 @@ async def _order(workload: Workload) -> None:
     client.close()
 
 
-async def _overtake(cluster: Cluster, workload: Workload) -> None:
+async def overtake(cluster: Cluster, workload: Workload) -> None:
     """A creation stands before its COMMIT while later ones, some in its partition, are committed and sent."""
     await settled(cluster)
     slow, fast = workload.client("slow"), workload.client("fast")
@@ -140,7 +152,7 @@ async def _create(client: Client, name: str) -> None:
     await client.command("createUser", {"name": name, "email": email})
 
 
-async def _die_with_what_was_read(cluster: Cluster, workload: Workload) -> None:
+async def die_with_what_was_read(cluster: Cluster, workload: Workload) -> None:
     """The last event of a user, read by a projector that dies before it applies it."""
     await settled(cluster)
     client = workload.client("last words")
@@ -161,7 +173,7 @@ async def _die_with_what_was_read(cluster: Cluster, workload: Workload) -> None:
     client.close()
 
 
-async def _repeats(cluster: Cluster, workload: Workload) -> list[Violation]:
+async def repeat(cluster: Cluster, workload: Workload) -> None:
     """The transport says everything twice, in another order."""
     tap = Tap(cluster)
     await tap.open()
@@ -170,30 +182,47 @@ async def _repeats(cluster: Cluster, workload: Workload) -> list[Violation]:
         await tap.repeat()
     await settled(cluster)
     await tap.close()
-    return (await verdict(cluster, workload)).violations
 
 
-async def _losses(cluster: Cluster, workload: Workload) -> list[Violation]:
-    """Redis is emptied, and the projectors stand still before and while they fill it again."""
+async def refill_begun(cluster: Cluster, workload: Workload) -> None:
+    """Redis is emptied, and the projectors stand still before they fill it again."""
+    await _refill(cluster, workload, "rebuild.begun")
+
+
+async def refill_counted(cluster: Cluster, workload: Workload) -> None:
+    """Redis is emptied, and the projectors stand still while they fill it again."""
+    await _refill(cluster, workload, "rebuild.counted")
+
+
+async def _refill(cluster: Cluster, workload: Workload, point: str) -> None:
     async with workload.running():
-        for step in ("rebuild.begun", "rebuild.counted"):
-            for name in PROJECTORS:
-                await cluster.restart(name, f"{step}=stop@1")
-            await asyncio.sleep(0.3)
-            await _empty(cluster)
-            await _stand_still(cluster)
-            await _order(workload)  # for the log and for the stream, whose group is there already
-            await asyncio.sleep(0.5)
-            cluster.heal()
-            await _look(workload)
+        for name in PROJECTORS:
+            await cluster.restart(name, f"{point}=stop@1")
+        await asyncio.sleep(0.3)
+        await _empty(cluster)
+        await _stand_still(cluster)
+        await _order(workload)  # for the log and for the stream, whose group is there already
+        await asyncio.sleep(0.5)
+        cluster.heal()
+        await _look(workload)
+
+
+async def restart_postgres(cluster: Cluster, workload: Workload) -> None:
+    """PostgreSQL is killed and started again under load."""
+    async with workload.running():
         await cluster.postgres.kill()
         await cluster.postgres.start()
         await asyncio.sleep(0.3)
+
+
+async def lose_an_index(cluster: Cluster, workload: Workload) -> None:
+    """Redis loses the index by address, once the clients stand still."""
+    async with workload.running():
+        await asyncio.sleep(0.5)
     await settled(cluster)
     async with cluster.redis() as redis:
         names = [name async for name in redis.scan_iter(match="tandem:*:emails")]
         await redis.delete(*names)
-    return (await verdict(cluster, workload)).violations
 
 
 async def _empty(cluster: Cluster) -> None:
@@ -234,3 +263,9 @@ async def _pause(cluster: Cluster, names: tuple[str, ...], seconds: float) -> No
     await asyncio.sleep(seconds)
     for name in names:
         cluster.members[name].resume()
+
+
+LOSSLESS: tuple[Step, ...] = (disturb, lose_answers, overtake, die_with_what_was_read)
+"""The steps in which Redis loses nothing."""
+
+LOSSES: tuple[Step, ...] = (refill_begun, refill_counted, restart_postgres, lose_an_index)

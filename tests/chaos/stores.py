@@ -6,8 +6,8 @@ promises is kept all the same, so `synchronous_commit` stays on, and Valkey writ
 
 from __future__ import annotations
 
+import asyncio
 import os
-import shutil
 import signal
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -195,9 +195,16 @@ async def postgres(
     """A running PostgreSQL below `place`, stopped on the way out. `template` is a data directory to copy."""
     store = Postgres(place, await _identity(place.parent), *settings)
     if template is not None:
-        shutil.copytree(template, store.data)  # its start makes it the identity's
+        await _copy(template, store.data)  # its start makes it the identity's
     async with _run(store):
         yield store
+
+
+async def _copy(directory: Path, to: Path) -> None:
+    """Copies a directory with all that is in it, for which cp needs less time than Python."""
+    to.parent.mkdir(exist_ok=True)
+    process = await asyncio.create_subprocess_exec("cp", "-a", str(directory), str(to))
+    assert await process.wait() == 0
 
 
 @asynccontextmanager

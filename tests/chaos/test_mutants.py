@@ -14,7 +14,7 @@ from tests.chaos.assignment_run import sharing
 from tests.chaos.conftest import Make
 from tests.chaos.erasure_run import erasing
 from tests.chaos.identity_run import MEMBERS, identity
-from tests.chaos.mutants import MUTANTS, OF_LOSSES
+from tests.chaos.mutants import MUTANTS, STEPS
 from tests.chaos.scripted_run import gauntlet, undisturbed
 
 SEEDS = (1, 2, 3)
@@ -39,19 +39,19 @@ async def test_what_we_ship_runs_the_gauntlet_unharmed(make: Make, seed: int) ->
 async def test_a_mutant_is_caught(make: Make, mutant: str) -> None:
     for seed in SEEDS:
         async with make(MUTANT=mutant) as cluster:
-            if await gauntlet(cluster, seed, losses_first=mutant in OF_LOSSES):
+            if await gauntlet(cluster, seed, first=STEPS[MUTANTS[mutant]]):
                 return
     pytest.fail(f"{mutant} survived: {MUTANTS[mutant].__doc__}")
 
 
 async def test_of_whom_we_erase_nothing_is_left(make: Make) -> None:
-    async with make() as cluster:
+    async with make(names=MEMBERS) as cluster:
         assert await erasing(cluster, SEEDS[0]) == []
 
 
 @pytest.mark.parametrize("mutant", mutants_of_erasure.MUTANTS)
 async def test_a_mutant_of_erasure_is_caught(make: Make, mutant: str) -> None:
-    async with make(MUTANT=mutant) as cluster:
+    async with make(names=MEMBERS, MUTANT=mutant) as cluster:
         assert await erasing(cluster, SEEDS[0]), "it survived"
 
 
@@ -81,6 +81,6 @@ async def test_a_mutant_of_the_identity_is_caught(make: Make, mutant: str) -> No
 @pytest.mark.parametrize("mutant", mutants_of_products.MUTANTS)
 async def test_a_mutant_is_caught_by_what_it_does_to_products(make: Make, mutant: str) -> None:
     shown = mutants_of_products.SHOWN[mutants_of_products.MUTANTS[mutant]]
-    async with make(MUTANT=mutant) as cluster:
+    async with make(names=MEMBERS, MUTANT=mutant) as cluster:
         found = await undisturbed(cluster, SEEDS[0])
     assert [one for one in found if shown in one.what], found

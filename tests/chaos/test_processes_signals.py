@@ -17,7 +17,7 @@ import pytest
 
 from api.embedded.postgres import database_url
 from tests.acceptance.service import Client
-from tests.acceptance.test_processes import servers_of, tandem
+from tests.acceptance.test_processes import answering, servers_of, tandem
 from tests.limited import limited
 from tests.processes import HOST, ended, free_port, running
 from tests.stores import fast_temp
@@ -47,14 +47,7 @@ async def make_up(place: Path) -> AsyncIterator[tuple[Process, Client]]:
         httpx.AsyncClient(base_url=f"http://{HOST}:{port}") as http,
     ):
         client = Client(http)
-        async with limited(30):
-            while make.returncode is None:
-                try:
-                    await client.until_built()
-                    break
-                except httpx.TransportError:
-                    await asyncio.sleep(0.02)
-        assert make.returncode is None, log.read_text()
+        await answering(make, client, log)
         try:
             yield make, client
         finally:

@@ -12,7 +12,7 @@ import msgspec
 
 from tests.chaos.checker import Violation, check
 from tests.chaos.cluster import PARTITIONS
-from tests.chaos.evidence import Evidence, gather, standing
+from tests.chaos.evidence import Evidence, gather, looks
 from tests.chaos.restore_rules import uncertain
 from tests.limited import Limit
 
@@ -56,19 +56,23 @@ async def at_rest(
     Fails after `within` seconds in which nothing moved on. `meanwhile` is called before each look.
     """
     began, moved = time.monotonic(), None
+    stores = cluster.postgres.url, cluster.valkey.url
     with Limit(within) as limit:
-        while True:
-            meanwhile()
-            found = await standing(cluster.postgres.url, cluster.valkey.url, PARTITIONS)
-            took = time.monotonic() - began
-            if found.behind is None:
-                return took
-            if found.moved != moved:
-                moved = found.moved
-                limit.renew()
-            assert not limit.over, f"after {took:.1f} s: {found.behind}"
-            assert took < RESTS_WITHIN, f"after {took:.1f} s, without an end: {found.behind}"
-            await asyncio.sleep(min(0.1, 0.02 + took / 10))  # to look again is work for both stores
+        async with looks(*stores, PARTITIONS) as look:
+            while True:
+                meanwhile()
+                found = await look()
+                took = time.monotonic() - began
+                if found.behind is None:
+                    return took
+                if found.moved != moved:
+                    moved = found.moved
+                    limit.renew()
+                assert not limit.over, f"after {took:.1f} s: {found.behind}"
+                assert took < RESTS_WITHIN, f"after {took:.1f} s, without an end: {found.behind}"
+                await asyncio.sleep(
+                    min(0.1, 0.02 + took / 10)
+                )  # to look again is work for both stores
 
 
 async def settled(cluster: Cluster, *, within: float = RECOVERS_WITHIN) -> float:
@@ -109,7 +113,9 @@ async def verdict(
     with Limit(within) as limit:
         # What Redis lost is noticed within a second, and then made anew.
         while found and not limit.over and not {one.rule for one in found} - MENDED:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(
+                min(0.5, max(0.1, recovered_after / 5))
+            )  # a look takes all there is
             recovered_after, before = time.monotonic() - began, found
             evidence, found = await _judged(cluster, workload, within)
             if found != before:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from uuid import UUID
 
 import msgspec
@@ -18,8 +19,8 @@ NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 def user_in(partition: int, number: int = 0) -> UserId:
     """Returns the n-th user of a partition. Users sort by number, the order of their creation."""
     ids = (UUID(int=(7 << 76) | (2 << 62) | value << 80) for value in range(1, 2000))
-    mine = [found for found in ids if partition_of(found, PARTITIONS) == partition]
-    return UserId(mine[number])
+    mine = (found for found in ids if partition_of(found, PARTITIONS) == partition)
+    return UserId(next(islice(mine, number, None)))
 
 
 def located(*users: UUID) -> dict[str, int]:
