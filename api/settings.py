@@ -108,6 +108,11 @@ class Settings(AccessSettings):
         default="compatible",
         description="`strict` also uses the statuses 422 and 294 for graphql-response+json.",
     )
+    batch_limit: int = Field(
+        default=0,
+        ge=0,
+        description="Operations that one POST may have in a list; 0 refuses lists.",
+    )
     trusted_documents: Literal["off", "allow", "require"] = Field(
         default="off",
         description="Trusted documents, sent by hash: `allow` them besides others, or `require` them.",

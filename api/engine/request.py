@@ -40,7 +40,7 @@ def plain_hash(text: str) -> str:
     return text.lower().removeprefix("sha256:")
 
 
-_BATCH = "Batches are not supported: send each operation in a request of its own, not in a list."
+_BATCH = "A list is not accepted here (BATCH_LIMIT): send each operation in a request of its own."
 
 _body = msgspec.json.Decoder(Request)
 _map = msgspec.json.Decoder(dict[str, Any] | None)
@@ -81,7 +81,7 @@ def decode(decoder: msgspec.json.Decoder[T], data: bytes | str, what: str) -> T:
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
-        if data[:1] == b"[":
+        if decoder is _body and data[:1] == b"[":
             raise bad_request(_BATCH, 422) from error
         raise bad_request(f"{what} is not a GraphQL request: {error}.", 422) from error
     except (ValueError, RecursionError) as error:  # bad JSON, bad UTF-8, or nested too deeply

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from starlette.requests import Request as PageRequest
@@ -19,6 +20,7 @@ from api.engine.execution.executor import Executor
 from api.engine.operation_type import MUTATIONS, QUERIES, SUBSCRIPTIONS
 from api.engine.request import Request, from_body, from_query_string, parameters
 from api.errors import Formatted, RequestError, bad_request
+from api.http.batch import execute_batch, is_batch, requests_of
 from api.http.content_negotiation import HTML, JSON, RESPONSE, STREAM, is_json, negotiate
 from api.http.graphql_sse import send_stream, single_result
 from api.http.response import EncodedResponse
@@ -50,6 +52,16 @@ _REQUEST_PARAMETERS = {"query", "documentId", "extensions"}
 """A browser that opens the address with none of these gets the page."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class HTTPOptions:
+    """What the settings choose of HTTP. With the defaults nothing is added to GraphQL over HTTP."""
+
+    profile: Profile = "compatible"
+    """Decides the statuses of graphql-response+json."""
+    batch_limit: int = 0
+    """Operations that one body may have in a list; 0 refuses lists."""
+
+
 class Disconnected(Exception):
     """The connection ended before the request was complete, so no response is sent."""
 
@@ -64,11 +76,12 @@ class GraphQLOverHTTP:
         access: Access,
         page: Page | None,
         closing: asyncio.Event,
-        profile: Profile = "compatible",
+        options: HTTPOptions,
     ) -> None:
         """`page` is sent to a browser that opens the address without a query. `closing` ends open event
-        streams. `profile` decides the statuses of graphql-response+json."""
-        self._statuses: dict[int, int] = {} if profile == "strict" else _COMPATIBLE
+        streams."""
+        self._statuses: dict[int, int] = {} if options.profile == "strict" else _COMPATIBLE
+        self._options = options
         self._executor = executor
         self._access = access
         self._closing = closing
@@ -132,6 +145,8 @@ class GraphQLOverHTTP:
                 _check_body(headers, limit)
                 if body is None or len(body) > limit:
                     body = await _read_body(receive, limit)
+                if self._options.batch_limit and is_batch(body):
+                    return await self._batch_response(media, body, caller)
                 request = from_body(body)
         except Disconnected:
             raise
@@ -166,6 +181,14 @@ class GraphQLOverHTTP:
     def _response(self, media: str, response: Formatted) -> EncodedResponse:
         is_partial = media == RESPONSE and "errors" in response
         return EncodedResponse.of(self._status(294) if is_partial else 200, media, response)
+
+    async def _batch_response(self, media: str, body: bytes, caller: Caller) -> EncodedResponse:
+        """Returns the list of the responses. Raises BAD_REQUEST if the list itself is refused."""
+        if media == STREAM:
+            raise bad_request(f"A list of operations has no stream: accept {JSON}.", 406)
+        requests = requests_of(body, self._options.batch_limit)
+        responses = await execute_batch(self._executor, requests, self._limits, caller)
+        return EncodedResponse(200, media, responses)
 
     def _error_response(self, media: str, error: RequestError) -> EncodedResponse:
         """Returns the response without data to a request that is refused."""

@@ -12,6 +12,7 @@ from api.auth.tokens import LEEWAY_SECONDS, Tokens, shared_secret
 from api.engine.documents import trusted
 from api.engine.execution.configuration import EngineConfiguration
 from api.engine.operation_type import COUNTED
+from api.http.graphql_http import HTTPOptions
 from api.observability.metrics import ALARMING
 from api.observability.timed_store import TimedStore
 from api.resolvers.context import Context
@@ -63,9 +64,11 @@ async def add_api(parts: ServiceBuilder) -> None:
         rate=await _rate_limiter(parts),
         local_only=settings.local_only,
     )
-    app = create_app(
-        context, configuration, access, parts.monitoring, http_profile=settings.http_profile
+    http = HTTPOptions(
+        profile=settings.http_profile,
+        batch_limit=settings.batch_limit,
     )
+    app = create_app(context, configuration, access, parts.monitoring, http=http)
     metrics.reads = redis
     metrics.operations.initialise(COUNTED, ALARMING)
     metrics.execution_paths = app.state.executor.engine.execution_paths

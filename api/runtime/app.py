@@ -16,7 +16,7 @@ from api.auth.cors import CrossOriginSharing
 from api.auth.security_headers import SecurityHeaders
 from api.engine.execution.executor import Executor
 from api.errors import RequestError
-from api.http.graphql_http import GraphQLOverHTTP
+from api.http.graphql_http import GraphQLOverHTTP, HTTPOptions
 from api.http.graphql_ws import GraphQLOverWebSocket
 from api.observability import status_page
 from api.observability.routes import LIVEZ
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from starlette.types import Lifespan
 
     from api.engine.execution.configuration import EngineConfiguration
-    from api.http.graphql_http import Profile
     from api.observability.routes import Guard, Monitoring
     from api.resolvers.context import Context
 
@@ -38,7 +37,7 @@ def create_app(
     access: Access | None = None,
     monitoring: Monitoring | None = None,
     *,
-    http_profile: Profile = "compatible",
+    http: HTTPOptions | None = None,
     lifespan: Lifespan[Starlette] | None = None,
 ) -> Starlette:
     """Returns the API application. Setting `state.closing` ends open streams."""
@@ -46,7 +45,8 @@ def create_app(
     executor = Executor(SCHEMA, CONVERTER, context, configuration, access.rate)
     closing = asyncio.Event()
     page = graphiql.page if access.graphiql else None
-    over_http = GraphQLOverHTTP(executor, configuration.limits, access, page, closing, http_profile)
+    http = http or HTTPOptions()
+    over_http = GraphQLOverHTTP(executor, configuration.limits, access, page, closing, http)
     over_websocket = GraphQLOverWebSocket(executor, configuration.limits, access)
     app = Starlette(
         routes=[
