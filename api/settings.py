@@ -113,6 +113,11 @@ class Settings(AccessSettings):
         ge=0,
         description="Operations that one POST may have in a list; 0 refuses lists.",
     )
+    compress_above: int = Field(
+        default=0,
+        ge=0,
+        description="Bytes of a response above which it is compressed; 0 compresses none.",
+    )
     trusted_documents: Literal["off", "allow", "require"] = Field(
         default="off",
         description="Trusted documents, sent by hash: `allow` them besides others, or `require` them.",

@@ -60,6 +60,8 @@ class HTTPOptions:
     """Decides the statuses of graphql-response+json."""
     batch_limit: int = 0
     """Operations that one body may have in a list; 0 refuses lists."""
+    compress_above: int = 0
+    """Bytes of a response above which it is compressed; 0 compresses none."""
 
 
 class Disconnected(Exception):

@@ -67,6 +67,7 @@ async def add_api(parts: ServiceBuilder) -> None:
     http = HTTPOptions(
         profile=settings.http_profile,
         batch_limit=settings.batch_limit,
+        compress_above=settings.compress_above,
     )
     app = create_app(context, configuration, access, parts.monitoring, http=http)
     metrics.reads = redis

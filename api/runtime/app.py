@@ -16,6 +16,7 @@ from api.auth.cors import CrossOriginSharing
 from api.auth.security_headers import SecurityHeaders
 from api.engine.execution.executor import Executor
 from api.errors import RequestError
+from api.http.compression import CompressedGraphQLOverHTTP
 from api.http.graphql_http import GraphQLOverHTTP, HTTPOptions
 from api.http.graphql_ws import GraphQLOverWebSocket
 from api.observability import status_page
@@ -46,7 +47,8 @@ def create_app(
     closing = asyncio.Event()
     page = graphiql.page if access.graphiql else None
     http = http or HTTPOptions()
-    over_http = GraphQLOverHTTP(executor, configuration.limits, access, page, closing, http)
+    endpoint = CompressedGraphQLOverHTTP if http.compress_above else GraphQLOverHTTP
+    over_http = endpoint(executor, configuration.limits, access, page, closing, http)
     over_websocket = GraphQLOverWebSocket(executor, configuration.limits, access)
     app = Starlette(
         routes=[
