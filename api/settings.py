@@ -27,6 +27,11 @@ _PREFIX = re.compile(r"[A-Za-z0-9._-]{1,32}")
 """Without the colon that ends the prefix in names, and without wildcards of SCAN and ACLs."""
 
 
+_DIRECTIVE = r"[\w!#$%&'*+.^`|~-]+(?:=(?:[\w!#$%&'*+.^`|~-]+|\"[^\"\\\x00-\x1f\x7f]*\"))?"
+_DIRECTIVES = re.compile(rf"{_DIRECTIVE}(?: *, *{_DIRECTIVE})*", re.ASCII)
+"""The value of Cache-Control (RFC 9111, section 5.2)."""
+
+
 class Settings(AccessSettings):
     """A setting's environment variable is its name in capitals, such as DATABASE_URL."""
 
@@ -118,6 +123,18 @@ class Settings(AccessSettings):
         ge=0,
         description="Bytes of a response above which it is compressed; 0 compresses none.",
     )
+    cache_control: str | None = Field(
+        default=None,
+        description="Cache-Control of successful GET queries, such as max-age=60; without it, no-store.",
+    )
+
+    @field_validator("cache_control")
+    @classmethod
+    def _is_directives(cls, value: str | None) -> str | None:
+        if value and _DIRECTIVES.fullmatch(value) is None:
+            raise ValueError("it must be directives, separated by commas, such as max-age=60")
+        return value
+
     trusted_documents: Literal["off", "allow", "require"] = Field(
         default="off",
         description="Trusted documents, sent by hash: `allow` them besides others, or `require` them.",

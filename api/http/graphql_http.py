@@ -21,6 +21,7 @@ from api.engine.operation_type import MUTATIONS, QUERIES, SUBSCRIPTIONS
 from api.engine.request import Request, from_body, from_query_string, parameters
 from api.errors import Formatted, RequestError, bad_request
 from api.http.batch import execute_batch, is_batch, requests_of
+from api.http.caching import Caching
 from api.http.content_negotiation import HTML, JSON, RESPONSE, STREAM, is_json, negotiate
 from api.http.graphql_sse import send_stream, single_result
 from api.http.response import EncodedResponse
@@ -62,6 +63,8 @@ class HTTPOptions:
     """Operations that one body may have in a list; 0 refuses lists."""
     compress_above: int = 0
     """Bytes of a response above which it is compressed; 0 compresses none."""
+    cache_control: str | None = None
+    """Cache-Control of successful GET queries; without it, they are not cached."""
 
 
 class Disconnected(Exception):
@@ -84,6 +87,7 @@ class GraphQLOverHTTP:
         streams."""
         self._statuses: dict[int, int] = {} if options.profile == "strict" else _COMPATIBLE
         self._options = options
+        self._caching = Caching(options.cache_control, access) if options.cache_control else None
         self._executor = executor
         self._access = access
         self._closing = closing
@@ -158,7 +162,11 @@ class GraphQLOverHTTP:
         try:
             if media == STREAM:
                 return self._results(request, allowed | SUBSCRIPTIONS, caller)
-            return self._response(media, await self._executor.execute(request, allowed, caller))
+            response = await self._executor.execute(request, allowed, caller)
+            encoded = self._response(media, response)
+            if self._caching is not None and method == "GET" and "errors" not in response:
+                return self._caching.apply(encoded, headers, caller)
+            return encoded
         except RequestError as error:
             return self._error_response(media, error)
         except Exception as error:

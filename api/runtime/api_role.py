@@ -68,6 +68,7 @@ async def add_api(parts: ServiceBuilder) -> None:
         profile=settings.http_profile,
         batch_limit=settings.batch_limit,
         compress_above=settings.compress_above,
+        cache_control=settings.cache_control,
     )
     app = create_app(context, configuration, access, parts.monitoring, http=http)
     metrics.reads = redis
