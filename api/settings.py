@@ -135,9 +135,10 @@ class Settings(AccessSettings):
             raise ValueError("it must be directives, separated by commas, such as max-age=60")
         return value
 
-    trusted_documents: Literal["off", "allow", "require"] = Field(
+    trusted_documents: Literal["off", "allow", "require", "register"] = Field(
         default="off",
-        description="Trusted documents, sent by hash: `allow` them besides others, or `require` them.",
+        description="Trusted documents, sent by hash: `allow` them besides others, or `require` them;"
+        " `register` also lets clients register others (APQ).",
     )
     trusted_documents_file: Path | None = Field(
         default=None,

@@ -26,9 +26,13 @@ class Request(msgspec.Struct, frozen=True, rename="camel"):
             raise ValueError("it has neither a query nor a documentId")
 
     def document_hash(self) -> str | None:
-        """Returns the hash in documentId, or in the extension that Apollo's clients send instead."""
+        """Returns the hash of the document that the request names."""
         if self.document_id is not None:
             return plain_hash(self.document_id)
+        return self.persisted_query_hash()
+
+    def persisted_query_hash(self) -> str | None:
+        """Returns the hash in the extension of Apollo's automatic persisted queries."""
         match self.extensions:
             case {"persistedQuery": {"sha256Hash": str(hashed)}}:
                 return plain_hash(hashed)

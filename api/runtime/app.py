@@ -15,6 +15,7 @@ from api.auth.access import Access
 from api.auth.cors import CrossOriginSharing
 from api.auth.security_headers import SecurityHeaders
 from api.engine.execution.executor import Executor
+from api.engine.execution.registering_executor import RegisteringExecutor
 from api.errors import RequestError
 from api.http.compression import CompressedGraphQLOverHTTP
 from api.http.graphql_http import GraphQLOverHTTP, HTTPOptions
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Lifespan
 
+    from api.engine.documents.registered import RegisteredDocuments
     from api.engine.execution.configuration import EngineConfiguration
     from api.observability.routes import Guard, Monitoring
     from api.resolvers.context import Context
@@ -39,11 +41,16 @@ def create_app(
     monitoring: Monitoring | None = None,
     *,
     http: HTTPOptions | None = None,
+    registered: RegisteredDocuments | None = None,
     lifespan: Lifespan[Starlette] | None = None,
 ) -> Starlette:
-    """Returns the API application. Setting `state.closing` ends open streams."""
+    """Returns the API application. Setting `state.closing` ends open streams.
+
+    `registered` are the documents that clients may register; by default they may register none.
+    """
     access = access or Access()
-    executor = Executor(SCHEMA, CONVERTER, context, configuration, access.rate)
+    engine = (SCHEMA, CONVERTER, context, configuration, access.rate)
+    executor = Executor(*engine) if registered is None else RegisteringExecutor(*engine, registered)
     closing = asyncio.Event()
     page = graphiql.page if access.graphiql else None
     http = http or HTTPOptions()

@@ -21,6 +21,7 @@ from hiredis import Reader
 from starlette.applications import Starlette
 
 from api.auth.access import Access
+from api.engine.documents.registered import RegisteredDocuments
 from api.engine.documents.trusted import TrustedDocuments
 from api.engine.execution.configuration import EngineConfiguration
 from api.engine.execution.executor import Executor
@@ -210,6 +211,7 @@ class Edge:
         access: Access | None = None,
         introspection: bool = True,
         http_profile: Profile = "compatible",
+        registered: RegisteredDocuments | None = None,
         **http: Any,
     ) -> None:
         self.store = ScriptedStore()
@@ -228,7 +230,9 @@ class Edge:
             measure=lambda kind, code, _: self.outcomes.update([(kind, code)]),
         )
         options = HTTPOptions(profile=http_profile, **http)
-        self.app: Starlette = create_app(context, configuration, access, http=options)
+        self.app: Starlette = create_app(
+            context, configuration, access, http=options, registered=registered
+        )
         self.executor: Executor = self.app.state.executor
         transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=True)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://tandem")
@@ -256,6 +260,7 @@ async def edge(
     access: Access | None = None,
     introspection: bool = True,
     http_profile: Profile = "compatible",
+    registered: RegisteredDocuments | None = None,
     **http: Any,
 ) -> AsyncIterator[Edge]:
     """`http` are other options of HTTP."""
@@ -265,6 +270,7 @@ async def edge(
         access=access,
         introspection=introspection,
         http_profile=http_profile,
+        registered=registered,
         **http,
     )
     async with made.client:

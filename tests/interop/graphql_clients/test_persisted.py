@@ -12,6 +12,7 @@ from tests.api.in_memory_app import edge, served
 
 if TYPE_CHECKING:
     from api.engine.documents.trusted import Mode
+    from tests.interop.graphql_clients.conftest import Serve
     from tests.interop.graphql_clients.node import Node
 
 TEXT = "query Hello {\n  users {\n    totalCount\n    __typename\n  }\n}"
@@ -41,3 +42,22 @@ async def test_a_client_sends_the_text_only_where_its_hash_is_unknown(
         assert client["data"] == DATA, name
         assert methods[0] == name.split()[1]
         assert texts == ((False, True) if sends_text else (False,)), name
+
+
+async def test_a_text_that_apollo_has_sent_to_one_process_is_known_to_all(
+    node: Node, serve: Serve
+) -> None:
+    async with (
+        serve(TRUSTED_DOCUMENTS="register") as one,
+        serve(TRUSTED_DOCUMENTS="register") as other,
+    ):
+        told: dict[str, Any] = await node.tell("apq.mjs", one, other)
+    for method in ("POST", "GET"):
+        first, second = told[f"{method} {one}"], told[f"{method} {other}"]
+        assert first["data"] == second["data"]
+        assert first["data"]["createUser"]["version"] == 1
+        assert first["requests"] == [
+            [method, False],
+            *[["POST", sent] for sent in (True, False, True)],
+        ]
+        assert second["requests"] == [[method, False], ["POST", False]]
