@@ -13,13 +13,20 @@ T = TypeVar("T")
 
 
 class Request(msgspec.Struct, frozen=True, rename="camel"):
-    """A GraphQL request: a document, or the hash of a trusted one. Absent and null are the same."""
+    """A GraphQL request: a document, or the hash of a trusted one. Absent and null are the same.
+
+    The hash is in `documentId`, in the `doc_id` or `id` of Relay's clients, or in the extension of Apollo's.
+    """
 
     query: str | None = None
     operation_name: str | None = None
     variables: dict[str, Any] | None = None
     extensions: dict[str, Any] | None = None
     document_id: str | None = None
+    doc_id: Any = msgspec.field(default=None, name="doc_id")
+    """A hash if it is a text. Other values are ignored, as unknown fields are."""
+    id: Any = None
+    """The same."""
 
     def __post_init__(self) -> None:
         if self.query is None and self.document_hash() is None:
@@ -27,8 +34,9 @@ class Request(msgspec.Struct, frozen=True, rename="camel"):
 
     def document_hash(self) -> str | None:
         """Returns the hash of the document that the request names."""
-        if self.document_id is not None:
-            return plain_hash(self.document_id)
+        for name in (self.document_id, self.doc_id, self.id):
+            if isinstance(name, str):
+                return plain_hash(name)
         return self.persisted_query_hash()
 
     def persisted_query_hash(self) -> str | None:
@@ -65,6 +73,8 @@ def from_query_string(query_string: bytes) -> Request:
             variables=_optional(fields, "variables"),
             extensions=_optional(fields, "extensions"),
             document_id=fields.get("documentId") or None,
+            doc_id=fields.get("doc_id") or None,
+            id=fields.get("id") or None,
         )
     except ValueError as error:
         message = "The parameter query is missing; it holds the GraphQL document."

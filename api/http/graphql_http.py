@@ -49,7 +49,7 @@ _COMPATIBLE: Final = {294: 200, 422: 400}
 """The statuses that clients older than the draft of August 2026 expect, by those of the draft."""
 _WITHOUT_PAGE: Final = (JSON, RESPONSE, STREAM)
 _WITH_PAGE: Final = (*_WITHOUT_PAGE, HTML)
-_REQUEST_PARAMETERS = {"query", "documentId", "extensions"}
+_REQUEST_PARAMETERS = {"query", "documentId", "doc_id", "id", "extensions"}
 """A browser that opens the address with none of these gets the page."""
 
 

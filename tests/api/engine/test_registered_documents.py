@@ -301,7 +301,7 @@ async def test_without_redis_a_hash_is_a_miss_and_the_text_is_executed() -> None
 )
 async def test_what_is_no_hash_does_not_reach_redis(redis_url: str, hash_: str) -> None:
     async with process(redis_url) as (made, documents):
-        for request in ({"documentId": hash_}, {"documentId": f"sha256:{hash_}"}):
+        for request in ({"documentId": hash_}, {"id": hash_}, {"doc_id": hash_}):
             assert await post(made, request) == {"errors": [NOT_FOUND]}
         assert documents.requests == 0
 
@@ -359,3 +359,27 @@ async def test_the_memory_of_a_process_is_bounded(redis_url: str) -> None:
             await post(made, apq(text, query=text))
         assert documents.cached(hash_of(TEXT)) is None
         assert documents.cached(hash_of(text)) == text
+
+
+@pytest.mark.parametrize("name", ["id", "doc_id", "documentId"])
+async def test_relays_id_names_a_trusted_or_a_registered_document(
+    redis_url: str, name: str
+) -> None:
+    async with process(redis_url) as (made, _):
+        await post(made, apq(TEXT, query=TEXT))
+        assert await post(made, {name: hash_of(TEXT), "variables": {}}) == ANSWER
+        assert await get(made, {name: hash_of(TEXT), "variables": {}}) == ANSWER
+    manifest = TrustedDocuments(mode="require", documents={hash_of(TEXT): TEXT})
+    async with edge(trusted=manifest) as made:
+        assert await post(made, {name: hash_of(TEXT), "query": None}) == ANSWER
+        assert await get(made, {name: hash_of(TEXT)}) == ANSWER
+
+
+@pytest.mark.parametrize("value", [1, None, [], {"a": 1}, "anything", True])
+async def test_an_id_beside_a_text_that_names_no_document_is_ignored(
+    redis_url: str, value: object
+) -> None:
+    async with process(redis_url) as (made, documents):
+        for name in ("id", "doc_id"):
+            assert await post(made, {"query": TEXT, name: value}) == ANSWER
+        assert documents.requests == 0
