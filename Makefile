@@ -61,4 +61,4 @@ clean:
 	@sh .ci/setup/with_python.sh .ci/setup/environment.py up embedded
 
 .venv/.test: $(SOURCES) $(BROKEN)
-	@sh .ci/setup/with_python.sh .ci/setup/environment.py test,up embedded,otel,dev
+	@sh .ci/setup/with_python.sh .ci/setup/environment.py test,up embedded,otel,zstd,dev

@@ -29,6 +29,11 @@ _PREFIX = re.compile(r"[A-Za-z0-9._-]{1,32}")
 """Without the colon that ends the prefix in names, and without wildcards of SCAN and ACLs."""
 
 
+_DIRECTIVE = r"[\w!#$%&'*+.^`|~-]+(?:=(?:[\w!#$%&'*+.^`|~-]+|\"[^\"\\\x00-\x1f\x7f]*\"))?"
+_DIRECTIVES = re.compile(rf"{_DIRECTIVE}(?: *, *{_DIRECTIVE})*", re.ASCII)
+"""The value of Cache-Control (RFC 9111, section 5.2)."""
+
+
 class Settings(AccessSettings):
     """A setting's environment variable is its name in capitals, such as DATABASE_URL."""
 
@@ -88,8 +93,23 @@ class Settings(AccessSettings):
     """URL to export OpenTelemetry spans to (OTLP over HTTP); needs tandem[otel]."""
     http_profile: Literal["compatible", "strict"] = "compatible"
     """`strict` also uses the statuses 422 and 294 for graphql-response+json."""
-    trusted_documents: Literal["off", "allow", "require"] = "off"
-    """Trusted documents, sent by hash: `allow` them besides others, or `require` them."""
+    batch_limit: int = Field(default=0, ge=0)
+    """Operations that one POST may have in a list; 0 refuses lists."""
+    compress_above: int = Field(default=0, ge=0)
+    """Bytes of a response above which it is compressed; 0 compresses none."""
+    cache_control: str | None = None
+    """Cache-Control of successful GET queries, such as max-age=60; without it, no-store."""
+
+    @field_validator("cache_control")
+    @classmethod
+    def _is_directives(cls, value: str | None) -> str | None:
+        if value and _DIRECTIVES.fullmatch(value) is None:
+            raise ValueError("it must be directives, separated by commas, such as max-age=60")
+        return value
+
+    trusted_documents: Literal["off", "allow", "require", "register"] = "off"
+    """Trusted documents, sent by hash: `allow` them besides others, or `require` them; `register` also lets
+    clients register others (APQ)."""
     trusted_documents_file: Path | None = None
     """Manifest of the trusted documents: a JSON object, SHA-256 to text, or Apollo's format."""
     database_connections: int = Field(default=10, ge=2, le=1000)

@@ -124,7 +124,7 @@ def test_everything_that_is_installed_here_for_tandem_is_pinned(
     monkeypatch.syspath_prepend(str(SETUP))
     from sbom import closure  # type: ignore[import-not-found]
 
-    installed = closure("tandem", ("embedded", "otel", "dev")).keys() - {"tandem"}
+    installed = closure("tandem", ("embedded", "otel", "zstd", "dev")).keys() - {"tandem"}
     assert {name: PINS.get(name) for name in installed} == {
         name: Version(version(name)) for name in installed
     }

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
@@ -32,7 +33,7 @@ HEAD = """\
 # .ci/setup/constraints.py, which says how.
 """
 PROJECT = Path(__file__).parents[2]
-EXTRAS = ["embedded", "otel", "dev", BUILD]
+EXTRAS = ["embedded", "otel", "zstd", "dev", BUILD]
 PYTHONS = ((3, 11), (3, 12), (3, 13), (3, 14))
 RELEASES = ("0", "99")
 """The first release of a Python, and one after all others: some requirements are for early releases."""
@@ -47,8 +48,8 @@ def main(arguments: list[str]) -> None:
     requirements = [Requirement(line) for line in [*direct(EXTRAS, PROJECT), "pip"]]
     pins = {} if arguments != ["--keep"] else dict(pinned(PROJECT / "constraints.txt"))
     print(HEAD, end="")
-    for name, version in sorted(resolve_all(requirements, pins).items()):
-        hashes = hashes_of(name, version)
+    for name, (version, pythons) in sorted(resolve_all(requirements, pins).items()):
+        hashes = hashes_of(name, version, pythons)
         print(" \\\n    ".join([f"{name}=={version}", *(f"--hash=sha256:{h}" for h in hashes)]))
 
 
@@ -59,13 +60,21 @@ def pinned(path: Path) -> Iterator[tuple[str, str]]:
             yield canonicalize_name(name), version
 
 
-def resolve_all(requirements: list[Requirement], pins: dict[str, str]) -> dict[str, str]:
-    """Resolves until each requirement of a supported Python and system has a version."""
+def resolve_all(
+    requirements: list[Requirement], pins: dict[str, str]
+) -> dict[str, tuple[str, SpecifierSet]]:
+    """Resolves until each requirement of a supported Python and system has a version.
+
+    Returns the versions by name, each with the Pythons that it is for.
+    """
     while True:
         packages = resolve([*map(without_marker, requirements)], pins)
         missing = {str(r): r for r in required(requirements, packages) if key(r) not in packages}
         if not missing:
-            return {name: metadata["version"] for name, metadata in packages.items()}
+            return {
+                name: (metadata["version"], SpecifierSet(metadata.get("requires_python") or ""))
+                for name, metadata in packages.items()
+            }
         requirements = [*requirements, *missing.values()]
 
 
@@ -136,11 +145,13 @@ def key(requirement: Requirement) -> str:
     return canonicalize_name(requirement.name)
 
 
-def hashes_of(name: str, version: str) -> list[str]:
+def hashes_of(name: str, version: str, pythons: SpecifierSet) -> list[str]:
     """Returns the hashes of the release's wheels that fit a supported Python and system."""
     wheels = wheels_of(name, version)
     fitting: set[str] = set()
     for python in PYTHONS:
+        if f"{python[0]}.{python[1]}.0" not in pythons:
+            continue
         for system, machine in SYSTEMS:
             tags = frozenset(tags_of(python, platforms(system, machine)))
             matching = {

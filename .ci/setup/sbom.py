@@ -3,8 +3,8 @@
     .venv/bin/python .ci/setup/sbom.py > sbom.json
 
 Python packages are those that the metadata of the installed packages requires on this machine, for
-Tandem with the extras `embedded` and `otel`; npm packages are the locked ones that GraphiQL is bundled
-from. It contains no URL, path or time, so that the same packages give the same text.
+Tandem with the extras `embedded`, `otel` and `zstd`; npm packages are the locked ones that GraphiQL is
+bundled from. It contains no URL, path or time, so that the same packages give the same text.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PROJECT = Path(__file__).parents[2]
-SHIPPED = ("embedded", "otel")
+SHIPPED = ("embedded", "otel", "zstd")
 LOCK = PROJECT / "api" / "graphiql" / "package-lock.json"
 
 

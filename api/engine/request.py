@@ -13,22 +13,34 @@ T = TypeVar("T")
 
 
 class Request(msgspec.Struct, frozen=True, rename="camel"):
-    """A GraphQL request: a document, or the hash of a trusted one. Absent and null are the same."""
+    """A GraphQL request: a document, or the hash of a trusted one. Absent and null are the same.
+
+    The hash is in `documentId`, in the `doc_id` or `id` of Relay's clients, or in the extension of Apollo's.
+    """
 
     query: str | None = None
     operation_name: str | None = None
     variables: dict[str, Any] | None = None
     extensions: dict[str, Any] | None = None
     document_id: str | None = None
+    doc_id: Any = msgspec.field(default=None, name="doc_id")
+    """A hash if it is a text. Other values are ignored, as unknown fields are."""
+    id: Any = None
+    """The same."""
 
     def __post_init__(self) -> None:
         if self.query is None and self.document_hash() is None:
             raise ValueError("it has neither a query nor a documentId")
 
     def document_hash(self) -> str | None:
-        """Returns the hash in documentId, or in the extension that Apollo's clients send instead."""
-        if self.document_id is not None:
-            return plain_hash(self.document_id)
+        """Returns the hash of the document that the request names."""
+        for name in (self.document_id, self.doc_id, self.id):
+            if isinstance(name, str):
+                return plain_hash(name)
+        return self.persisted_query_hash()
+
+    def persisted_query_hash(self) -> str | None:
+        """Returns the hash in the extension of Apollo's automatic persisted queries."""
         match self.extensions:
             case {"persistedQuery": {"sha256Hash": str(hashed)}}:
                 return plain_hash(hashed)
@@ -40,7 +52,7 @@ def plain_hash(text: str) -> str:
     return text.lower().removeprefix("sha256:")
 
 
-_BATCH = "Batches are not supported: send each operation in a request of its own, not in a list."
+_BATCH = "A list is not accepted here (BATCH_LIMIT): send each operation in a request of its own."
 
 _body = msgspec.json.Decoder(Request)
 _map = msgspec.json.Decoder(dict[str, Any] | None)
@@ -61,6 +73,8 @@ def from_query_string(query_string: bytes) -> Request:
             variables=_optional(fields, "variables"),
             extensions=_optional(fields, "extensions"),
             document_id=fields.get("documentId") or None,
+            doc_id=fields.get("doc_id") or None,
+            id=fields.get("id") or None,
         )
     except ValueError as error:
         message = "The parameter query is missing; it holds the GraphQL document."
@@ -81,7 +95,7 @@ def decode(decoder: msgspec.json.Decoder[T], data: bytes | str, what: str) -> T:
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
-        if data[:1] == b"[":
+        if decoder is _body and data[:1] == b"[":
             raise bad_request(_BATCH, 422) from error
         raise bad_request(f"{what} is not a GraphQL request: {error}.", 422) from error
     except (ValueError, RecursionError) as error:  # bad JSON, bad UTF-8, or nested too deeply

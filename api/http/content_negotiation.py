@@ -18,7 +18,7 @@ _ANY: Final = {"*/*": (JSON,), "application/*": (JSON,), "text/*": ()}
 @lru_cache(maxsize=256)
 def is_json(content_type: bytes) -> bool:
     """Returns True for JSON in UTF-8. A body of another type is not executed: see forces_preflight."""
-    _, parameters = _parse(content_type.decode("latin-1"))
+    _, parameters = parse(content_type.decode("latin-1"))
     return forces_preflight(content_type) and parameters.get("charset", "utf-8").lower() in {
         "utf-8",
         "utf8",
@@ -31,11 +31,11 @@ def negotiate(accept: bytes, offered: tuple[str, ...]) -> str | None:
 
     Of two with equal weight, the one named first is preferred. A wildcard means application/json.
     """
-    ranges = [_parse(part) for part in accept.decode("latin-1").split(",")]
-    excluded = {media for media, parameters in ranges if _quality(parameters) == 0}
+    ranges = [parse(part) for part in accept.decode("latin-1").split(",")]
+    excluded = {media for media, parameters in ranges if weight_of(parameters) == 0}
     best, best_quality = None, 0.0
     for media, parameters in ranges:
-        quality = _quality(parameters)
+        quality = weight_of(parameters)
         if quality <= best_quality or parameters.get("charset", "utf-8").lower() != "utf-8":
             continue
         for candidate in _ANY.get(media, (media,)):
@@ -44,7 +44,8 @@ def negotiate(accept: bytes, offered: tuple[str, ...]) -> str | None:
     return best
 
 
-def _parse(text: str) -> tuple[str, dict[str, str]]:
+def parse(text: str) -> tuple[str, dict[str, str]]:
+    """Returns an element of Accept or Accept-Encoding, in lower case, and its parameters."""
     media, *rest = text.split(";")
     pairs = (parameter.partition("=") for parameter in rest)
     return media.strip().lower(), {
@@ -52,8 +53,8 @@ def _parse(text: str) -> tuple[str, dict[str, str]]:
     }
 
 
-def _quality(parameters: dict[str, str]) -> float:
-    """Returns the weight of a media range; an invalid weight counts as 0."""
+def weight_of(parameters: dict[str, str]) -> float:
+    """Returns the weight among the parameters; an invalid weight counts as 0."""
     try:
         return min(1.0, max(0.0, float(parameters.get("q", "1"))))
     except ValueError:

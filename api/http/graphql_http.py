@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from starlette.requests import Request as PageRequest
@@ -19,6 +20,8 @@ from api.engine.execution.executor import Executor
 from api.engine.operation_type import MUTATIONS, QUERIES, SUBSCRIPTIONS
 from api.engine.request import Request, from_body, from_query_string, parameters
 from api.errors import Formatted, RequestError, bad_request
+from api.http.batch import execute_batch, is_batch, requests_of
+from api.http.caching import Caching
 from api.http.content_negotiation import HTML, JSON, RESPONSE, STREAM, is_json, negotiate
 from api.http.graphql_sse import send_stream, single_result
 from api.http.response import EncodedResponse
@@ -46,8 +49,22 @@ _COMPATIBLE: Final = {294: 200, 422: 400}
 """The statuses that clients older than the draft of August 2026 expect, by those of the draft."""
 _WITHOUT_PAGE: Final = (JSON, RESPONSE, STREAM)
 _WITH_PAGE: Final = (*_WITHOUT_PAGE, HTML)
-_REQUEST_PARAMETERS = {"query", "documentId", "extensions"}
+_REQUEST_PARAMETERS = {"query", "documentId", "doc_id", "id", "extensions"}
 """A browser that opens the address with none of these gets the page."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HTTPOptions:
+    """What the settings choose of HTTP. With the defaults nothing is added to GraphQL over HTTP."""
+
+    profile: Profile = "compatible"
+    """Decides the statuses of graphql-response+json."""
+    batch_limit: int = 0
+    """Operations that one body may have in a list; 0 refuses lists."""
+    compress_above: int = 0
+    """Bytes of a response above which it is compressed; 0 compresses none."""
+    cache_control: str | None = None
+    """Cache-Control of successful GET queries; without it, they are not cached."""
 
 
 class Disconnected(Exception):
@@ -64,11 +81,13 @@ class GraphQLOverHTTP:
         access: Access,
         page: Page | None,
         closing: asyncio.Event,
-        profile: Profile = "compatible",
+        options: HTTPOptions,
     ) -> None:
         """`page` is sent to a browser that opens the address without a query. `closing` ends open event
-        streams. `profile` decides the statuses of graphql-response+json."""
-        self._statuses: dict[int, int] = {} if profile == "strict" else _COMPATIBLE
+        streams."""
+        self._statuses: dict[int, int] = {} if options.profile == "strict" else _COMPATIBLE
+        self._options = options
+        self._caching = Caching(options.cache_control, access) if options.cache_control else None
         self._executor = executor
         self._access = access
         self._closing = closing
@@ -132,6 +151,8 @@ class GraphQLOverHTTP:
                 _check_body(headers, limit)
                 if body is None or len(body) > limit:
                     body = await _read_body(receive, limit)
+                if self._options.batch_limit and is_batch(body):
+                    return await self._batch_response(media, body, caller)
                 request = from_body(body)
         except Disconnected:
             raise
@@ -141,7 +162,11 @@ class GraphQLOverHTTP:
         try:
             if media == STREAM:
                 return self._results(request, allowed | SUBSCRIPTIONS, caller)
-            return self._response(media, await self._executor.execute(request, allowed, caller))
+            response = await self._executor.execute(request, allowed, caller)
+            encoded = self._response(media, response)
+            if self._caching is not None and method == "GET" and "errors" not in response:
+                return self._caching.apply(encoded, headers, caller)
+            return encoded
         except RequestError as error:
             return self._error_response(media, error)
         except Exception as error:
@@ -166,6 +191,14 @@ class GraphQLOverHTTP:
     def _response(self, media: str, response: Formatted) -> EncodedResponse:
         is_partial = media == RESPONSE and "errors" in response
         return EncodedResponse.of(self._status(294) if is_partial else 200, media, response)
+
+    async def _batch_response(self, media: str, body: bytes, caller: Caller) -> EncodedResponse:
+        """Returns the list of the responses. Raises BAD_REQUEST if the list itself is refused."""
+        if media == STREAM:
+            raise bad_request(f"A list of operations has no stream: accept {JSON}.", 406)
+        requests = requests_of(body, self._options.batch_limit)
+        responses = await execute_batch(self._executor, requests, self._limits, caller)
+        return EncodedResponse(200, media, responses)
 
     def _error_response(self, media: str, error: RequestError) -> EncodedResponse:
         """Returns the response without data to a request that is refused."""

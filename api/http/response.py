@@ -29,12 +29,17 @@ _encode = msgspec.json.Encoder().encode
 
 
 class EncodedResponse(NamedTuple):
-    """A response with its encoded body. `header` replaces the one that belongs to its status."""
+    """A response with its encoded body. `header` replaces the one that belongs to its status.
+
+    `extra` are further headers, and replace the security headers of their names; `vary` is the value of Vary.
+    """
 
     status: int
     media: str
     body: bytes
     header: Header | None = None
+    extra: tuple[Header, ...] = ()
+    vary: tuple[bytes, ...] = ()
 
     @classmethod
     def of(
@@ -49,25 +54,45 @@ class EncodedResponse(NamedTuple):
 
     async def send(self, send: Send) -> None:
         """Sends the response in ASGI messages."""
-        length = (b"content-length", b"%d" % len(self.body))
+        length = [(b"content-length", b"%d" % len(self.body))] if self.status != 304 else []
         close = [(b"connection", b"close")] if self.closes else []
-        headers = [length, *close, *_headers(self.status, self.media, self.header)]
+        own = _headers(self.status, self.media, self.header, self.extra, self.vary)
+        headers = [*length, *close, *own]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 
     def serialized(self, lines: bytes) -> bytes:
         """Returns the response in HTTP/1.1; `lines` are the header lines of the connection."""
-        before, after = _constant_bytes(self.status, self.media, self.header)
+        before, after = _constant_bytes(self.status, self.media, self.header, self.extra, self.vary)
         return b"%b%d%b%b\r\n%b" % (before, len(self.body), after, lines, self.body)
 
 
-def _headers(status: int, media: str, header: Header | None) -> list[Header]:
+def _headers(
+    status: int,
+    media: str,
+    header: Header | None,
+    extra: tuple[Header, ...],
+    vary: tuple[bytes, ...],
+) -> list[Header]:
     header = header or _STATUS_HEADERS.get(status)
-    return [_CONTENT_TYPES[media], *([header] if header else []), *SECURITY_HEADERS]
+    replaced = {name for name, _ in extra}
+    return [
+        *([_CONTENT_TYPES[media]] if status != 304 else []),
+        *([header] if header else []),
+        *extra,
+        *([(b"vary", b", ".join(vary))] if vary else []),
+        *(each for each in SECURITY_HEADERS if each[0] not in replaced),
+    ]
 
 
 @lru_cache(maxsize=256)
-def _constant_bytes(status: int, media: str, header: Header | None) -> tuple[bytes, bytes]:
+def _constant_bytes(
+    status: int,
+    media: str,
+    header: Header | None,
+    extra: tuple[Header, ...],
+    vary: tuple[bytes, ...],
+) -> tuple[bytes, bytes]:
     """Returns the bytes before and after the length of the body, which are the same for many responses."""
-    lines = [b"\r\n%b: %b" % field for field in _headers(status, media, header)]
+    lines = [b"\r\n%b: %b" % field for field in _headers(status, media, header, extra, vary)]
     return STATUS_LINE[status] + b"content-length: ", b"".join(lines) + b"\r\n"

@@ -9,9 +9,11 @@ from api.auth.access import Access
 from api.auth.jwks import KeySetClient
 from api.auth.rate_limit import RateLimiter
 from api.auth.tokens import LEEWAY_SECONDS, Tokens, shared_secret
-from api.engine.documents import trusted
+from api.engine.documents import registered, trusted
+from api.engine.documents.registered import RegisteredDocuments
 from api.engine.execution.configuration import EngineConfiguration
 from api.engine.operation_type import COUNTED
+from api.http.graphql_http import HTTPOptions
 from api.observability.metrics import ALARMING
 from api.observability.timed_store import TimedStore
 from api.resolvers.context import Context
@@ -63,8 +65,15 @@ async def add_api(parts: ServiceBuilder) -> None:
         rate=await _rate_limiter(parts),
         local_only=settings.local_only,
     )
+    http = HTTPOptions(
+        profile=settings.http_profile,
+        batch_limit=settings.batch_limit,
+        compress_above=settings.compress_above,
+        cache_control=settings.cache_control,
+    )
+    documents = await _registered_documents(parts)
     app = create_app(
-        context, configuration, access, parts.monitoring, http_profile=settings.http_profile
+        context, configuration, access, parts.monitoring, http=http, registered=documents
     )
     metrics.reads = redis
     metrics.operations.initialise(COUNTED, ALARMING)
@@ -89,6 +98,20 @@ async def _tokens(parts: ServiceBuilder) -> Tokens:
         issuer=settings.auth_issuer,
         leeway=LEEWAY_SECONDS,
     )
+
+
+async def _registered_documents(parts: ServiceBuilder) -> RegisteredDocuments | None:
+    settings = parts.settings
+    if settings.trusted_documents != "register":
+        return None
+    redis = await parts.open(drivers.redis_for_rate_limits(settings, parts.expiry))
+    rate = RateLimiter(
+        redis,
+        per_second=registered.REGISTRATIONS_PER_SECOND,
+        burst=registered.REGISTRATION_BURST,
+        namespace=parts.namespace,
+    )
+    return RegisteredDocuments(redis, rate, settings.limits, namespace=parts.namespace)
 
 
 async def _rate_limiter(parts: ServiceBuilder) -> RateLimiter | None:

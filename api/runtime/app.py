@@ -15,8 +15,10 @@ from api.auth.access import Access
 from api.auth.cors import CrossOriginSharing
 from api.auth.security_headers import SecurityHeaders
 from api.engine.execution.executor import Executor
+from api.engine.execution.registering_executor import RegisteringExecutor
 from api.errors import RequestError
-from api.http.graphql_http import GraphQLOverHTTP
+from api.http.compression import CompressedGraphQLOverHTTP
+from api.http.graphql_http import GraphQLOverHTTP, HTTPOptions
 from api.http.graphql_ws import GraphQLOverWebSocket
 from api.observability import status_page
 from api.observability.routes import LIVEZ
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Lifespan
 
+    from api.engine.documents.registered import RegisteredDocuments
     from api.engine.execution.configuration import EngineConfiguration
-    from api.http.graphql_http import Profile
     from api.observability.routes import Guard, Monitoring
     from api.resolvers.context import Context
 
@@ -38,15 +40,22 @@ def create_app(
     access: Access | None = None,
     monitoring: Monitoring | None = None,
     *,
-    http_profile: Profile = "compatible",
+    http: HTTPOptions | None = None,
+    registered: RegisteredDocuments | None = None,
     lifespan: Lifespan[Starlette] | None = None,
 ) -> Starlette:
-    """Returns the API application. Setting `state.closing` ends open streams."""
+    """Returns the API application. Setting `state.closing` ends open streams.
+
+    `registered` are the documents that clients may register; by default they may register none.
+    """
     access = access or Access()
-    executor = Executor(SCHEMA, CONVERTER, context, configuration, access.rate)
+    engine = (SCHEMA, CONVERTER, context, configuration, access.rate)
+    executor = Executor(*engine) if registered is None else RegisteringExecutor(*engine, registered)
     closing = asyncio.Event()
     page = graphiql.page if access.graphiql else None
-    over_http = GraphQLOverHTTP(executor, configuration.limits, access, page, closing, http_profile)
+    http = http or HTTPOptions()
+    endpoint = CompressedGraphQLOverHTTP if http.compress_above else GraphQLOverHTTP
+    over_http = endpoint(executor, configuration.limits, access, page, closing, http)
     over_websocket = GraphQLOverWebSocket(executor, configuration.limits, access)
     app = Starlette(
         routes=[

@@ -21,10 +21,11 @@ from hiredis import Reader
 from starlette.applications import Starlette
 
 from api.auth.access import Access
+from api.engine.documents.registered import RegisteredDocuments
 from api.engine.documents.trusted import TrustedDocuments
 from api.engine.execution.configuration import EngineConfiguration
 from api.engine.execution.executor import Executor
-from api.http.graphql_http import Profile
+from api.http.graphql_http import HTTPOptions, Profile
 from api.http.protocols.server_config import uvicorn_config
 from api.limits import Limits
 from api.resolvers.context import Context
@@ -210,6 +211,8 @@ class Edge:
         access: Access | None = None,
         introspection: bool = True,
         http_profile: Profile = "compatible",
+        registered: RegisteredDocuments | None = None,
+        **http: Any,
     ) -> None:
         self.store = ScriptedStore()
         self.reads = MemoryReads()
@@ -226,7 +229,10 @@ class Edge:
             introspection=introspection,
             measure=lambda kind, code, _: self.outcomes.update([(kind, code)]),
         )
-        self.app: Starlette = create_app(context, configuration, access, http_profile=http_profile)
+        options = HTTPOptions(profile=http_profile, **http)
+        self.app: Starlette = create_app(
+            context, configuration, access, http=options, registered=registered
+        )
         self.executor: Executor = self.app.state.executor
         transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=True)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://tandem")
@@ -254,13 +260,18 @@ async def edge(
     access: Access | None = None,
     introspection: bool = True,
     http_profile: Profile = "compatible",
+    registered: RegisteredDocuments | None = None,
+    **http: Any,
 ) -> AsyncIterator[Edge]:
+    """`http` are other options of HTTP."""
     made = Edge(
         limits or Limits(),
         trusted,
         access=access,
         introspection=introspection,
         http_profile=http_profile,
+        registered=registered,
+        **http,
     )
     async with made.client:
         yield made

@@ -13,7 +13,7 @@ from tests.api.in_memory_app import ALICE, Edge, Server, edge, running
 from tests.limited import limited
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from api.auth.access import Access
     from api.http.protocols.http_protocol import HTTPConnection
@@ -156,10 +156,14 @@ class Wired:
 
 @asynccontextmanager
 async def wired(
-    limits: Limits | None = None, *, access: Access | None = None, **options: Any
+    limits: Limits | None = None,
+    *,
+    access: Access | None = None,
+    http: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> AsyncIterator[Wired]:
-    """Alice is there."""
-    async with edge(limits, access=access) as made:
+    """Alice is there. `http` are options of HTTP, and `options` are uvicorn's."""
+    async with edge(limits, access=access, **(http or {})) as made:
         made.reads.put(ALICE, "Alice")
         async with running(uvicorn_config(made.app, log_level="warning", **options)) as server:
             try:

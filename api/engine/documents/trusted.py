@@ -13,7 +13,8 @@ from api.engine.documents.manifest import InvalidManifest, hash_of, read
 from api.engine.request import Request
 from api.errors import RequestError, bad_request, refused
 
-Mode = Literal["off", "allow", "require"]
+Mode = Literal["off", "allow", "require", "register"]
+"""`register` allows what `allow` does, and clients may register further documents by hash."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,8 @@ def load(mode: Mode, manifest: Path | None) -> TrustedDocuments:
     """Returns the documents of the manifest. Raises InvalidManifest."""
     if mode == "off":
         return TrustedDocuments()
+    if manifest is None and mode == "register":
+        return TrustedDocuments(mode=mode)
     if manifest is None:
         raise InvalidManifest(
             f"TRUSTED_DOCUMENTS is {mode}, and TRUSTED_DOCUMENTS_FILE is not set: name the manifest there."

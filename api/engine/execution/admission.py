@@ -23,6 +23,7 @@ from api.engine.execution.engine import AdmittedOperation, Engine
 from api.errors import RequestError, bad_request, refused, unprocessable
 
 if TYPE_CHECKING:
+    from api.engine.execution.batch_budget import BatchBudget
     from api.engine.execution.configuration import EngineConfiguration
     from api.engine.operation_type import OperationType, OperationTypes
     from api.engine.request import Request
@@ -66,8 +67,17 @@ class Admission:
         self._trusted_documents = configuration.trusted_documents
         self._limits = limits
 
-    def admit(self, request: Request, allowed: OperationTypes, caller: Caller) -> AdmittedOperation:
-        """Returns the operation, ready to run. Raises RequestError."""
+    def admit(
+        self,
+        request: Request,
+        allowed: OperationTypes,
+        caller: Caller,
+        budget: BatchBudget | None = None,
+    ) -> AdmittedOperation:
+        """Returns the operation, ready to run. Raises RequestError.
+
+        `budget` is what the operations of a batch share.
+        """
         if not (caller.is_authenticated or self._introspection):
             raise no_token()  # no operation is public, so the request need not be read
         document = self.documents.get(self._trusted_documents.text_of(request))
@@ -80,31 +90,40 @@ class Admission:
             raise expired()  # it was valid when the connection was opened
         self._slots[operation.type].check()
         try:
-            return self._within_budget(request, document, operation, caller)
+            return self._within_budget(request, document, operation, caller, budget)
         except (RequestError, MemoryError):
             raise
         except Exception as error:  # not cached: with other variables the document may be fine
             raise unprocessable(error) from None
 
     def _within_budget(
-        self, request: Request, document: PreparedDocument, operation: Operation, caller: Caller
+        self,
+        request: Request,
+        document: PreparedDocument,
+        operation: Operation,
+        caller: Caller,
+        batch: BatchBudget | None,
     ) -> AdmittedOperation:
+        limits, left = (self._limits, "") if batch is None else (batch, " that the list has left")
         context = self._context if caller is UNRESTRICTED else self._context.for_caller(caller)
         execution, values = self._engine.prepare(request, document, operation, context)
         cost, fields = operation.cost(values)
-        if cost > (budget := self._limits.cost_budget):
+        if cost > (budget := limits.cost_budget):
             raise _refused(
-                f"The operation costs {cost}, above the budget of {budget}: request fewer or shorter lists",
+                f"The operation costs {cost}, above the budget of {budget}{left}: request fewer or shorter"
+                " lists",
                 cost=cost,
                 budget=budget,
             )
-        if fields > (limit := self._limits.response_fields):
+        if fields > (limit := limits.response_fields):
             raise _refused(
-                f"The response may have {fields} fields, above the limit of {limit}: request fewer fields or"
-                " shorter lists",
+                f"The response may have {fields} fields, above the limit of {limit}{left}: request fewer"
+                " fields or shorter lists",
                 fields=fields,
                 limit=limit,
             )
+        if batch is not None:
+            batch.spend(cost, fields)
         return AdmittedOperation(
             type=operation.type,
             cost=cost,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from strawberry.schema.schema_converter import GraphQLCoreConverter
 
     from api.auth.rate_limit import RateLimiter
+    from api.engine.execution.batch_budget import BatchBudget
     from api.engine.execution.configuration import EngineConfiguration
     from api.engine.execution.engine import AdmittedOperation
     from api.engine.operation_type import OperationTypes
@@ -49,15 +50,22 @@ class Executor:
         self._encode = encode
 
     async def execute(
-        self, request: Request, allowed: OperationTypes, caller: Caller = UNRESTRICTED
+        self,
+        request: Request,
+        allowed: OperationTypes,
+        caller: Caller = UNRESTRICTED,
+        budget: BatchBudget | None = None,
     ) -> Formatted:
-        """Returns the response to a query or a mutation. Raises RequestError if there is no `data`."""
+        """Returns the response to a query or a mutation. Raises RequestError if there is no `data`.
+
+        `budget` is what the operations of a batch share.
+        """
         started, type_ = perf_counter(), UNKNOWN
         try:
             operation = (
-                self.admission.admit(request, allowed, caller)
+                self.admission.admit(request, allowed, caller, budget)
                 if self._rate is None
-                else await self._admit_and_charge(self._rate, request, allowed, caller)
+                else await self._admit_and_charge(self._rate, request, allowed, caller, budget)
             )
             type_ = operation.type
             response = self._bounded(operation, await self._run(operation))
@@ -136,12 +144,17 @@ class Executor:
         self._measure(type_, _outcome(errors), perf_counter() - started)
 
     async def _admit_and_charge(
-        self, rate: RateLimiter, request: Request, allowed: OperationTypes, caller: Caller
+        self,
+        rate: RateLimiter,
+        request: Request,
+        allowed: OperationTypes,
+        caller: Caller,
+        budget: BatchBudget | None,
     ) -> AdmittedOperation:
         """Admits the operation and charges its cost to the caller; a refused one costs 1."""
         cost = 1
         try:
-            operation = self.admission.admit(request, allowed, caller)
+            operation = self.admission.admit(request, allowed, caller, budget)
             cost = operation.cost
         finally:
             await rate.spend(caller.rate_key, max(1, cost))

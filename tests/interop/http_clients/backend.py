@@ -52,8 +52,8 @@ class Backend:
 
 
 @asynccontextmanager
-async def backend(limits: Limits | None = None) -> AsyncIterator[Backend]:
-    async with edge(limits) as made:
+async def backend(limits: Limits | None = None, **http: Any) -> AsyncIterator[Backend]:
+    async with edge(limits, **http) as made:
         backend = Backend(made)
         settings = uvicorn_config(made.app, log_level="warning", forwarded_allow_ips="127.0.0.1")
         settings.http = _recording(backend)
