@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import asyncpg
 import httpx
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from tests.forked import Member
 
+P = TypeVar("P", "Process", "Member")
 PROTOCOL = Subprotocol("graphql-transport-ws")
 MIGRATING = 0x7A9D_E801
 WAITING = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
@@ -50,29 +51,37 @@ def place() -> Iterator[Path]:
         yield Path(place)
 
 
+def settings_of(place: Path, port: int) -> dict[str, str]:
+    """Returns the settings of a process that keeps its data in a directory."""
+    return {"HOST": HOST, "PORT": str(port), "DATA_DIR": str(place / "data")}
+
+
 @asynccontextmanager
 async def tandem(
-    place: Path, *words: str, port: int, installed: bool = False, **environment: str
-) -> AsyncIterator[tuple[Process | Member, Client]]:
-    """A process and a client of it, once it answers queries; of the installed console script, or forked."""
+    place: Path, *words: str, port: int, **settings: str
+) -> AsyncIterator[tuple[Member, Client]]:
+    """A process, forked, and a client of it, once it answers queries."""
     log = place / f"{words[0]}-{port}.log"
-    env = {"HOST": HOST, "PORT": str(port), "DATA_DIR": str(place / "data"), **environment}
-    program: AbstractAsyncContextManager[Process | Member] = (
-        running(TANDEM, *words, env=env, log=log)
-        if installed
-        else forked.running(*words, env=env, log=log)
-    )
+    program = forked.running(*words, env={**settings_of(place, port), **settings}, log=log)
+    async with answering(program, port, log) as started:
+        yield started
+
+
+@asynccontextmanager
+async def answering(
+    program: AbstractAsyncContextManager[P], port: int, log: Path
+) -> AsyncIterator[tuple[P, Client]]:
+    """A process and a client of it, once it answers queries."""
     async with (
         program as process,
-        httpx.AsyncClient(base_url=f"http://{HOST}:{port}") as http,
+        httpx.AsyncClient(base_url=f"http://{HOST}:{port}", verify=False) as http,
     ):
         client = Client(http)
-        await answering(process, client, log)
+        await _answers(process, client, log)
         yield process, client
 
 
-async def answering(process: Process | Member, client: Client, log: Path) -> None:
-    """Waits until a process answers queries; fails if it ends before."""
+async def _answers(process: Process | Member, client: Client, log: Path) -> None:
     async with limited(30):
         while process.returncode is None:
             try:
@@ -118,13 +127,14 @@ async def test_data_survives_sigterm_and_a_new_start(place: Path) -> None:
 
 
 async def test_ctrl_c_to_the_whole_group_stops_cleanly(place: Path) -> None:
-    port = free_port()
-    async with tandem(place, "up", port=port, installed=True) as (process, client):
+    port, log = free_port(), place / "up.log"
+    program = running(TANDEM, "up", env=settings_of(place, port), log=log)
+    async with answering(program, port, log) as (process, client):
         await client.create_user()
         os.killpg(process.pid, signal.SIGINT)
         assert await ended(process, 20) == 0
     assert servers_of(place) == []
-    last_line = (place / f"up-{port}.log").read_text().splitlines()[-1]
+    last_line = log.read_text().splitlines()[-1]
     assert last_line == f"Tandem has stopped. Its data is kept in {place / 'data'}."
 
 

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
-import httpx
 import pytest
 
 from api.embedded.postgres import database_url
 from tests.acceptance.service import Client
-from tests.acceptance.test_processes import answering, servers_of, tandem
+from tests.acceptance.test_processes import answering, servers_of, settings_of, tandem
 from tests.limited import limited
 from tests.processes import HOST, ended, free_port, running
 from tests.stores import fast_temp
@@ -41,13 +40,8 @@ def place() -> Iterator[Path]:
 async def make_up(place: Path) -> AsyncIterator[tuple[Process, Client]]:
     """`make up`, and a client of it once it answers."""
     port, log = free_port(), place / "make.log"
-    env = {"HOST": HOST, "PORT": str(port), "DATA_DIR": str(place / "data")}
-    async with (
-        running("make", *UP_TO_DATE, "up", env=env, log=log) as make,
-        httpx.AsyncClient(base_url=f"http://{HOST}:{port}") as http,
-    ):
-        client = Client(http)
-        await answering(make, client, log)
+    program = running("make", *UP_TO_DATE, "up", env=settings_of(place, port), log=log)
+    async with answering(program, port, log) as (make, client):
         try:
             yield make, client
         finally:
