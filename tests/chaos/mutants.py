@@ -38,8 +38,8 @@ from tests.chaos.mutation import lua as _lua
 from tests.chaos.mutation import put as _set
 from tests.chaos.mutation import write as _write
 from tests.chaos.scripted_run import (
+    REFILLS,
     Step,
-    die_with_what_was_read,
     disturb,
     lose_an_index,
     lose_answers,
@@ -246,23 +246,23 @@ def losses_unnoticed() -> None:
     _set(Generations, "check_intact", unseen)
 
 
-STEPS: dict[Patch, Step] = {
-    cursor_by_last_position: overtake,
-    no_compare_in_append: disturb,
-    no_version_gate: repeat,
-    rebuild_without_the_gate: refill_begun,
-    acknowledge_before_applying: die_with_what_was_read,
-    no_idempotency_row: disturb,
-    events_before_rows: disturb,
-    naive_retry: lose_answers,
-    trim_by_length: disturb,
-    flip_before_filling: refill_begun,
-    answer_from_any_generation: refill_begun,
-    min_version_ignored: disturb,
-    no_version_guard: disturb,
-    changes_conflated: disturb,
-    losses_unnoticed: lose_an_index,
+STEPS: dict[Patch, tuple[Step, ...]] = {
+    cursor_by_last_position: (overtake,),
+    no_compare_in_append: (disturb,),
+    no_version_gate: (repeat,),
+    rebuild_without_the_gate: (refill_begun,),
+    acknowledge_before_applying: (disturb,),
+    no_idempotency_row: (disturb,),
+    events_before_rows: (disturb,),
+    naive_retry: (lose_answers,),
+    trim_by_length: (disturb,),
+    flip_before_filling: REFILLS,
+    answer_from_any_generation: REFILLS,
+    min_version_ignored: (disturb,),
+    no_version_guard: (disturb,),
+    changes_conflated: (disturb,),
+    losses_unnoticed: (lose_an_index,),
 }
-"""The step that shows each mutant."""
+"""The steps that show each mutant."""
 
 MUTANTS: dict[str, Patch] = {patch.__name__: patch for patch in STEPS}

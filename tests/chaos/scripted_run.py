@@ -31,14 +31,14 @@ REACHED_WITHIN = 30.0
 """Seconds until something comes that does come, however busy the machine is."""
 
 
-async def gauntlet(cluster: Cluster, seed: int, *, first: Step | None = None) -> list[Violation]:
+async def gauntlet(cluster: Cluster, seed: int, *, first: tuple[Step, ...] = ()) -> list[Violation]:
     """Returns what the checker finds; it stops at the first stage that has violations.
 
-    `first`: a step that is a stage of its own, before all others.
+    `first`: steps that are a stage of their own, before all others.
     """
     stages = [LOSSLESS, (repeat,), LOSSES]
-    if first is not None:
-        stages.insert(0, (first,))
+    if first:
+        stages.insert(0, first)
     workload = _workload(cluster, seed)
     await at_rest(cluster)
     await slow_commits(cluster)
@@ -268,4 +268,6 @@ async def _pause(cluster: Cluster, names: tuple[str, ...], seconds: float) -> No
 LOSSLESS: tuple[Step, ...] = (disturb, lose_answers, overtake, die_with_what_was_read)
 """The steps in which Redis loses nothing."""
 
-LOSSES: tuple[Step, ...] = (refill_begun, refill_counted, restart_postgres, lose_an_index)
+REFILLS: tuple[Step, ...] = (refill_begun, refill_counted)
+
+LOSSES: tuple[Step, ...] = (*REFILLS, restart_postgres, lose_an_index)
