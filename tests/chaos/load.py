@@ -44,7 +44,6 @@ def load_of(cluster: Cluster, *, seed: int = 1, lossy: bool = False) -> Workload
         seed=seed,
         clients=6,
         people=25,
-        pause_seconds=PAUSE_SECONDS,
     )
 
 

@@ -257,7 +257,7 @@ STEPS: dict[Patch, tuple[Step, ...]] = {
     naive_retry: (lose_answers,),
     trim_by_length: (disturb,),
     flip_before_filling: REFILLS,
-    answer_from_any_generation: REFILLS,
+    answer_from_any_generation: LOSSES,
     min_version_ignored: (disturb,),
     no_version_guard: (disturb,),
     changes_conflated: (disturb,),
