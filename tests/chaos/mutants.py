@@ -38,6 +38,7 @@ from tests.chaos.mutation import lua as _lua
 from tests.chaos.mutation import put as _set
 from tests.chaos.mutation import write as _write
 from tests.chaos.scripted_run import (
+    LOSSES,
     REFILLS,
     Step,
     disturb,
