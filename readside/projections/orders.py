@@ -14,6 +14,7 @@ import msgspec
 from domain.users import events
 from readside.errors import ReadModelRebuilding
 from readside.projection import Command, ProjectedEvent
+from readside.queries.page_request import PageRequest
 from readside.queries.reader import ReadModel
 from readside.redis_connection.encoding import CommandTemplate, pack
 from readside.redis_functions.keys import Keys
@@ -37,7 +38,8 @@ class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
 
 class OrderPage(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[OrderRow]
-    has_next: bool
+    has_more: bool
+    """Whether the range has more orders after a page, or before a backward one."""
 
 
 def project(keys: Keys, event: ProjectedEvent[events.UserEvent]) -> list[Command]:
@@ -63,10 +65,10 @@ def project(keys: Keys, event: ProjectedEvent[events.UserEvent]) -> list[Command
             assert_never(event.data)
 
 
-async def page(read_model: ReadModel, user_id: UUID, first: int, after: int | None) -> OrderPage:
-    """Returns the `first` newest orders of a user, or those below `after`. Raises ReadModelError."""
+async def page(read_model: ReadModel, user_id: UUID, request: PageRequest[int]) -> OrderPage:
+    """Returns a page of a user's orders, by their sequences. Raises ReadModelError."""
     for _ in range(2):
-        if (found := await _page(read_model, user_id, first, after)) is not None:
+        if (found := await _page(read_model, user_id, request)) is not None:
             return found
     await read_model.request_resync(read_model.partition_of(user_id), str(user_id))
     raise ReadModelRebuilding
@@ -85,16 +87,16 @@ async def count(read_model: ReadModel, user_id: UUID) -> int:
 
 
 async def _page(
-    read_model: ReadModel, user_id: UUID, first: int, after: int | None
+    read_model: ReadModel, user_id: UUID, request: PageRequest[int]
 ) -> OrderPage | None:
     """Returns None for inconsistent replies: an order was just placed or erased, or a key was lost."""
-    newest = "+inf" if after is None else f"({after}"
-    limit = ("LIMIT", "0", str(first + 1))
+    bounds = request.range("-inf", "+inf")
+    limit = ("LIMIT", "0", str(request.size + 1))
 
     def read_orders(keys: Keys) -> list[bytes]:
         orders = keys.owned_key("orders", user_id)
         return [
-            pack(("ZREVRANGEBYSCORE", orders, newest, "-inf", "WITHSCORES", *limit)),
+            pack(("ZRANGE", orders, *bounds, "BYSCORE", *limit, "WITHSCORES")),
             pack(("ZCARD", orders)),
             _READ_COUNTS.pack(keys.document("user", user_id)),
         ]
@@ -103,7 +105,10 @@ async def _page(
     counts = _counts(fields)
     if counts is None or size != counts[0]:
         return None
-    placed = [member.split(" ") for member in flat[: 2 * first : 2]]
+    pairs = list(zip(flat[::2], flat[1::2], strict=True))[: request.size]
+    if request.backward:
+        pairs.reverse()
+    placed = [member.split(" ") for member, _ in pairs]
     closed: list[str | None] | None = [None] * len(placed)
     if placed and counts[1]:
         closed = await _closed(read_model, user_id, [order_id for order_id, *_ in placed])
@@ -111,11 +116,11 @@ async def _page(
         return None
     rows = [
         _row(order_id, total, at, int(float(sequence)), closed_as)
-        for (order_id, total, at), sequence, closed_as in zip(
-            placed, flat[1 : 2 * first : 2], closed, strict=True
+        for (order_id, total, at), (_, sequence), closed_as in zip(
+            placed, pairs, closed, strict=True
         )
     ]
-    return OrderPage(rows=rows, has_next=len(flat) > 2 * first)
+    return OrderPage(rows=rows, has_more=len(flat) > 2 * request.size)
 
 
 async def _closed(

@@ -6,10 +6,12 @@ The ids sort by the time of creation.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import ge, le
 from uuid import UUID
 
 import msgspec
 
+from readside.queries.page_request import PageRequest
 from readside.queries.reader import ReadModel
 from readside.redis_connection.encoding import CommandTemplate
 
@@ -19,7 +21,8 @@ _COUNT = CommandTemplate("ZCARD")
 class IdPage(msgspec.Struct, frozen=True, kw_only=True):
     ids: dict[str, int]
     """Newest first, each with its partition."""
-    has_next: bool
+    has_more: bool
+    """Whether the range has more ids after a page, or before a backward one."""
 
 
 class IdList:
@@ -28,36 +31,43 @@ class IdList:
     def __init__(self, plural: str) -> None:
         self._plural = plural
 
-    async def page(self, read_model: ReadModel, first: int, after: UUID | None) -> IdPage:
-        """Returns the `first` newest ids, or those after the id `after`. Raises ReadModelError.
+    async def page(self, read_model: ReadModel, request: PageRequest[UUID]) -> IdPage:
+        """Returns a page of the ids. Raises ReadModelError.
 
         Reads twice the fair share of each partition. A partition whose ids are all used may have more, and is
         read again.
         """
-        newest, page_size = "+" if after is None else f"({after}", first + 1
-        limit = min(page_size, 2 * first // len(read_model.partitions) + 4)
-        lists = await self._newest(read_model, read_model.partitions, newest, limit)
-        truncated = {number for number, ids in lists.items() if len(ids) == limit < page_size}
+        size, needed = request.size, request.size + 1
+        limit = min(needed, 2 * size // len(read_model.partitions) + 4)
+        lists = await self._read(read_model, read_model.partitions, request, limit)
+        truncated = {number for number, ids in lists.items() if len(ids) == limit < needed}
+        within = le if request.backward else ge
         while True:
             partitions = {id_: number for number, ids in lists.items() for id_ in ids}
-            ids = sorted(partitions, reverse=True)[:page_size]
-            used_up = [number for number in truncated if lists[number][-1] >= ids[-1]]
+            ids = sorted(partitions, reverse=not request.backward)[:needed]
+            used_up = [number for number in truncated if within(lists[number][-1], ids[-1])]
             if not used_up:
                 break
-            lists |= await self._newest(read_model, used_up, newest, page_size)
+            lists |= await self._read(read_model, used_up, request, needed)
             truncated.difference_update(used_up)
-        return IdPage(ids={id_: partitions[id_] for id_ in ids[:first]}, has_next=len(ids) > first)
+        newest_first = sorted(ids[:size], reverse=True)
+        return IdPage(ids={id_: partitions[id_] for id_ in newest_first}, has_more=len(ids) > size)
 
     async def count(self, read_model: ReadModel) -> int:
         """Returns the number of ids. Raises ReadModelError."""
         replies = await read_model.read_all(lambda keys: [_COUNT.pack(keys.index(self._plural))])
         return sum(number for [number] in replies)
 
-    async def _newest(
-        self, read_model: ReadModel, partitions: Iterable[int], newest: str, limit: int
+    async def _read(
+        self,
+        read_model: ReadModel,
+        partitions: Iterable[int],
+        request: PageRequest[UUID],
+        limit: int,
     ) -> dict[int, list[str]]:
-        """Returns ids by partition."""
-        command = CommandTemplate("ZRANGE", newest, "-", "BYLEX", "REV", "LIMIT", "0", str(limit))
+        """Returns ids by partition, in the order in which they are read."""
+        bounds = request.range("-", "+")
+        command = CommandTemplate("ZRANGE", *bounds, "BYLEX", "LIMIT", "0", str(limit))
         replies = await read_model.read_partitions(
             dict.fromkeys(partitions, lambda keys: [command.pack(keys.index(self._plural))])
         )

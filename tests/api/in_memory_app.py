@@ -39,6 +39,7 @@ from readside.queries.reader import CommandsFor, ReadModel
 from readside.redis_connection.protocol import Replies
 from readside.redis_functions.keys import Keys, Partition
 from readside.timestamps import to_epoch_millis, to_rfc3339_millis
+from tests.readside.zrange import zrange
 
 ALICE = UserId(UUID("019b0c9e-7d4e-7bbb-8a51-0a6f3c1d2e4f"))
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -171,17 +172,14 @@ class MemoryReads:
                 return [
                     f"{address}{user}" for user in self.ids if self._email_of(user) == address[:-1]
                 ]
+            case "ZRANGE" if "BYSCORE" in arguments:
+                numbered = dict(enumerate(self.orders[key], 1))
+                page = zrange(numbered, arguments, int)
+                return [each for number in page for each in (numbered[number], str(number))]
             case "ZRANGE":
-                below = arguments[0].removeprefix("(").replace("+", "~")
-                return [user for user in self.ids if user < below][: int(arguments[-1])]
+                return zrange(reversed(self.ids), arguments)
             case "ZSCORE":
                 return "0" if arguments[0] in self.ids else None
-            case "ZREVRANGEBYSCORE":
-                placed, newest = self.orders[key], arguments[0]
-                before = len(placed) if newest == "+inf" else int(newest.removeprefix("(")) - 1
-                numbered = list(enumerate(placed, 1))[: max(0, before)][::-1]
-                page = numbered[: int(arguments[-1])]
-                return [each for number, order in page for each in (order, str(number))]
             case "HLEN":
                 return len(self.hashes.get(key, {}))
             case "ZCARD":

@@ -15,6 +15,7 @@ from readside.errors import ReadModelRebuilding
 from readside.generations import activation_guard
 from readside.projection_set import FINGERPRINT
 from readside.projections import user_list, users
+from readside.queries.page_request import PageRequest
 from readside.redis_functions.keys import Partition
 from tests.products.domain.aggregate import PRODUCT
 from tests.products.domain.events import PriceChanged, ProductCreated, ProductDiscontinued
@@ -79,8 +80,8 @@ async def test_each_aggregate_has_its_documents_its_list_and_its_sums(
     assert await products.fetch(shop.reads, ALICE) is None
     assert await product_list.count(shop.reads) == 3
     assert await user_list.count(shop.reads) == 1
-    page = await product_list.page(shop.reads, 2, None)
-    assert (list(page.ids), page.has_next) == (sorted(map(str, (LAMP, DESK, CHAIR)))[:0:-1], True)
+    page = await product_list.page(shop.reads, PageRequest(2))
+    assert (list(page.ids), page.has_more) == (sorted(map(str, (LAMP, DESK, CHAIR)))[:0:-1], True)
     assert await prices.total(shop.reads) == 150 + 2**60
     assert await created_per_month.created_per_month(shop.reads) == {
         "2026-03 user": 1,

@@ -9,20 +9,22 @@ from api.engine.cost.directives import CONNECTION, READ
 from api.resolvers import fields
 from api.resolvers.context import Info
 from api.resolvers.pagination import (
+    PAGE_SIZE,
     After,
+    Before,
     First,
+    Last,
     PageInfo,
-    decode_cursor,
     encode_cursor,
-    invalid_cursor,
     page_info,
-    page_size,
+    page_request,
 )
 from api.resolvers.scalars import DateTime, EmailAddress, Money
-from api.schema.users.types.order_types import OrderConnection, orders_of
-from domain.value_parsing import Invalid, format_money, parse_identifier
+from api.schema.users.types.order_types import OrderConnection, orders_of, parse_sequence
+from domain.value_parsing import format_money
 from readside.projections import user_list, users
 from readside.projections.users import UserRow
+from readside.queries.page_request import PageRequest
 
 
 @strawberry.type(description="A person who is registered.")
@@ -39,8 +41,16 @@ class User:
     lifetime_value: Money = strawberry.field(description="The sum of the completed orders.")
 
     @fields.field("The user's orders, newest first.", CONNECTION)
-    async def orders(self, info: Info, first: First = 20, after: After = None) -> OrderConnection:
-        return await orders_of(info, UUID(self.id), first, after)
+    async def orders(
+        self,
+        info: Info,
+        first: First = PAGE_SIZE,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> OrderConnection:
+        request = page_request(info, first, after, last, before, parse_sequence)
+        return await orders_of(info, UUID(self.id), request)
 
     @classmethod
     def from_row(cls, row: UserRow) -> Self:
@@ -73,22 +83,14 @@ class UserConnection:
         return await user_list.count(info.context.read_model)
 
 
-async def all_users(info: Info, first: int, after: str | None) -> UserConnection:
+async def all_users(info: Info, request: PageRequest[UUID]) -> UserConnection:
     """Returns a page of all users; reads the users themselves only if the client selected them."""
-    size, last_seen = page_size(info, first), None if after is None else _user_id(after)
-    page = await user_list.page(info.context.read_model, first=size, after=last_seen)
+    page = await user_list.page(info.context.read_model, request)
     ids = page.ids if info.selects("edges", "nodes") else {}
     nodes = [User.from_row(row) for row in await users.fetch_many(info.context.read_model, ids)]
     edges = nodes if info.selects("edges") else []
     return UserConnection(
         edges=[UserEdge(cursor=encode_cursor(node.id), node=node) for node in edges],
         nodes=nodes,
-        page_info=page_info(list(page.ids), more=page.has_next, after=after),
+        page_info=page_info(request, list(page.ids), more=page.has_more),
     )
-
-
-def _user_id(cursor: str) -> UUID:
-    try:
-        return parse_identifier(decode_cursor(cursor))
-    except Invalid as error:
-        raise invalid_cursor() from error
