@@ -18,14 +18,18 @@ if TYPE_CHECKING:
 
 _KEYS: Final = {
     "DEL": slice(1, None),
-    **dict.fromkeys(("REINDEX", "HISTORY_PUSH", "CONTRIBUTE", "CONTRIBUTE_MORE"), slice(1, 3)),
+    **dict.fromkeys(
+        ("REINDEX", "UNINDEX", "HISTORY_PUSH", "CONTRIBUTE", "CONTRIBUTE_MORE"), slice(1, 3)
+    ),
 }
 """Where a command has its keys, if that is not its first argument only."""
 
 _MEMBERS: Final = {
     **dict.fromkeys(("HDEL", "SADD", "SREM", "ZREM"), slice(2, None)),
     **dict.fromkeys(("HINCRBY", "HINCRBYFLOAT"), slice(2, 3)),
-    **dict.fromkeys(("REINDEX", "CONTRIBUTE", "CONTRIBUTE_MORE", "ZINCRBY"), slice(3, 4)),
+    **dict.fromkeys(
+        ("REINDEX", "UNINDEX", "CONTRIBUTE", "CONTRIBUTE_MORE", "ZINCRBY"), slice(3, 4)
+    ),
     "HSET": slice(2, None, 2),
     "ZADD": slice(3, None, 2),
 }

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Command = tuple[str, ...]
 """A Redis command, or a command of functions.lua:
 ("REINDEX", index, reverse, member, key);
+("UNINDEX", index, sorted set of the aggregate, member);
 ("HISTORY_PUSH", list, hash, length, version, field, *other fields of the hash), made by stored_document.py;
 ("CONTRIBUTE" or "CONTRIBUTE_MORE", sums, members, member, group, amount), made by grouped_sum.py."""
 

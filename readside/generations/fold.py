@@ -111,6 +111,14 @@ class Fold:
     def reindex(self, command: Command) -> None:
         self._indexed[command[1:4]] = command[4]
 
+    def unindex(self, command: Command) -> None:
+        _, index, owned, member = command
+        if owned not in self._deleted:
+            raise CannotFold("entries of a stored sorted set")
+        for name, score in self._scores.get(owned, {}).items():
+            if score is not None:
+                self._scores[index][f"{name.partition(' ')[0]} {score} {member}"] = None
+
     def contribute(self, command: Command) -> None:
         amount = _int64(command[5])
         self._contributions[command[1:4]] = {command[4]: amount} if amount else {}
@@ -173,6 +181,7 @@ _METHODS: dict[str, Callable[[Fold, Command], None]] = {
     "ZREM": Fold.zrem,
     "ZINCRBY": Fold.zincrby,
     "REINDEX": Fold.reindex,
+    "UNINDEX": Fold.unindex,
     "HISTORY_PUSH": Fold.history_push,
     "CONTRIBUTE": Fold.contribute,
     "CONTRIBUTE_MORE": Fold.contribute_more,

@@ -1,11 +1,15 @@
 """The orders of a user: a sorted set by the user's version at placement, and a hash of closed orders.
 
+Orders are found by their ids with an index in each partition: "order id, the user's version, user id".
+
 A member of the set is "order id, total, milliseconds since 1970": with the time in that form none is longer
 than 64 bytes, the limit of Redis' compact form of small sets (zset-max-listpack-value).
 """
 
 from __future__ import annotations
 
+from asyncio import gather
+from collections.abc import Iterable
 from typing import assert_never
 from uuid import UUID
 
@@ -14,6 +18,7 @@ import msgspec
 from domain.users import events
 from readside.errors import ReadModelRebuilding
 from readside.projection import Command, ProjectedEvent
+from readside.queries.entry_index import EntryIndex
 from readside.queries.page_request import PageRequest
 from readside.queries.reader import ReadModel
 from readside.redis_connection.encoding import CommandTemplate, pack
@@ -22,6 +27,8 @@ from readside.timestamps import from_epoch_millis, to_epoch_millis
 
 _READ_COUNTS = CommandTemplate("HMGET", "version", "orderCount", "closedCount", "until")
 """Reads the user's hash, whose loss is always detected."""
+
+_BY_ID = EntryIndex("orders-by-id", words=2)
 
 
 class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,18 +54,23 @@ def project(keys: Keys, event: ProjectedEvent[events.UserEvent]) -> list[Command
         keys.owned_key("orders", event.aggregate_id),
         keys.owned_key("closed", event.aggregate_id),
     )
+    by_id, user_id = keys.shared_key("orders-by-id"), event.aggregate_id
     at = event.occurred_at
     match event.data:
         case events.OrderPlaced(order_id=order_id, total=total):
             member = f"{order_id} {total} {to_epoch_millis(at)}"
-            return [("ZADD", placed, str(event.version), member)]
+            return [
+                ("ZADD", placed, str(event.version), member),
+                ("ZADD", by_id, "0", f"{order_id} {event.version} {user_id}"),
+            ]
         case events.OrderCompleted(order_id=order_id):
             return [("HSET", closed, str(order_id), f"COMPLETED {at}")]
         case events.OrderCancelled(order_id=order_id):
             return [("HSET", closed, str(order_id), f"CANCELLED {at}")]
-        case events.UserCreated() | events.UserErased():
-            # Created: a replay begins here.
+        case events.UserCreated():  # a replay begins here
             return [("DEL", placed, closed)]
+        case events.UserErased():
+            return [("UNINDEX", by_id, placed, user_id), ("DEL", placed, closed)]
         case events.UserEmailUpdated() | events.UserRenamed():
             return []
         case _:
@@ -72,6 +84,19 @@ async def page(read_model: ReadModel, user_id: UUID, request: PageRequest[int]) 
             return found
     await read_model.request_resync(read_model.partition_of(user_id), str(user_id))
     raise ReadModelRebuilding
+
+
+async def find(read_model: ReadModel, order_ids: Iterable[UUID]) -> list[OrderRow]:
+    """Returns the orders with these ids, without those that do not exist. Raises ReadModelError."""
+    found = await _BY_ID.find(read_model, [str(order_id) for order_id in order_ids])
+    pages = await gather(
+        *(
+            page(read_model, UUID(user), PageRequest(1, int(version) + 1, int(version) - 1))
+            for entries in found.values()
+            for version, user in entries
+        )
+    )
+    return [row for page in pages for row in page.rows]
 
 
 async def count(read_model: ReadModel, user_id: UUID) -> int:

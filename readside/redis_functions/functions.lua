@@ -164,6 +164,15 @@ local function reindex(index, reverse, member, new)
   end
 end
 
+-- UNINDEX, a command for projections: removes the entries that a member has in the sorted set `index`, which are
+-- "name score member" for each "name ..." in the sorted set `owned`.
+local function unindex(index, owned, member)
+  local flat = redis.call('ZRANGE', owned, 0, -1, 'WITHSCORES')
+  for i = 1, #flat, 2 do
+    redis.call('ZREM', index, string.match(flat[i], '^[^ ]*') .. ' ' .. flat[i + 1] .. ' ' .. member)
+  end
+end
+
 -- HISTORY_PUSH, a command for projections that are about to change fields of a hash: appends a row to a list that
 -- keeps the last `length` rows. A row is the version, the value of `always`, and the name and value of each other
 -- field, all as they were before that version.
@@ -242,7 +251,7 @@ local function contribute_more(sums, members, member, group, amount)
 end
 
 local OWN_COMMANDS = {
-  DEL = delete, REINDEX = reindex, HISTORY_PUSH = history_push, CONTRIBUTE = contribute,
+  DEL = delete, REINDEX = reindex, UNINDEX = unindex, HISTORY_PUSH = history_push, CONTRIBUTE = contribute,
   CONTRIBUTE_MORE = contribute_more,
 }
 

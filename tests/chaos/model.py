@@ -28,7 +28,7 @@ BLANK = ""
 """What an erasure leaves of a name or an address in the log."""
 
 
-SHARED = ("users", "emails", "email-of", "customers")
+SHARED = ("users", "emails", "email-of", "customers", "orders-by-id")
 """Keys of all users of a partition."""
 
 
@@ -208,6 +208,8 @@ def _add(keys: dict[str, Any], user: str, story: Story) -> None:
         keys["customers"][user] = float(last.value)
     if story.orders:
         keys[f"orders:{user}"] = dict(_placed(story.orders))
+    for order_id, order in story.orders.items():
+        keys["orders-by-id"][f"{order_id} {order.version} {user}"] = 0.0
     if ends := dict(_ends(story.orders)):
         keys[f"closed:{user}"] = ends
 

@@ -99,6 +99,11 @@ def erased_closed_orders_kept() -> None:
     _erasing_without("DEL", "closed:")
 
 
+def erased_entries_of_orders_kept() -> None:
+    """The index of orders still leads to who is erased."""
+    _erasing_without("UNINDEX", "orders-by-id")
+
+
 def erased_stays_parked() -> None:
     """Who is set aside is erased, and the note about why stays."""
     lua("if is_final then redis.call('HDEL', parked, aggregate) end")
@@ -129,6 +134,7 @@ MUTANTS = {
         erased_hash_kept,
         erased_address_kept,
         erased_closed_orders_kept,
+        erased_entries_of_orders_kept,
         erased_stays_parked,
         erasure_waits_with_the_parked,
         streams_never_trimmed,

@@ -233,6 +233,7 @@ def _keys() -> dict[str, Any]:
         KEYS.shared_key("emails"): {f"alice@example.com {ALICE}": 0.0},
         KEYS.shared_key("email-of"): {ALICE: "alice@example.com"},
         KEYS.shared_key("customers"): {ALICE: 1250.0},
+        KEYS.shared_key("orders-by-id"): {f"{ORDER} 3 {ALICE}": 0.0},
         KEYS.owned_key("orders", ALICE): {f"{ORDER} 1250 1772366403000": 3.0},
         KEYS.owned_key("closed", ALICE): {ORDER: "COMPLETED 2026-03-01T12:00:04.000Z"},
         KEYS.owned_key("recent", ALICE): [

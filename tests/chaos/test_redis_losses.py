@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.chaos.cluster import Cluster
 
 PARTS = ["stream", "cursor", "generations", "group"]
-INDEXES = ["users", "emails", "email-of", "customers", "counters"]
+INDEXES = ["users", "emails", "email-of", "customers", "orders-by-id", "counters"]
 OWN = ["user", "orders", "closed"]
 
 

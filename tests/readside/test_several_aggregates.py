@@ -77,6 +77,7 @@ async def test_each_aggregate_has_its_documents_its_list_and_its_sums(
     [desk] = await products.fetch_many(shop.reads, located(DESK))
     assert desk.discontinued_at == moment_of(2)
     assert await users.fetch(shop.reads, LAMP) is None
+    assert await products.find(shop.reads, [ALICE, DESK, UNKNOWN]) == [desk]
     assert await products.fetch(shop.reads, ALICE) is None
     assert await product_list.count(shop.reads) == 3
     assert await user_list.count(shop.reads) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from domain.users.events import (
     OrderCancelled,
     OrderCompleted,
@@ -11,6 +13,7 @@ from domain.users.events import (
     UserId,
     UserRenamed,
 )
+from readside.errors import ReadModelRebuilding
 from readside.projections import orders
 from readside.projections.orders import OrderRow
 from readside.queries.page_request import PageRequest
@@ -147,3 +150,41 @@ async def test_the_orders_of_an_erased_user_are_removed(harness: ProjectionHarne
         await harness.redis.exists(keys.owned_key("orders", alice), keys.owned_key("closed", alice))
         == 0
     )
+
+
+async def found(harness: ProjectionHarness, *numbers: int) -> list[str]:
+    rows = await orders.find(harness.reads, [order(number) for number in numbers])
+    return [row.id for row in rows]
+
+
+async def test_orders_are_found_by_their_ids_in_all_partitions(harness: ProjectionHarness) -> None:
+    closed = OrderCompleted(order_id=order(2), total=200)
+    alice = await harness.given(ALICE, placed(1), placed(2), closed)
+    bob = UserCreated(name="Bob", email="b@example.com")
+    await harness.given(bob, placed(3), user=user_in(1))
+    assert await found(harness, 3, 9, 1) == [str(order(3)), str(order(1))]
+    [row] = await orders.find(harness.reads, [order(2)])
+    assert [row] == (await orders.page(harness.reads, alice, PageRequest(1))).rows
+    assert row.status == "COMPLETED"
+
+
+async def test_an_order_of_an_erased_user_is_not_found_and_its_entry_is_removed(
+    harness: ProjectionHarness,
+) -> None:
+    alice = await harness.given(ALICE, placed(1), placed(2), UserErased())
+    bob = UserCreated(name="Bob", email="b@example.com")
+    await harness.given(bob, placed(3), user=user_in(0, 1))
+    assert await found(harness, 1, 2, 3) == [str(order(3))]
+    keys = harness.keys_of(alice)
+    assert await harness.redis.zrange(keys.shared_key("orders-by-id"), 0, -1) == [
+        f"{order(3)} 2 {user_in(0, 1)}"
+    ]
+
+
+async def test_an_order_that_an_incomplete_index_does_not_have_may_exist(
+    harness: ProjectionHarness,
+) -> None:
+    alice = await harness.given(ALICE, placed(1))
+    await harness.redis.delete(harness.keys_of(alice).shared_key("orders-by-id"))
+    with pytest.raises(ReadModelRebuilding):
+        await found(harness, 1)
