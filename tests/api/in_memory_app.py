@@ -69,6 +69,11 @@ class ScriptedStore:
         return self.outcome
 
 
+def order_id(user_id: UUID, number: int) -> str:
+    """Returns the id of the order of this number, from 0, of a user of MemoryReads."""
+    return f"{number:08}{str(user_id)[8:]}"
+
+
 class MemoryReads:
     """Answers the reads of users and orders from dictionaries, or fails with `failure`."""
 
@@ -110,7 +115,7 @@ class MemoryReads:
         """Adds an order of an existing user; the status is OPEN, COMPLETED or CANCELLED."""
         keys = Keys(Partition(0), "g")
         placed = self.orders[keys.owned_key("orders", user_id)]
-        order, at = f"{str(user_id)[:-4]}{len(placed):04}", to_rfc3339_millis(NOW)
+        order, at = order_id(user_id, len(placed)), to_rfc3339_millis(NOW)
         placed.append(f"{order} {total} {to_epoch_millis(at)}")
         closed = self.hashes.setdefault(keys.owned_key("closed", user_id), {})
         if status != "OPEN":
@@ -158,8 +163,19 @@ class MemoryReads:
     async def read_all(self, question: CommandsFor) -> list[Replies]:
         return [await self.read(0, question)]
 
-    def _email_of(self, user: str) -> str:
-        return self.hashes[Keys(Partition(0), "g").document("user", user)]["email"]
+    def _entries(self, index: str) -> list[str]:
+        """Returns the entries of the index of addresses, or of that of orders."""
+        keys = Keys(Partition(0), "g")
+        if index == keys.shared_key("emails"):
+            emails = (
+                (self.hashes[keys.document("user", user)]["email"], user) for user in self.ids
+            )
+            return [f"{email} {user}" for email, user in emails]
+        return [
+            f"{order.partition(' ')[0]} {number} {user}"
+            for user in self.ids
+            for number, order in enumerate(self.orders[keys.owned_key("orders", user)], 1)
+        ]
 
     def _reply(self, verb: str, key: str, *arguments: str) -> Any:
         match verb:
@@ -167,11 +183,9 @@ class MemoryReads:
                 return [self.hashes.get(key, {}).get(field) for field in arguments]
             case "LRANGE":
                 return self.recent[key]
-            case "ZRANGE" if key.endswith(":emails"):
-                address = arguments[0].removeprefix("[")
-                return [
-                    f"{address}{user}" for user in self.ids if self._email_of(user) == address[:-1]
-                ]
+            case "ZRANGE" if arguments[0].startswith("["):
+                prefix = arguments[0].removeprefix("[")
+                return [entry for entry in self._entries(key) if entry.startswith(prefix)]
             case "ZRANGE" if "BYSCORE" in arguments:
                 numbered = dict(enumerate(self.orders[key], 1))
                 page = zrange(numbered, arguments, int)

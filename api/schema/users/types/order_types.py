@@ -8,6 +8,7 @@ import strawberry
 from api.engine.cost.directives import READ
 from api.resolvers import fields
 from api.resolvers.context import Info
+from api.resolvers.nodes import Node
 from api.resolvers.pagination import PageInfo, encode_cursor, page_info
 from api.resolvers.scalars import DateTime, Money
 from api.schema.users.types.enums import OrderStatus
@@ -18,7 +19,7 @@ from readside.queries.page_request import PageRequest
 
 
 @strawberry.type(description="Something a user ordered.")
-class Order:
+class Order(Node):
     id: strawberry.ID = strawberry.field(description="The order's id, a UUID.")
     status: OrderStatus = strawberry.field(description="How far the order has come.")
     total: Money = strawberry.field(description="What the order costs.")

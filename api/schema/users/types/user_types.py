@@ -8,6 +8,7 @@ import strawberry
 from api.engine.cost.directives import CONNECTION, READ
 from api.resolvers import fields
 from api.resolvers.context import Info
+from api.resolvers.nodes import Node
 from api.resolvers.pagination import (
     PAGE_SIZE,
     After,
@@ -28,7 +29,7 @@ from readside.queries.page_request import PageRequest
 
 
 @strawberry.type(description="A person who is registered.")
-class User:
+class User(Node):
     id: strawberry.ID = strawberry.field(description="The user's id, a UUID.")
     name: str = strawberry.field(description="What the user is called.")
     email: EmailAddress = strawberry.field(description="Where mail reaches the user.")
