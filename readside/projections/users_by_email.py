@@ -1,4 +1,4 @@
-"""The user by e-mail address: in each partition a sorted set of "address key, space, user id"."""
+"""The user by e-mail address: those whose address has a key."""
 
 from __future__ import annotations
 
@@ -7,20 +7,25 @@ from uuid import UUID
 
 from domain.users import events
 from readside.projection import Command, ProjectedEvent
-from readside.queries.entry_index import EntryIndex
+from readside.queries.id_lists import IdList, members_of
+from readside.queries.page_request import PageRequest
 from readside.queries.reader import ReadModel
 from readside.redis_functions.keys import Keys
+from readside.sorted_index import TextIndex
 
-_INDEX = EntryIndex("emails")
+_INDEX = TextIndex("emails")
+LIST = IdList("emails")
+
+_ALL: PageRequest[str] = PageRequest(100)
+"""More users than have the same key."""
 
 
 def project(keys: Keys, event: ProjectedEvent[events.UserEvent]) -> list[Command]:
-    index, reverse = keys.shared_key("emails"), keys.shared_key("email-of")
     match event.data:
         case events.UserCreated(email=email) | events.UserEmailUpdated(email=email):
-            return [("REINDEX", index, reverse, event.aggregate_id, events.email_key(email))]
+            return [_INDEX.put(keys, event, events.email_key(email))]
         case events.UserErased():
-            return [("REINDEX", index, reverse, event.aggregate_id, "")]
+            return [_INDEX.remove(keys, event)]
         case (
             events.UserRenamed()
             | events.OrderPlaced()
@@ -38,5 +43,5 @@ async def find(read_model: ReadModel, key: str) -> list[UUID]:
     Several users have it for a moment while an address passes from one to another, and permanently if their
     addresses differed under older rules.
     """
-    found = await _INDEX.find(read_model, [key])
-    return sorted((UUID(user) for [user] in found[key]), reverse=True)
+    page = await LIST.page(read_model, _ALL, members_of(key))
+    return [UUID(user_id) for user_id in page.ids]

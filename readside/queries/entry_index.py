@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from readside.errors import ReadModelRebuilding
+from readside.queries.completeness import completeness_commands, require_complete
 from readside.queries.reader import ReadModel
 from readside.redis_connection.encoding import pack
 from readside.redis_connection.protocol import Replies
@@ -38,17 +38,12 @@ class EntryIndex:
         replies = await read_model.read_all(
             lambda names: [
                 *self._commands(names, keys),
-                pack(("EXISTS", names.needs_resync)),
-                pack(("ZCARD", names.shared_key(self._name))),
-                pack(("HGET", names.counters, names.size_field(self._name))),
+                *completeness_commands(names, self._name),
             ]
         )
         found = self._found(keys, replies)
-        if not all(found.values()) and any(
-            needs_resync or size != int(recorded_size or 0)
-            for *_, needs_resync, size, recorded_size in replies
-        ):
-            raise ReadModelRebuilding
+        if not all(found.values()):
+            require_complete(replies)
         return found
 
     def _commands(self, names: Keys, keys: Sequence[str]) -> list[bytes]:

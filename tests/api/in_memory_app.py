@@ -32,12 +32,13 @@ from api.resolvers.context import Context
 from api.runtime.app import create_app
 from domain.command import Command, CommandResult
 from domain.refusal import Refusal
-from domain.users.events import UserId
+from domain.users.events import UserId, name_key
 from domain.write.store import Store
 from readside.queries.pubsub import ChannelSubscription
 from readside.queries.reader import CommandsFor, ReadModel
 from readside.redis_connection.protocol import Replies
 from readside.redis_functions.keys import Keys, Partition
+from readside.sorted_index import number_key
 from readside.timestamps import to_epoch_millis, to_rfc3339_millis
 from tests.readside.zrange import zrange
 
@@ -163,19 +164,32 @@ class MemoryReads:
     async def read_all(self, question: CommandsFor) -> list[Replies]:
         return [await self.read(0, question)]
 
-    def _entries(self, index: str) -> list[str]:
-        """Returns the entries of the index of addresses, or of that of orders."""
-        keys = Keys(Partition(0), "g")
-        if index == keys.shared_key("emails"):
-            emails = (
-                (self.hashes[keys.document("user", user)]["email"], user) for user in self.ids
-            )
-            return [f"{email} {user}" for email, user in emails]
-        return [
-            f"{order.partition(' ')[0]} {number} {user}"
-            for user in self.ids
-            for number, order in enumerate(self.orders[keys.owned_key("orders", user)], 1)
-        ]
+    def _members(self, key: str) -> list[str]:
+        """Of an index of users, as it would be in Redis."""
+        keys = {
+            user: self.hashes[Keys(Partition(0), "g").document("user", user)] for user in self.ids
+        }
+        match key.rpartition(":")[2]:
+            case "users":
+                return self.ids[::-1]
+            case "emails":
+                return sorted(f"{fields['email']}\t{user}" for user, fields in keys.items())
+            case "names":
+                return sorted(
+                    f"{name_key(fields['name'])}\t{user}" for user, fields in keys.items()
+                )
+            case "lifetime-values":
+                return [f"{number_key(0)}\t{user}" for user in self.ids[::-1]]
+            case "orders-by-id":
+                return [
+                    f"{order.partition(' ')[0]} {number} {user}"
+                    for user in self.ids[::-1]
+                    for number, order in enumerate(
+                        self.orders[Keys(Partition(0), "g").owned_key("orders", user)], 1
+                    )
+                ]
+            case _:
+                return []
 
     def _reply(self, verb: str, key: str, *arguments: str) -> Any:
         match verb:
@@ -183,21 +197,22 @@ class MemoryReads:
                 return [self.hashes.get(key, {}).get(field) for field in arguments]
             case "LRANGE":
                 return self.recent[key]
-            case "ZRANGE" if arguments[0].startswith("["):
-                prefix = arguments[0].removeprefix("[")
-                return [entry for entry in self._entries(key) if entry.startswith(prefix)]
             case "ZRANGE" if "BYSCORE" in arguments:
                 numbered = dict(enumerate(self.orders[key], 1))
                 page = zrange(numbered, arguments, int)
                 return [each for number in page for each in (numbered[number], str(number))]
             case "ZRANGE":
-                return zrange(reversed(self.ids), arguments)
+                return zrange(self._members(key), arguments)
+            case "ZLEXCOUNT":
+                return len(zrange(self._members(key), arguments))
+            case "HGET" if key.endswith(":counters"):
+                return str(len(self._members(arguments[0])))
             case "ZSCORE":
                 return "0" if arguments[0] in self.ids else None
             case "HLEN":
                 return len(self.hashes.get(key, {}))
             case "ZCARD":
-                return len(self.ids if key.endswith(":users") else self.orders[key])
+                return len(self._members(key) or self.orders[key])
             case _:
                 return [] if verb.startswith("Z") else None
 
@@ -206,7 +221,7 @@ def _words(command: tuple[str, ...] | bytes) -> list[str]:
     """Of a command that may be packed."""
     if not isinstance(command, bytes):
         return list(command)
-    reader = Reader(encoding="utf-8")
+    reader = Reader(encoding="utf-8", errors="surrogateescape")
     reader.feed(command)
     words: list[str] = reader.gets()
     return words

@@ -94,6 +94,11 @@ def erased_address_kept() -> None:
     _erasing_without("REINDEX", "emails")
 
 
+def erased_name_kept() -> None:
+    """The index by name still has the name of who is erased."""
+    _erasing_without("REINDEX", "names")
+
+
 def erased_closed_orders_kept() -> None:
     """Orders can no longer be listed, and how they ended stays all the same."""
     _erasing_without("DEL", "closed:")
@@ -133,6 +138,7 @@ MUTANTS = {
         erased_versions_kept,
         erased_hash_kept,
         erased_address_kept,
+        erased_name_kept,
         erased_closed_orders_kept,
         erased_entries_of_orders_kept,
         erased_stays_parked,

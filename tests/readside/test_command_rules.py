@@ -55,6 +55,7 @@ OWN, SHARED = KEYS.document("user", ALICE), KEYS.shared_key("domains")
             ("UNINDEX", SHARED, KEYS.owned_key("orders", BOB), ALICE),
             "only a key with the id of the",
         ),
+        (("REINDEX_MORE", SHARED, KEYS.shared_key("of"), BOB, "1"), f"and {BOB} does not"),
         (("CONTRIBUTE", SHARED, KEYS.shared_key("of"), BOB, "x", "1"), f"and {BOB} does not"),
         (("DEL", OWN, SHARED), "only a key with the id of the aggregate"),
         (("SET", SHARED, "1"), "only a key with the id of the aggregate"),

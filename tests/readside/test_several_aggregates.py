@@ -83,6 +83,8 @@ async def test_each_aggregate_has_its_documents_its_list_and_its_sums(
     assert await user_list.count(shop.reads) == 1
     page = await product_list.page(shop.reads, PageRequest(2))
     assert (list(page.ids), page.has_more) == (sorted(map(str, (LAMP, DESK, CHAIR)))[:0:-1], True)
+    cheapest = await product_list.cheapest(shop.reads, PageRequest(9))
+    assert list(cheapest.ids) == [str(LAMP), str(CHAIR)]
     assert await prices.total(shop.reads) == 150 + 2**60
     assert await created_per_month.created_per_month(shop.reads) == {
         "2026-03 user": 1,

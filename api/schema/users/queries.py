@@ -27,7 +27,7 @@ from api.schema.users.types.user_types import User, UserConnection, all_users
 from domain.users.aggregate import USER
 from domain.users.values import parse_email
 from domain.value_parsing import parse_identifier
-from readside.projections import top_customers, users, users_by_email
+from readside.projections import users, users_by_email, users_by_lifetime_value
 
 _READ = USER.scope("read")
 _TOP = 10
@@ -82,5 +82,5 @@ class Query:
     @fields.field("The users with the highest lifetime value, highest first.", SLICED, scope=_READ)
     async def top_customers(self, info: Info, first: First = _TOP) -> list[User]:
         read_model = info.context.read_model
-        ids = await top_customers.top(read_model, page_size(info, first, default=_TOP))
+        ids = await users_by_lifetime_value.top(read_model, page_size(info, first, default=_TOP))
         return [User.from_row(row) for row in await users.fetch_many(read_model, ids)]

@@ -54,6 +54,14 @@ def test_the_entries_of_a_sorted_set_are_taken_out_of_the_index() -> None:
     assert folded(("DEL", "z"), withdrawn) == [("DEL", "z")]
 
 
+def test_numbers_of_an_index_are_added_up_from_the_one_that_was_put() -> None:
+    put, more = ("REINDEX_NUMBER", "i", "r", "m"), ("REINDEX_MORE", "i", "r", "m")
+    added = (*more, str(2**60))
+    assert folded((*put, "-5"), added, added, (*more, "4")) == [(*put, str(2**61 - 1))]
+    assert folded((*put, "5"), added, (*put, "")) == [(*put, "")]
+    assert folded((*put, ""), added) == [(*put, str(2**60))]
+
+
 def test_contributions_are_folded_by_group_and_only_the_last_replacement_counts() -> None:
     def contribute(verb: str, group: str, amount: int) -> Command:
         return (verb, "s", "of", "m", group, str(amount))
@@ -93,6 +101,10 @@ def test_the_history_has_the_values_before_each_version_and_only_the_last_rows()
         [("REINDEX", "i", "r", "m", "new"), ("ZADD", "i", "1", "m")],
         [("REINDEX", "i", "r", "m", "new"), ("DEL", "r")],
         [("ZADD", "z", "1", "a"), ("UNINDEX", "i", "z", "m")],
+        [("REINDEX_MORE", "i", "r", "m", "1")],
+        [("REINDEX", "i", "r", "m", "1"), ("REINDEX_MORE", "i", "r", "m", "1")],
+        [("REINDEX_NUMBER", "i", "r", "m", "1"), ("REINDEX_MORE", "i", "r", "m", str(2**63 - 1))],
+        [("REINDEX_NUMBER", "i", "r", "m", "1"), ("REINDEX_MORE", "i", "r", "m", "+1")],
         [("CONTRIBUTE_MORE", "s", "of", "m", "a", "1")],
         [("CONTRIBUTE", "s", "of", "m", "a", "+1")],
         [("CONTRIBUTE", "s", "of", "m", "a", str(2**63))],

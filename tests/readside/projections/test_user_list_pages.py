@@ -1,4 +1,4 @@
-"""A page of the user list reads some users of each partition: the result equals reading all."""
+"""A page of a list reads some members of each partition: the result equals reading all."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from readside.projections import user_list
+from readside.queries.id_lists import IdList
 from readside.queries.page_request import PageRequest
 from readside.queries.reader import ReadModel
 from readside.redis_functions.keys import Keys, Partition
@@ -62,13 +63,26 @@ crowded = st.sampled_from([0] * 9 + [1, 2])
     after=st.none() | st.integers(0, MOST),
     before=st.none() | st.integers(0, MOST),
     backward=st.booleans(),
+    ascending=st.booleans(),
 )
-@example(places=[3] * MOST, size=100, after=None, before=None, backward=False)
-@example(places=[3] * 6, size=20, after=None, before=None, backward=False)
-@example(places=[0] * 50 + [1] * 50, size=40, after=None, before=None, backward=False)
-@example(places=[0] * 50 + [1] * 50, size=40, after=None, before=None, backward=True)
+@example(
+    places=[0] * 50 + [1] * 50, size=40, after=None, before=None, backward=False, ascending=True
+)
+@example(
+    places=[0] * 50 + [1] * 50, size=40, after=None, before=None, backward=True, ascending=False
+)
+@example(
+    places=[0] * 50 + [1] * 50, size=40, after=None, before=None, backward=False, ascending=False
+)
+@example(places=[3] * MOST, size=100, after=None, before=None, backward=False, ascending=False)
+@example(places=[3] * 6, size=20, after=None, before=None, backward=False, ascending=False)
 async def test_a_page_equals_the_page_of_all_complete_lists(
-    places: list[int], size: int, after: int | None, before: int | None, backward: bool
+    places: list[int],
+    size: int,
+    after: int | None,
+    before: int | None,
+    backward: bool,
+    ascending: bool,
 ) -> None:
     lists = Lists(places)
     request = PageRequest(
@@ -77,12 +91,15 @@ async def test_a_page_equals_the_page_of_all_complete_lists(
         None if before is None else UUID(int=before),
         backward,
     )
-    page = await user_list.page(cast("ReadModel", lists), request)
+    list_ = IdList("numbers", ascending=ascending)
+    page = await list_.page(cast("ReadModel", lists), request)
+    above, below = (after, before) if ascending else (before, after)
     within = range(
-        0 if before is None else before + 1,
-        len(places) if after is None else min(after, len(places)),
+        0 if above is None else above + 1,
+        len(places) if below is None else min(below, len(places)),
     )
-    whole = [(str(UUID(int=number)), places[number]) for number in reversed(within)]
+    numbers = within if ascending else reversed(within)
+    whole = [(str(UUID(int=number)), places[number]) for number in numbers]
     assert list(page.ids.items()) == (whole[-size:] if backward else whole[:size])
     assert page.has_more == (len(whole) > size)
     assert lists.trips <= 1 + PARTITIONS

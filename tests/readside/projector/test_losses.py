@@ -26,7 +26,11 @@ CREATED = UserCreated(name="Alice", email="alice@example.com")
 BOB_CREATED = UserCreated(name="Bob", email="bob@example.com")
 PLACED = OrderPlaced(order_id=order(1), total=5)
 COMPLETED = OrderCompleted(order_id=order(1), total=5)
-SHARED = ["users", "emails", "email-of", "customers", "orders-by-id"]
+SHARED = [
+    "users",
+    "orders-by-id",
+    *(f"{name}{of}" for name in ("emails", "names", "lifetime-values") for of in ("", "-of")),
+]
 STREAM = Partition(0).stream
 
 

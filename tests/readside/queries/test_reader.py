@@ -17,7 +17,7 @@ from readside.errors import (
     ReadModelUnavailable,
 )
 from readside.projection_set import FINGERPRINT
-from readside.projections import orders, top_customers, user_list, users, users_by_email
+from readside.projections import orders, user_list, users, users_by_email, users_by_lifetime_value
 from readside.queries.page_request import PageRequest
 from readside.queries.pubsub import PubSub
 from readside.queries.reader import ReadModel
@@ -45,7 +45,7 @@ FETCHES: dict[str, Callable[[ReadModel], Awaitable[Any]]] = {
     "by-email": lambda reads: users_by_email.find(reads, "alice@example.com"),
     "page": lambda reads: user_list.page(reads, PageRequest(10)),
     "count": user_list.count,
-    "customers": lambda reads: top_customers.top(reads, 10),
+    "customers": lambda reads: users_by_lifetime_value.top(reads, 10),
     "orders": lambda reads: orders.page(reads, ALICE, PageRequest(10)),
     "order-count": lambda reads: orders.count(reads, ALICE),
 }
