@@ -98,7 +98,7 @@ def _position(argument: str, cursor: str, parse: Callable[[str], P]) -> P:
     """Returns the position in a cursor. Raises BAD_USER_INPUT for a text that is no cursor of the list."""
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        return parse(base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii"))
+        return parse(base64.b64decode(padded, altchars=b"-_", validate=True).decode())
     except (UnicodeError, binascii.Error, Invalid) as error:
         raise _invalid_cursor(argument) from error
 

@@ -23,10 +23,10 @@ from api.resolvers.query_arguments import (
     parse_id_argument,
 )
 from api.resolvers.scalars import EmailAddress
-from api.schema.users.types.user_types import User, UserConnection, all_users
+from api.schema.users.types.user_selection import Filter, OrderBy, select_users
+from api.schema.users.types.user_types import User, UserConnection, selected_users
 from domain.users.aggregate import USER
 from domain.users.values import parse_email
-from domain.value_parsing import parse_identifier
 from readside.projections import users, users_by_email, users_by_lifetime_value
 
 _READ = USER.scope("read")
@@ -67,7 +67,11 @@ class Query:
         row = next(exact, next(iter(rows), None))
         return None if row is None else User.from_row(row)
 
-    @fields.field("All users, newest first.", CONNECTION, scope=_READ)
+    @fields.field(
+        "All users, newest first; or those of a filter, or all in another order.",
+        CONNECTION,
+        scope=_READ,
+    )
     async def users(
         self,
         info: Info,
@@ -75,9 +79,12 @@ class Query:
         after: After = None,
         last: Last = None,
         before: Before = None,
+        user_filter: Filter = None,
+        order_by: OrderBy = None,
     ) -> UserConnection:
-        request = page_request(info, first, after, last, before, parse_identifier)
-        return await all_users(info, request)
+        selection = select_users(user_filter, order_by)
+        request = page_request(info, first, after, last, before, selection.parse_cursor)
+        return await selected_users(info, selection, request)
 
     @fields.field("The users with the highest lifetime value, highest first.", SLICED, scope=_READ)
     async def top_customers(self, info: Info, first: First = _TOP) -> list[User]:

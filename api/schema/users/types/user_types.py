@@ -22,8 +22,9 @@ from api.resolvers.pagination import (
 )
 from api.resolvers.scalars import DateTime, EmailAddress, Money
 from api.schema.users.types.order_types import OrderConnection, orders_of, parse_sequence
+from api.schema.users.types.user_selection import UserSelection
 from domain.value_parsing import format_money
-from readside.projections import user_list, users
+from readside.projections import users
 from readside.projections.users import UserRow
 from readside.queries.page_request import PageRequest
 
@@ -73,25 +74,33 @@ class UserEdge:
     node: User = strawberry.field(description="The user.")
 
 
-@strawberry.type(description="A page of the users, newest first.")
+@strawberry.type(description="A page of users.")
 class UserConnection:
     edges: list[UserEdge] = strawberry.field(description="The users with their cursors.")
     nodes: list[User] = strawberry.field(description="The users alone.")
     page_info: PageInfo = strawberry.field(description="Where this page lies in the list.")
 
-    @fields.field("How many users there are.", READ)
+    selection: strawberry.Private[UserSelection]
+
+    @fields.field("How many users there are, on all pages.", READ)
     async def total_count(self, info: Info) -> int:
-        return await user_list.count(info.context.read_model)
+        selection = self.selection
+        return await selection.index.count(info.context.read_model, selection.prefix)
 
 
-async def all_users(info: Info, request: PageRequest[UUID]) -> UserConnection:
-    """Returns a page of all users; reads the users themselves only if the client selected them."""
-    page = await user_list.page(info.context.read_model, request)
+async def selected_users(
+    info: Info, selection: UserSelection, request: PageRequest[str]
+) -> UserConnection:
+    """Returns a page of a selection; reads the users themselves only if the client selected them."""
+    read_model = info.context.read_model
+    page = await selection.index.page(read_model, request, selection.prefix)
     ids = page.ids if info.selects("edges", "nodes") else {}
-    nodes = [User.from_row(row) for row in await users.fetch_many(info.context.read_model, ids)]
+    nodes = [User.from_row(row) for row in await users.fetch_many(read_model, ids)]
     edges = nodes if info.selects("edges") else []
+    cursors = dict(zip(page.ids, map(selection.cursor_of, page.positions), strict=True))
     return UserConnection(
-        edges=[UserEdge(cursor=encode_cursor(node.id), node=node) for node in edges],
+        edges=[UserEdge(cursor=encode_cursor(cursors[node.id]), node=node) for node in edges],
         nodes=nodes,
-        page_info=page_info(request, list(page.ids), more=page.has_more),
+        page_info=page_info(request, list(cursors.values()), more=page.has_more),
+        selection=selection,
     )
