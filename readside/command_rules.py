@@ -11,21 +11,30 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from readside.projection import Command, ProjectedEvent, RefusedCommand
+from readside.projection import (
+    CONTRIBUTIONS,
+    REINDEXINGS,
+    Command,
+    ProjectedEvent,
+    RefusedCommand,
+)
 
 if TYPE_CHECKING:
     from readside.redis_functions.keys import Keys
 
+_ON_PAIRS: Final = (*CONTRIBUTIONS, *REINDEXINGS)
+"""Commands that change one member of two shared keys."""
+
 _KEYS: Final = {
     "DEL": slice(1, None),
-    **dict.fromkeys(("REINDEX", "HISTORY_PUSH", "CONTRIBUTE", "CONTRIBUTE_MORE"), slice(1, 3)),
+    **dict.fromkeys((*_ON_PAIRS, "UNINDEX", "HISTORY_PUSH"), slice(1, 3)),
 }
 """Where a command has its keys, if that is not its first argument only."""
 
 _MEMBERS: Final = {
     **dict.fromkeys(("HDEL", "SADD", "SREM", "ZREM"), slice(2, None)),
     **dict.fromkeys(("HINCRBY", "HINCRBYFLOAT"), slice(2, 3)),
-    **dict.fromkeys(("REINDEX", "CONTRIBUTE", "CONTRIBUTE_MORE", "ZINCRBY"), slice(3, 4)),
+    **dict.fromkeys((*_ON_PAIRS, "UNINDEX", "ZINCRBY"), slice(3, 4)),
     "HSET": slice(2, None, 2),
     "ZADD": slice(3, None, 2),
 }

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
 Command = tuple[str, ...]
 """A Redis command, or a command of functions.lua:
-("REINDEX", index, reverse, member, key);
+("REINDEX", index, reverse, member, key),
+("REINDEX_NUMBER" or "REINDEX_MORE", index, reverse, member, number), made by sorted_index.py;
+("UNINDEX", index, sorted set of the aggregate, member);
 ("HISTORY_PUSH", list, hash, length, version, field, *other fields of the hash), made by stored_document.py;
 ("CONTRIBUTE" or "CONTRIBUTE_MORE", sums, members, member, group, amount), made by grouped_sum.py."""
 
 CONTRIBUTIONS: Final = frozenset({"CONTRIBUTE", "CONTRIBUTE_MORE"})
+REINDEXINGS: Final = frozenset({"REINDEX", "REINDEX_NUMBER", "REINDEX_MORE"})
 
 E = TypeVar("E")
 

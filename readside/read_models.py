@@ -5,9 +5,16 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Final
 
-from readside.projections import orders, top_customers, user_list, users, users_by_email
+from readside.projections import (
+    orders,
+    user_list,
+    users,
+    users_by_email,
+    users_by_lifetime_value,
+    users_by_name,
+)
 
 READ_MODELS: Final[dict[str, tuple[ModuleType, ...]]] = {
-    "user": (users, users_by_email, user_list, top_customers, orders)
+    "user": (users, users_by_email, users_by_name, users_by_lifetime_value, user_list, orders)
 }
 """By the name of an aggregate, the read models that its events change: one may be under several."""

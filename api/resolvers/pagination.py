@@ -1,18 +1,41 @@
-"""Cursor pagination: page sizes, opaque cursors, and PageInfo."""
+"""Cursor pagination: the arguments of a page, opaque cursors, and PageInfo."""
 
 import base64
 import binascii
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Final, TypeVar
 
 import strawberry
 from graphql import GraphQLError
 
 from api.errors import bad_input
 from api.resolvers.context import Info
+from domain.value_parsing import Invalid
+from readside.queries.page_request import PageRequest
 
-First = Annotated[int, strawberry.argument(description="How many at most, 1 to 100.")]
+P = TypeVar("P")
+
+
+class DefaultSize(int):
+    """The default of the argument `first`; its type tells it from the same number sent by a client."""
+
+
+PAGE_SIZE: Final = DefaultSize(20)
+"""The default of the argument `first` of connections."""
+
+First = Annotated[
+    int | None,
+    strawberry.argument(description="How many at most, 1 to 100; null stands for the default."),
+]
+Last = Annotated[
+    int | None,
+    strawberry.argument(description="How many at most from the end, 1 to 100, instead of first."),
+]
 After = Annotated[
     str | None, strawberry.argument(description="The cursor after which the page begins.")
+]
+Before = Annotated[
+    str | None, strawberry.argument(description="The cursor before which the page ends.")
 ]
 
 
@@ -24,22 +47,46 @@ class PageInfo:
     end_cursor: str | None = strawberry.field(description="The cursor of the page's last item.")
 
 
-def page_info(positions: list[str], *, more: bool, after: str | None) -> PageInfo:
+def page_request(
+    info: Info,
+    first: int | None,
+    after: str | None,
+    last: int | None,
+    before: str | None,
+    parse: Callable[[str], P],
+) -> PageRequest[P]:
+    """Returns the page that these arguments request; `parse` converts the position in a cursor.
+
+    Raises BAD_USER_INPUT, also for `first` and `last` together.
+    """
+    if last is not None and first is not None and not isinstance(first, DefaultSize):
+        raise bad_input("last", "Give first or last, not both.")
+    return PageRequest(
+        page_size(info, first) if last is None else page_size(info, last, "last"),
+        None if after is None else _position("after", after, parse),
+        None if before is None else _position("before", before, parse),
+        backward=last is not None,
+    )
+
+
+def page_info(request: PageRequest[P], positions: list[str], *, more: bool) -> PageInfo:
     """Returns the PageInfo of a page; `positions` of its items are encoded as cursors."""
     return PageInfo(
-        has_next_page=more,
-        has_previous_page=after is not None,
+        has_next_page=request.before is not None if request.backward else more,
+        has_previous_page=more if request.backward else request.after is not None,
         start_cursor=encode_cursor(positions[0]) if positions else None,
         end_cursor=encode_cursor(positions[-1]) if positions else None,
     )
 
 
-def page_size(info: Info, first: int) -> int:
-    """Returns `first`. Raises BAD_USER_INPUT if a page may not be that long."""
-    limit = info.context.max_page_size
-    if not 1 <= first <= limit:
-        raise bad_input("first", f"A page has 1 to {limit} items, not {first}.")
-    return first
+def page_size(
+    info: Info, given: int | None, argument: str = "first", default: int = PAGE_SIZE
+) -> int:
+    """Returns the number of items that an argument requests. Raises BAD_USER_INPUT if they are too many."""
+    size, limit = default if given is None else given, info.context.max_page_size
+    if not 1 <= size <= limit:
+        raise bad_input(argument, f"A page has 1 to {limit} items, not {size}.")
+    return size
 
 
 def encode_cursor(position: str) -> str:
@@ -47,14 +94,16 @@ def encode_cursor(position: str) -> str:
     return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str) -> str:
-    """Returns the position. Raises BAD_USER_INPUT for a text that is not a cursor of this service."""
+def _position(argument: str, cursor: str, parse: Callable[[str], P]) -> P:
+    """Returns the position in a cursor. Raises BAD_USER_INPUT for a text that is no cursor of the list."""
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        return base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
-    except (UnicodeError, binascii.Error) as error:
-        raise invalid_cursor() from error
+        return parse(base64.b64decode(padded, altchars=b"-_", validate=True).decode())
+    except (UnicodeError, binascii.Error, Invalid) as error:
+        raise _invalid_cursor(argument) from error
 
 
-def invalid_cursor() -> GraphQLError:
-    return bad_input("after", "This is not a cursor of this list; take one from pageInfo or edges.")
+def _invalid_cursor(argument: str) -> GraphQLError:
+    return bad_input(
+        argument, "This is not a cursor of this list; take one from pageInfo or edges."
+    )

@@ -25,6 +25,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import get_object_definition
 
 from api.engine.resolver_info import StrawberryInfo
+from api.resolvers.nodes import node_query
 from api.resolvers.scalars import SCALARS
 from api.resolvers.scope_guard import guard
 from api.schema.packages import PACKAGES
@@ -59,8 +60,10 @@ def _is_one_of(type_: GraphQLType, _info: object) -> bool | None:
 def build(packages: Collection[ModuleType]) -> _StrawberrySchema:
     """Builds the schema of these packages. Raises TypeError if two of them have the same field."""
     config = StrawberryConfig(info_class=StrawberryInfo, scalar_map=SCALARS)
+    nodes = [node_type for package in packages for node_type in getattr(package, "NODES", ())]
+    queries = [node_query(nodes)] if nodes else []
     schema = _StrawberrySchema(
-        _merged(packages, "Query", "The queries. They read the read model."),
+        _merged(packages, "Query", "The queries. They read the read model.", *queries),
         _merged(packages, "Mutation", "The mutations. Each is one command, in one transaction."),
         _merged(packages, "Subscription", "The subscriptions."),
         config=config,
@@ -76,9 +79,9 @@ def build(packages: Collection[ModuleType]) -> _StrawberrySchema:
     return schema
 
 
-def _merged(packages: Collection[ModuleType], name: str, description: str) -> type:
-    """Returns the root type with the fields of all packages."""
-    types = tuple(getattr(package, name) for package in packages if hasattr(package, name))
+def _merged(packages: Collection[ModuleType], name: str, description: str, *others: type) -> type:
+    """Returns the root type with the fields of all packages and of the other types."""
+    types = tuple(getattr(package, name) for package in packages if hasattr(package, name)) + others
     fields = (get_object_definition(type_, strict=True).fields for type_ in types)
     counts = Counter(field.name for fields_of_type in fields for field in fields_of_type)
     if twice := [field for field, count in counts.items() if count > 1]:

@@ -8,4 +8,4 @@ from typing import Final
 from api.schema import users
 
 PACKAGES: Final[list[ModuleType]] = [users]
-"""Their Query, Mutation and Subscription are merged."""
+"""Their Query, Mutation and Subscription are merged, and their NODES, if they have some, are found by id."""

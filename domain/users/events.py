@@ -74,6 +74,11 @@ def email_key(address: str) -> str:
     return f"{_caseless(local)}{at}{_a_label(domain)}"
 
 
+def name_key(name: str) -> str:
+    """Returns the text by which users are sorted and found by name: case-folded, in NFC."""
+    return name.lower() if name.isascii() else _caseless(name)
+
+
 def _caseless(text: str) -> str:
     """Folds case as Unicode's canonical caseless matching does: a final sigma is a sigma."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())

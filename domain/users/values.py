@@ -9,7 +9,7 @@ from functools import lru_cache
 import msgspec
 from email_validator import EmailNotValidError, validate_email
 
-from domain.users.events import email_key
+from domain.users.events import email_key, name_key
 from domain.value_parsing import Invalid, require_printable
 
 MAX_EMAIL_LENGTH = 1_000
@@ -66,6 +66,13 @@ def parse_name(text: str) -> str:
         code = f"U+{ord(deceptive[0]):04X}"
         raise Invalid(f"The name contains {code}, which hides or reorders text; remove it.")
     return require_printable(trimmed, "name")
+
+
+def parse_name_prefix(text: str) -> str:
+    """Returns the beginning of the keys of all names that begin with this text; it may be empty."""
+    if len(text) > MAX_DECOMPOSED_LENGTH:
+        raise _name_too_long()
+    return name_key(require_printable(text.lstrip(), "name"))
 
 
 def parse_email(text: str) -> Email:

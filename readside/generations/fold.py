@@ -36,7 +36,7 @@ class Fold:
         self._scores: defaultdict[str, Scores] = defaultdict(dict)
         self._lists: defaultdict[str, list[list[str | bool]]] = defaultdict(list)
         self._list_lengths: dict[str, int] = {}
-        self._indexed: dict[Command, str] = {}
+        self._indexed: dict[Command, tuple[str, str]] = {}
         self._contributions: dict[Command, dict[str, int]] = {}
 
     def add(self, commands: Iterable[Command]) -> None:
@@ -64,8 +64,8 @@ class Fold:
         for key, rows in self._lists.items():
             last_rows = rows[-self._list_lengths[key] :]
             yield ("RPUSH", key, *[_encode(row).decode() for row in last_rows])
-        for names, new in self._indexed.items():
-            yield ("REINDEX", *names, new)
+        for names, (verb, new) in self._indexed.items():
+            yield (verb, *names, new)
         for names, amounts in self._contributions.items():
             yield from _contributions(names, amounts)
 
@@ -109,7 +109,22 @@ class Fold:
         scores[member] = f"{float(self._before(key, scores, member)) + float(increment):.17g}"
 
     def reindex(self, command: Command) -> None:
-        self._indexed[command[1:4]] = command[4]
+        self._indexed[command[1:4]] = command[0], command[4]
+
+    def reindex_more(self, command: Command) -> None:
+        verb, before = self._indexed.get(command[1:4], ("", ""))
+        number = int(before or 0) + _int64(command[4])
+        if verb != "REINDEX_NUMBER" or number not in _INT64:
+            raise CannotFold("an addition to a stored number, or out of range")
+        self._indexed[command[1:4]] = verb, str(number)
+
+    def unindex(self, command: Command) -> None:
+        _, index, owned, member = command
+        if owned not in self._deleted:
+            raise CannotFold("entries of a stored sorted set")
+        for name, score in self._scores.get(owned, {}).items():
+            if score is not None:
+                self._scores[index][f"{name.partition(' ')[0]} {score} {member}"] = None
 
     def contribute(self, command: Command) -> None:
         amount = _int64(command[5])
@@ -173,6 +188,9 @@ _METHODS: dict[str, Callable[[Fold, Command], None]] = {
     "ZREM": Fold.zrem,
     "ZINCRBY": Fold.zincrby,
     "REINDEX": Fold.reindex,
+    "UNINDEX": Fold.unindex,
+    "REINDEX_NUMBER": Fold.reindex,
+    "REINDEX_MORE": Fold.reindex_more,
     "HISTORY_PUSH": Fold.history_push,
     "CONTRIBUTE": Fold.contribute,
     "CONTRIBUTE_MORE": Fold.contribute_more,

@@ -9,8 +9,8 @@ from readside.projection import Command, ProjectedEvent
 from readside.queries.id_lists import IdList
 from readside.redis_functions.keys import Keys
 
-_LIST = IdList("users")
-page, count = _LIST.page, _LIST.count
+LIST = IdList("users")
+page, count = LIST.page, LIST.count
 
 
 def project(keys: Keys, event: ProjectedEvent[events.UserEvent]) -> list[Command]:

@@ -22,6 +22,7 @@ class UserRow(Document, frozen=True, rename="camel"):
 _STORED = StoredDocument("user", UserRow, history="recent")
 _DOCUMENTS = Documents(_STORED, index="users")
 fetch, fetch_many, changes = _DOCUMENTS.fetch, _DOCUMENTS.fetch_many, _DOCUMENTS.changes
+find = _DOCUMENTS.find
 
 
 def project(keys: Keys, event: ProjectedEvent[events.UserEvent]) -> list[Command]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from asyncio import get_running_loop
-from collections.abc import AsyncGenerator, Mapping
-from typing import Generic
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Generic
 from uuid import UUID
 
 import msgspec
@@ -14,6 +16,9 @@ from readside.queries.reader import ReadModel
 from readside.redis_connection.encoding import CommandTemplate, pack
 from readside.redis_connection.protocol import Replies
 from readside.stored_document import HISTORY_LENGTH, D, StoredDocument
+
+if TYPE_CHECKING:
+    from readside.redis_functions.keys import Keys
 
 _NEEDS_RESYNC = -1
 """Stands for the version of an aggregate whose keys are incomplete: lower than any required version."""
@@ -84,13 +89,14 @@ class Documents(Generic[D]):
             for id_, partition in partitions.items()
         ]
         rows = map(self._row, partitions, await read_model.read_unchecked(commands))
-        documents = [
-            found if found[0] > 0 else await self._read_missing(read_model, partitions[id_], id_)
-            for id_, found in zip(partitions, rows, strict=True)
-        ]
-        if any(version == _NEEDS_RESYNC for version, _ in documents):
-            raise ReadModelRebuilding  # rather than return an incomplete list
-        return [row for _, row in documents if row is not None]
+        documents = dict(zip(partitions, rows, strict=True))
+        missing = {id_: partitions[id_] for id_, (version, _) in documents.items() if version <= 0}
+        return _rows(documents | await self._read_missing(read_model, missing))
+
+    async def find(self, read_model: ReadModel, ids: Iterable[UUID]) -> list[D]:
+        """Returns the documents with these ids, without those that do not exist. Raises ReadModelError."""
+        partitions = {str(id_): read_model.partition_of(id_) for id_ in ids}
+        return _rows(await self._read_missing(read_model, partitions))
 
     async def changes(
         self, read_model: ReadModel, aggregate_id: UUID, after: int | None = None
@@ -161,24 +167,43 @@ class Documents(Generic[D]):
             partition, lambda keys: [self._read_fields.pack(keys.document(self._aggregate, id_))]
         )
         found = self._row(id_, fields)
-        return found if found[0] > 0 else await self._read_missing(read_model, partition, id_)
+        if found[0] > 0:
+            return found
+        return (await self._read_missing(read_model, {id_: partition}))[id_]
 
     async def _read_missing(
-        self, read_model: ReadModel, partition: int, id_: str
-    ) -> tuple[int, D | None]:
-        """Reads a document that is missing again; if the index has the id it was lost: requests a resync."""
-        indexed, fields = await read_model.read(
-            partition,  # the index first: what is in it and then has no document was not just being created
-            lambda keys: [
+        self, read_model: ReadModel, partitions: Mapping[str, int]
+    ) -> dict[str, tuple[int, D | None]]:
+        """Reads documents with their index; requests a resync of one that is missing and has its id there."""
+        ids_in: defaultdict[int, list[str]] = defaultdict(list)
+        for id_, partition in partitions.items():
+            ids_in[partition].append(id_)
+        replies = await read_model.read_partitions(
+            {partition: partial(self._read_indexed, ids) for partition, ids in ids_in.items()}
+        )
+        documents: dict[str, tuple[int, D | None]] = {}
+        for partition, ids in ids_in.items():
+            indexed, fields = replies[partition][::2], replies[partition][1::2]
+            for id_, score, reply in zip(ids, indexed, fields, strict=True):
+                documents[id_] = version, _ = self._row(id_, reply)
+                if version < 0 or (version == 0 and score is not None):
+                    await read_model.request_resync(partition, id_)
+                    documents[id_] = _NEEDS_RESYNC, None
+        return documents
+
+    def _read_indexed(self, ids: list[str], keys: Keys) -> list[bytes]:
+        """Returns the commands for ids: first whether the index has it, then its document.
+
+        In this order, because what is in the index and then has no document was not just being created.
+        """
+        return [
+            command
+            for id_ in ids
+            for command in (
                 pack(("ZSCORE", keys.index(self._index), id_)),
                 self._read_fields.pack(keys.document(self._aggregate, id_)),
-            ],
-        )
-        version, row = self._row(id_, fields)
-        if version > 0 or (indexed is None and version == 0):
-            return version, row
-        await read_model.request_resync(partition, id_)
-        return _NEEDS_RESYNC, None
+            )
+        ]
 
     def _row(self, id_: str, fields: Replies) -> tuple[int, D | None]:
         """Converts the reply in place: this is the hot path of most queries."""
@@ -190,3 +215,10 @@ class Documents(Generic[D]):
         for at in self._numbers:
             fields[at] = int(fields[at] or 0)
         return version, self._row_type(id_, *fields)
+
+
+def _rows(documents: Mapping[str, tuple[int, D | None]]) -> list[D]:
+    """Returns the documents that exist. Raises ReadModelRebuilding rather than return an incomplete list."""
+    if any(version == _NEEDS_RESYNC for version, _ in documents.values()):
+        raise ReadModelRebuilding
+    return [row for _, row in documents.values() if row is not None]

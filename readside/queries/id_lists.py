@@ -1,64 +1,123 @@
-"""The list of all aggregates of a kind, newest first: in each partition a sorted set of ids.
+"""Lists of aggregates: in each partition a sorted set whose members end with ids, read in pages.
 
-The ids sort by the time of creation.
+A member is an id, which sorts by the time of creation, or "key, tab, id" as sorted_index.py stores it. It is
+the position of an aggregate in the list: a page continues there, wherever that aggregate is by then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import ge, le
+from typing import Final
 from uuid import UUID
 
 import msgspec
 
+from readside.queries.completeness import completeness_commands, require_complete
+from readside.queries.page_request import PageRequest
 from readside.queries.reader import ReadModel
 from readside.redis_connection.encoding import CommandTemplate
 
-_COUNT = CommandTemplate("ZCARD")
+ID_LENGTH: Final = 36
+
+Request = PageRequest[str] | PageRequest[UUID]
+"""A page by the positions of members; those of members that are ids may be UUIDs."""
 
 
 class IdPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page in the order of its list."""
+
+    positions: list[str]
     ids: dict[str, int]
-    """Newest first, each with its partition."""
-    has_next: bool
+    """Each with its partition."""
+    has_more: bool
+    """Whether there are more ids after a page, or before a backward one."""
 
 
 class IdList:
-    """Reads the sorted sets `Keys.index` of one kind, whose ids a projection adds and removes."""
+    """Reads the sorted sets of one name, whose members a projection adds and removes."""
 
-    def __init__(self, plural: str) -> None:
-        self._plural = plural
+    def __init__(self, name: str, *, ascending: bool = False) -> None:
+        """The list has the highest member first, such as the newest id, or, `ascending`, the lowest."""
+        self._name = name
+        self._ascending = ascending
 
-    async def page(self, read_model: ReadModel, first: int, after: UUID | None) -> IdPage:
-        """Returns the `first` newest ids, or those after the id `after`. Raises ReadModelError.
+    async def page(self, read_model: ReadModel, request: Request, prefix: str = "") -> IdPage:
+        """Returns a page of the members that start with a prefix, as the positions of the request do.
 
-        Reads twice the fair share of each partition. A partition whose ids are all used may have more, and is
-        read again.
+        Raises ReadModelError, also rather than find nothing in an incomplete index.
         """
-        newest, page_size = "+" if after is None else f"({after}", first + 1
-        limit = min(page_size, 2 * first // len(read_model.partitions) + 4)
-        lists = await self._newest(read_model, read_model.partitions, newest, limit)
-        truncated = {number for number, ids in lists.items() if len(ids) == limit < page_size}
-        while True:
-            partitions = {id_: number for number, ids in lists.items() for id_ in ids}
-            ids = sorted(partitions, reverse=True)[:page_size]
-            used_up = [number for number in truncated if lists[number][-1] >= ids[-1]]
-            if not used_up:
-                break
-            lists |= await self._newest(read_model, used_up, newest, page_size)
-            truncated.difference_update(used_up)
-        return IdPage(ids={id_: partitions[id_] for id_ in ids[:first]}, has_next=len(ids) > first)
+        page = await self._page(read_model, request, prefix)
+        if page.ids or not prefix:
+            return page
+        count = CommandTemplate("ZLEXCOUNT", *_bounds(prefix))
+        replies = await read_model.read_all(
+            lambda keys: [
+                count.pack(keys.shared_key(self._name)),
+                *completeness_commands(keys, self._name),
+            ]
+        )
+        if any(number for number, *_ in replies):
+            return await self._page(read_model, request, prefix)
+        require_complete(replies)
+        return page
 
-    async def count(self, read_model: ReadModel) -> int:
-        """Returns the number of ids. Raises ReadModelError."""
-        replies = await read_model.read_all(lambda keys: [_COUNT.pack(keys.index(self._plural))])
+    async def count(self, read_model: ReadModel, prefix: str = "") -> int:
+        """Returns the number of members that start with a prefix. Raises ReadModelError."""
+        count = CommandTemplate("ZLEXCOUNT", *_bounds(prefix))
+        replies = await read_model.read_all(lambda keys: [count.pack(keys.shared_key(self._name))])
         return sum(number for [number] in replies)
 
-    async def _newest(
-        self, read_model: ReadModel, partitions: Iterable[int], newest: str, limit: int
-    ) -> dict[int, list[str]]:
-        """Returns ids by partition."""
-        command = CommandTemplate("ZRANGE", newest, "-", "BYLEX", "REV", "LIMIT", "0", str(limit))
-        replies = await read_model.read_partitions(
-            dict.fromkeys(partitions, lambda keys: [command.pack(keys.index(self._plural))])
+    async def _page(self, read_model: ReadModel, request: Request, prefix: str) -> IdPage:
+        """Reads twice the fair share of each partition.
+
+        A partition whose members are all used may have more, and is read again.
+        """
+        size, needed = request.size, request.size + 1
+        limit = min(needed, 2 * size // len(read_model.partitions) + 4)
+        bounds = request.range(*_bounds(prefix), ascending=self._ascending)
+        lists = await self._read(read_model, read_model.partitions, bounds, limit)
+        truncated = {number for number, members in lists.items() if len(members) == limit < needed}
+        descending = "REV" in bounds
+        reaches = ge if descending else le
+        while True:
+            partitions = {member: number for number, members in lists.items() for member in members}
+            members = sorted(partitions, reverse=descending)[:needed]
+            used_up = [number for number in truncated if reaches(lists[number][-1], members[-1])]
+            if not used_up:
+                break
+            lists |= await self._read(read_model, used_up, bounds, needed)
+            truncated.difference_update(used_up)
+        positions = members[:size][:: -1 if request.backward else 1]
+        return IdPage(
+            positions=positions,
+            ids={position[-ID_LENGTH:]: partitions[position] for position in positions},
+            has_more=len(members) > size,
         )
-        return {number: ids for number, [ids] in replies.items()}
+
+    async def _read(
+        self,
+        read_model: ReadModel,
+        partitions: Iterable[int],
+        bounds: tuple[str, ...],
+        limit: int,
+    ) -> dict[int, list[str]]:
+        """Returns members by partition, in the order in which they are read."""
+        command = CommandTemplate("ZRANGE", *bounds, "BYLEX", "LIMIT", "0", str(limit))
+        replies = await read_model.read_partitions(
+            dict.fromkeys(partitions, lambda keys: [command.pack(keys.shared_key(self._name))])
+        )
+        return {number: members for number, [members] in replies.items()}
+
+
+def members_of(key: str) -> str:
+    """Returns the prefix of the members with this key."""
+    return f"{key}\t"
+
+
+def _bounds(prefix: str) -> tuple[str, str]:
+    """Returns the lowest and the highest bound of the members that start with a prefix.
+
+    U+DCFF stands for the byte 255, which is above those of every character in UTF-8.
+    """
+    return (f"[{prefix}", f"({prefix}\udcff") if prefix else ("-", "+")

@@ -16,14 +16,16 @@ class CommandTemplate:
     """A command of which only the key varies: everything else is packed once."""
 
     def __init__(self, verb: str, *after_key: str) -> None:
-        """All words are ASCII."""
+        """In the words, U+DC80 to U+DCFF stand for the bytes 128 to 255."""
         self._head = f"*{2 + len(after_key)}\r\n{_word(verb)}"
         self._tail = "".join(map(_word, after_key))
 
     def pack(self, key: str) -> bytes:
         """Returns the packed command for an ASCII key."""
-        return f"{self._head}${len(key)}\r\n{key}\r\n{self._tail}".encode("ascii")
+        return f"{self._head}${len(key)}\r\n{key}\r\n{self._tail}".encode("latin-1")
 
 
 def _word(text: str) -> str:
-    return f"${len(text)}\r\n{text}\r\n"
+    """Returns the encoded word, with a character for each of its bytes."""
+    word = text.encode(errors="surrogateescape").decode("latin-1")
+    return f"${len(word)}\r\n{word}\r\n"

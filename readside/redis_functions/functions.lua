@@ -150,17 +150,49 @@ end
 
 ------------------------------------------------------------------------------------------------ Applying events
 
--- REINDEX, a command for projections: `member` gets the index key `new`, or none if that is '', in place of its old
--- one. `index` is a sorted set of "key member", so that a member cannot displace another: an aggregate that is replayed
--- passes through keys that other aggregates have taken since. `reverse` maps a member to its key.
-local function reindex(index, reverse, member, new)
+-- Replaces the key of a member in a sorted set of "key, tab, member". A tab is lower than all printable characters, so
+-- the members are in the order of their keys; and one cannot displace another: an aggregate that is replayed passes
+-- through keys that other aggregates have taken since.
+local function replace_key(index, member, old, new)
+  if old then redis.call('ZREM', index, old .. '\t' .. member) end
+  if new then redis.call('ZADD', index, 0, new .. '\t' .. member) end
+end
+
+-- Returns a command for projections: `member` gets the index key of the value `new`, or none if that is '', in place of
+-- its old one. `reverse` maps a member to its value.
+local function reindexing(key_of)
+  return function(index, reverse, member, new)
+    local old = redis.call('HGET', reverse, member)
+    replace_key(index, member, old and key_of(old), new ~= '' and key_of(new))
+    if new == '' then redis.call('HDEL', reverse, member) else redis.call('HSET', reverse, member, new) end
+  end
+end
+
+-- Returns a text for a 64-bit number, a decimal string, such that the texts sort as the numbers do: scores of a sorted
+-- set are exact to 2^53 only. Of two negative numbers the one with the higher digits is lower.
+local function number_key(number)
+  local minus, digits = string.match(number, '(-?)(%d+)')
+  digits = string.rep('0', 19 - #digits) .. digits
+  if minus == '' then return digits end
+  return minus .. string.gsub(digits, '%d', function(digit) return 9 - digit end)
+end
+
+-- REINDEX, for values that are their own keys, and REINDEX_NUMBER.
+local reindex, reindex_number = reindexing(function(key) return key end), reindexing(number_key)
+
+-- REINDEX_MORE, a command for projections: adds an amount to the number of a member, which is 0 if it has none.
+local function reindex_more(index, reverse, member, amount)
   local old = redis.call('HGET', reverse, member)
-  if old then redis.call('ZREM', index, old .. ' ' .. member) end
-  if new == '' then
-    redis.call('HDEL', reverse, member)
-  else
-    redis.call('ZADD', index, 0, new .. ' ' .. member)
-    redis.call('HSET', reverse, member, new)
+  redis.call('HINCRBY', reverse, member, amount) -- its reply is a number of Lua, so inexact
+  replace_key(index, member, old and number_key(old), number_key(redis.call('HGET', reverse, member)))
+end
+
+-- UNINDEX, a command for projections: removes the entries that a member has in the sorted set `index`, which are
+-- "name score member" for each "name ..." in the sorted set `owned`.
+local function unindex(index, owned, member)
+  local flat = redis.call('ZRANGE', owned, 0, -1, 'WITHSCORES')
+  for i = 1, #flat, 2 do
+    redis.call('ZREM', index, string.match(flat[i], '^[^ ]*') .. ' ' .. flat[i + 1] .. ' ' .. member)
   end
 end
 
@@ -242,12 +274,14 @@ local function contribute_more(sums, members, member, group, amount)
 end
 
 local OWN_COMMANDS = {
-  DEL = delete, REINDEX = reindex, HISTORY_PUSH = history_push, CONTRIBUTE = contribute,
-  CONTRIBUTE_MORE = contribute_more,
+  DEL = delete, REINDEX = reindex, REINDEX_NUMBER = reindex_number, REINDEX_MORE = reindex_more, UNINDEX = unindex,
+  HISTORY_PUSH = history_push, CONTRIBUTE = contribute, CONTRIBUTE_MORE = contribute_more,
 }
 
 -- Commands that change two keys, which aggregates share.
-local ON_PAIRS = {REINDEX = true, CONTRIBUTE = true, CONTRIBUTE_MORE = true}
+local ON_PAIRS = {
+  REINDEX = true, REINDEX_NUMBER = true, REINDEX_MORE = true, CONTRIBUTE = true, CONTRIBUTE_MORE = true,
+}
 
 local function run(command)
   local own = OWN_COMMANDS[command[1]]

@@ -55,7 +55,7 @@ async def test_differences_are_reported_without_values_and_repaired(settings: Se
         [users] = [
             key async for key in redis.scan_iter(match="*:emails") if await redis.zcard(key)
         ][:1]
-        await redis.zadd(users, {f"mallory@example.com {alice}": 0})
+        await redis.zadd(users, {f"mallory@example.com\t{alice}": 0})
         output = await tandem(settings, "verify", "--patience", "1")
         assert output.status == 1
         for text in (alice, "name", "emails", "differences"):

@@ -32,13 +32,15 @@ from api.resolvers.context import Context
 from api.runtime.app import create_app
 from domain.command import Command, CommandResult
 from domain.refusal import Refusal
-from domain.users.events import UserId
+from domain.users.events import UserId, name_key
 from domain.write.store import Store
 from readside.queries.pubsub import ChannelSubscription
 from readside.queries.reader import CommandsFor, ReadModel
 from readside.redis_connection.protocol import Replies
 from readside.redis_functions.keys import Keys, Partition
+from readside.sorted_index import number_key
 from readside.timestamps import to_epoch_millis, to_rfc3339_millis
+from tests.readside.zrange import zrange
 
 ALICE = UserId(UUID("019b0c9e-7d4e-7bbb-8a51-0a6f3c1d2e4f"))
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -66,6 +68,11 @@ class ScriptedStore:
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
+
+
+def order_id(user_id: UUID, number: int) -> str:
+    """Returns the id of the order of this number, from 0, of a user of MemoryReads."""
+    return f"{number:08}{str(user_id)[8:]}"
 
 
 class MemoryReads:
@@ -109,7 +116,7 @@ class MemoryReads:
         """Adds an order of an existing user; the status is OPEN, COMPLETED or CANCELLED."""
         keys = Keys(Partition(0), "g")
         placed = self.orders[keys.owned_key("orders", user_id)]
-        order, at = f"{str(user_id)[:-4]}{len(placed):04}", to_rfc3339_millis(NOW)
+        order, at = order_id(user_id, len(placed)), to_rfc3339_millis(NOW)
         placed.append(f"{order} {total} {to_epoch_millis(at)}")
         closed = self.hashes.setdefault(keys.owned_key("closed", user_id), {})
         if status != "OPEN":
@@ -157,8 +164,32 @@ class MemoryReads:
     async def read_all(self, question: CommandsFor) -> list[Replies]:
         return [await self.read(0, question)]
 
-    def _email_of(self, user: str) -> str:
-        return self.hashes[Keys(Partition(0), "g").document("user", user)]["email"]
+    def _members(self, key: str) -> list[str]:
+        """Of an index of users, as it would be in Redis."""
+        keys = {
+            user: self.hashes[Keys(Partition(0), "g").document("user", user)] for user in self.ids
+        }
+        match key.rpartition(":")[2]:
+            case "users":
+                return self.ids[::-1]
+            case "emails":
+                return sorted(f"{fields['email']}\t{user}" for user, fields in keys.items())
+            case "names":
+                return sorted(
+                    f"{name_key(fields['name'])}\t{user}" for user, fields in keys.items()
+                )
+            case "lifetime-values":
+                return [f"{number_key(0)}\t{user}" for user in self.ids[::-1]]
+            case "orders-by-id":
+                return [
+                    f"{order.partition(' ')[0]} {number} {user}"
+                    for user in self.ids[::-1]
+                    for number, order in enumerate(
+                        self.orders[Keys(Partition(0), "g").owned_key("orders", user)], 1
+                    )
+                ]
+            case _:
+                return []
 
     def _reply(self, verb: str, key: str, *arguments: str) -> Any:
         match verb:
@@ -166,26 +197,22 @@ class MemoryReads:
                 return [self.hashes.get(key, {}).get(field) for field in arguments]
             case "LRANGE":
                 return self.recent[key]
-            case "ZRANGE" if key.endswith(":emails"):
-                address = arguments[0].removeprefix("[")
-                return [
-                    f"{address}{user}" for user in self.ids if self._email_of(user) == address[:-1]
-                ]
+            case "ZRANGE" if "BYSCORE" in arguments:
+                numbered = dict(enumerate(self.orders[key], 1))
+                page = zrange(numbered, arguments, int)
+                return [each for number in page for each in (numbered[number], str(number))]
             case "ZRANGE":
-                below = arguments[0].removeprefix("(").replace("+", "~")
-                return [user for user in self.ids if user < below][: int(arguments[-1])]
+                return zrange(self._members(key), arguments)
+            case "ZLEXCOUNT":
+                return len(zrange(self._members(key), arguments))
+            case "HGET" if key.endswith(":counters"):
+                return str(len(self._members(arguments[0])))
             case "ZSCORE":
                 return "0" if arguments[0] in self.ids else None
-            case "ZREVRANGEBYSCORE":
-                placed, newest = self.orders[key], arguments[0]
-                before = len(placed) if newest == "+inf" else int(newest.removeprefix("(")) - 1
-                numbered = list(enumerate(placed, 1))[: max(0, before)][::-1]
-                page = numbered[: int(arguments[-1])]
-                return [each for number, order in page for each in (order, str(number))]
             case "HLEN":
                 return len(self.hashes.get(key, {}))
             case "ZCARD":
-                return len(self.ids if key.endswith(":users") else self.orders[key])
+                return len(self._members(key) or self.orders[key])
             case _:
                 return [] if verb.startswith("Z") else None
 
@@ -194,7 +221,7 @@ def _words(command: tuple[str, ...] | bytes) -> list[str]:
     """Of a command that may be packed."""
     if not isinstance(command, bytes):
         return list(command)
-    reader = Reader(encoding="utf-8")
+    reader = Reader(encoding="utf-8", errors="surrogateescape")
     reader.feed(command)
     words: list[str] = reader.gets()
     return words

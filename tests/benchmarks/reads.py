@@ -14,6 +14,7 @@ from api.roles import read_model_fingerprint
 from api.runtime import drivers
 from api.settings import Settings
 from readside.projections import user_list, users
+from readside.queries.page_request import PageRequest
 from readside.queries.pubsub import PubSub
 from readside.queries.reader import ReadModel
 from tests.benchmarks import history
@@ -69,7 +70,7 @@ async def _figures(redis_url: str) -> list[Figure]:
             partitions=history.PARTITIONS,
             fingerprint=read_model_fingerprint(settings),
         )
-        someone = UUID(str(next(iter((await user_list.page(reads, 1, None)).ids))))
+        someone = UUID(str(next(iter((await user_list.page(reads, PageRequest(1))).ids))))
         return [
             await _figure("a user by id", lambda: users.fetch(reads, someone)),
             await _figure(f"a page of {PAGE} users", lambda: _page(reads)),
@@ -77,7 +78,7 @@ async def _figures(redis_url: str) -> list[Figure]:
 
 
 async def _page(reads: ReadModel) -> None:
-    page = await user_list.page(reads, PAGE, None)
+    page = await user_list.page(reads, PageRequest(PAGE))
     assert len(await users.fetch_many(reads, page.ids)) == PAGE
 
 

@@ -16,7 +16,7 @@ import asyncpg
 from redis.exceptions import RedisError
 
 from readside.redis_functions.keys import ACTIVE_PREFIX, Keys, Partition
-from tests.chaos import product_model
+from tests.chaos import model, product_model
 from tests.chaos.cluster import PARTITIONS
 from tests.chaos.restore_rules import restored
 
@@ -246,7 +246,7 @@ async def _names(redis: Redis, keys: Keys) -> list[str]:
     products: Any = await redis.zrange(keys.index("products"), 0, 5)
     own = [keys.owned_key(name, user) for user in users for name in ("user", "orders", "closed")]
     own += [keys.owned_key("product", product) for product in products]
-    shared = ("users", "emails", "email-of", "customers", "counters", *product_model.SHARED)
+    shared = (*model.SHARED, "counters", *product_model.SHARED)
     return [*own, *map(keys.shared_key, shared)]
 
 

@@ -28,7 +28,10 @@ BLANK = ""
 """What an erasure leaves of a name or an address in the log."""
 
 
-SHARED = ("users", "emails", "email-of", "customers")
+INDEXES = ("emails", "names", "lifetime-values")
+"""Sorted sets, and beside each a hash of what every user has in it."""
+
+SHARED = ("users", "orders-by-id", *INDEXES, *(f"{name}-of" for name in INDEXES))
 """Keys of all users of a partition."""
 
 
@@ -202,12 +205,18 @@ def _add(keys: dict[str, Any], user: str, story: Story) -> None:
     if changes := [_change(*pair) for pair in pairwise(story.states)]:
         keys[f"recent:{user}"] = changes[-REMEMBERED:]
     keys["users"][user] = 0.0
-    keys["emails"][f"{address} {user}"] = 0.0
-    keys["email-of"][user] = address
-    if any(order.status == "COMPLETED" for order in story.orders.values()):
-        keys["customers"][user] = float(last.value)
+    name, value = str(last.name).casefold(), str(last.value)
+    for index, key, text in (
+        ("emails", address, address),
+        ("names", name, name),
+        ("lifetime-values", value.rjust(19, "0"), value),
+    ):
+        keys[index][f"{key}\t{user}"] = 0.0
+        keys[f"{index}-of"][user] = text
     if story.orders:
         keys[f"orders:{user}"] = dict(_placed(story.orders))
+    for order_id, order in story.orders.items():
+        keys["orders-by-id"][f"{order_id} {order.version} {user}"] = 0.0
     if ends := dict(_ends(story.orders)):
         keys[f"closed:{user}"] = ends
 

@@ -94,9 +94,19 @@ def erased_address_kept() -> None:
     _erasing_without("REINDEX", "emails")
 
 
+def erased_name_kept() -> None:
+    """The index by name still has the name of who is erased."""
+    _erasing_without("REINDEX", "names")
+
+
 def erased_closed_orders_kept() -> None:
     """Orders can no longer be listed, and how they ended stays all the same."""
     _erasing_without("DEL", "closed:")
+
+
+def erased_entries_of_orders_kept() -> None:
+    """The index of orders still leads to who is erased."""
+    _erasing_without("UNINDEX", "orders-by-id")
 
 
 def erased_stays_parked() -> None:
@@ -128,7 +138,9 @@ MUTANTS = {
         erased_versions_kept,
         erased_hash_kept,
         erased_address_kept,
+        erased_name_kept,
         erased_closed_orders_kept,
+        erased_entries_of_orders_kept,
         erased_stays_parked,
         erasure_waits_with_the_parked,
         streams_never_trimmed,

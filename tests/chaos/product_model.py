@@ -13,7 +13,10 @@ import msgspec
 if TYPE_CHECKING:
     from tests.chaos.evidence import Logged
 
-SHARED = ("products", "prices", "prices-of", "created", "created-of")
+SHARED = (
+    *("products", "products-by-price", "products-by-price-of", "prices", "prices-of"),
+    *("created", "created-of"),
+)
 """Keys of all products of a partition; the last two are also of its users."""
 
 
@@ -76,6 +79,8 @@ def add(keys: dict[str, Any], product: str, states: list[ProductState], remember
     keys["products"][product] = 0.0
     if last.discontinued is None:
         keys["prices-of"][product] = f"{last.price} sold"
+        keys["products-by-price"][f"{last.price:019}\t{product}"] = 0.0
+        keys["products-by-price-of"][product] = str(last.price)
     add_created(keys, product, "product", last.created)
 
 

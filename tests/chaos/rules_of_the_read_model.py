@@ -75,10 +75,10 @@ def _not_of(
 
 
 def _without(value: Any, users: frozenset[str]) -> Any:
-    """An index without the entries of these users: "user id", or "address, space, user id"."""
+    """An index without the entries of these users, which end with their ids."""
     if not users or not isinstance(value, dict):
         return value
-    return {name: of for name, of in value.items() if name.rpartition(" ")[2] not in users}
+    return {name: of for name, of in value.items() if name[-36:] not in users}
 
 
 def nobody_parked(case: Case) -> Iterator[str]:

@@ -163,7 +163,15 @@ class Ended:
             pointer = f"{ACTIVE_PREFIX}{fingerprint(PARTITIONS)}"
             name: Any = await self.redis.hget(Partition(number).generations, pointer)
             keys = Keys(Partition(number), name)
-            found: Any = await self.redis.zrange(keys.shared_key("customers"), 0, 0)
+            found: Any = await self.redis.zrange(
+                keys.shared_key("lifetime-values"),
+                "+",
+                "[1",
+                bylex=True,
+                desc=True,
+                offset=0,
+                num=1,
+            )
             if found:
                 return keys, found[0]
         raise AssertionError("nobody has completed an order")

@@ -14,8 +14,9 @@ from domain.users.commands.complete_order import CompleteOrder
 from domain.users.commands.rename_user import RenameUser
 from domain.users.events import UserId
 from readside.errors import ReadModelUnavailable
-from readside.projections import orders, top_customers, user_list, users, users_by_email
+from readside.projections import orders, user_list, users, users_by_email, users_by_lifetime_value
 from readside.queries import pubsub as changing
+from readside.queries.page_request import PageRequest
 from readside.queries.reader import ReadModel
 from tests.chaos.parts import Parts, Wires, parts, wires
 from tests.limited import limited
@@ -29,10 +30,10 @@ FETCHES: dict[str, Callable[[ReadModel, UserId], Awaitable[Any]]] = {
     "user-in-version": lambda reads, user: users.fetch(reads, user, min_version=3),
     "users": lambda reads, user: users.fetch_many(reads, {str(user): reads.partition_of(user)}),
     "by-email": lambda reads, _: users_by_email.find(reads, "alice@example.com"),
-    "page": lambda reads, _: user_list.page(reads, 10, None),
+    "page": lambda reads, _: user_list.page(reads, PageRequest(10)),
     "count": lambda reads, _: user_list.count(reads),
-    "customers": lambda reads, _: top_customers.top(reads, 10),
-    "orders": lambda reads, user: orders.page(reads, user, 10, None),
+    "customers": lambda reads, _: users_by_lifetime_value.top(reads, 10),
+    "orders": lambda reads, user: orders.page(reads, user, PageRequest(10)),
     "order-count": lambda reads, user: orders.count(reads, user),
 }
 

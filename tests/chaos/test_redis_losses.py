@@ -13,6 +13,7 @@ from tests.chaos import replica
 from tests.chaos.cluster import PARTITIONS
 from tests.chaos.conftest import Make
 from tests.chaos.load import acknowledged, answered, under_load
+from tests.chaos.model import SHARED
 from tests.chaos.stores import valkey
 from tests.limited import limited
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tests.chaos.cluster import Cluster
 
 PARTS = ["stream", "cursor", "generations", "group"]
-INDEXES = ["users", "emails", "email-of", "customers", "counters"]
+INDEXES = [*SHARED, "counters"]
 OWN = ["user", "orders", "closed"]
 
 

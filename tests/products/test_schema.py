@@ -108,6 +108,20 @@ async def test_a_product_is_created_and_read_in_the_payload() -> None:
     assert read == {"data": {"product": {"sku": "A-1", "price": "1.50", "version": 1}}}
 
 
+async def test_a_product_is_found_among_the_objects_of_all_types() -> None:
+    read = f'{{ node(id: "{ALICE}") {{ id ... on Product {{ sku }} }} }}'
+    assert await Edge().ask(read, "users:read", "products:read") == {
+        "data": {"node": {"id": str(ALICE), "sku": "A-1"}}
+    }
+    assert await Edge().ask(read, "products:read") == await Edge().ask(
+        read, "users:read", "products:read"
+    )
+    [error] = (await Edge().ask(read, "users:read"))["errors"]
+    assert error["extensions"] == {"code": "FORBIDDEN"}
+    assert MERGED.core.query_type is not None
+    assert "User, Product; then" in (MERGED.core.query_type.fields["node"].description or "")
+
+
 @pytest.mark.parametrize(("query", "scope"), [(READ, "products:read"), (CREATE, "products:write")])
 async def test_the_scopes_of_users_do_not_allow_products(query: str, scope: str) -> None:
     edge = Edge()

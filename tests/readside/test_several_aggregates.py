@@ -15,6 +15,7 @@ from readside.errors import ReadModelRebuilding
 from readside.generations import activation_guard
 from readside.projection_set import FINGERPRINT
 from readside.projections import user_list, users
+from readside.queries.page_request import PageRequest
 from readside.redis_functions.keys import Partition
 from tests.products.domain.aggregate import PRODUCT
 from tests.products.domain.events import PriceChanged, ProductCreated, ProductDiscontinued
@@ -76,11 +77,14 @@ async def test_each_aggregate_has_its_documents_its_list_and_its_sums(
     [desk] = await products.fetch_many(shop.reads, located(DESK))
     assert desk.discontinued_at == moment_of(2)
     assert await users.fetch(shop.reads, LAMP) is None
+    assert await products.find(shop.reads, [ALICE, DESK, UNKNOWN]) == [desk]
     assert await products.fetch(shop.reads, ALICE) is None
     assert await product_list.count(shop.reads) == 3
     assert await user_list.count(shop.reads) == 1
-    page = await product_list.page(shop.reads, 2, None)
-    assert (list(page.ids), page.has_next) == (sorted(map(str, (LAMP, DESK, CHAIR)))[:0:-1], True)
+    page = await product_list.page(shop.reads, PageRequest(2))
+    assert (list(page.ids), page.has_more) == (sorted(map(str, (LAMP, DESK, CHAIR)))[:0:-1], True)
+    cheapest = await product_list.cheapest(shop.reads, PageRequest(9))
+    assert list(cheapest.ids) == [str(LAMP), str(CHAIR)]
     assert await prices.total(shop.reads) == 150 + 2**60
     assert await created_per_month.created_per_month(shop.reads) == {
         "2026-03 user": 1,

@@ -56,7 +56,7 @@ READ = Cost(weight="1")
 """The cost of a scalar that takes a read of its own."""
 SLICED = ListSize(slicing_arguments=["first"], require_one_slicing_argument=False)
 CONNECTION = ListSize(
-    slicing_arguments=["first"],
+    slicing_arguments=["first", "last"],
     sized_fields=["edges", "nodes"],
     require_one_slicing_argument=False,
 )

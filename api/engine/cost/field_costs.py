@@ -38,6 +38,7 @@ class FieldCost:
     sized: tuple[str, ...] = ()
     """Fields of a connection that have that length."""
     assumed_size: int = 1
+    """The length if no such argument is given: its default, if it has one."""
 
 
 class FieldCosts:
@@ -66,15 +67,20 @@ class FieldCosts:
 
 def _field_cost(field: GraphQLField) -> FieldCost:
     size = list_size_of(field)
+    slicing = tuple(size.slicing_arguments or ()) if size else ()
+    defaults = [field.args[name].default_value for name in slicing]
+    assumed_size = (size.assumed_size or 1) if size else 1
     return FieldCost(
         field=field,
         weight=weight_of(field),
         fields=RESOLVER_FIELDS if has_resolver(field) else 1,
         is_list=is_list_type(get_nullable_type(field.type)),
         type=get_named_type(field.type),
-        slicing=tuple(size.slicing_arguments or ()) if size else (),
+        slicing=slicing,
         sized=tuple(size.sized_fields or ()) if size else (),
-        assumed_size=(size.assumed_size or 1) if size else 1,
+        assumed_size=max(
+            (size for size in defaults if isinstance(size, int)), default=assumed_size
+        ),
     )
 
 

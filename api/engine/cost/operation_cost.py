@@ -18,6 +18,8 @@ from graphql import (
     FragmentSpreadNode,
     GraphQLNamedType,
     IntValueNode,
+    ListTypeNode,
+    ListValueNode,
     NamedTypeNode,
     NonNullTypeNode,
     OperationDefinitionNode,
@@ -79,7 +81,7 @@ class CostCalculator:
         """Returns the cost of the operation of this name, with these coerced variables and literals."""
         if name not in self._relevant:
             self._relevant[name] = [*_relevant(self._operations[name]), *self._integers]
-        key = (name, *[values.get(variable) for variable in self._relevant[name]])
+        key = (name, *[_size(values.get(variable)) for variable in self._relevant[name]])
         cost = self._cached.get(key)
         if cost is None:
             self.computed += 1
@@ -102,8 +104,17 @@ def _relevant(node: OperationDefinitionNode) -> Iterator[str]:
     for definition in node.variable_definitions or ():
         type_ = definition.type
         type_ = type_.type if isinstance(type_, NonNullTypeNode) else type_
-        if isinstance(type_, NamedTypeNode) and type_.name.value in ("Int", "Boolean"):
+        if isinstance(type_, ListTypeNode) or (
+            isinstance(type_, NamedTypeNode) and type_.name.value in ("Int", "Boolean")
+        ):
             yield definition.variable.name.value
+
+
+def _size(value: object) -> int | None:
+    """Returns an integer, a Boolean, or the length of a list; None for anything else."""
+    if isinstance(value, (list, tuple)):
+        return len(value)
+    return value if isinstance(value, int) else None
 
 
 class _Sum:
@@ -148,19 +159,16 @@ class _Sum:
         )
 
     def _list_length(self, node: FieldNode, field: FieldCost) -> int:
+        """Returns the highest of the slicing arguments that have a value; else the assumed size."""
         if not field.slicing:
             return field.assumed_size
-        arguments = {argument.name.value: argument.value for argument in node.arguments or ()}
-        return max(self._sliced(field, name, arguments.get(name)) for name in field.slicing)
-
-    def _sliced(self, field: FieldCost, name: str, node: ValueNode | None) -> int:
-        """Returns the list's length according to one slicing argument."""
-        value = self._value(node)
-        if value is None:
-            value = field.field.args[name].default_value
-        if not isinstance(value, int):
-            return field.assumed_size
-        return min(max(value, 0), self._field_costs.max_list_length)
+        sizes = (
+            _size(self._value(argument.value))
+            for argument in node.arguments or ()
+            if argument.name.value in field.slicing
+        )
+        length = max((size for size in sizes if size is not None), default=field.assumed_size)
+        return min(max(length, 0), self._field_costs.max_list_length)
 
     def _collect_fields(
         self, sets: list[SelectionSetNode], parent: GraphQLNamedType
@@ -204,7 +212,7 @@ class _Sum:
         )
 
     def _value(self, node: ValueNode | None) -> object:
-        """Returns the value of an integer, a Boolean, or a variable; None for anything else."""
+        """Returns the value of an integer, a Boolean, a list, or a variable; None for anything else."""
         match node:
             case VariableNode(name=name):
                 return self._values.get(name.value)
@@ -214,5 +222,7 @@ class _Sum:
                 return int(digits)
             case BooleanValueNode(value=boolean):
                 return boolean
+            case ListValueNode(values=values):
+                return values
             case _:
                 return None

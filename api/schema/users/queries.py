@@ -7,7 +7,15 @@ import strawberry
 from api.engine.cost.directives import CONNECTION, SLICED, Cost
 from api.resolvers import fields
 from api.resolvers.context import Info
-from api.resolvers.pagination import After, First, page_size
+from api.resolvers.pagination import (
+    PAGE_SIZE,
+    After,
+    Before,
+    First,
+    Last,
+    page_request,
+    page_size,
+)
 from api.resolvers.query_arguments import (
     MinVersion,
     check_version,
@@ -15,12 +23,15 @@ from api.resolvers.query_arguments import (
     parse_id_argument,
 )
 from api.resolvers.scalars import EmailAddress
-from api.schema.users.types.user_types import User, UserConnection, all_users
+from api.schema.users.types.user_selection import Filter, OrderBy, select_users
+from api.schema.users.types.user_types import User, UserConnection, selected_users
 from domain.users.aggregate import USER
 from domain.users.values import parse_email
-from readside.projections import top_customers, users, users_by_email
+from readside.projections import users, users_by_email, users_by_lifetime_value
 
 _READ = USER.scope("read")
+_TOP = 10
+"""The default of the argument `first` of topCustomers."""
 
 UserIdArgument = Annotated[
     strawberry.ID, strawberry.argument(name="id", description="The user's id.")
@@ -56,12 +67,27 @@ class Query:
         row = next(exact, next(iter(rows), None))
         return None if row is None else User.from_row(row)
 
-    @fields.field("All users, newest first.", CONNECTION, scope=_READ)
-    async def users(self, info: Info, first: First = 20, after: After = None) -> UserConnection:
-        return await all_users(info, first, after)
+    @fields.field(
+        "All users, newest first; or those of a filter, or all in another order.",
+        CONNECTION,
+        scope=_READ,
+    )
+    async def users(
+        self,
+        info: Info,
+        first: First = PAGE_SIZE,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        user_filter: Filter = None,
+        order_by: OrderBy = None,
+    ) -> UserConnection:
+        selection = select_users(user_filter, order_by)
+        request = page_request(info, first, after, last, before, selection.parse_cursor)
+        return await selected_users(info, selection, request)
 
     @fields.field("The users with the highest lifetime value, highest first.", SLICED, scope=_READ)
-    async def top_customers(self, info: Info, first: First = 10) -> list[User]:
+    async def top_customers(self, info: Info, first: First = _TOP) -> list[User]:
         read_model = info.context.read_model
-        ids = await top_customers.top(read_model, page_size(info, first))
+        ids = await users_by_lifetime_value.top(read_model, page_size(info, first, default=_TOP))
         return [User.from_row(row) for row in await users.fetch_many(read_model, ids)]

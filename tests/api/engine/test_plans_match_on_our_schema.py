@@ -34,11 +34,13 @@ from tests.api.engine.test_plans_match_graphql_core import (
     errors_of,
     nulls_of,
 )
-from tests.api.in_memory_app import ALICE, MemoryReads, ScriptedStore
+from tests.api.in_memory_app import ALICE, MemoryReads, ScriptedStore, order_id
 
 KNOWN = {
     **SCALARS,
-    "ID": st.sampled_from([*[str(ALICE)] * 7, "x"]).map(nodes.String),
+    "ID": st.sampled_from([*[str(ALICE)] * 6, order_id(ALICE, 0), order_id(ALICE, 9), "x"]).map(
+        nodes.String
+    ),
     "Int": st.sampled_from([1, 2, 3, 3, 2, 1, 2, 0]).map(nodes.Int),
     "String": st.sampled_from(
         [encode_cursor("3"), encode_cursor("2"), encode_cursor(str(ALICE))]
@@ -49,7 +51,10 @@ KNOWN = {
 ORDERS = {"OPEN": 1_050, "COMPLETED": 7, "CANCELLED": 0}
 """The totals of Alice's orders by status, oldest first."""
 
-SHOWN = [*ORDERS, "10.50", encode_cursor("2"), '"hasNextPage":true', '"totalCount":3']
+SHOWN = [
+    *(*ORDERS, "10.50", encode_cursor("2"), '"hasNextPage":true', '"totalCount":3'),
+    *('"nodes":[{"__typename":"Order"', '"node":{"__typename":"User"', '"hasPreviousPage":true'),
+]
 """Texts that must occur in responses of plans."""
 
 PAGES = Asked(
@@ -60,6 +65,13 @@ PAGES = Asked(
     " fragment order on Order { __typename id status total placedAt completedAt }",
     None,
     {"id": str(ALICE), "after": encode_cursor("2")},
+)
+NODES = Asked(
+    "query($ids: [ID!]!, $id: ID!) { nodes(ids: $ids) { ...node } node(id: $id) { ...node } }"
+    " fragment node on Node { __typename id ... on Order { status total }"
+    " ... on User { name orders(last: 2) { nodes { id } pageInfo { hasPreviousPage } } } }",
+    None,
+    {"id": str(ALICE), "ids": [order_id(ALICE, number) for number in (2, 9, 0)]},
 )
 
 OUTCOMES = st.sampled_from(
@@ -127,6 +139,9 @@ def test_a_plan_and_graphql_core_agree_on_our_schema(
 
     @SETTINGS
     @example(PAGES, None, None)
+    @example(NODES, None, None)
+    @example(replace(NODES, variables={**NODES.variables, "id": "x"}), None, None)
+    @example(NODES, None, ReadModelRebuilding())
     @example(replace(PAGES, variables={**PAGES.variables, "after": "no cursor"}), None, None)
     @given(asking(SCHEMA, KNOWN), OUTCOMES, FAILURES)
     def agree(asked: Asked, outcome: Any, failure: Any) -> None:

@@ -169,6 +169,10 @@ async def test_an_unusable_argument_of_a_query_is_bad_user_input_by_its_name(
     [
         ("first", "first: 0"),
         ("first", "first: 101"),
+        ("last", "last: 0"),
+        ("last", "last: 101"),
+        ("last", "first: 20, last: 1"),
+        ("before", 'before: "x"'),
         ("after", 'after: "x"'),
         ("after", 'after: "LTE"'),
         ("after", 'after: "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5"'),

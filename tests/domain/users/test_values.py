@@ -7,7 +7,8 @@ from __future__ import annotations
 import pytest
 
 from domain.ids import new_id
-from domain.users.values import Email, parse_email, parse_name
+from domain.users.events import name_key
+from domain.users.values import Email, parse_email, parse_name, parse_name_prefix
 from domain.value_parsing import (
     MONEY_LIMIT,
     Invalid,
@@ -334,3 +335,24 @@ def test_a_key_is_taken_as_it_is(text: str) -> None:
 def test_a_key_that_is_empty_too_long_or_unprintable_is_refused(text: str) -> None:
     with pytest.raises(Invalid, match=r"key"):
         parse_idempotency_key(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        *(("", ""), ("  ", ""), (" Ann ", "ann "), ("ÄNN", "änn"), ("A\u0308", "ä")),
+        *(("Straße", "strasse"), ("ΣΊΣ", "σίσ"), ("\U0001f600", "\U0001f600"), ("İ", "i\u0307")),
+    ],
+)
+def test_the_beginning_of_a_name_is_folded_as_the_key_of_a_name(text: str, key: str) -> None:
+    assert parse_name_prefix(text) == key
+    assert name_key(text.strip()) == key.strip()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a" * 1_001, *(f"a{c}" for c in "\0\t\n\x7f\x85\ud800\udcff\ue000\u2028\U0010ffff")],
+)
+def test_no_name_begins_with_what_no_name_contains(text: str) -> None:
+    with pytest.raises(Invalid):
+        parse_name_prefix(text)

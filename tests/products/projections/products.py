@@ -22,6 +22,7 @@ class ProductRow(Document, frozen=True, rename="camel"):
 _STORED = StoredDocument("product", ProductRow, history="recent-prices")
 _DOCUMENTS = Documents(_STORED, index="products")
 fetch, fetch_many, changes = _DOCUMENTS.fetch, _DOCUMENTS.fetch_many, _DOCUMENTS.changes
+find = _DOCUMENTS.find
 
 
 def project(keys: Keys, event: ProjectedEvent[events.ProductEvent]) -> list[Command]:

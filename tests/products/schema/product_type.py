@@ -4,13 +4,14 @@ from typing import Self
 
 import strawberry
 
+from api.resolvers.nodes import Node
 from api.resolvers.scalars import DateTime, Money
 from domain.value_parsing import format_money
 from tests.products.projections.products import ProductRow
 
 
 @strawberry.type(description="A product.")
-class Product:
+class Product(Node):
     id: strawberry.ID = strawberry.field(description="The product's id, a UUID.")
     sku: str = strawberry.field(description="The stock keeping unit.")
     name: str = strawberry.field(description="What the product is called.")

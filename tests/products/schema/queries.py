@@ -9,6 +9,7 @@ from api.resolvers import fields
 from api.resolvers.context import Info
 from api.resolvers.pagination import First, page_size
 from api.resolvers.query_arguments import MinVersion, check_version, parse_id_argument
+from readside.queries.page_request import PageRequest
 from tests.products.domain.aggregate import PRODUCT
 from tests.products.projections import product_list, products
 from tests.products.schema.product_type import Product
@@ -34,6 +35,6 @@ class Query:
     @fields.field("The newest products, newest first.", SLICED, scope=_READ)
     async def products(self, info: Info, first: First = 20) -> list[Product]:
         read_model = info.context.read_model
-        page = await product_list.page(read_model, page_size(info, first), None)
+        page = await product_list.page(read_model, PageRequest(page_size(info, first)))
         rows = await products.fetch_many(read_model, page.ids)
         return [Product.from_row(row) for row in rows]

@@ -274,9 +274,11 @@ def test_this_code_causes_a_rebuild_and_no_other() -> None:
         ],
         "readside.timestamps": ["(all)"],
         "readside.projection": ["(all)"],
-        "readside.projections.top_customers": ["project"],
         "readside.projections.user_list": ["project"],
-        "readside.projections.users_by_email": ["project"],
+        "readside.projections.users_by_email": ["_INDEX", "project"],
+        "readside.projections.users_by_lifetime_value": ["_INDEX", "project"],
+        "readside.projections.users_by_name": ["_INDEX", "project"],
+        "readside.sorted_index": ["(all)"],
         "readside.projections.orders": ["project"],
         "readside.projections.users": ["UserRow", "_STORED", "_closed", "project"],
     }

@@ -43,6 +43,25 @@ def test_only_the_last_place_in_an_index_counts() -> None:
     assert folded(*commands) == [("REINDEX", "i", "r", "m", "")]
 
 
+def test_the_entries_of_a_sorted_set_are_taken_out_of_the_index() -> None:
+    placed = [("DEL", "z"), ("ZADD", "z", "2", "a 1", "3", "b 1"), ("ZADD", "i", "0", "a 2 m")]
+    entries = ("ZADD", "i", "0", "b 3 m")
+    withdrawn = ("UNINDEX", "i", "z", "m")
+    assert folded(*placed, entries, withdrawn, ("DEL", "z")) == [
+        ("DEL", "z"),
+        ("ZREM", "i", "a 2 m", "b 3 m"),
+    ]
+    assert folded(("DEL", "z"), withdrawn) == [("DEL", "z")]
+
+
+def test_numbers_of_an_index_are_added_up_from_the_one_that_was_put() -> None:
+    put, more = ("REINDEX_NUMBER", "i", "r", "m"), ("REINDEX_MORE", "i", "r", "m")
+    added = (*more, str(2**60))
+    assert folded((*put, "-5"), added, added, (*more, "4")) == [(*put, str(2**61 - 1))]
+    assert folded((*put, "5"), added, (*put, "")) == [(*put, "")]
+    assert folded((*put, ""), added) == [(*put, str(2**60))]
+
+
 def test_contributions_are_folded_by_group_and_only_the_last_replacement_counts() -> None:
     def contribute(verb: str, group: str, amount: int) -> Command:
         return (verb, "s", "of", "m", group, str(amount))
@@ -81,6 +100,11 @@ def test_the_history_has_the_values_before_each_version_and_only_the_last_rows()
         [("HSET", "k", "a", "1"), ("ZADD", "k", "1", "m")],
         [("REINDEX", "i", "r", "m", "new"), ("ZADD", "i", "1", "m")],
         [("REINDEX", "i", "r", "m", "new"), ("DEL", "r")],
+        [("ZADD", "z", "1", "a"), ("UNINDEX", "i", "z", "m")],
+        [("REINDEX_MORE", "i", "r", "m", "1")],
+        [("REINDEX", "i", "r", "m", "1"), ("REINDEX_MORE", "i", "r", "m", "1")],
+        [("REINDEX_NUMBER", "i", "r", "m", "1"), ("REINDEX_MORE", "i", "r", "m", str(2**63 - 1))],
+        [("REINDEX_NUMBER", "i", "r", "m", "1"), ("REINDEX_MORE", "i", "r", "m", "+1")],
         [("CONTRIBUTE_MORE", "s", "of", "m", "a", "1")],
         [("CONTRIBUTE", "s", "of", "m", "a", "+1")],
         [("CONTRIBUTE", "s", "of", "m", "a", str(2**63))],

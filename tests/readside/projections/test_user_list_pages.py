@@ -1,4 +1,4 @@
-"""A page of the user list reads some users of each partition: the result equals reading all."""
+"""A page of a list reads some members of each partition: the result equals reading all."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from readside.projections import user_list
+from readside.queries.id_lists import IdList
+from readside.queries.page_request import PageRequest
 from readside.queries.reader import ReadModel
 from readside.redis_functions.keys import Keys, Partition
+from tests.readside.zrange import zrange
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,10 +48,7 @@ class Lists:
         [command] = question(Keys(Partition(number), "g"))
         assert isinstance(command, bytes)
         reader.feed(command)
-        words = reader.gets()
-        newest, most = words[2], int(words[-1])
-        below = "~" if newest == "+" else newest.removeprefix("(")
-        found = [user for user in reversed(self.lists[number]) if user < below][:most]
+        found = zrange(self.lists[number], reader.gets()[2:])
         self.harness += len(found)
         return found
 
@@ -59,27 +59,53 @@ crowded = st.sampled_from([0] * 9 + [1, 2])
 
 @given(
     places=st.lists(anywhere, max_size=MOST) | st.lists(crowded, max_size=MOST),
-    first=st.integers(1, 100),
+    size=st.integers(1, 100),
     after=st.none() | st.integers(0, MOST),
+    before=st.none() | st.integers(0, MOST),
+    backward=st.booleans(),
+    ascending=st.booleans(),
 )
-@example(places=[3] * MOST, first=100, after=None)
-@example(places=[3] * 6, first=20, after=None)
-@example(places=[0] * 50 + [1] * 50, first=40, after=None)
+@example(
+    places=[0] * 50 + [1] * 50, size=40, after=None, before=None, backward=False, ascending=True
+)
+@example(
+    places=[0] * 50 + [1] * 50, size=40, after=None, before=None, backward=True, ascending=False
+)
+@example(
+    places=[0] * 50 + [1] * 50, size=40, after=None, before=None, backward=False, ascending=False
+)
+@example(places=[3] * MOST, size=100, after=None, before=None, backward=False, ascending=False)
+@example(places=[3] * 6, size=20, after=None, before=None, backward=False, ascending=False)
 async def test_a_page_equals_the_page_of_all_complete_lists(
-    places: list[int], first: int, after: int | None
+    places: list[int],
+    size: int,
+    after: int | None,
+    before: int | None,
+    backward: bool,
+    ascending: bool,
 ) -> None:
     lists = Lists(places)
-    page = await user_list.page(
-        cast("ReadModel", lists), first, None if after is None else UUID(int=after)
+    request = PageRequest(
+        size,
+        None if after is None else UUID(int=after),
+        None if before is None else UUID(int=before),
+        backward,
     )
-    behind = range(len(places) if after is None else min(after, len(places)))
-    whole = [(str(UUID(int=number)), places[number]) for number in reversed(behind)]
-    assert list(page.ids.items()) == whole[:first]
-    assert page.has_next == (len(whole) > first)
+    list_ = IdList("numbers", ascending=ascending)
+    page = await list_.page(cast("ReadModel", lists), request)
+    above, below = (after, before) if ascending else (before, after)
+    within = range(
+        0 if above is None else above + 1,
+        len(places) if below is None else min(below, len(places)),
+    )
+    numbers = within if ascending else reversed(within)
+    whole = [(str(UUID(int=number)), places[number]) for number in numbers]
+    assert list(page.ids.items()) == (whole[-size:] if backward else whole[:size])
+    assert page.has_more == (len(whole) > size)
     assert lists.trips <= 1 + PARTITIONS
 
 
 async def test_evenly_distributed_users_are_read_in_one_round_trip_of_short_lists() -> None:
     lists = Lists([number % PARTITIONS for number in range(MOST)])
-    await user_list.page(cast("ReadModel", lists), 20, None)
+    await user_list.page(cast("ReadModel", lists), PageRequest(20))
     assert (lists.trips, lists.harness < PARTITIONS * 21 / 2) == (1, True)

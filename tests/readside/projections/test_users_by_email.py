@@ -47,7 +47,7 @@ async def test_an_erased_user_is_not_found_and_the_address_is_forgotten(
     alice = await harness.given(ALICE, UserErased())
     assert await users_by_email.find(harness.reads, "alice@example.com") == []
     keys = harness.keys_of(alice)
-    assert await harness.redis.exists(keys.shared_key("emails"), keys.shared_key("email-of")) == 0
+    assert await harness.redis.exists(keys.shared_key("emails"), keys.shared_key("emails-of")) == 0
 
 
 async def test_events_of_an_erased_user_that_were_blanked_index_nothing(

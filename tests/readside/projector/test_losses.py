@@ -10,6 +10,7 @@ from domain.users.events import OrderCompleted, OrderPlaced, UserCreated, UserRe
 from readside.errors import ReadModelRebuilding
 from readside.projections import orders, users, users_by_email
 from readside.projector import projector as projecting
+from readside.queries.page_request import PageRequest
 from readside.redis_functions.functions import GenerationGone
 from readside.redis_functions.keys import Keys, Partition
 from tests.readside.contents import contents, eventually
@@ -25,7 +26,11 @@ CREATED = UserCreated(name="Alice", email="alice@example.com")
 BOB_CREATED = UserCreated(name="Bob", email="bob@example.com")
 PLACED = OrderPlaced(order_id=order(1), total=5)
 COMPLETED = OrderCompleted(order_id=order(1), total=5)
-SHARED = ["users", "emails", "email-of", "customers"]
+SHARED = [
+    "users",
+    "orders-by-id",
+    *(f"{name}{of}" for name in ("emails", "names", "lifetime-values") for of in ("", "-of")),
+]
 STREAM = Partition(0).stream
 
 
@@ -219,9 +224,9 @@ async def test_lost_orders_are_detected_by_a_read_and_restored(
         keys, before = await filled(world, projector)
         await world.redis.delete(keys.owned_key(name, ALICE))
         with pytest.raises(ReadModelRebuilding):
-            await orders.page(reads, ALICE, 10, None)
+            await orders.page(reads, ALICE, PageRequest(10))
         await world.settle(projector)
-        [row] = (await orders.page(reads, ALICE, 10, None)).rows
+        [row] = (await orders.page(reads, ALICE, PageRequest(10))).rows
         assert row.status == "COMPLETED"
         after = await contents(world.redis, keys)
         assert {**after, "counters": {}} == {**before, "counters": {}}

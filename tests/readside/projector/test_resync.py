@@ -19,6 +19,7 @@ from readside.applier import Delivery
 from readside.errors import ReadModelRebuilding
 from readside.projections import orders, users, users_by_email
 from readside.projector import projector as projecting
+from readside.queries.page_request import PageRequest
 from tests.readside.contents import contents, eventually
 from tests.readside.envelopes import located, order, spoilt, user_in
 
@@ -123,7 +124,7 @@ async def test_orders_are_not_shown_half_way(
             except ReadModelRebuilding:
                 counts.append(None)
             try:
-                pages.append(len((await orders.page(reads, ALICE, 1000, None)).rows))
+                pages.append(len((await orders.page(reads, ALICE, PageRequest(1000))).rows))
             except ReadModelRebuilding:
                 pages.append(None)
 
@@ -199,7 +200,7 @@ async def test_a_resynced_user_equals_that_of_a_fresh_generation(
         keys = await serving(world, projector)
         await world.redis.hdel(keys.owned_key("closed", ALICE), str(order(1)))
         with pytest.raises(ReadModelRebuilding):
-            await orders.page(reads, ALICE, 10, None)
+            await orders.page(reads, ALICE, PageRequest(10))
         await world.settle(projector, other)
         fresh = await world.serving(fingerprint="fresh")
         assert fresh is not None
@@ -240,7 +241,7 @@ async def test_orders_that_are_just_being_placed_do_not_count_as_lost(
             return replies
 
         monkeypatch.setattr(reads, "read", and_complete)
-        assert len((await orders.page(reads, ALICE, 10, None)).rows) == 1
+        assert len((await orders.page(reads, ALICE, PageRequest(10))).rows) == 1
         assert len(looks) == 2
         assert await world.redis.exists(keys.needs_resync) == 0
 

@@ -17,7 +17,8 @@ from readside.errors import (
     ReadModelUnavailable,
 )
 from readside.projection_set import FINGERPRINT
-from readside.projections import orders, top_customers, user_list, users, users_by_email
+from readside.projections import orders, user_list, users, users_by_email, users_by_lifetime_value
+from readside.queries.page_request import PageRequest
 from readside.queries.pubsub import PubSub
 from readside.queries.reader import ReadModel
 from readside.redis_functions.keys import Keys, Partition
@@ -42,10 +43,10 @@ FETCHES: dict[str, Callable[[ReadModel], Awaitable[Any]]] = {
     "user-in-version": lambda reads: users.fetch(reads, ALICE, min_version=1),
     "users": lambda reads: users.fetch_many(reads, located(ALICE, BOB)),
     "by-email": lambda reads: users_by_email.find(reads, "alice@example.com"),
-    "page": lambda reads: user_list.page(reads, 10, None),
+    "page": lambda reads: user_list.page(reads, PageRequest(10)),
     "count": user_list.count,
-    "customers": lambda reads: top_customers.top(reads, 10),
-    "orders": lambda reads: orders.page(reads, ALICE, 10, None),
+    "customers": lambda reads: users_by_lifetime_value.top(reads, 10),
+    "orders": lambda reads: orders.page(reads, ALICE, PageRequest(10)),
     "order-count": lambda reads: orders.count(reads, ALICE),
 }
 
@@ -75,7 +76,7 @@ async def test_while_one_partition_is_missing_lists_are_rebuilding_and_others_ar
     await harness.given(CREATED)
     await harness.redis.delete(Partition(1).generations)
     with pytest.raises(ReadModelRebuilding):
-        await user_list.page(harness.reads, 10, None)
+        await user_list.page(harness.reads, PageRequest(10))
     assert await users.fetch(harness.reads, ALICE) is not None
 
 
@@ -253,12 +254,12 @@ async def test_a_list_is_right_when_one_of_its_partitions_has_another_generation
     await harness.given(CREATED)
     await harness.given(UserCreated(name="Bob", email="b@example.com"), user=BOB)
     for flipped in (0, 1, 0):
-        before = await user_list.page(harness.reads, 10, None)
+        before = await user_list.page(harness.reads, PageRequest(10))
         await harness.redis.delete(
             *await harness.redis.keys(f"{harness.appliers[flipped].keys.prefix}:user*")
         )
         await harness.flip(flipped)
-        assert await user_list.page(harness.reads, 10, None) == before
+        assert await user_list.page(harness.reads, PageRequest(10)) == before
         rows = await users.fetch_many(harness.reads, located(ALICE, BOB))
         assert [row.name for row in rows] == ["Alice", "Bob"]
 
@@ -268,7 +269,7 @@ async def test_the_rows_of_a_list_are_found_though_it_was_replaced_and_removed_m
 ) -> None:
     await harness.given(CREATED)
     await harness.given(UserCreated(name="Bob", email="b@example.com"), user=BOB)
-    page = await user_list.page(harness.reads, 10, None)
+    page = await user_list.page(harness.reads, PageRequest(10))
     for flipped in (0, 1, 0):
         await harness.redis.delete(
             *await harness.redis.keys(f"{harness.appliers[flipped].keys.prefix}:*")

@@ -77,8 +77,8 @@ async def test_what_differs_in_any_slice_of_a_long_key_is_found_and_nothing_else
     await world.redis.zadd(orders, {kept[20]: 1, "more": 5})
     await world.redis.hset(keys.owned_key("closed", ALICE), "odd", "1")
     await world.redis.lset(keys.owned_key("recent", ALICE), 30, "[]")
-    await world.redis.zadd(keys.shared_key("emails"), {f"x@example.com {CROWD[5]}": 0})
-    await world.redis.hset(keys.shared_key("email-of"), str(CROWD[7]), "x@example.com")
+    await world.redis.zadd(keys.shared_key("emails"), {f"x@example.com\t{CROWD[5]}": 0})
+    await world.redis.hset(keys.shared_key("emails-of"), str(CROWD[7]), "x@example.com")
     await world.redis.zrem(keys.shared_key("users"), str(CROWD[11]))
     found = {(one.key, one.field) for one in (await world.verify().run()).differences}
     assert found == {
@@ -87,9 +87,9 @@ async def test_what_differs_in_any_slice_of_a_long_key_is_found_and_nothing_else
         ("orders", "more"),
         ("closed", ""),
         ("recent", "30"),
-        ("emails", f"x@example.com {CROWD[5]}"),
+        ("emails", f"x@example.com\t{CROWD[5]}"),
         ("emails", "(members)"),
-        ("email-of", str(CROWD[7])),
+        ("emails-of", str(CROWD[7])),
         ("users", str(CROWD[11])),
         ("users", "(members)"),
     }
@@ -103,12 +103,13 @@ async def test_one_user_is_compared_with_members_that_no_event_of_it_has_written
     world.commit(CROWD[0], UserEmailUpdated(email="new@example.com"))
     async with world.projector() as projector:
         await world.settle(projector)
-    await world.redis.zadd(keys.shared_key("emails"), {f"u0@example.com {CROWD[0]}": 0})
-    await world.redis.zadd(keys.shared_key("customers"), {str(CROWD[0]): 7, str(CROWD[1]): 7})
+    await world.redis.zadd(keys.shared_key("emails"), {f"u0@example.com\t{CROWD[0]}": 0})
+    for user in CROWD[:2]:
+        await world.redis.zadd(keys.shared_key("lifetime-values"), {f"{7:019}\t{user}": 0})
     found = await world.verify().of_aggregate(CROWD[0])
     assert {(one.key, one.field, one.aggregate_id) for one in found.differences} == {
-        ("emails", f"u0@example.com {CROWD[0]}", str(CROWD[0])),
-        ("customers", str(CROWD[0]), str(CROWD[0])),
+        ("emails", f"u0@example.com\t{CROWD[0]}", str(CROWD[0])),
+        ("lifetime-values", f"{7:019}\t{CROWD[0]}", str(CROWD[0])),
     }
 
 

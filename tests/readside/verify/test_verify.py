@@ -106,7 +106,11 @@ TAMPERED: dict[str, tuple[Tamper, set[tuple[str, str]]]] = {
     ),
     "an older version": (
         lambda r, k: r.hset(k.document("user", ALICE), "version", 6),
-        {("version", ""), ("user", "name"), ("user", "updatedAt"), ("recent", "5")},
+        {
+            *(("version", ""), ("user", "name"), ("user", "updatedAt"), ("recent", "5")),
+            *(("names", f"alice\t{ALICE}"), ("names", f'alicia "é" \\ /\t{ALICE}')),
+            ("names-of", str(ALICE)),
+        },
     ),
     "a version of the future": (
         lambda r, k: r.hset(k.document("user", BOB), "version", 9),
@@ -162,31 +166,39 @@ TAMPERED: dict[str, tuple[Tamper, set[tuple[str, str]]]] = {
     ),
     "an index entry renamed": (
         lambda r, k: _renamed(
-            r, k.shared_key("emails"), f"bob@example.com {BOB}", f"rob@example.com {BOB}"
+            r, k.shared_key("emails"), f"bob@example.com\t{BOB}", f"rob@example.com\t{BOB}"
         ),
-        {("emails", f"bob@example.com {BOB}"), ("emails", f"rob@example.com {BOB}")},
+        {("emails", f"bob@example.com\t{BOB}"), ("emails", f"rob@example.com\t{BOB}")},
     ),
     "an index entry of another user": (
         lambda r, k: _renamed(
-            r, k.shared_key("emails"), f"bob@example.com {BOB}", f"bob@example.com {ALICE}"
+            r, k.shared_key("emails"), f"bob@example.com\t{BOB}", f"bob@example.com\t{ALICE}"
         ),
-        {("emails", f"bob@example.com {BOB}"), ("emails", f"bob@example.com {ALICE}")},
+        {("emails", f"bob@example.com\t{BOB}"), ("emails", f"bob@example.com\t{ALICE}")},
     ),
     "an old address": (
-        lambda r, k: r.zadd(k.shared_key("emails"), {f"alice@example.com {ALICE}": 0}),
-        {("emails", f"alice@example.com {ALICE}"), ("emails", "(members)")},
+        lambda r, k: r.zadd(k.shared_key("emails"), {f"alice@example.com\t{ALICE}": 0}),
+        {("emails", f"alice@example.com\t{ALICE}"), ("emails", "(members)")},
     ),
     "the reverse index": (
-        lambda r, k: r.hset(k.shared_key("email-of"), str(BOB), "rob@example.com"),
-        {("email-of", str(BOB))},
+        lambda r, k: r.hset(k.shared_key("emails-of"), str(BOB), "rob@example.com"),
+        {("emails-of", str(BOB))},
     ),
-    "a customer's score": (
-        lambda r, k: r.zincrby(k.shared_key("customers"), 1, str(ALICE)),
-        {("customers", str(ALICE))},
+    "a number in the reverse index": (
+        lambda r, k: r.hincrby(k.shared_key("lifetime-values-of"), str(ALICE), 1),
+        {("lifetime-values-of", str(ALICE))},
     ),
-    "a customer too many": (
-        lambda r, k: r.zadd(k.shared_key("customers"), {str(BOB): 5}),
-        {("customers", str(BOB)), ("customers", "(members)")},
+    "a second number in an index": (
+        lambda r, k: r.zadd(k.shared_key("lifetime-values"), {f"{5:019}\t{BOB}": 0}),
+        {("lifetime-values", f"{5:019}\t{BOB}"), ("lifetime-values", "(members)")},
+    ),
+    "an old name": (
+        lambda r, k: r.zadd(k.shared_key("names"), {f"alice\t{ALICE}": 0}),
+        {("names", f"alice\t{ALICE}"), ("names", "(members)")},
+    ),
+    "the name of an erased user": (
+        lambda r, k: r.hset(k.shared_key("names-of"), str(CAROL), "carol"),
+        {("names-of", str(CAROL)), ("names-of", "(members)")},
     ),
     "a hash without a user": (
         lambda r, k: r.hset(k.document("user", UNKNOWN_USER), "name", "X"),
@@ -201,8 +213,11 @@ TAMPERED: dict[str, tuple[Tamper, set[tuple[str, str]]]] = {
         {("odd", "")},
     ),
     "an index of another kind": (
-        lambda r, k: _of_another_kind(r, k.shared_key("customers")),
-        {("customers", field) for field in ("", "(members)", str(ALICE))},
+        lambda r, k: _of_another_kind(r, k.shared_key("lifetime-values")),
+        {
+            ("lifetime-values", field)
+            for field in ("", "(members)", f"{500:019}\t{ALICE}", f"{0:019}\t{BOB}")
+        },
     ),
     "a user left half-way": (
         lambda r, k: r.hset(k.document("user", BOB), "until", 2),

@@ -8,23 +8,18 @@ import strawberry
 from api.engine.cost.directives import READ
 from api.resolvers import fields
 from api.resolvers.context import Info
-from api.resolvers.pagination import (
-    PageInfo,
-    decode_cursor,
-    encode_cursor,
-    invalid_cursor,
-    page_info,
-    page_size,
-)
+from api.resolvers.nodes import Node
+from api.resolvers.pagination import PageInfo, encode_cursor, page_info
 from api.resolvers.scalars import DateTime, Money
 from api.schema.users.types.enums import OrderStatus
-from domain.value_parsing import format_money
+from domain.value_parsing import Invalid, format_money
 from readside.projections import orders
 from readside.projections.orders import OrderRow
+from readside.queries.page_request import PageRequest
 
 
 @strawberry.type(description="Something a user ordered.")
-class Order:
+class Order(Node):
     id: strawberry.ID = strawberry.field(description="The order's id, a UUID.")
     status: OrderStatus = strawberry.field(description="How far the order has come.")
     total: Money = strawberry.field(description="What the order costs.")
@@ -62,23 +57,22 @@ class OrderConnection:
         return await orders.count(info.context.read_model, self.user_id)
 
 
-async def orders_of(info: Info, user_id: UUID, first: int, after: str | None) -> OrderConnection:
-    """Returns a page of a user's orders; `after` is the cursor of the last order of the previous page."""
-    size, last_seen = page_size(info, first), None if after is None else _sequence(after)
-    page = await orders.page(info.context.read_model, user_id, size, last_seen)
+async def orders_of(info: Info, user_id: UUID, request: PageRequest[int]) -> OrderConnection:
+    """Returns a page of a user's orders."""
+    page = await orders.page(info.context.read_model, user_id, request)
     nodes = [Order.from_row(row) for row in page.rows]
     positions = [str(row.sequence) for row in page.rows]
     edges = zip(positions, nodes, strict=True) if info.selects("edges") else ()
     return OrderConnection(
         edges=[OrderEdge(cursor=encode_cursor(position), node=node) for position, node in edges],
         nodes=nodes,
-        page_info=page_info(positions, more=page.has_next, after=after),
+        page_info=page_info(request, positions, more=page.has_more),
         user_id=user_id,
     )
 
 
-def _sequence(cursor: str) -> int:
-    digits = decode_cursor(cursor)
+def parse_sequence(digits: str) -> int:
+    """Returns the position of an order. Raises Invalid."""
     if not digits.isdecimal() or len(digits) > 15:
-        raise invalid_cursor()
+        raise Invalid("This is not the position of an order.")
     return int(digits)

@@ -8,25 +8,29 @@ import strawberry
 from api.engine.cost.directives import CONNECTION, READ
 from api.resolvers import fields
 from api.resolvers.context import Info
+from api.resolvers.nodes import Node
 from api.resolvers.pagination import (
+    PAGE_SIZE,
     After,
+    Before,
     First,
+    Last,
     PageInfo,
-    decode_cursor,
     encode_cursor,
-    invalid_cursor,
     page_info,
-    page_size,
+    page_request,
 )
 from api.resolvers.scalars import DateTime, EmailAddress, Money
-from api.schema.users.types.order_types import OrderConnection, orders_of
-from domain.value_parsing import Invalid, format_money, parse_identifier
-from readside.projections import user_list, users
+from api.schema.users.types.order_types import OrderConnection, orders_of, parse_sequence
+from api.schema.users.types.user_selection import UserSelection
+from domain.value_parsing import format_money
+from readside.projections import users
 from readside.projections.users import UserRow
+from readside.queries.page_request import PageRequest
 
 
 @strawberry.type(description="A person who is registered.")
-class User:
+class User(Node):
     id: strawberry.ID = strawberry.field(description="The user's id, a UUID.")
     name: str = strawberry.field(description="What the user is called.")
     email: EmailAddress = strawberry.field(description="Where mail reaches the user.")
@@ -39,8 +43,16 @@ class User:
     lifetime_value: Money = strawberry.field(description="The sum of the completed orders.")
 
     @fields.field("The user's orders, newest first.", CONNECTION)
-    async def orders(self, info: Info, first: First = 20, after: After = None) -> OrderConnection:
-        return await orders_of(info, UUID(self.id), first, after)
+    async def orders(
+        self,
+        info: Info,
+        first: First = PAGE_SIZE,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> OrderConnection:
+        request = page_request(info, first, after, last, before, parse_sequence)
+        return await orders_of(info, UUID(self.id), request)
 
     @classmethod
     def from_row(cls, row: UserRow) -> Self:
@@ -62,33 +74,33 @@ class UserEdge:
     node: User = strawberry.field(description="The user.")
 
 
-@strawberry.type(description="A page of the users, newest first.")
+@strawberry.type(description="A page of users.")
 class UserConnection:
     edges: list[UserEdge] = strawberry.field(description="The users with their cursors.")
     nodes: list[User] = strawberry.field(description="The users alone.")
     page_info: PageInfo = strawberry.field(description="Where this page lies in the list.")
 
-    @fields.field("How many users there are.", READ)
+    selection: strawberry.Private[UserSelection]
+
+    @fields.field("How many users there are, on all pages.", READ)
     async def total_count(self, info: Info) -> int:
-        return await user_list.count(info.context.read_model)
+        selection = self.selection
+        return await selection.index.count(info.context.read_model, selection.prefix)
 
 
-async def all_users(info: Info, first: int, after: str | None) -> UserConnection:
-    """Returns a page of all users; reads the users themselves only if the client selected them."""
-    size, last_seen = page_size(info, first), None if after is None else _user_id(after)
-    page = await user_list.page(info.context.read_model, first=size, after=last_seen)
+async def selected_users(
+    info: Info, selection: UserSelection, request: PageRequest[str]
+) -> UserConnection:
+    """Returns a page of a selection; reads the users themselves only if the client selected them."""
+    read_model = info.context.read_model
+    page = await selection.index.page(read_model, request, selection.prefix)
     ids = page.ids if info.selects("edges", "nodes") else {}
-    nodes = [User.from_row(row) for row in await users.fetch_many(info.context.read_model, ids)]
+    nodes = [User.from_row(row) for row in await users.fetch_many(read_model, ids)]
     edges = nodes if info.selects("edges") else []
+    cursors = dict(zip(page.ids, map(selection.cursor_of, page.positions), strict=True))
     return UserConnection(
-        edges=[UserEdge(cursor=encode_cursor(node.id), node=node) for node in edges],
+        edges=[UserEdge(cursor=encode_cursor(cursors[node.id]), node=node) for node in edges],
         nodes=nodes,
-        page_info=page_info(list(page.ids), more=page.has_next, after=after),
+        page_info=page_info(request, list(cursors.values()), more=page.has_more),
+        selection=selection,
     )
-
-
-def _user_id(cursor: str) -> UUID:
-    try:
-        return parse_identifier(decode_cursor(cursor))
-    except Invalid as error:
-        raise invalid_cursor() from error

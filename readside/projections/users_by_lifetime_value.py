@@ -1,4 +1,4 @@
-"""The customers by lifetime value: in each partition a sorted set of ids by the total of completed orders."""
+"""The users by lifetime value: the total of their completed orders, highest first."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ from typing import assert_never
 
 from domain.users import events
 from readside.projection import Command, ProjectedEvent
+from readside.queries.id_lists import IdList
+from readside.queries.page_request import PageRequest
 from readside.queries.reader import ReadModel
-from readside.redis_connection.encoding import pack
 from readside.redis_functions.keys import Keys
+from readside.sorted_index import NumberIndex, number_key
+
+_INDEX = NumberIndex("lifetime-values")
+LIST = IdList("lifetime-values")
 
 
 def project(keys: Keys, event: ProjectedEvent[events.UserEvent]) -> list[Command]:
-    customers = keys.shared_key("customers")
     match event.data:
+        case events.UserCreated():
+            return [_INDEX.put(keys, event, 0)]
         case events.OrderCompleted(total=total):
-            return [("ZINCRBY", customers, str(total), event.aggregate_id)]
-        case events.UserCreated() | events.UserErased():
-            # Created: a replay begins here, and must not count orders twice.
-            return [("ZREM", customers, event.aggregate_id)]
+            return [_INDEX.add(keys, event, total)]
+        case events.UserErased():
+            return [_INDEX.remove(keys, event)]
         case (
             events.UserEmailUpdated()
             | events.UserRenamed()
@@ -36,17 +41,4 @@ async def top(read_model: ReadModel, first: int) -> dict[str, int]:
     Users without completed orders are not included; of two with the same value the younger comes first.
     Raises ReadModelError.
     """
-    replies = await read_model.read_all(
-        lambda keys: [
-            pack(("ZREVRANGE", keys.shared_key("customers"), "0", str(first - 1), "WITHSCORES"))
-        ]
-    )
-    ranked = sorted(
-        (
-            (int(float(score)), user, number)
-            for number, [flat] in enumerate(replies)
-            for user, score in zip(flat[::2], flat[1::2], strict=True)
-        ),
-        reverse=True,
-    )
-    return {user: number for _, user, number in ranked[:first]}
+    return (await LIST.page(read_model, PageRequest(first, before=number_key(1)))).ids
