@@ -46,6 +46,7 @@ async def add_api(parts: ServiceBuilder) -> None:
         fingerprint=read_model_fingerprint(settings),
         version_timeout_seconds=settings.read_timeout,
         namespace=parts.namespace,
+        generation_without_lag=parts.monitoring.pipeline.generation_without_lag,
     )
     context = Context(
         store=TimedStore(store, metrics.commands),

@@ -85,6 +85,8 @@ class MemoryReads:
         self.listeners: set[ChannelSubscription] = set()
         self.unanswered: list[tuple[asyncio.Future[Replies], Replies]] | None = None
         """If it is a list, requests wait in it with their replies."""
+        self.without_lag: str | None = None
+        """The generation without lag, `g`; None if it is not known."""
 
     def put(self, user_id: UUID, name: str, version: int = 1) -> None:
         at = to_rfc3339_millis(NOW)
@@ -121,6 +123,9 @@ class MemoryReads:
 
     def partition_of(self, _: UUID) -> int:
         return 0
+
+    async def generation_without_lag(self, _: int) -> str | None:
+        return self.without_lag
 
     @asynccontextmanager
     async def subscribe(self, _: UUID) -> AsyncIterator[ChannelSubscription]:
@@ -166,6 +171,8 @@ class MemoryReads:
                 return [self.hashes.get(key, {}).get(field) for field in arguments]
             case "LRANGE":
                 return self.recent[key]
+            case "EXISTS":
+                return int(key in self.hashes)
             case "ZRANGE" if key.endswith(":emails"):
                 address = arguments[0].removeprefix("[")
                 return [
