@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from api.auth.access import Access
+from api.auth.claims import DEFAULT_SCOPE_CLAIMS, ScopeClaims
 from api.auth.jwks import KeySetClient
 from api.auth.rate_limit import RateLimiter
+from api.auth.scopes import ALL_SCOPES
 from api.auth.tokens import LEEWAY_SECONDS, Tokens, shared_secret
 from api.engine.documents import registered, trusted
 from api.engine.documents.registered import RegisteredDocuments
@@ -16,6 +18,7 @@ from api.engine.operation_type import COUNTED
 from api.http.graphql_http import HTTPOptions
 from api.observability.metrics import ALARMING
 from api.observability.timed_store import TimedStore
+from api.operator_error import OperatorError
 from api.resolvers.context import Context
 from api.roles import read_model_fingerprint
 from api.runtime import drivers
@@ -26,6 +29,7 @@ from readside.queries.reader import ReadModel
 
 if TYPE_CHECKING:
     from api.runtime.composition import ServiceBuilder
+    from api.settings import Settings
 
 
 async def add_api(parts: ServiceBuilder) -> None:
@@ -98,6 +102,7 @@ async def _tokens(parts: ServiceBuilder) -> Tokens:
         audience=settings.auth_audience,
         issuer=settings.auth_issuer,
         leeway=LEEWAY_SECONDS,
+        scope_claims=_scope_claims(settings),
     )
 
 
@@ -113,6 +118,16 @@ async def _registered_documents(parts: ServiceBuilder) -> RegisteredDocuments | 
         namespace=parts.namespace,
     )
     return RegisteredDocuments(redis, rate, settings.limits, namespace=parts.namespace)
+
+
+def _scope_claims(settings: Settings) -> ScopeClaims:
+    """Raises OperatorError for a name of a scope that does not exist."""
+    names = settings.scope_names
+    if unknown := {own for _, own in names}.difference(ALL_SCOPES):
+        raise OperatorError(
+            f"AUTH_SCOPE_NAMES has {min(unknown)}, which is no scope; the scopes are {', '.join(ALL_SCOPES)}."
+        )
+    return ScopeClaims(settings.auth_scope_claims or DEFAULT_SCOPE_CLAIMS, names)
 
 
 async def _rate_limiter(parts: ServiceBuilder) -> RateLimiter | None:
