@@ -162,7 +162,7 @@ def test_the_machinery_names_no_aggregate(
 
 
 def test_there_are_at_most_50_settings() -> None:
-    """48, and where the tokens of each issuer have their scopes, and how they call them."""
+    """48, and two for the tokens of issuers: where their scopes are, and what they are called."""
     assert len(Settings.model_fields) - 1 + len(Limits.model_fields) <= 50
 
 

@@ -155,7 +155,7 @@ class GraphQLOverHTTP:
             if self._access.is_unrestricted:
                 caller = UNRESTRICTED
             else:
-                caller = await self._caller(scope)
+                caller = await self._caller(scope, media)
             if method == "GET":
                 request = from_query_string(scope["query_string"])
             else:
@@ -184,8 +184,10 @@ class GraphQLOverHTTP:
         except Exception as error:
             return self._error_response(media, self._executor.refuse(error, caller))
 
-    async def _caller(self, scope: Scope) -> Caller:
+    async def _caller(self, scope: Scope, media: str) -> Caller:
         token = authorization(scope["headers"])
+        if media in _FRAMINGS:
+            return await self._access.stream_caller(token, scope)
         return await self._access.caller(token, scope.get("client"))
 
     async def send(

@@ -10,6 +10,7 @@ from api.auth.claims import DEFAULT_SCOPE_CLAIMS, ScopeClaims
 from api.auth.jwks import KeySetClient
 from api.auth.rate_limit import RateLimiter
 from api.auth.scopes import ALL_SCOPES
+from api.auth.stream_tokens import StreamTokens
 from api.auth.tokens import LEEWAY_SECONDS, Tokens, shared_secret
 from api.engine.documents import registered, trusted
 from api.engine.documents.registered import RegisteredDocuments
@@ -65,6 +66,7 @@ async def add_api(parts: ServiceBuilder) -> None:
     )
     access = Access(
         tokens=await _tokens(parts) if settings.has_auth else None,
+        stream_tokens=await _stream_tokens(parts) if settings.has_auth else None,
         origins=settings.allowed_origins or (),
         graphiql=settings.shows_schema,
         rate=await _rate_limiter(parts),
@@ -128,6 +130,11 @@ def _scope_claims(settings: Settings) -> ScopeClaims:
             f"AUTH_SCOPE_NAMES has {min(unknown)}, which is no scope; the scopes are {', '.join(ALL_SCOPES)}."
         )
     return ScopeClaims(settings.auth_scope_claims or DEFAULT_SCOPE_CLAIMS, names)
+
+
+async def _stream_tokens(parts: ServiceBuilder) -> StreamTokens:
+    redis = await parts.open(drivers.redis_for_rate_limits(parts.settings, parts.expiry))
+    return StreamTokens(redis, namespace=parts.namespace)
 
 
 async def _rate_limiter(parts: ServiceBuilder) -> RateLimiter | None:
