@@ -118,4 +118,4 @@ class Limits(BaseSettings):
     ping_seconds: ClassVar[float] = 20
     """Seconds between pings to a WebSocket client, and until its pong."""
     keep_alive_seconds: ClassVar[float] = 15
-    """Seconds between the comments that keep a silent event stream open."""
+    """Seconds between the comments or empty parts that keep a silent stream open."""

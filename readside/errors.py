@@ -41,6 +41,10 @@ class ChangesNoLongerKept(ReadModelError):
         )
 
 
+class AggregateMissing(Exception):
+    """A subscription waits for an aggregate of which the log has no event."""
+
+
 class ReadModelRebuilding(ReadModelError):
     """No generation is active, or the aggregate is being resynced."""
 

@@ -14,6 +14,7 @@ from api.auth.csrf import (
 )
 from api.auth.rate_limit import RateLimiter, client_network
 from api.auth.scopes import UNRESTRICTED, Caller, scopes
+from api.auth.stream_tokens import StreamTokens, stream_token_of
 from api.auth.tokens import no_token, unauthenticated
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Access:
     """With the defaults, authentication is off and only pages of the same origin may call the API."""
 
     tokens: Tokens | None = None
+    stream_tokens: StreamTokens | None = None
     origins: tuple[str, ...] = ()
     """Other origins whose pages may call the API."""
     graphiql: bool = True
@@ -87,14 +89,34 @@ class Access:
             return self._with_address(client, UNRESTRICTED)
         return self._with_address(client, await self.tokens.caller(token))
 
+    async def stream_caller(self, token: str | None, scope: Scope) -> Caller:
+        """Returns the caller of a stream, which may also be named by a stream token in the URL.
+
+        Raises UNAUTHENTICATED, also if there are both.
+        """
+        client = scope.get("client")
+        if (
+            self.stream_tokens is None
+            or (stream_token := stream_token_of(scope["query_string"])) is None
+        ):
+            return await self.caller(token, client)
+        if token is not None:
+            raise unauthenticated(
+                "Send the header Authorization or access_token in the URL, not both."
+            )
+        return self._with_address(client, await self.stream_tokens.redeem(stream_token))
+
     async def caller_from_init(self, payload: dict[str, Any] | None, scope: Scope) -> Caller:
         """Returns the caller that connection_init or the handshake names. Raises UNAUTHENTICATED."""
         if self.tokens is None:
             return self._with_address(scope.get("client"), UNRESTRICTED)
         token = _token_of_payload(payload or {}, authorization(scope["headers"]))
-        if not isinstance(token, str):
+        if not isinstance(token, str | None):
             raise unauthenticated(_MISSING_AUTHORIZATION)
-        return self._with_address(scope.get("client"), await self.tokens.caller(token))
+        caller = await self.stream_caller(token, scope)
+        if not caller.is_authenticated:
+            raise unauthenticated(_MISSING_AUTHORIZATION)
+        return caller
 
     def _with_address(self, client: Client, caller: Caller) -> Caller:
         """Adds the address, if the rate limit counts by it."""

@@ -65,6 +65,10 @@ class AccessSettings(BaseSettings):
     """Issuer that tokens must be from."""
     auth_algorithms: Names = None
     """Accepted algorithms; by default HS256, or RS256 PS256 ES256 EdDSA with AUTH_JWKS_URL."""
+    auth_scope_claims: Names = None
+    """Claims that hold scopes, such as realm_access.roles; by default scope, scp, scopes."""
+    auth_scope_names: Names = None
+    """The issuer's name of each scope, an equals sign and ours; no other scope counts then."""
     rate_limit: Positive | None = None
     """Cost of the operations of one caller per second."""
     rate_burst: Positive | None = None
@@ -76,6 +80,13 @@ class AccessSettings(BaseSettings):
         if secret is not None and len(secret.get_secret_value().encode()) < _MIN_SECRET_BYTES:
             raise ValueError(f"it must have at least {_MIN_SECRET_BYTES} bytes")
         return secret
+
+    @field_validator("auth_scope_names")
+    @classmethod
+    def _are_pairs(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if any("" in name.rpartition("=") for name in names or ()):
+            raise ValueError("each must be the issuer's name, an equals sign and the scope")
+        return names
 
     @field_validator("auth_jwks_url")
     @classmethod
@@ -98,7 +109,10 @@ class AccessSettings(BaseSettings):
     def _check_together(self) -> Self:
         if self.auth_secret and self.auth_jwks_url:
             raise ValueError("set one of AUTH_SECRET and AUTH_JWKS_URL")
-        if not self.has_auth and (self.auth_audience or self.auth_issuer or self.auth_algorithms):
+        has_more = any(
+            getattr(self, name) for name in type(self).model_fields if name[:5] == "auth_"
+        )
+        if has_more and not self.has_auth:
             raise ValueError(
                 "AUTH_* needs AUTH_SECRET or AUTH_JWKS_URL; without, authentication is off"
             )
@@ -128,6 +142,14 @@ class AccessSettings(BaseSettings):
         return self.auth_algorithms or (
             SHARED_SECRET_ALGORITHMS[:1] if self.auth_secret else PUBLIC_KEY_ALGORITHMS[:4]
         )
+
+    @property
+    def scope_names(self) -> list[tuple[str, str]]:
+        """The issuer's name of each scope, and ours."""
+        return [
+            (foreign, own)
+            for foreign, _, own in (name.rpartition("=") for name in self.auth_scope_names or ())
+        ]
 
     @field_validator("allowed_origins")
     @classmethod

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import jwt
 from jwt.exceptions import InvalidJTIError, InvalidSubjectError
 
+from api.auth.claims import ScopeClaims, is_access_token, is_for_client
 from api.auth.scopes import ANONYMOUS, Caller
 from api.errors import RequestError
 
@@ -19,6 +20,11 @@ LEEWAY_SECONDS: Final = 10.0
 _YEAR_3000: Final = 32_503_680_000.0
 """The expiry of tokens that expire even later, in seconds since 1970."""
 
+
+class _NotAnAccessToken(Exception):
+    """The token identifies a person to a client."""
+
+
 _REASONS: Final[dict[type[Exception], str]] = {
     jwt.ExpiredSignatureError: "has expired",
     jwt.ImmatureSignatureError: "is not valid yet",
@@ -26,6 +32,7 @@ _REASONS: Final[dict[type[Exception], str]] = {
     jwt.InvalidIssuerError: "comes from another issuer",
     jwt.InvalidAlgorithmError: "is signed in a way that is not allowed",
     jwt.MissingRequiredClaimError: "lacks a claim that is needed",
+    _NotAnAccessToken: "is an ID token, and an access token is needed",
     InvalidSubjectError: "has a claim sub that is not a string (RFC 7519, section 4.1.2)",
     InvalidJTIError: "has a claim jti that is not a string (RFC 7519, section 4.1.7)",
     jwt.InvalidIssuedAtError: "has a claim iat that is not a number (RFC 7519, section 4.1.6)",
@@ -62,6 +69,7 @@ class Tokens:
         audience: str | None = None,
         issuer: str | None = None,
         leeway: float = 0,
+        scope_claims: ScopeClaims | None = None,
     ) -> None:
         """`leeway`: seconds by which clocks may differ."""
         self._find = find
@@ -69,6 +77,7 @@ class Tokens:
         self._audience = audience
         self._issuer = issuer
         self._leeway = leeway
+        self._scope_claims = scope_claims or ScopeClaims()
 
     async def caller(self, authorization: str | None) -> Caller:
         """Returns the caller; ANONYMOUS if there is no token. Raises UNAUTHENTICATED."""
@@ -76,7 +85,7 @@ class Tokens:
             return ANONYMOUS
         claims = await self._claims(_bearer(authorization))
         return Caller(
-            scopes=frozenset(_scopes(claims)),
+            scopes=self._scope_claims.scopes(claims),
             subject=claims.get("sub"),
             # PyJWT has checked it with int(); float() would raise for one of 400 digits.
             expires=min(int(claims["exp"]), _YEAR_3000) + self._leeway,
@@ -87,7 +96,10 @@ class Tokens:
             header = jwt.get_unverified_header(token)
             if header.get("alg") not in self._algorithms:
                 raise jwt.InvalidAlgorithmError
-            return self._checked(token, await self._find(header))
+            claims = self._checked(token, await self._find(header))
+            if not is_access_token(claims):
+                raise _NotAnAccessToken
+            return claims
         except UnknownKey as error:
             raise _invalid(str(error)) from None
         except Exception as error:  # a token is hostile input: any error makes it invalid
@@ -95,6 +107,18 @@ class Tokens:
             raise _invalid(reason or "cannot be read, or its signature is wrong") from None
 
     def _checked(self, token: str, key: Key) -> dict[str, Any]:
+        """Returns the claims. A token without the claim `aud` must be issued to the client AUTH_AUDIENCE."""
+        try:
+            return self._decoded(token, key)
+        except jwt.MissingRequiredClaimError as error:
+            if error.claim != "aud" or self._audience is None:
+                raise
+            claims = self._decoded(token, key, verify_aud=False)
+            if "aud" in claims or not is_for_client(claims, self._audience):
+                raise
+            return claims
+
+    def _decoded(self, token: str, key: Key, **options: bool) -> dict[str, Any]:
         return jwt.decode(
             token,
             key,
@@ -102,7 +126,7 @@ class Tokens:
             audience=self._audience,
             issuer=self._issuer,
             leeway=self._leeway,
-            options={"require": ["exp"]},
+            options={"require": ["exp"], **options},
         )
 
 
@@ -132,13 +156,3 @@ def _bearer(authorization: str) -> str:
             f"must come as Authorization: Bearer <token>, in at most {MAX_TOKEN_CHARACTERS} characters"
         )
     return token.strip()
-
-
-def _scopes(claims: dict[str, Any]) -> Iterator[str]:
-    """Yields the scopes of `scope` (RFC 8693), `scp` and `scopes`: strings of words, or lists of strings."""
-    for name in ("scope", "scp", "scopes"):
-        match claims.get(name):
-            case str(words):
-                yield from words.split()
-            case list(words):
-                yield from (word for word in words if isinstance(word, str))

@@ -20,6 +20,7 @@ from graphql.execution import get_directive_values
 
 if TYPE_CHECKING:
     from api.auth.scopes import Caller
+    from api.engine.stream_position import StreamPosition
 
 C = TypeVar("C")
 
@@ -30,8 +31,8 @@ class CallerContext(Protocol):
     @property
     def caller(self) -> Caller: ...
 
-    def for_caller(self, caller: Caller) -> Self:
-        """Returns the context of a request of this caller."""
+    def for_caller(self, caller: Caller, position: StreamPosition | None = None) -> Self:
+        """Returns the context of a request of this caller, or of a stream with this position."""
         ...
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope
 
     from api.auth.csrf import Headers
-    from api.http.graphql_http import Page, Results
+    from api.http.graphql_http import Page
+    from api.http.result_stream import ResultStream
 
 _GZIP_LEVEL: Final = 5
 _ZSTD_LEVEL: Final = 1
@@ -68,7 +69,7 @@ class CompressedGraphQLOverHTTP(GraphQLOverHTTP):
 
     async def respond(
         self, scope: Scope, headers: Headers, receive: Receive, body: bytes | None = None
-    ) -> EncodedResponse | Results | Page:
+    ) -> EncodedResponse | ResultStream | Page:
         """Executes the request, and compresses its response. Raises Disconnected."""
         response = await super().respond(scope, headers, receive, body)
         if not isinstance(response, EncodedResponse):

@@ -10,6 +10,8 @@ from api.auth.csrf import forces_preflight
 JSON: Final = "application/json"
 RESPONSE: Final = "application/graphql-response+json"
 STREAM: Final = "text/event-stream"
+_MIXED: Final = "multipart/mixed"
+MULTIPART: Final = f"{_MIXED};subscriptionSpec=1.0"
 HTML: Final = "text/html"
 
 _ANY: Final = {"*/*": (JSON,), "application/*": (JSON,), "text/*": ()}
@@ -48,9 +50,11 @@ def parse(text: str) -> tuple[str, dict[str, str]]:
     """Returns an element of Accept or Accept-Encoding, in lower case, and its parameters."""
     media, *rest = text.split(";")
     pairs = (parameter.partition("=") for parameter in rest)
-    return media.strip().lower(), {
-        name.strip().lower(): value.strip().strip('"') for name, _, value in pairs
-    }
+    parameters = {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
+    media = media.strip().lower()
+    if media == _MIXED:  # its parameter says what the parts are
+        media = f"{media};subscriptionSpec={parameters.get('subscriptionspec')}"
+    return media, parameters
 
 
 def weight_of(parameters: dict[str, str]) -> float:

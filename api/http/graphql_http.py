@@ -7,7 +7,7 @@ needs neither routing nor middleware (api/http/protocols/exchange.py).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -22,9 +22,19 @@ from api.engine.request import Request, from_body, from_query_string, parameters
 from api.errors import Formatted, RequestError, bad_request
 from api.http.batch import execute_batch, is_batch, requests_of
 from api.http.caching import Caching
-from api.http.content_negotiation import HTML, JSON, RESPONSE, STREAM, is_json, negotiate
-from api.http.graphql_sse import send_stream, single_result
+from api.http.content_negotiation import (
+    HTML,
+    JSON,
+    MULTIPART,
+    RESPONSE,
+    STREAM,
+    is_json,
+    negotiate,
+)
+from api.http.graphql_multipart import MULTIPART_STREAM
+from api.http.graphql_sse import EVENT_STREAM, position, single_result
 from api.http.response import EncodedResponse
+from api.http.result_stream import ResultStream
 from api.trace import Trace
 
 if TYPE_CHECKING:
@@ -41,13 +51,12 @@ PATH: Final = b"/graphql"
 Page = Callable[[PageRequest], "Response"]
 Profile = Literal["compatible", "strict"]
 
-Results = AsyncGenerator[Formatted, None]
-"""The responses of an event stream."""
+_FRAMINGS: Final = {STREAM: EVENT_STREAM, MULTIPART: MULTIPART_STREAM}
 
 _ALLOWED = {"GET": QUERIES, "POST": QUERIES | MUTATIONS}
 _COMPATIBLE: Final = {294: 200, 422: 400}
 """The statuses that clients older than the draft of August 2026 expect, by those of the draft."""
-_WITHOUT_PAGE: Final = (JSON, RESPONSE, STREAM)
+_WITHOUT_PAGE: Final = (JSON, RESPONSE, STREAM, MULTIPART)
 _WITH_PAGE: Final = (*_WITHOUT_PAGE, HTML)
 _REQUEST_PARAMETERS = {"query", "documentId", "doc_id", "id", "extensions"}
 """A browser that opens the address with none of these gets the page."""
@@ -132,7 +141,7 @@ class GraphQLOverHTTP:
 
     async def respond(
         self, scope: Scope, headers: Headers, receive: Receive, body: bytes | None = None
-    ) -> EncodedResponse | Results | Page:
+    ) -> EncodedResponse | ResultStream | Page:
         """Executes the request of this scope; `headers` are those of the scope. Raises Disconnected.
 
         `body` is the whole body if it has arrived already; otherwise it is received.
@@ -143,7 +152,10 @@ class GraphQLOverHTTP:
             if media == HTML and self._page is not None:
                 return self._page
             self._access.check_cross_site(headers, method)
-            caller = await self._caller(scope) if not self._access.is_unrestricted else UNRESTRICTED
+            if self._access.is_unrestricted:
+                caller = UNRESTRICTED
+            else:
+                caller = await self._caller(scope, media)
             if method == "GET":
                 request = from_query_string(scope["query_string"])
             else:
@@ -160,8 +172,8 @@ class GraphQLOverHTTP:
             return self._error_response(media, self._executor.refuse(error, caller))
         allowed = _ALLOWED[method]
         try:
-            if media == STREAM:
-                return self._results(request, allowed | SUBSCRIPTIONS, caller)
+            if media in _FRAMINGS:
+                return self._stream(media, headers, request, allowed | SUBSCRIPTIONS, caller)
             response = await self._executor.execute(request, allowed, caller)
             encoded = self._response(media, response)
             if self._caching is not None and method == "GET" and "errors" not in response:
@@ -172,19 +184,24 @@ class GraphQLOverHTTP:
         except Exception as error:
             return self._error_response(media, self._executor.refuse(error, caller))
 
-    async def _caller(self, scope: Scope) -> Caller:
+    async def _caller(self, scope: Scope, media: str) -> Caller:
         token = authorization(scope["headers"])
+        if media in _FRAMINGS:
+            return await self._access.stream_caller(token, scope)
         return await self._access.caller(token, scope.get("client"))
 
     async def send(
-        self, response: EncodedResponse | Results | Page, scope: Scope, receive: Receive, send: Send
+        self,
+        response: EncodedResponse | ResultStream | Page,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
     ) -> None:
         """Sends what `respond` has returned."""
         if isinstance(response, EncodedResponse):
             await response.send(send)
-        elif isinstance(response, AsyncGenerator):
-            keep_alive = self._limits.keep_alive_seconds
-            await send_stream(response, receive, send, keep_alive, self._closing)
+        elif isinstance(response, ResultStream):
+            await response.send(receive, send, self._limits.keep_alive_seconds, self._closing)
         else:
             await response(PageRequest(scope, receive))(scope, receive, send)
 
@@ -194,7 +211,7 @@ class GraphQLOverHTTP:
 
     async def _batch_response(self, media: str, body: bytes, caller: Caller) -> EncodedResponse:
         """Returns the list of the responses. Raises BAD_REQUEST if the list itself is refused."""
-        if media == STREAM:
+        if media in _FRAMINGS:
             raise bad_request(f"A list of operations has no stream: accept {JSON}.", 406)
         requests = requests_of(body, self._options.batch_limit)
         responses = await execute_batch(self._executor, requests, self._limits, caller)
@@ -215,17 +232,24 @@ class GraphQLOverHTTP:
     def _status(self, draft_status: int) -> int:
         return self._statuses.get(draft_status, draft_status)
 
-    def _results(
-        self, request: Request, allowed: OperationTypes, caller: Caller
-    ) -> AsyncGenerator[Formatted, None]:
+    def _stream(
+        self,
+        media: str,
+        headers: Headers,
+        request: Request,
+        allowed: OperationTypes,
+        caller: Caller,
+    ) -> ResultStream:
+        """Returns the results of an operation. Raises RequestError."""
+        resumes = position(headers) if media == STREAM else None
         try:
-            return self._executor.stream(request, allowed, caller)
+            results = self._executor.stream(request, allowed, caller, resumes)
         except RequestError as error:
-            if not error.well_formed:
+            if media != STREAM or not error.well_formed:
                 raise
-            return single_result(
-                error.response
-            )  # an EventSource cannot read the body of another status
+            # An EventSource cannot read the body of another status.
+            results = single_result(error.response)
+        return ResultStream(_FRAMINGS[media], results, resumes)
 
 
 def _media(scope: Scope, headers: Headers, page: Page | None) -> str:
@@ -236,7 +260,7 @@ def _media(scope: Scope, headers: Headers, page: Page | None) -> str:
     may_get_page = page is not None and scope["method"] == "GET" and not _has_request(scope)
     media = negotiate(accept, _WITH_PAGE if may_get_page else _WITHOUT_PAGE)
     if media is None:
-        raise bad_request(f"Supported media types: {JSON}, {RESPONSE}, {STREAM}.", 406)
+        raise bad_request(f"Supported media types: {', '.join(_WITHOUT_PAGE)}.", 406)
     return media
 
 

@@ -87,9 +87,23 @@ class Pipeline:
         self._versions = Probe[list[int]]()
         self._failed_at = -math.inf
 
-    async def status(self) -> PipelineStatus:
-        """Returns the status within two of Probe's time limits; reports errors of the stores, raises none."""
-        return await self._status.get()
+    async def status(self, since: float = 0.0) -> PipelineStatus:
+        """Returns the status within two of Probe's time limits; reports errors of the stores, raises none.
+
+        Waits for one that is taken at `since`, in seconds of time.monotonic(), or later.
+        """
+        return await self._status.get(since)
+
+    async def generation_without_lag(self, partition: int) -> str | None:
+        """Returns the active generation if every event that was committed before this call is applied in it.
+
+        Returns None if an event is not applied yet, or if a store does not respond.
+        """
+        view = (await self.status(time.monotonic())).partitions[partition]
+        log, read_model = view.backlog, view.status
+        if log is None or read_model is None or log.unpublished != 0 or log.foreign:
+            return None
+        return read_model.generation if read_model.behind == 0 else None
 
     async def recent_events(self, count: int) -> list[RecentEvent]:
         """Returns the latest events, newest first; none if a store does not respond."""

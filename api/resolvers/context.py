@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from api.auth.scopes import UNRESTRICTED, Caller
 from api.engine.resolver_info import ResolverInfo, StrawberryInfo
+from api.engine.stream_position import StreamPosition
 
 if TYPE_CHECKING:
     from domain.command import Command, CommandResult
@@ -32,9 +33,11 @@ class Context:
     max_page_size: int = 100
     """Items that a list field returns at most."""
     caller: Caller = UNRESTRICTED
+    position: StreamPosition | None = None
+    """That of the stream, if its transport can resume it."""
 
-    def for_caller(self, caller: Caller) -> Context:
-        return replace(self, caller=caller)
+    def for_caller(self, caller: Caller, position: StreamPosition | None = None) -> Context:
+        return replace(self, caller=caller, position=position)
 
 
 # The type checker holds resolvers to the part of `info` that a compiled plan passes too.

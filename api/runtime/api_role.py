@@ -6,8 +6,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from api.auth.access import Access
+from api.auth.claims import DEFAULT_SCOPE_CLAIMS, ScopeClaims
 from api.auth.jwks import KeySetClient
 from api.auth.rate_limit import RateLimiter
+from api.auth.scopes import ALL_SCOPES
+from api.auth.stream_tokens import StreamTokens
 from api.auth.tokens import LEEWAY_SECONDS, Tokens, shared_secret
 from api.engine.documents import registered, trusted
 from api.engine.documents.registered import RegisteredDocuments
@@ -16,6 +19,7 @@ from api.engine.operation_type import COUNTED
 from api.http.graphql_http import HTTPOptions
 from api.observability.metrics import ALARMING
 from api.observability.timed_store import TimedStore
+from api.operator_error import OperatorError
 from api.resolvers.context import Context
 from api.roles import read_model_fingerprint
 from api.runtime import drivers
@@ -26,6 +30,7 @@ from readside.queries.reader import ReadModel
 
 if TYPE_CHECKING:
     from api.runtime.composition import ServiceBuilder
+    from api.settings import Settings
 
 
 async def add_api(parts: ServiceBuilder) -> None:
@@ -46,6 +51,7 @@ async def add_api(parts: ServiceBuilder) -> None:
         fingerprint=read_model_fingerprint(settings),
         version_timeout_seconds=settings.read_timeout,
         namespace=parts.namespace,
+        generation_without_lag=parts.monitoring.pipeline.generation_without_lag,
     )
     context = Context(
         store=TimedStore(store, metrics.commands),
@@ -60,6 +66,7 @@ async def add_api(parts: ServiceBuilder) -> None:
     )
     access = Access(
         tokens=await _tokens(parts) if settings.has_auth else None,
+        stream_tokens=await _stream_tokens(parts) if settings.has_auth else None,
         origins=settings.allowed_origins or (),
         graphiql=settings.shows_schema,
         rate=await _rate_limiter(parts),
@@ -97,6 +104,7 @@ async def _tokens(parts: ServiceBuilder) -> Tokens:
         audience=settings.auth_audience,
         issuer=settings.auth_issuer,
         leeway=LEEWAY_SECONDS,
+        scope_claims=_scope_claims(settings),
     )
 
 
@@ -112,6 +120,21 @@ async def _registered_documents(parts: ServiceBuilder) -> RegisteredDocuments | 
         namespace=parts.namespace,
     )
     return RegisteredDocuments(redis, rate, settings.limits, namespace=parts.namespace)
+
+
+def _scope_claims(settings: Settings) -> ScopeClaims:
+    """Raises OperatorError for a name of a scope that does not exist."""
+    names = settings.scope_names
+    if unknown := {own for _, own in names}.difference(ALL_SCOPES):
+        raise OperatorError(
+            f"AUTH_SCOPE_NAMES has {min(unknown)}, which is no scope; the scopes are {', '.join(ALL_SCOPES)}."
+        )
+    return ScopeClaims(settings.auth_scope_claims or DEFAULT_SCOPE_CLAIMS, names)
+
+
+async def _stream_tokens(parts: ServiceBuilder) -> StreamTokens:
+    redis = await parts.open(drivers.redis_for_rate_limits(parts.settings, parts.expiry))
+    return StreamTokens(redis, namespace=parts.namespace)
 
 
 async def _rate_limiter(parts: ServiceBuilder) -> RateLimiter | None:

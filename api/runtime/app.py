@@ -17,6 +17,7 @@ from api.auth.security_headers import SecurityHeaders
 from api.engine.execution.executor import Executor
 from api.engine.execution.registering_executor import RegisteringExecutor
 from api.errors import RequestError
+from api.http import stream_token_endpoint
 from api.http.compression import CompressedGraphQLOverHTTP
 from api.http.graphql_http import GraphQLOverHTTP, HTTPOptions
 from api.http.graphql_ws import GraphQLOverWebSocket
@@ -62,6 +63,7 @@ def create_app(
             Route("/graphql", over_http),
             Route("/graphql/", _without_slash, methods=["GET", "POST"]),
             WebSocketRoute("/graphql", over_websocket),
+            *stream_token_endpoint.routes(access, executor),
             *([Route("/schema.graphql", _schema)] if configuration.introspection else []),
             *(
                 [*monitoring.routes(_guard(access)), *status_page.routes(monitoring, access)]

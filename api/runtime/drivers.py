@@ -176,7 +176,10 @@ def redis_for_relay(settings: Settings, expiry: Expiry = None) -> RedisClient:
 
 
 def redis_for_rate_limits(settings: Settings, expiry: Expiry = None) -> RedisClient:
-    """Returns a client with a short timeout, because requests wait for it. A retry could count twice."""
+    """Returns a client with a short timeout, because requests wait for it. A retry could count twice.
+
+    It also keeps stream tokens, of which a retry could use one up.
+    """
     return _redis(settings, 4, _RATE_LIMIT_TIMEOUT_SECONDS, expiry)
 
 

@@ -1,4 +1,4 @@
-"""Measures how far the streams are behind the log. For monitoring only; nothing is decided by it."""
+"""Measures how far the streams are behind the log: for monitoring, and before an aggregate is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The status of each partition's read model. For monitoring only; nothing is decided by it."""
+"""The status of each partition's read model: for monitoring, and before an aggregate is missing."""
 
 from __future__ import annotations
 

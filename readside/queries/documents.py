@@ -11,10 +11,16 @@ from uuid import UUID
 
 import msgspec
 
-from readside.errors import ChangesNoLongerKept, ReadModelBehind, ReadModelRebuilding
+from readside.errors import (
+    AggregateMissing,
+    ChangesNoLongerKept,
+    ReadModelBehind,
+    ReadModelRebuilding,
+)
 from readside.queries.reader import ReadModel
 from readside.redis_connection.encoding import CommandTemplate, pack
 from readside.redis_connection.protocol import Replies
+from readside.redis_functions.keys import Keys
 from readside.stored_document import HISTORY_LENGTH, D, StoredDocument
 
 if TYPE_CHECKING:
@@ -99,28 +105,55 @@ class Documents(Generic[D]):
         return _rows(await self._read_missing(read_model, partitions))
 
     async def changes(
-        self, read_model: ReadModel, aggregate_id: UUID, after: int | None = None
+        self,
+        read_model: ReadModel,
+        aggregate_id: UUID,
+        after: int | None = None,
+        *,
+        min_version: int = 0,
     ) -> AsyncGenerator[D | None, None]:
         """Yields the present state, then each later version in order; with `after`, each version above it.
 
-        Yields None for an aggregate that does not exist yet, and as the last item for one that was erased.
-        Raises ChangesNoLongerKept if the next version is no longer in the history, and ReadModelError.
+        Begins when the read model has `min_version`, as `fetch` does. Yields None for an aggregate that does
+        not exist yet, and as the last item for one that was erased. Raises AggregateMissing if it does not
+        exist after `version_timeout_seconds` and no event is still to be applied, ChangesNoLongerKept if the
+        next version is no longer in the history, and ReadModelError.
         """
         partition, id_ = read_model.partition_of(aggregate_id), str(aggregate_id)
+        if min_version:
+            await self.fetch(read_model, aggregate_id, min_version=min_version)
         async with read_model.subscribe(aggregate_id) as subscription:
+            waited = False
             while True:
                 version, row = await self._read(read_model, partition, id_)
                 if row is None and version > 0:
                     yield None
                     return
-                if after is None and version != _NEEDS_RESYNC:
+                if version == 0 and waited and await self._is_missing(read_model, partition, id_):
+                    raise AggregateMissing
+                if after is None and version >= min_version:
                     yield row
                     after = version
                 elif after is not None and version > after:
                     for row in await self._versions_after(read_model, partition, id_, after):
                         yield row
                         after = row.version
-                await subscription.wait(_REPOLL_SECONDS)
+                waited = not await subscription.wait(
+                    read_model.version_timeout_seconds if version == 0 else _REPOLL_SECONDS
+                )
+
+    async def _is_missing(self, read_model: ReadModel, partition: int, id_: str) -> bool:
+        """Returns True if the log had no event of the aggregate; False if it has one, or if it is unknown."""
+        complete = await read_model.generation_without_lag(partition)
+        generation: str | None = None
+
+        def commands(keys: Keys) -> list[bytes]:
+            nonlocal generation
+            generation = keys.generation
+            return [pack(("EXISTS", keys.document(self._aggregate, id_)))]
+
+        [exists] = await read_model.read(partition, commands)
+        return complete is not None and generation == complete and not exists
 
     async def _versions_after(
         self, read_model: ReadModel, partition: int, id_: str, after: int

@@ -8,7 +8,7 @@ read with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 CommandsFor = Callable[[Keys], list[bytes]]
 """Returns packed commands for the keys of a generation; called again if another generation is active."""
+
+FindGeneration = Callable[[int], Awaitable[str | None]]
+"""Returns the active generation of a partition, if every event committed before the call is applied in it."""
 
 _MAX_ATTEMPTS = 3
 
@@ -78,6 +81,10 @@ class PartitionPointer(msgspec.Struct):
         return False
 
 
+async def _unknown_generation(_: int) -> None:
+    """Finds no generation: the lag is not known."""
+
+
 class ReadModel:
     """The read model of all partitions. Every method raises ReadModelError."""
 
@@ -90,9 +97,11 @@ class ReadModel:
         fingerprint: str,
         version_timeout_seconds: float = 2.0,
         namespace: Namespace = TANDEM,
+        generation_without_lag: FindGeneration = _unknown_generation,
     ) -> None:
         """`version_timeout_seconds`: how long a read waits for the version that it requires."""
         self.version_timeout_seconds = version_timeout_seconds
+        self.generation_without_lag = generation_without_lag
         self.partitions = range(partitions)
         self._connection = connection
         self._pubsub = pubsub

@@ -59,6 +59,10 @@ class Namespace(msgspec.Struct, frozen=True):
         """The time at which the caller's rate limit is fully restored."""
         return f"{self.prefix}:rate:{caller}"
 
+    def stream_token(self, digest: str) -> str:
+        """The caller of a stream token, until it is used or expires."""
+        return f"{self.prefix}:stream-token:{digest}"
+
     def partition(self, number: int) -> Partition:
         return Partition(number, self)
 

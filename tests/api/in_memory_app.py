@@ -92,6 +92,8 @@ class MemoryReads:
         self.listeners: set[ChannelSubscription] = set()
         self.unanswered: list[tuple[asyncio.Future[Replies], Replies]] | None = None
         """If it is a list, requests wait in it with their replies."""
+        self.without_lag: str | None = None
+        """The generation without lag, `g`; None if it is not known."""
 
     def put(self, user_id: UUID, name: str, version: int = 1) -> None:
         at = to_rfc3339_millis(NOW)
@@ -128,6 +130,9 @@ class MemoryReads:
 
     def partition_of(self, _: UUID) -> int:
         return 0
+
+    async def generation_without_lag(self, _: int) -> str | None:
+        return self.without_lag
 
     @asynccontextmanager
     async def subscribe(self, _: UUID) -> AsyncIterator[ChannelSubscription]:
@@ -201,6 +206,8 @@ class MemoryReads:
                 numbered = dict(enumerate(self.orders[key], 1))
                 page = zrange(numbered, arguments, int)
                 return [each for number in page for each in (numbered[number], str(number))]
+            case "EXISTS":
+                return int(key in self.hashes)
             case "ZRANGE":
                 return zrange(self._members(key), arguments)
             case "ZLEXCOUNT":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -13,8 +14,9 @@ from graphql import GraphQLUnionType, find_breaking_changes, validate_schema
 from api.auth.scopes import Caller
 from api.engine.execution.configuration import EngineConfiguration
 from api.engine.execution.executor import Executor
-from api.engine.operation_type import MUTATIONS, QUERIES
+from api.engine.operation_type import MUTATIONS, QUERIES, SUBSCRIPTIONS
 from api.engine.request import Request
+from api.engine.stream_position import StreamPosition
 from api.errors import RequestError
 from api.limits import Limits
 from api.resolvers.context import Context
@@ -35,6 +37,8 @@ MERGED = build([users, products])
 
 CREATE = """mutation { createProduct(input: {sku: "A-1", name: "Ant", price: "1.50"}) {
     id version product { sku } errors { __typename ... on CommandError { code path } } } }"""
+WATCH = 'subscription { productChanged(id: "019b0c9e-7d4e-7bbb-8a51-000000000000") { sku } }'
+FOLLOW = f'subscription {{ productChanged(id: "{ALICE}", afterVersion: 7) {{ sku }} }}'
 READ = f'{{ product(id: "{ALICE}") {{ sku price version }} }}'
 
 
@@ -130,6 +134,26 @@ async def test_the_scopes_of_users_do_not_allow_products(query: str, scope: str)
     assert error["extensions"] == {"code": "FORBIDDEN"}
     assert scope in error["message"]
     assert edge.store.commands == []
+
+
+async def test_a_subscription_to_a_product_that_does_not_exist_ends_with_its_code() -> None:
+    edge = Edge()
+    edge.reads.without_lag = "g"
+    request = Request(query=WATCH)
+    caller = Caller(scopes=frozenset({"products:read"}))
+    with pytest.raises(RequestError) as caught:
+        await anext(edge.executor.stream(request, SUBSCRIPTIONS, caller))
+    [error] = caught.value.errors
+    assert error["extensions"] == {"code": "PRODUCT_NOT_FOUND"}
+
+
+async def test_a_subscription_to_a_product_resumes_and_says_how_far_it_is() -> None:
+    request, caller = Request(query=FOLLOW), Caller(scopes=frozenset({"products:read"}))
+    position = StreamPosition(0)
+    stream = Edge().executor.stream(request, SUBSCRIPTIONS, caller, position)
+    async with aclosing(stream) as results:
+        assert "errors" not in await anext(results)
+    assert (position.after, position.last) == (0, 1)
 
 
 async def test_costs_and_limits_apply_to_the_fields_of_products() -> None:

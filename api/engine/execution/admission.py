@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from api.engine.operation_type import OperationType, OperationTypes
     from api.engine.request import Request
     from api.engine.resolver_info import CallerContext
+    from api.engine.stream_position import StreamPosition
 
 _WRONG_TRANSPORT: Final[dict[OperationType, tuple[str, int]]] = {
     "mutation": ("A mutation must be sent with POST.", 405),
@@ -73,10 +74,11 @@ class Admission:
         allowed: OperationTypes,
         caller: Caller,
         budget: BatchBudget | None = None,
+        position: StreamPosition | None = None,
     ) -> AdmittedOperation:
         """Returns the operation, ready to run. Raises RequestError.
 
-        `budget` is what the operations of a batch share.
+        `budget` is what the operations of a batch share, `position` that of a stream.
         """
         if not (caller.is_authenticated or self._introspection):
             raise no_token()  # no operation is public, so the request need not be read
@@ -89,8 +91,11 @@ class Admission:
         if (left := caller.seconds_left) is not None and left <= 0:
             raise expired()  # it was valid when the connection was opened
         self._slots[operation.type].check()
+        context = self._context
+        if caller is not UNRESTRICTED or position is not None:
+            context = context.for_caller(caller, position)
         try:
-            return self._within_budget(request, document, operation, caller, budget)
+            return self._within_budget(request, document, operation, context, budget)
         except (RequestError, MemoryError):
             raise
         except Exception as error:  # not cached: with other variables the document may be fine
@@ -101,11 +106,10 @@ class Admission:
         request: Request,
         document: PreparedDocument,
         operation: Operation,
-        caller: Caller,
+        context: CallerContext,
         batch: BatchBudget | None,
     ) -> AdmittedOperation:
         limits, left = (self._limits, "") if batch is None else (batch, " that the list has left")
-        context = self._context if caller is UNRESTRICTED else self._context.for_caller(caller)
         execution, values = self._engine.prepare(request, document, operation, context)
         cost, fields = operation.cost(values)
         if cost > (budget := limits.cost_budget):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from api.engine.operation_type import OperationTypes
     from api.engine.request import Request
     from api.engine.resolver_info import CallerContext
+    from api.engine.stream_position import StreamPosition
 
 
 class Executor:
@@ -77,15 +78,20 @@ class Executor:
         return _with_cost(response, operation.cost) if _wants_cost(request) else response
 
     def stream(
-        self, request: Request, allowed: OperationTypes, caller: Caller = UNRESTRICTED
+        self,
+        request: Request,
+        allowed: OperationTypes,
+        caller: Caller = UNRESTRICTED,
+        position: StreamPosition | None = None,
     ) -> AsyncGenerator[Formatted, None]:
         """Yields the responses to any operation; a query or a mutation has one.
 
-        Raises RequestError, from the call or from the generator, if there is no `data`, or no more.
+        A subscription begins at the position and moves it. Raises RequestError, from the call or from the
+        generator, if there is no `data`, or no more.
         """
         started, type_ = perf_counter(), UNKNOWN
         try:
-            operation = self.admission.admit(request, allowed, caller)
+            operation = self.admission.admit(request, allowed, caller, position=position)
         except Exception as error:
             refusal = _refusal(error)
             if self._rate is None or not refusal.well_formed:

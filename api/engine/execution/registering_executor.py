@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from api.engine.operation_type import OperationTypes
     from api.engine.request import Request
     from api.engine.resolver_info import CallerContext
+    from api.engine.stream_position import StreamPosition
     from api.errors import Formatted
 
 
@@ -67,19 +68,27 @@ class RegisteringExecutor(Executor):
         return response
 
     def stream(
-        self, request: Request, allowed: OperationTypes, caller: Caller = UNRESTRICTED
+        self,
+        request: Request,
+        allowed: OperationTypes,
+        caller: Caller = UNRESTRICTED,
+        position: StreamPosition | None = None,
     ) -> AsyncGenerator[Formatted, None]:
         """Yields the responses to any operation. Registers nothing: that takes a POST or a GET."""
         if request.query is not None:
             self._checked_hash(request, caller)
-            return super().stream(request, allowed, caller)
-        return self._stream_by_hash(request, allowed, caller)
+            return super().stream(request, allowed, caller, position)
+        return self._stream_by_hash(request, allowed, caller, position)
 
     async def _stream_by_hash(
-        self, request: Request, allowed: OperationTypes, caller: Caller
+        self,
+        request: Request,
+        allowed: OperationTypes,
+        caller: Caller,
+        position: StreamPosition | None,
     ) -> AsyncGenerator[Formatted, None]:
         found = await self._with_text(request)
-        async with aclosing(super().stream(found, allowed, caller)) as results:
+        async with aclosing(super().stream(found, allowed, caller, position)) as results:
             async for result in results:
                 yield result
 

@@ -11,7 +11,8 @@ from starlette.responses import PlainTextResponse
 
 from api.engine.execution.concurrency import Slots
 from api.errors import Formatted, RequestError
-from api.http.graphql_sse import send_stream
+from api.http.graphql_sse import EVENT_STREAM
+from api.http.result_stream import ResultStream
 from api.observability.coalesce import Coalesced
 from api.observability.problems import problems
 
@@ -41,7 +42,8 @@ class Feed:
             await self._access.check_operator(scope)
             with self._slots:
                 closing: asyncio.Event = scope["app"].state.closing
-                await send_stream(self._frames(), receive, send, _INTERVAL_SECONDS * 15, closing)
+                stream = ResultStream(EVENT_STREAM, self._frames())
+                await stream.send(receive, send, _INTERVAL_SECONDS * 15, closing)
         except RequestError as error:
             response = PlainTextResponse(f"{error}\n", error.status)
             await response(scope, receive, send)

@@ -7,10 +7,11 @@ import strawberry
 from api.resolvers import fields
 from api.resolvers.changes import changes_of
 from api.resolvers.context import Info
-from api.resolvers.query_arguments import AfterVersion, check_version, parse_id_argument
+from api.resolvers.query_arguments import AfterVersion, MinVersion
 from api.schema.users.queries import UserIdArgument
 from api.schema.users.types.user_types import User
 from domain.users.aggregate import USER
+from domain.users.refusals import UserNotFound
 from readside.projections import users
 
 
@@ -22,10 +23,18 @@ class Subscription:
         scope=USER.scope("read"),
     )
     def user_changed(
-        self, info: Info, user_id: UserIdArgument, after_version: AfterVersion = None
+        self,
+        info: Info,
+        user_id: UserIdArgument,
+        after_version: AfterVersion = None,
+        min_version: MinVersion = None,
     ) -> AsyncGenerator[User, None]:
-        # Not an async generator itself: invalid arguments are refused before the stream opens.
-        after = check_version("afterVersion", after_version)
         return changes_of(
-            User, users.changes(info.context.read_model, parse_id_argument(user_id), after)
+            User,
+            users.changes,
+            info,
+            user_id,
+            after=after_version,
+            min_version=min_version,
+            missing=UserNotFound,
         )

@@ -169,9 +169,12 @@ async def test_a_thousand_clients_that_disconnect_leave_no_subscription_after_tw
         assert not ask.connections
 
 
-async def test_a_half_closed_client_of_a_stream_gets_its_events() -> None:
+@pytest.mark.parametrize(
+    "accept", [b"accept: text/event-stream", b"accept: multipart/mixed;subscriptionSpec=1.0"]
+)
+async def test_a_half_closed_client_of_a_stream_gets_its_events(accept: bytes) -> None:
     async with wired(with_limits(keep_alive_seconds=0.02)) as ask, ask.opened() as wire:
-        await wire.send(request(WATCH, b"accept: text/event-stream"))
+        await wire.send(request(WATCH, accept))
         await wire.end()
         async with limited(5):
             await wire.reader.readuntil(b'"version":1')

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 import msgspec
+import pytest
 
-from api.http.graphql_sse import send_stream
+from api.http.graphql_sse import EVENT_STREAM
+from api.http.result_stream import ResultStream
 from api.limits import Limits
 from tests.api.in_memory_app import ALICE, Edge, edge, served
 from tests.api.with_limits import with_limits
@@ -29,7 +31,10 @@ COMPLETE = ["event: complete", "data:"]
 
 @asynccontextmanager
 async def streamed(
-    query: str, limits: Limits | None = None, versions: range = range(1, 2)
+    query: str,
+    limits: Limits | None = None,
+    versions: range = range(1, 2),
+    **headers: str,
 ) -> AsyncIterator[tuple[Edge, AsyncIterator[str]]]:
     """The lines of the stream that a query gets."""
     async with edge(limits) as made, served(made.app) as address:
@@ -37,7 +42,7 @@ async def streamed(
             made.reads.put(ALICE, "Alice", version)
         async with (
             httpx.AsyncClient(base_url=f"http://{address}", headers=STREAM) as client,
-            client.stream("POST", "/graphql", json={"query": query}) as response,
+            client.stream("POST", "/graphql", json={"query": query}, headers=headers) as response,
         ):
             assert response.status_code == 200
             assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
@@ -57,7 +62,7 @@ async def event(lines: AsyncIterator[str]) -> list[str]:
 
 def told(version: int) -> list[str]:
     data = msgspec.json.encode({"data": {"userChanged": {"version": version}}}).decode()
-    return ["event: next", f"data: {data}"]
+    return ["event: next", f"id: {version}", f"data: {data}"]
 
 
 async def test_a_query_is_one_event_and_then_complete() -> None:
@@ -85,6 +90,40 @@ async def test_a_client_that_reconnects_names_the_last_version_it_received() -> 
         assert await event(lines) == told(5)
 
 
+@pytest.mark.parametrize("query", [WATCH, watch_behind(1)])
+async def test_an_event_source_that_reconnects_resumes_after_its_last_event(query: str) -> None:
+    """It repeats its URL, so the header counts and not the argument."""
+    last = {"last-event-id": "2"}
+    async with streamed(query, versions=range(1, 5), **last) as (made, lines):
+        assert [await event(lines) for _ in range(2)] == [told(3), told(4)]
+        made.reads.put(ALICE, "Bob", version=5)
+        assert await event(lines) == told(5)
+
+
+async def test_an_event_source_without_events_begins_with_the_present_state() -> None:
+    async with streamed(WATCH, versions=range(1, 5), **{"last-event-id": ""}) as (_, lines):
+        assert await event(lines) == told(4)
+
+
+async def test_the_version_is_the_id_of_an_event_that_does_not_select_it() -> None:
+    query = f'subscription {{ userChanged(id: "{ALICE}") {{ name }} }}'
+    async with streamed(query, versions=range(3, 4)) as (_, lines):
+        assert (await event(lines))[1] == "id: 3"
+
+
+@pytest.mark.parametrize(
+    "last",
+    [*("-1", "+1", "1.0", "0x1", "1e1", " 1 2", "x", "1, 2", "9" * 10, "9" * 5_000), "\u0661"],
+)
+async def test_an_id_that_is_no_version_is_refused(last: str) -> None:
+    headers = {b"accept": b"text/event-stream", b"last-event-id": last.encode()}
+    async with edge() as made:
+        response = await made.post(WATCH, headers=headers)
+        assert response.status_code == 400
+        assert response.json()["errors"][0]["extensions"] == {"code": "BAD_REQUEST"}
+        assert made.reads.asked == 0
+
+
 async def test_changes_that_are_no_longer_kept_are_an_error() -> None:
     async with streamed(watch_behind(2), versions=range(50, 201)) as (_, lines):
         name, data = await event(lines)
@@ -93,11 +132,23 @@ async def test_changes_that_are_no_longer_kept_are_an_error() -> None:
         assert await event(lines) == COMPLETE
 
 
+async def test_a_user_that_does_not_exist_ends_the_stream_if_there_is_no_lag() -> None:
+    query = WATCH.replace(str(ALICE), str(ALICE).replace("a", "b"))
+    async with streamed(query) as (made, lines):
+        made.reads.without_lag = "g"
+        name, data = await event(lines)
+        assert name == "event: next"
+        assert '"code":"USER_NOT_FOUND"' in data
+        assert await event(lines) == COMPLETE
+
+
 async def test_the_error_of_a_request_without_data_is_sent_in_the_stream() -> None:
     for query, code in (
         ("{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
         ('subscription { userChanged(id: "x") { id } }', "BAD_USER_INPUT"),
         (watch_behind(-1), "BAD_USER_INPUT"),
+        (watch_behind(1).replace("afterVersion: 1", "minVersion: -1"), "BAD_USER_INPUT"),
+        (watch_behind(1).replace("afterVersion: 1", "minVersion: 2"), "READ_MODEL_BEHIND"),
     ):
         async with streamed(query) as (_, lines):
             name, data = await event(lines)
@@ -152,7 +203,8 @@ async def test_no_event_is_made_before_the_one_before_has_drained() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    streaming = asyncio.create_task(send_stream(events(), receive, send, 60, asyncio.Event()))
+    stream = ResultStream(EVENT_STREAM, events())
+    streaming = asyncio.create_task(stream.send(receive, send, 60, asyncio.Event()))
     for number in range(1, 4):
         async with limited(5):
             await received.wait()

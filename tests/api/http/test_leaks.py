@@ -9,6 +9,8 @@ import tracemalloc
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from api.limits import Limits
 from tests.api.in_memory_app import ALICE, Edge, edge
 
@@ -103,9 +105,18 @@ async def test_websocket_clients_that_disconnect_leave_no_tasks() -> None:
         assert made.reads.listeners == set()
 
 
-async def test_event_streams_leave_no_tasks_or_subscriptions() -> None:
+@pytest.mark.parametrize(
+    ("accept", "parts"),
+    [
+        (b"text/event-stream", [b"event: next"]),
+        (b"multipart/mixed;subscriptionSpec=1.0", [b"--graphql", b"payload"]),
+    ],
+)
+async def test_event_streams_leave_no_tasks_or_subscriptions(
+    accept: bytes, parts: list[bytes]
+) -> None:
     body = json.dumps({"query": WATCH}).encode()
-    headers = [(b"content-type", b"application/json"), (b"accept", b"text/event-stream")]
+    headers = [(b"content-type", b"application/json"), (b"accept", accept)]
     async with edge(ROOMY) as made:
         made.reads.put(ALICE, "Alice")
 
@@ -113,7 +124,10 @@ async def test_event_streams_leave_no_tasks_or_subscriptions() -> None:
             client = Client(made, {"type": "http", "method": "POST", "headers": headers})
             client.coming.put_nowait({"type": "http.request", "body": body})
             assert (await client.sent.get())["status"] == 200
-            assert b"event: next" in (await client.sent.get())["body"]
+            for part in parts:
+                while not (body_sent := (await client.sent.get())["body"]):
+                    pass
+                assert part in body_sent
             client.coming.put_nowait({"type": "http.disconnect"})
             await client.task
 

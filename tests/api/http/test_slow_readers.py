@@ -27,6 +27,7 @@ HANDSHAKE = (
     f"sec-websocket-version: 13\r\nsec-websocket-protocol: {PROTOCOL}\r\n"
     f"sec-websocket-key: {base64.b64encode(os.urandom(16)).decode()}\r\n\r\n"
 ).encode()
+MULTIPART = b"multipart/mixed;subscriptionSpec=1.0"
 LONG_NAME = "x" * 10_000
 QUICK = with_limits(send_seconds=0.3, keep_alive_seconds=0.02)
 
@@ -144,17 +145,22 @@ async def test_a_websocket_client_that_never_reads_is_aborted() -> None:
                 await asyncio.sleep(0.01)
 
 
-async def test_a_client_that_does_not_read_its_event_stream_is_disconnected() -> None:
+@pytest.mark.parametrize(
+    ("accept", "ending"), [(b"text/event-stream", b"event: complete"), (MULTIPART, b"--graphql--")]
+)
+async def test_a_client_that_does_not_read_its_event_stream_is_disconnected(
+    accept: bytes, ending: bytes
+) -> None:
     async with peer(QUICK) as (made, client):
         made.reads.put(ALICE, LONG_NAME)
         body = json.dumps({"query": WATCH}).encode()
         await client.send(
             b"POST /graphql HTTP/1.1\r\nhost: tandem\r\ncontent-type: application/json\r\n"
-            b"accept: text/event-stream\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+            b"accept: %b\r\ncontent-length: %d\r\n\r\n%b" % (accept, len(body), body)
         )
         await until_somebody_listens(made)
         await until_nobody_listens(made)
-        assert b"event: complete" not in await client.read_all()
+        assert ending not in await client.read_all()
 
 
 async def test_nothing_is_read_for_a_client_that_does_not_read() -> None:

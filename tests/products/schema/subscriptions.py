@@ -7,8 +7,9 @@ import strawberry
 from api.resolvers import fields
 from api.resolvers.changes import changes_of
 from api.resolvers.context import Info
-from api.resolvers.query_arguments import AfterVersion, check_version, parse_id_argument
+from api.resolvers.query_arguments import AfterVersion, MinVersion
 from tests.products.domain.aggregate import PRODUCT
+from tests.products.domain.refusals import ProductNotFound
 from tests.products.projections import products
 from tests.products.schema.product_type import Product
 from tests.products.schema.queries import ProductIdArgument
@@ -21,8 +22,18 @@ class Subscription:
         scope=PRODUCT.scope("read"),
     )
     def product_changed(
-        self, info: Info, product_id: ProductIdArgument, after_version: AfterVersion = None
+        self,
+        info: Info,
+        product_id: ProductIdArgument,
+        after_version: AfterVersion = None,
+        min_version: MinVersion = None,
     ) -> AsyncGenerator[Product, None]:
-        after = check_version("afterVersion", after_version)
-        rows = products.changes(info.context.read_model, parse_id_argument(product_id), after)
-        return changes_of(Product, rows)
+        return changes_of(
+            Product,
+            products.changes,
+            info,
+            product_id,
+            after=after_version,
+            min_version=min_version,
+            missing=ProductNotFound,
+        )

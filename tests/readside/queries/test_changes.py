@@ -20,7 +20,12 @@ from domain.users.events import (
     UserEvent,
     UserRenamed,
 )
-from readside.errors import ChangesNoLongerKept, ReadModelBehind, ReadModelRebuilding
+from readside.errors import (
+    AggregateMissing,
+    ChangesNoLongerKept,
+    ReadModelBehind,
+    ReadModelRebuilding,
+)
 from readside.projections import users
 from readside.queries.pubsub import PubSub
 from readside.redis_functions.keys import Partition
@@ -255,6 +260,96 @@ async def test_changes_of_a_user_that_does_not_exist_begin_with_none_and_wait(
     assert row is not None
     assert row.version == 1
     await changes.aclose()
+
+
+async def test_changes_of_a_user_that_does_not_exist_end_once_there_is_no_lag(
+    harness: ProjectionHarness,
+) -> None:
+    asked = 0
+
+    async def generation_without_lag(partition: int) -> str | None:
+        nonlocal asked
+        asked += 1
+        return harness.appliers[partition].keys.generation if asked > 3 else None
+
+    harness.reads.generation_without_lag = generation_without_lag
+    harness.reads.version_timeout_seconds = 0.05
+    for after in (None, 0, 5):
+        asked = 0
+        changes = users.changes(harness.reads, ALICE, after)
+        async with limited(5):
+            if after is None:
+                assert await anext(changes) is None
+            with pytest.raises(AggregateMissing):
+                await anext(changes)
+        assert asked == 4
+    assert await listened_to(harness) == set()
+
+
+async def test_changes_do_not_end_while_the_lag_is_unknown(harness: ProjectionHarness) -> None:
+    harness.reads.version_timeout_seconds = 0.01
+    changes = users.changes(harness.reads, ALICE)
+    assert await anext(changes) is None
+    coming = asyncio.ensure_future(anext(changes))
+    await asyncio.wait([coming], timeout=0.2)
+    await harness.given(CREATED)
+    row = await coming
+    assert row is not None
+    assert row.version == 1
+    await changes.aclose()
+
+
+@pytest.mark.parametrize("flips", [False, True])
+async def test_changes_do_not_end_if_the_user_comes_while_the_lag_is_determined(
+    harness: ProjectionHarness, flips: bool
+) -> None:
+    async def generation_without_lag(partition: int) -> str | None:
+        generation = harness.appliers[partition].keys.generation
+        if flips:
+            await harness.flip(partition)
+        else:
+            await harness.given(CREATED)
+        return generation
+
+    harness.reads.generation_without_lag = generation_without_lag
+    harness.reads.version_timeout_seconds = 0.05
+    changes = users.changes(harness.reads, ALICE)
+    assert await anext(changes) is None
+    coming = asyncio.ensure_future(anext(changes))
+    await asyncio.wait([coming], timeout=0.3)
+    if flips:
+        assert not coming.done()
+        await harness.given(CREATED)
+    row = await coming
+    assert row is not None
+    assert row.version == 1
+    await changes.aclose()
+
+
+async def test_changes_begin_at_the_required_version(harness: ProjectionHarness) -> None:
+    await harness.given(CREATED)
+    changes = users.changes(harness.reads, ALICE, min_version=3)
+    coming = asyncio.ensure_future(anext(changes))
+    await begins_to_wait(harness)
+    await harness.given(UserRenamed(name="A"))
+    await harness.given(UserRenamed(name="B"))
+    row = await coming
+    assert row is not None
+    assert (row.version, row.name) == (3, "B")
+    await changes.aclose()
+    resumed = users.changes(harness.reads, ALICE, 1, min_version=3)
+    assert [(row and row.version) for row in [await anext(resumed) for _ in range(2)]] == [2, 3]
+    await resumed.aclose()
+
+
+async def test_changes_whose_required_version_does_not_come_are_refused(
+    harness: ProjectionHarness,
+) -> None:
+    await harness.given(CREATED)
+    harness.reads.version_timeout_seconds = 0.1
+    async with limited(2):
+        with pytest.raises(ReadModelBehind):
+            await anext(users.changes(harness.reads, ALICE, min_version=2))
 
 
 async def test_changes_end_after_the_erasure(harness: ProjectionHarness) -> None:
