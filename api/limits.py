@@ -30,7 +30,7 @@ class Limits(BaseSettings):
     depth: Ceiling = 10
     """Levels of nested fields in an operation; introspection counts as one level."""
     aliases: Ceiling = 15
-    """Aliases in an operation; those of a fragment count each time it is spread."""
+    """Aliases of fields that read or write by themselves; a fragment's count each time it is spread."""
     page: Ceiling = 100
     """Items that a list field returns."""
     cost_budget: Ceiling = 5_000

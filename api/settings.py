@@ -33,6 +33,12 @@ _DIRECTIVE = r"[\w!#$%&'*+.^`|~-]+(?:=(?:[\w!#$%&'*+.^`|~-]+|\"[^\"\\\x00-\x1f\x
 _DIRECTIVES = re.compile(rf"{_DIRECTIVE}(?: *, *{_DIRECTIVE})*", re.ASCII)
 """The value of Cache-Control (RFC 9111, section 5.2)."""
 
+_DESCRIPTOR = re.compile(r"fd:[0-9]{1,5}")
+"""Not an IPv6 address, which has two colons."""
+
+_MAX_PATH_BYTES = 108
+"""Size of sun_path, of which the last byte is 0."""
+
 
 class Settings(AccessSettings):
     """A setting's environment variable is its name in capitals, such as DATABASE_URL."""
@@ -76,7 +82,26 @@ class Settings(AccessSettings):
         return url
 
     host: str = "127.0.0.1"
-    """Address to listen on."""
+    """Address to listen on; or unix:/path, or fd:3, a socket that systemd passes."""
+
+    @field_validator("host")
+    @classmethod
+    def _is_host(cls, host: str) -> str:
+        scheme, _, path = host.partition(":")
+        if scheme == "unix" and not (path.startswith("/") and len(path.encode()) < _MAX_PATH_BYTES):
+            raise ValueError(
+                f"the path of a Unix socket must be absolute and shorter than {_MAX_PATH_BYTES} bytes,"
+                " such as unix:/run/tandem/api.sock"
+            )
+        if scheme == "fd" and host.count(":") == 1 and _DESCRIPTOR.fullmatch(host) is None:
+            raise ValueError("a descriptor must be a number, such as fd:3")
+        return host
+
+    @property
+    def listens_on_port(self) -> bool:
+        """False if HOST is a Unix socket or a descriptor, so that PORT has no meaning."""
+        return not self.host.startswith("unix:") and _DESCRIPTOR.fullmatch(self.host) is None
+
     port: Port = 8000
     """Port to listen on; 0 takes a free one."""
     health_port: Port | None = None

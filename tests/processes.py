@@ -16,7 +16,7 @@ from tests.limited import limited
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Collection, Mapping
 
     from tests.forked import Member
 
@@ -45,7 +45,10 @@ def free_ports(count: int) -> int:
 
 @asynccontextmanager
 async def running(
-    *command: str, env: Mapping[str, str] | None = None, log: Path
+    *command: str,
+    env: Mapping[str, str] | None = None,
+    log: Path,
+    pass_fds: Collection[int] = (),
 ) -> AsyncIterator[Process]:
     """The command as a process in a session of its own; on the way out SIGTERM, then SIGKILL."""
     with log.open("ab") as output:
@@ -57,6 +60,7 @@ async def running(
             stdout=output,
             stderr=output,
             start_new_session=True,
+            pass_fds=pass_fds,
             preexec_fn=as_from_a_terminal,
         )
     try:

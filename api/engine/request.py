@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -52,6 +52,10 @@ def plain_hash(text: str) -> str:
     return text.lower().removeprefix("sha256:")
 
 
+_PARAMETERS: Final = frozenset(field.encode_name for field in msgspec.structs.fields(Request))
+_MAX_PARAMETERS: Final = 1_000
+"""Parameters of a URL, of any name: to split as many takes a millisecond."""
+
 _BATCH = "A list is not accepted here (BATCH_LIMIT): send each operation in a request of its own."
 
 _body = msgspec.json.Decoder(Request)
@@ -82,12 +86,27 @@ def from_query_string(query_string: bytes) -> Request:
 
 
 def parameters(query_string: bytes) -> dict[str, str]:
-    """Returns the parameters of a URL. Raises BAD_REQUEST if they are not UTF-8."""
+    """Returns the parameters of a URL that belong to a request; others, such as utm_source, are ignored.
+
+    Raises BAD_REQUEST if one is not UTF-8, or is repeated, because another server could read the other value.
+    """
     try:
-        text = query_string.decode("ascii")
-        return dict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=20))
+        # Bytes of other parameters may be anything, so they become surrogates, which encode() refuses.
+        pairs = parse_qsl(
+            query_string.decode("ascii", "surrogateescape"),
+            keep_blank_values=True,
+            errors="surrogateescape",
+            max_num_fields=_MAX_PARAMETERS,
+        )
+        found = [(name, value) for name, value in pairs if name in _PARAMETERS]
+        "".join(value for _, value in found).encode()
     except ValueError as error:
-        raise bad_request("The query string is not URL-encoded UTF-8.") from error
+        raise bad_request(
+            f"The query string is not URL-encoded UTF-8 of at most {_MAX_PARAMETERS} parameters."
+        ) from error
+    if len(dict(found)) < len(found):
+        raise bad_request("A parameter of the request is repeated in the query string.")
+    return dict(found)
 
 
 def decode(decoder: msgspec.json.Decoder[T], data: bytes | str, what: str) -> T:

@@ -1,4 +1,4 @@
-"""The `info` of resolvers: their context, and which fields the client selected."""
+"""Which fields have a resolver, and its `info`: the context, and which fields the client selected."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import strawberry
 from graphql import (
     FieldNode,
     FragmentSpreadNode,
+    GraphQLField,
     GraphQLIncludeDirective,
     GraphQLResolveInfo,
     GraphQLSkipDirective,
@@ -17,12 +18,19 @@ from graphql import (
     SelectionSetNode,
 )
 from graphql.execution import get_directive_values
+from strawberry.types.field import StrawberryField
 
 if TYPE_CHECKING:
     from api.auth.scopes import Caller
     from api.engine.stream_position import StreamPosition
 
 C = TypeVar("C")
+
+
+def has_resolver(field: GraphQLField) -> bool:
+    """Returns whether a resolver is called for the field, instead of reading an attribute."""
+    definition = (field.extensions or {}).get("strawberry-definition")
+    return isinstance(definition, StrawberryField) and definition.base_resolver is not None
 
 
 class CallerContext(Protocol):

@@ -22,11 +22,12 @@ from api.observability import otel
 from api.operator_error import OperatorError
 from api.roles import ALL, Role
 from api.runtime import drivers
+from api.runtime.listeners import Listeners, bind_api, bind_port, bind_workers, close, url_of
 from api.runtime.log_check import refuse_foreign_log_at_start
 from api.runtime.migrations import UNREACHABLE, apply_migrations
-from api.runtime.process import bind_listener, bind_port, bind_workers, run
+from api.runtime.process import run
 from api.runtime.signals import run_until, stop_signals
-from api.runtime.supervisor import Listeners, Supervisor
+from api.runtime.supervisor import Supervisor, WorkerListeners
 from api.server_urls import LAST_PORT, reason
 from api.settings import Settings, require_settings
 from domain.connection_pool import NOT_PRIMARY
@@ -64,7 +65,7 @@ async def up(settings: Settings) -> None:
                         ALL,
                         stop,
                         listeners=listeners,
-                        on_ready=lambda: _greet(console, settings, listeners[0], applied),
+                        on_ready=lambda: _greet(console, settings, listeners[0][0], applied),
                         failure=stores.failed,
                     )
         except EmbeddedError as error:
@@ -90,18 +91,18 @@ def serve_with_workers(settings: Settings, workers: int) -> None:
     asyncio.run(_check_database(settings))
     asyncio.run(refuse_foreign_log_at_start(settings))
 
-    def run_worker(listeners: Listeners, on_ready: Callable[[], object]) -> None:
+    def run_worker(listeners: WorkerListeners, on_ready: Callable[[], object]) -> None:
         otel.configure(settings)
         uvloop.run(_serve_in_worker(settings, listeners, on_ready))
 
-    api = _or_refuse_port(settings, "port", settings.port, lambda: bind_workers(settings, workers))
-    health = _bind_health_ports(settings, workers, api_port=settings.port)
+    api = _or_refuse_host(settings, lambda: bind_workers(settings, workers))
+    health = _bind_health_ports(settings, workers, roles=frozenset({Role.API}))
     listeners = list(zip(api, health, strict=True) if health else zip(api, strict=True))
     Supervisor(listeners, run_worker).run()
 
 
 async def _serve_in_worker(
-    settings: Settings, listeners: Listeners, on_ready: Callable[[], object]
+    settings: Settings, listeners: WorkerListeners, on_ready: Callable[[], object]
 ) -> None:
     with stop_signals() as stop:
         roles = frozenset({Role.API})
@@ -135,27 +136,29 @@ async def _check_database(settings: Settings) -> bool:
 
 
 @contextmanager
-def _bound(settings: Settings, roles: frozenset[Role]) -> Iterator[list[socket.socket]]:
-    """Yields a listening socket for each application of these roles."""
+def _bound(settings: Settings, roles: frozenset[Role]) -> Iterator[list[Listeners]]:
+    """Yields the listening sockets of each application of these roles."""
     with ExitStack() as stack:
-        listeners, api_port = [], None
+        listeners: list[Listeners] = []
         if Role.API in roles:
-            api_port = settings.port
-            bind = partial(bind_listener, settings)
-            listeners.append(stack.enter_context(_or_refuse_port(settings, "port", api_port, bind)))
-        listeners += map(stack.enter_context, _bind_health_ports(settings, api_port=api_port))
+            listeners.append(_or_refuse_host(settings, lambda: bind_api(settings)))
+            stack.callback(close, listeners[0])
+        for sockets in _bind_health_ports(settings, roles=roles):
+            stack.callback(close, sockets)
+            listeners.append(sockets)
         yield listeners
 
 
 def _bind_health_ports(
-    settings: Settings, workers: int = 1, *, api_port: int | None
-) -> list[socket.socket]:
-    """Returns a socket for each worker, on consecutive ports; none without HEALTH_PORT."""
+    settings: Settings, workers: int = 1, *, roles: frozenset[Role]
+) -> list[Listeners]:
+    """Returns the sockets of each worker, on consecutive ports; none without HEALTH_PORT."""
     first = settings.health_port
     if first is None:
         return []
     ports = range(first, first + workers) if first else [first] * workers
-    if first and (api_port in ports or ports[-1] > LAST_PORT):
+    has_api_port = Role.API in roles and settings.listens_on_port and settings.port in ports
+    if first and (has_api_port or ports[-1] > LAST_PORT):
         raise OperatorError(
             f"HEALTH_PORT={first} is the first of {workers} in a row, one for each worker: choose it so that"
             f" none is PORT={settings.port}, and none above {LAST_PORT}."
@@ -164,6 +167,16 @@ def _bind_health_ports(
         _or_refuse_port(settings, "health_port", port, partial(bind_port, settings, port))
         for port in ports
     ]
+
+
+def _or_refuse_host(settings: Settings, bind: Callable[[], T]) -> T:
+    """Returns what `bind` returns; its OSError becomes a sentence about PORT, or HOST without a port."""
+    if settings.listens_on_port:
+        return _or_refuse_port(settings, "port", settings.port, bind)
+    try:
+        return bind()
+    except OSError as error:
+        raise OperatorError(f"HOST={settings.host} cannot be used ({error.strerror}).") from error
 
 
 def _or_refuse_port(settings: Settings, name: str, port: int, bind: Callable[[], T]) -> T:
@@ -180,19 +193,24 @@ def _or_refuse_port(settings: Settings, name: str, port: int, bind: Callable[[],
 def _greet(
     console: Console, settings: Settings, listener: socket.socket, applied: list[str]
 ) -> None:
-    host, port = listener.getsockname()[:2]
+    url = url_of(listener, settings)
     data = settings.data_dir.absolute()
     migrations = f"  Migrations applied:  {', '.join(applied)}\n" if applied else ""
+    unix_socket = (
+        f"  Unix socket:         {listener.getsockname()}\n"
+        if listener.family == socket.AF_UNIX
+        else ""
+    )
     console.print(f"""
 [bold]Tandem is up.[/]
 
-  GraphiQL:            [bold cyan]http://{host}:{port}/graphql[/]
-  Status page:         [cyan]http://{host}:{port}/[/]
+  GraphiQL:            [bold cyan]{url}/graphql[/]
+  Status page:         [cyan]{url}/[/]
 
   Create a user:       [green]{_MUTATION}[/]
   Query the user:      [green]{_QUERY}[/]
 
-{migrations}  Data directory:      {data}
+{unix_socket}{migrations}  Data directory:      {data}
   To delete the data:  stop Tandem, then run  rm -rf {data}
   To stop Tandem:      press Ctrl-C
 """)

@@ -1,10 +1,10 @@
 """Pre-fork supervisor: a parent process that binds, forks the workers of one API and replaces killed ones.
 
-Each worker has its own socket on the shared port (SO_REUSEPORT), among which the kernel spreads connections,
-and may have a health port of its own. The parent keeps all sockets open, so connections to a killed worker
-wait for its replacement, which starts on the same ports while the other workers continue. A worker that exits
-by itself reports its reason to the parent, which stops all workers with this message, because the reason
-applies to all of them.
+Each worker has its own socket on the shared port (SO_REUSEPORT), among which the kernel spreads connections;
+a Unix socket or an inherited one is the same for all. A worker may have a health port of its own. The parent
+keeps all sockets open, so connections to a killed worker wait for its replacement, which starts on the same
+ports while the other workers continue. A worker that exits by itself reports its reason to the parent, which
+stops all workers with this message, because the reason applies to all of them.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ import structlog
 
 from api.embedded.child import set_parent_death_signal
 from api.runtime.background import LoopFailed
+from api.runtime.listeners import Listeners, close
 
 SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
 
 READY = b"ready\n"
 
-Listeners = Sequence[socket.socket]
-"""The sockets of one worker and of its replacements."""
+WorkerListeners = Sequence[Listeners]
+"""The sockets of each application of one worker, and of its replacements."""
 
-RunWorker = Callable[[Listeners, Callable[[], object]], None]
+RunWorker = Callable[[WorkerListeners, Callable[[], object]], None]
 """Serves on the sockets, and calls the function as soon as it does. Raises LoopFailed."""
 
 _log = structlog.get_logger(__name__)
@@ -38,7 +39,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class _Worker:
-    listeners: Listeners
+    listeners: WorkerListeners
     report_pipe: int
     """The reading end of the pipe on which the worker writes READY and the reason of its exit."""
 
@@ -51,7 +52,7 @@ class _Worker:
 class Supervisor:
     """The parent of the workers; it serves no requests."""
 
-    def __init__(self, listeners: Sequence[Listeners], run_worker: RunWorker) -> None:
+    def __init__(self, listeners: Sequence[WorkerListeners], run_worker: RunWorker) -> None:
         """`listeners` has the sockets of each worker."""
         self._listeners = listeners
         self._run_worker = run_worker
@@ -76,7 +77,7 @@ class Supervisor:
         if self._reason is not None:
             raise LoopFailed(self._reason)
 
-    def _start(self, listeners: Listeners) -> None:
+    def _start(self, listeners: WorkerListeners) -> None:
         parent, (reading, writing) = os.getpid(), os.pipe()
         pid = os.fork()
         if pid == 0:
@@ -85,14 +86,13 @@ class Supervisor:
         os.close(writing)
         self._workers[pid] = _Worker(listeners, reading)
 
-    def _be_worker(self, parent: int, listeners: Listeners, report_pipe: int) -> NoReturn:
+    def _be_worker(self, parent: int, listeners: WorkerListeners, report_pipe: int) -> NoReturn:
         """Runs in the forked process, and exits it: no caller of this function may clean up."""
         try:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             set_parent_death_signal(parent, signal.SIGTERM)
-            for others in self._listeners:
-                if others is not listeners:
-                    _close(others)
+            own = _sockets([listeners])
+            close([listener for listener in _sockets(self._listeners) if listener not in own])
             self._run_worker(listeners, lambda: os.write(report_pipe, READY))
         except LoopFailed as error:
             os.write(report_pipe, str(error).encode())
@@ -121,12 +121,10 @@ class Supervisor:
     def _stop(self) -> None:
         """Stops accepting connections: the sockets are closed once the workers have closed theirs too."""
         self._stopping = True
-        for listeners in self._listeners:
-            _close(listeners)
+        close(_sockets(self._listeners))
         for pid in self._workers:
             os.kill(pid, signal.SIGTERM)
 
 
-def _close(listeners: Listeners) -> None:
-    for listener in listeners:
-        listener.close()
+def _sockets(workers: Sequence[WorkerListeners]) -> list[socket.socket]:
+    return [listener for worker in workers for listeners in worker for listener in listeners]

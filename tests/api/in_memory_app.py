@@ -357,8 +357,15 @@ async def running(
     config: uvicorn.Config, port: int = 0, *, shared: bool = False
 ) -> AsyncIterator[Server]:
     """`shared`: other servers may listen on the same port."""
+    listener = socket.create_server(("127.0.0.1", port), reuse_port=shared)
+    async with running_on(listener, config) as server:
+        yield server
+
+
+@asynccontextmanager
+async def running_on(listener: socket.socket, config: uvicorn.Config) -> AsyncIterator[Server]:
     server = Server(config)
-    with socket.create_server(("127.0.0.1", port), reuse_port=shared) as listener:
+    with listener:
         server.address = listener.getsockname()
         serving = asyncio.create_task(server.serve([listener]))
         try:

@@ -34,7 +34,8 @@ def _health(settings: Settings) -> Iterator[Finding]:
     first = settings.health_port
     if not first:
         return
-    room = settings.port - first if settings.port >= first else LAST_PORT + 1 - first
+    last = settings.port - 1 if settings.listens_on_port and settings.port >= first else LAST_PORT
+    room = last + 1 - first
     says = f"room for {room} workers from {first} on"
     if room >= MAX_HEALTH_PORTS:
         yield ok("HEALTH_PORT", says)

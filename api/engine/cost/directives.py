@@ -70,12 +70,6 @@ def weight_of(field: GraphQLField) -> int:
     return 0 if is_leaf_type(get_named_type(field.type)) else 1
 
 
-def has_resolver(field: GraphQLField) -> bool:
-    """Returns whether a resolver is called for the field, instead of reading an attribute."""
-    definition = (field.extensions or {}).get("strawberry-definition")
-    return isinstance(definition, StrawberryField) and definition.base_resolver is not None
-
-
 def list_size_of(field: GraphQLField) -> ListSize | None:
     """Returns the declared length of the list, or of the lists in the connection."""
     return _directive(field, ListSize)

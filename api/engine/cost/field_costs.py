@@ -17,7 +17,8 @@ from graphql import (
     is_list_type,
 )
 
-from api.engine.cost.directives import fields_by_type, has_resolver, list_size_of, weight_of
+from api.engine.cost.directives import fields_by_type, list_size_of, weight_of
+from api.engine.resolver_info import has_resolver
 
 RESOLVER_FIELDS: Final = 10
 """Fields that a field with a resolver counts for in a response: it takes as long as so many attributes."""

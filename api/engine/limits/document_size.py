@@ -29,12 +29,15 @@ from graphql import (
     get_named_type,
 )
 
+from api.engine.resolver_info import has_resolver
+
 if TYPE_CHECKING:
     from graphql import GraphQLType
 
     from api.limits import Limits
 
 _INTROSPECTION = ("__schema", "__type")
+_ALIASES = "aliases of fields that read or write by themselves"
 
 
 class Size(NamedTuple):
@@ -45,6 +48,7 @@ class Size(NamedTuple):
     lists: int = 0
     """Levels of nested lists."""
     aliases: int = 0
+    """Aliases of fields with a resolver: to repeat another field costs the fields of the response only."""
     fields: int = 0
     """Fields of the set itself."""
 
@@ -111,7 +115,7 @@ class _Measurement:
         size = self._selected(node.selection_set, root)
         yield from _above(limits.depth, size.depth, "levels of fields", node, "LIMIT_DEPTH")
         yield from _above(limits.lists, size.lists, "lists in one another", node)
-        yield from _above(limits.aliases, size.aliases, "aliases", node, "LIMIT_ALIASES")
+        yield from _above(limits.aliases, size.aliases, _ALIASES, node, "LIMIT_ALIASES")
         yield from _above(limits.root_fields, size.fields, "fields at the top", node)
 
     def _fragment(self, name: str) -> Size:
@@ -152,9 +156,12 @@ class _Measurement:
         return size
 
     def _field(self, node: FieldNode, parent: GraphQLNamedType | None) -> Size:
-        type_ = _type_of(node, parent)
+        field = getattr(parent, "fields", {}).get(node.name.value)
+        type_ = field.type if field is not None else None
         inner = self._selected(node.selection_set, get_named_type(type_) if type_ else None)
-        aliases = inner.aliases + (node.alias is not None)
+        aliases = inner.aliases
+        if node.alias is not None and field is not None and has_resolver(field):
+            aliases += 1
         self._members += sum(_members(argument.value) for argument in node.arguments or ())
         if node.name.value in _INTROSPECTION:
             return Size(1, 0, aliases, 1)
@@ -164,11 +171,6 @@ class _Measurement:
         number = len(getattr(node, "directives", None) or ())
         self._directives += number
         self._max_directives_of_node = max(self._max_directives_of_node, number)
-
-
-def _type_of(node: FieldNode, parent: GraphQLNamedType | None) -> GraphQLType | None:
-    field = getattr(parent, "fields", {}).get(node.name.value)
-    return field.type if field is not None else None
 
 
 def _list_levels(type_: GraphQLType | None) -> int:

@@ -1,19 +1,35 @@
-"""The ASGI scope of a request."""
+"""The ASGI scope of a request, and the address of the client in it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import socket
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 import httptools
+from uvicorn.protocols.utils import get_remote_addr
 
 from api.http.protocols.response_heads import MALFORMED, RefusedRequest
 
 if TYPE_CHECKING:
+    import asyncio
+
     from starlette.types import Scope
 
     from api.http.protocols.http_protocol import HTTPConnection
     from api.http.protocols.request_head import Head
+
+
+_UNIX_CLIENT: Final = ("127.0.0.1", 0)
+"""The address of clients of a Unix socket, which are on this machine, such as a proxy."""
+
+
+def client_of(transport: asyncio.Transport) -> tuple[str, int] | None:
+    """Returns the address of the client; None if it has disconnected."""
+    connection = transport.get_extra_info("socket")
+    if connection is not None and connection.family == socket.AF_UNIX:
+        return _UNIX_CLIENT
+    return get_remote_addr(transport)
 
 
 def scope_of(connection: HTTPConnection, head: Head) -> Scope:

@@ -11,9 +11,9 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
+from uvicorn.protocols.utils import get_local_addr, is_ssl
 
-from api.http.protocols.asgi_scope import scope_of
+from api.http.protocols.asgi_scope import client_of, scope_of
 from api.http.protocols.deadline_timer import Deadline
 from api.http.protocols.exchange import Exchange
 from api.http.protocols.lingering_close import LingeringClose
@@ -88,7 +88,7 @@ class HTTPConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        self.client = get_remote_addr(self.transport)
+        self.client = client_of(self.transport)
         self.server = get_local_addr(self.transport)
         self.scheme = "https" if is_ssl(self.transport) else "http"
         limits = self.context.limits
@@ -251,6 +251,7 @@ class HTTPConnection(asyncio.Protocol):
         websocket: Any = self.config.ws_protocol_class
         protocol = websocket(self.config, self.server_state, self.app_state)
         protocol.connection_made(self.transport)
+        protocol.client = self.client
         if not self.is_writable:
             protocol.pause_writing()  # the transport calls it once, and has called it on this protocol
         protocol.upgrade(upgrade.head.serialized(), rest)

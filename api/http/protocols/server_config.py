@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,8 @@ class ServerContext:
 def uvicorn_config(app: Starlette, **options: Any) -> uvicorn.Config:
     """Returns uvicorn's configuration for this application."""
     limits = app.state.limits
+    # HOST=localhost listens on both loopback addresses, and a Unix socket counts as the first.
+    trusted = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
     config = uvicorn.Config(
         app,
         http=HTTPConnection,
@@ -68,7 +71,7 @@ def uvicorn_config(app: Starlette, **options: Any) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         date_header=False,
-        **options,
+        **{"forwarded_allow_ips": trusted, **options},
     )
     config.context = ServerContext(config, app)  # type: ignore[attr-defined]
     return config

@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
-from api.runtime.process import UnsafeBinding, bind_listener
+from api.runtime.listeners import UnsafeBinding, bind_api, close
 from api.settings import Settings
 from tests.acceptance.test_processes import refused
 from tests.processes import ROOT
 
 
 def bind(host: str, **settings: Any) -> str:
-    with bind_listener(Settings(host=host, port=0, **settings)) as listener:
-        bound: str = listener.getsockname()[0]
+    listeners = bind_api(Settings(host=host, port=0, **settings))
+    bound: str = listeners[0].getsockname()[0]
+    close(listeners)
     return bound
 
 
@@ -45,8 +46,8 @@ def test_a_refused_address_is_free_again() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     with pytest.raises(UnsafeBinding):
-        bind_listener(Settings(host="0.0.0.0", port=port))
-    bind_listener(Settings(host="127.0.0.1", port=port)).close()
+        bind_api(Settings(host="0.0.0.0", port=port))
+    close(bind_api(Settings(host="127.0.0.1", port=port)))
 
 
 async def test_every_command_that_serves_refuses_in_one_sentence(

@@ -52,7 +52,15 @@ SIZES: dict[str, tuple[str, Callable[[int], str]]] = {
         "depth",
         lambda n: f"{{ ... {{ ... on Query {_deep(n)} }} }}",
     ),
-    "aliases": ("aliases", lambda n: f"{{ {_many('a#: __typename', n)} }}"),
+    "aliases": ("aliases", lambda n: f"{{ {_many('a#: users { totalCount }', n)} }}"),
+    "aliases in lists": (
+        "aliases",
+        lambda n: _users(_many("a#: orders { totalCount }", n)),
+    ),
+    "aliases of fields of payloads": (
+        "aliases",
+        lambda n: f"mutation {{ createUser {{ {_many('a#: user { id }', n)} }} }}",
+    ),
     "aliases below others": (
         "aliases",
         lambda n: f"{{ a: users {{ {_many('a#: totalCount', n - 1)} }} }}",
@@ -60,7 +68,8 @@ SIZES: dict[str, tuple[str, Callable[[int], str]]] = {
     "aliases in fragments": (
         "aliases",
         lambda n: (
-            f"{{ ...F {_many('a#: __typename', n - 2)} }} fragment F on Query {{ b: x c: x }}"
+            f"{{ ...F {_many('a#: users { totalCount }', n - 2)} }}"
+            " fragment F on Query { b: user { id } c: user { id } }"
         ),
     ),
     "fields at the top": ("root_fields", lambda n: f"{{ {'__typename ' * n} }}"),
@@ -173,13 +182,33 @@ def test_lists_next_to_one_another_are_not_nested() -> None:
 
 
 def test_the_selections_of_a_fragment_count_each_time_it_is_spread() -> None:
-    query = "{ ...F ... { ...F } } fragment F on Query { a: __typename }"
+    query = "{ ...F ... { ...F } } fragment F on Query { a: users { totalCount } }"
     assert told(query, Limits(aliases=2)) == ""
     assert "There are 2 aliases" in told(query, Limits(aliases=1))
 
 
+RENAMED = {
+    "scalars": (_many("a#: name", 480), ""),
+    "the type": (_many("a#: __typename", 480), ""),
+    "scalars of objects": ("orders { nodes { " + _many("a#: total", 470) + " } }", ""),
+    "scalars in fragments": (
+        _many("...F#", 9),
+        _many(f"fragment F# on User {{ {_many('a#: name', 40)} }}", 9),
+    ),
+}
+
+
+@pytest.mark.parametrize(("fields", "fragments"), RENAMED.values(), ids=RENAMED)
+def test_renamed_fields_that_read_nothing_by_themselves_are_no_aliases_of_the_limit(
+    fields: str, fragments: str
+) -> None:
+    query = f"{{ users(first: 5) {{ nodes {{ {fields} }} }} }} {fragments}"
+    assert told(query, Limits(aliases=1)) == ""
+
+
 def test_each_operation_is_measured_for_itself() -> None:
-    query = "query A { a: __typename b: __typename } query B { a: __typename b: __typename }"
+    fields = "a: users { totalCount } b: users { totalCount }"
+    query = f"query A {{ {fields} }} query B {{ {fields} }}"
     assert told(query, Limits(aliases=2)) == ""
     assert told(query, Limits(aliases=1)).count("There are 2 aliases") == 2
 

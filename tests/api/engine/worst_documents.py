@@ -68,6 +68,12 @@ FAMILIES: Final[Mapping[str, str]] = {
     "many users": "{ "
     + many("a#: users(first: 100) { nodes { id } edges { node { id } } }", 10)
     + " }",
+    "renamed fields": users(many("a#: name", 480)),
+    "renamed fields with long names": users(
+        " ".join(f"{_long(f'a{at}')}: name" for at in range(480))
+    ),
+    "renamed fields in fragments": users(many("...F#", 9))
+    + " ".join(f"fragment F{at} on User {{ {many(f'a#x{at}: name', 50)} }}" for at in range(9)),
     "long aliases": users(" ".join(f"{_long(f'a{at}')}: name" for at in range(14))),
     "unknown fields": users(many("x#", 490)),
     "unknown fields with long names": users(" ".join(_long(f"x{at}") for at in range(490))),
@@ -205,6 +211,9 @@ EXECUTED: Final[Mapping[str, Callable[[int], str]]] = {
             10,
         )
         + " }"
+    ),
+    "renamed fields": lambda n: (
+        f"{{ users(first: {n}) {{ nodes {{ {many('a#: name', 480)} }} }} }}"
     ),
     "failing calls": lambda n: users(many(f"a#: {_ORDERS}", min(n, 9))),
     "an error at the end": lambda n: (

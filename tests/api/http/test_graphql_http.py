@@ -118,13 +118,33 @@ async def test_a_body_that_is_no_request_is_a_bad_request(body: bytes, media: st
         "query={__typename}&extensions=1",
         "query=%ff",
         "query=%ED%A0%80",
-        "query={__typename}&" + "a=1&" * 50,
+        "query={__typename}&" + "a=1&" * 1_000,
+        "query={__typename}&query={__typename}",
+        "query={__typename}&%71uery={users{totalCount}}",
+        "query={__typename}&variables=&variables={}",
+        "query={__typename}&documentId=a&documentId=",
     ],
 )
 async def test_a_url_that_is_no_request_is_a_bad_request(query_string: str) -> None:
     async with edge() as made:
         response = await made.client.get(f"/graphql?{query_string}")
         assert (response.status_code, code(response)) == (400, "BAD_REQUEST")
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        "&".join(f"utm_{number}=a" for number in range(25)),
+        "utm_source=a&utm_source=b",
+        "utm_source=%E9",
+        "Query=a&operation_name=b&query%20=c",
+        "&&a&=b&==",
+    ],
+)
+async def test_other_parameters_of_a_url_do_not_matter(foreign: str) -> None:
+    async with edge() as made:
+        response = await made.client.get(f"/graphql?{foreign}&query={HELLO}&{foreign}")
+        assert response.json() == {"data": {"__typename": "Query"}}
 
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/json; charset=utf-16"])

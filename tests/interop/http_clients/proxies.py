@@ -91,6 +91,9 @@ class Configuration:
     """True if the proxy forwards a body while it arrives, not only once it is complete."""
     more: str = ""
 
+    def unix_socket(self, path: Path) -> str:
+        return f"unix@{path}" if self.program == "haproxy" else f"unix:{path}"
+
     def command(self, program: str, path: Path) -> tuple[str, ...]:
         """Returns the words that run the program in the foreground with the configuration at this path."""
         if self.program == "haproxy":
@@ -141,19 +144,21 @@ class Proxy:
 async def proxied(
     configuration: Configuration,
     program: str,
-    address: tuple[str, int],
+    address: tuple[str, int] | Path,
     place: Path,
     *,
     idle_seconds: float = 60,
 ) -> AsyncIterator[Proxy]:
-    """The proxy before the service at this address; its idle connections close after `idle_seconds`."""
+    """The proxy before the service at this address or Unix socket; `idle_seconds` close its connections."""
     port = free_port()
     path, said = place / "proxy.conf", place / "said.log"
     path.write_text(
         configuration.template.format(
             host=HOST,
             port=port,
-            address="{}:{}".format(*address),
+            address="{}:{}".format(*address)
+            if isinstance(address, tuple)
+            else configuration.unix_socket(address),
             place=place,
             idle_ms=int(idle_seconds * 1000),
             more=configuration.more,
