@@ -132,6 +132,8 @@ class Settings(AccessSettings):
             raise ValueError("it must be directives, separated by commas, such as max-age=60")
         return value
 
+    federation: bool = False
+    """Serve the schema as a subgraph of Apollo Federation 2."""
     trusted_documents: Literal["off", "allow", "require", "register"] = "off"
     """Trusted documents, sent by hash: `allow` them besides others, or `require` them; `register` also lets
     clients register others (APQ)."""

@@ -147,7 +147,13 @@ def test_what_a_pipe_needs_is_printed() -> None:
 
 
 @pytest.mark.parametrize(
-    "folder", ["api/graphiql", "tests/interop/graphql_clients", "tests/benchmarks/peers"]
+    "folder",
+    [
+        "api/graphiql",
+        "tests/interop/graphql_clients",
+        "tests/interop/federation",
+        "tests/benchmarks/peers",
+    ],
 )
 def test_each_npm_package_has_a_hash_and_no_address(folder: str) -> None:
     packages = json.loads((ROOT / folder / "package-lock.json").read_text())["packages"]

@@ -14,9 +14,17 @@ from api.engine.cost.directives import COMMAND, Cost, ListSize
 R = TypeVar("R", bound=Callable[..., object])
 
 
-def field(description: str, *costs: Cost | ListSize, scope: str | None = None) -> Callable[[R], R]:
-    """Declares a field of an object type. `scope` is what a caller's token must allow."""
-    declared = strawberry.field(**_options(description, scope), directives=costs)
+def field(
+    description: str,
+    *costs: Cost | ListSize,
+    scope: str | None = None,
+    name: str | None = None,
+) -> Callable[[R], R]:
+    """Declares a field of an object type. `scope` is what a caller's token must allow.
+
+    `name` is that of the field in GraphQL, if it is not the function's.
+    """
+    declared = strawberry.field(**_options(description, scope), directives=costs, name=name)
     return cast("Callable[[R], R]", declared)
 
 

@@ -22,7 +22,9 @@ def _literal(node: ValueNode, _variables: object = None) -> str:
     return _text(node.value if isinstance(node, StringValueNode) else None)
 
 
-SCALARS: dict[object, ScalarDefinition] = {
+Scalars = dict[object, ScalarDefinition]
+
+SCALARS: Scalars = {
     DateTime: strawberry.scalar(
         name="DateTime",
         description="A point in time, as RFC 3339 writes it: UTC, in milliseconds, ending in Z.",

@@ -80,7 +80,13 @@ async def add_api(parts: ServiceBuilder) -> None:
     )
     documents = await _registered_documents(parts)
     app = create_app(
-        context, configuration, access, parts.monitoring, http=http, registered=documents
+        context,
+        configuration,
+        access,
+        parts.monitoring,
+        http=http,
+        registered=documents,
+        federation=settings.federation,
     )
     metrics.reads = redis
     metrics.operations.initialise(COUNTED, ALARMING)

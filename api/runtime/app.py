@@ -43,6 +43,7 @@ def create_app(
     *,
     http: HTTPOptions | None = None,
     registered: RegisteredDocuments | None = None,
+    federation: bool = False,
     lifespan: Lifespan[Starlette] | None = None,
 ) -> Starlette:
     """Returns the API application. Setting `state.closing` ends open streams.
@@ -50,7 +51,12 @@ def create_app(
     `registered` are the documents that clients may register; by default they may register none.
     """
     access = access or Access()
-    engine = (SCHEMA, CONVERTER, context, configuration, access.rate)
+    schema = (SCHEMA, CONVERTER)
+    if federation:
+        from api.schema.federation import subgraph
+
+        schema = subgraph(introspection=configuration.introspection)
+    engine = (*schema, context, configuration, access.rate)
     executor = Executor(*engine) if registered is None else RegisteringExecutor(*engine, registered)
     closing = asyncio.Event()
     page = graphiql.page if access.graphiql else None

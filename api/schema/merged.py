@@ -25,8 +25,8 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import get_object_definition
 
 from api.engine.resolver_info import StrawberryInfo
-from api.resolvers.nodes import node_query
-from api.resolvers.scalars import SCALARS
+from api.resolvers.nodes import NodeType, node_query
+from api.resolvers.scalars import SCALARS, Scalars
 from api.resolvers.scope_guard import guard
 from api.schema.packages import PACKAGES
 
@@ -57,11 +57,21 @@ def _is_one_of(type_: GraphQLType, _info: object) -> bool | None:
     return bool(type_.extensions["strawberry-definition"].is_one_of)
 
 
-def build(packages: Collection[ModuleType]) -> _StrawberrySchema:
-    """Builds the schema of these packages. Raises TypeError if two of them have the same field."""
-    config = StrawberryConfig(info_class=StrawberryInfo, scalar_map=SCALARS)
-    nodes = [node_type for package in packages for node_type in getattr(package, "NODES", ())]
-    queries = [node_query(nodes)] if nodes else []
+def nodes_of(packages: Collection[ModuleType]) -> list[NodeType]:
+    """Returns the types of these packages that are fetched by their ids."""
+    return [node_type for package in packages for node_type in getattr(package, "NODES", ())]
+
+
+def build(
+    packages: Collection[ModuleType], *others: type, scalars: Scalars | None = None
+) -> _StrawberrySchema:
+    """Builds the schema of these packages and of other queries, which may need more scalars.
+
+    Raises TypeError if two of them have the same field.
+    """
+    config = StrawberryConfig(info_class=StrawberryInfo, scalar_map={**SCALARS, **(scalars or {})})
+    nodes = nodes_of(packages)
+    queries = [*([node_query(nodes)] if nodes else []), *others]
     schema = _StrawberrySchema(
         _merged(packages, "Query", "The queries. They read the read model.", *queries),
         _merged(packages, "Mutation", "The mutations. Each is one command, in one transaction."),

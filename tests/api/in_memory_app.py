@@ -246,6 +246,7 @@ class Edge:
         introspection: bool = True,
         http_profile: Profile = "compatible",
         registered: RegisteredDocuments | None = None,
+        federation: bool = False,
         **http: Any,
     ) -> None:
         self.store = ScriptedStore()
@@ -265,7 +266,12 @@ class Edge:
         )
         options = HTTPOptions(profile=http_profile, **http)
         self.app: Starlette = create_app(
-            context, configuration, access, http=options, registered=registered
+            context,
+            configuration,
+            access,
+            http=options,
+            registered=registered,
+            federation=federation,
         )
         self.executor: Executor = self.app.state.executor
         transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=True)
@@ -295,6 +301,7 @@ async def edge(
     introspection: bool = True,
     http_profile: Profile = "compatible",
     registered: RegisteredDocuments | None = None,
+    federation: bool = False,
     **http: Any,
 ) -> AsyncIterator[Edge]:
     """`http` are other options of HTTP."""
@@ -305,6 +312,7 @@ async def edge(
         introspection=introspection,
         http_profile=http_profile,
         registered=registered,
+        federation=federation,
         **http,
     )
     async with made.client:

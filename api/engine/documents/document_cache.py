@@ -237,6 +237,7 @@ def _operations(document: DocumentNode) -> dict[str | None, OperationDefinitionN
 def _is_introspection(selected: SelectionSetNode) -> bool:
     """Returns whether all fields are introspection. Does not follow fragments: tools use none at the root."""
     return all(
-        isinstance(node, FieldNode) and node.name.value.startswith("__")
+        isinstance(node, FieldNode)
+        and (node.name.value.startswith("__") or node.name.value == "_service")  # of a subgraph
         for node in selected.selections
     )

@@ -27,11 +27,11 @@ PATIENCE = 75.0
 class Node:
     """A directory of the programs beside their packages, because node looks for packages there."""
 
-    def __init__(self, place: Path, node_modules: Path) -> None:
+    def __init__(self, place: Path, node_modules: Path, programs: Path = HERE) -> None:
         self.place = place
         self._numbers = count(1)
         (place / "node_modules").symlink_to(node_modules)
-        for program in HERE.glob("*.mjs"):
+        for program in programs.glob("*.mjs"):
             shutil.copy(program, place)
 
     async def tell(self, program: str, *words: str) -> Any:
