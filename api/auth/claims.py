@@ -50,7 +50,7 @@ def is_access_token(claims: Mapping[str, Any]) -> bool:
 
 
 def _at(claims: object, path: str) -> object:
-    """Returns the value at a path; None if there is none. A name may have dots itself, such as a URL."""
+    """Returns the value at a path; None without one. A name may have dots itself, such as a URL."""
     if not isinstance(claims, dict):
         return None
     if path in claims:

@@ -118,7 +118,7 @@ class Tokens:
                 raise
             return claims
 
-    def _decoded(self, token: str, key: Key, **options: bool) -> dict[str, Any]:
+    def _decoded(self, token: str, key: Key, verify_aud: bool = True) -> dict[str, Any]:
         return jwt.decode(
             token,
             key,
@@ -126,7 +126,7 @@ class Tokens:
             audience=self._audience,
             issuer=self._issuer,
             leeway=self._leeway,
-            options={"require": ["exp"], **options},
+            options={"require": ["exp"], "verify_aud": verify_aud},
         )
 
 

@@ -58,8 +58,8 @@ def node_query(types: Sequence[NodeType]) -> type:
     class Query:
         @fields.field(f"An object by its id; null if it does not exist. {described}", cost)
         async def node(self, info: Info, node_id: NodeId) -> Node | None:
-            [found] = await _find(info, types, [parse_id_argument(node_id)])
-            return found
+            found: list[Node | None] = await _find(info, types, [parse_id_argument(node_id)])
+            return found[0]
 
         @fields.field(
             f"Objects by their ids, in this order, with null for one that does not exist. {described}",
@@ -92,7 +92,7 @@ def _described(types: Sequence[NodeType]) -> str:
 
 
 async def _find(info: Info, types: Sequence[NodeType], ids: Sequence[UUID]) -> list[Any]:
-    """Returns the object of each id, or None if there is none.
+    """Returns the object of each id, or None if it does not exist.
 
     The error FORBIDDEN is in its place if it may be of a type that the caller may not read.
     """

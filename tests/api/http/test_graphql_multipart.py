@@ -59,11 +59,14 @@ class Parts:
 
 @asynccontextmanager
 async def streamed(
-    query: str, limits: Limits | None = None, access: Access | None = None, **headers: str
+    query: str,
+    limits: Limits | None = None,
+    access: Access | None = None,
+    headers: dict[str, str] | None = None,
 ) -> AsyncIterator[tuple[Edge, Parts]]:
     async with edge(limits, access=access) as made, served(made.app) as address:
         made.reads.put(ALICE, "Alice")
-        headers = {"accept": ACCEPT, **headers}
+        headers = {"accept": ACCEPT, **(headers or {})}
         async with (
             httpx.AsyncClient(base_url=f"http://{address}", headers=headers) as client,
             client.stream("POST", "/graphql", json={"query": query}) as response,
@@ -120,7 +123,7 @@ async def test_an_error_that_ends_the_stream_has_no_payload() -> None:
 
 async def test_a_stream_ends_when_its_token_expires() -> None:
     token = bearer(signed(exp=time.time() + 2))
-    async with streamed(WATCH, access=with_tokens(), **token) as (_, parts):
+    async with streamed(WATCH, access=with_tokens(), headers=token) as (_, parts):
         assert await parts.next() == told(1)
         [error] = (await parts.next())["errors"]
         assert error["extensions"]["code"] == "UNAUTHENTICATED"

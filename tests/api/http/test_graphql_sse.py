@@ -34,9 +34,10 @@ async def streamed(
     query: str,
     limits: Limits | None = None,
     versions: range = range(1, 2),
-    **headers: str,
+    last_event_id: str | None = None,
 ) -> AsyncIterator[tuple[Edge, AsyncIterator[str]]]:
     """The lines of the stream that a query gets."""
+    headers = {} if last_event_id is None else {"last-event-id": last_event_id}
     async with edge(limits) as made, served(made.app) as address:
         for version in versions:
             made.reads.put(ALICE, "Alice", version)
@@ -93,15 +94,14 @@ async def test_a_client_that_reconnects_names_the_last_version_it_received() -> 
 @pytest.mark.parametrize("query", [WATCH, watch_behind(1)])
 async def test_an_event_source_that_reconnects_resumes_after_its_last_event(query: str) -> None:
     """It repeats its URL, so the header counts and not the argument."""
-    last = {"last-event-id": "2"}
-    async with streamed(query, versions=range(1, 5), **last) as (made, lines):
+    async with streamed(query, versions=range(1, 5), last_event_id="2") as (made, lines):
         assert [await event(lines) for _ in range(2)] == [told(3), told(4)]
         made.reads.put(ALICE, "Bob", version=5)
         assert await event(lines) == told(5)
 
 
 async def test_an_event_source_without_events_begins_with_the_present_state() -> None:
-    async with streamed(WATCH, versions=range(1, 5), **{"last-event-id": ""}) as (_, lines):
+    async with streamed(WATCH, versions=range(1, 5), last_event_id="") as (_, lines):
         assert await event(lines) == told(4)
 
 
