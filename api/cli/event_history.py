@@ -35,14 +35,14 @@ def events(
         separator = ""
         # Errors of standard output, such as a closed pipe, are not those of the store.
         async with aclosing(_pages(settings, aggregate_id)) as pages:
-            async for event in (event async for page in pages for event in page):
+            async for page in pages:
+                rows = [_row(event) for event in page]
                 if not as_json:
-                    for line in _lines(_row(event)):
-                        typer.echo(line)
+                    typer.echo("\n".join(line for row in rows for line in _lines(row)))
                     continue
-                head = {"id": str(aggregate_id), "aggregate": event.aggregate}
+                head = {"id": str(aggregate_id), "aggregate": page[0].aggregate}
                 start = separator or json.dumps(head)[:-1] + ', "events": ['
-                typer.echo(start + json.dumps(_row(event)), nl=False)
+                typer.echo(start + ", ".join(map(json.dumps, rows)), nl=False)
                 separator = ", "
         if as_json:
             typer.echo("]}")
