@@ -93,7 +93,7 @@ class RegisteringExecutor(Executor):
                 yield result
 
     async def _with_text(self, request: Request) -> Request:
-        """Returns the request with the registered text of its hash; unchanged if its hash is not registered."""
+        """Returns the request with the text of its hash; unchanged if that is not registered."""
         hash_ = request.document_hash()
         text = None if hash_ is None else await self._documents.find(hash_)
         return request if text is None else msgspec.structs.replace(request, query=text)

@@ -22,8 +22,10 @@ WATCH = f'userChanged(id: "{ALICE}") {{ name }}'
 def roots() -> list[tuple[GraphQLField, str]]:
     """Every field at the top, and the scope that it should need."""
     expected = {"Query": "users:read", "Mutation": "users:write", "Subscription": "users:read"}
+    of_any_type = "the one to read an object of its type"
+    others = {"eraseUser": "users:erase", "node": of_any_type, "nodes": of_any_type}
     return [
-        (field, "users:erase" if name == "eraseUser" else expected[type_.name])
+        (field, others.get(name, expected[type_.name]))
         for type_ in (SCHEMA.query_type, SCHEMA.mutation_type, SCHEMA.subscription_type)
         if type_ is not None
         for name, field in type_.fields.items()
@@ -31,7 +33,7 @@ def roots() -> list[tuple[GraphQLField, str]]:
 
 
 def test_every_field_at_the_top_says_which_scope_it_needs() -> None:
-    assert len(roots()) == 12
+    assert len(roots()) == 14
     for field, scope in roots():
         assert (field.description or "").endswith(f"Scope: {scope}.")
 
