@@ -70,7 +70,7 @@ EDITS: tuple[tuple[str, str, str], ...] = (
     ("api/runtime/startup.py", r"applied, shared_addresses =", "applied ="),
     ("api/runtime/startup.py", r"    for shared_address in .*\n.*\n", ""),
     ("api/runtime/startup.py", r"import msgspec\n", ""),
-    ("api/runtime/startup.py", r"TYPE_CHECKING, Final, TypeVar", "TYPE_CHECKING, TypeVar"),
+    ("api/runtime/startup.py", r"Final, TypeVar", "TypeVar"),
     ("api/runtime/startup.py", r"_MUTATION: Final = \((?s:.*?)\n_QUERY.*\n", ""),
     ("api/runtime/startup.py", r"  Create a user: .*\n  Query the user: .*\n\n", ""),
     ("pyproject.toml", r'    "domain\.users\.commands .*\n', ""),

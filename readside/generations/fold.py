@@ -38,6 +38,7 @@ class Fold:
         self._list_lengths: dict[str, int] = {}
         self._indexed: dict[Command, tuple[str, str]] = {}
         self._contributions: dict[Command, dict[str, int]] = {}
+        self._unindexed: dict[Command, None] = {}
 
     def add(self, commands: Iterable[Command]) -> None:
         """Raises CannotFold, KeyError for an unknown command, and any error of malformed arguments."""
@@ -56,6 +57,9 @@ class Fold:
     def _folded(self) -> Iterator[Command]:
         if self._deleted:
             yield ("DEL", *self._deleted)
+        for command in self._unindexed:
+            if not self._scores.get(command[1]):
+                yield command  # without an effect, but it records the size of the index
         for key, fields in self._hashes.items():
             if fields:
                 yield ("HSET", key, *chain.from_iterable(fields.items()))
@@ -122,6 +126,7 @@ class Fold:
         _, index, owned, member = command
         if owned not in self._deleted:
             raise CannotFold("entries of a stored sorted set")
+        self._unindexed[command] = None
         for name, score in self._scores.get(owned, {}).items():
             if score is not None:
                 self._scores[index][f"{name.partition(' ')[0]} {score} {member}"] = None

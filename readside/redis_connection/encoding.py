@@ -17,15 +17,14 @@ class CommandTemplate:
 
     def __init__(self, verb: str, *after_key: str) -> None:
         """In the words, U+DC80 to U+DCFF stand for the bytes 128 to 255."""
-        self._head = f"*{2 + len(after_key)}\r\n{_word(verb)}"
-        self._tail = "".join(map(_word, after_key))
+        self._head = b"*%d\r\n%b" % (2 + len(after_key), _word(verb))
+        self._tail = b"".join(map(_word, after_key))
 
     def pack(self, key: str) -> bytes:
         """Returns the packed command for an ASCII key."""
-        return f"{self._head}${len(key)}\r\n{key}\r\n{self._tail}".encode("latin-1")
+        return self._head + f"${len(key)}\r\n{key}\r\n".encode("ascii") + self._tail
 
 
-def _word(text: str) -> str:
-    """Returns the encoded word, with a character for each of its bytes."""
-    word = text.encode(errors="surrogateescape").decode("latin-1")
-    return f"${len(word)}\r\n{word}\r\n"
+def _word(text: str) -> bytes:
+    word = text.encode(errors="surrogateescape")
+    return b"$%d\r\n%b\r\n" % (len(word), word)

@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 
 from api.settings import Settings
 from readside.redis_functions.keys import ACTIVE_PREFIX, Keys, Partition
+from readside.sorted_index import number_key
 from tests.acceptance.service import Client, running
 from tests.chaos.checker import check
 from tests.chaos.evidence import Evidence, behind, fingerprint, gather
@@ -166,14 +167,14 @@ class Ended:
             found: Any = await self.redis.zrange(
                 keys.shared_key("lifetime-values"),
                 "+",
-                "[1",
+                f"[{number_key(1)}",
                 bylex=True,
                 desc=True,
                 offset=0,
                 num=1,
             )
             if found:
-                return keys, found[0]
+                return keys, found[0].partition("\t")[2]
         raise AssertionError("nobody has completed an order")
 
     @asynccontextmanager

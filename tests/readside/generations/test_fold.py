@@ -51,7 +51,7 @@ def test_the_entries_of_a_sorted_set_are_taken_out_of_the_index() -> None:
         ("DEL", "z"),
         ("ZREM", "i", "a 2 m", "b 3 m"),
     ]
-    assert folded(("DEL", "z"), withdrawn) == [("DEL", "z")]
+    assert folded(("DEL", "z"), withdrawn) == [("DEL", "z"), withdrawn]  # its size is recorded
 
 
 def test_numbers_of_an_index_are_added_up_from_the_one_that_was_put() -> None:
