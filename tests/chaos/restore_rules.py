@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 DETECTED_WITHIN = 5.0
 """Seconds from a restore until no query shows what was taken back."""
+
+
+_ABOUT_LOST_EVENTS = {"aggregate.parked", "rebuild.failed"}
+"""Errors that a projector rightly logs about events that it has read and the log has no longer."""
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +54,27 @@ async def restored(cluster: Cluster, *, data_only: bool, lost: float) -> None:
         while not limit.over:
             await asyncio.sleep(0.05)
     cluster.restores.append(Restored(dumped=dumped, restored=done, detected=time.monotonic()))
+
+
+def unexplained(complaints: Iterable[str], restores: Iterable[Restored]) -> list[str]:
+    """Returns the complaints without errors about lost events, from a dump to the detection of its restore.
+
+    A complaint is a process's name, a colon, and a line of its log.
+    """
+    since_1970 = time.time() - time.monotonic()
+    periods = [(one.dumped + since_1970, one.detected + since_1970) for one in restores]
+    return [line for line in complaints if not _is_explained(line, periods)]
+
+
+def _is_explained(complaint: str, periods: Iterable[tuple[float, float]]) -> bool:
+    _, _, line = complaint.partition(": ")
+    try:
+        logged = msgspec.json.decode(line)
+        is_about_lost_events = logged["event"] in _ABOUT_LOST_EVENTS
+        at = datetime.fromisoformat(logged["timestamp"]).timestamp()
+    except (msgspec.MsgspecError, TypeError, KeyError):
+        return False
+    return is_about_lost_events and any(start <= at <= end for start, end in periods)
 
 
 def uncertain(history: History, restores: Iterable[Restored]) -> History:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import time
+from datetime import UTC, datetime
+
 import pytest
 
 from tests.chaos.history import Shown, Watched
-from tests.chaos.restore_rules import Restored
+from tests.chaos.restore_rules import Restored, unexplained
 from tests.chaos.sound_run import ALICE, Run, alice
 
 RESTORED = Restored(dumped=250.0, restored=260.0, detected=265.0)
@@ -78,3 +82,27 @@ def test_after_a_restore_a_watcher_is_told_each_version_once(run: Run) -> None:
 def test_an_error_of_an_unknown_type_is_one_at_any_time(run: Run) -> None:
     run.ask(code="INTERNAL", started=255.0, ended=256.0)
     assert run.broken() == {"every-failure-typed"}
+
+
+@pytest.mark.parametrize(
+    ("event", "seconds_after_dump", "remains"),
+    [
+        ("aggregate.parked", 11.0, False),
+        ("rebuild.failed", 14.9, False),
+        ("aggregate.parked", 16.0, True),
+        ("rebuild.failed", -1.0, True),
+        ("operation.crashed", 11.0, True),
+    ],
+)
+def test_an_error_about_lost_events_is_explained_by_a_restore_until_that_is_detected(
+    event: str, seconds_after_dump: float, remains: bool
+) -> None:
+    at = time.time() - time.monotonic() + RESTORED.dumped + seconds_after_dump
+    said = {"event": event, "timestamp": datetime.fromtimestamp(at, UTC).isoformat()}
+    complaint = f"projector-1: {json.dumps(said)}"
+    assert unexplained([complaint], [RESTORED]) == [complaint] * remains
+
+
+def test_a_complaint_that_is_no_line_of_the_log_remains() -> None:
+    complaints = ["projector-1: Traceback (most recent call last):", "api ended by itself"]
+    assert unexplained(complaints, [RESTORED]) == complaints

@@ -13,7 +13,7 @@ import msgspec
 from tests.chaos.checker import Violation, check
 from tests.chaos.cluster import PARTITIONS
 from tests.chaos.evidence import Evidence, gather, looks
-from tests.chaos.restore_rules import uncertain
+from tests.chaos.restore_rules import uncertain, unexplained
 from tests.limited import Limit
 
 if TYPE_CHECKING:
@@ -120,7 +120,10 @@ async def verdict(
             evidence, found = await _judged(cluster, workload, within)
             if found != before:
                 limit.renew()
-    complaints = [Violation("no-complaints", line) for line in cluster.complaints()]
+    complaints = [
+        Violation("no-complaints", line)
+        for line in unexplained(cluster.complaints(), cluster.restores)
+    ]
     return Verdict(
         events=len(evidence.events), recovered_after=recovered_after, violations=found + complaints
     )
