@@ -20,13 +20,13 @@ _RELEASE_TIMEOUT_SECONDS = 1.0
 _MAX_HOLD_SECONDS = 0.1
 """Seconds after which a connection returns to asyncpg's pool once it is free: others may wait there."""
 
-_CONNECTION_ERRORS = (
+CONNECTION_ERRORS = (
     OSError,  # TimeoutError too
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
-"""What asyncpg raises when the state of a connection is unknown."""
+"""What asyncpg raises when PostgreSQL is unavailable, or ends a connection in the middle of a statement."""
 
 NO_WRITES = (
     "PostgreSQL takes no writes: it is a standby, or was made read-only for a failover;"
@@ -125,7 +125,7 @@ class ConnectionPool:
     async def _return(self, connection: PoolConnectionProxy) -> None:
         try:
             # An error concerns no caller: the connection is closed, and asyncpg's pool makes another.
-            with suppress(*_CONNECTION_ERRORS):
+            with suppress(*CONNECTION_ERRORS):
                 await self._pool.release(connection, timeout=_RELEASE_TIMEOUT_SECONDS)
         finally:
             del self._hold_until[connection]

@@ -15,7 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from api.operator_error import OperatorError
-from domain.connection_pool import refuse_read_only
+from domain.connection_pool import CONNECTION_ERRORS, refuse_read_only
 from readside.redis_connection.client import Client, MultiplexedConnections, TimedConnectionPool
 from readside.redis_connection.connection import MultiplexedConnection
 from readside.redis_connection.connection_expiry import ConnectionExpiry
@@ -98,7 +98,7 @@ async def database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT_SECONDS):
                 await pool.close()
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # a timeout is an OSError
+        except CONNECTION_ERRORS:
             pool.terminate()
 
 

@@ -11,12 +11,9 @@ from api.operator_error import OperatorError
 from api.runtime import drivers, pgbouncer
 from api.server_urls import reason
 from api.settings import Settings
-from domain.connection_pool import NO_WRITES, NOT_PRIMARY
+from domain.connection_pool import CONNECTION_ERRORS, NO_WRITES, NOT_PRIMARY
 from domain.migrate import migrate, pending
 from domain.users.email_keys import SharedAddress, migrate_email_keys
-
-UNREACHABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""Errors that asyncpg raises when PostgreSQL is unavailable, or fails in the middle of a statement."""
 
 
 async def pending_migrations(settings: Settings) -> list[str]:
@@ -36,7 +33,7 @@ async def apply_migrations(settings: Settings) -> tuple[list[str], list[SharedAd
             return names, await migrate_email_keys(connection)
         except pgbouncer.POOLER_ERRORS:
             raise
-        except UNREACHABLE as error:
+        except CONNECTION_ERRORS as error:
             raise OperatorError(
                 f"PostgreSQL did not carry out the migrations ({reason(error)});"
                 " what it did carry out is whole: run this again."
@@ -49,7 +46,7 @@ async def _connection(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
         connection = await drivers.connect_to_primary(settings, settings.command_timeout)
     except NOT_PRIMARY as error:
         raise OperatorError(NO_WRITES) from error
-    except UNREACHABLE as error:
+    except CONNECTION_ERRORS as error:
         raise OperatorError(
             f"PostgreSQL cannot be reached ({reason(error)}); check DATABASE_URL."
         ) from error
@@ -58,5 +55,5 @@ async def _connection(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
     except pgbouncer.POOLER_ERRORS as error:
         raise OperatorError(pgbouncer.advice(error)) from error
     finally:
-        with suppress(*UNREACHABLE):
+        with suppress(*CONNECTION_ERRORS):
             await connection.close()

@@ -24,13 +24,13 @@ from api.roles import ALL, Role
 from api.runtime import drivers
 from api.runtime.listeners import Listeners, bind_api, bind_port, bind_workers, close, url_of
 from api.runtime.log_check import refuse_foreign_log_at_start
-from api.runtime.migrations import UNREACHABLE, apply_migrations
+from api.runtime.migrations import apply_migrations
 from api.runtime.process import run
 from api.runtime.signals import run_until, stop_signals
 from api.runtime.supervisor import Supervisor, WorkerListeners
 from api.server_urls import LAST_PORT, reason
 from api.settings import Settings, require_settings
-from domain.connection_pool import NOT_PRIMARY
+from domain.connection_pool import CONNECTION_ERRORS, NOT_PRIMARY
 from domain.migrate import check, check_positions
 
 T = TypeVar("T")
@@ -122,7 +122,7 @@ async def _migrate(settings: Settings) -> list[str]:
 
 async def _check_database(settings: Settings) -> bool:
     """Refuses a database with other partitions or taken positions; it need not be available."""
-    with suppress(*UNREACHABLE, *NOT_PRIMARY):
+    with suppress(*CONNECTION_ERRORS, *NOT_PRIMARY):
         try:
             connection = await drivers.connect_to_primary(settings, settings.read_timeout)
         except asyncpg.ClientConfigurationError as error:

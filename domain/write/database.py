@@ -62,6 +62,9 @@ class WriteDatabase:
         outcome = _UNKNOWN if writes else NOT_WRITTEN
         try:
             connection = await self._connections.acquire()
+        except asyncpg.ReadOnlySQLTransactionError:
+            await self._connections.expire()
+            raise
         except (*UNAVAILABLE_ERRORS, asyncpg.InterfaceError) as error:
             raise WriteModelUnavailable(NOT_WRITTEN) from error
         sound = False

@@ -1,6 +1,6 @@
 """An index: in each partition a sorted set of entries, "key words", whose last word is the aggregate's id.
 
-All partitions are read in one round trip, so that a key is found without knowing its aggregate.
+All partitions are read at once, so that a key is found without knowing its aggregate.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from readside.redis_functions.keys import Keys
 Found = dict[str, list[list[str]]]
 """By key, the words after it in each of its entries."""
 
+_MAX_COMMANDS = 800
+"""Commands of one round trip: 100 keys in 8 partitions. More keys are read one round trip after another."""
+
 
 class EntryIndex:
     """Reads the sorted sets `Keys.shared_key` of one name, whose entries a projection adds and removes."""
@@ -27,6 +30,13 @@ class EntryIndex:
 
     async def find(self, read_model: ReadModel, keys: Sequence[str]) -> Found:
         """Returns the entries of these keys. Raises ReadModelError."""
+        size = max(1, _MAX_COMMANDS // len(read_model.partitions))
+        found: Found = {}
+        for start in range(0, len(keys), size):
+            found |= await self._find(read_model, keys[start : start + size])
+        return found
+
+    async def _find(self, read_model: ReadModel, keys: Sequence[str]) -> Found:
         replies = await read_model.read_all(lambda names: self._commands(names, keys))
         found = self._found(keys, replies)
         if missing := [key for key in keys if not found[key]]:

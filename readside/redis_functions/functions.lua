@@ -309,6 +309,13 @@ end
 -- The outcomes of an event. A gap is -1 - (the version of the aggregate).
 local APPLIED, DUPLICATE, PARKED, POISON, DEFERRED = 1, 0, 2, 3, 4
 
+-- Leaves an event to the resync of its aggregate, which is hidden below `visible_from` until then.
+local function defer(needs_resync, aggregate, document, visible_from)
+  redis.call('HSET', document, 'until', visible_from)
+  redis.call('SADD', needs_resync, aggregate)
+  return DEFERRED
+end
+
 -- Handles an event whose predecessors are missing. The caller reads them from the log. If they are more than
 -- `max_missing`, which all gaps of a call share, that would delay other aggregates. Then the aggregate is hidden below this
 -- version and resynced in slices, so that the entry is not needed any more.
@@ -318,9 +325,7 @@ local function report_gap(needs_resync, call, aggregate, document, version, curr
     call.gaps[aggregate] = call.max_missing >= 0
   end
   if not call.max_missing or call.gaps[aggregate] then return -1 - current end
-  redis.call('HSET', document, 'until', math.max(visible_from, version))
-  redis.call('SADD', needs_resync, aggregate)
-  return DEFERRED
+  return defer(needs_resync, aggregate, document, math.max(visible_from, version))
 end
 
 -- Parks the aggregate, which is shown as before this event.
@@ -347,13 +352,17 @@ end
 --   visible_from: while an aggregate is resynced it is hidden below this version and stays in needs_resync, so that the
 --     resync starts again if this one is not finished.
 --   is_final (an erasure) and folded (the commands of all events up to this one, from nothing): the event needs no
---     predecessor. A final event also removes the entry of a parked aggregate.
+--     predecessor, except while a resync is refilling the keys whose entries a final event takes out of an index. A final
+--     event also removes the entry of a parked aggregate.
 local function apply_event(parked, counters, needs_resync, call, event)
   local aggregate, document, version, _, channel, commands, reason, hidden_until, is_final, folded = unpack(event)
   if call.any_parked and not is_final and redis.call('HEXISTS', parked, aggregate) == 1 then return PARKED end
   local stored = redis.call('HMGET', document, 'version', 'until')
   local current, visible_from = tonumber(stored[1] or '0'), math.max(tonumber(stored[2] or '0'), hidden_until)
   if version <= current then return DUPLICATE end
+  if is_final and version > current + 1 and visible_from > 0 and hidden_until == 0 then
+    return defer(needs_resync, aggregate, document, math.max(visible_from, version)) -- the resync comes to it
+  end
   if version > current + 1 and not (is_final or folded) then
     return report_gap(needs_resync, call, aggregate, document, version, current, visible_from)
   end

@@ -9,8 +9,8 @@ from redis.exceptions import RedisError
 from api.cli.checks.finding import Finding, ok, wrong
 from api.runtime.log_check import refuse_foreign_log
 from api.settings import Settings
+from domain.connection_pool import CONNECTION_ERRORS
 from domain.log.log_identity import ForeignLog
-from domain.write.database import UNAVAILABLE_ERRORS
 
 _REQUIRED = {"PostgreSQL", "pooler", "migrations", "permissions", "Redis"}
 """Findings without which the identity cannot be read."""
@@ -26,6 +26,6 @@ async def check(
         await refuse_foreign_log(pool, redis, settings)
     except ForeignLog as error:
         return [wrong("event log", str(error))]
-    except (*UNAVAILABLE_ERRORS, asyncpg.PostgresError, asyncpg.InterfaceError, RedisError):
+    except (*CONNECTION_ERRORS, RedisError):
         return []
     return [ok("event log", "no stream in Redis belongs to another one")]

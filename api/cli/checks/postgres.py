@@ -10,12 +10,11 @@ from api.runtime import pgbouncer
 from api.server_urls import reason
 from api.settings import Settings
 from domain.aggregates import AGGREGATES
-from domain.connection_pool import NO_WRITES, NOT_PRIMARY
+from domain.connection_pool import CONNECTION_ERRORS, NO_WRITES, NOT_PRIMARY
 from domain.log import positions
 from domain.log.backlog import MAX_COUNTED, backlog
 from domain.migrate import MigrationError, pending
 from domain.migrate import check as check_migrated
-from domain.write.database import UNAVAILABLE_ERRORS
 
 MIN_VERSION = 150000
 
@@ -61,7 +60,7 @@ async def check(pool: asyncpg.Pool, settings: Settings) -> list[Finding]:
         return [wrong("pooler", pgbouncer.advice(error))]
     except NOT_PRIMARY:
         return [wrong("PostgreSQL", NO_WRITES)]
-    except (*UNAVAILABLE_ERRORS, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except CONNECTION_ERRORS as error:
         return [wrong("PostgreSQL", f"It cannot be reached ({reason(error)}); check DATABASE_URL.")]
 
 

@@ -35,6 +35,9 @@ from api.engine.literals import LiteralIndex, QueryTemplate, Values
 INTROSPECTION_COST = 10
 """The cost of __schema or __type, whatever their selection: they read no store."""
 
+INTROSPECTION_FIELDS = 1_000
+"""The fields of a response that __schema or __type counts as, so that a batch cannot have many of them."""
+
 ListLengths = Mapping[str, int]
 """Lengths of the lists in a connection, by field."""
 
@@ -147,7 +150,9 @@ class _Sum:
     ) -> OperationCost:
         name = nodes[0].name.value
         if name.startswith("__"):
-            return OperationCost(0 if name == "__typename" else INTROSPECTION_COST, 1)
+            if name == "__typename":
+                return OperationCost(0, 1)
+            return OperationCost(INTROSPECTION_COST, INTROSPECTION_FIELDS)
         field = self._field_costs.by_type[parent.name][name]
         sets = [node.selection_set for node in nodes if node.selection_set]
         length = self._list_length(nodes[0], field)

@@ -192,6 +192,26 @@ async def test_events_deferred_at_the_end_are_applied(
     assert (await world.hash_of(ALICE))["name"] == "Alicia"
 
 
+async def test_an_erasure_between_two_slices_leaves_no_entry_of_an_order(world: World) -> None:
+    """The slices refill the set from which an erasure takes the entries of the index."""
+    keys = await filled(world)
+    await world.redis.sadd(keys.needs_resync, str(ALICE))
+    async with world.projector() as projector:
+        await projector.run_once()
+        while not await hidden(world, keys):
+            await projector.run_once()
+        assert await world.version_of(ALICE) < ORDERS
+        erased = world.commit(ALICE, UserErased())
+        await world.relay()
+        while await projector.run_once() or await hidden(world, keys):
+            pass
+    assert await world.version_of(ALICE) == erased
+    assert await world.redis.zcard(keys.shared_key("orders-by-id")) == 0
+    left = await contents(world.redis, keys)
+    assert left[f"user:{ALICE}"] == {"version": str(erased)}
+    assert f"orders:{ALICE}" not in left
+
+
 async def test_an_erased_user_is_resynced_by_one_event(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
