@@ -5,7 +5,6 @@ The protocol is Apollo's: `extensions.persistedQuery.sha256Hash`, without or wit
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -67,30 +66,19 @@ class RegisteringExecutor(Executor):
             await self._documents.register(hash_, request.query, caller.rate_key)
         return response
 
-    def stream(
+    async def open_stream(
         self,
         request: Request,
         allowed: OperationTypes,
         caller: Caller = UNRESTRICTED,
         position: StreamPosition | None = None,
     ) -> AsyncGenerator[Formatted, None]:
-        """Yields the responses to any operation. Registers nothing: that takes a POST or a GET."""
-        if request.query is not None:
+        """Returns the responses to any operation. Registers nothing: that takes a POST or a GET."""
+        if request.query is None:
+            request = await self._with_text(request)
+        else:
             self._checked_hash(request, caller)
-            return super().stream(request, allowed, caller, position)
-        return self._stream_by_hash(request, allowed, caller, position)
-
-    async def _stream_by_hash(
-        self,
-        request: Request,
-        allowed: OperationTypes,
-        caller: Caller,
-        position: StreamPosition | None,
-    ) -> AsyncGenerator[Formatted, None]:
-        found = await self._with_text(request)
-        async with aclosing(super().stream(found, allowed, caller, position)) as results:
-            async for result in results:
-                yield result
+        return await super().open_stream(request, allowed, caller, position)
 
     async def _with_text(self, request: Request) -> Request:
         """Returns the request with the text of its hash; unchanged if that is not registered."""

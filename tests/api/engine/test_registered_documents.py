@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 
+from api.auth.access import Access
 from api.auth.rate_limit import RateLimiter
 from api.engine.documents import registered
 from api.engine.documents.registered import RegisteredDocuments
@@ -41,6 +42,8 @@ NOT_FOUND = {
     "extensions": {"code": "PERSISTED_QUERY_NOT_FOUND"},
 }
 PREFIX = "tandem:{documents}:"
+STREAMS = ("text/event-stream", "multipart/mixed;subscriptionSpec=1.0,application/json")
+MULTIPART = {"accept": STREAMS[1]}
 
 
 def hash_of(text: str) -> str:
@@ -325,15 +328,40 @@ async def test_a_registered_document_is_found_in_event_streams_and_over_websocke
         assert await heard(socket) == {"type": "next", "id": "1", "payload": ANSWER}
 
 
-async def test_a_mutation_by_hash_is_not_executed_by_an_event_stream_over_get(
+@pytest.mark.parametrize("burst", [None, 10])
+async def test_a_miss_of_a_multipart_request_is_json_so_that_the_client_sends_the_text(
+    redis_url: str, burst: int | None
+) -> None:
+    async with redis_at(redis_url) as redis:
+        rate = None if burst is None else RateLimiter(redis, per_second=0.001, burst=burst)
+        async with process(redis_url, access=Access(rate=rate)) as (made, _):
+            response = await made.client.post("/graphql", json=apq(TEXT), headers=MULTIPART)
+            assert response.headers["content-type"].startswith("application/json")
+            assert response.status_code == 200
+            assert response.json() == {"errors": [NOT_FOUND]}
+
+
+@pytest.mark.parametrize("accept", [*STREAMS, "application/json"])
+async def test_a_hash_without_a_token_is_401_on_every_transport(
+    redis_url: str, accept: str
+) -> None:
+    options: dict[str, Any] = {"access": with_tokens(), "introspection": False}
+    async with process(redis_url, **options) as (made, _):
+        response = await made.client.post("/graphql", json=apq(TEXT), headers={"accept": accept})
+        assert response.status_code == 401
+
+
+async def test_a_mutation_by_hash_over_get_has_the_status_405_also_as_a_stream(
     redis_url: str,
 ) -> None:
     async with process(redis_url) as (made, _):
         await post(made, apq(CREATE, query=CREATE))
         parameters = {"extensions": json.dumps(apq(CREATE)["extensions"])}
-        headers = {"accept": "text/event-stream"}
-        stream = await made.client.get("/graphql", params=parameters, headers=headers)
-        assert "BAD_REQUEST" in stream.text
+        for accept in STREAMS:
+            headers = {"accept": accept}
+            stream = await made.client.get("/graphql", params=parameters, headers=headers)
+            assert stream.status_code == 405
+            assert "BAD_REQUEST" in stream.text
         assert len(made.store.commands) == 1
 
 
