@@ -64,7 +64,7 @@ class Executor:
         started, type_ = perf_counter(), UNKNOWN
         try:
             operation = (
-                self.admission.admit(request, allowed, caller, budget)
+                await self._admit(request, allowed, caller, budget)
                 if self._rate is None
                 else await self._admit_and_charge(self._rate, request, allowed, caller, budget)
             )
@@ -104,7 +104,7 @@ class Executor:
         started = perf_counter()
         try:
             operation = (
-                self.admission.admit(request, allowed, caller, position=position)
+                await self._admit(request, allowed, caller, position=position)
                 if self._rate is None
                 else await self._admit_and_charge(
                     self._rate, request, allowed, caller, position=position
@@ -161,6 +161,16 @@ class Executor:
             log_failure(errors, caller, name=request.operation_name, started=started)
         self._measure(type_, _outcome(errors), perf_counter() - started)
 
+    async def _admit(
+        self,
+        request: Request,
+        allowed: OperationTypes,
+        caller: Caller,
+        budget: BatchBudget | None = None,
+        position: StreamPosition | None = None,
+    ) -> AdmittedOperation:
+        return self.admission.admit(request, allowed, caller, budget, position)
+
     async def _admit_and_charge(
         self,
         rate: RateLimiter,
@@ -173,7 +183,7 @@ class Executor:
         """Admits the operation and charges its cost to the caller; a refused one costs 1."""
         cost = 1
         try:
-            operation = self.admission.admit(request, allowed, caller, budget, position)
+            operation = await self._admit(request, allowed, caller, budget, position)
             cost = operation.cost
         finally:
             await rate.spend(caller.rate_key, max(1, cost))

@@ -15,8 +15,6 @@ from api.engine.execution.executor import Executor
 from api.errors import bad_request
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from graphql import GraphQLSchema
     from strawberry.schema.schema_converter import GraphQLCoreConverter
 
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from api.engine.documents.registered import RegisteredDocuments
     from api.engine.execution.batch_budget import BatchBudget
     from api.engine.execution.configuration import EngineConfiguration
+    from api.engine.execution.engine import AdmittedOperation
     from api.engine.operation_type import OperationTypes
     from api.engine.request import Request
     from api.engine.resolver_info import CallerContext
@@ -58,40 +57,42 @@ class RegisteringExecutor(Executor):
         budget: BatchBudget | None = None,
     ) -> Formatted:
         """Returns the response to a query or a mutation. Raises RequestError if there is no `data`."""
-        if request.query is None:
-            return await super().execute(await self._with_text(request), allowed, caller, budget)
-        hash_ = self._checked_hash(request, caller)
         response = await super().execute(request, allowed, caller, budget)
-        if hash_ is not None:
+        hash_ = request.persisted_query_hash()
+        if request.query is not None and hash_ is not None:
             await self._documents.register(hash_, request.query, caller.rate_key)
         return response
 
-    async def open_stream(
+    async def _admit(
         self,
         request: Request,
         allowed: OperationTypes,
-        caller: Caller = UNRESTRICTED,
+        caller: Caller,
+        budget: BatchBudget | None = None,
         position: StreamPosition | None = None,
-    ) -> AsyncGenerator[Formatted, None]:
-        """Returns the responses to any operation. Registers nothing: that takes a POST or a GET."""
+    ) -> AdmittedOperation:
+        """Returns the operation of the text, or of the hash. Raises RequestError."""
         if request.query is None:
-            request = await self._with_text(request)
+            request = await self._with_text(request, caller)
         else:
-            self._checked_hash(request, caller)
-        return await super().open_stream(request, allowed, caller, position)
+            _check_hash(request, request.query)
+        return await super()._admit(request, allowed, caller, budget, position)
 
-    async def _with_text(self, request: Request) -> Request:
-        """Returns the request with the text of its hash; unchanged if that is not registered."""
+    async def _with_text(self, request: Request, caller: Caller) -> Request:
+        """Returns the request with the text of its hash; unchanged if that is not registered.
+
+        A caller without a token causes no request to Redis: it finds the documents that this process has.
+        """
         hash_ = request.document_hash()
-        text = None if hash_ is None else await self._documents.find(hash_)
+        if hash_ is None:
+            return request
+        documents = self._documents
+        text = await documents.find(hash_) if caller.is_authenticated else documents.cached(hash_)
         return request if text is None else msgspec.structs.replace(request, query=text)
 
-    def _checked_hash(self, request: Request, caller: Caller) -> str | None:
-        """Returns the hash under which the text is to be registered. Raises BAD_REQUEST if it has another."""
-        hash_ = request.persisted_query_hash()
-        if hash_ is not None and hash_ != hash_of(request.query or ""):
-            error = bad_request(
-                "The sha256Hash is not the SHA-256 of the query; send the right one."
-            )
-            raise self.refuse(error, caller)
-        return hash_
+
+def _check_hash(request: Request, text: str) -> None:
+    """Raises BAD_REQUEST if the text would be registered under the hash of another one."""
+    hash_ = request.persisted_query_hash()
+    if hash_ is not None and hash_ != hash_of(text):
+        raise bad_request("The sha256Hash is not the SHA-256 of the query; send the right one.")

@@ -167,6 +167,17 @@ async def test_the_hash_of_another_text_is_refused_and_nothing_is_registered(
         assert documents.requests == 0
 
 
+@pytest.mark.parametrize("accept", [*STREAMS, "application/json"])
+async def test_the_hash_of_another_text_is_charged(redis_url: str, accept: str) -> None:
+    async with redis_at(redis_url) as redis:
+        rate = RateLimiter(redis, per_second=0.001, burst=1)
+        async with process(redis_url, access=Access(rate=rate)) as (made, _):
+            for code in ("BAD_REQUEST", "RATE_LIMITED"):
+                body, headers = apq(CREATE, query=TEXT), {"accept": accept}
+                response = await made.client.post("/graphql", json=body, headers=headers)
+                assert code in response.text
+
+
 @pytest.mark.parametrize("text", ["{", "{ nothing }", "{ __typename ", "#" * 70_000, ""])
 async def test_a_document_that_is_not_valid_is_not_registered(redis_url: str, text: str) -> None:
     async with process(redis_url) as (made, documents):
@@ -346,9 +357,19 @@ async def test_a_hash_without_a_token_is_401_on_every_transport(
     redis_url: str, accept: str
 ) -> None:
     options: dict[str, Any] = {"access": with_tokens(), "introspection": False}
-    async with process(redis_url, **options) as (made, _):
+    async with process(redis_url, **options) as (made, documents):
         response = await made.client.post("/graphql", json=apq(TEXT), headers={"accept": accept})
         assert response.status_code == 401
+        assert documents.requests == 0
+
+
+async def test_a_caller_without_a_token_finds_only_what_the_process_has(redis_url: str) -> None:
+    schema = "{ __schema { queryType { name } } }"
+    async with process(redis_url, access=with_tokens()) as (made, documents):
+        assert await post(made, apq(schema)) == {"errors": [NOT_FOUND]}
+        assert documents.requests == 0
+        await post(made, apq(schema, query=schema), **bearer(signed()))
+        assert "data" in await post(made, apq(schema))
 
 
 async def test_a_mutation_by_hash_over_get_has_the_status_405_also_as_a_stream(
