@@ -34,7 +34,8 @@ class RegisteringExecutor(Executor):
     """Finds the texts of hashes among the registered documents, and registers those that come with a hash.
 
     A text is registered once its operation was executed, so it is valid, allowed to the caller and within the
-    limits; a mutation comes over POST only, as always.
+    limits; a mutation comes over POST only, as always. While authentication is on, that takes a token, since
+    callers without one could replace all documents.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class RegisteringExecutor(Executor):
         """Returns the response to a query or a mutation. Raises RequestError if there is no `data`."""
         response = await super().execute(request, allowed, caller, budget)
         hash_ = request.persisted_query_hash()
-        if request.query is not None and hash_ is not None:
+        if caller.is_authenticated and request.query is not None and hash_ is not None:
             await self._documents.register(hash_, request.query, caller.rate_key)
         return response
 

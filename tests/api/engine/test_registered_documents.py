@@ -196,6 +196,14 @@ async def test_an_operation_that_is_not_admitted_is_not_registered(redis_url: st
         assert not await is_registered(redis_url, users)
 
 
+async def test_a_caller_without_a_token_registers_nothing(redis_url: str) -> None:
+    schema = "{ __schema { queryType { name } } }"
+    async with process(redis_url, access=with_tokens()) as (made, documents):
+        assert "data" in await post(made, apq(schema, query=schema))
+        assert documents.requests == 0
+        assert documents.cached(hash_of(schema)) is None
+
+
 async def test_a_mutation_is_registered_and_executed_over_post_only(redis_url: str) -> None:
     async with process(redis_url) as (made, _):
         for request in (apq(CREATE, query=CREATE), apq(CREATE)):
