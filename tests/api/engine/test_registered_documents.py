@@ -401,6 +401,19 @@ async def test_the_operations_of_a_list_register_and_are_found(redis_url: str) -
         assert await post(made, [apq(TEXT)]) == [ANSWER]
 
 
+async def test_the_first_operations_of_a_list_that_fit_are_executed_also_by_hash(
+    redis_url: str,
+) -> None:
+    other = CREATE.replace("a@example.com", "b@example.com")
+    async with process(redis_url) as (one, _):
+        await post(one, apq(CREATE, query=CREATE))
+    limits = Limits(cost_budget=10)
+    async with process(redis_url, limits=limits, batch_limit=2) as (made, _):
+        first, second = await post(made, [apq(CREATE), {"query": other}])
+        assert "data" in first
+        assert second["errors"][0]["extensions"]["code"] == "COST_LIMIT_EXCEEDED"
+
+
 async def test_concurrent_registrations_of_one_text_store_it(redis_url: str) -> None:
     async with process(redis_url) as (made, _):
         asked = [post(made, apq(TEXT, query=TEXT)) for _ in range(20)]
