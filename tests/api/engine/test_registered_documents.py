@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
@@ -270,6 +271,22 @@ async def test_a_flood_of_registrations_is_bounded_for_each_caller(redis_url: st
                 assert await post(made, apq(named, query=named), **token) == ANSWER
             found = [await is_registered(redis_url, f"#{caller}\n{text}") for text in texts]
             assert found == [True] * 4 + [False] * 6
+
+
+@pytest.mark.parametrize("token", [None, signed(sub=None)])
+async def test_callers_without_a_subject_have_an_allowance_for_each_address(
+    redis_url: str, token: str | None
+) -> None:
+    access = None if token is None else with_tokens()
+    headers = {} if token is None else bearer(token)
+    async with process(redis_url, burst=1, access=access) as (made, _):
+        for address in ("192.0.2.1", "192.0.2.2"):
+            transport = httpx.ASGITransport(made.app, client=(address, 1))
+            texts = [f"#{address}{n}\n{TEXT}" for n in range(2)]
+            async with httpx.AsyncClient(transport=transport, base_url="http://tandem") as client:
+                for text in texts:
+                    await client.post("/graphql", json=apq(text, query=text), headers=headers)
+            assert [await is_registered(redis_url, text) for text in texts] == [True, False]
 
 
 async def test_what_was_registered_is_stored_again_only_after_a_while(redis_url: str) -> None:
