@@ -45,6 +45,8 @@ class Access:
     """Other origins whose pages may call the API."""
     graphiql: bool = True
     rate: RateLimiter | None = None
+    registers_documents: bool = False
+    """True if clients may register documents, the number of which is limited for each caller."""
     local_only: bool = False
     """True if only requests whose Host is localhost or an IP address are accepted."""
 
@@ -78,7 +80,12 @@ class Access:
     @property
     def is_unrestricted(self) -> bool:
         """True if every caller is UNRESTRICTED, so `caller` need not be called."""
-        return self.tokens is None and self.rate is None
+        return self.tokens is None and not self._counts_callers
+
+    @property
+    def _counts_callers(self) -> bool:
+        """True if an allowance is counted for each caller: of operations, stream tokens or registrations."""
+        return bool(self.rate or self.stream_tokens or self.registers_documents)
 
     async def caller(self, token: str | None, client: Client) -> Caller:
         """Returns the caller of an HTTP request; ANONYMOUS without a token. Raises UNAUTHENTICATED.
@@ -119,8 +126,8 @@ class Access:
         return caller
 
     def _with_address(self, client: Client, caller: Caller) -> Caller:
-        """Adds the address, if the rate limit counts by it."""
-        if self.rate is None or caller.subject is not None:
+        """Adds the address to a caller without a subject, if callers are counted."""
+        if caller.subject is not None or not self._counts_callers:
             return caller
         host, _ = client or ("", 0)
         return replace(caller, address=client_network(host))

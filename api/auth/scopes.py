@@ -35,7 +35,7 @@ class Caller:
     expires: float | None = None
     """The expiry of the token in seconds since 1970, with the leeway."""
     address: str | None = None
-    """The network of the client, if the rate limit counts by it."""
+    """The network of the client, if an allowance is counted by it."""
 
     @property
     def subject_hash(self) -> str | None:
@@ -46,7 +46,7 @@ class Caller:
 
     @property
     def rate_key(self) -> str:
-        """The key of the allowance that the request spends."""
+        """The key of the allowances that the request spends."""
         return self.subject_hash or self.address or "unknown"
 
     @property

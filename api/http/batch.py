@@ -42,8 +42,10 @@ async def execute_batch(
 ) -> bytes:
     """Returns the encoded list of the responses, in the order of the requests.
 
-    The operations run concurrently. Each is admitted by itself, and its refusal is its response.
+    The operations run concurrently. Each is admitted by itself, in this order, so the first ones that fit the
+    budget are executed; its refusal is its response.
     """
+    await executor.load_documents(requests, caller)
     budget = BatchBudget(limits)
     tasks = (_execute(executor, request, caller, budget) for request in requests)
     encoded, size = [], len(b"[]")

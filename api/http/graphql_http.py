@@ -173,7 +173,7 @@ class GraphQLOverHTTP:
         allowed = _ALLOWED[method]
         try:
             if media in _FRAMINGS:
-                return self._stream(media, headers, request, allowed | SUBSCRIPTIONS, caller)
+                return await self._stream(media, headers, request, allowed | SUBSCRIPTIONS, caller)
             response = await self._executor.execute(request, allowed, caller)
             encoded = self._response(media, response)
             if self._caching is not None and method == "GET" and "errors" not in response:
@@ -232,7 +232,7 @@ class GraphQLOverHTTP:
     def _status(self, draft_status: int) -> int:
         return self._statuses.get(draft_status, draft_status)
 
-    def _stream(
+    async def _stream(
         self,
         media: str,
         headers: Headers,
@@ -243,7 +243,7 @@ class GraphQLOverHTTP:
         """Returns the results of an operation. Raises RequestError."""
         resumes = position(headers) if media == STREAM else None
         try:
-            results = self._executor.stream(request, allowed, caller, resumes)
+            results = await self._executor.open_stream(request, allowed, caller, resumes)
         except RequestError as error:
             if media != STREAM or not error.well_formed:
                 raise

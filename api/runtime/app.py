@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -50,7 +51,7 @@ def create_app(
 
     `registered` are the documents that clients may register; by default they may register none.
     """
-    access = access or Access()
+    access = replace(access or Access(), registers_documents=registered is not None)
     schema = (SCHEMA, CONVERTER)
     if federation:
         from api.schema.federation import subgraph

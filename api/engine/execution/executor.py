@@ -64,7 +64,7 @@ class Executor:
         started, type_ = perf_counter(), UNKNOWN
         try:
             operation = (
-                self.admission.admit(request, allowed, caller, budget)
+                await self._admit(request, allowed, caller, budget)
                 if self._rate is None
                 else await self._admit_and_charge(self._rate, request, allowed, caller, budget)
             )
@@ -77,35 +77,50 @@ class Executor:
         self._record(request, caller, type_, started, response.get("errors", ()))
         return _with_cost(response, operation.cost) if _wants_cost(request) else response
 
-    def stream(
+    async def load_documents(self, requests: Sequence[Request], caller: Caller) -> None:
+        """Loads the registered documents that the requests name; without registration there are none."""
+
+    async def stream(
         self,
         request: Request,
         allowed: OperationTypes,
         caller: Caller = UNRESTRICTED,
         position: StreamPosition | None = None,
     ) -> AsyncGenerator[Formatted, None]:
-        """Yields the responses to any operation; a query or a mutation has one.
+        """Yields the responses of `open_stream`. Raises RequestError, also if the operation is refused."""
+        async with aclosing(await self.open_stream(request, allowed, caller, position)) as results:
+            async for result in results:
+                yield result
 
-        A subscription begins at the position and moves it. Raises RequestError, from the call or from the
-        generator, if there is no `data`, or no more.
+    async def open_stream(
+        self,
+        request: Request,
+        allowed: OperationTypes,
+        caller: Caller = UNRESTRICTED,
+        position: StreamPosition | None = None,
+    ) -> AsyncGenerator[Formatted, None]:
+        """Returns the responses to any operation; a query or a mutation has one.
+
+        A subscription begins at the position and moves it. Raises RequestError if the operation is refused,
+        before the transport has sent a status; the generator raises it if there is no `data`, or no more.
         """
-        started, type_ = perf_counter(), UNKNOWN
+        started = perf_counter()
         try:
-            operation = self.admission.admit(request, allowed, caller, position=position)
+            operation = (
+                await self._admit(request, allowed, caller, position=position)
+                if self._rate is None
+                else await self._admit_and_charge(
+                    self._rate, request, allowed, caller, position=position
+                )
+            )
         except Exception as error:
             refusal = _refusal(error)
-            if self._rate is None or not refusal.well_formed:
-                self._record(request, caller, type_, started, refusal.errors)
-                raise refusal from None
-            results, cost = _raising(refusal), 1
-        else:
-            type_, cost = operation.type, operation.cost
-            results = self._results(operation, cost if _wants_cost(request) else None)
-        if self._rate is not None:
-            results = _charged(self._rate, caller, max(1, cost), results)
+            self._record(request, caller, UNKNOWN, started, refusal.errors)
+            raise refusal from None
+        results = self._results(operation, operation.cost if _wants_cost(request) else None)
         if (left := caller.seconds_left) is not None:
             results = end_at_expiry(left, results)
-        return self._recorded(results, request, caller, type_, started)
+        return self._recorded(results, request, caller, operation.type, started)
 
     async def _recorded(
         self,
@@ -149,18 +164,29 @@ class Executor:
             log_failure(errors, caller, name=request.operation_name, started=started)
         self._measure(type_, _outcome(errors), perf_counter() - started)
 
+    async def _admit(
+        self,
+        request: Request,
+        allowed: OperationTypes,
+        caller: Caller,
+        budget: BatchBudget | None = None,
+        position: StreamPosition | None = None,
+    ) -> AdmittedOperation:
+        return self.admission.admit(request, allowed, caller, budget, position)
+
     async def _admit_and_charge(
         self,
         rate: RateLimiter,
         request: Request,
         allowed: OperationTypes,
         caller: Caller,
-        budget: BatchBudget | None,
+        budget: BatchBudget | None = None,
+        position: StreamPosition | None = None,
     ) -> AdmittedOperation:
         """Admits the operation and charges its cost to the caller; a refused one costs 1."""
         cost = 1
         try:
-            operation = self.admission.admit(request, allowed, caller, budget)
+            operation = await self._admit(request, allowed, caller, budget, position)
             cost = operation.cost
         finally:
             await rate.spend(caller.rate_key, max(1, cost))
@@ -195,20 +221,6 @@ def _outcome(errors: Sequence[Formatted]) -> str:
     """Returns `ok`, or the code that the operation is counted under: INTERNAL before all others."""
     codes = [error["extensions"]["code"] for error in errors] or ["ok"]
     return "INTERNAL" if "INTERNAL" in codes else str(codes[0])
-
-
-async def _raising(error: RequestError) -> AsyncGenerator[Formatted, None]:
-    raise error
-    yield {}  # makes this function a generator
-
-
-async def _charged(
-    rate: RateLimiter, caller: Caller, cost: int, results: AsyncGenerator[Formatted, None]
-) -> AsyncGenerator[Formatted, None]:
-    async with aclosing(results):
-        await rate.spend(caller.rate_key, cost)
-        async for result in results:
-            yield result
 
 
 def _wants_cost(request: Request) -> bool:

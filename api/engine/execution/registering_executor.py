@@ -5,7 +5,7 @@ The protocol is Apollo's: `extensions.persistedQuery.sha256Hash`, without or wit
 
 from __future__ import annotations
 
-from contextlib import aclosing
+import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,7 +16,7 @@ from api.engine.execution.executor import Executor
 from api.errors import bad_request
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import Sequence
 
     from graphql import GraphQLSchema
     from strawberry.schema.schema_converter import GraphQLCoreConverter
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from api.engine.documents.registered import RegisteredDocuments
     from api.engine.execution.batch_budget import BatchBudget
     from api.engine.execution.configuration import EngineConfiguration
+    from api.engine.execution.engine import AdmittedOperation
     from api.engine.operation_type import OperationTypes
     from api.engine.request import Request
     from api.engine.resolver_info import CallerContext
@@ -36,7 +37,8 @@ class RegisteringExecutor(Executor):
     """Finds the texts of hashes among the registered documents, and registers those that come with a hash.
 
     A text is registered once its operation was executed, so it is valid, allowed to the caller and within the
-    limits; a mutation comes over POST only, as always.
+    limits; a mutation comes over POST only, as always. While authentication is on, that takes a token, since
+    callers without one could replace all documents.
     """
 
     def __init__(
@@ -59,51 +61,47 @@ class RegisteringExecutor(Executor):
         budget: BatchBudget | None = None,
     ) -> Formatted:
         """Returns the response to a query or a mutation. Raises RequestError if there is no `data`."""
-        if request.query is None:
-            return await super().execute(await self._with_text(request), allowed, caller, budget)
-        hash_ = self._checked_hash(request, caller)
         response = await super().execute(request, allowed, caller, budget)
-        if hash_ is not None:
+        hash_ = request.persisted_query_hash()
+        if caller.is_authenticated and request.query is not None and hash_ is not None:
             await self._documents.register(hash_, request.query, caller.rate_key)
         return response
 
-    def stream(
-        self,
-        request: Request,
-        allowed: OperationTypes,
-        caller: Caller = UNRESTRICTED,
-        position: StreamPosition | None = None,
-    ) -> AsyncGenerator[Formatted, None]:
-        """Yields the responses to any operation. Registers nothing: that takes a POST or a GET."""
-        if request.query is not None:
-            self._checked_hash(request, caller)
-            return super().stream(request, allowed, caller, position)
-        return self._stream_by_hash(request, allowed, caller, position)
+    async def load_documents(self, requests: Sequence[Request], caller: Caller) -> None:
+        """Loads the texts of hashes concurrently, so that the admission of a list follows its order."""
+        by_hash = (request for request in requests if request.query is None)
+        await asyncio.gather(*(self._with_text(request, caller) for request in by_hash))
 
-    async def _stream_by_hash(
+    async def _admit(
         self,
         request: Request,
         allowed: OperationTypes,
         caller: Caller,
-        position: StreamPosition | None,
-    ) -> AsyncGenerator[Formatted, None]:
-        found = await self._with_text(request)
-        async with aclosing(super().stream(found, allowed, caller, position)) as results:
-            async for result in results:
-                yield result
+        budget: BatchBudget | None = None,
+        position: StreamPosition | None = None,
+    ) -> AdmittedOperation:
+        """Returns the operation of the text, or of the hash. Raises RequestError."""
+        if request.query is None:
+            request = await self._with_text(request, caller)
+        else:
+            _check_hash(request, request.query)
+        return await super()._admit(request, allowed, caller, budget, position)
 
-    async def _with_text(self, request: Request) -> Request:
-        """Returns the request with the text of its hash; unchanged if that is not registered."""
+    async def _with_text(self, request: Request, caller: Caller) -> Request:
+        """Returns the request with the text of its hash; unchanged if that is not registered.
+
+        A caller without a token causes no request to Redis: it finds the documents that this process has.
+        """
         hash_ = request.document_hash()
-        text = None if hash_ is None else await self._documents.find(hash_)
+        if hash_ is None:
+            return request
+        documents = self._documents
+        text = await documents.find(hash_) if caller.is_authenticated else documents.cached(hash_)
         return request if text is None else msgspec.structs.replace(request, query=text)
 
-    def _checked_hash(self, request: Request, caller: Caller) -> str | None:
-        """Returns the hash under which the text is to be registered. Raises BAD_REQUEST if it has another."""
-        hash_ = request.persisted_query_hash()
-        if hash_ is not None and hash_ != hash_of(request.query or ""):
-            error = bad_request(
-                "The sha256Hash is not the SHA-256 of the query; send the right one."
-            )
-            raise self.refuse(error, caller)
-        return hash_
+
+def _check_hash(request: Request, text: str) -> None:
+    """Raises BAD_REQUEST if the text would be registered under the hash of another one."""
+    hash_ = request.persisted_query_hash()
+    if hash_ is not None and hash_ != hash_of(text):
+        raise bad_request("The sha256Hash is not the SHA-256 of the query; send the right one.")

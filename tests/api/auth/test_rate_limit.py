@@ -27,6 +27,7 @@ from tests.processes import HOST, free_port
 
 HELLO = "{ __typename }"
 RESPONSE = "application/graphql-response+json"
+MULTIPART = "multipart/mixed;subscriptionSpec=1.0,application/json"
 SLOWLY = 0.001
 """So slow that nothing comes back during a test."""
 
@@ -145,6 +146,9 @@ async def test_too_much_is_429_with_the_time_to_wait(redis_url: str) -> None:
             assert "data" not in response.json()
         stream = await made.post(HELLO, headers={"accept": "text/event-stream"})
         assert '"code":"RATE_LIMITED"' in stream.text
+        parts = await made.post(HELLO, headers={"accept": MULTIPART})
+        assert parts.headers["content-type"].startswith("application/json")
+        assert 900 < int(parts.headers["retry-after"]) <= 1000
 
 
 async def test_an_operation_spends_what_it_costs(redis_url: str) -> None:
@@ -156,7 +160,7 @@ async def test_an_operation_spends_what_it_costs(redis_url: str) -> None:
         assert error["extensions"]["code"] == "RATE_LIMITED"
 
 
-@pytest.mark.parametrize("accept", [RESPONSE, "text/event-stream"])
+@pytest.mark.parametrize("accept", [RESPONSE, "text/event-stream", MULTIPART])
 @pytest.mark.parametrize("refused", ["{", "{ nobody }", "query A { __typename } query B { id }"])
 async def test_a_refused_operation_spends_too(redis_url: str, refused: str, accept: str) -> None:
     async with counted(redis_url, burst=2) as rate, edge(access=Access(rate=rate)) as made:

@@ -239,6 +239,16 @@ async def test_a_caller_gets_a_limited_number_of_tokens(redis_url: str) -> None:
         assert len(await redis.keys("tandem:stream-token:*")) <= statuses.count(200) + 1
 
 
+async def test_callers_without_a_subject_are_distinguished_by_their_address(redis_url: str) -> None:
+    async with issuing(redis_url) as (made, redis):
+        for address in ("192.0.2.1", "192.0.2.2"):
+            transport = httpx.ASGITransport(made.app, client=(address, 1))
+            async with httpx.AsyncClient(transport=transport, base_url="http://tandem") as client:
+                response = await client.post(PATH, headers=bearer(signed(sub=None)))
+            assert response.status_code == 200
+            assert await redis.exists(f"tandem:rate:stream-token:{address}")
+
+
 async def test_without_redis_no_token_is_issued_and_none_accepted() -> None:
     url = f"redis://{HOST}:{free_port()}"
     async with drivers.redis_for_rate_limits(Settings(redis_url=url)) as redis:

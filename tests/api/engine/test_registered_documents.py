@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 
+from api.auth.access import Access
 from api.auth.rate_limit import RateLimiter
 from api.engine.documents import registered
 from api.engine.documents.registered import RegisteredDocuments
@@ -41,6 +43,8 @@ NOT_FOUND = {
     "extensions": {"code": "PERSISTED_QUERY_NOT_FOUND"},
 }
 PREFIX = "tandem:{documents}:"
+STREAMS = ("text/event-stream", "multipart/mixed;subscriptionSpec=1.0,application/json")
+MULTIPART = {"accept": STREAMS[1]}
 
 
 def hash_of(text: str) -> str:
@@ -164,6 +168,17 @@ async def test_the_hash_of_another_text_is_refused_and_nothing_is_registered(
         assert documents.requests == 0
 
 
+@pytest.mark.parametrize("accept", [*STREAMS, "application/json"])
+async def test_the_hash_of_another_text_is_charged(redis_url: str, accept: str) -> None:
+    async with redis_at(redis_url) as redis:
+        rate = RateLimiter(redis, per_second=0.001, burst=1)
+        async with process(redis_url, access=Access(rate=rate)) as (made, _):
+            for code in ("BAD_REQUEST", "RATE_LIMITED"):
+                body, headers = apq(CREATE, query=TEXT), {"accept": accept}
+                response = await made.client.post("/graphql", json=body, headers=headers)
+                assert code in response.text
+
+
 @pytest.mark.parametrize("text", ["{", "{ nothing }", "{ __typename ", "#" * 70_000, ""])
 async def test_a_document_that_is_not_valid_is_not_registered(redis_url: str, text: str) -> None:
     async with process(redis_url) as (made, documents):
@@ -180,6 +195,14 @@ async def test_an_operation_that_is_not_admitted_is_not_registered(redis_url: st
             assert not await is_registered(redis_url, text)
         await post(made, apq(users, query=users), **bearer(signed()))
         assert not await is_registered(redis_url, users)
+
+
+async def test_a_caller_without_a_token_registers_nothing(redis_url: str) -> None:
+    schema = "{ __schema { queryType { name } } }"
+    async with process(redis_url, access=with_tokens()) as (made, documents):
+        assert "data" in await post(made, apq(schema, query=schema))
+        assert documents.requests == 0
+        assert documents.cached(hash_of(schema)) is None
 
 
 async def test_a_mutation_is_registered_and_executed_over_post_only(redis_url: str) -> None:
@@ -248,6 +271,22 @@ async def test_a_flood_of_registrations_is_bounded_for_each_caller(redis_url: st
                 assert await post(made, apq(named, query=named), **token) == ANSWER
             found = [await is_registered(redis_url, f"#{caller}\n{text}") for text in texts]
             assert found == [True] * 4 + [False] * 6
+
+
+@pytest.mark.parametrize("token", [None, signed(sub=None)])
+async def test_callers_without_a_subject_have_an_allowance_for_each_address(
+    redis_url: str, token: str | None
+) -> None:
+    access = None if token is None else with_tokens()
+    headers = {} if token is None else bearer(token)
+    async with process(redis_url, burst=1, access=access) as (made, _):
+        for address in ("192.0.2.1", "192.0.2.2"):
+            transport = httpx.ASGITransport(made.app, client=(address, 1))
+            texts = [f"#{address}{n}\n{TEXT}" for n in range(2)]
+            async with httpx.AsyncClient(transport=transport, base_url="http://tandem") as client:
+                for text in texts:
+                    await client.post("/graphql", json=apq(text, query=text), headers=headers)
+            assert [await is_registered(redis_url, text) for text in texts] == [True, False]
 
 
 async def test_what_was_registered_is_stored_again_only_after_a_while(redis_url: str) -> None:
@@ -325,15 +364,50 @@ async def test_a_registered_document_is_found_in_event_streams_and_over_websocke
         assert await heard(socket) == {"type": "next", "id": "1", "payload": ANSWER}
 
 
-async def test_a_mutation_by_hash_is_not_executed_by_an_event_stream_over_get(
+@pytest.mark.parametrize("burst", [None, 10])
+async def test_a_miss_of_a_multipart_request_is_json_so_that_the_client_sends_the_text(
+    redis_url: str, burst: int | None
+) -> None:
+    async with redis_at(redis_url) as redis:
+        rate = None if burst is None else RateLimiter(redis, per_second=0.001, burst=burst)
+        async with process(redis_url, access=Access(rate=rate)) as (made, _):
+            response = await made.client.post("/graphql", json=apq(TEXT), headers=MULTIPART)
+            assert response.headers["content-type"].startswith("application/json")
+            assert response.status_code == 200
+            assert response.json() == {"errors": [NOT_FOUND]}
+
+
+@pytest.mark.parametrize("accept", [*STREAMS, "application/json"])
+async def test_a_hash_without_a_token_is_401_on_every_transport(
+    redis_url: str, accept: str
+) -> None:
+    options: dict[str, Any] = {"access": with_tokens(), "introspection": False}
+    async with process(redis_url, **options) as (made, documents):
+        response = await made.client.post("/graphql", json=apq(TEXT), headers={"accept": accept})
+        assert response.status_code == 401
+        assert documents.requests == 0
+
+
+async def test_a_caller_without_a_token_finds_only_what_the_process_has(redis_url: str) -> None:
+    schema = "{ __schema { queryType { name } } }"
+    async with process(redis_url, access=with_tokens()) as (made, documents):
+        assert await post(made, apq(schema)) == {"errors": [NOT_FOUND]}
+        assert documents.requests == 0
+        await post(made, apq(schema, query=schema), **bearer(signed()))
+        assert "data" in await post(made, apq(schema))
+
+
+async def test_a_mutation_by_hash_over_get_has_the_status_405_also_as_a_stream(
     redis_url: str,
 ) -> None:
     async with process(redis_url) as (made, _):
         await post(made, apq(CREATE, query=CREATE))
         parameters = {"extensions": json.dumps(apq(CREATE)["extensions"])}
-        headers = {"accept": "text/event-stream"}
-        stream = await made.client.get("/graphql", params=parameters, headers=headers)
-        assert "BAD_REQUEST" in stream.text
+        for accept in STREAMS:
+            headers = {"accept": accept}
+            stream = await made.client.get("/graphql", params=parameters, headers=headers)
+            assert stream.status_code == 405
+            assert "BAD_REQUEST" in stream.text
         assert len(made.store.commands) == 1
 
 
@@ -342,6 +416,19 @@ async def test_the_operations_of_a_list_register_and_are_found(redis_url: str) -
         found = await post(made, [apq(TEXT, query=TEXT), apq(CREATE), {"query": TEXT}])
         assert found == [ANSWER, {"errors": [NOT_FOUND]}, ANSWER]
         assert await post(made, [apq(TEXT)]) == [ANSWER]
+
+
+async def test_the_first_operations_of_a_list_that_fit_are_executed_also_by_hash(
+    redis_url: str,
+) -> None:
+    other = CREATE.replace("a@example.com", "b@example.com")
+    async with process(redis_url) as (one, _):
+        await post(one, apq(CREATE, query=CREATE))
+    limits = Limits(cost_budget=10)
+    async with process(redis_url, limits=limits, batch_limit=2) as (made, _):
+        first, second = await post(made, [apq(CREATE), {"query": other}])
+        assert "data" in first
+        assert second["errors"][0]["extensions"]["code"] == "COST_LIMIT_EXCEEDED"
 
 
 async def test_concurrent_registrations_of_one_text_store_it(redis_url: str) -> None:
