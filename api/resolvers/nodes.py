@@ -54,8 +54,8 @@ def node_query(types: Sequence[NodeType]) -> type:
     cost = Cost(weight=str(sum(_SCATTER_COST if type_.scattered else 1 for type_ in types)))
     described = f"{_described(types)} Scope: the one to read an object of its type."
 
-    @strawberry.type
-    class Query:
+    @strawberry.type(name="Query")
+    class NodeQuery:
         @fields.field(f"An object by its id; null if it does not exist. {described}", cost)
         async def node(self, info: Info, node_id: NodeId) -> Node | None:
             found: list[Node | None] = await _find(info, types, [parse_id_argument(node_id)])
@@ -76,7 +76,7 @@ def node_query(types: Sequence[NodeType]) -> type:
                 info, types, [parse_argument("ids", text, parse_identifier) for text in ids]
             )
 
-    return Query
+    return NodeQuery
 
 
 def _described(types: Sequence[NodeType]) -> str:

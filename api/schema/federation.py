@@ -71,16 +71,16 @@ def _service_query(text: str) -> type:
     """Returns the class of the query field `_service`."""
 
     @strawberry.type(name="_Service", description="What a gateway composes its schema of.")
-    class Service:
+    class FederatedService:
         sdl: str = strawberry.field(description="The schema of this subgraph.")
 
-    @strawberry.type
-    class Query:
+    @strawberry.type(name="Query")
+    class ServiceQuery:
         @fields.field("This subgraph.", name="_service")
-        def service(self) -> Service:
-            return Service(sdl=text)
+        def service(self) -> FederatedService:
+            return FederatedService(sdl=text)
 
-    return Query
+    return ServiceQuery
 
 
 def _entities_query(types: Mapping[str, NodeType]) -> type:
