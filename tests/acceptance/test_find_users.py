@@ -92,7 +92,7 @@ async def test_users_are_found_and_sorted_by_each_index(client: Client) -> None:
     }.items():
         assert await names(client, filter={"nameStartsWith": start}) == found
     assert await names(client, filter={"email": "USER2@EXAMPLE.COM"}) == ["Ann"]
-    assert await names(client, filter={"email": "nobody@example.com"}) == []
+    assert await names(client, filter={"email": "unknown@example.com"}) == []
 
 
 async def test_what_changes_is_found_where_it_is_then(client: Client) -> None:

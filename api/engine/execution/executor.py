@@ -63,11 +63,7 @@ class Executor:
         """
         started, type_ = perf_counter(), UNKNOWN
         try:
-            operation = (
-                await self._admit(request, allowed, caller, budget)
-                if self._rate is None
-                else await self._admit_and_charge(self._rate, request, allowed, caller, budget)
-            )
+            operation = await self._admitted(request, allowed, caller, budget=budget)
             type_ = operation.type
             response = self._bounded(operation, await self._run(operation))
         except Exception as error:
@@ -106,13 +102,7 @@ class Executor:
         """
         started = perf_counter()
         try:
-            operation = (
-                await self._admit(request, allowed, caller, position=position)
-                if self._rate is None
-                else await self._admit_and_charge(
-                    self._rate, request, allowed, caller, position=position
-                )
-            )
+            operation = await self._admitted(request, allowed, caller, position=position)
         except Exception as error:
             refusal = _refusal(error)
             self._record(request, caller, UNKNOWN, started, refusal.errors)
@@ -164,6 +154,18 @@ class Executor:
             log_failure(errors, caller, name=request.operation_name, started=started)
         self._measure(type_, _outcome(errors), perf_counter() - started)
 
+    def _admitted(
+        self,
+        request: Request,
+        allowed: OperationTypes,
+        caller: Caller,
+        budget: BatchBudget | None = None,
+        position: StreamPosition | None = None,
+    ) -> Awaitable[AdmittedOperation]:
+        """Returns the operation, charged to the caller if there is a rate limit. Raises RequestError."""
+        admission = self._admit(request, allowed, caller, budget, position)
+        return admission if self._rate is None else _charge(self._rate, admission, caller)
+
     async def _admit(
         self,
         request: Request,
@@ -173,24 +175,6 @@ class Executor:
         position: StreamPosition | None = None,
     ) -> AdmittedOperation:
         return self.admission.admit(request, allowed, caller, budget, position)
-
-    async def _admit_and_charge(
-        self,
-        rate: RateLimiter,
-        request: Request,
-        allowed: OperationTypes,
-        caller: Caller,
-        budget: BatchBudget | None = None,
-        position: StreamPosition | None = None,
-    ) -> AdmittedOperation:
-        """Admits the operation and charges its cost to the caller; a refused one costs 1."""
-        cost = 1
-        try:
-            operation = await self._admit(request, allowed, caller, budget, position)
-            cost = operation.cost
-        finally:
-            await rate.spend(caller.rate_key, max(1, cost))
-        return operation
 
     def _run(self, operation: AdmittedOperation) -> Awaitable[Formatted]:
         """Returns the response to a query or a mutation. Raises OVERLOADED or DEADLINE_EXCEEDED."""
@@ -211,6 +195,19 @@ class Executor:
             async with aclosing(self.engine.subscribe(operation)) as responses:
                 async for response in responses:
                     yield _with_cost(self._bounded(operation, response), cost)
+
+
+async def _charge(
+    rate: RateLimiter, admission: Awaitable[AdmittedOperation], caller: Caller
+) -> AdmittedOperation:
+    """Admits the operation and charges its cost to the caller; a refused one costs 1."""
+    cost = 1
+    try:
+        operation = await admission
+        cost = operation.cost
+    finally:
+        await rate.spend(caller.rate_key, max(1, cost))
+    return operation
 
 
 def _refusal(error: Exception) -> RequestError:

@@ -12,8 +12,7 @@ import requests
 
 from tests.interop.http_clients.backend import backend
 from tests.interop.http_clients.conftest import HERE
-from tests.interop.http_clients.proxies import CONFIGURATIONS, proxied
-from tests.interop.http_clients.test_http_clients import DIRECT, NODE, said
+from tests.interop.http_clients.test_http_clients import DIRECT, NODE, reached, said
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,14 +28,11 @@ async def url(
     request: pytest.FixtureRequest, installed: Installed, place: Path
 ) -> AsyncIterator[str]:
     """The address of a service that compresses, and its address through each proxy."""
-    async with backend(compress_above=1) as seen:
-        if request.param == DIRECT:
-            yield "http://{}:{}/graphql".format(*seen.server.address)
-            return
-        configuration = CONFIGURATIONS[request.param]
-        program = installed(configuration.program)
-        async with proxied(configuration, program, seen.server.address, place) as proxy:
-            yield f"http://127.0.0.1:{proxy.port}/graphql"
+    async with (
+        backend(compress_above=1) as seen,
+        reached(request.param, seen, installed, place) as url,
+    ):
+        yield url
 
 
 async def test_curl_node_and_python_decode_what_they_accept(

@@ -6,6 +6,7 @@ import asyncio
 import json
 import urllib.error
 import urllib.request
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -54,10 +55,17 @@ async def url(
     request: pytest.FixtureRequest, seen: Backend, installed: Installed, place: Path
 ) -> AsyncIterator[str]:
     """The address of the service, and its address through each proxy."""
-    if request.param == DIRECT:
+    async with reached(request.param, seen, installed, place) as url:
+        yield url
+
+
+@asynccontextmanager
+async def reached(way: str, seen: Backend, installed: Installed, place: Path) -> AsyncIterator[str]:
+    """The address of the service, DIRECT or through the proxy of this name."""
+    if way == DIRECT:
         yield "http://{}:{}/graphql".format(*seen.server.address)
         return
-    configuration = CONFIGURATIONS[request.param]
+    configuration = CONFIGURATIONS[way]
     program = installed(configuration.program)
     async with proxied(configuration, program, seen.server.address, place) as proxy:
         yield f"http://127.0.0.1:{proxy.port}/graphql"
