@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import FIRST_COMPLETED
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field
+from math import inf
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from api.auth.security_headers import SECURITY_HEADERS
 from api.engine.stream_position import StreamPosition
@@ -31,57 +33,69 @@ class Framing(NamedTuple):
     opening: bytes = b""
 
 
-class ResultStream(NamedTuple):
+@dataclass(slots=True)
+class ResultStream:
     """The results of an operation, and how they are written."""
 
     framing: Framing
     results: AsyncGenerator[Formatted, None]
     position: StreamPosition | None = None
+    _silent_since: float = field(default=0.0, init=False)
+    """When the last part was written (of the event loop's clock); infinite while one is being written."""
 
     async def send(
         self, receive: Receive, send: Send, keep_alive_seconds: float, closing: asyncio.Event
     ) -> None:
         """Sends each result, until there are no more, the client disconnects, or `closing` is set."""
         await send(_start(self.framing))
-        await _write(send, self.framing.opening)
-        ended = asyncio.create_task(_ended(receive, closing))
+        await self._write(send, self.framing.opening)
+        sending = asyncio.create_task(self._send_results(send))
+        ends = {
+            sending,
+            asyncio.create_task(closing.wait()),
+            asyncio.create_task(_disconnected(receive)),
+        }
         try:
-            async with aclosing(self.results):
-                while (part := await self._next(ended, send, keep_alive_seconds)) is not None:
-                    await _write(send, part)
-                    if part is self.framing.complete:
-                        break
+            await self._keep_alive(send, ends, keep_alive_seconds)
         finally:
-            ended.cancel()
+            for task in ends:
+                task.cancel()
+            await asyncio.wait(ends)
+        if not sending.cancelled():
+            sending.result()
         await send({"type": "http.response.body", "body": b""})
 
-    async def _next(
-        self, ended: asyncio.Task[None], send: Send, keep_alive_seconds: float
-    ) -> bytes | None:
-        """Returns the next part; None once the client has disconnected or the process shuts down."""
-        part = asyncio.create_task(self._encoded())
-        try:
-            while not (part.done() or ended.done()):
-                await asyncio.wait(
-                    {part, ended}, timeout=keep_alive_seconds, return_when=FIRST_COMPLETED
-                )
-                if not (part.done() or ended.done()):
-                    await _write(send, self.framing.keep_alive)
-            return None if ended.done() else part.result()
-        finally:
-            if not part.done():
-                part.cancel()
-                await asyncio.wait({part})
+    async def _keep_alive(
+        self, send: Send, ends: Collection[asyncio.Task[Any]], seconds: float
+    ) -> None:
+        """Writes after each `seconds` of silence, until the first task ends."""
+        now = asyncio.get_running_loop().time
+        ended: Collection[asyncio.Task[Any]] = ()
+        while not ended:
+            silence_left = min(self._silent_since + seconds - now(), seconds)
+            if silence_left <= 0:
+                await self._write(send, self.framing.keep_alive)
+            ended, _ = await asyncio.wait(
+                ends, timeout=max(0, silence_left), return_when=FIRST_COMPLETED
+            )
 
-    async def _encoded(self) -> bytes:
-        try:
-            result = await anext(self.results)
-        except StopAsyncIteration:
-            return self.framing.complete
-        except RequestError as error:
-            return self.framing.error(error.response)
-        version = None if self.position is None else self.position.last
-        return self.framing.result(result, version)
+    async def _send_results(self, send: Send) -> None:
+        async with aclosing(self.results):
+            try:
+                async for result in self.results:
+                    version = None if self.position is None else self.position.last
+                    await self._write(send, self.framing.result(result, version))
+            except RequestError as error:
+                await self._write(send, self.framing.error(error.response))
+            await self._write(send, self.framing.complete)
+
+    async def _write(self, send: Send, part: bytes) -> None:
+        """Sends a part, and waits until the connection has drained, before the next part is made."""
+        self._silent_since = inf
+        if part:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send(_NOTHING)
+        self._silent_since = asyncio.get_running_loop().time()
 
 
 _NOTHING = {"type": "http.response.body", "body": b"", "more_body": True}
@@ -100,22 +114,6 @@ def _start(framing: Framing) -> dict[str, object]:
     }
 
 
-async def _ended(receive: Receive, closing: asyncio.Event) -> None:
-    ends = {asyncio.create_task(closing.wait()), asyncio.create_task(_disconnected(receive))}
-    try:
-        await asyncio.wait(ends, return_when=FIRST_COMPLETED)
-    finally:
-        for end in ends:
-            end.cancel()
-
-
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _write(send: Send, part: bytes) -> None:
-    """Sends a part, and waits until the connection has drained, before the next part is made."""
-    if part:
-        await send({"type": "http.response.body", "body": part, "more_body": True})
-        await send(_NOTHING)

@@ -125,17 +125,22 @@ class Documents(Generic[D]):
         async with read_model.subscribe(aggregate_id) as subscription:
             waited = False
             while True:
-                version, row = await self._read(read_model, partition, id_)
+                version, row = await read_model.shared(
+                    (self, id_), partial(self._read, read_model, partition, id_)
+                )
                 if row is None and version > 0:
                     yield None
                     return
                 if version == 0 and waited and await self._is_missing(read_model, partition, id_):
                     raise AggregateMissing
-                if after is None and version >= min_version:
+                if version >= min_version if after is None else version == after + 1:
                     yield row
                     after = version
                 elif after is not None and version > after:
-                    for row in await self._versions_after(read_model, partition, id_, after):
+                    for row in await read_model.shared(
+                        (self, id_, after),
+                        partial(self._versions_after, read_model, partition, id_, after),
+                    ):
                         yield row
                         after = row.version
                 waited = not await subscription.wait(

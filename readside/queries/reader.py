@@ -18,6 +18,7 @@ from hiredis import ReplyError
 from domain.envelope import partition_of
 from readside.errors import ReadModelRebuilding, ReadModelUnavailable
 from readside.queries.pubsub import ChannelSubscription, PubSub
+from readside.queries.shared_calls import SharedCalls
 from readside.redis_connection.encoding import pack
 from readside.redis_connection.protocol import Replies
 from readside.redis_functions.keys import ACTIVE_PREFIX, TANDEM, Keys, Namespace, Partition
@@ -103,6 +104,7 @@ class ReadModel:
         self.version_timeout_seconds = version_timeout_seconds
         self.generation_without_lag = generation_without_lag
         self.partitions = range(partitions)
+        self.shared = SharedCalls()
         self._connection = connection
         self._pubsub = pubsub
         self._pointers = [

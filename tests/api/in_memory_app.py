@@ -36,6 +36,7 @@ from domain.users.events import UserId, name_key
 from domain.write.store import Store
 from readside.queries.pubsub import ChannelSubscription
 from readside.queries.reader import CommandsFor, ReadModel
+from readside.queries.shared_calls import SharedCalls
 from readside.redis_connection.protocol import Replies
 from readside.redis_functions.keys import Keys, Partition
 from readside.sorted_index import number_key
@@ -82,6 +83,7 @@ class MemoryReads:
     partitions = range(1)
 
     def __init__(self) -> None:
+        self.shared = SharedCalls()
         self.hashes: dict[str, dict[str, str]] = {}
         self.recent: dict[str, list[str]] = defaultdict(list)
         self.ids: list[str] = []

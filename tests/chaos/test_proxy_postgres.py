@@ -191,7 +191,7 @@ async def test_a_write_cut_at_any_byte_is_carried_out_only_if_it_was_whole(
 
 
 async def until_every_connection_is_idle(pool: asyncpg.Pool) -> None:
-    """The store returns a connection a while after its last command: those are bytes that a cut counts too."""
+    """The store returns a connection a while after its last command, and a cut counts those bytes too."""
     async with limited(10):
         while pool.get_idle_size() < pool.get_size():
             await asyncio.sleep(0.01)

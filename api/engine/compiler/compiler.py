@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from graphql import (
     Executor,
+    FieldNode,
     GraphQLField,
     GraphQLList,
     GraphQLNonNull,
@@ -27,7 +28,7 @@ from api.engine.compiler.codegen import VALUE, VALUE_AND_CALLS, CodeGenerator, a
 from api.engine.compiler.field_arguments import CannotCompile
 from api.engine.compiler.leaf_types import check_expression, completer
 from api.engine.compiler.plan import Completer, FieldCall, Plan
-from api.engine.compiler.resolver_calls import resolver
+from api.engine.compiler.resolver_calls import Resolve, resolver
 from api.engine.literals import LiteralIndex
 
 if TYPE_CHECKING:
@@ -62,12 +63,13 @@ class _Compiler:
         self._code = CodeGenerator()
         self._scopes: set[str] = set()
         self._temporaries = 0
+        self._calls = 0
 
     def plan(self) -> Plan:
         execution = self._execution
         type_ = execution.operation.operation
         root = execution.schema.get_root_type(type_)
-        if root is None or type_ is OperationType.SUBSCRIPTION:
+        if root is None:
             raise CannotCompile
         fields = collect_fields(
             execution.schema,
@@ -81,6 +83,7 @@ class _Compiler:
         return Plan(
             root=self._with_call_parameters(name, adds_calls=adds_calls),
             serial=type_ is OperationType.MUTATION,
+            is_made_of_event=type_ is OperationType.SUBSCRIPTION and self._calls == 1,
             scopes=frozenset(self._scopes),
             source=self._code.text,
         )
@@ -134,27 +137,39 @@ class _Compiler:
             value = attribute(definition.python_name)
             expression, adds_calls = self._completed(field.type, details, value, path)
             return expression, None, adds_calls
-        call = self._code.name(name, self._call(key, field, definition, details))
+        call = self._code.name(name, self._call(type_, key, field, definition, details))
         return "None", f"pending.append(({call}, data, value, {path}))", True
 
     # Fields with resolvers
 
     def _call(
         self,
+        type_: GraphQLObjectType,
         key: str,
         field: GraphQLField,
         definition: StrawberryField,
         details: FieldDetailsList,
     ) -> FieldCall:
+        self._calls += 1
         value, _ = self._completed(field.type, details, "value", "path")
         complete = self._code.function(f"complete_{key}", VALUE_AND_CALLS, f"return {value}")
-        node = details[0].node
         return FieldCall(
             key=key,
-            resolve=resolver(field, definition, node, self._converter, self._literal_index),
+            resolve=self._resolver(type_, field, definition, details[0].node),
             selected=frozenset(self._selected_names(field.type, details)),
             complete=self._code[complete],
         )
+
+    def _resolver(
+        self,
+        type_: GraphQLObjectType,
+        field: GraphQLField,
+        definition: StrawberryField,
+        node: FieldNode,
+    ) -> Resolve:
+        if type_ is self._execution.schema.subscription_type:
+            return _event
+        return resolver(field, definition, node, self._converter, self._literal_index)
 
     def _selected_names(self, type_: GraphQLOutputType, details: FieldDetailsList) -> Iterable[str]:
         for object_ in self._possible_types(type_):
@@ -234,6 +249,11 @@ class _Compiler:
     def _temporary(self) -> str:
         self._temporaries += 1
         return f"v{self._temporaries}"
+
+
+def _event(event: Any, *_: object) -> Any:
+    """Resolves the root field of a subscription, whose own resolver has opened the stream."""
+    return event
 
 
 def _function_call(function: str, value: str, path: str, *, adds_calls: bool) -> str:

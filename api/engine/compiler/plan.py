@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable
 from types import CoroutineType
-from typing import Any
+from typing import Any, NamedTuple
 
 from api.engine.literals import Values
 from api.engine.resolver_info import ResolverInfo
@@ -77,23 +77,34 @@ class FieldCall:
             await _call_all(pending, run)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+class EventResponse(NamedTuple):
+    """An event of a subscription, and the response to it with its data encoded."""
+
+    event: Any
+    response: dict[str, Any]
+
+
+@dataclass(eq=False, kw_only=True, slots=True)
 class Plan:
     """A compiled operation, valid for one combination of its @skip and @include conditions."""
 
     root: Completer
     serial: bool
     """Whether a root field is complete before the next begins, as in a mutation."""
+    is_made_of_event: bool
+    """Whether it responds to an event without calling resolvers: equal events have equal responses."""
     scopes: frozenset[str]
     """The scopes that a caller must have for the plan to apply."""
     source: str
     """The Python text it was compiled from, for debugging."""
+    last_response: EventResponse | None = None
+    """The last one, if `is_made_of_event`."""
 
-    async def run(self, run: PlanRun) -> ResponseData | None:
-        """Returns the `data` of the response; None if the run is irregular."""
+    async def run(self, run: PlanRun, event: Any = None) -> ResponseData | None:
+        """Returns the `data` of the response, to `event` in a subscription; None if the run is irregular."""
         pending: list[PendingCall] = []
         try:
-            data: ResponseData = self.root(None, run, (), pending)
+            data: ResponseData = self.root(event, run, (), pending)
         except Exception:
             return None
         if self.serial or len(pending) == 1:

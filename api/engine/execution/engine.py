@@ -9,22 +9,23 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from graphql import (
     ExecutionResult,
     Executor,
     GraphQLError,
     create_source_event_stream,
     located_error,
-    map_source_to_response_event,
 )
 
 from api.engine.compiler.fallback import Middleware, replaying
-from api.engine.compiler.plan import PlanRun
+from api.engine.compiler.plan import EventResponse, PlanRun
 from api.engine.compiler.plan_cache import PlanCache, PlanMatch
+from api.engine.execution.response_size import encode
 from api.errors import Formatted, RequestError, describe_all, refused
 
 if TYPE_CHECKING:
@@ -83,32 +84,62 @@ class Engine:
     async def run(self, operation: AdmittedOperation) -> Formatted:
         """Returns the response to a query or a mutation."""
         execution = operation.execution
-        if not isinstance(execution, PlanMatch):
-            self.execution_paths["core"] += 1
-            return await self._run_graphql_core(execution)
-        run = PlanRun(operation.context, execution.values)
-        data = await execution.plan.run(run)
+        if isinstance(execution, PlanMatch):
+            return await self._run_plan(operation, execution)
+        self.execution_paths["core"] += 1
+        return await self._run_graphql_core(execution)
+
+    async def subscribe(self, operation: AdmittedOperation) -> AsyncGenerator[Formatted, None]:
+        """Yields the responses to a subscription, the same object to equal ones. Raises RequestError."""
+        execution, match = operation.execution, None
+        if isinstance(execution, PlanMatch):
+            match = execution
+            execution = self._with_graphql_core(
+                operation.request, operation.document, operation.context
+            )
+        source = await self._source(execution)
+        async with aclosing(source) if isinstance(source, AsyncGenerator) else nullcontext():
+            try:
+                async for event in source:
+                    if match is None:
+                        self.execution_paths["core"] += 1
+                        yield await self._run_graphql_core(
+                            execution.build_per_event_executor(event)
+                        )
+                    else:
+                        yield await self._respond(operation, match, event)
+            except Exception as error:
+                raise RequestError(self._described([located_error(error)])) from error
+
+    async def _respond(
+        self, operation: AdmittedOperation, match: PlanMatch, event: Any
+    ) -> Formatted:
+        """Returns the response to an event; the last one of the plan, if that is made of an equal event."""
+        plan = match.plan
+        if plan.last_response is not None and plan.last_response.event == event:
+            return plan.last_response.response
+        response = await self._run_plan(operation, match, event)
+        if plan.is_made_of_event and "errors" not in response:
+            response["data"] = msgspec.Raw(encode(response["data"]))
+            plan.last_response = EventResponse(event, response)
+        return response
+
+    async def _run_plan(
+        self, operation: AdmittedOperation, match: PlanMatch, event: Any = None
+    ) -> Formatted:
+        run = PlanRun(operation.context, match.values)
+        data = await match.plan.run(run, event)
         if data is not None:
             self.execution_paths["plan"] += 1
             return {"data": data}
         self.execution_paths["replay"] += 1
         await asyncio.sleep(0)  # a replay takes long enough to deserve a loop turn of its own
-        replay = self._with_graphql_core(
+        execution = self._with_graphql_core(
             operation.request, operation.document, operation.context, replaying(run.outcomes)
         )
-        return await self._run_graphql_core(replay)
-
-    async def subscribe(self, operation: AdmittedOperation) -> AsyncGenerator[Formatted, None]:
-        """Yields the responses to a subscription. Raises RequestError."""
-        execution = operation.execution
-        assert not isinstance(execution, PlanMatch)  # subscriptions are never compiled
-        source = await self._source(execution)
-        async with aclosing(map_source_to_response_event(execution, source)) as results:
-            try:
-                async for result in results:
-                    yield self._response(result)
-            except Exception as error:
-                raise RequestError(self._described([located_error(error)])) from error
+        if event is not None:
+            execution = execution.build_per_event_executor(event)
+        return await self._run_graphql_core(execution)
 
     def _with_graphql_core(
         self,

@@ -41,11 +41,16 @@ async def test_a_thousand_subscriptions_share_one_connection_and_each_is_notifie
     await asyncio.gather(*(anext(changes) for changes in watching))
     assert len(await harness.redis.client_list(_type="pubsub")) == 1
     assert len(await heard_of(harness)) == len(WATCHED)
+    waiting = [asyncio.create_task(anext(changes)) for changes in watching]
+    await asyncio.sleep(0)
+    await harness.redis.config_resetstat()
     for user in WATCHED:
         await harness.given(UserRenamed(name="B"), user=user)
     async with limited(20):
-        rows = await asyncio.gather(*(anext(changes) for changes in watching))
+        rows = await asyncio.gather(*waiting)
     assert {row and (row.version, row.name) for row in rows} == {(2, "B")}
+    reads = (await harness.redis.info("commandstats"))["cmdstat_hmget"]["calls"]
+    assert reads < WATCHERS / 10, "a change is read once, not once for each watcher"
     await asyncio.gather(*(changes.aclose() for changes in watching))
 
 
