@@ -30,6 +30,10 @@ FILLED = 4
 """A missing event that was read from the log; counted in addition to its outcome.
 As an outcome of the gate: the aggregate misses so many events that it is resynced in slices."""
 
+UNFINISHED = 5
+"""The event that ends an aggregate has left entries in an index: it is to be applied again.
+If it is not, a resync does so, which the function has requested."""
+
 MAX_BATCH_EVENTS = 250
 """Limit of one function call, so that it blocks Redis for a few milliseconds at most."""
 
@@ -86,7 +90,8 @@ class EventApplier:
     ) -> Counter[int]:
         """Applies envelopes in order, fills gaps and acknowledges; returns the number of each outcome.
 
-        With `defer` an aggregate that misses many events is left to `resync_slice`: others do not wait.
+        With `defer` an aggregate that misses many events, or ends with many entries in an index, is left to
+        `resync_slice`: others do not wait.
         """
         outcomes: Counter[int] = Counter()
         gaps: list[Delivery] = []
@@ -100,6 +105,8 @@ class EventApplier:
                     gaps.append(msgspec.structs.replace(delivery, folded=None))
                 else:
                     outcomes[outcome] += 1
+                    while outcome == UNFINISHED and not defer:
+                        [outcome] = await self._apply([delivery], publish)
         if gaps:
             outcomes += await self._fill(gaps, publish)
         return outcomes
@@ -137,7 +144,10 @@ class EventApplier:
             return False
         deliveries = [Delivery(envelope, visible_from=visible_from) for envelope in page]
         outcomes = await self._apply(deliveries, publish=True)
-        if page[-1].version < visible_from or min(outcomes) < 0:
+        if newest.is_final and {POISON, PARKED}.intersection(outcomes):
+            # An erasure does not wait behind a parked event.
+            return UNFINISHED in await self._apply([Delivery(newest)], publish=True)
+        if page[-1].version < visible_from or min(outcomes) < 0 or UNFINISHED in outcomes:
             return not {POISON, PARKED}.intersection(outcomes)
         _log.warning("aggregate.resynced", aggregate_id=str(aggregate_id), events=page[-1].version)
         return False

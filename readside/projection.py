@@ -20,7 +20,7 @@ Command = tuple[str, ...]
 """A Redis command, or a command of functions.lua:
 ("REINDEX", index, reverse, member, key),
 ("REINDEX_NUMBER" or "REINDEX_MORE", index, reverse, member, number), made by sorted_index.py;
-("UNINDEX", index, sorted set of the aggregate, member);
+("UNINDEX", index, sorted set of the aggregate, member, the document's field that counts that set);
 ("HISTORY_PUSH", list, hash, length, version, field, *other fields of the hash), made by stored_document.py;
 ("CONTRIBUTE" or "CONTRIBUTE_MORE", sums, members, member, group, amount), made by grouped_sum.py."""
 

@@ -123,11 +123,11 @@ class Fold:
         self._indexed[command[1:4]] = verb, str(number)
 
     def unindex(self, command: Command) -> None:
-        _, index, owned, member = command
+        _, index, owned, member, _ = command
         if owned not in self._deleted:
             raise CannotFold("entries of a stored sorted set")
         self._unindexed[command] = None
-        for name, score in self._scores.get(owned, {}).items():
+        for name, score in self._scores.pop(owned, {}).items():
             if score is not None:
                 self._scores[index][f"{name.partition(' ')[0]} {score} {member}"] = None
 

@@ -70,7 +70,7 @@ def project(keys: Keys, event: ProjectedEvent[events.UserEvent]) -> list[Command
         case events.UserCreated():  # a replay begins here
             return [("DEL", placed, closed)]
         case events.UserErased():
-            return [("UNINDEX", by_id, placed, user_id), ("DEL", placed, closed)]
+            return [("UNINDEX", by_id, placed, user_id, "orderCount"), ("DEL", closed)]
         case events.UserEmailUpdated() | events.UserRenamed():
             return []
         case _:

@@ -18,6 +18,9 @@ local ERASURE = '"final":true'
 -- The most unread entries that are counted. How many entries a group further behind has missed is unknown.
 local MAX_UNREAD = 500
 
+-- The most entries that one call of apply removes for UNINDEX, some 10 ms.
+local MAX_UNINDEXED = 1000
+
 -- Returns a flat list of names and values as a table.
 local function by_name(flat)
   local values = {}
@@ -121,7 +124,7 @@ end
 -- KEYS stream, cursor, generations   ARGV expected cursor or '', new cursor   -> 1, or 0 if the cursor is another
 local function reset_stream(keys, args)
   if (redis.call('GET', keys[2]) or '') ~= args[1] then return 0 end
-  redis.call('DEL', keys[1])
+  delete(keys[1])
   for field in pairs(by_name(redis.call('HGETALL', keys[3]))) do
     if string.sub(field, 1, 8) == 'serving:' then
       redis.call('HDEL', keys[3], field)
@@ -188,12 +191,15 @@ local function reindex_more(index, reverse, member, amount)
 end
 
 -- UNINDEX, a command for projections: removes the entries that a member has in the sorted set `index`, which are
--- "name score member" for each "name ..." in the sorted set `owned`.
-local function unindex(index, owned, member)
-  local flat = redis.call('ZRANGE', owned, 0, -1, 'WITHSCORES')
+-- "name score member" for each "name ..." in the sorted set `owned`, and removes that. Returns whether some are left,
+-- because the call has removed enough.
+local function unindex(call, index, owned, member)
+  local flat = redis.call('ZPOPMIN', owned, call.unindexable)
   for i = 1, #flat, 2 do
     redis.call('ZREM', index, string.match(flat[i], '^[^ ]*') .. ' ' .. flat[i + 1] .. ' ' .. member)
   end
+  call.unindexable = call.unindexable - #flat / 2
+  return redis.call('EXISTS', owned) == 1
 end
 
 -- HISTORY_PUSH, a command for projections that are about to change fields of a hash: appends a row to a list that
@@ -274,7 +280,7 @@ local function contribute_more(sums, members, member, group, amount)
 end
 
 local OWN_COMMANDS = {
-  DEL = delete, REINDEX = reindex, REINDEX_NUMBER = reindex_number, REINDEX_MORE = reindex_more, UNINDEX = unindex,
+  DEL = delete, REINDEX = reindex, REINDEX_NUMBER = reindex_number, REINDEX_MORE = reindex_more,
   HISTORY_PUSH = history_push, CONTRIBUTE = contribute, CONTRIBUTE_MORE = contribute_more,
 }
 
@@ -283,7 +289,9 @@ local ON_PAIRS = {
   REINDEX = true, REINDEX_NUMBER = true, REINDEX_MORE = true, CONTRIBUTE = true, CONTRIBUTE_MORE = true,
 }
 
-local function run(command)
+-- Returns whether the command has left a part of its work to another call.
+local function run(call, command)
+  if command[1] == 'UNINDEX' then return unindex(call, unpack(command, 2, 4)) end
   local own = OWN_COMMANDS[command[1]]
   if own then
     own(unpack(command, 2))
@@ -307,13 +315,23 @@ local function watch(counters, watched, aggregate, command)
 end
 
 -- The outcomes of an event. A gap is -1 - (the version of the aggregate).
-local APPLIED, DUPLICATE, PARKED, POISON, DEFERRED = 1, 0, 2, 3, 4
+local APPLIED, DUPLICATE, PARKED, POISON, DEFERRED, UNFINISHED = 1, 0, 2, 3, 4, 5
 
 -- Leaves an event to the resync of its aggregate, which is hidden below `visible_from` until then.
 local function defer(needs_resync, aggregate, document, visible_from)
   redis.call('HSET', document, 'until', visible_from)
   redis.call('SADD', needs_resync, aggregate)
   return DEFERRED
+end
+
+-- Returns whether a sorted set was lost whose entries UNINDEX is to remove: a field of the document counts its members.
+local function has_lost_entries(document, commands)
+  for _, command in ipairs(commands) do
+    if command[1] == 'UNINDEX' then
+      local count = redis.call('HGET', document, command[5])
+      if size(command[3]) ~= tonumber(count or 0) then return true end
+    end
+  end
 end
 
 -- Handles an event whose predecessors are missing. The caller reads them from the log. If they are more than
@@ -336,7 +354,7 @@ local function park(parked, call, event, problem)
     if redis.call('TYPE', document).ok == 'hash' then
       call.applied = call.applied - tonumber(redis.call('HGET', document, 'version') or '0')
     end
-    redis.call('DEL', document)
+    delete(document)
     return -1
   end
   call.any_parked = true
@@ -352,8 +370,9 @@ end
 --   visible_from: while an aggregate is resynced it is hidden below this version and stays in needs_resync, so that the
 --     resync starts again if this one is not finished.
 --   is_final (an erasure) and folded (the commands of all events up to this one, from nothing): the event needs no
---     predecessor, except while a resync is refilling the keys whose entries a final event takes out of an index. A final
---     event also removes the entry of a parked aggregate.
+--     predecessor, except while a resync is refilling the keys whose entries a final event takes out of an index, or
+--     has to refill them first. While such entries are left, a final event counts as not applied, and the aggregate is
+--     hidden until then. A final event also removes the entry of a parked aggregate.
 local function apply_event(parked, counters, needs_resync, call, event)
   local aggregate, document, version, _, channel, commands, reason, hidden_until, is_final, folded = unpack(event)
   if call.any_parked and not is_final and redis.call('HEXISTS', parked, aggregate) == 1 then return PARKED end
@@ -363,18 +382,26 @@ local function apply_event(parked, counters, needs_resync, call, event)
   if is_final and version > current + 1 and visible_from > 0 and hidden_until == 0 then
     return defer(needs_resync, aggregate, document, math.max(visible_from, version)) -- the resync comes to it
   end
+  if is_final and current > 0 and visible_from == 0 and has_lost_entries(document, commands)
+    and redis.call('HEXISTS', parked, aggregate) == 0 then
+    delete(document) -- so that the resync begins with the first event
+    return defer(needs_resync, aggregate, document, version)
+  end
   if version > current + 1 and not (is_final or folded) then
     return report_gap(needs_resync, call, aggregate, document, version, current, visible_from)
   end
   if reason ~= '' then return park(parked, call, event, reason) end
   for _, command in ipairs(commands) do watch(counters, call.watched, aggregate, command) end
+  local unfinished = false
   for _, command in ipairs(commands) do
-    local ok, problem = pcall(run, command)
+    local ok, result = pcall(run, call, command)
     if not ok then
       -- The commands before the failing one stay, so the aggregate is parked in this very call.
-      return park(parked, call, event, problem)
+      return park(parked, call, event, result)
     end
+    unfinished = unfinished or result
   end
+  if unfinished then version, visible_from = version - 1, math.max(visible_from, version) end
   redis.call('HSET', document, 'version', version)
   if visible_from > version then
     redis.call('HSET', document, 'until', visible_from)
@@ -386,7 +413,7 @@ local function apply_event(parked, counters, needs_resync, call, event)
   if is_final then redis.call('HDEL', parked, aggregate) end
   call.applied = call.applied + version - current
   if channel ~= '' then redis.call('PUBLISH', channel, version) end
-  return APPLIED
+  return unfinished and UNFINISHED or APPLIED
 end
 
 -- Applies events in the given order; acknowledges and trims the entries that need no further attention.
@@ -401,7 +428,10 @@ local function apply(keys, args)
   local outcomes, done = {}, {}
   -- What all events of a call share is read, and written, once.
   local any_parked = redis.call('HLEN', parked) > 0
-  local call = {any_parked = any_parked, watched = {}, applied = 0, gaps = {}, max_missing = tonumber(args[3])}
+  local call = {
+    any_parked = any_parked, watched = {}, applied = 0, gaps = {}, max_missing = tonumber(args[3]),
+    unindexable = MAX_UNINDEXED,
+  }
   for i, item in ipairs(cmsgpack.unpack(args[2])) do
     local entry, event = unpack(item)
     local ok, outcome = true, DUPLICATE
@@ -466,7 +496,7 @@ end
 local function reset_aggregate(keys, args)
   local current = redis.call('TYPE', keys[1]).ok == 'hash' and redis.call('HGET', keys[1], 'version')
   if tonumber(current or '0') > tonumber(args[2]) then return 0 end
-  redis.call('UNLINK', keys[1])
+  delete(keys[1])
   redis.call('HDEL', keys[2], args[1])
   return 1
 end

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from domain.envelope import Envelope
 from readside import applier
-from readside.applier import APPLIED, Delivery, EventApplier
+from readside.applier import APPLIED, UNFINISHED, Delivery, EventApplier
 from readside.event_source import EventSource
 from readside.generations.registry import new_generation
 from readside.projection import CONTRIBUTIONS, Command, Projections
@@ -71,7 +71,9 @@ class ScratchGeneration(EventApplier):
             for envelope in batch:
                 self._note(str(envelope.aggregate_id), self._document(envelope))
             outcomes = await self._call(items)
-            for envelope, outcome in zip(batch, outcomes, strict=True):
+            for envelope, item, outcome in zip(batch, items, outcomes, strict=True):
+                while outcome == UNFINISHED:
+                    [outcome] = await self._call([item])
                 if outcome == APPLIED:
                     self.versions[envelope.aggregate_id] = envelope.version
             self.events += len(batch)

@@ -50,9 +50,9 @@ OWN, SHARED = KEYS.document("user", ALICE), KEYS.shared_key("domains")
         (("ZADD", SHARED, "1", BOB), f"and {BOB} does not"),
         (("ZINCRBY", SHARED, "1", "a.example"), "and a.example does not"),
         (("REINDEX", SHARED, KEYS.shared_key("of"), BOB, "x"), f"and {BOB} does not"),
-        (("UNINDEX", SHARED, KEYS.owned_key("orders", ALICE), BOB), f"and {BOB} does not"),
+        (("UNINDEX", SHARED, KEYS.owned_key("orders", ALICE), BOB, "n"), f"and {BOB} does not"),
         (
-            ("UNINDEX", SHARED, KEYS.owned_key("orders", BOB), ALICE),
+            ("UNINDEX", SHARED, KEYS.owned_key("orders", BOB), ALICE, "n"),
             "only a key with the id of the",
         ),
         (("REINDEX_MORE", SHARED, KEYS.shared_key("of"), BOB, "1"), f"and {BOB} does not"),
@@ -92,7 +92,7 @@ def test_a_command_that_breaks_a_rule_is_named(command: Command, sentence: str) 
         ("HINCRBY", SHARED, ALICE, "1"),
         ("ZADD", SHARED, "1", f"alice@example.com {ALICE}"),
         ("RPUSH", KEYS.owned_key("said", ALICE), "hello"),
-        ("UNINDEX", SHARED, KEYS.owned_key("orders", ALICE), ALICE),
+        ("UNINDEX", SHARED, KEYS.owned_key("orders", ALICE), ALICE, "n"),
     ],
 )
 def test_other_commands_are_allowed(command: Command) -> None:

@@ -46,8 +46,8 @@ def test_only_the_last_place_in_an_index_counts() -> None:
 def test_the_entries_of_a_sorted_set_are_taken_out_of_the_index() -> None:
     placed = [("DEL", "z"), ("ZADD", "z", "2", "a 1", "3", "b 1"), ("ZADD", "i", "0", "a 2 m")]
     entries = ("ZADD", "i", "0", "b 3 m")
-    withdrawn = ("UNINDEX", "i", "z", "m")
-    assert folded(*placed, entries, withdrawn, ("DEL", "z")) == [
+    withdrawn = ("UNINDEX", "i", "z", "m", "n")
+    assert folded(*placed, entries, withdrawn) == [
         ("DEL", "z"),
         ("ZREM", "i", "a 2 m", "b 3 m"),
     ]
@@ -100,7 +100,7 @@ def test_the_history_has_the_values_before_each_version_and_only_the_last_rows()
         [("HSET", "k", "a", "1"), ("ZADD", "k", "1", "m")],
         [("REINDEX", "i", "r", "m", "new"), ("ZADD", "i", "1", "m")],
         [("REINDEX", "i", "r", "m", "new"), ("DEL", "r")],
-        [("ZADD", "z", "1", "a"), ("UNINDEX", "i", "z", "m")],
+        [("ZADD", "z", "1", "a"), ("UNINDEX", "i", "z", "m", "n")],
         [("REINDEX_MORE", "i", "r", "m", "1")],
         [("REINDEX", "i", "r", "m", "1"), ("REINDEX_MORE", "i", "r", "m", "1")],
         [("REINDEX_NUMBER", "i", "r", "m", "1"), ("REINDEX_MORE", "i", "r", "m", str(2**63 - 1))],
