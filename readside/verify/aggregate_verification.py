@@ -33,6 +33,8 @@ class AggregateVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the differences may be replication lag."""
     required_version: int = 0
     """The version that the aggregate must reach."""
+    has_advanced: bool = False
+    """Whether the aggregate has a higher version than in any earlier verdict."""
 
 
 class AggregateVerification:
@@ -49,24 +51,33 @@ class AggregateVerification:
         """The grouped sums to which the aggregate contributes, as in ScratchGeneration."""
         self._name = ""
         """The name of the aggregate; '' if the log does not have it."""
+        self._version = 0
+        """The highest version that it had."""
+        self._was_resynced = False
+        """Whether its keys were incomplete at some moment of the comparison."""
 
     async def verdict(
-        self, required_version: int = 0, *, members: bool = False
+        self, required_version: int = 0, *, members: bool = False, wait: bool = False
     ) -> AggregateVerdict:
         """Compares the aggregate's keys, its members of shared keys, and the suspects.
 
         `required_version` is the version it must reach, 0 for the present one of the log; with `members`,
-        shared keys are searched for members that should not exist.
+        shared keys are searched for members that should not exist. With `wait` an aggregate that has not
+        reached it, or is resynced, is not compared.
         """
         newest = await self._newest()
         required_version = required_version or (newest.version if newest is not None else 0)
         snapshot = await self._snapshot(())
+        has_advanced = snapshot.version > self._version
+        self._version = max(self._version, snapshot.version)
+        self._was_resynced = snapshot.needs_resync
+        is_behind = snapshot.version < required_version and snapshot.parked is None
+        is_skipped = wait and (is_behind or snapshot.needs_resync)
         differences: list[Difference] = []
         # Without a version, none of its events has arrived yet, or a resync has just started.
-        if snapshot.version or not required_version:
+        if (snapshot.version or not required_version) and not is_skipped:
             async with ScratchAggregate(self._generations, self._aggregate_id) as scratch:
                 differences = await self._differences(scratch, snapshot, members=members)
-        is_behind = snapshot.version < required_version and snapshot.parked is None
         if is_behind:
             differences.insert(0, self._version_difference(required_version, snapshot))
         if snapshot.needs_resync:
@@ -79,8 +90,9 @@ class AggregateVerification:
             else ParkedAggregate(
                 partition=number, aggregate_id=str(self._aggregate_id), **snapshot.parked
             ),
-            in_flight=is_behind or snapshot.needs_resync,
+            in_flight=is_behind or self._was_resynced,
             required_version=required_version,
+            has_advanced=has_advanced,
         )
 
     async def _differences(
@@ -111,6 +123,7 @@ class AggregateVerification:
         for start in range(0, len(entries), _MAX_READ_ENTRIES):
             chunk = entries[start : start + _MAX_READ_ENTRIES]
             snapshot = await self._snapshot(chunk)
+            self._was_resynced |= snapshot.needs_resync
             if not snapshot.version and self._name:
                 break  # a resync has started
             await scratch.build(snapshot.version)

@@ -166,17 +166,24 @@ class Verify:
         *,
         members: bool = False,
     ) -> list[AggregateVerdict]:
-        """Returns the verdicts once no difference may be replication lag, or the deadline is over."""
+        """Returns the verdicts once no difference may be replication lag, or the deadline is over.
+
+        It moves on while aggregates advance: a resync of many events takes longer.
+        """
         verdicts = []
         while verifications:
             repeated = []
+            wait, has_advanced = time.monotonic() < deadline, False
             for verification, required_version in verifications:
-                verdict = await verification.verdict(required_version, members=members)
-                if verdict.in_flight and time.monotonic() < deadline:
+                verdict = await verification.verdict(required_version, members=members, wait=wait)
+                if verdict.in_flight and wait:
                     repeated.append((verification, verdict.required_version))
+                    has_advanced |= verdict.has_advanced
                 else:
                     verdicts.append(verdict)
             verifications = repeated
+            if has_advanced:
+                deadline = max(deadline, time.monotonic() + self._timeout_seconds)
             if verifications:
                 await asyncio.sleep(POLL_SECONDS)
         return verdicts

@@ -212,6 +212,30 @@ async def test_an_erasure_between_two_slices_leaves_no_entry_of_an_order(world: 
     assert f"orders:{ALICE}" not in left
 
 
+async def test_verify_compares_a_user_again_once_its_resync_has_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the resync takes, as long as it advances."""
+    keys = await filled(world)
+    await world.redis.sadd(keys.needs_resync, str(ALICE))
+    polls = 0
+    async with world.projector() as projector:
+        while not await hidden(world, keys):
+            await projector.run_once()
+
+        async def advance(_seconds: float) -> None:
+            nonlocal polls
+            polls += 1
+            await projector.run_once()
+            await pause(0.05)
+
+        pause = asyncio.sleep
+        monkeypatch.setattr(asyncio, "sleep", advance)
+        result = await world.verify(patience=0.1).run()
+    assert result.differences == []
+    assert polls > ORDERS // SLICE // 2
+
+
 async def test_an_erased_user_is_resynced_by_one_event(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
