@@ -13,7 +13,6 @@ from readside.redis_functions.keys import Keys
 def completeness_commands(keys: Keys, name: str) -> list[bytes]:
     """Returns the commands that read whether the sorted set of this name is complete."""
     return [
-        pack(("EXISTS", keys.needs_resync)),
         pack(("ZCARD", keys.shared_key(name))),
         pack(("HGET", keys.counters, keys.size_field(name))),
     ]
@@ -21,6 +20,6 @@ def completeness_commands(keys: Keys, name: str) -> list[bytes]:
 
 def require_complete(replies: Iterable[Replies]) -> None:
     """Raises ReadModelRebuilding if a partition's replies, of which these are the last, have a loss."""
-    for *_, needs_resync, size, recorded_size in replies:
-        if needs_resync or size != int(recorded_size or 0):
+    for *_, size, recorded_size in replies:
+        if size != int(recorded_size or 0):
             raise ReadModelRebuilding

@@ -289,11 +289,25 @@ local ON_PAIRS = {
   REINDEX = true, REINDEX_NUMBER = true, REINDEX_MORE = true, CONTRIBUTE = true, CONTRIBUTE_MORE = true,
 }
 
+-- Stores what a REINDEX command would change, in the hash `held`: the command that is due, its keys and member -> the
+-- new value. So an aggregate keeps its places in sorted indexes while a replay passes through those that it had.
+local function hold(held, command)
+  local verb, index, reverse, member, value = unpack(command)
+  local is_sum = verb == 'REINDEX_MORE'
+  local field = cjson.encode({is_sum and 'REINDEX_NUMBER' or verb, index, reverse, member})
+  local before = is_sum and (redis.call('HGET', held, field) or redis.call('HGET', reverse, member) or '')
+  redis.call('HSET', held, field, before == '' and '0' or before or value)
+  if is_sum then redis.call('HINCRBY', held, field, value) end
+end
+
 -- Returns whether the command has left a part of its work to another call.
 local function run(call, command)
   if command[1] == 'UNINDEX' then return unindex(call, unpack(command, 2, 4)) end
+  local is_held = call.held and string.sub(command[1], 1, 7) == 'REINDEX'
   local own = OWN_COMMANDS[command[1]]
-  if own then
+  if is_held then
+    hold(call.held, command)
+  elseif own then
     own(unpack(command, 2))
   else
     redis.call(unpack(command))
@@ -312,6 +326,17 @@ local function watch(counters, watched, aggregate, command)
       watched[key] = true
     end
   end
+end
+
+-- Carries out the commands that were held while the aggregate was hidden, if it was.
+local function apply_held(call, aggregate)
+  if not call.held then return end
+  for field, value in pairs(by_name(redis.call('HGETALL', call.held))) do
+    local command = cjson.decode(field)
+    watch(call.counters, call.watched, aggregate, command)
+    OWN_COMMANDS[command[1]](command[2], command[3], command[4], value)
+  end
+  delete(call.held)
 end
 
 -- The outcomes of an event. A gap is -1 - (the version of the aggregate).
@@ -357,6 +382,7 @@ local function park(parked, call, event, problem)
     delete(document)
     return -1
   end
+  apply_held(call, aggregate)
   call.any_parked = true
   local reason = type(problem) == 'table' and problem.err or tostring(problem)
   redis.call('HSET', parked, aggregate, cjson.encode({version = version, type = kind, reason = reason}))
@@ -375,6 +401,7 @@ end
 --     hidden until then. A final event also removes the entry of a parked aggregate.
 local function apply_event(parked, counters, needs_resync, call, event)
   local aggregate, document, version, _, channel, commands, reason, hidden_until, is_final, folded = unpack(event)
+  call.held = nil
   if call.any_parked and not is_final and redis.call('HEXISTS', parked, aggregate) == 1 then return PARKED end
   local stored = redis.call('HMGET', document, 'version', 'until')
   local current, visible_from = tonumber(stored[1] or '0'), math.max(tonumber(stored[2] or '0'), hidden_until)
@@ -389,6 +416,10 @@ local function apply_event(parked, counters, needs_resync, call, event)
   end
   if version > current + 1 and not (is_final or folded) then
     return report_gap(needs_resync, call, aggregate, document, version, current, visible_from)
+  end
+  if visible_from > 0 then
+    local held = needs_resync .. ':' .. aggregate
+    if is_final then delete(held) else call.held = held end
   end
   if reason ~= '' then return park(parked, call, event, reason) end
   for _, command in ipairs(commands) do watch(counters, call.watched, aggregate, command) end
@@ -407,6 +438,7 @@ local function apply_event(parked, counters, needs_resync, call, event)
     redis.call('HSET', document, 'until', visible_from)
     redis.call('SADD', needs_resync, aggregate)
   elseif visible_from > 0 then
+    apply_held(call, aggregate)
     redis.call('HDEL', document, 'until')
     redis.call('SREM', needs_resync, aggregate)
   end
@@ -429,15 +461,17 @@ local function apply(keys, args)
   -- What all events of a call share is read, and written, once.
   local any_parked = redis.call('HLEN', parked) > 0
   local call = {
-    any_parked = any_parked, watched = {}, applied = 0, gaps = {}, max_missing = tonumber(args[3]),
-    unindexable = MAX_UNINDEXED,
+    counters = counters, any_parked = any_parked, watched = {}, applied = 0, gaps = {},
+    max_missing = tonumber(args[3]), unindexable = MAX_UNINDEXED,
   }
   for i, item in ipairs(cmsgpack.unpack(args[2])) do
     local entry, event = unpack(item)
     local ok, outcome = true, DUPLICATE
     if event then ok, outcome = pcall(apply_event, parked, counters, needs_resync, call, event) end
+    if not ok and outcome ~= LOST_MEMBERS then -- the aggregate's hash, for instance, is no hash
+      ok, outcome = pcall(park, parked, call, event, outcome)
+    end
     if outcome == LOST_MEMBERS then return invalidate(generations, generation) end
-    if not ok then outcome = park(parked, call, event, outcome) end -- the aggregate's hash, for instance, is no hash
     outcomes[i] = outcome
     if outcome >= 0 and entry ~= '' then done[#done + 1] = entry end
   end

@@ -36,7 +36,9 @@ def _small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     source = vars(functions)["_SOURCE"]
     limit = "local MAX_UNINDEXED = 1000"
     assert limit in source
-    monkeypatch.setattr(functions, "_SOURCE", source.replace(limit, f"local MAX_UNINDEXED = {SLICE}"))
+    monkeypatch.setattr(
+        functions, "_SOURCE", source.replace(limit, f"local MAX_UNINDEXED = {SLICE}")
+    )
     monkeypatch.setattr(functions, "VERSION", "slices")
 
 
@@ -107,7 +109,7 @@ async def test_the_erasures_of_one_batch_share_a_slice(world: World) -> None:
 
 async def test_a_killed_erasure_is_continued_by_another_process(world: World) -> None:
     keys = await filled(world, ALICE)
-    left = []
+    left: list[int] = []
     while await world.redis.exists(keys.needs_resync) or not left:
         async with world.projector() as projector:
             await projector.run_once()
@@ -124,7 +126,10 @@ async def test_a_rebuild_leaves_nothing_and_verify_finds_no_difference(world: Wo
         while await entries(world, keys) == ORDERS:
             await projector.run_once()
         differences = (await world.verify().run()).differences
-        assert {(one.key, one.shared) for one in differences} == {("version", False), ("lost", False)}
+        assert {(one.key, one.shared) for one in differences} == {
+            ("version", False),
+            ("lost", False),
+        }
         await world.settle(projector)
     assert (await world.verify().run()).differences == []
     await world.steering().rebuild()
