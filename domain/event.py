@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from types import NoneType
 from typing import Annotated, Any, Final, TypeVar, get_args, get_type_hints
 
@@ -51,7 +51,9 @@ def non_personal_fields(struct: type[msgspec.Struct]) -> frozenset[str]:
 def text_fields(struct: type[msgspec.Struct]) -> frozenset[str]:
     """Returns the names of the fields that may hold any text."""
     hints = get_type_hints(struct)
-    return frozenset(field for field in struct.__struct_fields__ if _holds_text(hints[field]))
+    return frozenset(
+        field for field in struct.__struct_fields__ if _holds_text(hints[field], set())
+    )
 
 
 def require_declared(
@@ -86,8 +88,14 @@ def _has_mark(hint: object, mark: str) -> bool:
     )
 
 
-def _holds_text(hint: Any) -> bool:
+def _holds_text(hint: Any, visited: set[type]) -> bool:
+    """Returns whether a value of the type may hold any text. A struct that contains itself is visited once."""
     hint = getattr(hint, "__supertype__", hint)
+    parts: Iterable[Any] = get_args(hint)
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return bool(text_fields(hint))
-    return hint in _TEXT or any(map(_holds_text, get_args(hint)))
+        if hint in visited:
+            return False
+        visited.add(hint)
+        hints = get_type_hints(hint)
+        parts = [hints[field] for field in hint.__struct_fields__]
+    return hint in _TEXT or any(_holds_text(part, visited) for part in parts)

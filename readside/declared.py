@@ -33,6 +33,9 @@ _VALUES: Final[dict[type[inspect.Type], Sequence[Any]]] = {
 }
 """By the type of a field, some of its values as JSON has them."""
 
+_MAX_DEPTH: Final = 4
+"""Structs within one another in a sample, the event among them: one may contain itself."""
+
 
 def require_allowed(projections: Projections) -> None:
     """Raises RefusedCommand, in one sentence, if a projection returns a command that none may return.
@@ -70,25 +73,30 @@ def _sample_events(name: str) -> Iterator[ProjectedEvent[Any]]:
                 )
 
 
-def _structs(struct: Any) -> Iterator[dict[str, Any]]:
-    """Yields the fields of as many structs as the field with the most values needs."""
-    values = {field.encode_name: _values(field.type) for field in struct.fields}
+def _structs(struct: Any, depth: int = 1) -> Iterator[dict[str, Any]]:
+    """Yields the fields of as many structs as the field with the most values needs.
+
+    Yields nothing if a field that every such struct has is without samples.
+    """
+    values = {field.encode_name: _values(field.type, depth) for field in struct.fields}
+    if not all(values[field.encode_name] for field in struct.fields if field.required):
+        return
     given = {name: options for name, options in values.items() if options}
     for number in range(max(map(len, given.values()), default=1)):
         yield {name: options[number % len(options)] for name, options in given.items()}
 
 
-def _values(type_: inspect.Type) -> Sequence[Any]:
+def _values(type_: inspect.Type, depth: int) -> Sequence[Any]:
     match type_:
         case inspect.UnionType(types=types):
-            return [value for one in types for value in _values(one)]
+            return [value for one in types for value in _values(one, depth)]
         case inspect.LiteralType(values=values):
             return values
         case inspect.EnumType(cls=cls):
             return [member.value for member in cls]
         case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item):
-            return [_values(item), []]
-        case inspect.StructType():
-            return list(_structs(type_))
+            return [_values(item, depth), []]
+        case inspect.StructType() if depth < _MAX_DEPTH:
+            return list(_structs(type_, depth + 1))
         case _:
             return _VALUES.get(type(type_), ())

@@ -121,7 +121,8 @@ TABLES = """
     );
     create table notes (
         id uuid primary key, member_id uuid not null references members (id), text text not null,
-        "group" bigint not null, place integer, constraint notes_place_key unique (member_id, place)
+        "group" bigint not null, place integer,
+        constraint notes_place_key unique (member_id, place) deferrable
     );
 """
 
@@ -183,6 +184,27 @@ class RemoveNote(RateNote, frozen=True, kw_only=True):
     def decide(self, member: Member) -> Decision:
         removed = [NoteRemoved(note_id=self.note_id)] if self.note_id in member.notes else []
         return [*removed, MemberLeft()] if self.leave else removed
+
+
+class SwapPlaces(RateNote, frozen=True, kw_only=True):
+    """Moves two notes to the places of each other, and a third one to a place."""
+
+    note_id: NoteId = NoteId(UUID(int=0))
+    member_id: UUID
+    moved: NoteId
+    place: int
+
+    @property
+    def target(self) -> Target:
+        return ById(self.member_id, children=("notes",))
+
+    def decide(self, member: Member) -> Decision:
+        first, second, *_ = (key for key in member.notes if key != self.moved)
+        return [
+            NotePinned(note_id=first, place=member.notes[second].place or 0),
+            NotePinned(note_id=second, place=member.notes[first].place or 0),
+            NotePinned(note_id=self.moved, place=self.place),
+        ]
 
 
 class RemoveOtherNotes(Command, frozen=True, kw_only=True):
@@ -314,6 +336,35 @@ async def test_a_unique_constraint_of_children_has_a_refusal(members: WriteModel
     assert await audited(members) == []
 
 
+@pytest.mark.parametrize("checked", ["immediate", "deferred"])
+async def test_one_command_may_exchange_the_unique_values_of_children(
+    members: WriteModel, checked: str
+) -> None:
+    await members.pool.execute(
+        "alter table notes drop constraint notes_place_key, add constraint notes_place_key"
+        f" unique (member_id, place) deferrable initially {checked}"
+    )
+    member_id = await joined(members)
+    notes = await noted(members, member_id, "a", "b", "c")
+    for place, note in enumerate(notes):
+        await members.ask(PinNote(note_id=note, place=place))
+    swap = SwapPlaces(member_id=member_id, moved=notes[2], place=7, idempotency_key="k")
+    await members.ask(swap)
+    rows = await members.rows("select id, place from notes order by place")
+    assert [(row["id"], row["place"]) for row in rows] == [
+        (notes[1], 0), (notes[0], 1), (notes[2], 7)
+    ]  # fmt: skip
+    before = await members.dump()
+    assert (
+        await members.refused(SwapPlaces(member_id=member_id, moved=notes[2], place=0))
+        == PlaceTaken()
+    )
+    assert await members.refused(PinNote(note_id=notes[2], place=1)) == PlaceTaken()
+    assert await members.dump() == before
+    await members.assert_tables_are_the_fold_of_the_log()
+    assert await audited(members) == []
+
+
 def test_every_text_of_a_command_is_in_the_keyed_digest_unless_an_event_declares_it() -> None:
     notes = [AddNotes(member_id=UUID(int=1), texts={NoteId(UUID(int=2)): text}) for text in "ab"]
     digests = [note.request_digest(UUID(int=3)) for note in notes]
@@ -432,6 +483,84 @@ def test_a_mistake_in_a_declaration_is_one_sentence(
     assert sentence in str(raised.value)
     assert str(raised.value).endswith(".")
     assert "\n" not in str(raised.value)
+
+
+class Tree(DomainEvent, frozen=True, kw_only=True):
+    size: int
+    left: Tree | None = None
+    others: list[Tree] = msgspec.field(default_factory=list)
+
+
+class Odd(msgspec.Struct, frozen=True):
+    by_size: dict[int, Even]
+
+
+class Even(msgspec.Struct, frozen=True):
+    pair: tuple[Odd, ...] | int
+
+
+class Mutual(DomainEvent, frozen=True, kw_only=True):
+    even: Even
+
+
+class Outline(DomainEvent, frozen=True, kw_only=True):
+    title: NonPersonal[str]
+    parts: list[Outline] = msgspec.field(default_factory=list)
+
+
+class Kin(msgspec.Struct, frozen=True, kw_only=True):
+    id: UUID
+    parent: Kin | None = None
+
+
+class StateWithKin(AggregateState, frozen=True, kw_only=True):
+    notes: dict[UUID, Kin] = msgspec.field(default_factory=dict)
+
+
+class StateInItself(AggregateState, frozen=True, kw_only=True):
+    other: StateInItself | None = None
+
+
+class Graft(Command, frozen=True, kw_only=True):
+    aggregate: ClassVar[Aggregate] = MEMBER
+
+    tree: Tree
+    outline: Outline
+
+
+@pytest.mark.parametrize("event", [Tree, Mutual])
+def test_an_event_may_contain_itself(event: type[DomainEvent]) -> None:
+    assert (
+        Aggregate(**DECLARED | MINIMAL | {"state": AggregateState, "events": event}).personal == ()
+    )
+
+
+@pytest.mark.parametrize(
+    ("declared", "sentence"),
+    [
+        ({"events": Outline}, "Outline.parts holds text: declare it"),
+        (
+            {"state": StateWithKin, "children": DECLARED["children"]},
+            "Kin.parent cannot be a column",
+        ),
+        ({"state": StateInItself}, "StateInItself.other cannot be a column"),
+    ],
+)
+def test_what_contains_itself_is_declared_as_everything_else(
+    declared: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(TypeError, match=sentence):
+        Aggregate(**DECLARED | MINIMAL | {"state": AggregateState} | declared)
+
+
+def test_the_texts_of_a_command_with_values_that_contain_themselves_are_in_the_keyed_digest() -> (
+    None
+):
+    tree = Tree(size=1, others=[Tree(size=2)])
+    grafts = [Graft(tree=tree, outline=Outline(title="a", parts=[Outline(title=t)])) for t in "ab"]
+    digests = [graft.request_digest(UUID(int=3)) for graft in grafts]
+    assert digests[0][:32] == digests[1][:32]
+    assert digests[0][32:] != digests[1][32:]
 
 
 @pytest.mark.parametrize("attribute", ["name", "plural", "table"])

@@ -145,6 +145,37 @@ def test_a_branch_that_only_some_values_take_is_checked_when_it_is_declared(
         require_allowed({PRODUCT.name: (project,)})
 
 
+class Part(msgspec.Struct, frozen=True):
+    size: int
+    whole: Tree | None
+    parts: dict[int, Part]
+
+
+class Tree(DomainEvent, frozen=True, kw_only=True):
+    """Contains itself, directly and through another struct."""
+
+    left: Tree | None = None
+    others: list[Tree] = msgspec.field(default_factory=list)
+    part: Part
+
+
+@pytest.mark.parametrize(
+    "is_rare",
+    [lambda data: data.part.whole, lambda data: data.left, lambda data: len(data.others) > 1],
+)
+def test_an_event_that_contains_itself_has_samples(
+    monkeypatch: pytest.MonkeyPatch, is_rare: Callable[[Any], bool]
+) -> None:
+    def project(keys: Keys, event: ProjectedEvent[Any]) -> list[Command]:
+        return count(keys, event) if is_rare(event.data) else []
+
+    monkeypatch.setitem(
+        AGGREGATES, PRODUCT.name, msgspec.structs.replace(PRODUCT, events=Chosen | Tree)
+    )
+    with pytest.raises(RefusedCommand):
+        require_allowed({PRODUCT.name: (project,)})
+
+
 def test_an_error_that_may_be_due_to_a_sample_is_none_of_the_declaration() -> None:
     def project(keys: Keys, event: ProjectedEvent[Any]) -> list[Command]:
         return [("SET", keys.owned_key("number", event.aggregate_id), str(int(event.data.name)))]
