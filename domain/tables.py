@@ -33,7 +33,7 @@ class Children(msgspec.Struct, frozen=True, kw_only=True):
     parent: str
     unique: Mapping[str, type[Refusal]] = {}
     """By unique constraint of the table, none of whose columns is personal, the refusal of a command that
-    violates it."""
+    violates it. It is `deferrable`, so that one command may exchange the values of two children."""
 
 
 class ChildTable(msgspec.Struct, frozen=True):

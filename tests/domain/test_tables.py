@@ -22,6 +22,11 @@ CONSTRAINTS = (
     "select conname as name from pg_constraint where conrelid = to_regclass($1) and contype = 'u'"
 )
 
+DEFERRABLE = """
+    select conname as name from pg_constraint
+    where conrelid = to_regclass($1) and contype = 'u' and condeferrable
+"""
+
 UNIQUE_COLUMNS = """
     select attname as column
     from pg_constraint join pg_attribute on attrelid = conrelid and attnum = any(conkey)
@@ -53,3 +58,8 @@ async def test_the_migrations_create_what_an_aggregate_declares(
         assert not unique & personal_fields(child.struct), (
             f"a unique constraint of {child.name} has a column that an erasure blanks"
         )
+    deferrable = {row["name"] for table in declared for row in await model.rows(DEFERRABLE, table)}
+    assert deferrable == {name for one in aggregate.children.values() for name in one.unique}, (
+        "unique constraints of children are deferrable, so that one command may exchange two values;"
+        " those of an aggregate are not, since group commit could not insert"
+    )
