@@ -89,7 +89,7 @@ def _has_mark(hint: object, mark: str) -> bool:
 
 
 def _holds_text(hint: Any, visited: set[type]) -> bool:
-    """Returns whether a value of the type may hold any text. A struct that contains itself is visited once."""
+    """Returns whether a value of the type may hold any text. A struct is visited once."""
     hint = getattr(hint, "__supertype__", hint)
     parts: Iterable[Any] = get_args(hint)
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):

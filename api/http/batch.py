@@ -14,6 +14,8 @@ from api.engine.request import Request, decode
 from api.errors import RequestError, bad_request, refused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from api.auth.scopes import Caller
     from api.engine.execution.executor import Executor
     from api.limits import Limits
@@ -38,14 +40,14 @@ def requests_of(body: bytes, limit: int) -> list[Request]:
 
 
 async def execute_batch(
-    executor: Executor, requests: list[Request], limits: Limits, caller: Caller
+    executor: Executor, requests: Sequence[Request], limits: Limits, caller: Caller
 ) -> bytes:
     """Returns the encoded list of the responses, in the order of the requests.
 
     The operations run concurrently. Each is admitted by itself, in this order, so the first ones that fit the
     budget are executed; its refusal is its response.
     """
-    await executor.load_documents(requests, caller)
+    requests = await executor.with_texts(requests, caller)
     budget = BatchBudget(limits)
     tasks = (_execute(executor, request, caller, budget) for request in requests)
     encoded, size = [], len(b"[]")

@@ -63,7 +63,11 @@ class Executor:
         """
         started, type_ = perf_counter(), UNKNOWN
         try:
-            operation = await self._admitted(request, allowed, caller, budget=budget)
+            operation = (
+                self._admit(request, allowed, caller, budget)
+                if self._rate is None
+                else await self._charged(self._rate, request, allowed, caller, budget)
+            )
             type_ = operation.type
             response = self._bounded(operation, await self._run(operation))
         except Exception as error:
@@ -73,8 +77,9 @@ class Executor:
         self._record(request, caller, type_, started, response.get("errors", ()))
         return _with_cost(response, operation.cost) if _wants_cost(request) else response
 
-    async def load_documents(self, requests: Sequence[Request], caller: Caller) -> None:
-        """Loads the registered documents that the requests name; without registration there are none."""
+    async def with_texts(self, requests: Sequence[Request], caller: Caller) -> Sequence[Request]:
+        """Returns requests with the registered documents that they name; without registration none."""
+        return requests
 
     async def stream(
         self,
@@ -102,7 +107,11 @@ class Executor:
         """
         started = perf_counter()
         try:
-            operation = await self._admitted(request, allowed, caller, position=position)
+            operation = (
+                self._admit(request, allowed, caller, None, position)
+                if self._rate is None
+                else await self._charged(self._rate, request, allowed, caller, None, position)
+            )
         except Exception as error:
             refusal = _refusal(error)
             self._record(request, caller, UNKNOWN, started, refusal.errors)
@@ -154,27 +163,34 @@ class Executor:
             log_failure(errors, caller, name=request.operation_name, started=started)
         self._measure(type_, _outcome(errors), perf_counter() - started)
 
-    def _admitted(
+    def _admit(
         self,
         request: Request,
         allowed: OperationTypes,
         caller: Caller,
-        budget: BatchBudget | None = None,
-        position: StreamPosition | None = None,
-    ) -> Awaitable[AdmittedOperation]:
-        """Returns the operation, charged to the caller if there is a rate limit. Raises RequestError."""
-        admission = self._admit(request, allowed, caller, budget, position)
-        return admission if self._rate is None else _charge(self._rate, admission, caller)
-
-    async def _admit(
-        self,
-        request: Request,
-        allowed: OperationTypes,
-        caller: Caller,
-        budget: BatchBudget | None = None,
+        budget: BatchBudget | None,
         position: StreamPosition | None = None,
     ) -> AdmittedOperation:
+        """Returns the operation. Raises RequestError."""
         return self.admission.admit(request, allowed, caller, budget, position)
+
+    async def _charged(
+        self,
+        rate: RateLimiter,
+        request: Request,
+        allowed: OperationTypes,
+        caller: Caller,
+        budget: BatchBudget | None,
+        position: StreamPosition | None = None,
+    ) -> AdmittedOperation:
+        """Returns the operation, charged to the caller; a refused one costs 1. Raises RequestError."""
+        cost = 1
+        try:
+            operation = self._admit(request, allowed, caller, budget, position)
+            cost = operation.cost
+        finally:
+            await rate.spend(caller.rate_key, max(1, cost))
+        return operation
 
     def _run(self, operation: AdmittedOperation) -> Awaitable[Formatted]:
         """Returns the response to a query or a mutation. Raises OVERLOADED or DEADLINE_EXCEEDED."""
@@ -195,19 +211,6 @@ class Executor:
             async with aclosing(self.engine.subscribe(operation)) as responses:
                 async for response in responses:
                     yield _with_cost(self._bounded(operation, response), cost)
-
-
-async def _charge(
-    rate: RateLimiter, admission: Awaitable[AdmittedOperation], caller: Caller
-) -> AdmittedOperation:
-    """Admits the operation and charges its cost to the caller; a refused one costs 1."""
-    cost = 1
-    try:
-        operation = await admission
-        cost = operation.cost
-    finally:
-        await rate.spend(caller.rate_key, max(1, cost))
-    return operation
 
 
 def _refusal(error: Exception) -> RequestError:

@@ -16,7 +16,7 @@ from api.engine.execution.executor import Executor
 from api.errors import bad_request
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from graphql import GraphQLSchema
     from strawberry.schema.schema_converter import GraphQLCoreConverter
@@ -52,6 +52,7 @@ class RegisteringExecutor(Executor):
     ) -> None:
         super().__init__(schema, converter, context, configuration, rate)
         self._documents = documents
+        self._trusted = configuration.trusted_documents.documents
 
     async def execute(
         self,
@@ -61,43 +62,81 @@ class RegisteringExecutor(Executor):
         budget: BatchBudget | None = None,
     ) -> Formatted:
         """Returns the response to a query or a mutation. Raises RequestError if there is no `data`."""
+        if request.query is None and budget is None:  # those of a list have their texts
+            request = await self._with_text(request, caller)
         response = await super().execute(request, allowed, caller, budget)
         hash_ = request.persisted_query_hash()
         if caller.is_authenticated and request.query is not None and hash_ is not None:
             await self._documents.register(hash_, request.query, caller.rate_key)
         return response
 
-    async def load_documents(self, requests: Sequence[Request], caller: Caller) -> None:
-        """Loads the texts of hashes concurrently, so that the admission of a list follows its order."""
-        by_hash = (request for request in requests if request.query is None)
-        await asyncio.gather(*(self._with_text(request, caller) for request in by_hash))
+    async def open_stream(
+        self,
+        request: Request,
+        allowed: OperationTypes,
+        caller: Caller = UNRESTRICTED,
+        position: StreamPosition | None = None,
+    ) -> AsyncGenerator[Formatted, None]:
+        """Returns the responses to any operation. Raises RequestError if it is refused."""
+        if request.query is None:
+            request = await self._with_text(request, caller)
+        return await super().open_stream(request, allowed, caller, position)
 
-    async def _admit(
+    async def with_texts(self, requests: Sequence[Request], caller: Caller) -> Sequence[Request]:
+        """Returns requests with the texts of their hashes, each of which is looked up once.
+
+        Those of a list are looked up concurrently, before the first operation is admitted, so that the
+        operations are admitted in their order.
+        """
+        hashes = {hash_ for request in requests if (hash_ := self._hash_to_find(request))}
+        texts = await asyncio.gather(*(self._find(hash_, caller) for hash_ in hashes))
+        found = dict(zip(hashes, texts, strict=True))
+        return [
+            _by_text(request, found.get(self._hash_to_find(request) or "")) for request in requests
+        ]
+
+    async def _with_text(self, request: Request, caller: Caller) -> Request:
+        hash_ = self._hash_to_find(request)
+        return request if hash_ is None else _by_text(request, await self._find(hash_, caller))
+
+    def _hash_to_find(self, request: Request) -> str | None:
+        """Returns the hash of a request without a text, unless it is that of a trusted document."""
+        hash_ = request.document_hash() if request.query is None else None
+        return None if hash_ in self._trusted else hash_
+
+    async def _find(self, hash_: str, caller: Caller) -> str | None:
+        """Returns the text of a hash; None if it is not registered.
+
+        A caller without a token causes no request to Redis: it finds the documents that this process has.
+        """
+        documents = self._documents
+        return await documents.find(hash_) if caller.is_authenticated else documents.cached(hash_)
+
+    def _admit(
         self,
         request: Request,
         allowed: OperationTypes,
         caller: Caller,
-        budget: BatchBudget | None = None,
+        budget: BatchBudget | None,
         position: StreamPosition | None = None,
     ) -> AdmittedOperation:
-        """Returns the operation of the text, or of the hash. Raises RequestError."""
-        if request.query is None:
-            request = await self._with_text(request, caller)
-        else:
+        if request.query is not None:
             _check_hash(request, request.query)
-        return await super()._admit(request, allowed, caller, budget, position)
+        return super()._admit(request, allowed, caller, budget, position)
 
-    async def _with_text(self, request: Request, caller: Caller) -> Request:
-        """Returns the request with the text of its hash; unchanged if that is not registered.
 
-        A caller without a token causes no request to Redis: it finds the documents that this process has.
-        """
-        hash_ = request.document_hash()
-        if hash_ is None:
-            return request
-        documents = self._documents
-        text = await documents.find(hash_) if caller.is_authenticated else documents.cached(hash_)
-        return request if text is None else msgspec.structs.replace(request, query=text)
+def _by_text(request: Request, text: str | None) -> Request:
+    """Returns the request with this text in place of its hash; unchanged if there is none."""
+    if text is None:
+        return request
+    extensions = {
+        name: value
+        for name, value in (request.extensions or {}).items()
+        if name != "persistedQuery"
+    }
+    return msgspec.structs.replace(
+        request, query=text, extensions=extensions, document_id=None, doc_id=None, id=None
+    )
 
 
 def _check_hash(request: Request, text: str) -> None:

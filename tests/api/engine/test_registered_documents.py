@@ -43,6 +43,7 @@ NOT_FOUND = {
     "extensions": {"code": "PERSISTED_QUERY_NOT_FOUND"},
 }
 PREFIX = "tandem:{documents}:"
+REGISTER = TrustedDocuments(mode="register")
 STREAMS = ("text/event-stream", "multipart/mixed;subscriptionSpec=1.0,application/json")
 MULTIPART = {"accept": STREAMS[1]}
 
@@ -81,6 +82,7 @@ async def process(
     burst: float = 100,
     namespace: str = "tandem",
     now: list[float] | None = None,
+    trusted: TrustedDocuments = REGISTER,
     **options: Any,
 ) -> AsyncIterator[tuple[Edge, CountedDocuments]]:
     """One process of the service, with the documents of all processes at this Redis."""
@@ -90,7 +92,6 @@ async def process(
         rate = RateLimiter(redis, per_second=0.001, burst=burst, namespace=named)
         clock = {} if now is None else {"clock": lambda: now[0]}
         documents = CountedDocuments(redis, rate, limits, namespace=named, **clock)
-        trusted = TrustedDocuments(mode="register")
         async with edge(limits, trusted, registered=documents, **options) as made:
             made.reads.put(ALICE, "Alice")
             yield made, documents
@@ -416,6 +417,27 @@ async def test_the_operations_of_a_list_register_and_are_found(redis_url: str) -
         found = await post(made, [apq(TEXT, query=TEXT), apq(CREATE), {"query": TEXT}])
         assert found == [ANSWER, {"errors": [NOT_FOUND]}, ANSWER]
         assert await post(made, [apq(TEXT)]) == [ANSWER]
+
+
+async def test_a_hash_of_a_list_is_looked_up_once_and_registers_nothing(redis_url: str) -> None:
+    async with process(redis_url) as (one, _):
+        await post(one, apq(TEXT, query=TEXT))
+    async with process(redis_url, batch_limit=4) as (made, documents):
+        unknown, known = {"errors": [NOT_FOUND]}, apq(TEXT, documentId=hash_of(TEXT))
+        assert await post(made, [apq(CREATE), known, apq(CREATE), known]) == [
+            unknown, ANSWER, unknown, ANSWER
+        ]  # fmt: skip
+        assert documents.requests == 2
+        assert await post(made, [known]) == [ANSWER]
+        assert documents.requests == 2
+
+
+async def test_a_trusted_document_is_not_looked_up(redis_url: str) -> None:
+    trusted = TrustedDocuments(mode="register", documents={hash_of(TEXT): TEXT})
+    async with process(redis_url, trusted=trusted, batch_limit=1) as (made, documents):
+        assert await post(made, apq(TEXT)) == ANSWER
+        assert await post(made, [apq(TEXT)]) == [ANSWER]
+        assert documents.requests == 0
 
 
 async def test_the_first_operations_of_a_list_that_fit_are_executed_also_by_hash(
