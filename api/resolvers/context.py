@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from api.auth.scopes import UNRESTRICTED, Caller
 from api.engine.resolver_info import ResolverInfo, StrawberryInfo
 from api.engine.stream_position import StreamPosition
 
 if TYPE_CHECKING:
-    from domain.command import Command, CommandResult
-    from domain.refusal import Refusal
+    from domain.write.store import Store
     from readside.queries.reader import ReadModel
-
-
-class CommandStore(Protocol):
-    """The store, or a decorator that also measures it."""
-
-    async def execute(
-        self, command: Command, *, metadata: Mapping[str, str] | None = None
-    ) -> CommandResult | Refusal: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """The context of the resolvers of one request."""
 
-    store: CommandStore
+    store: Store
     read_model: ReadModel
     max_page_size: int = 100
     """Items that a list field returns at most."""

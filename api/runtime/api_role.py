@@ -18,7 +18,6 @@ from api.engine.execution.configuration import EngineConfiguration
 from api.engine.operation_type import COUNTED
 from api.http.graphql_http import HTTPOptions
 from api.observability.metrics import ALARMING
-from api.observability.timed_store import TimedStore
 from api.operator_error import OperatorError
 from api.resolvers.context import Context
 from api.roles import read_model_fingerprint
@@ -43,6 +42,7 @@ async def add_api(parts: ServiceBuilder) -> None:
         partitions=settings.partitions,
         now=lambda: datetime.now(UTC),
         wake=wake_up.notify,
+        measure=metrics.commands.count,
     )
     read_model = ReadModel(
         redis,
@@ -53,11 +53,7 @@ async def add_api(parts: ServiceBuilder) -> None:
         namespace=parts.namespace,
         generation_without_lag=parts.monitoring.pipeline.generation_without_lag,
     )
-    context = Context(
-        store=TimedStore(store, metrics.commands),
-        read_model=read_model,
-        max_page_size=settings.limits.page,
-    )
+    context = Context(store=store, read_model=read_model, max_page_size=settings.limits.page)
     configuration = EngineConfiguration(
         limits=settings.limits,
         trusted_documents=trusted.load(settings.trusted_documents, settings.trusted_documents_file),

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from time import perf_counter
 from uuid import UUID
 
 import asyncpg
@@ -33,6 +34,9 @@ _REJECTED = "The write model takes no events now and nothing was written; try ag
 _LOG_INTERVAL_SECONDS = 60.0
 """Seconds between two log entries about the same fault of the database."""
 
+Measure = Callable[[str, str, float], None]
+"""Called with the name of a command, `accepted`, its refusal or its failure, and its duration in seconds."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -46,6 +50,7 @@ class Store:
         partitions: int,
         now: Callable[[], datetime],
         wake: Callable[[int], None],
+        measure: Measure | None = None,
         timeout_seconds: float = 5.0,
     ) -> None:
         """`timeout_seconds`: how long to wait for a connection, and to repeat what PostgreSQL rolls back."""
@@ -55,6 +60,7 @@ class Store:
         self._partitions = partitions
         self._now = now
         self._wake = wake
+        self._measure = measure
         self._next_log_at = 0.0
 
     async def execute(
@@ -65,12 +71,28 @@ class Store:
         The events have `metadata`, and: command, commandId, causationId (what caused them: this command), and
         correlationId (the same for all that one request causes; by default the commandId).
         """
+        started_at, outcome = perf_counter(), "failed"
+        try:
+            result = await self._execute(command, metadata or {})
+            outcome = type(result).__name__ if isinstance(result, Refusal) else "accepted"
+        except WriteModelUnavailable:
+            outcome = "unavailable"
+            raise
+        finally:
+            if self._measure is not None:
+                self._measure(type(command).__name__, outcome, perf_counter() - started_at)
+        return result
+
+    async def _execute(
+        self, command: Command, metadata: Mapping[str, str]
+    ) -> CommandResult | Refusal:
+        """Repeats the attempt until no concurrent command is faster, or the time is over."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._timeout_seconds
         is_first, reconnected = True, False
         while True:
             try:
-                result = await self._attempt(command, metadata or {}, is_first=is_first)
+                result = await self._attempt(command, metadata, is_first=is_first)
             except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError) as error:
                 # Rolled back as a whole: it is safe to retry, and to stop.
                 if clock() > deadline:
