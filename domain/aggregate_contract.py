@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cached_property
 from operator import attrgetter
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 
@@ -188,6 +188,10 @@ class Aggregate(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
     def non_personal(self) -> frozenset[str]:
         """The fields of events with text that identifies no person."""
         return frozenset().union(*map(non_personal_fields, self.event_types))
+
+    def new(self, aggregate_id: UUID) -> AggregateState:
+        """Returns the state of an aggregate that is not created yet."""
+        return self.state(id=aggregate_id, secret=uuid4())
 
     def after(self, state: S, event: DomainEvent, at: datetime) -> S:
         """Returns the state after one more event, which happened at `at`."""

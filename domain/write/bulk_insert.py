@@ -24,16 +24,6 @@ _OF_THE_COMMAND: Final = {
 }
 
 
-def can_be_grouped(write: Write) -> bool:
-    """Returns whether a write only creates an aggregate, with one event and without children."""
-    return not write.before.version and len(write.events) == 1 and not any(write.children)
-
-
-def group_of(write: Write) -> tuple[Aggregate, type]:
-    """Returns what all writes of one bulk insert have in common."""
-    return write.command.aggregate, type(write.events[0])
-
-
 def build_bulk_insert(writes: Sequence[Write]) -> Statement:
     """Builds the statement for writes of one group. It returns the ids of those without a conflict."""
     aggregate = writes[0].command.aggregate

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 
 import asyncpg
 
-from domain.write.bulk_insert import build_bulk_insert, can_be_grouped, group_of
+from domain.write.bulk_insert import build_bulk_insert
 from domain.write.database import WriteDatabase, WriteModelUnavailable
 from domain.write.sql import Write, build_write
 
@@ -40,16 +40,16 @@ class GroupCommit:
 
         Raises WriteModelUnavailable, and what asyncpg raises for violations and conflicts.
         """
-        if can_be_grouped(write) and await self._write_in_group(write):
+        group = write.group
+        if group is not None and await self._write_in_group(group, write):
             return True
         return await self._write_alone(write)
 
     async def _write_alone(self, write: Write) -> bool:
         return bool(await self._database.write(*build_write(write)))
 
-    async def _write_in_group(self, write: Write) -> bool:
+    async def _write_in_group(self, key: object, write: Write) -> bool:
         """Returns whether the aggregate was created; if not, the write must be retried alone."""
-        key = group_of(write)
         group = self._open.get(key)
         if group is None or not group.accepts_more:
             group = self._open[key] = _Group()

@@ -6,7 +6,7 @@ import hashlib
 from functools import cache
 from itertools import islice
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 
@@ -51,17 +51,12 @@ def load_statement(aggregate: Aggregate, field: str | None, children: tuple[str,
     """
 
 
-def new_state(aggregate: Aggregate, aggregate_id: UUID) -> AggregateState:
-    """Returns the state of an aggregate that is not created yet."""
-    return aggregate.state(id=aggregate_id, secret=uuid4())
-
-
 def state_from_row(row: asyncpg.Record, aggregate: Aggregate, target: Target) -> AggregateState:
     """Returns the state in a row that was loaded, with the child; a new one if the row has none."""
     columns = aggregate.root.columns
     values: dict[str, Any] = dict(zip(columns, row, strict=False))
     if values["id"] is None:
-        return new_state(aggregate, NO_ID if isinstance(target, ByChild) else target.id)
+        return aggregate.new(NO_ID if isinstance(target, ByChild) else target.id)
     for column in aggregate.root.derived:
         del values[column]
     rest = iter(row[len(columns) :])

@@ -35,6 +35,13 @@ class Write(NamedTuple):
     removed: Sequence[Sequence[object]]
     """By table, the ids of the children that it has removed."""
 
+    @property
+    def group(self) -> tuple[Aggregate, type] | None:
+        """What all writes of one bulk insert have in common: they only create, with one event each."""
+        if self.before.version or len(self.events) != 1 or any(self.children):
+            return None
+        return self.command.aggregate, type(self.events[0])
+
 
 def changed_children(
     aggregate: Aggregate, before: AggregateState, after: AggregateState

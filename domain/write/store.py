@@ -129,7 +129,7 @@ class Store:
         target = command.target
         if is_first and isinstance(target, New):
             # The id is new, and an index checks the key.
-            return rows.new_state(command.aggregate, target.id), None
+            return command.aggregate.new(target.id), None
         row = await self._read(command, target.id)
         state = rows.state_from_row(row, command.aggregate, target)
         return state, rows.stored_result(row, command)
