@@ -96,14 +96,11 @@ class HTTPConnection(asyncio.Protocol):
         self.context.unsent_bytes.connected(self.transport)
         connections: set[Any] = self.server_state.connections
         connections.add(self)
-        if (
-            len(connections) > limits.connections
-            and not self.context.idle_connections.close_longest()
-        ):
+        if len(connections) > limits.connections and not self.context.close_longest_idle():
             self.transport.abort()
             return
         self._deadline.set(limits.request_seconds)
-        self.context.idle_connections.add(self.transport)
+        self.context.idle[self.transport] = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._owns_transport:
@@ -121,7 +118,7 @@ class HTTPConnection(asyncio.Protocol):
         self._owns_transport = False
         connections: set[Any] = self.server_state.connections
         connections.discard(self)
-        self.context.idle_connections.remove(self.transport)
+        self.context.idle.pop(self.transport, None)
         self.context.unsent_bytes.resumed(self.transport)
         self._deadline.cancel()
         self._write_timeout.disable()
@@ -348,10 +345,10 @@ class HTTPConnection(asyncio.Protocol):
     def _set_idle(self, is_idle: bool) -> None:
         self._is_idle = is_idle
         if is_idle:
-            self.context.idle_connections.add(self.transport)
+            self.context.idle[self.transport] = None
             self._deadline.set(self.context.limits.idle_seconds)
         else:
-            self.context.idle_connections.remove(self.transport)
+            self.context.idle.pop(self.transport, None)
 
     def _pause_reading(self, pauses: bool) -> None:
         if pauses == self._is_paused:

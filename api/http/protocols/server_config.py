@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,6 @@ import uvicorn
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.http.protocols.http_protocol import HTTPConnection
-from api.http.protocols.idle_connections import IdleConnections
 from api.http.protocols.response_heads import CLOSE, date_line, keep_alive
 from api.http.protocols.unsent_bytes import UnsentBytes
 from api.http.protocols.websocket_protocol import WebSocketConnection
@@ -31,7 +31,8 @@ class ServerContext:
         self._keep_alive = keep_alive(self.limits.idle_seconds)
         self._second = 0
         self._lines = (b"", b"")
-        self.idle_connections = IdleConnections()
+        self.idle: dict[asyncio.Transport, None] = {}
+        """Connections without a request in progress, in the order in which they became idle."""
         self.unsent_bytes = UnsentBytes(self.limits.unsent_bytes)
         self.graphql: GraphQLOverHTTP | None = getattr(app.state, "graphql", None)
         self._forwarded: Any = (
@@ -47,6 +48,14 @@ class ServerContext:
             date = date_line(second)
             self._second, self._lines = second, (date + self._keep_alive, date + CLOSE)
         return self._lines[closes]
+
+    def close_longest_idle(self) -> bool:
+        """Closes the connection that has been idle longest. Returns False if none is idle."""
+        for transport in self.idle:
+            del self.idle[transport]
+            transport.abort()  # close() would wait until the client has read its last response
+            return True
+        return False
 
     async def set_client(self, scope: Scope) -> None:
         """Replaces the address of a trusted proxy by that of its client, as uvicorn does."""
