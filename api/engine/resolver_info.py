@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 import strawberry
 from graphql import (
-    FieldNode,
-    FragmentSpreadNode,
     GraphQLField,
-    GraphQLIncludeDirective,
-    GraphQLResolveInfo,
-    GraphQLSkipDirective,
-    InlineFragmentNode,
-    SelectionNode,
-    SelectionSetNode,
+    GraphQLObjectType,
+    GraphQLSchema,
+    GraphQLType,
+    get_named_type,
+    is_abstract_type,
+    is_leaf_type,
 )
-from graphql.execution import get_directive_values
+from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_subfields
 from strawberry.types.field import StrawberryField
 
 if TYPE_CHECKING:
@@ -31,6 +29,14 @@ def has_resolver(field: GraphQLField) -> bool:
     """Returns whether a resolver is called for the field, instead of reading an attribute."""
     definition = (field.extensions or {}).get("strawberry-definition")
     return isinstance(definition, StrawberryField) and definition.base_resolver is not None
+
+
+def possible_types(schema: GraphQLSchema, type_: GraphQLType) -> Iterable[GraphQLObjectType]:
+    """Returns the types that the objects in values of a type may have; none for scalars and enums."""
+    named: Any = get_named_type(type_)
+    if is_leaf_type(named):
+        return ()
+    return schema.get_possible_types(named) if is_abstract_type(named) else (named,)
 
 
 class CallerContext(Protocol):
@@ -67,30 +73,11 @@ class StrawberryInfo(strawberry.Info[Any, None]):
         Follows aliases, fragments, @skip and @include.
         """
         info = self._raw_info
-        sets = (node.selection_set for node in info.field_nodes)
-        return any(field in names for set_ in sets for field in _fields(info, set_, set()))
-
-
-def _fields(
-    info: GraphQLResolveInfo[Any], selected: SelectionSetNode | None, seen: set[str]
-) -> Iterator[str]:
-    """Yields the names of the fields in a selection set; `seen` are the fragments already visited."""
-    for selection in selected.selections if selected else ():
-        if not _included(info, selection):
-            continue
-        match selection:
-            case FieldNode(name=name):
-                yield name.value
-            case InlineFragmentNode(selection_set=inner):
-                yield from _fields(info, inner, seen)
-            case FragmentSpreadNode(name=name) if name.value not in seen:
-                seen.add(name.value)
-                yield from _fields(info, info.fragments[name.value].selection_set, seen)
-
-
-def _included(info: GraphQLResolveInfo[Any], node: SelectionNode) -> bool:
-    if not node.directives:
-        return True
-    skip = get_directive_values(GraphQLSkipDirective, node, info.variable_values)
-    include = get_directive_values(GraphQLIncludeDirective, node, info.variable_values)
-    return not (skip and skip["if"]) and (include is None or bool(include["if"]))
+        fragments = {name: FragmentDetails(node) for name, node in info.fragments.items()}
+        execution = info.schema, fragments, info.variable_values, info.operation
+        details = [FieldDetails(node, None) for node in info.field_nodes]
+        return any(
+            fields[0].node.name.value in names
+            for type_ in possible_types(info.schema, info.return_type)
+            for fields in collect_subfields(*execution, type_, details).grouped_field_set.values()
+        )

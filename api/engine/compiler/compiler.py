@@ -14,7 +14,6 @@ from graphql import (
     GraphQLObjectType,
     GraphQLOutputType,
     OperationType,
-    get_named_type,
     is_abstract_type,
     is_interface_type,
     is_leaf_type,
@@ -30,6 +29,7 @@ from api.engine.compiler.leaf_types import check_expression, completer
 from api.engine.compiler.plan import Completer, FieldCall, Plan
 from api.engine.compiler.resolver_calls import Resolve, resolver
 from api.engine.literals import LiteralIndex
+from api.engine.resolver_info import possible_types
 
 if TYPE_CHECKING:
     from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet
@@ -172,17 +172,9 @@ class _Compiler:
         return resolver(field, definition, node, self._converter, self._literal_index)
 
     def _selected_names(self, type_: GraphQLOutputType, details: FieldDetailsList) -> Iterable[str]:
-        for object_ in self._possible_types(type_):
+        for object_ in possible_types(self._execution.schema, type_):
             fields = self._execution.collect_subfields(object_, details).grouped_field_set
             yield from (field_details[0].node.name.value for field_details in fields.values())
-
-    def _possible_types(self, type_: GraphQLOutputType) -> Iterable[GraphQLObjectType]:
-        named: Any = get_named_type(type_)
-        if is_leaf_type(named):
-            return ()
-        if is_abstract_type(named):
-            return self._execution.schema.get_possible_types(named)
-        return (named,)
 
     # Values
 
@@ -225,7 +217,7 @@ class _Compiler:
             raise CannotCompile
         functions = {
             _class_of(object_): self._object(object_, details)
-            for object_ in self._possible_types(type_)
+            for object_ in possible_types(self._execution.schema, type_)
         }
         any_adds_calls = any(adds_calls for _, adds_calls in functions.values())
         by_class = {
