@@ -48,12 +48,17 @@ class RequestError(Exception):
         return {"errors": self.errors}
 
 
+def formatted(code: str, message: str, **details: object) -> Formatted:
+    """Returns an error as clients see it; `details` are further extensions."""
+    return {"message": message, "extensions": {"code": code, **details}}
+
+
 def bad_request(
     message: str, status: int = 400, header: tuple[bytes, bytes] | None = None
 ) -> RequestError:
     """Returns the refusal of a request that is not GraphQL, or not supported by this transport."""
-    error = {"message": message, "extensions": {"code": "BAD_REQUEST"}}
-    return RequestError([error], status=status, well_formed=False, header=header)
+    errors = [formatted("BAD_REQUEST", message)]
+    return RequestError(errors, status=status, well_formed=False, header=header)
 
 
 def refused(code: str, errors: list[GraphQLError]) -> RequestError:
@@ -115,11 +120,8 @@ def describe_all(errors: Sequence[GraphQLError], max_errors: int) -> list[Format
         return [describe(error) for error in errors]
     selected = sorted(errors, key=_is_expected)[:max_errors]
     number = len(errors) - max_errors
-    left_out: Formatted = {
-        "message": f"{number} more errors are left out; a response has at most {max_errors}.",
-        "extensions": {"code": "ERRORS_LEFT_OUT"},
-    }
-    return [*map(describe, selected), left_out]
+    message = f"{number} more errors are left out; a response has at most {max_errors}."
+    return [*map(describe, selected), formatted("ERRORS_LEFT_OUT", message)]
 
 
 def _is_expected(error: GraphQLError) -> bool:
@@ -129,10 +131,8 @@ def _is_expected(error: GraphQLError) -> bool:
 
 def mask(error: BaseException) -> Formatted:
     """Logs an unexpected error, and returns the id of the log line for the client."""
-    return {
-        "message": "Internal error; the log of the service has the details under errorId.",
-        "extensions": {"code": "INTERNAL", "errorId": _log("request.failed", error)},
-    }
+    message = "Internal error; the log of the service has the details under errorId."
+    return formatted("INTERNAL", message, errorId=_log("request.failed", error))
 
 
 def _log(event: str, error: BaseException) -> str:

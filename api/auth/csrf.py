@@ -14,7 +14,7 @@ from typing import Final
 from starlette.types import Scope
 
 from api.auth.web_origin import is_allowed, is_own
-from api.errors import RequestError
+from api.errors import RequestError, formatted
 
 PREFLIGHT: Final = frozenset(
     {
@@ -115,8 +115,7 @@ def opens_from_allowed_page(headers: Headers, allowed: Collection[str]) -> bool:
 
 
 def forbidden(message: str) -> RequestError:
-    error = {"message": message, "extensions": {"code": "FORBIDDEN"}}
-    return RequestError([error], status=403, well_formed=False)
+    return RequestError([formatted("FORBIDDEN", message)], status=403, well_formed=False)
 
 
 def _is_trusted_get(headers: Headers, allowed: Collection[str]) -> bool:

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from api.auth.rate_limit import RateLimiter
 from api.auth.scopes import Caller, scopes
 from api.auth.tokens import unauthenticated
-from api.errors import RequestError
+from api.errors import RequestError, formatted
 from readside.errors import ReadModelUnavailable
 
 if TYPE_CHECKING:
@@ -93,13 +93,5 @@ def _redis_errors() -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:  # a timeout is an OSError
-        raise RequestError(
-            [
-                {
-                    "message": ReadModelUnavailable.message,
-                    "extensions": {"code": ReadModelUnavailable.code},
-                }
-            ],
-            status=503,
-            well_formed=False,
-        ) from error
+        refusal = formatted(ReadModelUnavailable.code, ReadModelUnavailable.message)
+        raise RequestError([refusal], status=503, well_formed=False) from error

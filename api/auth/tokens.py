@@ -10,7 +10,7 @@ from jwt.exceptions import InvalidJTIError, InvalidSubjectError
 
 from api.auth.claims import ScopeClaims, is_access_token, is_for_client
 from api.auth.scopes import ANONYMOUS, Caller
-from api.errors import RequestError
+from api.errors import RequestError, formatted
 
 MAX_TOKEN_CHARACTERS: Final = 8192
 
@@ -131,10 +131,8 @@ class Tokens:
 
 
 def unauthenticated(message: str, challenge: bytes = b"Bearer") -> RequestError:
-    error = {"message": message, "extensions": {"code": "UNAUTHENTICATED"}}
-    return RequestError(
-        [error], status=401, well_formed=False, header=(b"www-authenticate", challenge)
-    )
+    errors, header = [formatted("UNAUTHENTICATED", message)], (b"www-authenticate", challenge)
+    return RequestError(errors, status=401, well_formed=False, header=header)
 
 
 def expired() -> RequestError:

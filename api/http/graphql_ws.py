@@ -15,7 +15,7 @@ from api.auth.tokens import expired
 from api.engine.execution.concurrency import websocket_slots
 from api.engine.execution.executor import Executor
 from api.engine.operation_type import ANY
-from api.errors import Formatted, RequestError
+from api.errors import Formatted, RequestError, formatted
 from api.http import websocket_close_codes
 from api.http.graphql_ws_messages import Complete, Init, Message, Ping, Pong, Subscribe, decode
 from api.trace import Trace
@@ -165,7 +165,9 @@ class Connection:
         if id_ in self._running:
             raise ClosesConnection(websocket_close_codes.DUPLICATE_ID)
         if len(self._tasks) >= self._limits.operations:
-            return await self._send({"id": id_, "type": "error", "payload": [_OVERLOADED]})
+            message = "Too many operations run on this connection; complete one first."
+            errors = [formatted("OVERLOADED", message)]
+            return await self._send({"id": id_, "type": "error", "payload": errors})
         task = asyncio.create_task(self._run(id_, request))
         self._running[id_] = task
         self._tasks.add(task)
@@ -214,12 +216,6 @@ class Connection:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-_OVERLOADED: Formatted = {
-    "message": "Too many operations run on this connection; complete one first.",
-    "extensions": {"code": "OVERLOADED"},
-}
 
 
 def _traceparent(request: Request) -> str | None:

@@ -11,7 +11,7 @@ from graphql import GraphQLError
 
 from api.engine.documents.manifest import InvalidManifest, hash_of, read
 from api.engine.request import Request
-from api.errors import RequestError, bad_request, refused
+from api.errors import RequestError, bad_request, formatted, refused
 
 Mode = Literal["off", "allow", "require", "register"]
 """`register` allows what `allow` does, and clients may register further documents by hash."""
@@ -69,5 +69,4 @@ def _unknown(code: str, message: str) -> RequestError:
 
     urql and Apollo Kotlin compare the message, and some clients read the body of status 200 only.
     """
-    error = {"message": message, "extensions": {"code": code}}
-    return RequestError([error], status=200)
+    return RequestError([formatted(code, message)], status=200)

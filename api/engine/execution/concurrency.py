@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, TypeVarTuple
 
-from api.errors import Formatted, RequestError
+from api.errors import Formatted, RequestError, formatted
 from api.limits import Limits
 
 T = TypeVar("T")
@@ -38,8 +38,7 @@ class Slots:
                 f"The service is busy with {self._limit} {self._things} ({self._setting}), so nothing was"
                 " done; try again in a moment."
             )
-            error = {"message": message, "extensions": {"code": "OVERLOADED"}}
-            raise RequestError([error], status=503)
+            raise RequestError([formatted("OVERLOADED", message)], status=503)
 
     def __enter__(self) -> None:
         self.check()
@@ -138,5 +137,4 @@ def websocket_slots(limits: Limits) -> Slots:
 
 
 def _late(message: str, seconds: float, setting: str) -> Formatted:
-    text = message.format(seconds=seconds, setting=setting)
-    return {"message": text, "extensions": {"code": "DEADLINE_EXCEEDED"}}
+    return formatted("DEADLINE_EXCEEDED", message.format(seconds=seconds, setting=setting))

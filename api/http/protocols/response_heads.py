@@ -11,6 +11,7 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from api.auth.security_headers import SECURITY_HEADERS
+from api.errors import formatted
 
 Header = tuple[bytes, bytes]
 
@@ -26,8 +27,7 @@ class ErrorResponse(NamedTuple):
 
     def serialized(self, method: bytes | None = None) -> bytes:
         """Returns the response to a request of this method, if it is known; HEAD gets no body."""
-        error = {"message": self.message, "extensions": {"code": self.code}}
-        body = msgspec.json.encode({"errors": [error]})
+        body = msgspec.json.encode({"errors": [formatted(self.code, self.message)]})
         headers = [
             (b"content-type", b"application/json; charset=utf-8"),
             (b"content-length", b"%d" % len(body)),
