@@ -11,7 +11,8 @@ from pathlib import Path
 
 import uvloop
 
-from api.embedded import EmbeddedError, embedded_stores
+from api.embedded import embedded_stores
+from api.operator_error import OperatorError
 
 
 async def hold(data_dir: Path) -> None:
@@ -25,5 +26,5 @@ if __name__ == "__main__":
     run = {"asyncio": asyncio.run, "uvloop": uvloop.run}[sys.argv[2]]
     try:
         run(hold(Path(sys.argv[1])))
-    except EmbeddedError as error:
+    except OperatorError as error:
         sys.exit(str(error))

@@ -6,7 +6,6 @@ terminal, so that the service can stop first, and never outlive this process.
 
 from __future__ import annotations
 
-from api.embedded.errors import EmbeddedError
 from api.embedded.stores import Stores, embedded_stores
 
-__all__ = ["EmbeddedError", "Stores", "embedded_stores"]
+__all__ = ["Stores", "embedded_stores"]

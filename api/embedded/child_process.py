@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,10 +14,12 @@ from pathlib import Path
 
 from api.embedded.child import CANNOT_REACH
 from api.embedded.data_directory import Directory
-from api.embedded.errors import EmbeddedError
+from api.operator_error import OperatorError
 
 CHILD = Path(__file__).with_name("child.py")
 MAX_LOG_BYTES = 10_000_000
+READY_SECONDS = 60.0
+"""Time limit of a start. PostgreSQL replays up to max_wal_size after a crash, Valkey its append-only file."""
 PASSED_VARIABLES = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 """Environment variables that a store inherits: to find programs, libraries and temporary space."""
 
@@ -38,6 +40,8 @@ class Program:
     """Signals that stop it, each with the seconds to wait before the next."""
     identity: str
     """IDENTITY of child.py."""
+    remedy: str = ""
+    """What else to do if it does not start: a sentence after a blank."""
 
     @property
     def directory(self) -> Path:
@@ -101,13 +105,13 @@ async def spawn(program: Program, *, lock: int) -> Server:
 
 
 async def run_to_end(program: Program, *, lock: int, timeout_seconds: float) -> None:
-    """Runs a program until it exits. Raises EmbeddedError if it fails or exceeds the timeout."""
+    """Runs a program until it exits. Raises OperatorError if it fails or exceeds the timeout."""
     server = await spawn(program, lock=lock)
     try:
         async with asyncio.timeout(timeout_seconds):
             code = await server.exited()
     except TimeoutError:
-        raise EmbeddedError(
+        raise OperatorError(
             f"{program.name} was not done within {timeout_seconds:.0f} s; its log is {program.log}."
         ) from None
     finally:
@@ -117,16 +121,32 @@ async def run_to_end(program: Program, *, lock: int, timeout_seconds: float) -> 
         raise failure(program, code)
 
 
-def failure(program: Program, code: int) -> EmbeddedError:
+async def wait_until_ready(server: Server, is_ready: Callable[[], Awaitable[bool]]) -> None:
+    """Polls a server until it is ready. Raises OperatorError if it exits before, or takes too long."""
+    program = server.program
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            while not await is_ready():
+                if not server.running:
+                    raise failure(program, await server.exited())
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise OperatorError(
+            f"{program.name} did not answer within {READY_SECONDS:.0f} s; its log is {program.log}."
+        ) from None
+
+
+def failure(program: Program, code: int) -> OperatorError:
     """Returns the error for a program that exited during its start."""
     if code == CANNOT_REACH:
-        return EmbeddedError(
+        return OperatorError(
             f"{program.name} runs without root privileges and cannot reach {program.directory} or"
             f" {program.command[0]}: put both in directories that every user may enter, or start Tandem as an"
-            " unprivileged user."
+            f" unprivileged user.{program.remedy}"
         )
-    return EmbeddedError(
+    return OperatorError(
         f"{program.name} did not start ({likely_reason(program)}); its log is {program.log}."
+        f"{program.remedy}"
     )
 
 
@@ -144,10 +164,10 @@ def _printable(line: str) -> str:
 
 
 def package_directory(package: str) -> Path:
-    """Returns the directory of an installed package. Raises EmbeddedError."""
+    """Returns the directory of an installed package. Raises OperatorError."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
-        raise EmbeddedError(
+        raise OperatorError(
             f"The embedded stores are not installed (no {package}): install tandem[embedded], or"
             " run `tandem serve` with DATABASE_URL and REDIS_URL."
         )

@@ -16,8 +16,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.embedded.errors import EmbeddedError
 from api.embedded.path import OPEN_DIRECTORY, opened_path
+from api.operator_error import OperatorError
 
 OPEN_FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Without O_NONBLOCK, opening a FIFO waits for another process."""
@@ -46,7 +46,7 @@ class Directory:
             os.close(descriptor)
 
     def open(self, name: str, flags: int) -> int:
-        """Opens a regular file, created with mode 0600 for the owner if missing. Raises EmbeddedError."""
+        """Opens a regular file, created with mode 0600 for the owner if missing. Raises OperatorError."""
         with self._errors_of(name):
             try:
                 descriptor = self._create(name, flags)
@@ -145,9 +145,9 @@ class Directory:
 
     def _check(self, status: os.stat_result, path: Path) -> None:
         if not stat.S_ISREG(status.st_mode):
-            raise EmbeddedError(f"{path} is not a regular file: {REMEDY}.")
+            raise OperatorError(f"{path} is not a regular file: {REMEDY}.")
         if status.st_nlink != 1:
-            raise EmbeddedError(
+            raise OperatorError(
                 f"{path} has a second name (a hard link), so another file would change with it:"
                 f" {REMEDY}."
             )
@@ -155,18 +155,18 @@ class Directory:
 
     def _check_owner(self, status: os.stat_result, path: Path, owners: set[int]) -> None:
         if status.st_uid not in owners:
-            raise EmbeddedError(
+            raise OperatorError(
                 f"{path} belongs to user {status.st_uid}, and the directory that it is in to user"
                 f" {self.owner}: give it to that user, or {REMEDY}."
             )
 
     @contextmanager
     def _errors_of(self, name: str) -> Iterator[None]:
-        """Turns an OSError about a member into an EmbeddedError that names it."""
+        """Turns an OSError about a member into an OperatorError that names it."""
         try:
             yield
         except OSError as error:
-            raise EmbeddedError(
+            raise OperatorError(
                 f"{self.path / name} cannot be used ({self._reason(name, error)}): {REMEDY}."
             ) from error
 
@@ -188,13 +188,13 @@ def _closed_on_error(descriptor: int) -> Iterator[None]:
 
 @contextmanager
 def opened_directory(path: Path) -> Iterator[Directory]:
-    """Yields the data directory, which is created if missing. Raises EmbeddedError."""
+    """Yields the data directory, which is created if missing. Raises OperatorError."""
     absolute = Path(path).absolute()
     with ExitStack() as stack:
         try:
             descriptor = stack.enter_context(opened_path(absolute))
         except OSError as error:
-            raise EmbeddedError(
+            raise OperatorError(
                 f"The data directory {path} cannot be used ({error.strerror}): set DATA_DIR to one"
                 " that this user may write."
             ) from error

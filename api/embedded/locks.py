@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from api.embedded.data_directory import Directory
-from api.embedded.errors import EmbeddedError
+from api.operator_error import OperatorError
 
 EXITING_SECONDS = 0.5
 """Time that a killed process may hold its lock until the kernel has removed the process."""
@@ -28,10 +28,10 @@ STOPPING_SECONDS = 10.0
 
 @asynccontextmanager
 async def exclusive_lock(data: Directory) -> AsyncIterator[None]:
-    """Locks the data directory. Raises EmbeddedError if another Tandem process has locked it."""
+    """Locks the data directory. Raises OperatorError if another Tandem process has locked it."""
     with data.opened("lock") as descriptor:
         if not await lock_within(descriptor, EXITING_SECONDS):
-            raise EmbeddedError(
+            raise OperatorError(
                 f"The data directory {data.path} is in use by process"
                 f" {holder(descriptor)}: stop that one, or set DATA_DIR to another directory."
             )
@@ -50,7 +50,7 @@ async def lock_servers(data: Directory, descriptor: int) -> None:
     end_orphans(data)
     if await lock_within(descriptor, STOPPING_SECONDS / 2):
         return
-    raise EmbeddedError(
+    raise OperatorError(
         f"Stores of an earlier run still use {data.path}: end the processes that hold"
         f" {data.path / 'servers.lock'} open, and start again."
     )

@@ -11,14 +11,14 @@ import stat
 from pathlib import Path
 
 from api.embedded.data_directory import OPEN_FILE, REMEDY, Directory
-from api.embedded.errors import EmbeddedError
+from api.operator_error import OperatorError
 
 TABLESPACES = "pg_tblspc"
 """Directory in which PostgreSQL itself keeps symbolic links, to the directories of tablespaces."""
 
 
 def claim(data: Directory, name: str, owner: int) -> None:
-    """Checks all of `data/name`, and changes its owner. Raises EmbeddedError.
+    """Checks all of `data/name`, and changes its owner. Raises OperatorError.
 
     Only root changes owners, and only in its own data directory: another user could move a directory
     that must not change its owner into the data directory of that user.
@@ -29,7 +29,7 @@ def claim(data: Directory, name: str, owner: int) -> None:
         elif directory.owner == owner:
             _check_tree(directory, new_owner=None)
         else:
-            raise EmbeddedError(
+            raise OperatorError(
                 f"{directory.path} belongs to user {directory.owner} and the data directory to user"
                 f" {data.owner}: give both to the same user."
             )
@@ -47,7 +47,7 @@ def _check_tree(directory: Directory, *, new_owner: int | None) -> None:
     if new_owner is not None:
         change_owner(directory, new_owner)
     if os.fstat(directory.descriptor).st_mode & stat.S_IWOTH:
-        raise EmbeddedError(
+        raise OperatorError(
             f"Every user may write to {directory.path}: remove that permission (chmod o-w), or"
             f" {REMEDY}."
         )
@@ -75,8 +75,8 @@ def _change_owner_of_file(directory: Directory, name: str, owner: int) -> None:
 
 def _check_file(status: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise EmbeddedError(f"{path} is neither a regular file nor a directory: {REMEDY}.")
+        raise OperatorError(f"{path} is neither a regular file nor a directory: {REMEDY}.")
     if status.st_nlink != 1:
-        raise EmbeddedError(
+        raise OperatorError(
             f"{path} has a second name (a hard link), so another file would change with it: {REMEDY}."
         )

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from api.embedded.errors import EmbeddedError
+from api.operator_error import OperatorError
 
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 MAX_LINKS = 40
@@ -25,7 +25,7 @@ MAX_LINKS = 40
 
 @contextmanager
 def opened_path(path: Path) -> Iterator[int]:
-    """Yields the descriptor of the directory. Raises OSError, and EmbeddedError for an unsafe path."""
+    """Yields the descriptor of the directory. Raises OSError, and OperatorError for an unsafe path."""
     if os.geteuid() == 0:
         descriptor = _Resolution(path).run()
     else:
@@ -88,7 +88,7 @@ class _Resolution:
     def _follow(self, target: str) -> None:
         self._links += 1
         if self._links > MAX_LINKS:
-            raise EmbeddedError(
+            raise OperatorError(
                 f"The path {self._path} has more than {MAX_LINKS} symbolic links: set DATA_DIR to"
                 " a path that leads to a directory."
             )
@@ -117,7 +117,7 @@ class _Resolution:
     def _check(self, status: os.stat_result, path: Path) -> None:
         is_world_writable = not stat.S_ISLNK(status.st_mode) and status.st_mode & stat.S_IWOTH
         if is_world_writable and not status.st_mode & stat.S_ISVTX:
-            raise EmbeddedError(
+            raise OperatorError(
                 f"Every user may replace what is in {path}: remove that permission (chmod o-w"
                 f" {path}), or set DATA_DIR to another directory."
             )
@@ -126,8 +126,8 @@ class _Resolution:
             if status.st_uid != self._other[0]:
                 raise self._belongs_to_another(status.st_uid, path)
 
-    def _belongs_to_another(self, uid: int, path: Path) -> EmbeddedError:
-        return EmbeddedError(
+    def _belongs_to_another(self, uid: int, path: Path) -> OperatorError:
+        return OperatorError(
             f"{path} belongs to user {uid}, who could replace the data directory {self._path}: give"
             " the data directory to that user, or set DATA_DIR to another directory."
         )

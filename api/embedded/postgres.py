@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,21 +11,19 @@ from urllib.parse import quote
 from api.embedded.child_process import (
     Program,
     Server,
-    failure,
     package_directory,
     run_to_end,
     spawn,
+    wait_until_ready,
 )
 from api.embedded.data_directory import Directory
-from api.embedded.errors import EmbeddedError
 from api.embedded.locks import is_running_in, pid_in
 from api.embedded.ownership import claim
 from api.embedded.run_as import Identity
+from api.operator_error import OperatorError
 
 PID_FILE = "postmaster.pid"
 INITDB_SECONDS = 120.0
-READY_SECONDS = 60.0
-"""Time limit of the start; recovery after a crash replays up to max_wal_size first."""
 
 SETTINGS = {
     "listen_addresses": "",
@@ -117,39 +114,29 @@ def create_database_command(cluster: Path) -> tuple[str, ...]:
 
 
 def remove_pid_file(data: Directory, name: str = "postgres") -> None:
-    """Removes the pid file of a killed server. Raises EmbeddedError if a server runs on the cluster.
+    """Removes the pid file of a killed server. Raises OperatorError if a server runs on the cluster.
 
     PostgreSQL refuses to start while a process with that id exists, even an unrelated one. The lock proves
     that no server of Tandem is left, so only a server that was started by hand can still be running.
     """
     with data.entered(name) as cluster:
         if (pid := pid_in(cluster, PID_FILE)) is not None and is_running_in(pid, cluster):
-            raise EmbeddedError(
+            raise OperatorError(
                 f"Process {pid} runs PostgreSQL on {cluster.path} already: stop it first."
             )
         cluster.remove(PID_FILE)
 
 
-async def postgres_ready(server: Server) -> None:
-    """Waits until the server accepts connections. Raises EmbeddedError."""
-    try:
-        async with asyncio.timeout(READY_SECONDS):
-            while not is_ready(server):
-                if not server.running:
-                    raise failure(server.program, await server.exited())
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        raise EmbeddedError(
-            f"PostgreSQL did not answer within {READY_SECONDS:.0f} s; its log is"
-            f" {server.program.log}."
-        ) from None
+async def postgres_ready(server: Server, _sockets: Path | None = None) -> None:
+    """Waits until the server accepts connections. Raises OperatorError."""
 
+    async def is_ready() -> bool:
+        """Returns whether the eighth line of the pid file says that connections are accepted."""
+        with server.program.data.entered(server.program.folder) as cluster:
+            lines = (cluster.read(PID_FILE) or "").split("\n")
+        return len(lines) > 7 and lines[0] == str(server.pid) and lines[7].strip() == "ready"
 
-def is_ready(server: Server) -> bool:
-    """Returns whether the eighth line of the pid file says that connections are accepted."""
-    with server.program.data.entered(server.program.folder) as cluster:
-        lines = (cluster.read(PID_FILE) or "").split("\n")
-    return len(lines) > 7 and lines[0] == str(server.pid) and lines[7].strip() == "ready"
+    await wait_until_ready(server, is_ready)
 
 
 def database_url(sockets: Path) -> str:

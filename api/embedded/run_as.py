@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from api.embedded.child_process import child_command, store_environment
 from api.embedded.data_directory import Directory
-from api.embedded.errors import EmbeddedError
+from api.operator_error import OperatorError
 
 UNPRIVILEGED = (65534, 2**32 - 2)
 """User ids without any privileges, on Linux and on macOS."""
@@ -28,14 +28,14 @@ class Identity:
 async def choose_identity(owner: int) -> Identity:
     """Returns the current user, or for root the first user that this machine lets it change to.
 
-    `owner` is the owner of the data directory. Raises EmbeddedError.
+    `owner` is the owner of the data directory. Raises OperatorError.
     """
     if os.geteuid() != 0:
         return Identity(argument="same", owner=os.geteuid())
     for identity in candidates(owner):
         if await is_possible(identity):
             return identity
-    raise EmbeddedError(
+    raise OperatorError(
         "PostgreSQL refuses to run as root, and root cannot become"
         f" {'another user' if owner == 0 else f'user {owner}, who owns the data directory,'} here:"
         " allow user namespaces or setuid, or start Tandem as an unprivileged user."

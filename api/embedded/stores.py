@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api.embedded.data_directory import Directory, opened_directory
-from api.embedded.errors import EmbeddedError
 from api.embedded.locks import exclusive_lock, lock_servers
 from api.embedded.ownership import change_owner
 from api.embedded.postgres import database_url, postgres_ready, start_postgres
 from api.embedded.run_as import Identity, allow_traversal, choose_identity
 from api.embedded.sockets import socket_directory
 from api.embedded.valkey import redis_url, start_valkey, valkey_ready
+from api.operator_error import OperatorError
 
 if TYPE_CHECKING:
     from api.embedded.child_process import Server
@@ -44,7 +44,7 @@ class Stores:
 
 @asynccontextmanager
 async def embedded_stores(data_dir: Path, *, durable: bool = True) -> AsyncIterator[Stores]:
-    """Runs both stores on `data_dir`, which is created if missing. Raises EmbeddedError.
+    """Runs both stores on `data_dir`, which is created if missing. Raises OperatorError.
 
     The calling thread must live as long as the stores. With `durable=False` nothing is synced or logged
     to disk, for tests.
@@ -69,22 +69,17 @@ async def running(
         allow_traversal(data, identity)
         change_owner(sockets, identity.owner)
         async with asyncio.TaskGroup() as group:
-            group.create_task(postgres(identity))
-            group.create_task(valkey(identity))
+            group.create_task(launch(start_postgres, postgres_ready, identity))
+            group.create_task(launch(start_valkey, valkey_ready, identity))
 
-    async def postgres(identity: Identity) -> None:
-        server = await start_postgres(
-            data, sockets.path, identity=identity, lock=lock, durable=durable
-        )
+    async def launch(
+        start: Callable[..., Awaitable[Server]],
+        ready: Callable[[Server, Path], Awaitable[None]],
+        identity: Identity,
+    ) -> None:
+        server = await start(data, sockets.path, identity=identity, lock=lock, durable=durable)
         started.append(server)
-        await postgres_ready(server)
-
-    async def valkey(identity: Identity) -> None:
-        server = await start_valkey(
-            data, sockets.path, identity=identity, lock=lock, durable=durable
-        )
-        started.append(server)
-        await valkey_ready(server, sockets.path)
+        await ready(server, sockets.path)
 
     try:
         with first_error_only(data.path):
@@ -107,4 +102,4 @@ def first_error_only(data_dir: Path) -> Iterator[None]:
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
     except OSError as error:
-        raise EmbeddedError(f"The stores cannot start in {data_dir}: {error}.") from error
+        raise OperatorError(f"The stores cannot start in {data_dir}: {error}.") from error

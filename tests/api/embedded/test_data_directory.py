@@ -13,10 +13,11 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from api.embedded import EmbeddedError, embedded_stores
+from api.embedded import embedded_stores
 from api.embedded.data_directory import opened_directory
 from api.embedded.ownership import claim
 from api.embedded.sockets import private_directory, socket_directory
+from api.operator_error import OperatorError
 
 as_root = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="only root on Linux can change owners"
@@ -125,7 +126,7 @@ def give_away(request: pytest.FixtureRequest, data_dir: Path) -> GiveAway:
 
 
 async def refusal(data_dir: Path) -> str:
-    with pytest.raises(EmbeddedError) as refused:
+    with pytest.raises(OperatorError) as refused:
         async with embedded_stores(data_dir, durable=False):
             pass
     text = str(refused.value)
@@ -185,7 +186,7 @@ async def test_a_store_with_links_in_its_directory_does_not_start(
     give_away()
     with (
         opened_directory(data_dir) as data,
-        pytest.raises(EmbeddedError, match=f"^{data_dir / name} .*DATA_DIR to another"),
+        pytest.raises(OperatorError, match=f"^{data_dir / name} .*DATA_DIR to another"),
     ):
         claim(data, store, data.owner)
     outside.assert_unchanged()
@@ -201,7 +202,7 @@ def test_a_change_of_owner_of_a_store_affects_no_foreign_file(
     place = data_dir / "postgres" / "pg_tblspc"
     place.mkdir(parents=True)
     trap(place / "16385", outside)
-    with opened_directory(data_dir) as data, pytest.raises(EmbeddedError, match="16385"):
+    with opened_directory(data_dir) as data, pytest.raises(OperatorError, match="16385"):
         claim(data, "postgres", UNPRIVILEGED)
     outside.assert_unchanged()
 
@@ -241,7 +242,7 @@ def test_root_removes_no_directory_of_its_own_that_another_user_may_have_renamed
     os.chown(data_dir, UNPRIVILEGED, -1)
     with (
         opened_directory(data_dir) as data,
-        pytest.raises(EmbeddedError, match=rf"^{data_dir / 'run'} belongs to user 0, .*\.$"),
+        pytest.raises(OperatorError, match=rf"^{data_dir / 'run'} belongs to user 0, .*\.$"),
     ):
         data.remove("run")
     assert (data_dir / "run" / "kept").exists()
@@ -289,7 +290,7 @@ async def test_a_link_to_a_data_directory_is_followed(data_dir: Path) -> None:
 def test_a_link_to_itself_is_one_sentence(data_dir: Path) -> None:
     data_dir.symlink_to(data_dir)
     with (
-        pytest.raises(EmbeddedError, match=r"^The .*(symbolic links): .*\.$"),
+        pytest.raises(OperatorError, match=r"^The .*(symbolic links): .*\.$"),
         opened_directory(data_dir),
     ):
         pass
@@ -301,7 +302,7 @@ def test_root_uses_no_path_in_which_another_user_may_replace_a_directory(data_di
     unsafe.mkdir()
     unsafe.chmod(0o777)
     with (
-        pytest.raises(EmbeddedError, match=rf"^Every user may replace what is in {unsafe}: .*\.$"),
+        pytest.raises(OperatorError, match=rf"^Every user may replace what is in {unsafe}: .*\.$"),
         opened_directory(unsafe / "data"),
     ):
         pass
@@ -312,7 +313,7 @@ def test_root_uses_no_path_in_which_another_user_may_replace_a_directory(data_di
     os.chown(unsafe, UNPRIVILEGED, -1)
     for path in (unsafe / "data", unsafe / "data" / "below"):
         with (
-            pytest.raises(EmbeddedError, match=rf"^{unsafe} belongs to user {UNPRIVILEGED}, .*\.$"),
+            pytest.raises(OperatorError, match=rf"^{unsafe} belongs to user {UNPRIVILEGED}, .*\.$"),
             opened_directory(path),
         ):
             pass
@@ -323,7 +324,7 @@ def test_root_follows_no_link_of_a_third_user(data_dir: Path, outside: Outside) 
     data_dir.symlink_to(outside.directory)
     os.chown(data_dir, UNPRIVILEGED, -1, follow_symlinks=False)
     with (
-        pytest.raises(EmbeddedError, match=rf"^{data_dir} belongs to user {UNPRIVILEGED}, .*\.$"),
+        pytest.raises(OperatorError, match=rf"^{data_dir} belongs to user {UNPRIVILEGED}, .*\.$"),
         opened_directory(data_dir),
     ):
         pass
@@ -392,7 +393,7 @@ def test_a_file_is_opened_only_if_it_is_a_file_with_one_name(
     give_away()
     with opened_directory(data_dir) as data:
         for flags in (os.O_RDWR, os.O_WRONLY | os.O_APPEND):
-            with pytest.raises(EmbeddedError, match=f"^{data_dir / name} .*DATA_DIR to another"):
+            with pytest.raises(OperatorError, match=f"^{data_dir / name} .*DATA_DIR to another"):
                 data.open(name, flags)
         assert data.read(name) in {None, "keep"}  # only of a hard link, which is a regular file
     outside.assert_unchanged()

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from api.embedded import EmbeddedError, embedded_stores
+from api.embedded import embedded_stores
 from api.embedded.data_directory import opened_directory
 from api.embedded.locks import end_orphans, pid_in
+from api.operator_error import OperatorError
 from tests.limited import limited
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def test_a_process_that_works_in_a_directory_behind_a_link_is_left_alone(data_di
         (elsewhere / "valkey.pid").write_text(f"{other.pid}\n")
         with (
             opened_directory(data_dir) as data,
-            pytest.raises(EmbeddedError, match=r"valkey cannot be used .it is a symbolic link"),
+            pytest.raises(OperatorError, match=r"valkey cannot be used .it is a symbolic link"),
         ):
             end_orphans(data)
         other.communicate(timeout=10)

@@ -15,7 +15,8 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from api.embedded import EmbeddedError, Stores, embedded_stores
+from api.embedded import Stores, embedded_stores
+from api.operator_error import OperatorError
 from tests.limited import limited
 
 if TYPE_CHECKING:
@@ -265,7 +266,7 @@ async def test_a_store_that_cannot_start_says_why_and_names_its_log(data_dir: Pa
     async with embedded_stores(data_dir):
         pass
     (data_dir / "postgres" / "PG_VERSION").write_text("17\n")
-    with pytest.raises(EmbeddedError) as refusal:
+    with pytest.raises(OperatorError) as refusal:
         async with embedded_stores(data_dir):
             pass
     assert str(refusal.value).startswith("PostgreSQL did not start (")
@@ -276,7 +277,7 @@ async def test_a_store_that_cannot_start_says_why_and_names_its_log(data_dir: Pa
 
 async def test_a_data_directory_that_cannot_be_made_is_one_sentence(data_dir: Path) -> None:
     data_dir.write_text("a file")
-    with pytest.raises(EmbeddedError, match=r"^The data directory .* cannot be used \(File exists"):
+    with pytest.raises(OperatorError, match=r"^The data directory .* cannot be used \(File exists"):
         async with embedded_stores(data_dir):
             pass
 
