@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, Final
 
 import jwt
@@ -10,7 +12,7 @@ from jwt.exceptions import InvalidJTIError, InvalidSubjectError
 
 from api.auth.claims import ScopeClaims, is_access_token, is_for_client
 from api.auth.scopes import ANONYMOUS, Caller
-from api.errors import RequestError, formatted
+from api.errors import Formatted, RequestError, formatted
 
 MAX_TOKEN_CHARACTERS: Final = 8192
 
@@ -137,6 +139,25 @@ def unauthenticated(message: str, challenge: bytes = b"Bearer") -> RequestError:
 
 def expired() -> RequestError:
     return _invalid(_REASONS[jwt.ExpiredSignatureError])
+
+
+async def end_at_expiry(
+    seconds_left: float, results: AsyncGenerator[Formatted, None]
+) -> AsyncGenerator[Formatted, None]:
+    """Yields the results. Raises UNAUTHENTICATED after `seconds_left`."""
+    deadline = asyncio.get_running_loop().time() + seconds_left
+    async with aclosing(results):
+        while True:
+            try:  # a timeout for each result, because each may be awaited in another task
+                async with asyncio.timeout_at(deadline) as timeout:
+                    result = await anext(results)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                if timeout.expired():
+                    raise expired() from None
+                raise
+            yield result
 
 
 def no_token() -> RequestError:

@@ -1,10 +1,10 @@
-"""GraphQL over WebSocket: the protocol graphql-transport-ws."""
+"""GraphQL over WebSocket: the protocol graphql-transport-ws, its messages and its connections."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
@@ -15,9 +15,9 @@ from api.auth.tokens import expired
 from api.engine.execution.concurrency import websocket_slots
 from api.engine.execution.executor import Executor
 from api.engine.operation_type import ANY
+from api.engine.request import Request
 from api.errors import Formatted, RequestError, formatted
 from api.http import websocket_close_codes
-from api.http.graphql_ws_messages import Complete, Init, Message, Ping, Pong, Subscribe, decode
 from api.trace import Trace
 
 if TYPE_CHECKING:
@@ -26,13 +26,42 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from api.auth.access import Access
-    from api.engine.request import Request
     from api.http.websocket_close_codes import Close
     from api.limits import Limits
 
 PROTOCOL = "graphql-transport-ws"
 
 _encode = msgspec.json.Encoder().encode
+
+OperationId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+class Init(msgspec.Struct, tag="connection_init"):
+    payload: dict[str, Any] | None = None
+
+
+class Ping(msgspec.Struct, tag="ping"):
+    payload: dict[str, Any] | None = None
+
+
+class Pong(msgspec.Struct, tag="pong"):
+    payload: dict[str, Any] | None = None
+
+
+class Subscribe(msgspec.Struct, tag="subscribe"):
+    """Starts an operation of any type."""
+
+    id: OperationId
+    payload: Request
+
+
+class Complete(msgspec.Struct, tag="complete"):
+    id: OperationId
+
+
+Message = Init | Ping | Pong | Subscribe | Complete
+
+_decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 
 
 class ClosesConnection(Exception):
@@ -238,6 +267,6 @@ async def _true() -> bool:
 
 def _decode_message(text: str) -> Message:
     try:
-        return decode(text)
+        return _decoder.decode(text)
     except (ValueError, RecursionError) as error:
         raise ClosesConnection(websocket_close_codes.NOT_A_MESSAGE) from error

@@ -22,7 +22,7 @@ from api.runtime.listeners import stop_listening
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-    from api.runtime.http_server import HttpServer
+    from api.http.protocols.server_config import HttpServer
     from api.runtime.listeners import Listeners
     from api.settings import Settings
 
@@ -96,8 +96,8 @@ async def _serve(
 
 
 def _servers(settings: Settings, apps: Sequence[Starlette]) -> list[HttpServer]:
-    from api.http.protocols.server_config import uvicorn_config
-    from api.runtime.http_server import HttpServer  # here: relay and projector need neither
+    # Imported here: relay and projector need neither.
+    from api.http.protocols.server_config import HttpServer, uvicorn_config
 
     grace_seconds = int(settings.shutdown_timeout)
     return [

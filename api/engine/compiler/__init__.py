@@ -7,9 +7,8 @@ outcomes of the resolvers already called, so every error is its own and no resol
 
     plan_cache.py   finds the plan of a request    compiler.py         makes one, with:
     variables.py    coerces its variables          codegen.py          functions as Python text
-    plan.py         runs it                        resolver_calls.py   calls of resolvers
+    plan.py         runs it                        resolver_calls.py   calls of resolvers, input objects
     fallback.py     when it met an error           field_arguments.py  their arguments
-                                                   input_objects.py    input objects among these
                                                    leaf_types.py       scalars and enums
 
 The one seam is Engine in execution/engine.py, which finds and runs plans; documents/document_cache.py stores

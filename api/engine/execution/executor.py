@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from api.auth.scopes import UNRESTRICTED, Caller
-from api.auth.token_expiry import end_at_expiry
+from api.auth.tokens import end_at_expiry
 from api.engine.execution.admission import Admission
 from api.engine.execution.engine import Engine
 from api.engine.execution.failure_log import log_failure

@@ -1,10 +1,13 @@
-"""The configuration of uvicorn with the protocols of this package."""
+"""uvicorn's server and its configuration, with the protocols of this package."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -84,6 +87,22 @@ def uvicorn_config(app: Starlette, **options: Any) -> uvicorn.Config:
     )
     config.context = ServerContext(config, app)  # type: ignore[attr-defined]
     return config
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn without its signal handlers, which the process replaces, and with an event for its startup."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.started_up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.started_up.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 async def _ignore(*_: Any) -> Any:
