@@ -63,10 +63,7 @@ class ConnectionPool:
         self._returning: asyncio.Task[None] | None = None
 
     async def fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
-        """Executes a statement on the primary and returns its rows.
-
-        Raises TimeoutError, ReadOnlySQLTransactionError, and what else asyncpg raises.
-        """
+        """Returns the rows of a statement on the primary. Raises TimeoutError, and what asyncpg raises."""
         connection = await self.acquire()
         sound = False
         try:
@@ -84,10 +81,7 @@ class ConnectionPool:
         await self._return_free()
 
     async def acquire(self) -> PoolConnectionProxy:
-        """Returns a connection, first come, first served.
-
-        Raises TimeoutError, and what asyncpg raises when it cannot connect.
-        """
+        """Returns a connection, first come, first served. Raises TimeoutError, and what asyncpg raises."""
         while self._free:
             connection = self._free.pop()
             if not is_lost(connection):

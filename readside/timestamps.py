@@ -9,10 +9,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_rfc3339_millis(at: datetime) -> str:
-    """Returns the time in RFC 3339, in UTC, truncated to milliseconds and ending in Z.
-
-    It is stored as clients receive it, so that a read has nothing to convert.
-    """
+    """Returns the time as clients receive it: RFC 3339 in UTC, truncated to milliseconds, ending in Z."""
     text = at.astimezone(UTC).isoformat(timespec="milliseconds")
     return text.removesuffix("+00:00") + "Z"
 

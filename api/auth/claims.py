@@ -36,10 +36,7 @@ class ScopeClaims:
 
 
 def is_for_client(claims: Mapping[str, Any], audience: str) -> bool:
-    """Returns True if a token without the claim `aud` was issued to the client that `audience` names.
-
-    Every claim that names the client must name this one.
-    """
+    """Returns True if every claim that names the client of a token, without `aud`, names this audience."""
     named = [claims[name] for name in _CLIENT_CLAIMS if name in claims]
     return bool(named) and all(name == audience for name in named)
 

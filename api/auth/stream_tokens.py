@@ -61,10 +61,7 @@ class StreamTokens:
         return token, seconds
 
     async def redeem(self, token: str) -> Caller:
-        """Returns the caller of a token, which is used up. Raises UNAUTHENTICATED or READ_MODEL_UNAVAILABLE.
-
-        The caller may have expired since, which ends its stream.
-        """
+        """Returns the caller and uses the token up. Raises UNAUTHENTICATED or READ_MODEL_UNAVAILABLE."""
         with _redis_errors():
             found = await self._redis.getdel(self._key(_hash(token)))
         if found is None:

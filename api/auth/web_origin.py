@@ -53,10 +53,7 @@ def is_allowed(origin: str, allowed: Collection[str]) -> bool:
 
 
 def is_own(origin: str, host: str) -> bool:
-    """Returns True if the origin is that of a page at this Host.
-
-    The scheme only decides the default port: a proxy may have removed TLS.
-    """
+    """Returns True for the origin of a page at this Host, whatever the scheme: a proxy may remove TLS."""
     page = parse(origin)
     return (
         page is not None

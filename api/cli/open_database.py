@@ -26,10 +26,7 @@ from readside.generations.memory_capacity import FULL
 
 
 def located(settings: Settings, *required: str) -> Settings:
-    """Returns settings with the URLs that are required; those of a `tandem up` in DATA_DIR if none is set.
-
-    Raises OperatorError.
-    """
+    """Returns settings with the required URLs, by default those of a `tandem up`. Raises OperatorError."""
     if settings.database_url or settings.redis_url:
         require_settings(settings, *required)
         return settings

@@ -68,10 +68,7 @@ class StrawberryInfo(strawberry.Info[Any, None]):
     """The `info` that a resolver gets when graphql-core runs it: Strawberry's, with `selects`."""
 
     def selects(self, *names: str) -> bool:
-        """Returns whether the client selected one of these fields of the resolver's result.
-
-        Follows aliases, fragments, @skip and @include.
-        """
+        """Returns whether the client selected one of these fields, also by an alias or in a fragment."""
         info = self._raw_info
         fragments = {name: FragmentDetails(node) for name, node in info.fragments.items()}
         execution = info.schema, fragments, info.variable_values, info.operation

@@ -92,8 +92,7 @@ class GraphQLOverHTTP:
         closing: asyncio.Event,
         options: HTTPOptions,
     ) -> None:
-        """`page` is sent to a browser that opens the address without a query. `closing` ends open event
-        streams."""
+        """`page` goes to a browser that opens the address without a query. `closing` ends open streams."""
         self._statuses: dict[int, int] = {} if options.profile == "strict" else _COMPATIBLE
         self._options = options
         self._caching = Caching(options.cache_control, access) if options.cache_control else None

@@ -23,10 +23,7 @@ async def pending_migrations(settings: Settings) -> list[str]:
 
 
 async def apply_migrations(settings: Settings) -> tuple[list[str], list[SharedAddress]]:
-    """Applies pending migrations; returns their names, and the users that share an e-mail address.
-
-    Raises OperatorError and MigrationError.
-    """
+    """Applies migrations; returns their names, and shared addresses. Raises OperatorError, MigrationError."""
     async with _connection(settings) as connection:
         try:
             names = await migrate(connection, settings.partitions)

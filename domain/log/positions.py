@@ -31,10 +31,7 @@ class UnreadableSequence(Exception):
 
 
 async def find_fault(fetch: Fetch) -> str | None:
-    """Returns a sentence about what is wrong with the sequence and what to do; None if it is in order.
-
-    Raises UnreadableSequence, and what `fetch` raises.
-    """
+    """Returns what is wrong with the sequence and what to do, if anything. Raises UnreadableSequence."""
     [row] = await fetch(_SEQUENCE)
     if row["sequence"] is None:
         return (

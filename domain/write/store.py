@@ -197,10 +197,7 @@ class Store:
                 raise violation
 
     async def _log_positions(self) -> None:
-        """Logs why the position of an event is taken and what to do, at most once a minute.
-
-        A client can only retry: the sequence draws a higher position each time.
-        """
+        """Logs why positions are taken, at most once a minute; a client can only retry, for a higher one."""
         now = asyncio.get_running_loop().time()
         if now < self._next_log_at:
             return

@@ -47,10 +47,7 @@ def _entry_position(entry_id: str) -> tuple[int, int]:
 async def read_entries(
     redis: Redis, keys: Keys, consumer: str, start: str, *, count: int, block: int | None = None
 ) -> list[tuple[str, dict[str, str]]]:
-    """Reads stream entries for a generation's group; `block` is milliseconds.
-
-    Raises GenerationGone if there is no group.
-    """
+    """Reads stream entries for a generation's group; `block` is in milliseconds. Raises GenerationGone."""
     try:
         reply: Any = await redis.xreadgroup(
             keys.generation, consumer, {keys.partition.stream: start}, count=count, block=block

@@ -69,10 +69,7 @@ class IdList:
         return sum(number for [number] in replies)
 
     async def _page(self, read_model: ReadModel, request: Request, prefix: str) -> IdPage:
-        """Reads twice the fair share of each partition.
-
-        A partition whose members are all used may have more, and is read again.
-        """
+        """Reads twice the fair share of each partition, and one again whose members are all used."""
         size, needed = request.size, request.size + 1
         limit = min(needed, 2 * size // len(read_model.partitions) + 4)
         bounds = request.range(*_bounds(prefix), ascending=self._ascending)

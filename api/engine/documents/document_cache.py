@@ -82,10 +82,7 @@ class PreparedDocument:
 
 
 class DocumentCache:
-    """A cache of documents with an LRU bound; trusted documents are never evicted.
-
-    Invalid documents are cached too, because a client that sends one tends to send it again.
-    """
+    """An LRU cache of documents, invalid ones too, which clients repeat; trusted ones are never evicted."""
 
     def __init__(
         self, schema: GraphQLSchema, limits: Limits, *, introspection: bool = True

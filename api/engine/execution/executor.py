@@ -57,10 +57,7 @@ class Executor:
         caller: Caller = UNRESTRICTED,
         budget: BatchBudget | None = None,
     ) -> Formatted:
-        """Returns the response to a query or a mutation. Raises RequestError if there is no `data`.
-
-        `budget` is what the operations of a batch share.
-        """
+        """Returns the response to a query or a mutation. Raises RequestError. A batch shares the `budget`."""
         started, type_ = perf_counter(), UNKNOWN
         try:
             operation = (

@@ -23,10 +23,7 @@ _MUTATION_COMMITTED: Final = (
 def bounded(
     response: Formatted, type_: OperationType, limit: int, encode: Encode = encode
 ) -> Formatted:
-    """Returns the response with its data encoded. Raises RESPONSE_TOO_LARGE.
-
-    `limit` is in bytes, of data and errors together.
-    """
+    """Returns the response with its data encoded. Raises RESPONSE_TOO_LARGE above `limit` bytes in all."""
     data = encode(response["data"])
     bounded = {**response, "data": msgspec.Raw(data)}
     size = len(encode(bounded)) if "errors" in bounded else len(data) + len(b'{"data":}')

@@ -130,10 +130,7 @@ class Exchange:
     # The response
 
     def begin(self, *, closes: bool) -> bytes:
-        """Marks the response as started, and returns the header lines of every response.
-
-        `closes` is True if the connection has to close after the response.
-        """
+        """Marks the response as started and returns its common lines. `closes` if the connection has to."""
         self.started = True
         closes = closes or not self.complete or self._connection.closes_after(self)
         self.closes = closes

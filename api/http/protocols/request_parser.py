@@ -71,8 +71,7 @@ class RequestParser:
         self._slice_chunks = 0
 
     def feed(self, data: bytes) -> None:
-        """Parses at most SLICE_BYTES. Raises RefusedRequest, after which nothing more may be fed, or
-        WebSocketUpgrade."""
+        """Parses at most SLICE_BYTES. Raises WebSocketUpgrade, or RefusedRequest: then feed nothing more."""
         phase_before = self.phase
         self._slice = data
         self._slice_content_bytes = self._slice_chunks = 0
@@ -161,8 +160,7 @@ class RequestParser:
             self._connection.on_request(head)
 
     def _take_headers(self) -> list[Header]:
-        """Returns the header fields: names in lower case, values without the blanks that httptools leaves
-        after them."""
+        """Returns the header fields: names in lower case, values without the blanks that httptools leaves."""
         headers, self._headers = self._headers, []
         data = self._slice
         if self._head_bytes or b" \r\n" in data or b"\t\r\n" in data:

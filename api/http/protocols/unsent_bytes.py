@@ -18,10 +18,7 @@ _log = structlog.get_logger(__name__)
 
 
 class UnsentBytes:
-    """The undrained connections of one process: those whose transport has called pause_writing.
-
-    Connections that drain cost nothing.
-    """
+    """The undrained connections of one process: those whose transport has called pause_writing."""
 
     def __init__(self, limit: int) -> None:
         """`limit`: bytes, of all connections together."""
