@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from starlette.types import Scope
 
 from api.auth.csrf import (
+    Headers,
     check_get,
     forbidden,
     has_local_host,
@@ -15,16 +19,7 @@ from api.auth.csrf import (
 from api.auth.rate_limit import RateLimiter, client_network
 from api.auth.scopes import UNRESTRICTED, Caller, scopes
 from api.auth.stream_tokens import StreamTokens, stream_token_of
-from api.auth.tokens import no_token, unauthenticated
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from starlette.types import Scope
-
-    from api.auth.csrf import Headers
-    from api.auth.tokens import Tokens
-
+from api.auth.tokens import Tokens, no_token, unauthenticated
 
 _MISSING_AUTHORIZATION: Final = (
     'A token is needed: send {"Authorization": "Bearer <token>"} in the payload of connection_init.'

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from api.embedded.child_process import Server
 from api.embedded.data_directory import Directory, opened_directory
 from api.embedded.locks import exclusive_lock, lock_servers
 from api.embedded.ownership import change_owner
@@ -17,9 +17,6 @@ from api.embedded.run_as import Identity, allow_traversal, choose_identity
 from api.embedded.sockets import socket_directory
 from api.embedded.valkey import redis_url, start_valkey, valkey_ready
 from api.operator_error import OperatorError
-
-if TYPE_CHECKING:
-    from api.embedded.child_process import Server
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import strawberry
 from graphql import (
@@ -18,9 +18,8 @@ from graphql import (
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_subfields
 from strawberry.types.field import StrawberryField
 
-if TYPE_CHECKING:
-    from api.auth.scopes import Caller
-    from api.engine.stream_position import StreamPosition
+from api.auth.scopes import Caller
+from api.engine.stream_position import StreamPosition
 
 C = TypeVar("C")
 

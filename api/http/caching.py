@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from api.auth.access import Access
-    from api.auth.csrf import Headers
-    from api.auth.scopes import Caller
-    from api.http.response import EncodedResponse
+from api.auth.access import Access
+from api.auth.csrf import Headers
+from api.auth.scopes import Caller
+from api.http.response import EncodedResponse
 
 _DIGEST_BYTES: Final = 16
 _ENTITY_TAG: Final = re.compile(rb'(?:W/)?("[^"]*")')

@@ -8,22 +8,18 @@ from __future__ import annotations
 import asyncio
 import sys
 import zlib
+from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from starlette.types import Receive, Scope
+
+from api.auth.csrf import Headers
 from api.http.content_negotiation import parse, weight_of
-from api.http.graphql_http import GraphQLOverHTTP
+from api.http.graphql_http import GraphQLOverHTTP, Page
 from api.http.response import EncodedResponse
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from starlette.types import Receive, Scope
-
-    from api.auth.csrf import Headers
-    from api.http.graphql_http import Page
-    from api.http.result_stream import ResultStream
+from api.http.result_stream import ResultStream
 
 _GZIP_LEVEL: Final = 5
 _ZSTD_LEVEL: Final = 1

@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from starlette.requests import Request as PageRequest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from api.auth.access import Client, authorization
-from api.auth.csrf import combine_headers
+from api.auth.access import Access, Client, authorization
+from api.auth.csrf import Headers, combine_headers
 from api.auth.scopes import ANONYMOUS, UNRESTRICTED, Caller
 from api.engine.execution.executor import Executor
-from api.engine.operation_type import MUTATIONS, QUERIES, SUBSCRIPTIONS
+from api.engine.operation_type import MUTATIONS, QUERIES, SUBSCRIPTIONS, OperationTypes
 from api.engine.request import Request, from_body, from_query_string, parameters
 from api.errors import Formatted, RequestError, bad_request
 from api.http.batch import execute_batch, is_batch, requests_of
@@ -35,16 +37,8 @@ from api.http.graphql_multipart import MULTIPART_STREAM
 from api.http.graphql_sse import EVENT_STREAM, position, single_result
 from api.http.response import EncodedResponse
 from api.http.result_stream import ResultStream
+from api.limits import Limits
 from api.trace import Trace
-
-if TYPE_CHECKING:
-    from starlette.responses import Response
-    from starlette.types import Receive, Scope, Send
-
-    from api.auth.access import Access
-    from api.auth.csrf import Headers
-    from api.engine.operation_type import OperationTypes
-    from api.limits import Limits
 
 PATH: Final = b"/graphql"
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
+from api.auth.access import Access
 from api.auth.csrf import combine_headers
 from api.auth.scopes import ANONYMOUS
 from api.auth.tokens import expired
@@ -18,16 +21,9 @@ from api.engine.operation_type import ANY
 from api.engine.request import Request
 from api.errors import Formatted, RequestError, formatted
 from api.http import websocket_close_codes
+from api.http.websocket_close_codes import Close
+from api.limits import Limits
 from api.trace import Trace
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from starlette.types import Receive, Scope, Send
-
-    from api.auth.access import Access
-    from api.http.websocket_close_codes import Close
-    from api.limits import Limits
 
 PROTOCOL = "graphql-transport-ws"
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
+from starlette.types import Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from api.auth.security_headers import SECURITY_HEADERS
 from api.errors import Formatted
 from api.http.content_negotiation import JSON, RESPONSE
-
-if TYPE_CHECKING:
-    from starlette.types import Send
 
 Header = tuple[bytes, bytes]
 

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from api.auth.access import authorization
+from api.auth.access import Access, authorization
 from api.auth.scopes import ANONYMOUS
 from api.auth.tokens import no_token
+from api.engine.execution.executor import Executor
 from api.errors import RequestError
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
-
-    from api.auth.access import Access
-    from api.engine.execution.executor import Executor
 
 
 def routes(access: Access, executor: Executor) -> list[Route]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from graphql import GraphQLField
 
 from api.auth.scopes import SCOPE
 from api.errors import failure
-
-if TYPE_CHECKING:
-    from graphql import GraphQLField
-
-    from api.resolvers.context import Context
+from api.resolvers.context import Context
 
 Resolver = Callable[..., Any]
 

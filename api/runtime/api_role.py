@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from api.auth.access import Access
 from api.auth.claims import DEFAULT_SCOPE_CLAIMS, ScopeClaims
@@ -23,13 +22,11 @@ from api.resolvers.context import Context
 from api.roles import read_model_fingerprint
 from api.runtime import drivers
 from api.runtime.app import create_app
+from api.runtime.composition import ServiceBuilder
 from api.runtime.wake_up import RedisWakeUp
+from api.settings import Settings
 from domain.write.store import Store
 from readside.queries.reader import ReadModel
-
-if TYPE_CHECKING:
-    from api.runtime.composition import ServiceBuilder
-    from api.settings import Settings
 
 
 async def add_api(parts: ServiceBuilder) -> None:

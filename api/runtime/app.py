@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import Lifespan
 
 from api import graphiql
 from api.auth.access import Access
 from api.auth.cors import CrossOriginSharing
 from api.auth.security_headers import SecurityHeaders
+from api.engine.documents.registered import RegisteredDocuments
+from api.engine.execution.configuration import EngineConfiguration
 from api.engine.execution.executor import Executor
 from api.engine.execution.registering_executor import RegisteringExecutor
 from api.errors import RequestError
@@ -23,17 +26,9 @@ from api.http.compression import CompressedGraphQLOverHTTP
 from api.http.graphql_http import GraphQLOverHTTP, HTTPOptions
 from api.http.graphql_ws import GraphQLOverWebSocket
 from api.observability import status_page
-from api.observability.routes import LIVEZ
+from api.observability.routes import LIVEZ, Guard, Monitoring
+from api.resolvers.context import Context
 from api.schema.merged import CONVERTER, SCHEMA, sdl
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.types import Lifespan
-
-    from api.engine.documents.registered import RegisteredDocuments
-    from api.engine.execution.configuration import EngineConfiguration
-    from api.observability.routes import Guard, Monitoring
-    from api.resolvers.context import Context
 
 
 def create_app(

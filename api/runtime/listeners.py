@@ -6,14 +6,12 @@ import errno
 import socket
 from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from api.operator_error import OperatorError
 from api.runtime.inherited_socket import inherited_listener
 from api.runtime.unix_socket import UnixListener
-
-if TYPE_CHECKING:
-    from api.settings import Settings
+from api.settings import Settings
 
 Listeners = Sequence[socket.socket]
 """The sockets of one application, which serves all of them."""

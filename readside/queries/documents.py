@@ -6,7 +6,7 @@ from asyncio import get_running_loop
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Generic
+from typing import Generic
 from uuid import UUID
 
 import msgspec
@@ -22,9 +22,6 @@ from readside.redis_connection.encoding import CommandTemplate, pack
 from readside.redis_connection.protocol import Replies
 from readside.redis_functions.keys import Keys
 from readside.stored_document import HISTORY_LENGTH, D, StoredDocument
-
-if TYPE_CHECKING:
-    from readside.redis_functions.keys import Keys
 
 _NEEDS_RESYNC = -1
 """Stands for the version of an aggregate whose keys are incomplete: lower than any required version."""

@@ -9,7 +9,7 @@ read with it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import TYPE_CHECKING
+from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
 import msgspec
@@ -19,14 +19,10 @@ from domain.envelope import partition_of
 from readside.errors import ReadModelRebuilding, ReadModelUnavailable
 from readside.queries.pubsub import ChannelSubscription, PubSub
 from readside.queries.shared_calls import SharedCalls
+from readside.redis_connection.connection import MultiplexedConnection
 from readside.redis_connection.encoding import pack
 from readside.redis_connection.protocol import Replies
 from readside.redis_functions.keys import ACTIVE_PREFIX, TANDEM, Keys, Namespace, Partition
-
-if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
-
-    from readside.redis_connection.connection import MultiplexedConnection
 
 CommandsFor = Callable[[Keys], list[bytes]]
 """Returns packed commands for the keys of a generation; called again if another generation is active."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from graphql import (
     Executor,
@@ -19,7 +19,8 @@ from graphql import (
     is_leaf_type,
     is_list_type,
 )
-from graphql.execution.collect_fields import collect_fields
+from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet, collect_fields
+from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.field import StrawberryField
 
 from api.auth.scopes import SCOPE
@@ -30,10 +31,6 @@ from api.engine.compiler.plan import Completer, FieldCall, Plan
 from api.engine.compiler.resolver_calls import Resolve, resolver
 from api.engine.literals import LiteralIndex
 from api.engine.resolver_info import possible_types
-
-if TYPE_CHECKING:
-    from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet
-    from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 _DEFINITION: Final = "strawberry-definition"
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from graphql import GraphQLResolveInfo
+from graphql import GraphQLResolveInfo
 
-    from api.engine.compiler.plan import Path
+from api.engine.compiler.plan import Path
 
 Middleware = Callable[..., Any]
 

@@ -6,18 +6,20 @@ An operation that is requested once is not worth a plan, which takes about the t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from graphql import (
     DirectiveNode,
     DocumentNode,
     Executor,
     GraphQLError,
+    GraphQLSchema,
     VariableNode,
     Visitor,
     get_operation_ast,
     visit,
 )
+from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from api.engine.compiler.compiler import compile_plan
 from api.engine.compiler.field_arguments import CannotCompile
@@ -25,12 +27,7 @@ from api.engine.compiler.plan import NeedsGraphQLCore, Plan
 from api.engine.compiler.variables import Variables
 from api.engine.literals import LiteralIndex, Values
 from api.engine.lru_cache import LRUCache
-
-if TYPE_CHECKING:
-    from graphql import GraphQLSchema
-    from strawberry.schema.schema_converter import GraphQLCoreConverter
-
-    from api.limits import Limits
+from api.limits import Limits
 
 _MAX_VARIANTS: Final = 8
 """Plans of one operation, one for each combination of its @skip and @include conditions."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import MISSING
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from graphql import (
     FieldNode,
@@ -21,16 +21,14 @@ from graphql import (
     is_leaf_type,
 )
 from strawberry.relay import GlobalID
+from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.arguments import convert_argument
 from strawberry.types.base import StrawberryMaybe, StrawberryOptional, has_object_definition
+from strawberry.types.field import StrawberryField
 
 from api.engine.compiler.field_arguments import CannotCompile, Read, argument
 from api.engine.literals import LiteralIndex, Values
 from api.engine.resolver_info import ResolverInfo
-
-if TYPE_CHECKING:
-    from strawberry.schema.schema_converter import GraphQLCoreConverter
-    from strawberry.types.field import StrawberryField
 
 Resolve = Callable[[Any, ResolverInfo[Any], Values], Any]
 

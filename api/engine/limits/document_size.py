@@ -7,7 +7,7 @@ introspection.py, and to graphql-core, which limits how deep introspection may r
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from graphql import (
     DocumentNode,
@@ -19,6 +19,7 @@ from graphql import (
     GraphQLNamedType,
     GraphQLNonNull,
     GraphQLSchema,
+    GraphQLType,
     InlineFragmentNode,
     ListValueNode,
     Node,
@@ -30,11 +31,7 @@ from graphql import (
 )
 
 from api.engine.resolver_info import has_resolver
-
-if TYPE_CHECKING:
-    from graphql import GraphQLType
-
-    from api.limits import Limits
+from api.limits import Limits
 
 _INTROSPECTION = ("__schema", "__type")
 _ALIASES = "aliases of fields that read or write by themselves"

@@ -8,21 +8,18 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
+from starlette.types import Scope
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from api.http.graphql_http import GraphQLOverHTTP
 from api.http.protocols.http_protocol import HTTPConnection
 from api.http.protocols.response_heads import CLOSE, date_line, keep_alive
 from api.http.protocols.unsent_bytes import UnsentBytes
 from api.http.protocols.websocket_protocol import WebSocketConnection
-
-if TYPE_CHECKING:
-    from starlette.applications import Starlette
-    from starlette.types import Scope
-
-    from api.http.graphql_http import GraphQLOverHTTP
 
 
 class ServerContext:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from wsproto.events import BytesMessage, Ping, Pong, Request, TextMessage
+
+from api.http.protocols.unsent_bytes import UnsentBytes
 from api.http.protocols.websocket_frames import WebSocketFrames
 from api.http.protocols.write_timeout import WriteTimeout
 from api.http.websocket_close_codes import MESSAGE_TOO_BIG, PONG_TIMEOUT, TOO_MANY_FRAMES, TOO_SLOW
-
-if TYPE_CHECKING:
-    from wsproto.events import BytesMessage, Ping, Pong, Request, TextMessage
-
-    from api.http.protocols.unsent_bytes import UnsentBytes
 
 _SLICE = 4 * 1024
 """Bytes that are parsed in one turn of the event loop: some 700 of the shortest frames, 20 ms."""

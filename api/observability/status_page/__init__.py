@@ -8,19 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
+from api.auth.access import Access
+from api.observability.routes import Monitoring
 from api.observability.status_page.feed import Feed
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.routing import BaseRoute
-
-    from api.auth.access import Access
-    from api.observability.routes import Monitoring
 
 _DIRECTORY = Path(__file__).parent
 _HEADERS: Final = {

@@ -5,23 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
+from api.auth.access import Access
 from api.engine.execution.concurrency import Slots
 from api.errors import Formatted, RequestError
 from api.http.graphql_sse import EVENT_STREAM
 from api.http.result_stream import ResultStream
 from api.observability.coalesce import Coalesced
+from api.observability.pipeline import PartitionView, PipelineStatus, RecentEvent
 from api.observability.problems import problems
-
-if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
-
-    from api.auth.access import Access
-    from api.observability.pipeline import PartitionView, PipelineStatus, RecentEvent
-    from api.observability.routes import Monitoring
+from api.observability.routes import Monitoring
 
 _INTERVAL_SECONDS: Final = 1.0
 _MAX_VIEWERS: Final = 50
