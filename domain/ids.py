@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import time
+from typing import Final
 from uuid import UUID
 
 from asyncpg.pgproto import pgproto
 
-_TEXT_LENGTH = 36
+Id: Final = pgproto.UUID
+"""Makes an id of its text, in any form, or of 16 bytes."""
 
 
 def new_id() -> UUID:
@@ -21,14 +23,4 @@ def new_id() -> UUID:
     octets[:6] = (time.time_ns() // 1_000_000).to_bytes(6, "big")
     octets[6] = 0x70 | octets[6] & 0x0F
     octets[8] = 0x80 | octets[8] & 0x3F
-    return pgproto.UUID(bytes(octets))
-
-
-def parse_id(text: str) -> UUID:
-    """Returns the UUID in its usual form, 8-4-4-4-12 hexadecimal digits. Raises ValueError."""
-    if len(text) != _TEXT_LENGTH:  # checked first: the error of pgproto would hold the whole text
-        raise ValueError
-    parsed = pgproto.UUID(text)
-    if str(parsed) != text.lower():  # pgproto accepts other forms too
-        raise ValueError
-    return parsed
+    return Id(bytes(octets))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Generic, Protocol, Self, TypeVar
 
+import msgspec
 import strawberry
 from graphql import (
     GraphQLField,
@@ -49,18 +50,15 @@ class CallerContext(Protocol):
         ...
 
 
-class ResolverInfo(Generic[C]):
+class ResolverInfo(msgspec.Struct, Generic[C]):
     """The `info` that a compiled plan passes to a resolver: resolvers may use nothing else."""
 
-    __slots__ = ("_selected", "context")
-
-    def __init__(self, context: C, selected: frozenset[str]) -> None:
-        self.context = context
-        self._selected = selected
+    context: C
+    selected: frozenset[str]
 
     def selects(self, *names: str) -> bool:
         """Returns whether the client selected one of these fields of the resolver's result."""
-        return not self._selected.isdisjoint(names)
+        return not self.selected.isdisjoint(names)
 
 
 class StrawberryInfo(strawberry.Info[Any, None]):

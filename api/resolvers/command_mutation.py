@@ -1,10 +1,12 @@
 """The decorator @command_mutation: makes a mutation field of a function that builds a command from an input.
 
-The field runs the command and returns a payload, or the refusals: as data, or as an error.
+The parser turns the texts of the input into values. The field runs the command and returns a payload, or the
+refusals: as data, or as an error.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Optional, TypeVar, Union
+from typing import Annotated, Any, Optional, TypeVar, Union, cast
+from uuid import UUID
 
 import strawberry
 from strawberry.types import get_object_definition
@@ -15,7 +17,6 @@ from api.engine.cost.directives import ListSize
 from api.errors import failure
 from api.resolvers import fields
 from api.resolvers.context import Info
-from api.resolvers.input_parser import IdempotentInput, InputParser, VersionedInput
 from api.resolvers.payload_type import Payload
 from api.resolvers.refusal_types import CommandError, as_data, as_error, refusal_type
 from api.trace import TRACE_ID, current_trace
@@ -23,7 +24,55 @@ from domain.aggregate_contract import Permission
 from domain.command import Command
 from domain.ids import new_id
 from domain.refusal import IdempotencyKeyReused, InvalidInput, Refusal, VersionConflict
+from domain.value_parsing import Invalid, parse_idempotency_key, parse_identifier
 from domain.write.database import WriteModelUnavailable
+
+T = TypeVar("T")
+
+
+@strawberry.input
+class IdempotentInput:
+    """Fields of the input of every command."""
+
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        description="A text you make up for this request. The same request with the same key is"
+        " carried out once, and answered the same each time, for as long as keys are kept: 30 days,"
+        " unless the service says otherwise.",
+    )
+
+
+@strawberry.input
+class VersionedInput(IdempotentInput):
+    """Fields of the input of every command on an aggregate that exists."""
+
+    expected_version: int | None = strawberry.field(
+        default=None, description="Refuse with VersionConflict unless this is the present version."
+    )
+
+
+class InputParser:
+    """A parser of the fields of one input, which collects a refusal for each unusable field."""
+
+    def __init__(self) -> None:
+        self.refusals: list[Refusal] = []
+
+    def __call__(self, field: str, text: str, parse: Callable[[str], T]) -> T:
+        """Returns the value of the input field with this GraphQL name."""
+        try:
+            return parse(text)
+        except Invalid as error:
+            self.refusals.append(InvalidInput(message=str(error), path=(field,)))
+            # The command is discarded when there are refusals, so this None is never used.
+            return cast("T", None)
+
+    def id(self, field: str, text: str) -> UUID:
+        return self(field, text, parse_identifier)
+
+    def idempotency_key(self, given: IdempotentInput) -> str | None:
+        key = given.idempotency_key
+        return None if key is None else self("idempotencyKey", key, parse_idempotency_key)
+
 
 I = TypeVar("I", bound=IdempotentInput)  # noqa: E741
 Parse = Callable[[I, InputParser], Command]

@@ -5,6 +5,7 @@ It is the same for every transport and every execution path.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 from graphql import GraphQLError, GraphQLSchema
@@ -88,7 +89,7 @@ class Admission:
             raise bad_request(*_WRONG_TRANSPORT[operation.type])
         if not (caller.is_authenticated or document.public):
             raise no_token()
-        if (left := caller.seconds_left) is not None and left <= 0:
+        if caller.expires is not None and caller.expires <= time.time():
             raise expired()  # it was valid when the connection was opened
         self._slots[operation.type].check()
         context = self._context

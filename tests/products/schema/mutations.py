@@ -2,8 +2,12 @@
 
 import strawberry
 
-from api.resolvers.command_mutation import command_mutation
-from api.resolvers.input_parser import IdempotentInput, InputParser, VersionedInput
+from api.resolvers.command_mutation import (
+    IdempotentInput,
+    InputParser,
+    VersionedInput,
+    command_mutation,
+)
 from api.resolvers.scalars import Money
 from domain.ids import new_id
 from domain.refusal import VersionConflict

@@ -2,8 +2,7 @@
 
 import strawberry
 
-from api.resolvers.command_mutation import command_mutation
-from api.resolvers.input_parser import InputParser
+from api.resolvers.command_mutation import InputParser, command_mutation
 from api.schema.users.types.command_input import OrderCommandInput
 from api.schema.users.types.enums import ORDER_NOT_OPEN
 from api.schema.users.types.payload import UserPayload

@@ -2,8 +2,7 @@
 
 import strawberry
 
-from api.resolvers.command_mutation import command_mutation
-from api.resolvers.input_parser import InputParser
+from api.resolvers.command_mutation import InputParser, command_mutation
 from api.resolvers.scalars import EmailAddress
 from api.schema.users.types.command_input import UserCommandInput
 from api.schema.users.types.payload import UserPayload

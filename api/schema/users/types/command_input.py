@@ -2,7 +2,7 @@
 
 import strawberry
 
-from api.resolvers.input_parser import IdempotentInput, InputParser, VersionedInput
+from api.resolvers.command_mutation import IdempotentInput, InputParser, VersionedInput
 from domain.users.events import OrderId, UserId
 
 
