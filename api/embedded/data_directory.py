@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.embedded.path import OPEN_DIRECTORY, opened_path
+from api.embedded.path import OPEN_DIRECTORY, closing, opened_path
 from api.operator_error import OperatorError
 
 OPEN_FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -39,11 +39,8 @@ class Directory:
     @contextmanager
     def opened(self, name: str, flags: int = os.O_RDWR) -> Iterator[int]:
         """Yields the descriptor of a regular file, which is created if missing."""
-        descriptor = self.open(name, flags)
-        try:
+        with closing(self.open(name, flags)) as descriptor:
             yield descriptor
-        finally:
-            os.close(descriptor)
 
     def open(self, name: str, flags: int) -> int:
         """Opens a regular file, created with mode 0600 for the owner if missing. Raises OperatorError."""
@@ -70,24 +67,20 @@ class Directory:
             descriptor = os.open(name, os.O_RDONLY | OPEN_FILE, dir_fd=self.descriptor)
         except OSError:
             return None
-        try:
+        with closing(descriptor):
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 return None
             offset = max(0, status.st_size - max_bytes)
             return os.pread(descriptor, max_bytes, offset).decode(errors="replace")
-        finally:
-            os.close(descriptor)
 
     @contextmanager
     def entered(self, name: str) -> Iterator[Directory]:
         """Yields an existing directory in this one. Its owner is not checked."""
         with self._errors_of(name):
             descriptor = os.open(name, OPEN_DIRECTORY, dir_fd=self.descriptor)
-        try:
+        with closing(descriptor):
             yield Directory(path=self.path / name, descriptor=descriptor)
-        finally:
-            os.close(descriptor)
 
     def make(self, name: str, *, exist_ok: bool = False) -> None:
         """Creates a directory with mode 0700 for the owner of this one."""
@@ -98,12 +91,9 @@ class Directory:
                 if exist_ok:
                     return
                 raise
-            descriptor = os.open(name, OPEN_DIRECTORY, dir_fd=self.descriptor)
-            try:
+            with closing(os.open(name, OPEN_DIRECTORY, dir_fd=self.descriptor)) as descriptor:
                 if not os.listdir(descriptor):  # otherwise it has been replaced
                     self._give_to_owner(descriptor)
-            finally:
-                os.close(descriptor)
 
     def rename(self, name: str, new: str) -> None:
         with self._errors_of(new):

@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 
 from api.embedded.data_directory import OPEN_FILE, REMEDY, Directory
+from api.embedded.path import closing
 from api.operator_error import OperatorError
 
 TABLESPACES = "pg_tblspc"
@@ -65,12 +66,9 @@ def _check_tree(directory: Directory, *, new_owner: int | None) -> None:
 
 
 def _change_owner_of_file(directory: Directory, name: str, owner: int) -> None:
-    descriptor = os.open(name, os.O_RDONLY | OPEN_FILE, dir_fd=directory.descriptor)
-    try:
+    with closing(os.open(name, os.O_RDONLY | OPEN_FILE, dir_fd=directory.descriptor)) as descriptor:
         _check_file(os.fstat(descriptor), directory.path / name)
         os.fchown(descriptor, owner, -1)
-    finally:
-        os.close(descriptor)
 
 
 def _check_file(status: os.stat_result, path: Path) -> None:

@@ -31,6 +31,13 @@ def opened_path(path: Path) -> Iterator[int]:
     else:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with closing(descriptor):
+        yield descriptor
+
+
+@contextmanager
+def closing(descriptor: int) -> Iterator[int]:
+    """Yields an open descriptor, and closes it."""
     try:
         yield descriptor
     finally:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from api.embedded.data_directory import Directory
-from api.embedded.path import OPEN_DIRECTORY
+from api.embedded.path import OPEN_DIRECTORY, closing
 
 MAX_PATH_BYTES = 100
 """The path of a socket may have 107 bytes on Linux and 103 on macOS."""
@@ -41,11 +41,8 @@ def socket_directory(data: Directory) -> Iterator[Directory]:
 def private_directory() -> Iterator[Directory]:
     """Yields a new directory in the temporary one, whose sticky bit keeps other users from replacing it."""
     path = Path(tempfile.mkdtemp(prefix="tandem-", dir=short_temp()))
-    descriptor = os.open(path, OPEN_DIRECTORY)
-    try:
+    with closing(os.open(path, OPEN_DIRECTORY)) as descriptor:
         yield Directory(path=path, descriptor=descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def addressable(run: Path) -> bool:
