@@ -208,7 +208,7 @@ class GraphQLOverHTTP:
             raise bad_request(f"A list of operations has no stream: accept {JSON}.", 406)
         requests = requests_of(body, self._options.batch_limit)
         responses = await execute_batch(self._executor, requests, self._limits, caller)
-        return EncodedResponse(200, media, responses)
+        return EncodedResponse(200, media, body=responses)
 
     def _error_response(self, media: str, error: RequestError) -> EncodedResponse:
         """Returns the response without data to a request that is refused."""

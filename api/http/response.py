@@ -25,6 +25,9 @@ _STATUS_HEADERS: Final[dict[int, Header]] = {
 }
 _encode = msgspec.json.Encoder().encode
 
+Head = tuple[int, str, Header | None, tuple[Header, ...], tuple[bytes, ...]]
+"""All fields of a response but its body."""
+
 
 class EncodedResponse(NamedTuple):
     """A response with its encoded body. `header` replaces the one that belongs to its status.
@@ -34,16 +37,16 @@ class EncodedResponse(NamedTuple):
 
     status: int
     media: str
-    body: bytes
     header: Header | None = None
     extra: tuple[Header, ...] = ()
     vary: tuple[bytes, ...] = ()
+    body: bytes = b""
 
     @classmethod
     def of(
         cls, status: int, media: str, response: Formatted, header: Header | None = None
     ) -> EncodedResponse:
-        return cls(status, media, _encode(response), header)
+        return cls(status, media, header, body=_encode(response))
 
     @property
     def closes(self) -> bool:
@@ -54,24 +57,18 @@ class EncodedResponse(NamedTuple):
         """Sends the response in ASGI messages."""
         length = [(b"content-length", b"%d" % len(self.body))] if self.status != 304 else []
         close = [(b"connection", b"close")] if self.closes else []
-        own = _headers(self.status, self.media, self.header, self.extra, self.vary)
-        headers = [*length, *close, *own]
+        headers = [*length, *close, *_headers(self[:5])]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 
     def serialized(self, lines: bytes) -> bytes:
         """Returns the response in HTTP/1.1; `lines` are the header lines of the connection."""
-        before, after = _constant_bytes(self.status, self.media, self.header, self.extra, self.vary)
+        before, after = _constant_bytes(self[:5])
         return b"%b%d%b%b\r\n%b" % (before, len(self.body), after, lines, self.body)
 
 
-def _headers(
-    status: int,
-    media: str,
-    header: Header | None,
-    extra: tuple[Header, ...],
-    vary: tuple[bytes, ...],
-) -> list[Header]:
+def _headers(head: Head) -> list[Header]:
+    status, media, header, extra, vary = head
     header = header or _STATUS_HEADERS.get(status)
     replaced = {name for name, _ in extra}
     return [
@@ -84,13 +81,7 @@ def _headers(
 
 
 @lru_cache(maxsize=256)
-def _constant_bytes(
-    status: int,
-    media: str,
-    header: Header | None,
-    extra: tuple[Header, ...],
-    vary: tuple[bytes, ...],
-) -> tuple[bytes, bytes]:
+def _constant_bytes(head: Head) -> tuple[bytes, bytes]:
     """Returns the bytes before and after the length of the body, which are the same for many responses."""
-    lines = [b"\r\n%b: %b" % field for field in _headers(status, media, header, extra, vary)]
-    return STATUS_LINE[status] + b"content-length: ", b"".join(lines) + b"\r\n"
+    lines = [b"\r\n%b: %b" % field for field in _headers(head)]
+    return STATUS_LINE[head[0]] + b"content-length: ", b"".join(lines) + b"\r\n"
