@@ -14,10 +14,8 @@ from api.auth.scopes import UNRESTRICTED, Caller
 from api.auth.tokens import expired, no_token
 from api.engine.documents.document_cache import DocumentCache, Operation, PreparedDocument
 from api.engine.execution.concurrency import (
-    DeadlineScope,
     Slots,
-    mutation_scope,
-    query_scope,
+    deadline_scopes,
     subscription_slots,
 )
 from api.engine.execution.engine import AdmittedOperation, Engine
@@ -54,10 +52,7 @@ class Admission:
         limits = configuration.limits
         self.documents = DocumentCache(schema, limits, introspection=configuration.introspection)
         self.documents.preload(configuration.trusted_documents.documents)
-        self.deadlines: dict[OperationType, DeadlineScope] = {
-            "query": query_scope(limits),
-            "mutation": mutation_scope(limits),
-        }
+        self.deadlines = deadline_scopes(limits)
         self.subscriptions = subscription_slots(limits)
         self._slots: dict[OperationType, Slots] = {
             "subscription": self.subscriptions,

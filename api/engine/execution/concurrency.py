@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, TypeVarTuple
 
+from api.engine.operation_type import OperationType
 from api.errors import Formatted, RequestError, formatted
 from api.limits import Limits
 
@@ -115,17 +116,20 @@ class DeadlineScope:
                 running.task.cancel()
 
 
-def query_scope(limits: Limits) -> DeadlineScope:
-    late = _late(_QUERY_LATE, limits.query_seconds, "LIMIT_QUERY_SECONDS")
-    slots = Slots("queries", limits.concurrency, "LIMIT_CONCURRENCY")
-    return DeadlineScope(slots, limits.query_seconds, late)
+def deadline_scopes(limits: Limits) -> dict[OperationType, DeadlineScope]:
+    """Returns a scope for each type: mutations that wait for PostgreSQL must not block queries."""
 
+    def scope(things: str, seconds: float, late: str, setting: str) -> DeadlineScope:
+        message = late.format(seconds=seconds, setting=setting)
+        slots = Slots(things, limits.concurrency, "LIMIT_CONCURRENCY")
+        return DeadlineScope(slots, seconds, formatted("DEADLINE_EXCEEDED", message))
 
-def mutation_scope(limits: Limits) -> DeadlineScope:
-    """Returns a scope of its own: mutations that wait for PostgreSQL must not block queries."""
-    late = _late(_MUTATION_LATE, limits.mutation_seconds, "LIMIT_MUTATION_SECONDS")
-    slots = Slots("mutations", limits.concurrency, "LIMIT_CONCURRENCY")
-    return DeadlineScope(slots, limits.mutation_seconds, late)
+    return {
+        "query": scope("queries", limits.query_seconds, _QUERY_LATE, "LIMIT_QUERY_SECONDS"),
+        "mutation": scope(
+            "mutations", limits.mutation_seconds, _MUTATION_LATE, "LIMIT_MUTATION_SECONDS"
+        ),
+    }
 
 
 def subscription_slots(limits: Limits) -> Slots:
@@ -134,7 +138,3 @@ def subscription_slots(limits: Limits) -> Slots:
 
 def websocket_slots(limits: Limits) -> Slots:
     return Slots("WebSocket connections", limits.sockets, "LIMIT_CONNECTIONS")
-
-
-def _late(message: str, seconds: float, setting: str) -> Formatted:
-    return formatted("DEADLINE_EXCEEDED", message.format(seconds=seconds, setting=setting))
