@@ -22,7 +22,7 @@ from api.resolvers.context import Context
 from api.roles import read_model_fingerprint
 from api.runtime import drivers
 from api.runtime.app import create_app
-from api.runtime.composition import ServiceBuilder
+from api.runtime.service import ServiceBuilder
 from api.runtime.wake_up import RedisWakeUp
 from api.settings import Settings
 from domain.write.store import Store

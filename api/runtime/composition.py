@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any, TypeVar
-
-import asyncpg
-from starlette.applications import Starlette
 
 from api.observability.event_tracing import event_tracer
 from api.observability.heartbeat import Heartbeat
@@ -19,8 +14,8 @@ from api.observability.pipeline import Pipeline
 from api.observability.routes import Monitoring, health_app
 from api.roles import Role, namespace, read_model_fingerprint
 from api.runtime import drivers, redis_address
-from api.runtime.background import RunOnce, run_forever
 from api.runtime.log_check import watch_log
+from api.runtime.service import Service, ServiceBuilder, run_loop
 from api.runtime.wake_up import WakeUp
 from api.settings import Settings
 from domain.log.erasures import Erasures
@@ -33,59 +28,13 @@ from readside.projector.assignment import RENEW_INTERVAL_SECONDS, PartitionAssig
 from readside.projector.projector import Projector
 from readside.queries.pubsub import PubSub
 from readside.redis_connection.connection_expiry import ConnectionExpiry
-from readside.redis_functions.keys import Namespace
 from readside.redis_functions.stream import RedisStream
-
-T = TypeVar("T")
 
 RELAY_POLL_SECONDS = 0.5
 """Interval at which the relay polls the event log if no wake-up arrives."""
 
 STREAM_BLOCK_SECONDS = 1.0
 """Time that a projector waits for entries inside one read of its stream."""
-
-
-@dataclass(kw_only=True)
-class Service:
-    """The parts of one process: its web applications and its background loops."""
-
-    apps: list[Starlette] = field(default_factory=list)
-    """The API, if the process has this role, then the health checks, if HEALTH_PORT is set."""
-    loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=dict)
-
-
-@dataclass(kw_only=True)
-class ServiceBuilder(Service):
-    """The service under construction, with the parts that several roles use."""
-
-    settings: Settings
-    stack: AsyncExitStack
-    command_pool: asyncpg.Pool
-    """Separate from `pool`, so that commands that wait for a row lock do not delay events."""
-    pool: asyncpg.Pool
-    expiry: ConnectionExpiry
-    pubsub: PubSub
-    event_log: EventLog
-    monitoring: Monitoring
-    relay_wake_up: WakeUp | None = None
-    """Wakes the relay of this process, if it has one."""
-
-    @property
-    def metrics(self) -> Metrics:
-        return self.monitoring.metrics
-
-    @property
-    def namespace(self) -> Namespace:
-        return namespace(self.settings)
-
-    async def open(self, resource: AbstractAsyncContextManager[T]) -> T:
-        return await self.stack.enter_async_context(resource)
-
-    def add_loop(
-        self, role: Role, name: str, run_once: RunOnce, idle: Callable[[], Awaitable[object]]
-    ) -> None:
-        heartbeat = self.monitoring.add_heartbeat(role, name)
-        self.loops[name] = lambda: _run(heartbeat, run_once, idle)
 
 
 @asynccontextmanager
@@ -214,19 +163,9 @@ async def _add_projectors(parts: ServiceBuilder) -> None:
         parts.loops[heartbeat.name] = partial(_run_projector, projector, heartbeat)
 
 
-async def _run(
-    heartbeat: Heartbeat,
-    run_once: RunOnce,
-    idle: Callable[[], Awaitable[object]],
-) -> None:
-    await run_forever(
-        heartbeat.name, run_once, idle, on_beat=heartbeat.beat, on_outage=heartbeat.set_outage
-    )
-
-
 async def _run_projector(projector: Projector, heartbeat: Heartbeat) -> None:
     async with projector:
-        await _run(
+        await run_loop(
             heartbeat,
             lambda: projector.run_once(wait=STREAM_BLOCK_SECONDS),
             lambda: asyncio.sleep(0),  # a pass without entries has already waited
@@ -238,7 +177,7 @@ async def _keep_membership(
 ) -> None:
     """Renews the membership of this process, earlier than due when another process joins or leaves."""
     async with pubsub.subscribe(assignment.channel) as subscription:
-        await _run(
+        await run_loop(
             heartbeat, assignment.run_once, lambda: subscription.wait(RENEW_INTERVAL_SECONDS)
         )
 
