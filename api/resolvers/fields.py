@@ -1,4 +1,7 @@
-"""Field decorators: Strawberry's, which are untyped when they have arguments, with types, scope and cost."""
+"""Field decorators: Strawberry's, which are untyped when they have arguments, with types, scope and cost.
+
+`guard` makes a field FORBIDDEN unless the caller's token has the scope that the field declares.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import strawberry
+from graphql import GraphQLField
 from strawberry.types.field import StrawberryField
 
 from api.auth.scopes import SCOPE
 from api.engine.cost.directives import COMMAND, Cost, ListSize
+from api.errors import failure
+from api.resolvers.context import Context
 
 R = TypeVar("R", bound=Callable[..., object])
 
@@ -38,7 +44,27 @@ def subscription(description: str, *, scope: str) -> Callable[[R], R]:
 
 
 def _options(description: str, scope: str | None) -> dict[str, Any]:
-    """Returns the description, which names the scope, and the metadata that scope_guard.py checks."""
+    """Returns the description, which names the scope, and the metadata that `guard` checks."""
     if scope is None:
         return {"description": description}
     return {"description": f"{description} Scope: {scope}.", "metadata": {SCOPE: scope}}
+
+
+def guard(field: GraphQLField) -> None:
+    """Wraps the resolver of a field that declares a scope with the check."""
+    definition = (field.extensions or {}).get("strawberry-definition")
+    scope = definition.metadata.get(SCOPE) if definition is not None else None
+    if scope is not None and field.subscribe is not None:
+        field.subscribe = _guarded(field.subscribe, scope)
+    elif scope is not None and field.resolve is not None:
+        field.resolve = _guarded(field.resolve, scope)
+
+
+def _guarded(resolve: Callable[..., Any], scope: str) -> Callable[..., Any]:
+    def guarded(source: Any, info: Any, **arguments: Any) -> Any:
+        context: Context = info.context
+        if scope not in context.caller.scopes:
+            raise failure("FORBIDDEN", f"{info.field_name} needs a token with the scope {scope}.")
+        return resolve(source, info, **arguments)
+
+    return guarded

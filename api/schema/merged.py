@@ -25,9 +25,9 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import get_object_definition
 
 from api.engine.resolver_info import StrawberryInfo
+from api.resolvers.fields import guard
 from api.resolvers.nodes import NodeType, node_query
 from api.resolvers.scalars import SCALARS, Scalars
-from api.resolvers.scope_guard import guard
 from api.schema.packages import PACKAGES
 
 

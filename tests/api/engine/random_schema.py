@@ -31,8 +31,8 @@ from api.engine.resolver_info import StrawberryInfo
 from api.errors import failure
 from api.resolvers import fields
 from api.resolvers.context import Info
+from api.resolvers.fields import guard
 from api.resolvers.scalars import SCALARS, EmailAddress, Money
-from api.resolvers.scope_guard import guard
 from readside.errors import ReadModelUnavailable
 
 Shy = NewType("Shy", str)
