@@ -12,7 +12,7 @@ import structlog
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
-from api.auth.tokens import UnknownKey
+from api.auth.tokens import InvalidToken
 
 Fetch = Callable[[], Awaitable[bytes]]
 """Returns the key set as JSON. May raise any error: then the cached keys stay."""
@@ -50,7 +50,7 @@ class KeySetClient:
         self._fetching: asyncio.Task[None] | None = None
 
     async def find(self, header: dict[str, Any]) -> PyJWK:
-        """Returns the key for a token with this header. Raises UnknownKey."""
+        """Returns the key for a token with this header. Raises InvalidToken."""
         kid = header.get("kid")
         key = self._keys.get(kid)
         if key is None or self._clock() - self._fetched_at > CACHE_SECONDS:
@@ -85,13 +85,13 @@ class KeySetClient:
 
     def _parse(self, key: dict[str, Any] | None, algorithm: str) -> PyJWK:
         if key is None and not self._keys:
-            raise UnknownKey("cannot be checked, because the issuer's keys cannot be fetched now")
+            raise InvalidToken("cannot be checked, because the issuer's keys cannot be fetched now")
         if key is None or key.get("alg", algorithm) != algorithm:
-            raise UnknownKey("is signed with a key that is not known")
+            raise InvalidToken("is signed with a key that is not known")
         try:
             return PyJWK(key, algorithm)
         except PyJWTError:
-            raise UnknownKey("is signed with a key of another kind") from None
+            raise InvalidToken("is signed with a key of another kind") from None
 
 
 def _by_id(keys: list[dict[str, Any]]) -> dict[str | None, dict[str, Any]]:

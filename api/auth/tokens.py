@@ -23,10 +23,6 @@ _YEAR_3000: Final = 32_503_680_000.0
 """The expiry of tokens that expire even later, in seconds since 1970."""
 
 
-class _NotAnAccessToken(Exception):
-    """The token identifies a person to a client."""
-
-
 _REASONS: Final[dict[type[Exception], str]] = {
     jwt.ExpiredSignatureError: "has expired",
     jwt.ImmatureSignatureError: "is not valid yet",
@@ -34,7 +30,6 @@ _REASONS: Final[dict[type[Exception], str]] = {
     jwt.InvalidIssuerError: "comes from another issuer",
     jwt.InvalidAlgorithmError: "is signed in a way that is not allowed",
     jwt.MissingRequiredClaimError: "lacks a claim that is needed",
-    _NotAnAccessToken: "is an ID token, and an access token is needed",
     InvalidSubjectError: "has a claim sub that is not a string (RFC 7519, section 4.1.2)",
     InvalidJTIError: "has a claim jti that is not a string (RFC 7519, section 4.1.7)",
     jwt.InvalidIssuedAtError: "has a claim iat that is not a number (RFC 7519, section 4.1.6)",
@@ -44,7 +39,7 @@ Key = Any
 """A key of PyJWT."""
 
 FindKey = Callable[[dict[str, Any]], Awaitable[Key]]
-"""Returns the key for a token with this header. Raises UnknownKey."""
+"""Returns the key for a token with this header. Raises InvalidToken."""
 
 
 def shared_secret(secret: str) -> FindKey:
@@ -56,8 +51,8 @@ def shared_secret(secret: str) -> FindKey:
     return find
 
 
-class UnknownKey(Exception):
-    """There is no key to check the token with; str() continues a sentence that starts with "The token"."""
+class InvalidToken(Exception):
+    """The token is refused; str() continues a sentence that starts with "The token"."""
 
 
 class Tokens:
@@ -100,9 +95,9 @@ class Tokens:
                 raise jwt.InvalidAlgorithmError
             claims = self._checked(token, await self._find(header))
             if not is_access_token(claims):
-                raise _NotAnAccessToken
+                raise InvalidToken("is an ID token, and an access token is needed")
             return claims
-        except UnknownKey as error:
+        except InvalidToken as error:
             raise _invalid(str(error)) from None
         except Exception as error:  # a token is hostile input: any error makes it invalid
             reason = next((_REASONS[cls] for cls in type(error).__mro__ if cls in _REASONS), None)

@@ -28,19 +28,15 @@ _NANOSECONDS_PER_SECOND: Final = 1_000_000_000
 _tracer: Any = None
 
 
-class NotInstalled(OperatorError):
-    """OpenTelemetry is configured but not installed; str() says what to do."""
-
-
 def configure(settings: Settings) -> None:
-    """Exports spans to the endpoint of the settings, if there is one. Raises NotInstalled."""
+    """Exports spans to the endpoint of the settings, if there is one. Raises OperatorError."""
     if settings.otel_exporter_otlp_endpoint is None:
         return
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        raise NotInstalled(
+        raise OperatorError(
             "OTEL_EXPORTER_OTLP_ENDPOINT is set, and OpenTelemetry is not installed:"
             " install tandem[otel], or unset it."
         ) from error

@@ -23,14 +23,10 @@ _FREE_PORT_ATTEMPTS: Final = 20
 """Attempts to find a port that is free on both loopback addresses."""
 
 
-class UnsafeBinding(OperatorError):
-    """Without authentication, the API would be open to other machines; str() says what to do."""
-
-
 def bind_api(settings: Settings) -> Listeners:
     """Returns the sockets of the API, bound before anything is started.
 
-    Raises OSError if they cannot be used, and UnsafeBinding if other machines reach them without permission.
+    Raises OSError if they cannot be used, and OperatorError if other machines reach them without permission.
     """
     scheme, _, rest = settings.host.partition(":")
     if settings.listens_on_port:
@@ -42,7 +38,7 @@ def bind_api(settings: Settings) -> Listeners:
     try:
         for listener in listeners:
             _refuse_unsafe(listener, settings)
-    except UnsafeBinding:
+    except OperatorError:
         close(listeners)
         raise
     return listeners
@@ -144,11 +140,11 @@ def _bound(address: tuple[str | int, ...], *, shared: bool = False) -> socket.so
 
 
 def _refuse_unsafe(listener: socket.socket, settings: Settings) -> None:
-    """Raises UnsafeBinding. Checks the bound address, because a name in HOST may stand for any."""
+    """Raises OperatorError. Checks the bound address, because a name in HOST may stand for any."""
     if not settings.local_only or listener.family == socket.AF_UNIX:
         return
     if not ip_address(listener.getsockname()[0]).is_loopback:
-        raise UnsafeBinding(
+        raise OperatorError(
             f"HOST={settings.host} is reachable from other machines, and authentication is off:"
             " set AUTH_SECRET or AUTH_JWKS_URL, or start with --allow-anonymous (ALLOW_ANONYMOUS=true)."
         )

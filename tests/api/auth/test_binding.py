@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from api.runtime.listeners import UnsafeBinding, bind_api, close
+from api.operator_error import OperatorError
+from api.runtime.listeners import bind_api, close
 from api.settings import Settings
 from tests.acceptance.test_processes import refused
 from tests.processes import ROOT
@@ -27,7 +28,7 @@ def test_this_machine_alone_is_served_without_a_word(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", ""])
 def test_other_machines_are_not_served_unless_the_settings_say_so(host: str) -> None:
-    with pytest.raises(UnsafeBinding, match=r"AUTH_SECRET or AUTH_JWKS_URL.*--allow-anonymous"):
+    with pytest.raises(OperatorError, match=r"AUTH_SECRET or AUTH_JWKS_URL.*--allow-anonymous"):
         bind(host)
     assert bind(host, allow_anonymous=True) == "0.0.0.0"
 
@@ -38,14 +39,14 @@ def test_the_same_goes_for_ipv6() -> None:
         assert bind("::1") == "::1"
     except OSError:
         pytest.skip("there is no IPv6 here")
-    with pytest.raises(UnsafeBinding):
+    with pytest.raises(OperatorError, match="reachable from other machines"):
         bind("::")
 
 
 def test_a_refused_address_is_free_again() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with pytest.raises(UnsafeBinding):
+    with pytest.raises(OperatorError, match="reachable from other machines"):
         bind_api(Settings(host="0.0.0.0", port=port))
     close(bind_api(Settings(host="127.0.0.1", port=port)))
 

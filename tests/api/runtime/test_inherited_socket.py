@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from api.runtime.listeners import UnsafeBinding, bind_api, close
+from api.operator_error import OperatorError
+from api.runtime.listeners import bind_api, close
 from api.settings import Settings
 
 if TYPE_CHECKING:
@@ -86,5 +87,8 @@ def test_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_socket_that_other_machines_reach_needs_authentication() -> None:
-    with socket.create_server(("0.0.0.0", 0)) as listener, pytest.raises(UnsafeBinding):
+    with (
+        socket.create_server(("0.0.0.0", 0)) as listener,
+        pytest.raises(OperatorError, match="reachable from other machines"),
+    ):
         bind(os.dup(listener.fileno()))
