@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 
 from api.auth.access import Access
 from api.auth.claims import DEFAULT_SCOPE_CLAIMS, ScopeClaims
@@ -37,7 +38,7 @@ async def add_api(parts: ServiceBuilder) -> None:
     store = Store(
         parts.command_pool,
         partitions=settings.partitions,
-        now=lambda: datetime.now(UTC),
+        now=partial(datetime.now, UTC),
         wake=wake_up.notify,
         measure=metrics.commands.count,
     )
