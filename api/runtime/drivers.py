@@ -13,6 +13,7 @@ from asyncpg.connect_utils import SessionAttribute
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 
 from api.operator_error import OperatorError
 from domain.connection_pool import CONNECTION_ERRORS, refuse_read_only
@@ -46,6 +47,9 @@ _MAX_IN_FLIGHT = 1000
 
 _RATE_LIMIT_TIMEOUT_SECONDS = 0.25
 """Time limit of checking the rate limit of a caller."""
+
+_DRIVER_INFO = DriverInfo()
+"""Name and version of redis-py; without it, every connection reads the installed metadata: 1.3 ms of CPU."""
 
 RedisClient: TypeAlias = AbstractAsyncContextManager[Redis]
 Expiry: TypeAlias = ConnectionExpiry | None
@@ -141,7 +145,10 @@ def _password(settings: Settings) -> str | None:
 def _server(settings: Settings, name: str) -> Server:
     """Returns the address and credentials in REDIS_URL; redis-py parses it and makes the TLS context."""
     pool: Any = ConnectionPool.from_url(
-        settings.redis_url or "", password=_password(settings), protocol=2
+        settings.redis_url or "",
+        password=_password(settings),
+        protocol=2,
+        driver_info=_DRIVER_INFO,
     )
     try:
         connection = pool.make_connection()  # not connected
@@ -247,6 +254,7 @@ async def _redis(
         socket_connect_timeout=settings.read_timeout,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
+        driver_info=_DRIVER_INFO,
         decode_responses=decode,
         encoding_errors="replace",
         health_check_interval=0,
