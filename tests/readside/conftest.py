@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
+BUSY_SECONDS = 20.0
+"""Time limit of a connect and of a read; on a busy machine a process waits long for a processor."""
+
 
 @pytest.fixture
 def settings(redis_url: str) -> Settings:
-    return Settings(redis_url=redis_url, partitions=PARTITIONS)
+    return Settings(redis_url=redis_url, partitions=PARTITIONS, read_timeout=BUSY_SECONDS)
 
 
 @pytest.fixture
