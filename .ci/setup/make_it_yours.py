@@ -61,7 +61,7 @@ EDITS: tuple[tuple[str, str, str], ...] = (
     ("api/cli/migrate.py", r"\n\ndef _sentence(?s:.*)", ""),
     ("api/runtime/migrations.py", r"from domain\.users\.\S+ import [^\n]*\n", ""),
     ("api/runtime/migrations.py", r"tuple\[list\[str\], list\[SharedAddress\]\]", "list[str]"),
-    ("api/runtime/migrations.py", r"returns their names, and [^\n]*", "returns their names."),
+    ("api/runtime/migrations.py", r"returns their names, and [^.]*\.", "returns their names."),
     (
         "api/runtime/migrations.py",
         r"names = (await migrate.*)\n.*migrate_email_keys.*",

@@ -126,7 +126,7 @@ class RegisteringExecutor(Executor):
 
 
 def _by_text(request: Request, text: str | None) -> Request:
-    """Returns the request with this text in place of its hash; unchanged if there is none."""
+    """Returns the request with this text in place of its hash; unchanged without a text."""
     if text is None:
         return request
     extensions = {
