@@ -70,7 +70,7 @@ class AccessSettings(BaseSettings):
     auth_scope_names: Names = None
     """The issuer's name of each scope, an equals sign and ours; no other scope counts then."""
     rate_limit: Positive | None = None
-    """Cost of the operations of one caller per second."""
+    """Cost of the operations of one caller per second, or a twentieth of their fields if that is more."""
     rate_burst: Positive | None = None
     """Cost of a burst of operations of one caller; by default that of ten seconds."""
 

@@ -13,7 +13,7 @@ from graphql import GraphQLField
 from strawberry.types.field import StrawberryField
 
 from api.auth.scopes import SCOPE
-from api.engine.cost.directives import COMMAND, Cost, ListSize
+from api.engine.cost.directives import COMMAND, AllPartitions, Cost, ListSize
 from api.errors import failure
 from api.resolvers.context import Context
 
@@ -22,7 +22,7 @@ R = TypeVar("R", bound=Callable[..., object])
 
 def field(
     description: str,
-    *costs: Cost | ListSize,
+    *costs: AllPartitions | Cost | ListSize,
     scope: str | None = None,
     name: str | None = None,
 ) -> Callable[[R], R]:

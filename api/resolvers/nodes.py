@@ -7,7 +7,7 @@ from uuid import UUID
 
 import strawberry
 
-from api.engine.cost.directives import Cost, ListSize
+from api.engine.cost.directives import AllPartitions, Cost, ListSize
 from api.errors import bad_input, failure
 from api.resolvers import fields
 from api.resolvers.context import Info
@@ -18,7 +18,7 @@ from domain.value_parsing import parse_identifier
 from readside.queries.reader import ReadModel
 
 _SCATTER_COST: Final = 2
-"""The cost of a read of all partitions; one of a single partition costs 1."""
+"""The cost of a read of up to eight partitions; one of a single partition costs 1."""
 
 NodeId = Annotated[strawberry.ID, strawberry.argument(name="id", description="The object's id.")]
 NodeIds = Annotated[
@@ -51,19 +51,24 @@ class NodeType:
 def node_query(types: Sequence[NodeType]) -> type:
     """Returns the class of the query fields `node` and `nodes` of these types."""
     types = sorted(types, key=lambda type_: type_.scattered)
-    cost = Cost(weight=str(sum(_SCATTER_COST if type_.scattered else 1 for type_ in types)))
+    scattered = sum(type_.scattered for type_ in types)
+    costs: list[Cost | AllPartitions] = [
+        Cost(weight=str(len(types) + (_SCATTER_COST - 1) * scattered))
+    ]
+    if scattered:
+        costs.append(AllPartitions(by_item=scattered))
     described = f"{_described(types)} Scope: the one to read an object of its type."
 
     @strawberry.type(name="Query")
     class NodeQuery:
-        @fields.field(f"An object by its id; null if it does not exist. {described}", cost)
+        @fields.field(f"An object by its id; null if it does not exist. {described}", *costs)
         async def node(self, info: Info, node_id: NodeId) -> Node | None:
             found: list[Node | None] = await _find(info, types, [parse_id_argument(node_id)])
             return found[0]
 
         @fields.field(
             f"Objects by their ids, in this order, with null for one that does not exist. {described}",
-            cost,
+            *costs,
             ListSize(slicing_arguments=["ids"], require_one_slicing_argument=True),
         )
         async def nodes(self, info: Info, ids: NodeIds) -> list[Node | None]:

@@ -56,6 +56,7 @@ async def add_api(parts: ServiceBuilder) -> None:
         limits=settings.limits,
         trusted_documents=trusted.load(settings.trusted_documents, settings.trusted_documents_file),
         introspection=settings.shows_schema,
+        partitions=settings.partitions,
         measure=metrics.operations.count,
     )
     access = Access(

@@ -19,7 +19,7 @@ from graphql import (
 from strawberry.schema_directive import Location
 from strawberry.types.field import StrawberryField
 
-_D = TypeVar("_D", bound="Cost | ListSize")
+_D = TypeVar("_D", bound="Cost | ListSize | AllPartitions")
 
 
 @strawberry.schema_directive(
@@ -50,11 +50,22 @@ class ListSize:
     )
 
 
+@strawberry.schema_directive(
+    locations=[Location.FIELD_DEFINITION],
+    description="The number of reads of all partitions, by the field or by each item of its list. Such a read"
+    " costs 1 more for each four partitions above eight.",
+)
+class AllPartitions:
+    by_field: int | None = strawberry.directive_field(name="byField", default=strawberry.UNSET)
+    by_item: int | None = strawberry.directive_field(name="byItem", default=strawberry.UNSET)
+
+
 COMMAND = Cost(weight="10")
 """The cost of a transaction in PostgreSQL."""
 READ = Cost(weight="1")
 """The cost of a scalar that takes a read of its own."""
 SLICED = ListSize(slicing_arguments=["first"], require_one_slicing_argument=False)
+SCATTERED = AllPartitions(by_field=1)
 CONNECTION = ListSize(
     slicing_arguments=["first", "last"],
     sized_fields=["edges", "nodes"],
@@ -73,6 +84,11 @@ def weight_of(field: GraphQLField) -> int:
 def list_size_of(field: GraphQLField) -> ListSize | None:
     """Returns the declared length of the list, or of the lists in the connection."""
     return _directive(field, ListSize)
+
+
+def all_partitions_of(field: GraphQLField) -> AllPartitions | None:
+    """Returns the declared read of all partitions."""
+    return _directive(field, AllPartitions)
 
 
 def fields_by_type(schema: GraphQLSchema) -> dict[str, dict[str, GraphQLField]]:

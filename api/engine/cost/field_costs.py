@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, TypeGuard
@@ -17,11 +18,23 @@ from graphql import (
     is_list_type,
 )
 
-from api.engine.cost.directives import fields_by_type, list_size_of, weight_of
+from api.engine.cost.directives import (
+    all_partitions_of,
+    fields_by_type,
+    list_size_of,
+    weight_of,
+)
 from api.engine.resolver_info import has_resolver
 
 RESOLVER_FIELDS: Final = 10
 """Fields that a field with a resolver counts for in a response: it takes as long as so many attributes."""
+
+
+_INCLUDED_PARTITIONS: Final = 8
+"""Partitions that the weight of a field covers that reads all of them."""
+
+_PARTITIONS_PER_COST: Final = 4
+"""Partitions whose reads take as long as that of an object of a list, here and in Redis."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +43,8 @@ class FieldCost:
 
     field: GraphQLField
     weight: int
+    once: int
+    """The cost in addition to that of its values, however many it has."""
     fields: int
     """Fields that it counts for in a response."""
     is_list: bool
@@ -48,11 +63,13 @@ class FieldCosts:
     Resolvers refuse a longer page, so requesting one costs no more than that.
     """
 
-    def __init__(self, schema: GraphQLSchema, max_list_length: int) -> None:
+    def __init__(self, schema: GraphQLSchema, max_list_length: int, partitions: int) -> None:
         self.schema = schema
         self.max_list_length = max_list_length
+        above = max(0, partitions - _INCLUDED_PARTITIONS)
+        scatter = math.ceil(above / _PARTITIONS_PER_COST)
         self.by_type = {
-            type_: {name: _field_cost(field) for name, field in fields.items()}
+            type_: {name: _field_cost(field, scatter) for name, field in fields.items()}
             for type_, fields in fields_by_type(schema).items()
         }
 
@@ -66,14 +83,17 @@ class FieldCosts:
         return named is not None and type_ in self.possible_types(named)
 
 
-def _field_cost(field: GraphQLField) -> FieldCost:
+def _field_cost(field: GraphQLField, scatter: int) -> FieldCost:
+    """`scatter` is the cost of a read of all partitions beyond the weight of the field."""
+    scattered = all_partitions_of(field)
     size = list_size_of(field)
     slicing = tuple(size.slicing_arguments or ()) if size else ()
     defaults = [field.args[name].default_value for name in slicing]
     assumed_size = (size.assumed_size or 1) if size else 1
     return FieldCost(
         field=field,
-        weight=weight_of(field),
+        weight=weight_of(field) + (scatter * (scattered.by_item or 0) if scattered else 0),
+        once=scatter * (scattered.by_field or 0) if scattered else 0,
         fields=RESOLVER_FIELDS if has_resolver(field) else 1,
         is_list=is_list_type(get_nullable_type(field.type)),
         type=get_named_type(field.type),

@@ -35,8 +35,15 @@ from api.engine.literals import LiteralIndex, QueryTemplate, Values
 INTROSPECTION_COST = 10
 """The cost of __schema or __type, whatever their selection: they read no store."""
 
-INTROSPECTION_FIELDS = 1_000
-"""The fields of a response that __schema or __type counts as, so that a batch cannot have many of them."""
+INTROSPECTION_FIELDS = 3_000
+"""The fields of a response that __schema or __type counts as: the number that tools request."""
+
+FIELDS_PER_COST: Final = 20
+"""Fields of a response that are charged like an object that is read.
+
+graphql-core takes as long for so many as for half of the smallest request, over HTTP, from parsing its
+headers to writing its response. A plan takes a tenth of that: it is as cheap as an object that is read.
+"""
 
 ListLengths = Mapping[str, int]
 """Lengths of the lists in a connection, by field."""
@@ -48,6 +55,11 @@ class OperationCost(NamedTuple):
     cost: int
     fields: int
     """Fields of the response, as field_costs.py counts them; limits/introspection.py counts its own."""
+
+    @property
+    def charge(self) -> int:
+        """What the rate limit charges for the operation, and clients see as its cost."""
+        return max(self.cost, self.fields // FIELDS_PER_COST)
 
 
 _NO_COST: Final = OperationCost(0, 0)
@@ -160,7 +172,7 @@ class _Sum:
         inner = self.selected(sets, field.type, sized) if sets else _NO_COST
         times = lengths.get(name, length) if field.is_list else 1
         return OperationCost(
-            times * (field.weight + inner.cost), field.fields + times * inner.fields
+            field.once + times * (field.weight + inner.cost), field.fields + times * inner.fields
         )
 
     def _list_length(self, node: FieldNode, field: FieldCost) -> int:

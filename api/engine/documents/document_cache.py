@@ -85,13 +85,18 @@ class DocumentCache:
     """An LRU cache of documents, invalid ones too, which clients repeat; trusted ones are never evicted."""
 
     def __init__(
-        self, schema: GraphQLSchema, limits: Limits, *, introspection: bool = True
+        self,
+        schema: GraphQLSchema,
+        limits: Limits,
+        *,
+        introspection: bool = True,
+        partitions: int = 1,
     ) -> None:
         self.hits = 0
         self.misses = 0
         self._schema = schema
         self._limits = limits
-        self._field_costs = FieldCosts(schema, limits.page)
+        self._field_costs = FieldCosts(schema, limits.page, partitions)
         self._introspection = Introspection(schema)
         self._validator = Validator(
             schema, introspection=introspection, max_errors=limits.validation_errors

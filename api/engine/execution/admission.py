@@ -50,7 +50,12 @@ class Admission:
     ) -> None:
         """Raises InvalidManifest if a trusted document could not be executed."""
         limits = configuration.limits
-        self.documents = DocumentCache(schema, limits, introspection=configuration.introspection)
+        self.documents = DocumentCache(
+            schema,
+            limits,
+            introspection=configuration.introspection,
+            partitions=configuration.partitions,
+        )
         self.documents.preload(configuration.trusted_documents.documents)
         self.deadlines = deadline_scopes(limits)
         self.subscriptions = subscription_slots(limits)
@@ -107,7 +112,8 @@ class Admission:
     ) -> AdmittedOperation:
         limits, left = (self._limits, "") if batch is None else (batch, " that the list has left")
         execution, values = self._engine.prepare(request, document, operation, context)
-        cost, fields = operation.cost(values)
+        operation_cost = operation.cost(values)
+        cost, fields = operation_cost
         if cost > (budget := limits.cost_budget):
             raise _refused(
                 f"The operation costs {cost}, above the budget of {budget}{left}: request fewer or shorter"
@@ -126,7 +132,7 @@ class Admission:
             batch.spend(cost, fields)
         return AdmittedOperation(
             type=operation.type,
-            cost=cost,
+            cost=operation_cost.charge,
             request=request,
             document=document,
             context=context,

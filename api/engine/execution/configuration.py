@@ -24,5 +24,7 @@ class EngineConfiguration:
     trusted_documents: TrustedDocuments = field(default_factory=TrustedDocuments)
     introspection: bool = True
     """Whether clients may query the schema."""
+    partitions: int = 1
+    """Partitions of the read model, which some fields read all of."""
     measure: Measure = _discard
     """Called after each operation."""

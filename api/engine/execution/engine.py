@@ -49,6 +49,7 @@ class AdmittedOperation:
 
     type: OperationType
     cost: int
+    """What the rate limit charges."""
     request: Request
     document: PreparedDocument
     context: CallerContext

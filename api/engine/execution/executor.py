@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from api.auth.scopes import UNRESTRICTED, Caller
 from api.auth.tokens import end_at_expiry
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from api.engine.request import Request
     from api.engine.resolver_info import CallerContext
     from api.engine.stream_position import StreamPosition
+
+_CHARACTERS_PER_COST: Final = 50
+"""Characters of a document whose parsing and validation take as long as the smallest request."""
 
 
 class Executor:
@@ -75,7 +78,7 @@ class Executor:
         return _with_cost(response, operation.cost) if _wants_cost(request) else response
 
     async def with_texts(self, requests: Sequence[Request], caller: Caller) -> Sequence[Request]:
-        """Returns requests with the registered documents that they name; without registration none."""
+        """Returns requests with the registered documents that they name; without registration, as they come."""
         return requests
 
     async def stream(
@@ -180,13 +183,19 @@ class Executor:
         budget: BatchBudget | None,
         position: StreamPosition | None = None,
     ) -> AdmittedOperation:
-        """Returns the operation, charged to the caller; a refused one costs 1. Raises RequestError."""
-        cost = 1
+        """Returns the operation, charged to the caller; a refused one costs 1. Raises RequestError.
+
+        A document that is parsed and validated costs more, by its length.
+        """
+        cost, documents = 1, self.admission.documents
+        misses = documents.misses
         try:
             operation = self._admit(request, allowed, caller, budget, position)
-            cost = operation.cost
+            cost = max(1, operation.cost)
         finally:
-            await rate.spend(caller.rate_key, max(1, cost))
+            if documents.misses > misses:
+                cost += len(request.query or "") // _CHARACTERS_PER_COST
+            await rate.spend(caller.rate_key, cost)
         return operation
 
     def _run(self, operation: AdmittedOperation) -> Awaitable[Formatted]:

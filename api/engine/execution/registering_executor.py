@@ -100,7 +100,7 @@ class RegisteringExecutor(Executor):
         return request if hash_ is None else _by_text(request, await self._find(hash_, caller))
 
     def _hash_to_find(self, request: Request) -> str | None:
-        """Returns the hash of a request without a text, unless it is that of a trusted document."""
+        """Returns the hash of a request without a text, except that of a trusted document."""
         hash_ = request.document_hash() if request.query is None else None
         return None if hash_ in self._trusted else hash_
 
@@ -126,7 +126,7 @@ class RegisteringExecutor(Executor):
 
 
 def _by_text(request: Request, text: str | None) -> Request:
-    """Returns the request with this text in place of its hash; unchanged without a text."""
+    """Returns the request with this text in place of its hash; unchanged without one."""
     if text is None:
         return request
     extensions = {

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import strawberry
 
-from api.engine.cost.directives import CONNECTION, SLICED, Cost
+from api.engine.cost.directives import CONNECTION, SCATTERED, SLICED, Cost
 from api.resolvers import fields
 from api.resolvers.context import Info
 from api.resolvers.pagination import (
@@ -52,6 +52,7 @@ class Query:
     @fields.field(
         "A user by e-mail address, in any letter case; null if it does not exist.",
         Cost(weight="2"),
+        SCATTERED,
         scope=_READ,
     )
     async def user_by_email(
@@ -70,6 +71,7 @@ class Query:
     @fields.field(
         "All users, newest first; or those of a filter, or all in another order.",
         CONNECTION,
+        SCATTERED,
         scope=_READ,
     )
     async def users(
@@ -86,7 +88,9 @@ class Query:
         request = page_request(info, first, after, last, before, selection.parse_cursor)
         return await selected_users(info, selection, request)
 
-    @fields.field("The users with the highest lifetime value, highest first.", SLICED, scope=_READ)
+    @fields.field(
+        "The users with the highest lifetime value, highest first.", SLICED, SCATTERED, scope=_READ
+    )
     async def top_customers(self, info: Info, first: First = _TOP) -> list[User]:
         read_model = info.context.read_model
         ids = await users_by_lifetime_value.top(read_model, page_size(info, first, default=_TOP))

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 import httpx
 import pytest
@@ -158,6 +159,43 @@ async def test_an_operation_spends_what_it_costs(redis_url: str) -> None:
         assert "errors" not in (await made.post(HELLO)).json()
         [error] = (await made.post(dear)).json()["errors"]
         assert error["extensions"]["code"] == "RATE_LIMITED"
+
+
+WIDE = f"{{ users(first: 100) {{ nodes {{ {' '.join(f'a{n}: name' for n in range(40))} }} }} }}"
+WIDE_COST = (11 + 100 * 40) // 20
+
+
+@pytest.mark.parametrize("accept", [RESPONSE, "text/event-stream", MULTIPART])
+async def test_an_operation_spends_for_the_fields_of_its_response(
+    redis_url: str, accept: str
+) -> None:
+    burst = len(WIDE) // 50 + 2 * WIDE_COST
+    async with counted(redis_url, burst=burst) as rate, edge(access=Access(rate=rate)) as made:
+        for limited in (False, False, True):  # by graphql-core, then by a plan
+            response = await made.post(WIDE, headers={"accept": accept})
+            assert ("RATE_LIMITED" in response.text) is limited
+
+
+async def test_the_operations_of_a_list_spend_for_their_fields(redis_url: str) -> None:
+    async with counted(redis_url, burst=len(WIDE) // 50 + 2 * WIDE_COST) as rate:
+        async with edge(access=Access(rate=rate), batch_limit=3) as made:
+            response = await made.client.post("/graphql", json=[{"query": WIDE}] * 3)
+        assert sorted("errors" in answer for answer in response.json()) == [False, False, True]
+
+
+@pytest.mark.parametrize("refused", ["", " nobody"])
+async def test_a_document_that_is_not_cached_spends_by_its_length(
+    redis_url: str, refused: str
+) -> None:
+    def text(number: int) -> str:
+        fields = " ".join(f"a{number}_{at}: name" for at in range(20))
+        return f'{{ user(id: "{UUID(int=1)}") @skip(if: true) {{ {fields}{refused} }} }}'
+
+    spent = 1 + len(text(0)) // 50
+    async with counted(redis_url, burst=2 * spent + 1) as rate:
+        async with edge(access=Access(rate=rate)) as made:
+            texts = [(await made.post(text(number))).text for number in (0, 1, 1, 1)]
+        assert ["RATE_LIMITED" in answer for answer in texts] == [False, False, False, True]
 
 
 @pytest.mark.parametrize("accept", [RESPONSE, "text/event-stream", MULTIPART])

@@ -18,18 +18,23 @@ from graphql import (
     is_list_type,
 )
 
-from api.engine.cost.directives import list_size_of
+from api.engine.cost.directives import all_partitions_of, list_size_of
 from api.engine.cost.field_costs import FieldCosts
 from api.engine.documents.document_cache import DocumentCache, PreparedDocument
 from api.limits import Limits
 from api.schema.merged import SCHEMA
+from readside.redis_functions.keys import Keys, Partition
 from tests.api.engine.worst_documents import EXECUTED
-from tests.api.in_memory_app import ALICE, edge
+from tests.api.in_memory_app import ALICE, edge, order_id
 from tests.api.users import put_users
 from tests.api.with_limits import with_limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from readside.queries.reader import CommandsFor
+    from readside.redis_connection.protocol import Replies
+    from tests.api.in_memory_app import MemoryReads
 
 CREATE = 'createUser(input: {name: "Alice", email: "alice@example.com"})'
 
@@ -40,6 +45,10 @@ def prepared(text: str) -> PreparedDocument:
 
 def cost_of(document: PreparedDocument, **variables: Any) -> int:
     return document.operation(None).cost(document.values(variables)).cost
+
+
+def cost_with(partitions: int, text: str) -> int:
+    return cost_of(DocumentCache(SCHEMA, Limits(), partitions=partitions).get(text))
 
 
 def cost(text: str, **variables: Any) -> int:
@@ -89,7 +98,7 @@ def test_a_field_costs_its_weight_and_its_selection_times_the_length_of_its_list
         ("{ users(first: 5) { nodes { orders(first: 7) { nodes { id } } } } }", 11 + 5 * (11 + 7)),
         ('{ user(id: "a") { id @skip(if: true) name @include(if: true) } }', 10 + 1),
         (f"mutation {{ {CREATE} {{ id errors {{ __typename }} }} }}", 10 + 1 + 1 + 5),
-        ("{ __schema { types { name fields { name } } } }", 1_000),
+        ("{ __schema { types { name fields { name } } } }", 3_000),
     ],
 )
 def test_the_fields_of_a_response_are_counted_times_the_length_of_their_list(
@@ -97,6 +106,64 @@ def test_the_fields_of_a_response_are_counted_times_the_length_of_their_list(
 ) -> None:
     document = prepared(text)
     assert document.operation(None).cost(document.values({})).fields == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "more"),
+    [
+        (f'{{ user(id: "{ALICE}") {{ orders {{ nodes {{ id }} totalCount }} }} }}', 0),
+        ('{ userByEmail(email: "alice@example.com") { id } }', 1),
+        ("{ users(first: 3) { nodes { id } } }", 1),
+        ("{ users(last: 3, orderBy: NAME) { totalCount nodes { id } } }", 2),
+        ("{ a: users { totalCount } b: users { pageInfo { hasNextPage } } }", 3),
+        ("{ topCustomers(first: 7) { id } }", 1),
+        (f'{{ node(id: "{order_id(ALICE, 0)}") {{ id }} }}', 1),
+        (f'{{ nodes(ids: ["{order_id(ALICE, 0)}", "{order_id(ALICE, 1)}"]) {{ id }} }}', 2),
+    ],
+)
+async def test_a_read_of_all_partitions_costs_more_above_eight_of_them(
+    monkeypatch: pytest.MonkeyPatch, text: str, more: int
+) -> None:
+    costs = {number: cost_with(number, text) - cost(text) for number in (1, 8, 9, 12, 13, 1024)}
+    assert costs == {1: 0, 8: 0, 9: more, 12: more, 13: 2 * more, 1024: 254 * more}
+    async with edge() as made:
+        made.reads.put(ALICE, "Alice")
+        for _ in range(2):
+            made.reads.put_order(ALICE, "OPEN", 100)
+        scattered = count_reads_of_all_partitions(monkeypatch, made.reads)
+        assert "errors" not in await made.ask(text)
+    assert sum(scattered) == more
+
+
+def count_reads_of_all_partitions(monkeypatch: pytest.MonkeyPatch, reads: MemoryReads) -> list[int]:
+    """Returns a list that will have the number of keys of each. A second partition is empty."""
+    counts: list[int] = []
+    read_all, read_partitions = reads.read_all, reads.read_partitions
+
+    async def counted_all(question: CommandsFor) -> list[Replies]:
+        counts.append(len(question(Keys(Partition(0), "g"))))
+        return await read_all(question)
+
+    async def counted(questions: dict[int, CommandsFor]) -> dict[int, Replies]:
+        if 1 not in questions:
+            return await read_partitions(questions)
+        counts.append(1)
+        return await read_partitions({0: questions[0]}) | {1: [[]]}
+
+    reads.partitions = range(2)
+    monkeypatch.setattr(reads, "read_all", counted_all)
+    monkeypatch.setattr(reads, "read_partitions", counted)
+    return counts
+
+
+def test_every_query_that_reads_all_partitions_says_so() -> None:
+    assert SCHEMA.query_type is not None
+    scattered = {
+        name
+        for name, field in SCHEMA.query_type.fields.items()
+        if all_partitions_of(field) is not None
+    }
+    assert scattered == SCHEMA.query_type.fields.keys() - {"user"}
 
 
 async def test_an_operation_of_too_many_fields_is_not_executed() -> None:
@@ -249,6 +316,37 @@ async def test_a_client_that_requests_the_cost_gets_it() -> None:
         assert asked.json()["extensions"] == {"cost": 3}
         assert "extensions" not in (await made.post(query, extensions={"cost": "yes"})).json()
         assert "extensions" not in await made.ask(query)
+
+
+ALIASES = " ".join(f"a{number}: name" for number in range(197))
+MORE = " ".join(f"b{number}: name" for number in range(197))
+
+
+@pytest.mark.parametrize(
+    ("text", "charged"),
+    [
+        ("{ users(first: 100) { nodes { id } } }", 101),
+        ("{ users(first: 100) { nodes { id name email version createdAt } } }", 101),
+        (f"{{ users(first: 100) {{ nodes {{ {ALIASES} }} }} }}", (11 + 100 * 197) // 20),
+        (f"mutation {{ {CREATE} {{ id user {{ {ALIASES} }} }} }}", 11),
+        (
+            f"mutation {{ {CREATE} {{ user {{ {ALIASES} {MORE} }} }} }}",
+            20,
+        ),
+        ("{ __schema { types { name } } }", 150),
+    ],
+)
+async def test_the_fields_of_a_response_are_part_of_the_cost_that_a_client_sees(
+    text: str, charged: int
+) -> None:
+    async with edge() as made:
+        for _ in range(3):  # by graphql-core, then by a plan
+            response = await made.post(text, extensions={"cost": True})
+            assert response.json()["extensions"] == {"cost": charged}
+        stream = await made.post(
+            text, extensions={"cost": True}, headers={"accept": "text/event-stream"}
+        )
+        assert f'"extensions":{{"cost":{charged}}}' in stream.text
 
 
 async def test_a_stream_has_the_requested_cost_too() -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import strawberry
 
-from api.engine.cost.directives import SLICED
+from api.engine.cost.directives import SCATTERED, SLICED
 from api.resolvers import fields
 from api.resolvers.context import Info
 from api.resolvers.pagination import First, page_size
@@ -32,7 +32,7 @@ class Query:
         row = await products.fetch(info.context.read_model, parsed_id, min_version=version)
         return None if row is None else Product.from_row(row)
 
-    @fields.field("The newest products, newest first.", SLICED, scope=_READ)
+    @fields.field("The newest products, newest first.", SLICED, SCATTERED, scope=_READ)
     async def products(self, info: Info, first: First = 20) -> list[Product]:
         read_model = info.context.read_model
         page = await product_list.page(read_model, PageRequest(page_size(info, first)))

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import strawberry
 
-from api.engine.cost.directives import CONNECTION, READ
+from api.engine.cost.directives import CONNECTION, READ, SCATTERED
 from api.resolvers import fields
 from api.resolvers.context import Info
 from api.resolvers.nodes import Node
@@ -82,7 +82,7 @@ class UserConnection:
 
     selection: strawberry.Private[UserSelection]
 
-    @fields.field("How many users there are, on all pages.", READ)
+    @fields.field("How many users there are, on all pages.", READ, SCATTERED)
     async def total_count(self, info: Info) -> int:
         selection = self.selection
         return await selection.index.count(info.context.read_model, selection.prefix)
