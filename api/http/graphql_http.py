@@ -247,6 +247,9 @@ class GraphQLOverHTTP:
 
 def _media(scope: Scope, headers: Headers, page: Page | None) -> str:
     """Returns the media type of the response. Raises BAD_REQUEST with 405 or 406."""
+    if scope["method"] == "PUT":  # graphql-sse reserves a stream for several operations
+        each = "Use GET or POST, with a request for each operation"
+        raise bad_request(f"{each}: with graphql-sse, singleConnection is false.", 405)
     if scope["method"] not in _ALLOWED:
         raise bad_request("Use GET or POST.", 405)
     accept = headers.get(b"accept") or b"*/*"

@@ -41,6 +41,13 @@ async def test_apollo_client_subscribes_over_http_with_nothing_configured(node: 
     assert told["forgotten"] == [["BAD_USER_INPUT"], "complete"]
 
 
+async def test_graphql_sse_is_refused_in_its_single_connection_mode(node: Node) -> None:
+    async with edge() as made, served(made.app) as address:
+        refused = await node.tell("single_connection.mjs", address)
+    assert (refused["status"], refused["extensions"]) == (405, {"code": "BAD_REQUEST"})
+    assert refused["message"].endswith("with graphql-sse, singleConnection is false.")
+
+
 async def test_an_event_source_of_a_page_resumes_after_its_connection_ended(
     chromium: str, node: Node
 ) -> None:
