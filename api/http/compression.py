@@ -16,7 +16,7 @@ from typing import Any, Final
 from starlette.types import Receive, Scope
 
 from api.auth.csrf import Headers
-from api.http.content_negotiation import parse, weight_of
+from api.http.content_negotiation import parse_ranges, weight_of
 from api.http.graphql_http import GraphQLOverHTTP, Page
 from api.http.response import EncodedResponse
 from api.http.result_stream import ResultStream
@@ -110,8 +110,9 @@ def negotiate_coding(accept: bytes) -> tuple[bytes | None, bool]:
     The coding is None for a client that prefers `identity`, or accepts none of ours: it gets the body as it
     is. A wildcard means gzip, which every client reads that accepts any coding.
     """
-    ranges = map(parse, accept.decode("latin-1").split(","))
-    weights = {name.encode("latin-1"): weight_of(parameters) for name, parameters in ranges}
+    weights = {
+        name.encode("latin-1"): weight_of(parameters) for name, parameters in parse_ranges(accept)
+    }
     wildcard = weights.get(b"*")
     if wildcard is not None:
         weights = {b"gzip": wildcard, **weights}

@@ -14,6 +14,9 @@ _MIXED: Final = "multipart/mixed"
 MULTIPART: Final = f"{_MIXED};subscriptionSpec=1.0"
 HTML: Final = "text/html"
 
+_MAX_RANGES: Final = 50
+"""Elements of Accept or Accept-Encoding that are read; no client needs more, and each takes microseconds."""
+
 _ANY: Final = {"*/*": (JSON,), "application/*": (JSON,), "text/*": ()}
 
 
@@ -33,7 +36,7 @@ def negotiate(accept: bytes, offered: tuple[str, ...]) -> str | None:
 
     Of two with equal weight, the one named first is preferred. A wildcard means application/json.
     """
-    ranges = [parse(part) for part in accept.decode("latin-1").split(",")]
+    ranges = parse_ranges(accept)
     excluded = {media for media, parameters in ranges if weight_of(parameters) == 0}
     best, best_quality = None, 0.0
     for media, parameters in ranges:
@@ -44,6 +47,12 @@ def negotiate(accept: bytes, offered: tuple[str, ...]) -> str | None:
             if candidate in offered and candidate not in excluded:
                 best, best_quality = candidate, quality
     return best
+
+
+def parse_ranges(header: bytes) -> list[tuple[str, dict[str, str]]]:
+    """Returns the first elements of Accept or Accept-Encoding, each with its parameters."""
+    elements = header.decode("latin-1").split(",", _MAX_RANGES)
+    return [parse(element) for element in elements[:_MAX_RANGES]]
 
 
 def parse(text: str) -> tuple[str, dict[str, str]]:

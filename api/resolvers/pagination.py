@@ -20,6 +20,9 @@ class DefaultSize(int):
     """The default of the argument `first`; its type tells it from the same number sent by a client."""
 
 
+_MAX_CURSOR: Final = 8_000
+"""Characters of a cursor, more than any has: its position is sent to each partition."""
+
 PAGE_SIZE: Final = DefaultSize(20)
 """The default of the argument `first` of connections."""
 
@@ -96,6 +99,8 @@ def encode_cursor(position: str) -> str:
 
 def _position(argument: str, cursor: str, parse: Callable[[str], P]) -> P:
     """Returns the position in a cursor. Raises BAD_USER_INPUT for a text that is no cursor of the list."""
+    if len(cursor) > _MAX_CURSOR:
+        raise _invalid_cursor(argument)
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         return parse(base64.b64decode(padded, altchars=b"-_", validate=True).decode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from api.http.compression import negotiate_coding
 from api.http.content_negotiation import HTML, JSON, RESPONSE, STREAM, is_json, negotiate
 
 OFFERED = (JSON, RESPONSE, STREAM)
@@ -39,6 +40,13 @@ def test_the_response_has_the_media_type_that_the_client_prefers(
     accept: str, media: str | None
 ) -> None:
     assert negotiate(accept.encode(), OFFERED) == media
+
+
+def test_the_first_fifty_elements_are_read() -> None:
+    assert negotiate(b"a," * 49 + b"application/json", OFFERED) == JSON
+    assert negotiate(b"a," * 50 + b"application/json", OFFERED) is None
+    assert negotiate_coding(b"a," * 49 + b"gzip") == (b"gzip", False)
+    assert negotiate_coding(b"a," * 50 + b"gzip") == (None, False)
 
 
 def test_a_browser_prefers_a_page_where_there_is_one() -> None:

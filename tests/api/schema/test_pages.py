@@ -77,3 +77,15 @@ async def test_without_a_number_a_page_has_the_default(first: str) -> None:
         for _ in range(2):
             data = (await made.ask(f"{{ users({first}after: null) {{ nodes {{ id }} }} }}"))["data"]
             assert len(data["users"]["nodes"]) == 20
+
+
+async def test_a_cursor_longer_than_any_position_is_refused_before_a_read() -> None:
+    cursor = encode_cursor(f"name:{'a' * 6_000}\t{ALICE}")
+    async with edge() as made:
+        for argument in ("after", "before"):
+            query = (
+                f"query($c: String!) {{ users(orderBy: NAME, {argument}: $c) {{ totalCount }} }}"
+            )
+            error = await made.error(query, c=cursor)
+            assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": argument}
+        assert made.reads.asked == 0
