@@ -15,7 +15,7 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types import get_object_definition
 from strawberry.types.scalar import ScalarDefinition
 
-from api.engine.cost.directives import ListSize
+from api.engine.cost.directives import Cost, ListSize
 from api.errors import bad_input, failure
 from api.resolvers import fields
 from api.resolvers.context import Info
@@ -30,6 +30,9 @@ _LINK: Final = """extend schema
 """
 _SHAREABLE: Final = "PageInfo"
 """A type that other subgraphs may define as well, with the same fields."""
+
+_SDL_COST: Final = "100"
+"""The cost of the text of the schema, which is as long as that of hundreds of fields."""
 
 _Any = NewType("_Any", object)
 
@@ -72,7 +75,9 @@ def _service_query(text: str) -> type:
 
     @strawberry.type(name="_Service", description="What a gateway composes its schema of.")
     class FederatedService:
-        sdl: str = strawberry.field(description="The schema of this subgraph.")
+        sdl: str = strawberry.field(
+            description="The schema of this subgraph.", directives=[Cost(weight=_SDL_COST)]
+        )
 
     @strawberry.type(name="Query")
     class ServiceQuery:

@@ -134,6 +134,13 @@ async def test_the_service_has_the_schema_with_keys(made: Edge) -> None:
     parse(text)
 
 
+async def test_the_budget_bounds_how_often_a_response_repeats_the_schema(made: Edge) -> None:
+    texts = [f"{{ _service {{ {' '.join(f'a{at}: sdl' for at in range(n))} }} }}" for n in (49, 50)]
+    assert "errors" not in await made.ask(texts[0])
+    error = await made.error(texts[1])
+    assert error["extensions"] == {"code": "COST_LIMIT_EXCEEDED", "cost": 5_001, "budget": 5_000}
+
+
 async def test_without_introspection_there_is_no_service() -> None:
     async with edge(introspection=False, federation=True) as made:
         assert (await made.error("{ _service { sdl } }"))["extensions"]["code"] == (
