@@ -78,7 +78,7 @@ class Executor:
         return _with_cost(response, operation.cost) if _wants_cost(request) else response
 
     async def with_texts(self, requests: Sequence[Request], caller: Caller) -> Sequence[Request]:
-        """Returns requests with the registered documents that they name; without registration, as they come."""
+        """Returns requests with the registered documents that they name; here as they come."""
         return requests
 
     async def stream(
