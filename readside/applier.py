@@ -104,7 +104,7 @@ class EventApplier:
                     # A folded delivery that failed is applied event by event, with this one as the last.
                     gaps.append(msgspec.structs.replace(delivery, folded=None))
                 else:
-                    outcomes[outcome] += 1
+                    outcomes[APPLIED if outcome == UNFINISHED else outcome] += 1
                     while outcome == UNFINISHED and not defer:
                         [outcome] = await self._apply([delivery], publish)
         if gaps:

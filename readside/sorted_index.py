@@ -1,6 +1,7 @@
 """Sorted indexes of aggregates: by a text or by a number that each has.
 
-They follow each change. queries/id_lists.py reads them: in order, between any keys, page by page.
+They follow each change, and a resync when it ends. queries/id_lists.py reads them: in order, between any
+keys, page by page.
 """
 
 from __future__ import annotations

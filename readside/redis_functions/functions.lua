@@ -11,6 +11,7 @@
 --                 acknowledged since; 'applied': events; 'size:<key>': members of a shared key; 'by-hand', 'code',
 --                 'instead-of' (the previous active generation): see readside/generations/registry.py
 --   a document     'version'; 'until': the aggregate is hidden from readers below this version
+--   lost:<id>      what a hidden aggregate will have in sorted indexes when it is shown again
 
 -- Marks stream entries that end an aggregate. A generation that has not applied them still holds personal data.
 local ERASURE = '"final":true'
