@@ -31,13 +31,13 @@ class Api:
 
     async def create(self) -> dict[str, Any]:
         """The whole answer. Raises what httpx raises."""
-        async with httpx.AsyncClient(timeout=PATIENCE) as http:
+        async with httpx.AsyncClient(timeout=PATIENCE, verify=False) as http:
             body = {"query": CREATE, "variables": {"input": ALICE}}
             answer: dict[str, Any] = (await http.post(self._url, json=body)).json()
             return answer
 
     async def answers(self) -> None:
-        async with httpx.AsyncClient() as http, limited(30):
+        async with httpx.AsyncClient(verify=False) as http, limited(30):
             while self.member.running:
                 try:
                     await http.post(self._url, json={"query": "{ __typename }"})
