@@ -21,7 +21,7 @@ SEEDS = (1, 2, 3)
 """The budget of each mutant: so many runs."""
 
 RUN = 120
-"""Seconds that one run may take, as any other test."""
+"""Seconds that one run may take."""
 
 
 AT_ONCE = 1.0

@@ -13,7 +13,7 @@ import pytest
 from tests.acceptance.service import Client
 from tests.interop.graphql_clients.conftest import serve
 from tests.interop.graphql_clients.node import Node
-from tests.interop.graphql_clients.packages import PATIENCE, NotFetched, fetched
+from tests.interop.graphql_clients.packages import NotFetched, fetched
 from tests.stores import fast_temp
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 HERE = Path(__file__).parent
-
-
-pytestmark = pytest.mark.timeout(PATIENCE + 120)
 
 
 @pytest.fixture(scope="module")

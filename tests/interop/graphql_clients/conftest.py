@@ -14,7 +14,7 @@ import pytest
 
 from tests.acceptance.test_processes import tandem
 from tests.interop.graphql_clients.node import Node
-from tests.interop.graphql_clients.packages import PATIENCE, NotFetched, fetched
+from tests.interop.graphql_clients.packages import NotFetched, fetched
 from tests.processes import HOST, free_port
 from tests.stores import PARTITIONS, fast_temp
 
@@ -26,11 +26,6 @@ MISSING = (
     "No page is tried in a browser, because there is no chromium on the PATH:"
     " install it (Debian: apt install chromium)."
 )
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Gives each test the time that npm may take: which of them fetches the packages is not known."""
-    item.add_marker(pytest.mark.timeout(PATIENCE + 120))
 
 
 class Serve(Protocol):

@@ -19,7 +19,7 @@ from tests.processes import as_from_a_terminal
 
 HERE = Path(__file__).parent
 LOCKED = ("package.json", "package-lock.json")
-PATIENCE = 240.0
+PATIENCE = 200.0
 """Seconds for all of npm on a busy machine; the fetch of one package gets 20 before it is tried again."""
 
 
