@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from domain.envelope import Envelope
-from readside.command_rules import check_commands
+from readside.command_rules import check_commands, keys_of
 from readside.event_source import EventSource
 from readside.projection import Command, ProjectedEvent, Projection, Projections
 from readside.redis_functions.functions import Functions
@@ -161,7 +161,7 @@ class EventApplier:
 
     async def discard_entry(self, entry_id: str) -> None:
         """Acknowledges an entry that holds no event."""
-        await self._call([msgspec.Raw(_pack((entry_id, False)))])
+        await self._call([msgspec.Raw(_pack((entry_id, False)))], set())
 
     async def _progress(self, key: str) -> tuple[int, int]:
         """Returns the version in a document, and the version below which it is hidden; 0 for none."""
@@ -228,15 +228,15 @@ class EventApplier:
         """Parks an aggregate: the log does not have this version of it."""
         reason = f"version {version} is missing from the event log"
         event = (str(aggregate_id), document, version, event_type, "", (), reason, 0, False, False)
-        await self._call([msgspec.Raw(_pack(("", event)))])
+        await self._call([msgspec.Raw(_pack(("", event)))], {document})
         _log.error("aggregate.parked", aggregate_id=str(aggregate_id), reason=reason)
 
     async def _apply(
         self, deliveries: Sequence[Delivery], publish: bool, max_missing: int | None = None
     ) -> list[int]:
-        outcomes = await self._call(
-            [self._prepare(delivery, publish) for delivery in deliveries], max_missing
-        )
+        written: set[str] = set()
+        items = [self._prepare(delivery, publish, written) for delivery in deliveries]
+        outcomes = await self._call(items, written, max_missing)
         for delivery, outcome in zip(deliveries, outcomes, strict=True):
             envelope = delivery.envelope
             if outcome == APPLIED and publish and self._on_applied is not None:
@@ -251,20 +251,30 @@ class EventApplier:
                 )
         return outcomes
 
-    async def _call(self, items: list[msgspec.Raw], max_missing: int | None = None) -> list[int]:
+    async def _call(
+        self, items: list[msgspec.Raw], written: set[str], max_missing: int | None = None
+    ) -> list[int]:
+        """`written` are the keys that the items may write: a function declares all keys that it accesses."""
         limit = "" if max_missing is None else max_missing
+        names = [*self._names, *written]
         outcomes: list[int] = await self._functions.call(
-            "apply", self._names, self.keys.generation, _pack(items), limit
+            "apply", names, self.keys.generation, _pack(items), limit
         )
         return outcomes
 
-    def _prepare(self, delivery: Delivery, publish: bool) -> msgspec.Raw:
-        """Packs each delivery alone, so that a failure to project or pack it is the poison of one event."""
+    def _prepare(self, delivery: Delivery, publish: bool, written: set[str]) -> msgspec.Raw:
+        """Packs each delivery alone, so that a failure to project or pack it is the poison of one event.
+
+        Adds the keys that it may write.
+        """
+        written.add(self._document(delivery.envelope))
         try:
             commands = delivery.folded
             if commands is None:
                 commands = self._commands(delivery.envelope)
-            return self._packed(delivery, publish, commands)
+            packed = self._packed(delivery, publish, commands)
+            written.update(*map(keys_of, commands))
+            return packed
         except Exception as error:  # any error of a projection makes the event a poison event
             reason = f"{type(error).__name__}: {error}".encode(errors="backslashreplace").decode()
             return self._packed(delivery, publish, [], reason)

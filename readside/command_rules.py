@@ -31,6 +31,8 @@ _KEYS: Final = {
 }
 """Where a command has its keys, if that is not its first argument only."""
 
+_FIRST: Final = slice(1, 2)
+
 _MEMBERS: Final = {
     **dict.fromkeys(("HDEL", "SADD", "SREM", "ZREM"), slice(2, None)),
     **dict.fromkeys(("HINCRBY", "HINCRBYFLOAT"), slice(2, 3)),
@@ -46,6 +48,11 @@ _OF_THE_GATE: Final = frozenset({"until", "version"})
 _ID_AT_END: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
+def keys_of(command: Command) -> tuple[str, ...]:
+    """Returns the keys that an allowed command changes or reads."""
+    return command[_KEYS.get(command[0], _FIRST)]
+
+
 def check_commands(keys: Keys, event: ProjectedEvent[Any], commands: Iterable[Command]) -> None:
     """Raises RefusedCommand for the first command that breaks a rule."""
     own, prefix = event.aggregate_id, keys.prefix
@@ -53,7 +60,7 @@ def check_commands(keys: Keys, event: ProjectedEvent[Any], commands: Iterable[Co
         verb = command[0]
         if verb not in _MEMBERS and verb not in _OWN_KEYS_ONLY:
             raise RefusedCommand(f"A projection cannot use the command {verb}.")
-        for key in command[_KEYS[verb]] if verb in _KEYS else command[1:2]:
+        for key in keys_of(command):
             if not key.startswith(prefix):
                 raise RefusedCommand(
                     f"{verb} of {key}: a projection changes keys of its partition and generation only."

@@ -85,6 +85,8 @@ class Generations:
         self._functions = Functions(redis, partition.namespace)
         self._partition = partition
         self._fingerprint = fingerprint
+        self._shared_keys: list[str] = []
+        """Those of the generation that was checked last, as of that check."""
 
     async def active(self) -> Keys | None:
         """Returns the generation that readers with this fingerprint use, if it has its group."""
@@ -187,7 +189,11 @@ class Generations:
     async def check_intact(self, keys: Keys) -> None:
         """Raises GenerationGone if it is not active, or shared keys or unread entries were lost."""
         names = [self._partition.stream, self._partition.generations, keys.counters]
-        await self._functions.call("check_intact", names, keys.generation, self._fingerprint)
+        arguments = keys.generation, self._fingerprint
+        while shared := await self._functions.call(
+            "check_intact", [*names, *self._shared_keys], *arguments
+        ):
+            self._shared_keys = shared
 
     async def remove_unused(self, keep: Keys, *, after: float = RETENTION_SECONDS) -> int:
         """Removes generations whose group was not read for `after` seconds; returns their number."""

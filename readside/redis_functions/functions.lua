@@ -450,12 +450,12 @@ local function apply_event(parked, counters, needs_resync, call, event)
 end
 
 -- Applies events in the given order; acknowledges and trims the entries that need no further attention.
--- KEYS stream, generations, parked, counters, needs_resync
+-- KEYS stream, generations, parked, counters, needs_resync, then all that the events write
 -- ARGV generation, msgpack [[entry id or '', event or false if the entry holds none]...],
 --   how many missing events the caller reads from the log, or '' for no limit
 -- -> one outcome for each event, or an error GONE if the generation is void or removed, also by this call
 local function apply(keys, args)
-  local stream, generations, parked, counters, needs_resync = unpack(keys)
+  local stream, generations, parked, counters, needs_resync = keys[1], keys[2], keys[3], keys[4], keys[5]
   local generation = args[1]
   if not is_valid(generations, generation, counters) then return gone() end
   local outcomes, done = {}, {}
@@ -506,18 +506,26 @@ end
 
 -- Checks that this generation is active, and that no shared key and no unread entry was lost. A generation without
 -- its group stays active until another is built.
--- KEYS stream, generations, counters   ARGV generation, fingerprint   -> 1, or an error GONE
+-- KEYS stream, generations, counters, then the shared keys   ARGV generation, fingerprint
+-- -> nothing; or all shared keys, if the call does not have them all and is to be repeated with them; or an error GONE
 local function check_intact(keys, args)
   if not is_valid(keys[2], args[1], keys[3]) then return gone() end
   if redis.call('HGET', keys[2], 'serving:' .. args[2]) ~= args[1] then return gone() end
+  local declared, shared, complete = {}, {}, true
+  for i = 4, #keys do declared[keys[i]] = true end
   for _, field in ipairs(redis.call('HKEYS', keys[3])) do
     local key = string.match(field, '^size:(.*)')
-    if key and not has_recorded_size(keys[3], key) then return invalidate(keys[2], args[1]) end
+    shared[#shared + 1] = key
+    complete = complete and (not key or declared[key])
+  end
+  if not complete then return shared end
+  for _, key in ipairs(shared) do
+    if not has_recorded_size(keys[3], key) then return invalidate(keys[2], args[1]) end
   end
   local remaining, missed = backlog(keys[1], args[1], keys[3])
   if remaining and missed == 0 then
     trim(keys[1]) -- the group that held back the stream may have been removed since
-    return 1
+    return {}
   end
   if remaining then redis.call('XGROUP', 'DESTROY', keys[1], args[1]) end
   return gone()

@@ -49,7 +49,6 @@ class ScratchGeneration(EventApplier):
         self._redis = redis
         self._keep_alive_at = 0.0
         self._started = False
-        self._new_keys: set[str] = set()
         self.events = 0
         """The number of events added."""
         self.last_aggregate: UUID | None = None
@@ -67,13 +66,14 @@ class ScratchGeneration(EventApplier):
         """Applies events, each aggregate's in order of version."""
         for start in range(0, len(events), applier.MAX_SLICE_EVENTS):
             batch = events[start : start + applier.MAX_SLICE_EVENTS]
-            items = [self._prepare(Delivery(envelope), publish=False) for envelope in batch]
+            written: set[str] = set()
+            items = [self._prepare(Delivery(one), publish=False, written=written) for one in batch]
             for envelope in batch:
                 self._note(str(envelope.aggregate_id), self._document(envelope))
-            outcomes = await self._call(items)
+            outcomes = await self._call(items, written)
             for envelope, item, outcome in zip(batch, items, outcomes, strict=True):
                 while outcome == UNFINISHED:
-                    [outcome] = await self._call([item])
+                    [outcome] = await self._call([item], written)
                 if outcome == APPLIED:
                     self.versions[envelope.aggregate_id] = envelope.version
             self.events += len(batch)
@@ -84,9 +84,11 @@ class ScratchGeneration(EventApplier):
         for names in _chunks({*self._names[1:], *self._written_keys()}):
             await self._redis.unlink(*names)
 
-    async def _call(self, items: list[msgspec.Raw], max_missing: int | None = None) -> list[int]:
+    async def _call(
+        self, items: list[msgspec.Raw], written: set[str], max_missing: int | None = None
+    ) -> list[int]:
         """Calls `apply_scratch`, which sets the expiry of all keys that the events may write."""
-        names, self._new_keys = [*self._names, *self._new_keys], set()
+        names = [*self._names, *written]
         await self.keep_alive()
         begin, self._started = "" if self._started else "begin", True
         expiry = int(EXPIRY_SECONDS * 1000)
@@ -122,7 +124,6 @@ class ScratchGeneration(EventApplier):
         prefix = self.keys.shared_key("")
         for command in commands:
             if command[0] in CONTRIBUTIONS:
-                self._new_keys.add(command[1])
                 self.sums[command[1].removeprefix(prefix)] = command[2].removeprefix(prefix)
         for word in {word for command in commands for word in command[1:]}:
             if word.startswith(prefix) and word.removeprefix(prefix) not in self.sums:
@@ -130,7 +131,6 @@ class ScratchGeneration(EventApplier):
         return commands
 
     def _note(self, aggregate_id: str, key: str) -> None:
-        self._new_keys.add(key)
         names = (
             self.owned_keys.setdefault(aggregate_id, set())
             if aggregate_id in key
