@@ -48,7 +48,8 @@ RETRY_SECONDS: Final = 1.0
 
 _HASH: Final = re.compile("[0-9a-f]{64}")
 
-# The index has the keys by the time of their registration, so that the oldest are removed.
+# The index has the keys by the time of their registration. Returns the oldest, which are to be removed: a
+# script accesses only the keys that it is called with.
 _STORE: Final = """
 local time = redis.call('TIME')
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
@@ -57,10 +58,10 @@ redis.call('EXPIRE', KEYS[2], ARGV[2])
 local excess = redis.call('ZCARD', KEYS[2]) - ARGV[3]
 if excess > 0 then
   local oldest = redis.call('ZRANGE', KEYS[2], 0, excess - 1)
-  redis.call('DEL', unpack(oldest))
   redis.call('ZREM', KEYS[2], unpack(oldest))
+  return oldest
 end
-return 0
+return {}
 """
 
 log = structlog.get_logger("tandem.api")
@@ -120,8 +121,10 @@ class RegisteredDocuments:
         except RequestError:
             return  # the operation is executed nevertheless
         keys = self._prefix + hash_, self._prefix + "index"
-        stored = await self._request("EVAL", _STORE, 2, *keys, encoded, KEEP_SECONDS, MAX_DOCUMENTS)
-        if stored is not None:
+        excess = await self._request("EVAL", _STORE, 2, *keys, encoded, KEEP_SECONDS, MAX_DOCUMENTS)
+        if isinstance(excess, list):
+            if excess:
+                await self._request("UNLINK", *excess)
             self._stored_at.put(hash_, now)
 
     async def _request(self, *words: object) -> object:
