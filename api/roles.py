@@ -26,4 +26,4 @@ def read_model_fingerprint(settings: Settings) -> str:
 
 def namespace(settings: Settings) -> Namespace:
     """Returns the namespace in Redis of the service with these settings."""
-    return Namespace(settings.redis_prefix)
+    return Namespace(settings.redis_prefix, spread=settings.has_cluster)

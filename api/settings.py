@@ -12,6 +12,7 @@ from pydantic_settings import SettingsConfigDict
 from api.auth.auth_settings import AccessSettings
 from api.limits import Limits, Positive
 from api.operator_error import OperatorError
+from api.redis_url import has_unsupported_servers, is_cluster
 from api.server_urls import LAST_PORT, UNREADABLE, is_readable, register
 
 _SCHEMES = {
@@ -21,9 +22,6 @@ _SCHEMES = {
 }
 
 Port = Annotated[int, Field(ge=0, le=LAST_PORT)]
-
-_MULTI_SERVER_WORDS = ("sentinel", "cluster", "master", "replica")
-"""Words in the scheme or an option of a URL for several servers."""
 
 _PREFIX = re.compile(r"[A-Za-z0-9._-]{1,32}")
 """Without the colon that ends the prefix in names, and without wildcards of SCAN and ACLs."""
@@ -48,7 +46,13 @@ class Settings(AccessSettings):
     database_url: str | None = None
     """URL of PostgreSQL; `up` runs its own."""
     redis_url: str | None = None
-    """URL of Redis or Valkey; `up` runs its own."""
+    """URL of Redis or Valkey, also of a cluster (redis://a:6379,b:6379/?cluster=true); `up` runs its own."""
+
+    @property
+    def has_cluster(self) -> bool:
+        """True if REDIS_URL is that of a cluster."""
+        return is_cluster(self.redis_url or "")
+
     redis_password: SecretStr | None = None
     """Password for Redis, not percent-encoded; in REDIS_URL it must be."""
 
@@ -68,10 +72,11 @@ class Settings(AccessSettings):
     @classmethod
     def _is_url(cls, url: str | None, info: ValidationInfo) -> str | None:
         schemes = _SCHEMES[str(info.field_name)]
-        if url is not None and info.field_name == "redis_url" and _has_several_servers(url):
+        if url is not None and info.field_name == "redis_url" and has_unsupported_servers(url):
             raise ValueError(
-                "Sentinel, Cluster and several hosts are not supported yet; it must be the URL of the primary"
-                " or of an address that follows it in a failover, as redis://host:6379/0 does"
+                "Sentinel and several hosts are not supported; it must be the URL of the primary or of an"
+                " address that follows it in a failover, as redis://host:6379/0 does, or of a cluster, as"
+                " redis://host:6379,host:6379/?cluster=true"
             )
         if url is not None and not url.startswith(schemes):
             raise ValueError(f"it must start with {' or '.join(schemes)}")
@@ -151,21 +156,6 @@ class Settings(AccessSettings):
     """Days for which idempotency keys are kept; 0 keeps them indefinitely."""
     limits: Limits = Field(default_factory=Limits)
     """The limits of the API."""
-
-
-def _has_several_servers(url: str) -> bool:
-    """Returns True for a URL of Redis with several servers. The password is not examined."""
-    scheme, _, rest = url.partition("://")
-    if scheme == "unix":
-        return False
-    location, _, options = rest.rpartition("@")[2].partition("?")
-    hosts, _, database = location.partition("/")
-    names = (scheme, *(option.partition("=")[0] for option in options.split("&")))
-    return (
-        any(separator in hosts for separator in (",", ";", "%2C", " "))
-        or (database != "" and not database.isdecimal())  # the name of a primary of a Sentinel
-        or any(word in name.lower() for name in names for word in _MULTI_SERVER_WORDS)
-    )
 
 
 def require_settings(settings: Settings, *names: str) -> None:

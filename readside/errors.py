@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+from redis.exceptions import ConnectionError as Disconnected
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 
 class ReadModelError(Exception):
@@ -57,6 +60,10 @@ class ReadModelUnavailable(ReadModelError):
 
     code = "READ_MODEL_UNAVAILABLE"
     message = "The read model cannot be reached; retry in a moment."
+
+
+UNREACHABLE: Final = (ReadModelUnavailable, Disconnected, RedisTimeoutError, OSError)
+"""Errors of a server of Redis that cannot be reached."""
 
 
 class ReadModelOverloaded(ReadModelError):

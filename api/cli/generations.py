@@ -111,6 +111,7 @@ async def _retained(stores: OpenStores) -> list[tuple[int, RetainedGeneration]]:
     return [
         (number, generation)
         for number, status in enumerate(statuses)
+        if status is not None
         for generation in retained_generations(status)
     ]
 

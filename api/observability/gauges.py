@@ -7,12 +7,11 @@ from typing import Any
 
 import asyncpg
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from redis.asyncio import Redis
 
 from api.observability.pipeline import PipelineStatus
 from readside.admin.partition_status import PartitionStatus
-from readside.redis_connection.client import busy_connections
-from readside.redis_connection.connection import MultiplexedConnection
+from readside.redis_connection.client import Client
+from readside.redis_connection.cluster_connection import ReadConnection
 
 
 def pool_metric(pool: asyncpg.Pool) -> Metric:
@@ -23,16 +22,14 @@ def pool_metric(pool: asyncpg.Pool) -> Metric:
     )
 
 
-def redis_clients_metric(
-    clients: Mapping[str, Redis], reads: MultiplexedConnection | None
-) -> Metric:
-    busy: dict[str, float] = {use: busy_connections(client) for use, client in clients.items()}
+def redis_clients_metric(clients: Mapping[str, Client], reads: ReadConnection | None) -> Metric:
+    busy: dict[str, float] = {use: float(client.busy) for use, client in clients.items()}
     if reads is not None:
         busy["reads"] = reads.in_flight > 0
     return _gauge("redis_connections_busy", "Redis connections that await a reply.", busy, "use")
 
 
-def reads_metrics(reads: MultiplexedConnection) -> Iterator[Metric]:
+def reads_metrics(reads: ReadConnection) -> Iterator[Metric]:
     """Yields the metrics of the connection that answers queries."""
     yield GaugeMetricFamily(
         "tandem_reads_in_flight",

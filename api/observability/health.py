@@ -15,7 +15,7 @@ import msgspec
 from api.observability import heartbeat as heartbeats
 from api.observability.heartbeat import Heartbeat, most_severe
 from api.observability.pipeline import Pipeline, PipelineStatus
-from api.observability.problems import blocked_activations, is_full, unserved
+from api.observability.problems import blocked_activations, is_full, unreachable, unserved
 from api.observability.redis_primary import operator_sentence
 from api.roles import Role
 from readside.generations.memory_capacity import FULL
@@ -95,6 +95,11 @@ def _check_queries(status: PipelineStatus) -> str:
         return operator_sentence(status.redis_error) or _NO_QUERIES
     if reason := _activation_blocked(status):
         return reason
+    if lost := unreachable(status):
+        return (
+            f"Redis does not reply for {len(lost)} of {len(status.partitions)} partitions, so queries of"
+            " their data are refused: see that their nodes run."
+        )
     if missing := unserved(status):
         return (
             f"{len(missing)} of {len(status.partitions)} partitions are not served, so queries of"

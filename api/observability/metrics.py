@@ -23,7 +23,6 @@ from prometheus_client import (
 )
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.utils import floatToGoString
-from redis.asyncio import Redis
 
 from api.observability import gauges
 from api.observability.pipeline import PipelineStatus
@@ -31,7 +30,8 @@ from domain.log.relay import Relay
 from domain.write.key_retention import KeyRetention
 from readside.projection_set import FINGERPRINT
 from readside.projector.projector import Projector
-from readside.redis_connection.connection import MultiplexedConnection
+from readside.redis_connection.client import Client
+from readside.redis_connection.cluster_connection import ReadConnection
 
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the buckets of every histogram, in seconds."""
@@ -114,9 +114,9 @@ class Metrics:
         self.projectors: list[Projector] = []
         self.execution_paths: Mapping[str, int] = {}
         """Count of operations by the path of their execution."""
-        self.redis_clients: dict[str, Redis] = {}
+        self.redis_clients: dict[str, Client] = {}
         """By use."""
-        self.reads: MultiplexedConnection | None = None
+        self.reads: ReadConnection | None = None
         """The Redis connection that answers queries."""
         self._status: PipelineStatus | None = None
         self._loop_delay = Histogram(

@@ -82,7 +82,7 @@ class Pipeline:
         self._namespace = namespace
         self._status = Coalesced(self._query, max_age_seconds)
         self._postgresql = Probe[tuple[dict[int, Backlog], Upkeep]]()
-        self._redis_partitions = Probe[list[PartitionStatus]]()
+        self._redis_partitions = Probe[list[PartitionStatus | None]]()
         self._events = Probe[list[Latest]]()
         self._versions = Probe[list[int]]()
         self._failed_at = -math.inf
@@ -131,7 +131,8 @@ class Pipeline:
     async def _query(self) -> PipelineStatus:
         statuses, redis_error = await self._redis_partitions.run(self._query_redis)
         numbers = range(self._partitions)
-        cursors = {number: statuses[number].cursor if statuses else None for number in numbers}
+        known = statuses or [None] * self._partitions
+        cursors = {number: status.cursor if status else None for number, status in enumerate(known)}
         result, postgresql_error = await self._postgresql.run(
             lambda: self._query_postgresql(cursors)
         )
@@ -146,14 +147,14 @@ class Pipeline:
                 PartitionView(
                     number=number,
                     backlog=None if backlogs is None else backlogs[number],
-                    status=None if statuses is None else statuses[number],
+                    status=known[number],
                 )
                 for number in numbers
             ],
             upkeep=upkeep,
         )
 
-    async def _query_redis(self) -> list[PartitionStatus]:
+    async def _query_redis(self) -> list[PartitionStatus | None]:
         """Raises what redis-py raises; ReadOnlyError on a replica, UnsuitableRedis on a cluster."""
         await require_primary(self._redis)
         try:

@@ -58,6 +58,12 @@ def unserved(status: PipelineStatus) -> list[int]:
     ]
 
 
+def unreachable(status: PipelineStatus) -> list[int]:
+    """Returns the partitions on nodes of a cluster that cannot be reached, while others can."""
+    views = status.partitions if status.redis_error is None else []
+    return [view.number for view in views if view.status is None]
+
+
 def is_full(status: PipelineStatus) -> bool:
     """Returns whether Redis has no memory left for what the projectors write."""
     return any(view.status is not None and view.status.full for view in status.partitions)
@@ -85,6 +91,10 @@ def _stores(status: PipelineStatus) -> Iterator[Problem]:
             f"Partition {missing[0]} is" if len(missing) == 1 else f"{len(missing)} partitions are"
         )
         sentence = f"{subject} not served: see that a relay and a projector run."
+        yield Problem(part="reads", critical=True, sentence=sentence)
+    if lost := unreachable(status):
+        numbers = ", ".join(map(str, lost))
+        sentence = f"Redis does not reply for the partitions {numbers}: see that their nodes run."
         yield Problem(part="reads", critical=True, sentence=sentence)
 
 

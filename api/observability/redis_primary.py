@@ -8,12 +8,13 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ReadOnlyError, ResponseError
 
 from readside.redis_connection.client import Client
+from readside.redis_connection.cluster_client import ClusterClient
 
 _ADVICE = "let REDIS_URL lead to the primary of one server, or to an address that follows it in a failover"
 
 REPLICA = f"Redis at REDIS_URL is a replica, which takes no writes: {_ADVICE}."
 
-CLUSTER = f"Redis at REDIS_URL is a node of a cluster, which is not supported yet: {_ADVICE}."
+CLUSTER = "Redis at REDIS_URL is a node of a cluster: let REDIS_URL end with /?cluster=true."
 
 _UNSUPPORTED_MODES = {
     "cluster": CLUSTER,
@@ -76,6 +77,8 @@ async def _mode_and_role(redis: Redis) -> tuple[str | None, str | None]:
         reply: Any = await redis.execute_command("HELLO")  # type: ignore[no-untyped-call]
     except ResponseError:
         return None, None
+    if isinstance(redis, ClusterClient):
+        return None, "master"  # its commands go to primaries
     fields = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=False))
     return fields.get("mode"), fields.get("role")
 

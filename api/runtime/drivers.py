@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
 
 from api.operator_error import OperatorError
+from api.redis_url import cluster_nodes, url_of_node
 from domain.connection_pool import CONNECTION_ERRORS, refuse_read_only
 from readside.redis_connection.client import Client, MultiplexedConnections, TimedConnectionPool
+from readside.redis_connection.cluster import Node, SlotMap, server_at
+from readside.redis_connection.cluster_client import ClusterClient
+from readside.redis_connection.cluster_connection import ClusterConnection, ReadConnection
 from readside.redis_connection.connection import MultiplexedConnection
 from readside.redis_connection.connection_expiry import ConnectionExpiry
 from readside.redis_connection.protocol import Server
@@ -48,10 +52,13 @@ _MAX_IN_FLIGHT = 1000
 _RATE_LIMIT_TIMEOUT_SECONDS = 0.25
 """Time limit of checking the rate limit of a caller."""
 
+_NO_PATIENCE = 0.0
+"""For commands to several partitions: one whose keys are being moved must not delay the others."""
+
 _DRIVER_INFO = DriverInfo()
 """Name and version of redis-py; without it, every connection reads the installed metadata: 1.3 ms of CPU."""
 
-RedisClient: TypeAlias = AbstractAsyncContextManager[Redis]
+RedisClient: TypeAlias = AbstractAsyncContextManager[Client]
 Expiry: TypeAlias = ConnectionExpiry | None
 """Replaces connections before their next use; without it, they are never replaced."""
 
@@ -126,14 +133,33 @@ async def connect_to_primary(settings: Settings, timeout_seconds: float) -> asyn
     )
 
 
-def connection_for_reads(settings: Settings, expiry: Expiry = None) -> MultiplexedConnection:
+def connection_for_reads(
+    settings: Settings, expiry: Expiry = None
+) -> AbstractAsyncContextManager[ReadConnection]:
     """Returns the connection of queries, an async context manager that connects at the first query."""
-    return MultiplexedConnection(
-        _server(settings, "tandem-reads"),
+    server = _server(settings, "tandem-reads")
+
+    def connect(server: Server) -> MultiplexedConnection:
+        return MultiplexedConnection(
+            server,
+            timeout_seconds=settings.read_timeout,
+            max_in_flight=settings.limits.reads,
+            expiry=expiry,
+        )
+
+    if not settings.has_cluster:
+        return connect(server)
+    return ClusterConnection(
+        _slots(settings, settings.read_timeout),
+        lambda node: connect(server_at(server, node)),
         timeout_seconds=settings.read_timeout,
-        max_in_flight=settings.limits.reads,
-        expiry=expiry,
     )
+
+
+def _slots(settings: Settings, timeout_seconds: float) -> SlotMap:
+    """Returns the slots of the cluster at REDIS_URL, each client its own: they are read when first used."""
+    nodes = cluster_nodes(settings.redis_url or "")
+    return SlotMap(_server(settings, "tandem-slots"), nodes, timeout_seconds)
 
 
 def _password(settings: Settings) -> str | None:
@@ -144,11 +170,11 @@ def _password(settings: Settings) -> str | None:
 
 def _server(settings: Settings, name: str) -> Server:
     """Returns the address and credentials in REDIS_URL; redis-py parses it and makes the TLS context."""
+    url = settings.redis_url or ""
+    if settings.has_cluster:  # the address of a node takes the place of this one
+        url = url_of_node(url, cluster_nodes(url)[0])
     pool: Any = ConnectionPool.from_url(
-        settings.redis_url or "",
-        password=_password(settings),
-        protocol=2,
-        driver_info=_DRIVER_INFO,
+        url, password=_password(settings), protocol=2, driver_info=_DRIVER_INFO
     )
     try:
         connection = pool.make_connection()  # not connected
@@ -179,7 +205,9 @@ def redis_for_streams(settings: Settings, expiry: Expiry = None) -> RedisClient:
 
 def redis_for_relay(settings: Settings, expiry: Expiry = None) -> RedisClient:
     """Returns a client without retries, which does not decode replies: a cursor is bytes."""
-    return _multiplexed(settings, 2, "tandem-cursors", expiry, decode=False)
+    return _multiplexed(
+        settings, 2, "tandem-cursors", expiry, decode=False, patience_seconds=_NO_PATIENCE
+    )
 
 
 def redis_for_rate_limits(settings: Settings, expiry: Expiry = None) -> RedisClient:
@@ -187,12 +215,18 @@ def redis_for_rate_limits(settings: Settings, expiry: Expiry = None) -> RedisCli
 
     It also keeps stream tokens, of which a retry could use one up.
     """
-    return _redis(settings, 4, _RATE_LIMIT_TIMEOUT_SECONDS, expiry)
+    return _redis(
+        settings,
+        4,
+        _RATE_LIMIT_TIMEOUT_SECONDS,
+        expiry,
+        patience_seconds=_RATE_LIMIT_TIMEOUT_SECONDS,
+    )
 
 
 def redis_for_monitoring(settings: Settings, expiry: Expiry = None) -> RedisClient:
     """Returns a client for occasional status queries, without retries."""
-    return _redis(settings, 2, _REQUEST_TIMEOUT_SECONDS, expiry)
+    return _redis(settings, 2, _REQUEST_TIMEOUT_SECONDS, expiry, patience_seconds=_NO_PATIENCE)
 
 
 def redis_for_address_check(settings: Settings) -> RedisClient:
@@ -205,34 +239,38 @@ def redis_for_pubsub(settings: Settings, expiry: Expiry = None) -> RedisClient:
     return _redis(settings, 2, None, expiry)
 
 
-@asynccontextmanager
-async def _multiplexed(
+def _multiplexed(
     settings: Settings,
     connections: int,
     name: str,
     expiry: Expiry,
     *,
     decode: bool = True,
-) -> AsyncIterator[Client]:
-    """Yields a client that sends frequent commands on multiplexed connections, all others on its pool."""
-    server = _server(settings, name)
-    async with _redis(
-        settings, connections, _REQUEST_TIMEOUT_SECONDS, expiry, decode=decode
-    ) as redis:
-        links = MultiplexedConnections(
+    patience_seconds: float = _REQUEST_TIMEOUT_SECONDS,
+) -> RedisClient:
+    """Returns a client that sends frequent commands on multiplexed connections, all others on its pool."""
+
+    def multiplex(client: Client, server: Server) -> None:
+        client.multiplexed = MultiplexedConnections(
             lambda: MultiplexedConnection(
                 server,
                 timeout_seconds=_REQUEST_TIMEOUT_SECONDS,
                 max_in_flight=_MAX_IN_FLIGHT,
                 retry_once=False,
-                expiry=redis.expiry,
+                expiry=client.expiry,
             )
         )
-        redis.multiplexed = links
-        try:
-            yield redis
-        finally:
-            await links.close()
+
+    server = _server(settings, name)
+    return _redis(
+        settings,
+        connections,
+        _REQUEST_TIMEOUT_SECONDS,
+        expiry,
+        decode=decode,
+        patience_seconds=patience_seconds,
+        prepare=lambda client, node: multiplex(client, server_at(server, node) if node else server),
+    )
 
 
 @asynccontextmanager
@@ -243,30 +281,47 @@ async def _redis(
     expiry: Expiry,
     *,
     decode: bool = True,
+    patience_seconds: float = _REQUEST_TIMEOUT_SECONDS,
+    prepare: Callable[[Client, Node | None], None] = lambda *_: None,
 ) -> AsyncIterator[Client]:
-    """Yields a client that never retries; `timeout_seconds` limits a request."""
-    pool = TimedConnectionPool.from_url(
-        settings.redis_url or "",
-        password=_password(settings),
-        max_connections=connections,
-        timeout=settings.read_timeout,
-        socket_timeout=None,
-        socket_connect_timeout=settings.read_timeout,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-        driver_info=_DRIVER_INFO,
-        decode_responses=decode,
-        encoding_errors="replace",
-        health_check_interval=0,
-    )
-    pool.expiry = expiry or ConnectionExpiry()
-    redis = Client(connection_pool=pool)
-    redis.timeout_seconds = timeout_seconds
+    """Yields a client that never retries; `timeout_seconds` limits a request.
+
+    In a cluster that is a client of all nodes, and `prepare` is called with the one of each node.
+    `patience_seconds` limits how long a request is repeated while its keys are being moved.
+    """
+    url, shared_expiry = settings.redis_url or "", expiry or ConnectionExpiry()
+
+    def connect(node: Node | None = None) -> Client:
+        pool = TimedConnectionPool.from_url(
+            url if node is None else url_of_node(url, node),
+            password=_password(settings),
+            max_connections=connections,
+            timeout=settings.read_timeout,
+            socket_timeout=None,
+            socket_connect_timeout=settings.read_timeout,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            driver_info=_DRIVER_INFO,
+            decode_responses=decode,
+            encoding_errors="replace",
+            health_check_interval=0,
+        )
+        pool.expiry = shared_expiry
+        client = Client(connection_pool=pool)
+        client.timeout_seconds = timeout_seconds
+        prepare(client, node)
+        return client
+
+    if settings.has_cluster:
+        limit = min(timeout_seconds or settings.read_timeout, settings.read_timeout)
+        slots = _slots(settings, limit)
+        client: Client = ClusterClient(slots, connect, patience_seconds=patience_seconds)
+    else:
+        client = connect()
     try:
-        yield redis
+        yield client
     finally:
-        await redis.aclose()
-        await pool.disconnect()
+        await client.aclose()
 
 
 @asynccontextmanager

@@ -25,7 +25,8 @@ async def refuse_foreign_log(pool: asyncpg.Pool, redis: Redis, settings: Setting
     """Raises ForeignLog, and what the drivers raise when a store is unavailable."""
     stream = RedisStream(redis, namespace(settings))
     cursors = await stream.cursors(range(settings.partitions))
-    log_ids = {cursor.log for raw in cursors if (cursor := decode_cursor(raw)) is not None}
+    known = [raw for raw in cursors if not isinstance(raw, Exception)]
+    log_ids = {cursor.log for raw in known if (cursor := decode_cursor(raw)) is not None}
     await refuse_foreign(pool, log_ids)
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from readside.errors import ReadModelError
-from readside.redis_connection.connection import MultiplexedConnection
+from readside.redis_connection.cluster_connection import ReadConnection
 from readside.redis_connection.encoding import pack
 from readside.redis_functions.keys import TANDEM, Namespace
 
@@ -35,7 +35,7 @@ class WakeUp:
 class RedisWakeUp:
     """A wake-up for the relays of other processes, with at most one PUBLISH in flight; they poll anyway."""
 
-    def __init__(self, redis: MultiplexedConnection, namespace: Namespace = TANDEM) -> None:
+    def __init__(self, redis: ReadConnection, namespace: Namespace = TANDEM) -> None:
         self._redis = redis
         self._command = pack(("PUBLISH", namespace.wake_channel, ""))
         self._in_flight: asyncio.Future[list[Any]] | None = None
@@ -47,11 +47,12 @@ class RedisWakeUp:
             self._pending = True
             return
         with suppress(ReadModelError):
-            self._in_flight = self._redis.send([self._command])
+            self._in_flight = asyncio.ensure_future(self._redis.send([self._command]))
             self._in_flight.add_done_callback(self._on_reply)
 
     def _on_reply(self, reply: asyncio.Future[list[Any]]) -> None:
-        reply.exception()  # retrieved, so that asyncio does not log it
+        if not reply.cancelled():
+            reply.exception()  # retrieved, so that asyncio does not log it
         self._in_flight = None
         if self._pending:
             self._pending = False

@@ -40,8 +40,11 @@ class StreamAppend(msgspec.Struct, frozen=True, kw_only=True):
 class EventStream(Protocol):
     """The streams; the read side implements them on Redis."""
 
-    async def cursors(self, partitions: Sequence[int]) -> list[bytes | None]:
-        """Returns the cursor of each partition; None where it does not exist."""
+    async def cursors(self, partitions: Sequence[int]) -> Sequence[bytes | Exception | None]:
+        """Returns the cursor of each partition; None where it does not exist.
+
+        An error is that of a partition on a node of a cluster that is unavailable alone.
+        """
 
     async def reset(self, partition: int, expected: bytes | None, cursor: bytes) -> bool:
         """Empties the stream, sets its cursor and invalidates the generations built from the old stream.
@@ -49,8 +52,11 @@ class EventStream(Protocol):
         Returns False, having done nothing, if the cursor is no longer the expected one.
         """
 
-    async def append(self, appends: Sequence[StreamAppend]) -> list[bool]:
-        """Returns which appends were done; others did not find the expected cursor."""
+    async def append(self, appends: Sequence[StreamAppend]) -> Sequence[bool | Exception]:
+        """Returns which appends were done; others did not find the expected cursor.
+
+        An error as in `cursors`.
+        """
 
 
 class _PlannedAppend(msgspec.Struct, frozen=True):
@@ -91,13 +97,17 @@ class Relay:
         """The number of events appended since the start."""
         self.lost_races = 0
         """Appends that did not find the expected cursor: another relay was faster, or Redis lost data."""
+        self._unavailable = 0  # partitions, at the last pass
         self._verified_at = time.monotonic()
         self._inspection = LogInspection(
             log.comparison, interval_seconds=inspection_interval_seconds
         )
 
     async def run_once(self) -> bool:
-        """Runs one pass over all partitions; returns whether there is more to do now. Raises ForeignLog."""
+        """Runs one pass over all partitions; returns whether there is more to do now. Raises ForeignLog.
+
+        Partitions that are unavailable alone wait for a later pass. If all are, raises the error of one.
+        """
         await self._verify_cursors()
         started = await self._read_cursors()
         if await self._inspect():
@@ -126,10 +136,13 @@ class Relay:
     async def _read_cursors(self) -> bool:
         """Returns whether a stream was started, whose cursor must be read next."""
         missing = [partition for partition in self._partitions if partition not in self._cursors]
-        if not missing:
+        if not missing and not self._unavailable:
             return False
-        started = False
+        started, errors = False, list[Exception]()
         for partition, raw in zip(missing, await self._stream.cursors(missing), strict=True):
+            if isinstance(raw, Exception):
+                errors.append(raw)
+                continue
             cursor = decode_cursor(raw)
             if raw is None or cursor is None:
                 await self._start_stream(partition, raw)
@@ -137,6 +150,11 @@ class Relay:
             else:
                 self._cursors[partition] = raw, cursor
                 self._seen[partition] = cursor.snapshot
+        if len(errors) != self._unavailable:
+            self._unavailable = len(errors)
+            _log.warning("relay.partitions_unavailable", partitions=len(errors))
+        if errors and not (self._cursors or started):
+            raise errors[0]
         return started
 
     async def _inspect(self) -> bool:
@@ -165,6 +183,8 @@ class Relay:
             done = False
             while not done:  # a running relay may append at the same time
                 [raw] = await self._stream.cursors([partition])
+                if isinstance(raw, Exception):
+                    raise raw
                 cursor = decode_cursor(raw)
                 if not take_over and cursor is not None:
                     await refuse_foreign(self._log.pool, [cursor.log])
@@ -260,6 +280,8 @@ class Relay:
         self._forget(append.partition for append in appends)
         more = False
         for done, plan in zip(await self._stream.append(appends), planned, strict=True):
+            if isinstance(done, Exception):
+                continue
             if done:
                 self._cursors[plan.append.partition] = plan.append.cursor, plan.cursor
                 self._seen[plan.append.partition] = plan.cursor.snapshot

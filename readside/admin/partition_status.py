@@ -11,7 +11,7 @@ from redis.exceptions import NoPermissionError
 
 from readside.generations.activation_guard import ParkedExcess
 from readside.generations.memory_capacity import is_full
-from readside.redis_functions.functions import FunctionCall, Functions
+from readside.redis_functions.functions import FunctionCall, Functions, is_unreachable
 from readside.redis_functions.keys import ACTIVE_PREFIX, TANDEM, Keys, Namespace, Partition
 
 
@@ -91,11 +91,12 @@ _decode_status = msgspec.json.Decoder(PartitionStatus).decode
 
 async def partition_statuses(
     redis: Redis, partitions: int, fingerprint: str, namespace: Namespace = TANDEM
-) -> list[PartitionStatus]:
+) -> list[PartitionStatus | None]:
     """Returns the status of each partition, for this version of the read models.
 
-    `redis` decodes replies. The active generation is read first, so a status may be about one that has just
-    been replaced. Raises what redis-py raises.
+    None for a partition on an unreachable node of a cluster. `redis` decodes replies. The active generation
+    is read first, so a status may be about one that has just been replaced. Raises what redis-py raises; also
+    if no partition can be reached.
     """
     all_partitions = [namespace.partition(number) for number in range(partitions)]
     pipeline = redis.pipeline(transaction=False)
@@ -104,36 +105,41 @@ async def partition_statuses(
         pipeline.exists(partition.redis_full)
     pipeline.info("memory")
     *replies, memory = _permitted(await pipeline.execute(raise_on_error=False))
-    active: list[str | None] = replies[::2]
+    active: list[str | None] = [None if is_unreachable(name) else name for name in replies[::2]]
     is_memory_full = is_full(memory)
     calls = [_call(*pair, fingerprint) for pair in zip(all_partitions, active, strict=True)]
-    encoded: list[str] = await Functions(redis, namespace).call_all(calls)
+    encoded = await Functions(redis, namespace).call_reachable(calls)
     statuses = [
         msgspec.structs.replace(
-            _decode_status(status), generation=name, full=is_memory_full or bool(was_full)
+            _decode_status(status), generation=name, full=is_memory_full or was_full == 1
         )
+        if not isinstance(status, Exception)
+        else None
         for status, name, was_full in zip(encoded, active, replies[1::2], strict=True)
     ]
+    if not any(statuses):
+        raise encoded[0]
     return await _with_builds(redis, fingerprint, list(zip(all_partitions, statuses, strict=True)))
 
 
 def _permitted(replies: list[Any]) -> list[Any]:
     """Replaces the last reply, the memory figures, by none if the Redis user may not read them."""
-    if isinstance(replies[-1], NoPermissionError):
+    if isinstance(replies[-1], NoPermissionError) or is_unreachable(replies[-1]):
         replies[-1] = {}
     for reply in replies:
-        if isinstance(reply, Exception):
+        if isinstance(reply, Exception) and not is_unreachable(reply):
             raise reply
     return replies
 
 
 async def _with_builds(
-    redis: Redis, fingerprint: str, partitions: Sequence[tuple[Partition, PartitionStatus]]
-) -> list[PartitionStatus]:
+    redis: Redis, fingerprint: str, partitions: Sequence[tuple[Partition, PartitionStatus | None]]
+) -> list[PartitionStatus | None]:
     """Adds the progress of generations that are not active. Usually there are none."""
     built = [
         (number, Keys(partition, name).counters)
         for number, (partition, status) in enumerate(partitions)
+        if status is not None
         for name in sorted(status.building)  # names begin with the time
     ]
     pipeline: Any = redis.pipeline(transaction=False)
@@ -148,7 +154,8 @@ async def _with_builds(
         changes: dict[str, Any] = {"progress": progress}
         if held is not None and code == fingerprint and instead_of is None:
             changes["held"] = msgspec.json.decode(held, type=ParkedExcess)
-        statuses[number] = msgspec.structs.replace(statuses[number], **changes)
+        if (status := statuses[number]) is not None:
+            statuses[number] = msgspec.structs.replace(status, **changes)
     return statuses
 
 

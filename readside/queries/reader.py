@@ -19,7 +19,7 @@ from domain.envelope import partition_of
 from readside.errors import ReadModelRebuilding, ReadModelUnavailable
 from readside.queries.pubsub import ChannelSubscription, PubSub
 from readside.queries.shared_calls import SharedCalls
-from readside.redis_connection.connection import MultiplexedConnection
+from readside.redis_connection.cluster_connection import ReadConnection
 from readside.redis_connection.encoding import pack
 from readside.redis_connection.protocol import Replies
 from readside.redis_functions.keys import ACTIVE_PREFIX, TANDEM, Keys, Namespace, Partition
@@ -38,6 +38,8 @@ _UNAVAILABLE = (
     "NOAUTH",
     "CLUSTERDOWN",
     "TRYAGAIN",
+    "MOVED",
+    "ASK",
     "BUSY",
     "READONLY",
     "OOM",
@@ -87,7 +89,7 @@ class ReadModel:
 
     def __init__(
         self,
-        connection: MultiplexedConnection,
+        connection: ReadConnection,
         pubsub: PubSub,
         *,
         partitions: int,

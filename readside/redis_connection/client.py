@@ -67,9 +67,10 @@ class MultiplexedConnections:
             await connection.close()
 
 
-def _expiry(pool: object) -> ConnectionExpiry:
+def _pool(client: Redis | Pipeline) -> TimedConnectionPool:
+    pool = client.connection_pool
     assert isinstance(pool, TimedConnectionPool)
-    return pool.expiry
+    return pool
 
 
 async def _expiring_at_replica(expiry: ConnectionExpiry, reply: Awaitable[Any]) -> Any:
@@ -92,7 +93,19 @@ class Client(Redis):
 
     @property
     def expiry(self) -> ConnectionExpiry:
-        return _expiry(self.connection_pool)
+        return _pool(self).expiry
+
+    @property
+    def busy(self) -> int:
+        """The number of connections that wait for a reply."""
+        return (self.multiplexed.busy if self.multiplexed else 0) + _pool(self).busy
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        """Closes all connections."""
+        if self.multiplexed is not None:
+            await self.multiplexed.close()
+        await super().aclose()
+        await self.connection_pool.disconnect()
 
     async def parse_response(self, *words: Any, **options: Any) -> Any:
         reply = super().parse_response(*words, **options)
@@ -112,17 +125,17 @@ class Client(Redis):
         async with asyncio.timeout(self.timeout_seconds):
             return await super().execute_command(*words, **options)  # type: ignore[no-untyped-call]
 
+    async def execute_asking(self, *words: Any, **options: Any) -> Any:
+        """Executes a command at the node to which the owner of its slot is moving that slot."""
+        pipeline: Any = self.pipeline(transaction=False)
+        pipeline.execute_command("ASKING")
+        pipeline.execute_command(*words, **options)
+        return (await pipeline.execute())[1]
+
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         pipeline = _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
         pipeline.timeout_seconds = self.timeout_seconds
         return pipeline
-
-
-def busy_connections(redis: Redis) -> int:
-    """Returns the number of connections of this client that wait for a reply."""
-    pool = redis.connection_pool
-    multiplexed = redis.multiplexed.busy if isinstance(redis, Client) and redis.multiplexed else 0
-    return multiplexed + (pool.busy if isinstance(pool, TimedConnectionPool) else 0)
 
 
 class _Pipeline(Pipeline):
@@ -130,7 +143,7 @@ class _Pipeline(Pipeline):
 
     async def parse_response(self, *words: Any, **options: Any) -> Any:
         reply = super().parse_response(*words, **options)
-        return await _expiring_at_replica(_expiry(self.connection_pool), reply)
+        return await _expiring_at_replica(_pool(self).expiry, reply)
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         async with asyncio.timeout(self.timeout_seconds):

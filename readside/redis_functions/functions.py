@@ -11,6 +11,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from readside.errors import UNREACHABLE
 from readside.redis_functions.keys import TANDEM, Namespace
 
 _FILES = ("functions.lua", "inspection.lua")
@@ -53,6 +54,14 @@ class Functions:
 
     async def call_all(self, calls: Sequence[FunctionCall]) -> list[Any]:
         """Sends several calls in one round trip; raises the first error among the replies."""
+        replies = await self.call_reachable(calls)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
+
+    async def call_reachable(self, calls: Sequence[FunctionCall]) -> list[Any]:
+        """Like `call_all`, but returns the error of a call whose node of a cluster cannot be reached."""
         replies = await self._pipelined(calls)
         if any(_is_not_loaded(reply) for reply in replies):
             await self.load()
@@ -61,7 +70,7 @@ class Functions:
         for reply in replies:
             if isinstance(reply, ResponseError) and str(reply).startswith("GONE"):
                 raise GenerationGone
-            if isinstance(reply, Exception):
+            if isinstance(reply, Exception) and not is_unreachable(reply):
                 raise reply
         return replies
 
@@ -75,6 +84,11 @@ class Functions:
         for call in calls:
             pipeline.execute_command(*call.words(self.library))
         return await pipeline.execute(raise_on_error=False)
+
+
+def is_unreachable(reply: object) -> bool:
+    """Returns whether a reply is the error of a node that cannot be reached, or can execute nothing now."""
+    return isinstance(reply, UNREACHABLE)
 
 
 def _is_not_loaded(reply: object) -> bool:

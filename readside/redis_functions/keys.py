@@ -7,6 +7,10 @@ keeps them on one node.
 from __future__ import annotations
 
 import re
+from binascii import crc_hqx
+from functools import cache
+from itertools import count
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -21,6 +25,23 @@ SCRATCH = "scratch"
 """Prefix of the names of scratch generations. Their keys expire, so they are never removed as orphans."""
 
 
+_SLOTS: Final = 16_384
+_GOLDEN_RATIO: Final = 0.6180339887498949
+_FIRST_SLOT: Final = 0.1
+"""As a fraction of all slots. It spreads up to 64 partitions evenly over up to 6 nodes, one more at most."""
+
+
+@cache
+def _spread_tag(number: int) -> str:
+    """Returns the hash tag of a partition in a cluster. The slots of any number of tags are spread evenly.
+
+    The tag is the first `number.n` whose slot is near the one wanted. It is a part of stored names.
+    """
+    wanted = int(_SLOTS * ((_FIRST_SLOT + number * _GOLDEN_RATIO) % 1))
+    tags = (f"{number}.{n}" for n in count())
+    return next(tag for tag in tags if abs(crc_hqx(tag.encode(), 0) % _SLOTS - wanted) <= 64)
+
+
 class Namespace(msgspec.Struct, frozen=True):
     """The names of one service in Redis. Services with different prefixes can share a Redis.
 
@@ -28,6 +49,8 @@ class Namespace(msgspec.Struct, frozen=True):
     """
 
     prefix: str = "tandem"
+    spread: bool = False
+    """Whether the partitions have hash tags that spread them evenly over the nodes of a cluster."""
 
     @property
     def wake_channel(self) -> str:
@@ -79,7 +102,8 @@ class Partition(msgspec.Struct, frozen=True):
 
     @property
     def prefix(self) -> str:
-        return f"{self.namespace.prefix}:{{{self.number}}}"
+        tag = _spread_tag(self.number) if self.namespace.spread else self.number
+        return f"{self.namespace.prefix}:{{{tag}}}"
 
     @property
     def stream(self) -> str:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from redis.asyncio import Redis
 
-from readside.redis_functions.functions import FunctionCall, Functions
+from readside.redis_functions.functions import FunctionCall, Functions, is_unreachable
 from readside.redis_functions.keys import TANDEM, Namespace, Partition
 
 
@@ -33,11 +33,15 @@ class RedisStream:
         self._functions = Functions(redis, namespace)
         self._partition = namespace.partition
 
-    async def cursors(self, partitions: Sequence[int]) -> list[bytes | None]:
+    async def cursors(self, partitions: Sequence[int]) -> list[bytes | Exception | None]:
+        """Returns the cursor of each partition; the error of one that is on an unreachable node."""
         pipeline = self._redis.pipeline(transaction=False)
         for partition in partitions:
             pipeline.get(self._partition(partition).cursor)
-        replies: list[bytes | None] = await pipeline.execute()
+        replies: list[bytes | Exception | None] = await pipeline.execute(raise_on_error=False)
+        for reply in replies:
+            if isinstance(reply, Exception) and not is_unreachable(reply):
+                raise reply
         return replies
 
     async def reset(self, partition: int, expected: bytes | None, cursor: bytes) -> bool:
@@ -46,12 +50,15 @@ class RedisStream:
         names = [keys.stream, keys.cursor, keys.generations]
         return bool(await self._functions.call("reset_stream", names, expected or b"", cursor))
 
-    async def append(self, appends: Sequence[AppendRequest]) -> list[bool]:
-        """Returns for each partition whether `expected` was the cursor, and the entries were appended."""
-        replies = await self._functions.call_all(
+    async def append(self, appends: Sequence[AppendRequest]) -> list[bool | Exception]:
+        """Returns for each partition whether `expected` was the cursor, and the entries were appended.
+
+        For a partition on an unreachable node, returns its error.
+        """
+        replies = await self._functions.call_reachable(
             [_append_call(self._partition(append.partition), append) for append in appends]
         )
-        return [reply == 1 for reply in replies]
+        return [reply if isinstance(reply, Exception) else reply == 1 for reply in replies]
 
 
 def _append_call(keys: Partition, append: AppendRequest) -> FunctionCall:

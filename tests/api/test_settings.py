@@ -85,7 +85,10 @@ def test_an_address_as_the_drivers_read_it_is_taken_as_it_is(name: str, url: str
         "rediss+sentinel://one:26379/mymaster",
         "redis://one:26379/mymaster/0",
         "redis://one:26379/0?sentinel_master=mymaster",
-        "rediss://one:6379/0?cluster=true",
+        "redis://one,two/1?cluster=true",
+        "redis://one/?cluster=false",
+        "unix:///run/valkey.sock?cluster=true",
+        "redis://one;two/?cluster=true",
         "redis+cluster://one:6379",
     ],
 )
@@ -94,5 +97,5 @@ def test_several_servers_of_redis_are_refused_in_one_sentence(url: str) -> None:
         Settings.model_validate({"redis_url": url})
     [error] = refused.value.errors()
     assert error["loc"] == ("redis_url",)
-    assert "Sentinel, Cluster and several hosts are not supported yet" in error["msg"]
+    assert "Sentinel and several hosts are not supported" in error["msg"]
     assert "s3cret" not in error["msg"]

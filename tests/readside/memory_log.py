@@ -105,6 +105,7 @@ async def relay(log: Log, stream: RedisStream) -> None:
         if cursor is None:
             await stream.reset(partition, None, end)
             continue
+        assert not isinstance(cursor, Exception)
         entries = [msgspec.json.encode(event) for event in events[int(cursor) :]]
         if entries:
             append = Append(partition=partition, expected=cursor, cursor=end, entries=entries)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, get_args
 
 import asyncpg
 import msgspec
@@ -13,6 +13,9 @@ from redis.exceptions import NoPermissionError, ResponseError
 from api.server_urls import reason
 
 Level = Literal["ok", "hint", "wrong"]
+
+LEVELS: tuple[Level, ...] = get_args(Level)
+"""The worst last."""
 
 CLOCK_SKEW_SECONDS = 2.0
 """Difference between two clocks that is not reported."""

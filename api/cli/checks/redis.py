@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from api.cli.checks import redis_streams
-from api.cli.checks.finding import Finding, clock, hint, ok, unless_denied, wrong
+from api.cli.checks.finding import LEVELS, Finding, clock, hint, ok, unless_denied, wrong
 from api.observability.redis_primary import read_server_info
 from api.roles import namespace, read_model_fingerprint
 from api.server_urls import reason
 from api.settings import Settings
 from readside.admin.partition_status import partition_statuses
 from readside.generations.memory_capacity import FULL, is_full
+from readside.redis_connection.cluster_client import ClusterClient
 from readside.redis_functions.functions import Functions
 from readside.redis_functions.keys import Namespace
 
@@ -34,10 +37,9 @@ async def check(redis: Redis, settings: Settings) -> list[Finding]:
     try:
         if sentence := (await read_server_info(redis)).unsupported_mode:
             return [wrong("Redis", sentence)]
-        server = await unless_denied("Redis", "allow it +info", _server(redis))
+        nodes = await _nodes(redis, settings)
         return [
-            *server,
-            *await unless_denied("Redis's clock", "allow it +time", _clock(redis)),
+            *nodes,
             *await unless_denied("channels", subscribe, _channels(redis, names)),
             *await _functions(redis, settings),
             *await unless_denied(
@@ -46,6 +48,42 @@ async def check(redis: Redis, settings: Settings) -> list[Finding]:
         ]
     except (RedisError, OSError) as error:
         return [wrong("Redis", f"It cannot be used ({reason(error)}); check REDIS_URL.")]
+
+
+async def _nodes(redis: Redis, settings: Settings) -> list[Finding]:
+    """Checks the server; of a cluster every primary, and returns the worst finding of each kind."""
+    if not isinstance(redis, ClusterClient):
+        return await _node(redis)
+    worst: dict[str, Finding] = {}
+    primaries = await redis.primaries()
+    for primary in primaries:
+        try:
+            findings = await _node(primary)
+        except (Disconnected, OSError) as error:
+            findings = [
+                wrong("Redis", f"A primary of the cluster does not reply ({reason(error)}).")
+            ]
+        for finding in findings:
+            known = worst.get(finding.what, finding)
+            worst[finding.what] = max(known, finding, key=lambda one: LEVELS.index(one.level))
+    tags = [namespace(settings).partition(number).cursor for number in range(settings.partitions)]
+    share = redis.keys_by_primary(tags)
+    return [*worst.values(), _cluster(share, -(-len(tags) // len(primaries)))]
+
+
+def _cluster(share: Sequence[int], fair_share: int) -> Finding:
+    """Returns whether the partitions are spread evenly; `share` is the number of each primary."""
+    text = f"{len(share)} primaries have {', '.join(map(str, share))} partitions"
+    if max(share) > fair_share + 1:
+        return hint("cluster", f"The {text}; move slots, so that none has more than {fair_share}.")
+    return ok("cluster", text)
+
+
+async def _node(redis: Redis) -> list[Finding]:
+    return [
+        *await unless_denied("Redis", "allow it +info", _server(redis)),
+        *await unless_denied("Redis's clock", "allow it +time", _clock(redis)),
+    ]
 
 
 async def _server(redis: Redis) -> list[Finding]:
@@ -180,9 +218,15 @@ async def _read_models(redis: Redis, settings: Settings) -> list[Finding]:
     statuses = await partition_statuses(
         redis, number, read_model_fingerprint(settings), namespace(settings)
     )
-    held = [status.held for status in statuses if status.held]
+    if None in statuses:
+        lost = [partition for partition, status in enumerate(statuses) if status is None]
+        return [wrong("read model", f"Redis does not reply for the partitions {lost}.")]
+    held = [status.held for status in statuses if status and status.held]
     # Without its group, whose backlog is `behind`, a generation is incomplete.
-    served = sum(status.generation is not None and status.behind is not None for status in statuses)
+    served = sum(
+        status is not None and status.generation is not None and status.behind is not None
+        for status in statuses
+    )
     if held:
         return [wrong("read model", max(held, key=lambda excess: excess.more).sentence)]
     if served < number:

@@ -23,6 +23,7 @@ CREATED = UserCreated(name="Alice", email="alice@example.com")
 
 async def standing(world: World) -> PartitionStatus:
     [first, *_] = await partition_statuses(world.redis, 1, FINGERPRINT)
+    assert first is not None
     return first
 
 

@@ -26,6 +26,7 @@ CREATED = UserCreated(name="Alice", email="alice@example.com")
 
 async def all_kept(world: World) -> list[RetainedGeneration]:
     [first] = await partition_statuses(world.redis, 1, FINGERPRINT)
+    assert first is not None
     return retained_generations(first)
 
 

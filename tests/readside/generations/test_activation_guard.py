@@ -61,7 +61,13 @@ def by_hand(world: World) -> PartitionMaintenance:
 
 
 async def held(world: World, partition: int = 0) -> ParkedExcess | None:
-    return (await partition_statuses(world.redis, PARTITIONS, "broken"))[partition].held
+    return await _held(world, "broken", partition)
+
+
+async def _held(world: World, fingerprint: str, partition: int) -> ParkedExcess | None:
+    status = (await partition_statuses(world.redis, PARTITIONS, fingerprint))[partition]
+    assert status is not None
+    return status.held
 
 
 async def serves(world: World, partition: int = 0) -> bool:
@@ -85,7 +91,7 @@ async def test_code_that_parks_many_users_is_not_activated_and_the_old_code_stay
         async with world.projector() as other:
             await world.settle(other)
         assert (await world.hash_of(users[0]))["name"] == "Robert"
-        assert (await partition_statuses(world.redis, PARTITIONS, FINGERPRINT))[0].held is None
+        assert await _held(world, FINGERPRINT, 0) is None
 
 
 @pytest.mark.parametrize(("bobs", "share"), [(10, 0.01), (12, 0.4)])

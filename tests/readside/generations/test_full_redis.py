@@ -67,13 +67,16 @@ async def test_a_manual_rebuild_in_a_full_redis_is_reported_removed_and_the_old_
     assert (await world.steering().rebuild()).after != before.generation
 
 
+async def statuses(world: World) -> list[PartitionStatus]:
+    found = await partition_statuses(world.redis, PARTITIONS, FINGERPRINT)
+    return [status for status in found if status is not None]
+
+
 async def test_a_rebuild_by_a_projector_is_in_the_log_the_status_and_the_health_for_a_minute(
     world: World,
 ) -> None:
     await serving(world)
-    assert not any(
-        one.full for one in await partition_statuses(world.redis, PARTITIONS, FINGERPRINT)
-    )
+    assert not any(one.full for one in await statuses(world))
     await limit(world)
     async with world.projector(projections=PROJECTIONS, fingerprint=OTHER) as projector:
         with capture_logs() as logged:
@@ -82,11 +85,11 @@ async def test_a_rebuild_by_a_projector_is_in_the_log_the_status_and_the_health_
                     await projector.run_once()
     lines = [each for each in logged if each["event"] == "rebuild.aborted"]
     assert [(each["partition"], each["todo"]) for each in lines] == [(0, FULL)]
-    found = look(await partition_statuses(world.redis, PARTITIONS, FINGERPRINT))
+    found = look(await statuses(world))
     assert FULL in [problem.sentence for problem in problems(found)]
     assert _check_loop(Heartbeat("projector 0"), found, 60.0) == (FULL, False)
     await world.redis.delete(*(f"tandem:{{{number}}}:full" for number in range(PARTITIONS)))
-    found = look(await partition_statuses(world.redis, PARTITIONS, FINGERPRINT))
+    found = look(await statuses(world))
     assert _check_loop(None, found, 60.0) == (OK, False)
     await world.redis.config_set("maxmemory", 1)
-    assert all(one.full for one in await partition_statuses(world.redis, PARTITIONS, FINGERPRINT))
+    assert all(one.full for one in await statuses(world))

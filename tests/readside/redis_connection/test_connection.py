@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from api.runtime import drivers
 from api.settings import Settings
 from readside.errors import ReadModelOverloaded, ReadModelUnavailable
+from readside.redis_connection.connection import MultiplexedConnection
 from readside.redis_connection.encoding import CommandTemplate, pack
 from tests.api.with_limits import with_limits
 from tests.chaos.proxy import Proxy, proxy
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from readside.redis_connection.connection import MultiplexedConnection
     from readside.redis_connection.protocol import Replies
 
 PATIENCE = 0.5
@@ -42,6 +42,7 @@ async def link_to(
     async with drivers.connection_for_reads(
         Settings(redis_url=url, read_timeout=patience, limits=limits)
     ) as link:
+        assert isinstance(link, MultiplexedConnection)
         yield link
 
 

@@ -12,6 +12,7 @@ from api.observability.redis_primary import RedisServerInfo, read_server_info
 from api.runtime import drivers, redis_address
 from api.settings import Settings
 from readside.queries.pubsub import PubSub
+from readside.redis_connection.connection import MultiplexedConnection
 from readside.redis_connection.connection_expiry import ConnectionExpiry
 from readside.redis_connection.encoding import pack
 from tests.chaos.proxy import proxy
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from readside.redis_connection.connection import MultiplexedConnection
     from tests.chaos.proxy import Proxy
 
 BLOCKED = ("XREADGROUP", "GROUP", "g", "c", "BLOCK", 200, "STREAMS", "{1}s", ">")
@@ -49,6 +49,7 @@ async def reads(
     through: Settings, expiry: ConnectionExpiry
 ) -> AsyncIterator[MultiplexedConnection]:
     async with drivers.connection_for_reads(through, expiry) as link:
+        assert isinstance(link, MultiplexedConnection)
         assert await asked(link, 0) == ["0"]
         yield link
 

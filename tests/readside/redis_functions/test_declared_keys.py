@@ -1,4 +1,4 @@
-"""A call of a function declares all keys that it accesses: Redis Cluster knows by them what it can execute where."""
+"""A call of a function declares all keys that it accesses: Redis Cluster decides by them where it can run."""
 
 from __future__ import annotations
 
