@@ -143,7 +143,7 @@ async def end_at_expiry(
     deadline = asyncio.get_running_loop().time() + seconds_left
     async with aclosing(results):
         while True:
-            try:  # a timeout for each result, because each may be awaited in another task
+            try:  # a timeout for each result: one around `yield` would cancel the caller
                 async with asyncio.timeout_at(deadline) as timeout:
                     result = await anext(results)
             except StopAsyncIteration:

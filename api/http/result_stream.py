@@ -60,7 +60,7 @@ class ResultStream:
         finally:
             for task in ends:
                 task.cancel()
-            await asyncio.wait(ends)
+            await asyncio.gather(*ends, return_exceptions=True)
         if not sending.cancelled():
             sending.result()
         await send({"type": "http.response.body", "body": b""})

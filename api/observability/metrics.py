@@ -177,7 +177,8 @@ class Metrics:
         if self.execution_paths:
             yield _labelled_counter(
                 "executions",
-                "Operations by executor: a compiled plan, graphql-core, or both because the plan failed.",
+                "Operations and events of subscriptions by executor: a compiled plan, graphql-core, or both"
+                " because the plan failed.",
                 "way",
                 self.execution_paths,
             )

@@ -152,7 +152,10 @@ class Relay:
                 self._seen[partition] = cursor.snapshot
         if len(errors) != self._unavailable:
             self._unavailable = len(errors)
-            _log.warning("relay.partitions_unavailable", partitions=len(errors))
+            if errors:
+                _log.warning("relay.partitions_unavailable", partitions=len(errors))
+            else:
+                _log.info("relay.partitions_available")
         if errors and not (self._cursors or started):
             raise errors[0]
         return started

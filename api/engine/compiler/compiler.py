@@ -80,7 +80,7 @@ class _Compiler:
         return Plan(
             root=self._with_call_parameters(name, adds_calls=adds_calls),
             serial=type_ is OperationType.MUTATION,
-            is_made_of_event=type_ is OperationType.SUBSCRIPTION and self._calls == 1,
+            responds_to_event_alone=type_ is OperationType.SUBSCRIPTION and self._calls == 1,
             scopes=frozenset(self._scopes),
             source=self._code.text,
         )

@@ -91,14 +91,17 @@ class Plan:
     root: Completer
     serial: bool
     """Whether a root field is complete before the next begins, as in a mutation."""
-    is_made_of_event: bool
-    """Whether it responds to an event without calling resolvers: equal events have equal responses."""
+    responds_to_event_alone: bool
+    """Whether it is a subscription that calls no resolver for an event: equal events have equal responses."""
     scopes: frozenset[str]
     """The scopes that a caller must have for the plan to apply."""
     source: str
     """The Python text it was compiled from, for debugging."""
     last_response: EventResponse | None = None
-    """The last one, if `is_made_of_event`."""
+    """That of this turn of the event loop, if `responds_to_event_alone`."""
+
+    def forget_response(self) -> None:
+        self.last_response = None
 
     async def run(self, run: PlanRun, event: Any = None) -> ResponseData | None:
         """Returns the `data` of the response, to `event` in a subscription; None if the run is irregular."""

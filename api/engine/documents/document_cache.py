@@ -94,6 +94,8 @@ class DocumentCache:
     ) -> None:
         self.hits = 0
         self.misses = 0
+        self.parsed = 0
+        """Characters of the texts that were parsed."""
         self._schema = schema
         self._limits = limits
         self._field_costs = FieldCosts(schema, limits.page, partitions)
@@ -197,6 +199,7 @@ class DocumentCache:
         )
 
     def _parse(self, text: str) -> DocumentNode:
+        self.parsed += len(text)
         return parse_document(
             text,
             max_name_length=self._limits.name_characters,

@@ -111,7 +111,7 @@ class Admission:
         batch: BatchBudget | None,
     ) -> AdmittedOperation:
         limits, left = (self._limits, "") if batch is None else (batch, " that the list has left")
-        execution, values = self._engine.prepare(request, document, operation, context)
+        match, execution, values = self._engine.prepare(request, document, operation, context)
         operation_cost = operation.cost(values)
         cost, fields = operation_cost
         if cost > (budget := limits.cost_budget):
@@ -136,6 +136,7 @@ class Admission:
             request=request,
             document=document,
             context=context,
+            match=match,
             execution=execution,
         )
 

@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from contextlib import aclosing, nullcontext
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,9 @@ class AdmittedOperation:
     request: Request
     document: PreparedDocument
     context: CallerContext
-    execution: PlanMatch | GraphQLCoreExecution
+    match: PlanMatch | None
+    execution: GraphQLCoreExecution | None
+    """None if a plan runs the operation; a subscription has it too, to open its stream."""
 
 
 class Engine:
@@ -74,30 +77,31 @@ class Engine:
         document: PreparedDocument,
         operation: Operation,
         context: CallerContext,
-    ) -> tuple[PlanMatch | GraphQLCoreExecution, Values]:
-        """Returns the execution of an operation, and its coerced variables. Raises BAD_USER_INPUT."""
+    ) -> tuple[PlanMatch | None, GraphQLCoreExecution | None, Values]:
+        """Returns the plan or graphql-core's execution of an operation, and its coerced variables.
+
+        A subscription may have both. Raises BAD_USER_INPUT.
+        """
         match = self._plans.find(operation.plan_source, request.variables or {}, document.literals)
-        if match is not None and match.plan.scopes <= context.caller.scopes:
-            return match, match.values
+        if match is not None and not match.plan.scopes <= context.caller.scopes:
+            match = None
+        if match is not None and operation.type != "subscription":
+            return match, None, match.values
         execution = self._with_graphql_core(request, document, context)
-        return execution, document.values(execution.variable_values.coerced)
+        return match, execution, document.values(execution.variable_values.coerced)
 
     async def run(self, operation: AdmittedOperation) -> Formatted:
         """Returns the response to a query or a mutation."""
-        execution = operation.execution
-        if isinstance(execution, PlanMatch):
-            return await self._run_plan(operation, execution)
+        if operation.match is not None:
+            return await self._run_plan(operation, operation.match)
+        assert operation.execution is not None
         self.execution_paths["core"] += 1
-        return await self._run_graphql_core(execution)
+        return await self._run_graphql_core(operation.execution)
 
     async def subscribe(self, operation: AdmittedOperation) -> AsyncGenerator[Formatted, None]:
         """Yields the responses to a subscription, the same object to equal ones. Raises RequestError."""
-        execution, match = operation.execution, None
-        if isinstance(execution, PlanMatch):
-            match = execution
-            execution = self._with_graphql_core(
-                operation.request, operation.document, operation.context
-            )
+        execution, match = operation.execution, operation.match
+        assert execution is not None
         source = await self._source(execution)
         async with aclosing(source) if isinstance(source, AsyncGenerator) else nullcontext():
             try:
@@ -115,14 +119,20 @@ class Engine:
     async def _respond(
         self, operation: AdmittedOperation, match: PlanMatch, event: Any
     ) -> Formatted:
-        """Returns the response to an event; the last one of the plan, if that is made of an equal event."""
+        """Returns the response to an event.
+
+        If the plan responds to events alone, that is the same as to an equal event of the same turn of the
+        event loop, in which all subscriptions to what has changed receive it.
+        """
         plan = match.plan
         if plan.last_response is not None and plan.last_response.event == event:
+            self.execution_paths["plan"] += 1
             return plan.last_response.response
         response = await self._run_plan(operation, match, event)
-        if plan.is_made_of_event and "errors" not in response:
+        if plan.responds_to_event_alone and "errors" not in response:
             response["data"] = msgspec.Raw(encode(response["data"]))
-            plan.last_response = EventResponse(event, response)
+            plan.last_response = EventResponse(copy(event), response)
+            asyncio.get_running_loop().call_soon(plan.forget_response)
         return response
 
     async def _run_plan(

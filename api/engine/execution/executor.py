@@ -185,16 +185,15 @@ class Executor:
     ) -> AdmittedOperation:
         """Returns the operation, charged to the caller; a refused one costs 1. Raises RequestError.
 
-        A document that is parsed and validated costs more, by its length.
+        A document that is parsed costs more, by its length.
         """
         cost, documents = 1, self.admission.documents
-        misses = documents.misses
+        parsed_before = documents.parsed
         try:
             operation = self._admit(request, allowed, caller, budget, position)
             cost = max(1, operation.cost)
         finally:
-            if documents.misses > misses:
-                cost += len(request.query or "") // _CHARACTERS_PER_COST
+            cost += (documents.parsed - parsed_before) // _CHARACTERS_PER_COST
             await rate.spend(caller.rate_key, cost)
         return operation
 

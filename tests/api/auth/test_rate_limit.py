@@ -198,6 +198,22 @@ async def test_a_document_that_is_not_cached_spends_by_its_length(
         assert ["RATE_LIMITED" in answer for answer in texts] == [False, False, False, True]
 
 
+async def test_a_document_that_is_parsed_for_graphql_core_spends_by_its_length(
+    redis_url: str,
+) -> None:
+    """It differs from a cached one in a literal, but has no plan."""
+
+    def text(number: int) -> str:
+        fields = " ".join(f"alias{at}: name" for at in range(40))
+        return f'{{ __type(name: "T{number}") {{ {fields} }} }}'
+
+    spent = 150 + len(text(0)) // 50
+    async with counted(redis_url, burst=3 * spent) as rate:
+        async with edge(access=Access(rate=rate)) as made:
+            texts = [(await made.post(one)).text for one in (text(0), text(1), text(2), HELLO)]
+        assert ["RATE_LIMITED" in answer for answer in texts] == [False, False, False, True]
+
+
 @pytest.mark.parametrize("accept", [RESPONSE, "text/event-stream", MULTIPART])
 @pytest.mark.parametrize("refused", ["{", "{ nobody }", "query A { __typename } query B { id }"])
 async def test_a_refused_operation_spends_too(redis_url: str, refused: str, accept: str) -> None:

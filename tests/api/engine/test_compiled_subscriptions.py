@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, cast
 
 import pytest
 
+from api.auth.scopes import UNRESTRICTED
+from api.engine.compiler.plan import EventResponse, Plan
 from api.engine.execution.executor import Executor
 from api.engine.operation_type import ANY
 from api.engine.request import Request
 from api.errors import Formatted
 from api.resolvers.context import Context
 from api.schema.merged import CONVERTER, SCHEMA
+from api.schema.users.types.user_types import User
 from readside.errors import ReadModelUnavailable
+from readside.projections.users import UserRow
 from tests.api.engine.test_plans_match_graphql_core import encoded
 from tests.api.engine.test_plans_match_on_our_schema import CONFIGURATION, CoreAlone
 from tests.api.in_memory_app import ALICE, MemoryReads, ScriptedStore
@@ -98,19 +104,66 @@ async def test_an_error_of_a_field_is_worded_by_graphql_core() -> None:
     assert +compiled.paths == {"core": 2, "replay": 2}
 
 
-async def test_the_response_to_an_event_is_made_once_for_all_who_select_the_same() -> None:
+async def test_the_response_to_an_event_is_made_once_for_all_who_select_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     made = ExecutorOnReads(MemoryReads())
     await made.responses(OF_EVENT)
-    made.paths.clear()
+    executed = []
+    run = Plan.run
+
+    async def counted(self: Plan, *arguments: Any) -> Any:
+        executed.append(arguments)
+        return await run(self, *arguments)
+
+    monkeypatch.setattr(Plan, "run", counted)
     watching = [await made.open(OF_EVENT) for _ in range(5)]
-    first = [encoded(await anext(results)) for results in watching]
+    first = await asyncio.gather(*(anext(results) for results in watching))
     made.reads.put(ALICE, "Zoe", version=3)
-    second = [encoded(await anext(results)) for results in watching]
-    assert len(set(first)) == len(set(second)) == 1
-    assert b'"name":"Zoe"' in second[0]
-    assert +made.paths == {"plan": 2}
+    second = await asyncio.gather(*(anext(results) for results in watching))
+    assert encoded([first[0]["data"], second[0]["data"]]).count(b'"name"') == 2
+    assert b'"name":"Zoe"' in encoded(second[0])
+    for responses in (first, second):  # each copies its bytes into a response of its own
+        assert len({bytes(response["data"]) for response in responses}) == 1
+    assert len(executed) == 2
     for results in watching:
         await results.aclose()
+
+
+async def test_nothing_of_an_event_is_kept_after_its_turn_of_the_event_loop() -> None:
+    made = ExecutorOnReads(MemoryReads())
+    for _ in range(2):
+        await made.responses(OF_EVENT)
+    assert made.paths["plan"] == 2
+    await asyncio.sleep(0)
+    gc.collect()
+    assert not any(isinstance(one, EventResponse) for one in gc.get_objects())
+
+
+async def test_an_event_that_changes_in_place_gets_a_response_for_each_state() -> None:
+    plan_of = ExecutorOnReads(MemoryReads())
+    await plan_of.responses(OF_EVENT)
+    request = Request(query=OF_EVENT, variables={"id": str(ALICE)})
+    operation = plan_of.executor.admission.admit(request, ANY, UNRESTRICTED)
+    assert operation.match is not None
+    event = User.from_row(
+        UserRow(
+            id=str(ALICE),
+            version=1,
+            created_at="2026-01-01T00:00:00.000Z",
+            updated_at="2026-01-01T00:00:00.000Z",
+            name="x",
+            email="alice@example.com",
+            order_count=0,
+            lifetime_value=0,
+        )
+    )
+    engine = plan_of.executor.engine
+    responses = []
+    for name in ("Alice", "Bob"):
+        event.name = name
+        responses.append(encoded(await engine._respond(operation, operation.match, event)))  # noqa: SLF001
+    assert [b"Alice" in responses[0], b"Bob" in responses[1]] == [True, True]
 
 
 async def test_what_resolvers_read_for_an_event_is_read_for_each_subscription() -> None:
