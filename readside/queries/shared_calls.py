@@ -24,5 +24,12 @@ class SharedCalls:
         if task is None:
             loop = asyncio.get_running_loop()
             task = self._tasks[key] = loop.create_task(call())
+            task.add_done_callback(_retrieve_error)
             loop.call_soon(self._tasks.pop, key)
         return await asyncio.shield(task)  # others wait for it too
+
+
+def _retrieve_error(task: asyncio.Task[Any]) -> None:
+    """Keeps asyncio from logging an error that no caller waits for any more."""
+    if not task.cancelled():
+        task.exception()

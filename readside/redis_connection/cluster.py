@@ -199,6 +199,9 @@ class SlotMap:
         return list(reply)
 
     def _take(self, ranges: Replies, sender: Node) -> None:
+        """Raises ConnectionError if the node knows no slots: it is not part of the cluster any more."""
+        if not ranges:
+            raise ConnectionError(f"{sender.host}:{sender.port} knows no slots")
         owners: list[Node | None] = [None] * SLOTS
         nodes = set()
         for first, last, *servers in ranges:

@@ -10,12 +10,12 @@ from redis.asyncio.client import Pipeline, PubSub
 from redis.exceptions import AskError, ClusterDownError, RedisError, ResponseError, TryAgainError
 from redis.exceptions import ConnectionError as Disconnected
 
-from readside.errors import ReadModelError
+from readside.errors import UNREACHABLE, ReadModelError
 from readside.redis_connection.client import Client
 from readside.redis_connection.cluster import Node, SlotMap, slot_of
 
 _WITHOUT_KEY: Final = {"INFO", "TIME", "HELLO", "CONFIG GET", "PING", "PUBLISH", "CLUSTER INFO"}
-"""Commands without a key: the primary of the first slot executes them."""
+"""Commands without a key: the first primary that can be reached executes them."""
 
 
 class ClusterClient(Client):
@@ -40,9 +40,9 @@ class ClusterClient(Client):
         return sum(client.busy for client in self._clients.values())
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
-        await self._slots.close()
         for client in self._clients.values():
             await client.aclose()
+        await self._slots.close()  # last, because requests that fail refresh them
 
     async def primaries(self) -> list[Client]:
         """Returns the clients of the nodes that own slots. Raises redis-py's ConnectionError."""
@@ -61,6 +61,8 @@ class ClusterClient(Client):
             return await self._on_every_primary(*words, **options)
         if words == ("INFO", "memory"):
             return max(await self._on_every_primary(*words, **options), key=_used_share)
+        if words[0] in _WITHOUT_KEY:
+            return await self._on_any_primary(*words, **options)
 
         async def attempt(node: Node, asking: bool) -> Any:
             client = self._client(node)
@@ -93,6 +95,19 @@ class ClusterClient(Client):
         if refusals or len(errors) == len(replies):
             raise (refusals or errors)[0]
         return [reply for reply in replies if not isinstance(reply, BaseException)]
+
+    async def _on_any_primary(self, *words: Any, **options: Any) -> Any:
+        """Returns the reply of the first primary that can be reached; raises the error of the last one."""
+        if not self._slots.primaries:
+            await asyncio.shield(self._slots.refresh())
+        error: Exception = self._no_node()
+        for node in self._slots.primaries:
+            try:
+                return await self._client(node).execute_command(*words, **options)
+            except UNREACHABLE as lost:
+                self._slots.refresh()
+                error = lost
+        raise error
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         return _ClusterPipeline(self)
@@ -134,7 +149,7 @@ class _ClusterPipeline(Pipeline):
 
 
 def _slot(words: Sequence[Any]) -> int:
-    """Returns the slot of the first key, or of the pattern of SCAN; 0 for a command without a key."""
+    """Returns the slot of the first key, or of the pattern of SCAN."""
     match words[0]:
         case "FCALL" | "EVAL":
             return slot_of(words[3])
@@ -142,8 +157,6 @@ def _slot(words: Sequence[Any]) -> int:
             return slot_of(words[words.index(b"STREAMS") + 1])
         case "SCAN":
             return slot_of(words[words.index(b"MATCH") + 1])
-        case name if name in _WITHOUT_KEY:
-            return 0
     return slot_of(words[1])
 
 

@@ -57,9 +57,9 @@ class ClusterConnection:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._slots.close()
         for connection in self._connections.values():
             await connection.close()
+        await self._slots.close()  # last, because requests that fail refresh them
 
     async def send(self, commands: Sequence[bytes]) -> Replies:
         """Returns the replies to packed commands, at least one. Raises ReadModelError.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from typing import Any
 
 import pytest
 
@@ -63,6 +65,21 @@ async def test_a_call_that_is_cancelled_leaves_the_others_their_result() -> None
     counted.gate.set()
     assert first.cancelled()
     assert await second == 1
+
+
+async def test_an_error_that_no_call_waits_for_is_not_logged() -> None:
+    counted = Counted()
+    counted.error = ValueError("none")
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    [task] = await begun(counted, "a")
+    task.cancel()
+    await asyncio.wait([task])
+    counted.gate.set()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    gc.collect()
+    assert reported == []
 
 
 async def test_an_error_reaches_every_call() -> None:
