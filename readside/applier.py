@@ -187,7 +187,7 @@ class EventApplier:
             early.sort(key=lambda gap: gap.envelope.version)
             while early:
                 batch, early = early[:MAX_BATCH_EVENTS], early[MAX_BATCH_EVENTS:]
-                batch_outcomes = await self._apply(batch, publish)
+                batch_outcomes = await self._apply(batch, publish, hidden=True)
                 outcomes.update(outcome for outcome in batch_outcomes if outcome >= 0)
                 still = [(d, o) for d, o in zip(batch, batch_outcomes, strict=True) if o < 0]
                 early = [delivery for delivery, _ in still] + early
@@ -198,9 +198,12 @@ class EventApplier:
     async def _from_log(self, early: Envelope, version: int, publish: bool) -> Counter[int]:
         """Applies the log's events between `version` and this event; parks the aggregate if there are none.
 
-        The aggregate is hidden between two calls. Later events are not read: they are in the stream.
+        The aggregate is hidden between two calls. Later events are not read: they are in the stream. Nothing
+        is missing if the event was refused because its call did not declare all keys.
         """
         aggregate_id, outcomes = early.aggregate_id, Counter[int]()
+        if version == early.version - 1:
+            return outcomes
         while limit := min(MAX_BATCH_EVENTS, early.version - 1 - version):
             missing = await self._event_source.history(aggregate_id, version, limit)
             if not missing or missing[0].version != version + 1:
@@ -228,13 +231,29 @@ class EventApplier:
         """Parks an aggregate: the log does not have this version of it."""
         reason = f"version {version} is missing from the event log"
         event = (str(aggregate_id), document, version, event_type, "", (), reason, 0, False, False)
-        await self._call([msgspec.Raw(_pack(("", event)))], {document})
+        keys = {document, *await self._held_keys({self.keys.held(aggregate_id)})}
+        await self._call([msgspec.Raw(_pack(("", event)))], keys)
         _log.error("aggregate.parked", aggregate_id=str(aggregate_id), reason=reason)
 
     async def _apply(
-        self, deliveries: Sequence[Delivery], publish: bool, max_missing: int | None = None
+        self,
+        deliveries: Sequence[Delivery],
+        publish: bool,
+        max_missing: int | None = None,
+        *,
+        hidden: bool = False,
     ) -> list[int]:
-        written: set[str] = set()
+        """`hidden`: the aggregates may be hidden, so that the call declares what was held of each.
+
+        Without it such an event is reported as a gap, unless it makes its aggregate hidden itself.
+        """
+        written = await self._held_keys(
+            {
+                self.keys.held(delivery.envelope.aggregate_id)
+                for delivery in deliveries
+                if hidden or delivery.visible_from
+            }
+        )
         items = [self._prepare(delivery, publish, written) for delivery in deliveries]
         outcomes = await self._call(items, written, max_missing)
         for delivery, outcome in zip(deliveries, outcomes, strict=True):
@@ -251,6 +270,17 @@ class EventApplier:
                 )
         return outcomes
 
+    async def _held_keys(self, held: set[str]) -> set[str]:
+        """Returns these hashes of held commands, and the keys that the commands will change."""
+        if not held:
+            return set()
+        names = list(held)
+        commands = _pack([("HKEYS", name) for name in names])
+        replies = await self._functions.call("read_snapshot", names, commands)
+        fields = [field for reply in replies if isinstance(reply, list) for field in reply]
+        keys = (keys_of(msgspec.json.decode(field, type=Command)) for field in fields)
+        return held.union(*keys)
+
     async def _call(
         self, items: list[msgspec.Raw], written: set[str], max_missing: int | None = None
     ) -> list[int]:
@@ -265,9 +295,11 @@ class EventApplier:
     def _prepare(self, delivery: Delivery, publish: bool, written: set[str]) -> msgspec.Raw:
         """Packs each delivery alone, so that a failure to project or pack it is the poison of one event.
 
-        Adds the keys that it may write.
+        Adds the keys that it may write, except for those of commands that are held.
         """
         written.add(self._document(delivery.envelope))
+        if delivery.envelope.is_final:
+            written.add(self.keys.held(delivery.envelope.aggregate_id))
         try:
             commands = delivery.folded
             if commands is None:

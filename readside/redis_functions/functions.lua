@@ -329,15 +329,37 @@ local function watch(counters, watched, aggregate, command)
   end
 end
 
--- Carries out the commands that were held while the aggregate was hidden, if it was.
+-- Returns whether the call declares the hash `held` and all keys that its commands change, which are those of earlier
+-- events too. Redis Cluster decides by the declared keys where a call can run.
+local function declares_held(call, held)
+  if not call.declared then
+    call.declared = {}
+    for _, key in ipairs(call.keys) do call.declared[key] = true end
+  end
+  if call.declares[held] == nil then
+    local complete = call.declared[held]
+    for _, field in ipairs(complete and redis.call('HKEYS', held) or {}) do
+      local command = cjson.decode(field)
+      complete = complete and call.declared[command[2]] and call.declared[command[3]]
+    end
+    call.declares[held] = complete or false -- what this call adds are keys of its own events
+  end
+  return call.declares[held]
+end
+
+-- Carries out the commands that were held while the aggregate was hidden, if it was. They are removed first: if one
+-- fails the aggregate is parked, and its resync begins with the first event.
 local function apply_held(call, aggregate)
-  if not call.held then return end
-  for field, value in pairs(by_name(redis.call('HGETALL', call.held))) do
+  local held = call.held
+  if not held then return end
+  local values = by_name(redis.call('HGETALL', held))
+  call.held = nil
+  delete(held)
+  for field, value in pairs(values) do
     local command = cjson.decode(field)
     watch(call.counters, call.watched, aggregate, command)
     OWN_COMMANDS[command[1]](command[2], command[3], command[4], value)
   end
-  delete(call.held)
 end
 
 -- The outcomes of an event. A gap is -1 - (the version of the aggregate).
@@ -400,6 +422,8 @@ end
 --     predecessor, except while a resync is refilling the keys whose entries a final event takes out of an index, or
 --     has to refill them first. While such entries are left, a final event counts as not applied, and the aggregate is
 --     hidden until then. A final event also removes the entry of a parked aggregate.
+--   An event of a hidden aggregate is reported as a gap, without a write, if the call does not declare the keys that
+--     the held commands change: the caller cannot know them for each event of the stream.
 local function apply_event(parked, counters, needs_resync, call, event)
   local aggregate, document, version, _, channel, commands, reason, hidden_until, is_final, folded = unpack(event)
   call.held = nil
@@ -420,7 +444,13 @@ local function apply_event(parked, counters, needs_resync, call, event)
   end
   if visible_from > 0 then
     local held = needs_resync .. ':' .. aggregate
-    if is_final then delete(held) else call.held = held end
+    if is_final then
+      delete(held)
+    elseif declares_held(call, held) then
+      call.held = held
+    else
+      return -1 - current
+    end
   end
   if reason ~= '' then return park(parked, call, event, reason) end
   for _, command in ipairs(commands) do watch(counters, call.watched, aggregate, command) end
@@ -434,12 +464,12 @@ local function apply_event(parked, counters, needs_resync, call, event)
     unfinished = unfinished or result
   end
   if unfinished then version, visible_from = version - 1, math.max(visible_from, version) end
+  if visible_from <= version then apply_held(call, aggregate) end -- before the version: it may fail
   redis.call('HSET', document, 'version', version)
   if visible_from > version then
     redis.call('HSET', document, 'until', visible_from)
     redis.call('SADD', needs_resync, aggregate)
   elseif visible_from > 0 then
-    apply_held(call, aggregate)
     redis.call('HDEL', document, 'until')
     redis.call('SREM', needs_resync, aggregate)
   end
@@ -450,7 +480,8 @@ local function apply_event(parked, counters, needs_resync, call, event)
 end
 
 -- Applies events in the given order; acknowledges and trims the entries that need no further attention.
--- KEYS stream, generations, parked, counters, needs_resync, then all that the events write
+-- KEYS stream, generations, parked, counters, needs_resync, then all that the events write; for a hidden aggregate also
+--   lost:<id>, and the keys in its commands
 -- ARGV generation, msgpack [[entry id or '', event or false if the entry holds none]...],
 --   how many missing events the caller reads from the log, or '' for no limit
 -- -> one outcome for each event, or an error GONE if the generation is void or removed, also by this call
@@ -463,7 +494,7 @@ local function apply(keys, args)
   local any_parked = redis.call('HLEN', parked) > 0
   local call = {
     counters = counters, any_parked = any_parked, watched = {}, applied = 0, gaps = {},
-    max_missing = tonumber(args[3]), unindexable = MAX_UNINDEXED,
+    max_missing = tonumber(args[3]), unindexable = MAX_UNINDEXED, keys = keys, declares = {},
   }
   for i, item in ipairs(cmsgpack.unpack(args[2])) do
     local entry, event = unpack(item)

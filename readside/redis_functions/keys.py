@@ -175,6 +175,13 @@ class Keys(msgspec.Struct, frozen=True):
         """A set of aggregates whose keys are incomplete, until the projector has resynced them."""
         return self.shared_key("lost")
 
+    def held(self, aggregate_id: UUID | str) -> str:
+        """Returns the key of a hash: the REINDEX commands that functions.lua holds for a hidden aggregate.
+
+        Its fields are JSON: [command, index, reverse, member].
+        """
+        return f"{self.needs_resync}:{aggregate_id}"
+
     @property
     def parked(self) -> str:
         """A hash: aggregate id -> why it is parked, as JSON."""

@@ -374,3 +374,23 @@ async def test_no_call_applies_or_reads_more_than_a_slice_and_keys_are_unlinked(
     done: Any = await world.redis.info("commandstats")
     assert done["cmdstat_unlink"]["calls"] > 0
     assert done["cmdstat_del"]["calls"] <= 2  # the lease, and what this test has deleted
+
+
+async def test_a_postponed_command_that_fails_parks_its_user_before_the_event_that_ends_the_resync(
+    world: World,
+) -> None:
+    keys = await filled(world)
+    last = await world.version_of(ALICE)
+    held = keys.held(ALICE)
+    await world.redis.sadd(keys.needs_resync, str(ALICE))
+    async with world.projector() as projector:
+        while not await world.redis.exists(held):
+            await projector.run_once()
+        [field] = [one for one in await world.redis.hkeys(held) if "REINDEX_NUMBER" in one]
+        await world.redis.hset(held, field, "no number")
+        await world.settle(projector)
+    parked = msgspec.json.decode(await world.redis.hget(keys.parked, str(ALICE)) or "null")
+    assert parked["version"] == last
+    assert await world.version_of(ALICE) == last - 1
+    assert not await hidden(world, keys)
+    assert not await world.redis.exists(held)
