@@ -25,6 +25,8 @@ class ClusterClient(Client):
     a caller that reads an error of the command itself takes a stream, for example, as missing.
     """
 
+    is_cluster = True
+
     def __init__(
         self, slots: SlotMap, create: Callable[[Node], Client], *, patience_seconds: float
     ) -> None:

@@ -12,7 +12,6 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from readside.errors import UNREACHABLE
-from readside.redis_connection.cluster_client import ClusterClient
 from readside.redis_functions.keys import TANDEM, Namespace
 
 _FILES = ("functions.lua", "inspection.lua")
@@ -77,7 +76,7 @@ class Functions:
 
     async def _pipelined(self, calls: Sequence[FunctionCall]) -> list[Any]:
         # A pipeline of one costs half as much again; that of a cluster returns the error of a node.
-        if len(calls) == 1 and not isinstance(self._redis, ClusterClient):
+        if len(calls) == 1 and not getattr(self._redis, "is_cluster", False):
             try:
                 return [await self._redis.execute_command(*calls[0].words(self.library))]  # type: ignore[no-untyped-call]
             except ResponseError as error:
