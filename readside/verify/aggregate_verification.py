@@ -34,7 +34,8 @@ class AggregateVerdict(msgspec.Struct, frozen=True, kw_only=True):
     required_version: int = 0
     """The version that the aggregate must reach."""
     has_advanced: bool = False
-    """Whether the aggregate has a higher version than in any earlier verdict."""
+    """Whether the aggregate has a higher version than in any earlier verdict, or its erasure fewer entries to
+    take out of indexes than in the last one."""
 
 
 class AggregateVerification:
@@ -53,6 +54,8 @@ class AggregateVerification:
         """The name of the aggregate; '' if the log does not have it."""
         self._version = 0
         """The highest version that it had."""
+        self._unindexed = 0
+        """How many entries its erasure had still to take out of indexes."""
         self._was_resynced = False
         """Whether its keys were incomplete at some moment of the comparison."""
 
@@ -68,7 +71,9 @@ class AggregateVerification:
         newest = await self._newest()
         required_version = required_version or (newest.version if newest is not None else 0)
         snapshot = await self._snapshot(())
-        has_advanced = snapshot.version > self._version
+        remaining = await self._remaining(newest, snapshot)
+        has_advanced = snapshot.version > self._version or remaining < self._unindexed
+        self._unindexed = remaining
         self._version = max(self._version, snapshot.version)
         self._was_resynced = snapshot.needs_resync
         is_behind = snapshot.version < required_version and snapshot.parked is None
@@ -94,6 +99,17 @@ class AggregateVerification:
             required_version=required_version,
             has_advanced=has_advanced,
         )
+
+    async def _remaining(self, newest: Envelope | None, snapshot: AggregateSnapshot) -> int:
+        """Returns how many entries an unfinished erasure has still to take out of indexes.
+
+        Until none is left the version does not change.
+        """
+        if newest is None or not newest.is_final or not snapshot.needs_resync:
+            return 0
+        sets = self._generations.unindexed(newest)
+        sizes = await self._generations.snapshots.run(*(("ZCARD", key) for key in sets))
+        return sum(size for size in sizes if isinstance(size, int))
 
     async def _differences(
         self, scratch: ScratchAggregate, snapshot: AggregateSnapshot, *, members: bool

@@ -40,7 +40,10 @@ class BulkVerification:
         """The names of the keys that every aggregate has, without the id; None if there is no aggregate."""
 
     async def page(self, aggregates: dict[UUID, str]) -> None:
-        """Compares these aggregates. Versions are read first, so the log has every event that Redis has."""
+        """Compares these aggregates. Versions are read first, so the log has every event that Redis has.
+
+        Those whose keys are incomplete are suspects at once.
+        """
         snapshots = await self._generations.snapshots.aggregates(aggregates)
         newest: dict[UUID, int] = {}
         scratch = self._generations.new_scratch()
@@ -49,6 +52,9 @@ class BulkVerification:
                 aggregates, MAX_PAGE_EVENTS
             ):
                 newest.update((envelope.aggregate_id, envelope.version) for envelope in events)
+                incomplete = [one for one in events if snapshots[one.aggregate_id].needs_resync]
+                scratch.note_sums(incomplete)
+                events = [one for one in events if not snapshots[one.aggregate_id].needs_resync]
                 continued = _events_at_start(events, scratch.last_aggregate)
                 await scratch.add(_applied(continued, snapshots))
                 if scratch.events >= MAX_SCRATCH_EVENTS and len(continued) < len(events):

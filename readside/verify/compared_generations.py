@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
+from domain.envelope import Envelope
+from readside.applier import commands_for
 from readside.event_source import EventSource
 from readside.projection import Projections
 from readside.redis_functions.functions import Functions
@@ -47,6 +49,14 @@ class ComparedGenerations:
         return ScratchGeneration(
             self.redis, self.event_source, self.keys.partition, self._projections
         )
+
+    def unindexed(self, last: Envelope) -> list[str]:
+        """Returns the sorted sets of the active generation whose entries this event takes out of indexes."""
+        try:
+            commands = commands_for(self.keys, last, self._projections)
+        except Exception:  # the event parks its aggregate
+            return []
+        return [command[2] for command in commands if command[0] == "UNINDEX"]
 
     def comparison(self, scratch: ScratchGeneration) -> KeyComparison:
         """Returns the comparison of a scratch generation with the active one."""

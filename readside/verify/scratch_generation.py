@@ -7,6 +7,7 @@ consumer group, so it never retains stream entries, and its keys expire if its p
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from time import monotonic
 from uuid import UUID
@@ -79,6 +80,12 @@ class ScratchGeneration(EventApplier):
             self.events += len(batch)
             self.last_aggregate = batch[-1].aggregate_id
 
+    def note_sums(self, events: Iterable[Envelope]) -> None:
+        """Records the names of grouped sums to which events contribute that are not added."""
+        for envelope in events:
+            with suppress(Exception):  # the event parks its aggregate
+                self._note_sums(super()._commands(envelope))
+
     async def drop(self) -> None:
         """Removes all of its keys."""
         for names in _chunks({*self._names[1:], *self._written_keys()}):
@@ -121,14 +128,18 @@ class ScratchGeneration(EventApplier):
     def _commands(self, envelope: Envelope) -> list[Command]:
         """Returns the commands of the projections, and records the names of all keys in them."""
         commands = super()._commands(envelope)
+        self._note_sums(commands)
         prefix = self.keys.shared_key("")
-        for command in commands:
-            if command[0] in CONTRIBUTIONS:
-                self.sums[command[1].removeprefix(prefix)] = command[2].removeprefix(prefix)
         for word in {word for command in commands for word in command[1:]}:
             if word.startswith(prefix) and word.removeprefix(prefix) not in self.sums:
                 self._note(str(envelope.aggregate_id), word)
         return commands
+
+    def _note_sums(self, commands: Iterable[Command]) -> None:
+        prefix = self.keys.shared_key("")
+        for command in commands:
+            if command[0] in CONTRIBUTIONS:
+                self.sums[command[1].removeprefix(prefix)] = command[2].removeprefix(prefix)
 
     def _note(self, aggregate_id: str, key: str) -> None:
         names = (

@@ -168,7 +168,8 @@ class Verify:
     ) -> list[AggregateVerdict]:
         """Returns the verdicts once no difference may be replication lag, or the deadline is over.
 
-        It moves on while aggregates advance: a resync of many events takes longer.
+        It moves on while aggregates advance: a resync of many events takes longer, and so does an erasure
+        that has many entries to take out of indexes.
         """
         verdicts = []
         while verifications:

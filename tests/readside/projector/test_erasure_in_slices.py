@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
-from domain.users.events import OrderPlaced, UserCreated, UserErased, UserRenamed
+from domain.users.events import OrderCompleted, OrderPlaced, UserCreated, UserErased, UserRenamed
 from readside import applier as gating
 from readside.errors import ReadModelRebuilding
 from readside.projections import orders, user_list, users
 from readside.projector import projector as projecting
 from readside.queries.page_request import PageRequest
 from readside.redis_functions import functions
+from readside.verify.scratch_generation import ScratchGeneration
 from tests.readside.contents import contents
 from tests.readside.envelopes import order, spoilt, user_in
+from tests.readside.harness import with_projections
+from tests.readside.sums_of_users import revenue_per_month
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
+    from domain.envelope import Envelope
+    from readside.projector.projector import Projector
     from readside.queries.reader import ReadModel
     from readside.redis_functions.keys import Keys
     from tests.readside.harness import World
@@ -120,16 +127,74 @@ async def test_a_killed_erasure_is_continued_by_another_process(world: World) ->
     await assert_nothing_left(world, keys, ALICE)
 
 
-async def test_a_rebuild_leaves_nothing_and_verify_finds_no_difference(world: World) -> None:
+def advance_while_waiting(monkeypatch: pytest.MonkeyPatch, projector: Projector) -> list[float]:
+    """Makes each sleep one pass of the projector, in 50 ms; returns the list of the sleeps."""
+    sleeps, pause = list[float](), asyncio.sleep
+
+    async def advance(seconds: float) -> None:
+        sleeps.append(seconds)
+        await projector.run_once()
+        await pause(0.05)
+
+    monkeypatch.setattr(asyncio, "sleep", advance)
+    return sleeps
+
+
+@pytest.mark.parametrize("of_all", [True, False])
+async def test_verify_waits_for_an_erasure_as_long_as_it_advances(
+    world: World, monkeypatch: pytest.MonkeyPatch, of_all: bool
+) -> None:
+    """And compares none that has begun: its entries would need memory."""
+    keys = await filled(world, ALICE)
+    compared, add = list[int](), ScratchGeneration.add
+
+    async def counted(self: ScratchGeneration, events: Sequence[Envelope]) -> None:
+        if await world.redis.hexists(keys.document("user", ALICE), "until"):
+            compared.extend(one.version for one in events if one.aggregate_id == ALICE)
+        await add(self, events)
+
+    async with world.projector() as projector:
+        while await entries(world, keys) == ORDERS:
+            await projector.run_once()
+        sleeps = advance_while_waiting(monkeypatch, projector)
+        monkeypatch.setattr(ScratchGeneration, "add", counted)
+        verify = world.verify(patience=0.15)
+        result = await (verify.run() if of_all else verify.of_aggregate(ALICE))
+    assert result.differences == []
+    assert len(sleeps) > ORDERS // SLICE // 2
+    assert compared == []
+    await assert_nothing_left(world, keys, ALICE)
+
+
+async def test_verify_knows_the_sums_of_users_that_it_does_not_compare_yet(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other user contributes to them."""
+    projections = with_projections(revenue_per_month)
+    world.commit(ALICE, CREATED, *PLACED, OrderCompleted(order_id=order(1), total=1))
+    async with world.projector(projections=projections) as projector:
+        await world.settle(projector)
+        keys = await world.serving()
+        assert keys is not None
+        assert await world.redis.exists(keys.shared_key("revenue"))
+        await world.redis.sadd(keys.needs_resync, str(ALICE))
+        advance_while_waiting(monkeypatch, projector)
+        result = await world.verify(projections=projections, patience=1).run()
+    assert result.differences == []
+
+
+async def test_verify_reports_an_erasure_that_does_not_advance(world: World) -> None:
     keys = await filled(world, ALICE)
     async with world.projector() as projector:
         while await entries(world, keys) == ORDERS:
             await projector.run_once()
         differences = (await world.verify().run()).differences
-        assert {(one.key, one.shared) for one in differences} == {
-            ("version", False),
-            ("lost", False),
-        }
+    assert {(one.key, one.shared) for one in differences} == {("version", False), ("lost", False)}
+
+
+async def test_a_rebuild_leaves_nothing_and_verify_finds_no_difference(world: World) -> None:
+    keys = await filled(world, ALICE)
+    async with world.projector() as projector:
         await world.settle(projector)
     assert (await world.verify().run()).differences == []
     await world.steering().rebuild()
