@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -207,3 +208,9 @@ async def redis_cluster() -> AsyncIterator[RedisCluster]:
             yield cluster
         finally:
             await cluster.close()
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[RedisCluster]:
+    async with redis_cluster() as cluster:
+        yield cluster

@@ -11,17 +11,14 @@ from api.settings import Settings
 from readside.redis_connection.cluster import SLOTS, slot_of
 from tests.acceptance.cli import tandem
 from tests.acceptance.service import running
-from tests.redis_cluster import PRIMARIES, RedisCluster, redis_cluster
+from tests.redis_cluster import PRIMARIES, RedisCluster, cluster
 from tests.stores import PARTITIONS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    pass
 
 
-@pytest.fixture
-async def cluster() -> AsyncIterator[RedisCluster]:
-    async with redis_cluster() as cluster:
-        yield cluster
+__all__ = ["cluster"]
 
 
 @pytest.fixture

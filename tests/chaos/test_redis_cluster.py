@@ -22,7 +22,7 @@ from readside.redis_connection.cluster import slot_of
 from tests.acceptance.cli import tandem
 from tests.acceptance.service import Client, running
 from tests.limited import limited
-from tests.redis_cluster import RedisCluster, redis_cluster
+from tests.redis_cluster import RedisCluster, cluster
 from tests.stores import PARTITIONS
 
 if TYPE_CHECKING:
@@ -116,10 +116,7 @@ async def under_load(settings: Settings) -> AsyncIterator[Load]:
         assert verified.json["users"] >= len(load.versions)  # a call may have been cancelled
 
 
-@pytest.fixture
-async def cluster() -> AsyncIterator[RedisCluster]:
-    async with redis_cluster() as cluster:
-        yield cluster
+__all__ = ["cluster"]
 
 
 @pytest.fixture

@@ -183,7 +183,7 @@ async def test_the_operations_of_a_list_spend_for_their_fields(redis_url: str) -
         assert sorted("errors" in answer for answer in response.json()) == [False, False, True]
 
 
-@pytest.mark.parametrize("refused", ["", " nobody"])
+@pytest.mark.parametrize("refused", ["", " unknown"])
 async def test_a_document_that_is_not_cached_spends_by_its_length(
     redis_url: str, refused: str
 ) -> None:
