@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -50,13 +50,26 @@ async def run(
     about it.
     """
     async with compose(settings, roles) as service:
-        loops = [asyncio.create_task(loop(), name=name) for name, loop in service.loops.items()]
+        loops = [_start(name, loop()) for name, loop in service.loops.items()]
         if failure is not None:
-            loops.append(asyncio.create_task(_raise_on_failure(failure), name="stores"))
+            loops.append(_start("stores", _raise_on_failure(failure)))
         try:
             await _serve(settings, service.apps, stop, loops, listeners, on_ready)
         finally:
             await cancel_all(loops)
+
+
+def _start(name: str, run: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    task = asyncio.create_task(run, name=name)
+    task.add_done_callback(_log_failure)
+    return task
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    """Logs the error of a task, also if another one ends the process; LoopFailed is its own message."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, LoopFailed):
+        _log.error("worker.failed", worker=task.get_name(), exc_info=error)
 
 
 async def _raise_on_failure(failure: Callable[[], Awaitable[str]]) -> None:
@@ -74,7 +87,7 @@ async def _serve(
     """Serves the applications until `stop` is set or a loop ends."""
     servers = _servers(settings, apps) if apps else []
     serving = [
-        asyncio.create_task(server.serve(list(sockets)), name="server")
+        _start("server", server.serve(list(sockets)))
         for server, sockets in zip(servers, listeners, strict=True)
     ]
     try:
@@ -119,7 +132,6 @@ async def _wait_for_end(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) ->
         error = None if task.cancelled() else task.exception()
         if isinstance(error, LoopFailed):
             raise error
-        _log.error("worker.failed", worker=task.get_name(), exc_info=error)
         raise LoopFailed(
             f"The {task.get_name()} loop ended, so the process ends too; the log says why."
         ) from error

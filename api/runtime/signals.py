@@ -28,7 +28,10 @@ def stop_signals() -> Iterator[asyncio.Event]:
 
 
 async def run_until(stop: asyncio.Event, coroutine: Coroutine[Any, Any, T]) -> T | None:
-    """Returns the result of the coroutine, or cancels it and returns None if `stop` is set first."""
+    """Returns the result of the coroutine, or cancels it and returns None if `stop` is set first.
+
+    An error that the coroutine raises after `stop` is dropped.
+    """
     task = asyncio.create_task(coroutine)
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -36,4 +39,5 @@ async def run_until(stop: asyncio.Event, coroutine: Coroutine[Any, Any, T]) -> T
     if task.done():
         return task.result()
     await cancel_all([task])
+    _ = task.cancelled() or task.exception()  # retrieved, so that asyncio does not log it
     return None
