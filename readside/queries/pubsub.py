@@ -35,20 +35,31 @@ class ChannelSubscription:
 
     def __init__(self) -> None:
         self.subscribed = asyncio.Event()
-        self._notified = asyncio.Event()
+        self._notified = False
+        self._waiting: asyncio.Future[None] | None = None
 
     def notify(self) -> None:
-        self._notified.set()
+        self._notified = True
+        self._wake()
 
     async def wait(self, seconds: float | None) -> bool:
         """Returns whether a message arrived, after waiting for it; None waits indefinitely."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._notified.wait()
-        except TimeoutError:
-            return False
-        self._notified.clear()
-        return True
+        if not self._notified:
+            loop = asyncio.get_running_loop()
+            self._waiting = loop.create_future()
+            timer = None if seconds is None else loop.call_later(max(0.0, seconds), self._wake)
+            try:
+                await self._waiting
+            finally:
+                self._waiting = None
+                if timer is not None:
+                    timer.cancel()
+        notified, self._notified = self._notified, False
+        return notified
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
 
 class PubSub:
