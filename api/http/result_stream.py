@@ -75,9 +75,8 @@ class ResultStream:
             silence_left = min(self._silent_since + seconds - now(), seconds)
             if silence_left <= 0:
                 await self._write(send, self.framing.keep_alive)
-            ended, _ = await asyncio.wait(
-                ends, timeout=max(0, silence_left), return_when=FIRST_COMPLETED
-            )
+                silence_left = seconds
+            ended, _ = await asyncio.wait(ends, timeout=silence_left, return_when=FIRST_COMPLETED)
 
     async def _send_results(self, send: Send) -> None:
         async with aclosing(self.results):

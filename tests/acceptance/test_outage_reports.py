@@ -26,7 +26,7 @@ PROMPT = 2.0
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop is frozen sooner than a driver gives up a store that says nothing."""
-    monkeypatch.setattr("api.observability.heartbeat.STALLED_SECONDS", 1.5)
+    monkeypatch.setattr("api.observability.heartbeat.STALLED_SECONDS", 3.0)
 
 
 @asynccontextmanager

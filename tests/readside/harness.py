@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -14,6 +16,7 @@ from readside.projection_set import FINGERPRINT, PROJECTIONS
 from readside.projector.projector import CONSUMER, Projector
 from readside.redis_functions.keys import Partition
 from readside.redis_functions.stream import RedisStream
+from readside.verify import stream_progress, verify
 from readside.verify.verify import Verify
 from tests.readside.envelopes import PARTITIONS, story
 from tests.readside.memory_log import Log, relay
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    import pytest
     from redis.asyncio import Redis
 
     from readside.projection import Projection, Projections
@@ -32,6 +36,23 @@ if TYPE_CHECKING:
 def with_projections(*more: Projection) -> Projections:
     """Returns the projections of the service with more for the events of users."""
     return {**PROJECTIONS, "user": (*PROJECTIONS["user"], *more)}
+
+
+def advance_while_verify_waits(
+    monkeypatch: pytest.MonkeyPatch, projector: Projector
+) -> list[float]:
+    """Makes each sleep one pass of the projector that takes verify 50 ms; returns the list of the sleeps."""
+    sleeps = list[float]()
+
+    async def advance(seconds: float) -> None:
+        sleeps.append(seconds)
+        await projector.run_once()
+
+    clock = SimpleNamespace(monotonic=lambda: 0.05 * len(sleeps))
+    monkeypatch.setattr(asyncio, "sleep", advance)
+    monkeypatch.setattr(verify, "time", clock)
+    monkeypatch.setattr(stream_progress, "time", clock)
+    return sleeps
 
 
 class World:

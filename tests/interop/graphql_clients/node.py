@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 NODE = str(Path(executable.ROOT_DIR) / "bin" / "node")
-PATIENCE = 75.0
+PATIENCE = 215.0
 """Seconds for one program. It gives up by itself before that, and says so."""
 
 

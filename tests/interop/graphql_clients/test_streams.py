@@ -20,7 +20,7 @@ from tests.processes import HOST, free_port
 if TYPE_CHECKING:
     from tests.interop.graphql_clients.node import Node
 
-PATIENCE = 60
+PATIENCE = 200
 
 
 async def test_apollo_client_subscribes_over_http_with_nothing_configured(node: Node) -> None:

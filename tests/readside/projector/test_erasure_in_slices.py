@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +16,7 @@ from readside.redis_functions import functions
 from readside.verify.scratch_generation import ScratchGeneration
 from tests.readside.contents import contents
 from tests.readside.envelopes import order, spoilt, user_in
-from tests.readside.harness import with_projections
+from tests.readside.harness import advance_while_verify_waits, with_projections
 from tests.readside.sums_of_users import revenue_per_month
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from domain.envelope import Envelope
-    from readside.projector.projector import Projector
     from readside.queries.reader import ReadModel
     from readside.redis_functions.keys import Keys
     from tests.readside.harness import World
@@ -127,19 +125,6 @@ async def test_a_killed_erasure_is_continued_by_another_process(world: World) ->
     await assert_nothing_left(world, keys, ALICE)
 
 
-def advance_while_waiting(monkeypatch: pytest.MonkeyPatch, projector: Projector) -> list[float]:
-    """Makes each sleep one pass of the projector, in 50 ms; returns the list of the sleeps."""
-    sleeps, pause = list[float](), asyncio.sleep
-
-    async def advance(seconds: float) -> None:
-        sleeps.append(seconds)
-        await projector.run_once()
-        await pause(0.05)
-
-    monkeypatch.setattr(asyncio, "sleep", advance)
-    return sleeps
-
-
 @pytest.mark.parametrize("of_all", [True, False])
 async def test_verify_waits_for_an_erasure_as_long_as_it_advances(
     world: World, monkeypatch: pytest.MonkeyPatch, of_all: bool
@@ -156,7 +141,7 @@ async def test_verify_waits_for_an_erasure_as_long_as_it_advances(
     async with world.projector() as projector:
         while await entries(world, keys) == ORDERS:
             await projector.run_once()
-        sleeps = advance_while_waiting(monkeypatch, projector)
+        sleeps = advance_while_verify_waits(monkeypatch, projector)
         monkeypatch.setattr(ScratchGeneration, "add", counted)
         verify = world.verify(patience=0.15)
         result = await (verify.run() if of_all else verify.of_aggregate(ALICE))
@@ -178,7 +163,7 @@ async def test_verify_knows_the_sums_of_users_that_it_does_not_compare_yet(
         assert keys is not None
         assert await world.redis.exists(keys.shared_key("revenue"))
         await world.redis.sadd(keys.needs_resync, str(ALICE))
-        advance_while_waiting(monkeypatch, projector)
+        advance_while_verify_waits(monkeypatch, projector)
         result = await world.verify(projections=projections, patience=1).run()
     assert result.differences == []
 

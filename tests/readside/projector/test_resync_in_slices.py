@@ -25,6 +25,7 @@ from readside.projector import projector as projecting
 from readside.redis_functions.functions import FunctionCall, Functions
 from tests.readside.contents import contents
 from tests.readside.envelopes import order, spoilt, story, user_in
+from tests.readside.harness import advance_while_verify_waits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -293,22 +294,13 @@ async def test_verify_compares_a_user_again_once_its_resync_has_ended(
     """However long the resync takes, as long as it advances."""
     keys = await filled(world)
     await world.redis.sadd(keys.needs_resync, str(ALICE))
-    polls = 0
     async with world.projector() as projector:
         while not await hidden(world, keys):
             await projector.run_once()
-
-        async def advance(_seconds: float) -> None:
-            nonlocal polls
-            polls += 1
-            await projector.run_once()
-            await pause(0.05)
-
-        pause = asyncio.sleep
-        monkeypatch.setattr(asyncio, "sleep", advance)
+        sleeps = advance_while_verify_waits(monkeypatch, projector)
         result = await world.verify(patience=0.1).run()
     assert result.differences == []
-    assert polls > ORDERS // SLICE // 2
+    assert len(sleeps) > ORDERS // SLICE // 2
 
 
 async def test_an_erased_user_is_resynced_by_one_event(
