@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 import yaml  # type: ignore[import-untyped]
 from redis.asyncio import Redis
@@ -24,7 +25,7 @@ from api.embedded.child_process import PASSED_VARIABLES, store_environment
 from api.embedded.valkey import binary
 from api.limits import Limits
 from api.settings import Settings
-from tests import forked
+from tests import forked, manifests
 from tests.limited import limited
 from tests.processes import ROOT, ended, free_port, free_ports, running
 
@@ -72,6 +73,8 @@ def command_lines() -> Iterator[list[str]]:
         program, *words = shlex.split(line)
         assert program.endswith("/bin/tandem")
         yield words
+    for container in manifests.CONTAINERS.values():
+        yield container["args"]
 
 
 def test_every_setting_in_the_files_exists() -> None:
@@ -142,9 +145,10 @@ async def test_every_command_line_runs(
         "REDIS_URL": locked_redis_url,
         "REDIS_PASSWORD": SPECIAL_PASSWORD,
     }
-    lines = sorted(command_lines(), key=lambda line: line[0] in LONG_RUNNING)  # migrate first
+    unique = dict.fromkeys(map(tuple, command_lines()))
+    lines = sorted(map(list, unique), key=lambda line: line[0] in LONG_RUNNING)  # migrate first
     assert ["migrate"] in lines
-    async with AsyncExitStack() as stack:
+    async with AsyncExitStack() as stack, httpx.AsyncClient(verify=False) as http:
         started: list[tuple[list[str], Member]] = []
         for number, words in enumerate(lines):
             first = free_ports(1 + WORKERS)  # chosen separately they could be the same
@@ -154,6 +158,10 @@ async def test_every_command_line_runs(
             if words[0] in LONG_RUNNING:
                 started.append((words, process))
                 await healthy(words, env)
+                for path, port in manifests.probed(words):
+                    number_of_port = env["HEALTH_PORT" if port == "health" else "PORT"]
+                    url = f"http://127.0.0.1:{number_of_port}{path}"
+                    assert (await http.get(url)).status_code == 200, url
             else:
                 assert await ended(process, 30) == 0, log.read_text()
         for words, process in started:
