@@ -6,20 +6,21 @@ import asyncio
 import signal
 import sys
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from api.operator_error import OperatorError
-from tests.benchmarks import machine, report
+from tests.benchmarks import machine, publish, report
 from tests.benchmarks.answering import ProcessError
 from tests.benchmarks.bench import Bench, Options
 from tests.benchmarks.figures import Found
-from tests.benchmarks.peers import publish as page
 from tests.benchmarks.peers.asked import ASKED, Asked
 from tests.benchmarks.peers.rounds import beside_peers
-from tests.benchmarks.scenarios import SCENARIOS, Alone, OnService, Scenario
+from tests.benchmarks.peers.servers import FLOOR
+from tests.benchmarks.scenarios import QUICK, SCENARIOS, Alone, OnService, Scenario
 from tests.benchmarks.services import Service, tandem_serve
 from tests.benchmarks.wire import AnswerError
 from tests.interop.graphql_clients.packages import NotFetched
@@ -44,15 +45,27 @@ def main(
     ] = None,
     url: Annotated[str | None, typer.Option(help="Drive this running service instead.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write everything to this file too.")] = None,
-    publish: Annotated[
-        bool, typer.Option("--publish", help="Put the peers into docs/performance.md and .svg.")
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The main rows within two minutes, roughly.")
     ] = False,
+    published: Annotated[
+        bool, typer.Option("--publish", help="Put whole sections into docs/, with their plots.")
+    ] = False,
+    measured: Annotated[
+        Path | None, typer.Option("--from", help="Publish what a run wrote with --json.")
+    ] = None,
 ) -> None:
     """Measures Tandem as its clients see it. Keep the machine quiet while it runs."""
     if unknown := set(only or ()) - set(NAMES):
         named = ", ".join(sorted(unknown))
         raise typer.BadParameter(f"{named}: there is only {LISTED}.", param_hint="--only")
+    if measured is not None:
+        publish.publish(publish.read(measured))
+        return
+    if quick:
+        seconds, rounds, only, against = 0.8, 1, list(QUICK), ["mercurius", FLOOR]
     options = Options(
+        quick=quick,
         seconds=seconds,
         connections=connections,
         rounds=rounds,
@@ -62,15 +75,21 @@ def main(
     )
     chosen = [scenario for scenario in SCENARIOS if not only or scenario.name in only]
     beside = [asked for asked in ASKED if not only or {asked.name, ALL_PEERS} & set(only)]
-    if publish and (len(beside) < len(ASKED) or against):
+    if published and beside and (len(beside) < len(ASKED) or against):
         raise typer.BadParameter("only a run with all peers is published.", param_hint="--publish")
-    found = Found(configuration={**machine.configuration(), "options": asdict(options)})
+    configuration = {
+        **machine.configuration(),
+        "options": asdict(options),
+        "command": f'make bench ARGS="{" ".join(sys.argv[1:])}"',
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+    }
+    found = Found(configuration=configuration)
     stopped = _measured(chosen, beside, Bench(options=options, found=found), url)
-    report.show(found, report.console())
+    report.show(found, report.console(), short=quick)
     if json is not None:
         report.write_json(found, json)
-    if publish and not (stopped or found.failed):
-        page.publish(found, f'make bench ARGS="{" ".join(sys.argv[1:])}"')
+    if published and not (stopped or found.failed):
+        publish.publish(found)
     if stopped or found.failed:  # the figures of a service that answers wrongly are worth nothing
         sys.exit(stopped or 1)
 

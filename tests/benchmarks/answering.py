@@ -21,13 +21,13 @@ class ProcessError(Exception):
     """A process that the benchmark needs did not start or stay; says what it printed last."""
 
 
-async def answering(url: str, process: Process, *, asked: str, log: Path) -> float:
+async def answering(url: str, process: Process, *, asked: str, log: Path, token: str = "") -> float:
     """Asks until an answer without errors comes; returns the perf_counter moment of that answer."""
     body = msgspec.json.encode({"query": asked})
     give_up, last = time.perf_counter() + ANSWERS_WITHIN, "nothing"
     while process.returncode is None and time.perf_counter() < give_up:
         try:
-            async with asyncio.timeout(5), connections(url, 1) as (connection,):
+            async with asyncio.timeout(5), connections(url, 1, token) as (connection,):
                 last = (await connection.post(body)).decode()
             if "errors" not in msgspec.json.decode(last):
                 return time.perf_counter()

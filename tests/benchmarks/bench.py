@@ -10,7 +10,7 @@ import time
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from rich.console import Console
@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.benchmarks import questions
 from tests.benchmarks.answering import ProcessError
-from tests.benchmarks.plan import Plan, Seen, Workload
+from tests.benchmarks.plan import Plan, Seen, Watched, WatchPlan, Workload
 from tests.benchmarks.wire import connections
 from tests.processes import ROOT
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from tests.benchmarks.figures import Found
     from tests.benchmarks.services import Service
     from tests.benchmarks.wire import Connection
+
+T = TypeVar("T")
 
 SEEDED = 1000  # users that are read; 50 pages of them
 SEEDING = 8  # connections
@@ -42,6 +44,7 @@ class Options:
     rounds: int
     rate: float
     warm_up: float
+    quick: bool = False
     against: tuple[str, ...] = ()
     """How the names of the peers begin that are wanted; empty for all."""
 
@@ -99,7 +102,12 @@ class Bench:
     async def generate(self, title: str, plan: Plan) -> Seen:
         """Carries a plan out in a process of its own and shows how far it is."""
         async with self.step(title, plan.warm_up + plan.seconds):
-            return await _generate(plan)
+            return await _generate("load", plan, Seen)
+
+    async def watch(self, title: str, plan: WatchPlan) -> Watched:
+        """The same for subscriptions."""
+        async with self.step(title):
+            return await _generate("watching", plan, Watched)
 
     @asynccontextmanager
     async def step(self, title: str, seconds: float | None = None) -> AsyncIterator[None]:
@@ -126,9 +134,9 @@ async def _seed_share(connection: Connection, run: str, numbers: range) -> list[
     return [await questions.user(connection, user_id, wait=True) for user_id in ids]
 
 
-async def _generate(plan: Plan) -> Seen:
+async def _generate(module: str, plan: Plan | WatchPlan, expected: type[T]) -> T:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.benchmarks.load"),
+        *(sys.executable, "-m", f"tests.benchmarks.{module}"),
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -145,7 +153,7 @@ async def _generate(plan: Plan) -> Seen:
     if process.returncode != 0:
         raise ProcessError(f"the load generator stopped: {said}")
     try:
-        return msgspec.json.decode(seen, type=Seen)
+        return msgspec.json.decode(seen, type=expected)
     except msgspec.DecodeError as broken:
         raise ProcessError(
             f"what the load generator tells ends after {len(seen)} bytes ({broken}); it said:"

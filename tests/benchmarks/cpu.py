@@ -1,8 +1,9 @@
-"""CPU seconds as the operating system counted them, from /proc; None where there is no /proc."""
+"""CPU and memory as the operating system counted them, from /proc."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,10 +37,20 @@ def _processes() -> list[_Stat]:
 
 
 def of_trees(roots: Iterable[int]) -> float | None:
-    """CPU seconds of these processes and of all their living descendants together."""
+    """CPU seconds of these processes and of all their living descendants together; None without /proc."""
     processes, wanted = _processes(), set(roots)
     if not wanted.intersection(stat.pid for stat in processes):
         return None
     while more := {s.pid for s in processes if s.parent in wanted} - wanted:
         wanted |= more
     return sum(stat.seconds for stat in processes if stat.pid in wanted)
+
+
+def memory_of(pid: int, kind: str = "VmRSS") -> int:
+    """Bytes that the process has in memory, or has had at most (VmHWM); 0 where there is no /proc."""
+    try:
+        status = (PROC / str(pid) / "status").read_text()
+    except OSError:
+        return 0
+    found = re.search(rf"^{kind}:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0

@@ -52,6 +52,13 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
 
 
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures that belong together, as text. The first cell of a row is its name."""
+
+    headings: tuple[str, ...]
+    rows: list[list[str]]
+
+
 class Found(msgspec.Struct, kw_only=True):
     """Everything one run found; this is what the JSON holds."""
 
@@ -59,6 +66,7 @@ class Found(msgspec.Struct, kw_only=True):
     rows: list[Row] = []
     figures: list[Figure] = []
     questions: list[Question] = []
+    tables: list[Table] = []
     notes: list[str] = []
 
     @property
@@ -83,6 +91,19 @@ def row(name: str, rounds: Sequence[Seen], measure: str = "answer", *, cpu: bool
         stores_cpu=_micros_each(stores, len(pooled)),
         generator_busy=busy,
     )
+
+
+def cells(row: Row) -> list[str]:
+    """Its name, CPU of service and stores, rate and times of a row."""
+    assert row.latency is not None
+    return [
+        row.name,
+        f"{row.service_cpu:.0f}",
+        f"{row.stores_cpu:.0f}",
+        f"{row.per_second:,.0f}",
+        f"{row.latency.p50:.2f}",
+        f"{row.latency.p99:.2f}",
+    ]
 
 
 def rate(seen: Seen, measure: str = "answer") -> float:

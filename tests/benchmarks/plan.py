@@ -8,6 +8,9 @@ import msgspec
 
 Workload = Literal[
     "create_user",
+    "create_product",
+    "orders",
+    "place_order",
     "user_by_id",
     "users_page",
     "fifty_texts",
@@ -32,6 +35,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     rate: float = 0.0
     round: int = 0  # so that what was new in one round is not asked for again in the next
     request_ids: bool = False  # whether each request has a header that no other has
+    token_secret: str = ""  # signs the JWT of each user that is asked for; empty without tokens
     checked: bool = True  # whether the answers have what was asked for
     ids: list[str] = []
     cursors: list[str | None] = []
@@ -75,3 +79,29 @@ class Tally:
         """Counts in the warm-up too: a wrong answer is wrong at any time."""
         self.failed += 1
         self.first_failure = self.first_failure or reason
+
+
+class WatchPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Subscriptions to `userChanged`, to each of `ids` in turn; the users change one after another."""
+
+    over: Literal["SSE", "WebSocket"]
+    url: str
+    pid: int  # of the process that is watched
+    writer: str  # URL of another process, which changes the users
+    ids: list[str]
+    watchers: int
+    changes: int
+    rate: float = 0.0  # changes a second; 0: the next once all have received the last
+
+
+class Watched(msgspec.Struct, frozen=True, kw_only=True):
+    """`latencies`: seconds of each delivery from the answer to the change; `last`: of each change's last one.
+
+    CPU in seconds of the watched process, for all subscriptions, and for all deliveries; memory in bytes.
+    """
+
+    latencies: list[float]
+    last: list[float]
+    opening_cpu: float
+    cpu: float
+    memory: int

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import uuid
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
-from tests.benchmarks.wire import AnswerError
+from tests.benchmarks.wire import AnswerError, connections
 
 if TYPE_CHECKING:
     from tests.benchmarks.wire import Connection
 
 FIELDS = "id name email createdAt updatedAt version orderCount lifetimeValue"
 PAGE_SIZE = 20
+CREATING = 16
+"""Connections over which users are created."""
 CREATE_USER = (
     "mutation Create($input: CreateUserInput!) { createUser(input: $input) { id version } }"
 )
+CREATE_PRODUCT = (
+    "mutation Create($input: CreateProductInput!) { createProduct(input: $input) { id version } }"
+)
+PLACE_ORDER = (
+    "mutation Place($input: PlaceOrderInput!) { placeOrder(input: $input) { id version } }"
+)
+COMPLETE_ORDER = (
+    "mutation Complete($id: ID!) { completeOrder(input: {orderId: $id}) { id version } }"
+)
+RENAME_USER = "mutation Rename($input: RenameUserInput!) { renameUser(input: $input) { version } }"
+USER_CHANGED = f"subscription Changed($id: ID!) {{ userChanged(id: $id) {{ {FIELDS} }} }}"
 USER = f"query One($id: ID!) {{ user(id: $id) {{ {FIELDS} }} }}"
 USER_AT_LEAST = f"query One($id: ID!) {{ user(id: $id, minVersion: 1) {{ {FIELDS} }} }}"
 PAGE = (
@@ -55,6 +70,18 @@ class CreatedUser(msgspec.Struct, rename="camel"):
     create_user: Created | None
 
 
+class Renamed(msgspec.Struct):
+    version: int
+
+
+class RenamedUser(msgspec.Struct, rename="camel"):
+    rename_user: Renamed | None
+
+
+class PlacedOrder(msgspec.Struct, rename="camel"):
+    place_order: Created | None
+
+
 class PageInfo(msgspec.Struct, rename="camel"):
     has_next_page: bool
     end_cursor: str | None
@@ -71,6 +98,7 @@ class OnePage(msgspec.Struct):
 
 _one_user = msgspec.json.Decoder(Answer[OneUser])
 _created_user = msgspec.json.Decoder(Answer[CreatedUser])
+_renamed_user = msgspec.json.Decoder(Answer[RenamedUser])
 _one_page = msgspec.json.Decoder(Answer[OnePage])
 
 
@@ -99,6 +127,29 @@ async def create_user(connection: Connection, name: str) -> str:
     if created is None:
         raise AnswerError("createUser answered null without an error")
     return created.id
+
+
+async def create_users(url: str, count: int) -> list[str]:
+    """The ids of so many new users."""
+    numbers, prefix, ids = iter(range(count)), uuid.uuid4().hex[:12], []
+
+    async def some(connection: Connection) -> None:
+        for number in numbers:
+            user = await create_user(connection, f"{prefix}-{number}")
+            ids.append(user)
+
+    async with connections(url, CREATING) as opened:
+        await asyncio.gather(*map(some, opened))
+    return ids
+
+
+async def rename_user(connection: Connection, user_id: str, name: str) -> int:
+    """The version that the user has now."""
+    asked = body(RENAME_USER, input={"userId": user_id, "name": name})
+    renamed = _data(_renamed_user, await connection.post(asked)).rename_user
+    if renamed is None:
+        raise AnswerError("renameUser answered null without an error")
+    return renamed.version
 
 
 async def find_user(connection: Connection, user_id: str, *, wait: bool = False) -> User | None:

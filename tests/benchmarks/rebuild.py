@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 from redis.asyncio import Redis
 
 from tests.benchmarks import history
+from tests.benchmarks.cpu import memory_of
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.services import tandem_serve
 from tests.benchmarks.wire import connections
@@ -36,7 +36,7 @@ async def rebuild(bench: Bench) -> None:
                 await history.write(connection, events)
             async with bench.step(f"rebuilding {events:,} events"):
                 seconds = await rebuilt(service, events // history.EACH)
-            peak = _peak(service.pids[0])
+            peak = memory_of(service.pids[0], "VmHWM") / 1024**2
         bench.found.figures += [
             Figure(name=f"rebuild of {events:,} events", value=events / seconds, unit="events/s"),
             Figure(name="  peak memory of the process", value=peak, unit="MB"),
@@ -56,9 +56,3 @@ async def rebuilt(service: Service, users: int) -> float:
                 assert answer["data"]["users"]["totalCount"] == users, answer
                 return time.perf_counter() - began
             await asyncio.sleep(0.02)  # asking more often would take CPU from the rebuild
-
-
-def _peak(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    [line] = [line for line in status.splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) / 1024

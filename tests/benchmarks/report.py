@@ -13,9 +13,11 @@ from tests.benchmarks.peers.table import HEADINGS, rows
 from tests.benchmarks.peers.table import LEGEND as LEGEND_OF_PEERS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tests.benchmarks.figures import Found, Row
+    from tests.benchmarks.figures import Table as FoundTable
 
 
 LEGEND = "service, stores: CPU in µs an answer; load: the load generator's share of one core"
@@ -31,14 +33,19 @@ def write_json(found: Found, file: Path) -> None:
     file.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
 
 
-def show(found: Found, console: Console) -> None:
-    if found.rows:
-        console.print(_rows(found))
+def show(found: Found, console: Console, *, short: bool = False) -> None:
+    """`short`: the rows of peers once only, and no configuration."""
+    compared = {f"{asked.title}: {one.peer}" for asked in found.questions for one in asked.peers}
+    if shown := [row for row in found.rows if not (short and row.name in compared)]:
+        console.print(_rows(shown))
     if found.questions:
         console.print(_peers(found))
+    for table in found.tables:
+        console.print(_table(table))
     if found.figures:
         console.print(_figures(found))
-    console.print(_configuration(found))
+    if not short:
+        console.print(_configuration(found))
     for note in found.notes:
         console.print(note)
     for row in found.rows:
@@ -47,12 +54,12 @@ def show(found: Found, console: Console) -> None:
             console.print(f"{name}: {row.failed} failed, the first: {row.first_failure}")
 
 
-def _rows(found: Found) -> Table:
+def _rows(rows: Sequence[Row]) -> Table:
     table = Table(box=box.SIMPLE, caption=LEGEND)
     table.add_column("")
     for heading in ("per s", "p50 ms", "p99 ms", "max ms", "service", "stores", "load"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for row in found.rows:
+    for row in rows:
         table.add_row(row.name, *_cells(row))
     return table
 
@@ -83,6 +90,15 @@ def _peers(found: Found) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows(found.questions):
         table.add_row(*row)
+    return table
+
+
+def _table(given: FoundTable) -> Table:
+    table = Table(box=box.SIMPLE)
+    for number, heading in enumerate(given.headings):
+        table.add_column(heading, justify="right" if number else "left")
+    for cells in given.rows:
+        table.add_row(*cells)
     return table
 
 

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 
 from tests.benchmarks.figures import Figure, row
 from tests.benchmarks.figures import rate as rate_of
+from tests.benchmarks.hot_aggregate import hot_aggregate
 from tests.benchmarks.reads import reads
 from tests.benchmarks.rebuild import rebuild
 from tests.benchmarks.refusals import refusals
 from tests.benchmarks.relay_poll import relay_poll
 from tests.benchmarks.rolling_restart import rolling_restart
+from tests.benchmarks.second_aggregate import second_aggregate
 from tests.benchmarks.size import size
 from tests.benchmarks.start_up import start_up
 from tests.benchmarks.storage import storage
+from tests.benchmarks.text_memory import text_memory
+from tests.benchmarks.watchers import watchers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -91,6 +95,12 @@ async def busy(bench: Bench, service: Service) -> None:
 
 Scenario = OnService | Alone
 
+QUICK = (
+    *("visible", "watchers", "peers-user", "peers-user-jwt", "peers-page", "peers-texts"),
+    *("peers-literals", "peers-orders", "peers-create"),
+)
+"""The main rows, which are measured in two minutes."""
+
 SCENARIOS: tuple[Scenario, ...] = (
     Alone(name="refusals", run=refusals),
     Alone(name="start-up", run=start_up),
@@ -100,6 +110,10 @@ SCENARIOS: tuple[Scenario, ...] = (
     Alone(name="size", run=size),
     Alone(name="storage", run=storage),
     Alone(name="rolling-restart", run=rolling_restart),
+    Alone(name="hot-aggregate", run=hot_aggregate),
+    Alone(name="second-aggregate", run=second_aggregate),
+    Alone(name="watchers", run=watchers),
+    Alone(name="text-memory", run=text_memory),
     OnService(name="user-by-id", run=user_by_id),
     OnService(name="users-page", run=users_page),
     OnService(name="visible", run=visible),

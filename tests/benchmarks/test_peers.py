@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import xml.etree.ElementTree as ET
 from itertools import islice
 
+import jwt
 import pytest
 from graphql import build_schema, parse, validate
 
@@ -13,10 +15,11 @@ from tests.processes import ROOT
 from .peers.asked import ASKED, Asked
 from .peers.compared import Question, compared
 from .peers.plot import svg
-from .peers.publish import BEGIN, END, replaced
 from .peers.table import markdown
 from .plan import CpuUsed, Plan, Seen
-from .workloads import bodies, fifty_texts, new_texts
+from .publish import marks, replaced
+from .workloads import asked as questions_of
+from .workloads import fifty_texts, new_texts
 
 PLACE = "{http://www.w3.org/2000/svg}"
 
@@ -68,28 +71,66 @@ def test_bars_are_as_long_as_their_figures_and_a_far_longer_one_is_cut() -> None
 
 
 def test_publishing_replaces_what_is_between_the_marks_alone() -> None:
-    assert replaced(f"before\n{BEGIN}\nold\n{END}\nafter", "new") == (
-        f"before\n{BEGIN}\nnew\n{END}\nafter"
+    begin, end = marks("peers")
+    assert replaced(f"before\n{begin}\nold\n{end}\nafter", "peers", "new") == (
+        f"before\n{begin}\nnew\n{end}\nafter"
     )
 
 
-def test_the_page_has_the_marks() -> None:
-    assert BEGIN in (page := (ROOT / "docs/performance.md").read_text())
-    assert END in page
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [("performance.md", "peers"), ("performance.md", "alone")],
+)
+def test_the_pages_have_the_marks(page: str, name: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    assert [text.count(mark) for mark in marks(name)] == [1, 1]
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=lambda asked: asked.name)
 def test_what_is_asked_never_ends(asked: Asked) -> None:
     plan = Plan(
         workload=asked.workload,
-        url="",
+        url="http://localhost",
         connections=1,
         seconds=1,
         warm_up=0,
         ids=["a", "b"],
         cursors=[None],
     )
-    assert len(list(islice(bodies(plan), 100))) == 100
+    assert len(list(islice(questions_of(plan), 100))) == 100
+
+
+def test_each_request_has_an_id_of_its_own_and_the_token_of_the_user_it_asks_for() -> None:
+    plan = Plan(
+        workload="user_by_id",
+        url="http://localhost",
+        connections=1,
+        seconds=1,
+        warm_up=0,
+        ids=["a", "b", "c"],
+        request_ids=True,
+        token_secret="s" * 32,
+    )
+    ids = set()
+    for question in islice(questions_of(plan), 6):
+        head, _, body = question.request.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ") for line in head.decode().split("\r\n")[1:])
+        claims = jwt.decode(headers["Authorization"][7:], "s" * 32, algorithms=["HS256"])
+        assert json.loads(body)["variables"]["id"] == claims["sub"]
+        assert int(headers["Content-Length"]) == len(body)
+        ids.add(headers["X-Request-Id"])
+    assert len(ids) == 6
+
+
+def test_an_order_is_completed_on_the_connection_that_placed_it() -> None:
+    plan = Plan(
+        workload="orders", url="http://localhost", connections=1, seconds=1, warm_up=0, ids=["a"]
+    )
+    place = next(questions_of(plan))
+    assert place.then is not None
+    complete = place.then(b'{"data":{"placeOrder":{"id":"o1","version":2}}}')
+    assert b'"id":"o1"' in complete.request
+    assert (complete.needle, complete.then) == (b"o1", None)
 
 
 def test_texts_differ_and_are_valid_and_those_of_another_round_are_new() -> None:

@@ -20,10 +20,11 @@ class AnswerError(Exception):
     """The service answered, but not what the scenario asked for."""
 
 
-def head(host: str) -> bytes:
+def head(host: str, token: str = "") -> bytes:
     """What stands before a body, with a place for its length."""
+    authorization = f"Authorization: Bearer {token}\r\n" if token else ""
     return (
-        f"POST {GRAPHQL} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n"
+        f"POST {GRAPHQL} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n{authorization}"
         "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
     ).encode()
 
@@ -31,18 +32,21 @@ def head(host: str) -> bytes:
 class Connection(asyncio.Protocol):
     """One request at a time; `answered_at` is its last byte's moment on the perf_counter clock."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, token: str = "") -> None:
         self.answered_at = 0.0
         self.closed = False
-        self._head = head(host)
+        self._head = head(host, token)
         self._parser = HttpResponseParser(self)
         self._transport: asyncio.Transport
         self._waiting: asyncio.Future[bytes] | None = None
         self._chunks: list[bytes] = []
 
     async def post(self, body: bytes) -> bytes:
+        return await self.send(self._head % len(body) + body)
+
+    async def send(self, request: bytes) -> bytes:
         self._waiting = asyncio.get_running_loop().create_future()
-        self._transport.write(self._head % len(body) + body)
+        self._transport.write(request)
         return await self._waiting
 
     def close(self) -> None:
@@ -76,12 +80,12 @@ class Connection(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def connections(url: str, count: int) -> AsyncIterator[list[Connection]]:
+async def connections(url: str, count: int, token: str = "") -> AsyncIterator[list[Connection]]:
     """`count` open connections to the service at `url`, closed on the way out."""
     opened: list[Connection] = []
     try:
         for _ in range(count):
-            connection = await connected(url)
+            connection = await connected(url, token)
             opened.append(connection)
         yield opened
     finally:
@@ -89,9 +93,9 @@ async def connections(url: str, count: int) -> AsyncIterator[list[Connection]]:
             connection.close()
 
 
-async def connected(url: str) -> Connection:
+async def connected(url: str, token: str = "") -> Connection:
     at = urlsplit(url)
     _, connection = await asyncio.get_running_loop().create_connection(
-        lambda: Connection(at.netloc), at.hostname or "", at.port or 80
+        lambda: Connection(at.netloc, token), at.hostname or "", at.port or 80
     )
     return connection

@@ -7,12 +7,14 @@ import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from redis.asyncio import Redis
 
 from api.embedded import Stores, embedded_stores
 from api.roles import read_model_fingerprint
 from api.settings import Settings
+from domain.envelope import partition_of
 from domain.ids import new_id
 from domain.users.events import OrderCompleted, OrderId, OrderPlaced, UserCreated, UserEvent
 from readside.redis_functions.keys import ACTIVE_PREFIX, Keys, Partition
@@ -21,7 +23,7 @@ from tests.benchmarks.answering import ProcessError
 from tests.processes import HOST, TANDEM, running
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
 PAGES = 50
@@ -32,6 +34,11 @@ TABLES = """
         id uuid primary key, name text not null, email text not null, email_key text unique,
         version integer not null, created_at timestamptz not null, updated_at timestamptz not null
     );
+    create table peer_orders (
+        id uuid primary key, user_id uuid not null references peer_users (id), status text not null,
+        total bigint not null, placed_at timestamptz not null, closed_at timestamptz
+    );
+    create index on peer_orders (user_id);
     create table peer_events (
         position bigint not null generated always as identity, partition smallint not null,
         user_id uuid not null, version integer not null, type text not null, schema smallint not null,
@@ -43,12 +50,14 @@ TABLES = """
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """`prefixes`: of the keys of each partition in the generation that serves; `ids`: newest first."""
+    """`prefixes`: of the keys of each partition in the generation that serves; `ids`: newest first;
+    `role_pids`: of the relay and of the projector."""
 
     directory: Path
     stores: Stores
     prefixes: list[str]
     ids: list[str]
+    role_pids: list[int]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -66,6 +75,11 @@ class Cluster:
         return [server.pid for server in self.stores.servers]
 
     @property
+    def key_of_a_user(self) -> str:
+        user = self.ids[0]
+        return f"{self.prefixes[partition_of(UUID(user), len(self.prefixes))]}:user:{user}"
+
+    @property
     def cursors(self) -> list[str | None]:
         """Where the pages of 20 begin that are asked for."""
         ends = self.ids[questions.PAGE_SIZE - 1 :: questions.PAGE_SIZE]
@@ -73,23 +87,34 @@ class Cluster:
 
 
 @asynccontextmanager
-async def cluster(directory: Path, users: int) -> AsyncIterator[Cluster]:
+async def cluster(
+    directory: Path,
+    users: int,
+    *,
+    life: history.Life | None = None,
+    program: Sequence[str] = (TANDEM,),
+    fingerprint: str = "",
+    tables: str = "",
+) -> AsyncIterator[Cluster]:
+    """`life`: of each user; `program`: runs a role, with read models of `fingerprint`; `tables`: more SQL."""
     async with AsyncExitStack() as stack:
         stores = await stack.enter_async_context(embedded_stores(directory))
-        ids = await _filled(stores.database_url, users)
-        found = Cluster(directory=directory, stores=stores, prefixes=[], ids=ids)
+        ids = await _filled(stores.database_url, users, life or _life, TABLES + tables)
+        found = Cluster(directory=directory, stores=stores, prefixes=[], ids=ids, role_pids=[])
         for role in ("relay", "projector"):
             log = directory / f"{role}.log"
-            process = running(TANDEM, role, env=found.environment, log=log)
-            await stack.enter_async_context(process)
-        found.prefixes.extend(await _built(stores.redis_url, users))
+            process = running(*program, role, env=found.environment, log=log)
+            found.role_pids.append((await stack.enter_async_context(process)).pid)
+        settings = Settings(partitions=history.PARTITIONS)
+        pointer = ACTIVE_PREFIX + (fingerprint or read_model_fingerprint(settings))
+        found.prefixes.extend(await _built(stores.redis_url, users, pointer))
         yield found
 
 
-async def _filled(database_url: str, users: int) -> list[str]:
+async def _filled(database_url: str, users: int, life: history.Life, tables: str) -> list[str]:
     async with history.migrated(database_url) as connection:
-        await history.write_users(connection, users, _life)
-        await connection.execute(TABLES)
+        await history.write_users(connection, users, life)
+        await connection.execute(tables)
         rows = await connection.fetch("select distinct user_id from events order by 1 desc")
     return [str(row["user_id"]) for row in rows]
 
@@ -101,20 +126,19 @@ def _life(number: int) -> Iterator[UserEvent]:
     yield OrderCompleted(order_id=order_id, total=total)
 
 
-async def _built(redis_url: str, users: int) -> list[str]:
+async def _built(redis_url: str, users: int, pointer: str) -> list[str]:
     """The prefixes, once every user is there in full."""
     give_up = time.perf_counter() + BUILT_WITHIN
     async with Redis.from_url(redis_url, decode_responses=True) as redis:
         while time.perf_counter() < give_up:
-            keys = await _serving(redis)
+            keys = await _serving(redis, pointer)
             if keys and sum([await redis.zcard(one.index("users")) for one in keys]) == users:
                 return [one.prefix for one in keys]
             await asyncio.sleep(0.05)
     raise ProcessError(f"the read model was not built within {BUILT_WITHIN:.0f} s")
 
 
-async def _serving(redis: Redis) -> list[Keys]:
-    pointer = ACTIVE_PREFIX + read_model_fingerprint(Settings(partitions=history.PARTITIONS))
+async def _serving(redis: Redis, pointer: str) -> list[Keys]:
     partitions = [Partition(number) for number in range(history.PARTITIONS)]
     named = [await redis.hget(one.generations, pointer) for one in partitions]
     return [Keys(one, str(name)) for one, name in zip(partitions, named, strict=True) if name]

@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
+from tests.benchmarks.peers.servers import FLOOR
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -26,6 +28,7 @@ STYLE = """
   .title { font-weight: 600; }
   .bar { fill: #8c959f; }
   .tandem { fill: #0969da; }
+  .floor { fill-opacity: 0.45; }
   .target { stroke: currentColor; stroke-width: 1.5; stroke-dasharray: 3 2; }
   .cut { stroke: #ffffff; stroke-width: 3; }
   @media (prefers-color-scheme: dark) {
@@ -44,7 +47,7 @@ def svg(questions: Sequence[Question]) -> str:
     for question in shown:
         parts += _group(question, top)
         top += GROUP + ROW * len(question.peers)
-    heading = "CPU of the server an answer, in µs; the dashed line is what Tandem may take"
+    heading = "CPU of the server an answer, in µs; dashed: what Tandem may take; pale: the floor"
     return "\n".join(
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top}" role="img">',
@@ -68,7 +71,8 @@ def _group(question: Question, top: int) -> list[str]:
 def _bar(one: Compared, top: int, scale: float) -> list[str]:
     cpu = one.cpu or 0.0
     length = min(cpu * scale, BARS)
-    kind = "bar tandem" if one.peer == "tandem" else "bar"
+    kind = "bar tandem" if one.peer.startswith("tandem") else "bar"
+    kind = "bar floor" if one.peer.startswith(FLOOR) else kind
     parts = [
         _text(NAMES - 8, top + 12, one.peer, anchor="end"),
         f'<rect class="{kind}" x="{NAMES}" y="{top}" width="{length:.2f}" height="{ROW - 5}"/>',

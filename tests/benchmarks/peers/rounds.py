@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.benchmarks import machine
+from tests.benchmarks import machine, questions
 from tests.benchmarks.figures import rate, row
 from tests.benchmarks.peers import same
 from tests.benchmarks.peers.cluster import Cluster, cluster
@@ -38,6 +38,10 @@ async def beside_peers(bench: Bench, chosen: Sequence[Asked]) -> None:
             bench.found.questions.append(await course.ask(asked))
 
 
+OWN = 500
+"""Users that a server creates for itself."""
+
+
 @dataclass
 class Course:
     """Where rounds are run: the ground of all peers, and those that were started on it."""
@@ -46,9 +50,14 @@ class Course:
     ground: Cluster
     stack: AsyncExitStack
     servers: dict[str, Server] = field(default_factory=dict)
+    created: dict[str, list[str]] = field(default_factory=dict)
+    """By server, the users that it has created itself."""
 
     async def ask(self, asked: Asked) -> Question:
         servers = [await self._server(peer) for peer in asked.peers if self._wanted(peer)]
+        if asked.own_users:
+            for server in servers:
+                await self._create_users(server)
         if asked.same:
             checked = [server for server in servers if server.peer.checked]
             await same.compare(self._plan(asked, checked[0], 0), checked)
@@ -90,6 +99,11 @@ class Course:
             self.servers[peer.name] = started
         return self.servers[peer.name]
 
+    async def _create_users(self, server: Server) -> None:
+        name = server.peer.name
+        async with self.bench.step(f"users of {name}"):
+            self.created[name] = await questions.create_users(server.url, OWN)
+
     def _plan(self, asked: Asked, server: Server, number: int) -> Plan:
         options = self.bench.options
         return Plan(
@@ -101,7 +115,8 @@ class Course:
             round=number,
             request_ids=asked.request_ids,
             checked=server.peer.checked,
-            ids=self.ground.ids,
+            token_secret=server.peer.token_secret,
+            ids=self.created[server.peer.name] if asked.own_users else self.ground.ids,
             cursors=self.ground.cursors,
             service=[server.pid],
             stores=self.ground.store_pids,

