@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ALL_PEERS = "peers"
+USERS = (10_000, 100_000)
 NAMES = (*(scenario.name for scenario in (*SCENARIOS, *ASKED)), ALL_PEERS)
 LISTED = ", ".join(NAMES)
 
@@ -48,6 +49,9 @@ def main(
     quick: Annotated[
         bool, typer.Option("--quick", help="The main rows within two minutes, roughly.")
     ] = False,
+    users: Annotated[
+        list[int] | None, typer.Option(min=100, help="Users of the cost curve. Repeatable.")
+    ] = None,
     published: Annotated[
         bool, typer.Option("--publish", help="Put whole sections into docs/, with their plots.")
     ] = False,
@@ -71,9 +75,18 @@ def main(
         rounds=rounds,
         rate=rate,
         warm_up=max(0.2, min(2.0, seconds / 4)),
+        users=tuple(users or USERS),
         against=tuple(against or ()),
     )
-    chosen = [scenario for scenario in SCENARIOS if not only or scenario.name in only]
+    chosen = [
+        scenario
+        for scenario in SCENARIOS
+        if (
+            scenario.name in only
+            if only
+            else not (isinstance(scenario, Alone) and scenario.on_request)
+        )
+    ]
     beside = [asked for asked in ASKED if not only or {asked.name, ALL_PEERS} & set(only)]
     if published and beside and (len(beside) < len(ASKED) or against):
         raise typer.BadParameter("only a run with all peers is published.", param_hint="--publish")

@@ -45,6 +45,8 @@ class Options:
     rate: float
     warm_up: float
     quick: bool = False
+    users: tuple[int, ...] = ()
+    """How many the cost curve is measured with."""
     against: tuple[str, ...] = ()
     """How the names of the peers begin that are wanted; empty for all."""
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from tests.benchmarks.peers.compared import Question
     from tests.benchmarks.plan import Seen
+    from tests.benchmarks.scale.model import Cell
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +68,7 @@ class Found(msgspec.Struct, kw_only=True):
     figures: list[Figure] = []
     questions: list[Question] = []
     tables: list[Table] = []
+    cells: list[Cell] = []
     notes: list[str] = []
 
     @property

@@ -38,11 +38,13 @@ _CHUNK = 5_000
 
 
 @asynccontextmanager
-async def migrated(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+async def migrated(
+    database_url: str, partitions: int = PARTITIONS
+) -> AsyncIterator[asyncpg.Connection]:
     """A connection to a database that has the tables."""
     connection = await asyncpg.connect(database_url)
     try:
-        await migrate(connection, PARTITIONS)
+        await migrate(connection, partitions)
         yield connection
     finally:
         await connection.close()
@@ -53,11 +55,15 @@ async def write(connection: asyncpg.Connection, events: int) -> None:
     await write_users(connection, events // EACH, _life)
 
 
-async def write_users(connection: asyncpg.Connection, users: int, life: Life) -> None:
+async def write_users(
+    connection: asyncpg.Connection, users: int, life: Life, partitions: int = PARTITIONS
+) -> None:
     """Appends the lives of so many users."""
     for start in range(0, users, _CHUNK):
         numbers = range(start, min(start + _CHUNK, users))
-        records = [record for number in numbers for record in _records(new_id(), life(number))]
+        records = [
+            record for number in numbers for record in _records(new_id(), life(number), partitions)
+        ]
         await connection.copy_records_to_table("events", records=records, columns=_COLUMNS)
     await connection.execute("vacuum analyze events")
 
@@ -68,8 +74,10 @@ async def write_one(connection: asyncpg.Connection) -> None:
     await connection.copy_records_to_table("events", records=[record], columns=_COLUMNS)
 
 
-def _records(user_id: UUID, life: Iterator[UserEvent]) -> Iterator[tuple[object, ...]]:
-    partition, now = partition_of(user_id, PARTITIONS), datetime.now(UTC)
+def _records(
+    user_id: UUID, life: Iterator[UserEvent], partitions: int = PARTITIONS
+) -> Iterator[tuple[object, ...]]:
+    partition, now = partition_of(user_id, partitions), datetime.now(UTC)
     for version, event in enumerate(life, start=1):
         tag, schema, data = encode("user", event)
         yield partition, user_id, version, tag, schema, data, "{}", now

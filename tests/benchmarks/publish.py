@@ -13,6 +13,8 @@ from tests.benchmarks.peers.compared import Question
 from tests.benchmarks.peers.plot import svg
 from tests.benchmarks.peers.servers import HERE
 from tests.benchmarks.peers.table import LEGEND, markdown
+from tests.benchmarks.scale import page as scale
+from tests.benchmarks.scale.model import Cell
 from tests.processes import ROOT
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DOCS = ROOT / "docs"
-PERFORMANCE = DOCS / "performance.md"
+PERFORMANCE, SCALING = DOCS / "performance.md", DOCS / "scaling.md"
 
 
 def read(file: Path) -> Found:
@@ -31,6 +33,7 @@ def read(file: Path) -> Found:
         "figures": list[Figure],
         "questions": list[Question],
         "tables": list[Table],
+        "cells": list[Cell],
     }
     lists = {name: msgspec.convert(raw[name], type=of) for name, of in types.items()}
     return Found(configuration=raw["configuration"], notes=raw["notes"], **lists)
@@ -48,6 +51,9 @@ def publish(found: Found) -> None:
     if found.tables:
         tables = [_table(one) for one in (*_rows(found), *found.tables, *_figures(found))]
         _write(PERFORMANCE, "alone", "\n\n".join((told, *tables, configuration)))
+    if found.cells:
+        (DOCS / scale.PLOT).write_text(scale.svg(found.cells))
+        _write(SCALING, "scale", f"{scale.section(found.cells, told)}\n\n{configuration}")
 
 
 def _write(page: Path, name: str, section: str) -> None:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from tests.benchmarks.peers.table import HEADINGS, rows
 from tests.benchmarks.peers.table import LEGEND as LEGEND_OF_PEERS
+from tests.benchmarks.scale import page as scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,8 @@ def show(found: Found, console: Console, *, short: bool = False) -> None:
         console.print(_rows(shown))
     if found.questions:
         console.print(_peers(found))
+    if found.cells:
+        console.print(scale.table(found.cells))
     for table in found.tables:
         console.print(_table(table))
     if found.figures:

@@ -13,6 +13,7 @@ from tests.benchmarks.rebuild import rebuild
 from tests.benchmarks.refusals import refusals
 from tests.benchmarks.relay_poll import relay_poll
 from tests.benchmarks.rolling_restart import rolling_restart
+from tests.benchmarks.scale.measured import scale
 from tests.benchmarks.second_aggregate import second_aggregate
 from tests.benchmarks.size import size
 from tests.benchmarks.start_up import start_up
@@ -46,6 +47,7 @@ class Alone:
 
     name: str
     run: Callable[[Bench], Awaitable[None]]
+    on_request: bool = False  # not without --only
 
 
 async def user_by_id(bench: Bench, service: Service) -> None:
@@ -109,6 +111,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Alone(name="rebuild", run=rebuild),
     Alone(name="size", run=size),
     Alone(name="storage", run=storage),
+    Alone(name="scale", run=scale, on_request=True),
     Alone(name="rolling-restart", run=rolling_restart),
     Alone(name="hot-aggregate", run=hot_aggregate),
     Alone(name="second-aggregate", run=second_aggregate),

@@ -16,7 +16,7 @@ from tests.benchmarks.rebuild import rebuilt
 from tests.benchmarks.services import tandem_serve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     import asyncpg
 
@@ -47,11 +47,11 @@ async def size(bench: Bench) -> None:
             async with history.migrated(service.stores.database_url) as connection:
                 async with bench.step(f"writing {users:,} users"):
                     await history.write_users(connection, users, _born)
-                ids = await _anybody(connection)
+                ids = await anybody(connection)
             async with bench.step(f"building the read models of {users:,} users"):
                 await rebuilt(service, users)
             async with bench.step("waiting until nobody is busy with that any more"):
-                await _at_rest((*service.pids, *service.store_pids))
+                await at_rest((*service.pids, *service.store_pids))
             plan = Plan(
                 workload="user_by_id",
                 url=service.url,
@@ -69,7 +69,7 @@ async def size(bench: Bench) -> None:
                 bench.found.rows.append(row(title, [seen]))
 
 
-async def _at_rest(pids: tuple[int, ...]) -> None:
+async def at_rest(pids: Collection[int]) -> None:
     """Valkey rewrites its append-only file, and projectors look for what is left over, for some time."""
     used = cpu.of_trees(pids)
     while True:
@@ -83,5 +83,5 @@ def _born(number: int) -> Iterator[UserEvent]:
     yield UserCreated(name=f"User {number}", email=f"user-{new_id().hex}@example.com")
 
 
-async def _anybody(connection: asyncpg.Connection) -> list[str]:
+async def anybody(connection: asyncpg.Connection) -> list[str]:
     return [row["user_id"] for row in await connection.fetch(_ANY)]

@@ -79,7 +79,7 @@ def test_publishing_replaces_what_is_between_the_marks_alone() -> None:
 
 @pytest.mark.parametrize(
     ("page", "name"),
-    [("performance.md", "peers"), ("performance.md", "alone")],
+    [("performance.md", "peers"), ("performance.md", "alone"), ("scaling.md", "scale")],
 )
 def test_the_pages_have_the_marks(page: str, name: str) -> None:
     text = (ROOT / "docs" / page).read_text()
