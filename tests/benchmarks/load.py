@@ -1,4 +1,4 @@
-"""The load generator: a process of its own, plan in on stdin as JSON, what it saw out on stdout.
+"""The load generator: a process of its own, a plan in on stdin as JSON, what it saw out in a file.
 
 Apart from the benchmark's own process, so that drawing a progress bar never delays a request.
 """
@@ -9,6 +9,7 @@ import asyncio
 import gc
 import sys
 import time
+from pathlib import Path
 
 import msgspec
 import uvloop
@@ -70,7 +71,7 @@ def main() -> None:
         seen = uvloop.run(drive(plan))
     except* ConnectionError as lost:
         sys.exit(f"{plan.url}: {_first(lost)}.")
-    sys.stdout.buffer.write(msgspec.json.encode(seen))
+    Path(sys.argv[1]).write_bytes(msgspec.json.encode(seen))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Watches users, in a process of its own: a plan in on stdin as JSON, what it saw out on stdout."""
+"""Watches users, in a process of its own: a plan in on stdin as JSON, what it saw out in a file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
@@ -217,7 +218,7 @@ def main() -> None:
     plan = msgspec.json.decode(sys.stdin.buffer.read(), type=WatchPlan)
     gc.freeze()
     watched = uvloop.run(watch(plan))
-    sys.stdout.buffer.write(msgspec.json.encode(watched))
+    Path(sys.argv[1]).write_bytes(msgspec.json.encode(watched))
 
 
 if __name__ == "__main__":
