@@ -18,8 +18,11 @@ from api.server_urls import LAST_PORT, UNREADABLE, is_readable, register
 _SCHEMES = {
     "database_url": ("postgresql://", "postgres://"),
     "redis_url": ("redis://", "rediss://", "unix://"),
+    "read_replicas": ("redis://", "rediss://", "unix://"),
     "otel_exporter_otlp_endpoint": ("http://", "https://"),
 }
+
+_CLUSTER = "cluster"
 
 Port = Annotated[int, Field(ge=0, le=LAST_PORT)]
 
@@ -56,6 +59,9 @@ class Settings(AccessSettings):
     redis_password: SecretStr | None = None
     """Password for Redis, not percent-encoded; in REDIS_URL it must be."""
 
+    read_replicas: str | None = None
+    """Replicas for queries: URL of a reader endpoint, or `cluster` for those of the cluster."""
+
     redis_prefix: str = "tandem"
     """Prefix of all names in Redis; services that share one Redis need different ones."""
 
@@ -68,11 +74,24 @@ class Settings(AccessSettings):
             )
         return prefix
 
+    @field_validator("read_replicas")
+    @classmethod
+    def _fits_redis_url(cls, value: str | None, info: ValidationInfo) -> str | None:
+        has_cluster = is_cluster(info.data.get("redis_url") or "")
+        if value is not None and (value == _CLUSTER, is_cluster(value)) != (has_cluster, False):
+            raise ValueError(
+                "it must be `cluster` if REDIS_URL is that of a cluster, else the URL of one server"
+            )
+        return value
+
     @field_validator(*_SCHEMES)
     @classmethod
     def _is_url(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url == _CLUSTER and info.field_name == "read_replicas":
+            return url
         schemes = _SCHEMES[str(info.field_name)]
-        if url is not None and info.field_name == "redis_url" and has_unsupported_servers(url):
+        is_redis = info.field_name in {"redis_url", "read_replicas"}
+        if url is not None and is_redis and has_unsupported_servers(url):
             raise ValueError(
                 "Sentinel and several hosts are not supported; it must be the URL of the primary or of an"
                 " address that follows it in a failover, as redis://host:6379/0 does, or of a cluster, as"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
@@ -28,6 +29,7 @@ from api.runtime.wake_up import RedisWakeUp
 from api.settings import Settings
 from domain.write.store import Store
 from readside.queries.reader import ReadModel
+from readside.queries.replica_reads import ReplicaReadModel
 
 
 async def add_api(parts: ServiceBuilder) -> None:
@@ -42,7 +44,11 @@ async def add_api(parts: ServiceBuilder) -> None:
         wake=wake_up.notify,
         measure=metrics.commands.count,
     )
-    read_model = ReadModel(
+    create_read_model: Callable[..., ReadModel] = ReadModel
+    if settings.read_replicas is not None:
+        replicas = await parts.open(drivers.replica_connections(settings))
+        create_read_model = partial(ReplicaReadModel, replicas)
+    read_model = create_read_model(
         redis,
         parts.pubsub,
         partitions=settings.partitions,

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
+import msgspec
 from asyncpg.connect_utils import SessionAttribute
 from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
@@ -25,6 +26,7 @@ from readside.redis_connection.cluster_connection import ClusterConnection, Read
 from readside.redis_connection.connection import MultiplexedConnection
 from readside.redis_connection.connection_expiry import ConnectionExpiry
 from readside.redis_connection.protocol import Server
+from readside.redis_connection.replicas import ReplicaConnections
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -51,6 +53,9 @@ _MAX_IN_FLIGHT = 1000
 
 _RATE_LIMIT_TIMEOUT_SECONDS = 0.25
 """Time limit of checking the rate limit of a caller."""
+
+_REPLICA_TIMEOUT_SECONDS = 0.25
+"""Time limit of a read from a replica, after which the primary is read."""
 
 _NO_PATIENCE = 0.0
 """For commands to several partitions: one whose keys are being moved must not delay the others."""
@@ -156,6 +161,25 @@ def connection_for_reads(
     )
 
 
+def replica_connections(settings: Settings) -> ReplicaConnections:
+    """Returns the connections to the replicas of READ_REPLICAS, an async context manager."""
+    in_cluster = settings.has_cluster
+    server = _server(settings, "tandem-replicas", None if in_cluster else settings.read_replicas)
+    server = msgspec.structs.replace(server, read_only=in_cluster)
+
+    def connect(node: Node | None, expiry: ConnectionExpiry) -> MultiplexedConnection:
+        return MultiplexedConnection(
+            server_at(server, node) if node else server,
+            timeout_seconds=min(settings.read_timeout, _REPLICA_TIMEOUT_SECONDS),
+            max_in_flight=settings.limits.reads,
+            expiry=expiry,
+        )
+
+    return ReplicaConnections(
+        connect, _slots(settings, settings.read_timeout) if in_cluster else None
+    )
+
+
 def _slots(settings: Settings, timeout_seconds: float) -> SlotMap:
     """Returns the slots of the cluster at REDIS_URL, each client its own: they are read when first used."""
     nodes = cluster_nodes(settings.redis_url or "")
@@ -168,9 +192,12 @@ def _password(settings: Settings) -> str | None:
     return None if password is None else password.get_secret_value()
 
 
-def _server(settings: Settings, name: str) -> Server:
-    """Returns the address and credentials in REDIS_URL; redis-py parses it and makes the TLS context."""
-    url = settings.redis_url or ""
+def _server(settings: Settings, name: str, other_url: str | None = None) -> Server:
+    """Returns the address and credentials in REDIS_URL, or in another URL of one server.
+
+    redis-py parses it and makes the TLS context.
+    """
+    url = other_url or settings.redis_url or ""
     if settings.has_cluster:  # the address of a node takes the place of this one
         url = url_of_node(url, cluster_nodes(url)[0])
     pool: Any = ConnectionPool.from_url(
@@ -179,7 +206,8 @@ def _server(settings: Settings, name: str) -> Server:
     try:
         connection = pool.make_connection()  # not connected
     except TypeError as error:  # it quotes the name of a parameter, which may be part of a password
-        raise OperatorError("REDIS_URL has a parameter that is unknown; remove it.") from error
+        name = "READ_REPLICAS" if other_url else "REDIS_URL"
+        raise OperatorError(f"{name} has a parameter that is unknown; remove it.") from error
     tls = getattr(connection, "ssl_context", None)
     return Server(
         host=getattr(connection, "host", ""),

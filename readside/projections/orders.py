@@ -79,8 +79,8 @@ def project(keys: Keys, event: ProjectedEvent[events.UserEvent]) -> list[Command
 
 async def page(read_model: ReadModel, user_id: UUID, request: PageRequest[int]) -> OrderPage:
     """Returns a page of a user's orders, by their sequences. Raises ReadModelError."""
-    for _ in range(2):
-        if (found := await _page(read_model, user_id, request)) is not None:
+    for source in (read_model, read_model.primary):
+        if (found := await _page(source, user_id, request)) is not None:
             return found
     await read_model.request_resync(read_model.partition_of(user_id), str(user_id))
     raise ReadModelRebuilding

@@ -63,7 +63,7 @@ class Documents(Generic[D]):
         version, row = await self._read(read_model, partition, id_)
         if version >= min_version:
             return row
-        now = get_running_loop().time
+        read_model, now = read_model.primary, get_running_loop().time
         deadline = now() + read_model.version_timeout_seconds
         async with read_model.subscribe(aggregate_id) as subscription:
             version, row = await self._read(read_model, partition, id_)
@@ -91,10 +91,10 @@ class Documents(Generic[D]):
             self._read_fields.pack(keys[partition].document(self._aggregate, id_))
             for id_, partition in partitions.items()
         ]
-        rows = map(self._row, partitions, await read_model.read_unchecked(commands))
-        documents = dict(zip(partitions, rows, strict=True))
+        replies = await read_model.read_unchecked(commands, partitions.values())
+        documents = dict(zip(partitions, map(self._row, partitions, replies), strict=True))
         missing = {id_: partitions[id_] for id_, (version, _) in documents.items() if version <= 0}
-        return _rows(documents | await self._read_missing(read_model, missing))
+        return _rows(documents | await self._read_missing(read_model.primary, missing))
 
     async def find(self, read_model: ReadModel, ids: Iterable[UUID]) -> list[D]:
         """Returns the documents with these ids, without those that do not exist. Raises ReadModelError."""
@@ -122,8 +122,9 @@ class Documents(Generic[D]):
         async with read_model.subscribe(aggregate_id) as subscription:
             waited = False
             while True:
-                version, row = await read_model.shared(
-                    (self, id_), partial(self._read, read_model, partition, id_)
+                source = read_model if waited else read_model.primary  # which has what was notified
+                version, row = await source.shared(
+                    (self, id_), partial(self._read, source, partition, id_)
                 )
                 if row is None and version > 0:
                     yield None
@@ -134,9 +135,9 @@ class Documents(Generic[D]):
                     yield row
                     after = version
                 elif after is not None and version > after:
-                    for row in await read_model.shared(
+                    for row in await source.shared(
                         (self, id_, after),
-                        partial(self._versions_after, read_model, partition, id_, after),
+                        partial(self._versions_after, source, partition, id_, after),
                     ):
                         yield row
                         after = row.version
@@ -154,7 +155,7 @@ class Documents(Generic[D]):
             generation = keys.generation
             return [pack(("EXISTS", keys.document(self._aggregate, id_)))]
 
-        [exists] = await read_model.read(partition, commands)
+        [exists] = await read_model.primary.read(partition, commands)
         return complete is not None and generation == complete and not exists
 
     async def _versions_after(
@@ -204,12 +205,15 @@ class Documents(Generic[D]):
         found = self._row(id_, fields)
         if found[0] > 0:
             return found
-        return (await self._read_missing(read_model, {id_: partition}))[id_]
+        return (await self._read_missing(read_model.primary, {id_: partition}))[id_]
 
     async def _read_missing(
         self, read_model: ReadModel, partitions: Mapping[str, int]
     ) -> dict[str, tuple[int, D | None]]:
-        """Reads documents with their index; requests a resync of one that is missing and has its id there."""
+        """Reads documents with their index; requests a resync of one that is missing and has its id there.
+
+        That one is missing, or incomplete, is true only of the primary: it is read again there.
+        """
         ids_in: defaultdict[int, list[str]] = defaultdict(list)
         for id_, partition in partitions.items():
             ids_in[partition].append(id_)
@@ -217,13 +221,18 @@ class Documents(Generic[D]):
             {partition: partial(self._read_indexed, ids) for partition, ids in ids_in.items()}
         )
         documents: dict[str, tuple[int, D | None]] = {}
+        unconfirmed: dict[str, int] = {}
         for partition, ids in ids_in.items():
             indexed, fields = replies[partition][::2], replies[partition][1::2]
             for id_, score, reply in zip(ids, indexed, fields, strict=True):
                 documents[id_] = version, _ = self._row(id_, reply)
-                if version < 0 or (version == 0 and score is not None):
+                if version <= 0 and read_model.primary is not read_model:
+                    unconfirmed[id_] = partition
+                elif version < 0 or (version == 0 and score is not None):
                     await read_model.request_resync(partition, id_)
                     documents[id_] = _NEEDS_RESYNC, None
+        if unconfirmed:
+            documents |= await self._read_missing(read_model.primary, unconfirmed)
         return documents
 
     def _read_indexed(self, ids: list[str], keys: Keys) -> list[bytes]:

@@ -40,7 +40,7 @@ class EntryIndex:
         replies = await read_model.read_all(lambda names: self._commands(names, keys))
         found = self._found(keys, replies)
         if missing := [key for key in keys if not found[key]]:
-            found |= await self._find_missing(read_model, missing)
+            found |= await self._find_missing(read_model.primary, missing)
         return found
 
     async def _find_missing(self, read_model: ReadModel, keys: Sequence[str]) -> Found:

@@ -50,6 +50,7 @@ class IdList:
         page = await self._page(read_model, request, prefix)
         if page.ids or not prefix:
             return page
+        read_model = read_model.primary
         count = CommandTemplate("ZLEXCOUNT", *_bounds(prefix))
         replies = await read_model.read_all(
             lambda keys: [

@@ -8,7 +8,7 @@ read with it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
@@ -112,6 +112,11 @@ class ReadModel:
             for partition in map(namespace.partition, self.partitions)
         ]
 
+    @property
+    def primary(self) -> ReadModel:
+        """The read model in which everything that was applied is found, where this one reads replicas."""
+        return self
+
     def partition_of(self, aggregate_id: UUID) -> int:
         return partition_of(aggregate_id, len(self.partitions))
 
@@ -174,8 +179,10 @@ class ReadModel:
             await self.read_partitions(dict.fromkeys(unknown, lambda _: []))
         return {number: self._pointers[number].active_keys() for number in partitions}
 
-    async def read_unchecked(self, commands: list[bytes]) -> Replies:
+    async def read_unchecked(self, commands: list[bytes], partitions: Iterable[int]) -> Replies:
         """Returns the replies to packed commands on keys that `active_keys` has just returned.
+
+        `partitions` are those of the commands, one for each.
 
         Does not check which generation is active by now. A value that exists was there while the generation
         was active; one that is missing may have been removed with it, and must be read again with `read`.
@@ -184,7 +191,9 @@ class ReadModel:
 
     async def request_resync(self, partition: int, aggregate_id: str) -> None:
         """Marks an aggregate whose keys are incomplete, for a projector to resync."""
-        await self.read(partition, lambda keys: [pack(("SADD", keys.needs_resync, aggregate_id))])
+        await self.primary.read(
+            partition, lambda keys: [pack(("SADD", keys.needs_resync, aggregate_id))]
+        )
 
 
 def _without_errors(replies: Replies) -> Replies:

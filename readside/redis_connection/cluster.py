@@ -84,6 +84,7 @@ class SlotMap:
         self._seeds = list(seeds)
         self._timeout_seconds = timeout_seconds
         self._owners: list[Node | None] = [None] * SLOTS
+        self._replicas: dict[Node, list[Node]] = {}
         self._nodes: list[Node] = []
         self._refreshing: asyncio.Task[None] | None = None
         self._refresh_at = 0.0
@@ -101,6 +102,11 @@ class SlotMap:
 
     def known_owner(self, slot: int) -> Node | None:
         return self._owners[slot]
+
+    def known_replicas(self, slot: int) -> list[Node]:
+        """Returns the replicas of the owner of a slot, as of the last refresh."""
+        owner = self._owners[slot]
+        return [] if owner is None else self._replicas.get(owner, [])
 
     async def owner(self, slot: int) -> Node:
         """Returns the owner of a slot. Raises ReadModelUnavailable if no node knows one."""
@@ -203,12 +209,13 @@ class SlotMap:
         if not ranges:
             raise ConnectionError(f"{sender.host}:{sender.port} knows no slots")
         owners: list[Node | None] = [None] * SLOTS
-        nodes = set()
+        nodes, replicas = set(), {}
         for first, last, *servers in ranges:
             addresses = [Node(host or sender.host, port) for host, port, *_ in servers]
             owners[first : last + 1] = [addresses[0]] * (last + 1 - first)
             nodes.update(addresses)
-        self._owners, self._nodes = owners, sorted(nodes)
+            replicas[addresses[0]] = addresses[1:]
+        self._owners, self._nodes, self._replicas = owners, sorted(nodes), replicas
 
 
 def server_at(server: Server, node: Node) -> Server:

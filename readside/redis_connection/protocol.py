@@ -87,6 +87,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     username: str | None = None
     password: str | None = None
     database: int = 0
+    read_only: bool = False
+    """Whether it may be a replica of a cluster, which is read after READONLY only."""
     client_name: str
     """Shown by CLIENT LIST."""
 
@@ -186,7 +188,7 @@ async def open_connection(
 
 
 def _greeting(server: Server) -> tuple[bytes, int]:
-    """Returns AUTH and SELECT as redis-py sends them, and CLIENT SETNAME, packed, with their number."""
+    """Returns AUTH, SELECT, READONLY and CLIENT SETNAME, as far as needed, packed, with their number."""
     commands: list[Command] = []
     if server.username:
         commands.append(("AUTH", server.username, server.password or ""))
@@ -194,5 +196,7 @@ def _greeting(server: Server) -> tuple[bytes, int]:
         commands.append(("AUTH", server.password))
     if server.database:
         commands.append(("SELECT", str(server.database)))
+    if server.read_only:
+        commands.append(("READONLY",))
     commands.append(("CLIENT", "SETNAME", server.client_name))
     return b"".join(map(pack, commands)), len(commands)

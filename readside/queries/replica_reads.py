@@ -1,0 +1,254 @@
+"""Reads from replicas that never go back: not behind what this process has read, so not within a connection.
+
+What a replica has applied only grows while one connection leads to it. So a replica is read once it is found
+at the position of the partition that was last read from the primary, or a later one, and until a read of the
+primary has a later one. That is found out next to the reads, which use the primary until then. Each partition
+is read from the primary once a second too: a replica that is further behind is not used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import partial
+from time import monotonic
+from typing import Any, Final
+
+import msgspec
+from hiredis import ReplyError
+
+from readside.errors import ReadModelUnavailable
+from readside.queries.pubsub import PubSub
+from readside.queries.reader import CommandsFor, PartitionPointer, ReadModel
+from readside.redis_connection.cluster_connection import ReadConnection
+from readside.redis_connection.connection import MultiplexedConnection
+from readside.redis_connection.encoding import CommandTemplate
+from readside.redis_connection.protocol import Replies
+from readside.redis_connection.replicas import ReplicaConnections
+from readside.redis_functions.keys import Keys
+
+_MAX_STALENESS_SECONDS: Final = 1.0
+"""How long a replica is read before it is compared with the primary again."""
+
+_LAG_SECONDS: Final = 0.005
+"""Time after which a replica that was behind is compared again."""
+
+_FAILURE_SECONDS: Final = 1.0
+"""The same of a replica that does not reply, or refuses to."""
+
+_READ_POSITION: Final = CommandTemplate("HMGET", "applied", "taken")
+"""Reads what grows with each event that is applied and each entry that is acknowledged."""
+
+
+class _CurrentReplica(msgspec.Struct, frozen=True, eq=False):
+    """A replica that has what this process has read of a partition."""
+
+    connection: MultiplexedConnection
+    connect_count: int
+    """A later connection may lead to another replica."""
+    keys: Keys
+    position: int
+    expires_at: float
+    """By time.monotonic."""
+
+
+class _Progress(msgspec.Struct):
+    """How far a partition was read from the primary."""
+
+    keys: Keys | None = None
+    position: int = 0
+    """The highest of this generation."""
+    replica: _CurrentReplica | None = None
+    is_comparing: bool = False
+    compare_at: float = 0.0
+    """By time.monotonic; no replica is compared before."""
+
+
+class ReplicaReadModel(ReadModel):
+    """The read model on replicas, and on the primary where no replica is current."""
+
+    def __init__(
+        self,
+        replicas: ReplicaConnections,
+        connection: ReadConnection,
+        pubsub: PubSub,
+        **options: Any,
+    ) -> None:
+        """`connection` leads to the primaries; `options` are those of ReadModel."""
+        super().__init__(connection, pubsub, **options)
+        self._replicas = replicas
+        self._progress = [_Progress() for _ in self.partitions]
+        self._primary = _PrimaryReadModel(self, self._pointers, connection, pubsub, **options)
+
+    @property
+    def primary(self) -> ReadModel:
+        return self._primary
+
+    async def read(self, partition: int, commands_for: CommandsFor) -> Replies:
+        if (replica := self._current(partition)) is not None:
+            try:
+                replies = await self._send(replica, partition, commands_for)
+            except ReadModelUnavailable:
+                replies = []
+            if self._is_usable(partition, replica, replies):
+                return replies
+        return await self._primary.read(partition, commands_for)
+
+    async def read_partitions(self, requests: Mapping[int, CommandsFor]) -> dict[int, Replies]:
+        sent = {
+            number: (replica, self._send(replica, number, commands_for))
+            for number, commands_for in requests.items()
+            if (replica := self._current(number)) is not None
+        }
+        found = await asyncio.gather(*(reply for _, reply in sent.values()), return_exceptions=True)
+        results: dict[int, Replies] = {}
+        for (number, (replica, _)), reply in zip(sent.items(), found, strict=True):
+            replies = [] if isinstance(reply, BaseException) else reply
+            if self._is_usable(number, replica, replies):
+                results[number] = replies
+        if rest := {number: requests[number] for number in requests if number not in results}:
+            results |= await self._primary.read_partitions(rest)
+        return results
+
+    async def read_unchecked(self, commands: list[bytes], partitions: Iterable[int]) -> Replies:
+        places = defaultdict(list)
+        for at, partition in enumerate(partitions):
+            places[partition].append(at)
+
+        def select(own: list[int]) -> CommandsFor:
+            return lambda _: [commands[at] for at in own]
+
+        found = await self.read_partitions({number: select(own) for number, own in places.items()})
+        replies: Replies = [None] * len(commands)
+        for number, own in places.items():
+            for at, reply in zip(own, found[number], strict=True):
+                replies[at] = reply
+        return replies
+
+    def on_primary_read(self, number: int, keys: Keys, before: int, position: int) -> None:
+        """Notes how far a read was that began when this process had read up to the position `before`."""
+        progress = self._progress[number]
+        if keys is not self._pointers[number].keys:
+            return  # another generation was read meanwhile
+        if keys is not progress.keys or position < before:  # it lost events in a failover
+            progress.keys, progress.position = keys, position
+        else:
+            progress.position = max(progress.position, position)
+        replica = progress.replica
+        if replica and (replica.keys is not keys or replica.position < progress.position):
+            progress.replica = None
+        if self._current(number) is None:
+            self._compare(number, progress, keys)
+
+    def position(self, number: int, keys: Keys) -> int:
+        """Returns the highest position of this generation that this process has read."""
+        progress = self._progress[number]
+        return progress.position if progress.keys is keys else 0
+
+    def _current(self, number: int) -> _CurrentReplica | None:
+        replica = self._progress[number].replica
+        return replica if replica is not None and monotonic() < replica.expires_at else None
+
+    def _send(
+        self, replica: _CurrentReplica, number: int, commands_for: CommandsFor
+    ) -> asyncio.Future[Replies]:
+        commands = commands_for(replica.keys)
+        commands.append(self._pointers[number].command)
+        return replica.connection.send(commands)
+
+    def _is_usable(self, number: int, replica: _CurrentReplica, replies: Replies) -> bool:
+        """Removes the last reply, the active generation; returns whether the others may be used."""
+        progress = self._progress[number]
+        active = replies.pop() if replies else None
+        if progress.replica is not replica:
+            return False  # the primary was read meanwhile
+        if (
+            active == replica.keys.generation
+            and replica.connection.connect_count == replica.connect_count
+            and ReplyError not in map(type, replies)
+        ):
+            return True
+        progress.replica = None
+        if not isinstance(active, str):
+            self._on_failure(progress)
+        return False
+
+    def _compare(self, number: int, progress: _Progress, keys: Keys) -> None:
+        """Begins to find out whether a replica has what was read."""
+        if progress.is_comparing or monotonic() < progress.compare_at:
+            return
+        pointer = self._pointers[number]
+        connection = self._replicas.connection_for(pointer.partition.generations)
+        if connection is None:
+            progress.compare_at = monotonic() + _FAILURE_SECONDS
+            return
+        progress.is_comparing = True
+        commands = [pointer.command, _READ_POSITION.pack(keys.counters)]
+        connection.send(commands).add_done_callback(
+            partial(self._on_compared, progress, keys, connection)
+        )
+
+    def _on_compared(
+        self,
+        progress: _Progress,
+        keys: Keys,
+        connection: MultiplexedConnection,
+        result: asyncio.Future[Replies],
+    ) -> None:
+        progress.is_comparing = False
+        active, counters = [None, None] if result.exception() else result.result()
+        if not isinstance(active, str) or not isinstance(counters, list):
+            self._on_failure(progress)
+            return
+        now, position = monotonic(), _position(counters)
+        progress.compare_at = now + _LAG_SECONDS
+        is_same = progress.keys is keys and active == keys.generation
+        if is_same and position >= progress.position:
+            progress.replica = _CurrentReplica(
+                connection, connection.connect_count, keys, position, now + _MAX_STALENESS_SECONDS
+            )
+
+    def _on_failure(self, progress: _Progress) -> None:
+        progress.compare_at = monotonic() + _FAILURE_SECONDS
+        self._replicas.choose_others()
+
+
+class _PrimaryReadModel(ReadModel):
+    """The read model on the primaries, whose reads also find out how far they were."""
+
+    def __init__(
+        self,
+        replicas: ReplicaReadModel,
+        pointers: list[PartitionPointer],
+        connection: ReadConnection,
+        pubsub: PubSub,
+        **options: Any,
+    ) -> None:
+        super().__init__(connection, pubsub, **options)
+        self._replicas = replicas
+        self._pointers = pointers
+
+    async def read(self, partition: int, commands_for: CommandsFor) -> Replies:
+        return (await self.read_partitions({partition: commands_for}))[partition]
+
+    async def read_partitions(self, requests: Mapping[int, CommandsFor]) -> dict[int, Replies]:
+        began: dict[int, tuple[Keys, int]] = {}
+
+        def with_position(number: int, commands_for: CommandsFor) -> CommandsFor:
+            def commands(keys: Keys) -> list[bytes]:
+                began[number] = keys, self._replicas.position(number, keys)
+                return [*commands_for(keys), _READ_POSITION.pack(keys.counters)]
+
+            return commands
+
+        results = await super().read_partitions(
+            {number: with_position(number, wanted) for number, wanted in requests.items()}
+        )
+        for number, replies in results.items():
+            self._replicas.on_primary_read(number, *began[number], _position(replies.pop()))
+        return results
+
+
+def _position(counters: list[str | None]) -> int:
+    return sum(int(counter or 0) for counter in counters)
