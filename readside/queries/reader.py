@@ -8,7 +8,7 @@ read with it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
@@ -179,7 +179,7 @@ class ReadModel:
             await self.read_partitions(dict.fromkeys(unknown, lambda _: []))
         return {number: self._pointers[number].active_keys() for number in partitions}
 
-    async def read_unchecked(self, commands: list[bytes], partitions: Iterable[int]) -> Replies:
+    async def read_unchecked(self, commands: list[bytes], partitions: Collection[int]) -> Replies:
         """Returns the replies to packed commands on keys that `active_keys` has just returned.
 
         `partitions` are those of the commands, one for each.

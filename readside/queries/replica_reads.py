@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from time import monotonic
 from typing import Any, Final
@@ -19,9 +19,8 @@ import msgspec
 from hiredis import ReplyError
 
 from readside.errors import ReadModelUnavailable
-from readside.queries.pubsub import PubSub
-from readside.queries.reader import CommandsFor, PartitionPointer, ReadModel
-from readside.redis_connection.cluster_connection import ReadConnection
+from readside.queries.reader import CommandsFor, ReadModel
+from readside.queries.shared_calls import SharedCalls
 from readside.redis_connection.connection import MultiplexedConnection
 from readside.redis_connection.encoding import CommandTemplate
 from readside.redis_connection.protocol import Replies
@@ -68,18 +67,12 @@ class _Progress(msgspec.Struct):
 class ReplicaReadModel(ReadModel):
     """The read model on replicas, and on the primary where no replica is current."""
 
-    def __init__(
-        self,
-        replicas: ReplicaConnections,
-        connection: ReadConnection,
-        pubsub: PubSub,
-        **options: Any,
-    ) -> None:
-        """`connection` leads to the primaries; `options` are those of ReadModel."""
-        super().__init__(connection, pubsub, **options)
+    def __init__(self, replicas: ReplicaConnections, *parts: Any, **options: Any) -> None:
+        """All others are those of ReadModel, on a connection to the primary."""
+        super().__init__(*parts, **options)
         self._replicas = replicas
         self._progress = [_Progress() for _ in self.partitions]
-        self._primary = _PrimaryReadModel(self, self._pointers, connection, pubsub, **options)
+        self._primary = _PrimaryReadModel(self)
 
     @property
     def primary(self) -> ReadModel:
@@ -111,40 +104,27 @@ class ReplicaReadModel(ReadModel):
             results |= await self._primary.read_partitions(rest)
         return results
 
-    async def read_unchecked(self, commands: list[bytes], partitions: Iterable[int]) -> Replies:
-        places = defaultdict(list)
-        for at, partition in enumerate(partitions):
-            places[partition].append(at)
+    async def read_unchecked(self, commands: list[bytes], partitions: Collection[int]) -> Replies:
+        sent = defaultdict(list)
+        for command, number in zip(commands, partitions, strict=True):
+            sent[number].append(command)
+        found = await self.read_partitions({number: _always(own) for number, own in sent.items()})
+        replies = {number: iter(own) for number, own in found.items()}
+        return [next(replies[number]) for number in partitions]
 
-        def select(own: list[int]) -> CommandsFor:
-            return lambda _: [commands[at] for at in own]
-
-        found = await self.read_partitions({number: select(own) for number, own in places.items()})
-        replies: Replies = [None] * len(commands)
-        for number, own in places.items():
-            for at, reply in zip(own, found[number], strict=True):
-                replies[at] = reply
-        return replies
-
-    def on_primary_read(self, number: int, keys: Keys, before: int, position: int) -> None:
-        """Notes how far a read was that began when this process had read up to the position `before`."""
+    def on_primary_read(self, number: int, keys: Keys, position: int) -> None:
+        """Notes how far a partition was read, and has a replica compared with that."""
         progress = self._progress[number]
         if keys is not self._pointers[number].keys:
             return  # another generation was read meanwhile
-        if keys is not progress.keys or position < before:  # it lost events in a failover
-            progress.keys, progress.position = keys, position
-        else:
-            progress.position = max(progress.position, position)
+        if keys is not progress.keys:
+            progress.keys, progress.position = keys, 0
+        progress.position = max(progress.position, position)
         replica = progress.replica
         if replica and (replica.keys is not keys or replica.position < progress.position):
             progress.replica = None
         if self._current(number) is None:
             self._compare(number, progress, keys)
-
-    def position(self, number: int, keys: Keys) -> int:
-        """Returns the highest position of this generation that this process has read."""
-        progress = self._progress[number]
-        return progress.position if progress.keys is keys else 0
 
     def _current(self, number: int) -> _CurrentReplica | None:
         replica = self._progress[number].replica
@@ -153,8 +133,7 @@ class ReplicaReadModel(ReadModel):
     def _send(
         self, replica: _CurrentReplica, number: int, commands_for: CommandsFor
     ) -> asyncio.Future[Replies]:
-        commands = commands_for(replica.keys)
-        commands.append(self._pointers[number].command)
+        commands = [*commands_for(replica.keys), self._pointers[number].command]
         return replica.connection.send(commands)
 
     def _is_usable(self, number: int, replica: _CurrentReplica, replies: Replies) -> bool:
@@ -202,11 +181,11 @@ class ReplicaReadModel(ReadModel):
             self._on_failure(progress)
             return
         now, position = monotonic(), _position(counters)
-        progress.compare_at = now + _LAG_SECONDS
+        progress.compare_at, expires_at = now + _LAG_SECONDS, now + _MAX_STALENESS_SECONDS
         is_same = progress.keys is keys and active == keys.generation
         if is_same and position >= progress.position:
             progress.replica = _CurrentReplica(
-                connection, connection.connect_count, keys, position, now + _MAX_STALENESS_SECONDS
+                connection, connection.connect_count, keys, position, expires_at
             )
 
     def _on_failure(self, progress: _Progress) -> None:
@@ -215,29 +194,22 @@ class ReplicaReadModel(ReadModel):
 
 
 class _PrimaryReadModel(ReadModel):
-    """The read model on the primaries, whose reads also find out how far they were."""
+    """The same read model on the primary; its reads note how far they were."""
 
-    def __init__(
-        self,
-        replicas: ReplicaReadModel,
-        pointers: list[PartitionPointer],
-        connection: ReadConnection,
-        pubsub: PubSub,
-        **options: Any,
-    ) -> None:
-        super().__init__(connection, pubsub, **options)
-        self._replicas = replicas
-        self._pointers = pointers
+    def __init__(self, replicas: ReplicaReadModel) -> None:
+        vars(self).update(vars(replicas))  # the connection, the generations, and all others
+        self.shared = SharedCalls()
+        self._on_read = replicas.on_primary_read
 
     async def read(self, partition: int, commands_for: CommandsFor) -> Replies:
         return (await self.read_partitions({partition: commands_for}))[partition]
 
     async def read_partitions(self, requests: Mapping[int, CommandsFor]) -> dict[int, Replies]:
-        began: dict[int, tuple[Keys, int]] = {}
+        read: dict[int, Keys] = {}
 
         def with_position(number: int, commands_for: CommandsFor) -> CommandsFor:
             def commands(keys: Keys) -> list[bytes]:
-                began[number] = keys, self._replicas.position(number, keys)
+                read[number] = keys
                 return [*commands_for(keys), _READ_POSITION.pack(keys.counters)]
 
             return commands
@@ -246,8 +218,12 @@ class _PrimaryReadModel(ReadModel):
             {number: with_position(number, wanted) for number, wanted in requests.items()}
         )
         for number, replies in results.items():
-            self._replicas.on_primary_read(number, *began[number], _position(replies.pop()))
+            self._on_read(number, read[number], _position(replies.pop()))
         return results
+
+
+def _always(commands: list[bytes]) -> CommandsFor:
+    return lambda _: commands
 
 
 def _position(counters: list[str | None]) -> int:

@@ -9,7 +9,7 @@ import asyncio
 import json
 import socket
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -169,7 +169,7 @@ class MemoryReads:
     async def active_keys(self, partitions: set[int]) -> dict[int, Keys]:
         return {number: Keys(Partition(number), "g") for number in partitions}
 
-    def read_unchecked(self, commands: list[bytes], _: Iterable[int]) -> asyncio.Future[Replies]:
+    def read_unchecked(self, commands: list[bytes], _: Collection[int]) -> asyncio.Future[Replies]:
         return self.read(0, lambda _: commands)
 
     async def read_all(self, question: CommandsFor) -> list[Replies]:

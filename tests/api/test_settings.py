@@ -73,6 +73,31 @@ def test_an_address_as_the_drivers_read_it_is_taken_as_it_is(name: str, url: str
 
 
 @pytest.mark.parametrize(
+    ("redis_url", "replicas", "fits"),
+    [
+        ("redis://one", "rediss://:s3cret@reader:6379/0", True),
+        ("redis://one,two/?cluster=true", "cluster", True),
+        ("redis://one", "cluster", False),
+        ("redis://one,two/?cluster=true", "redis://:s3cret@reader", False),
+        ("redis://one", "redis://:s3cret@one,two/?cluster=true", False),
+        ("redis://one", "redis://:s3cret@one,two", False),
+        ("redis://one", "reader:6379", False),
+    ],
+)
+def test_replicas_fit_the_redis_that_they_replicate(
+    redis_url: str, replicas: str, fits: bool
+) -> None:
+    settings = {"redis_url": redis_url, "read_replicas": replicas}
+    if fits:
+        assert Settings.model_validate(settings).read_replicas == replicas
+    else:
+        with pytest.raises(ValidationError) as refused:
+            Settings.model_validate(settings)
+        assert [error["loc"] for error in refused.value.errors()] == [("read_replicas",)]
+        assert "s3cret" not in refused.value.errors()[0]["msg"]
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "redis://one:6379,two:6379/0",

@@ -126,6 +126,11 @@ def settings(database_url: str, cluster: RedisCluster) -> Settings:
     )
 
 
+@pytest.fixture
+def replica_settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"read_replicas": "cluster"})
+
+
 def slot(settings: Settings, partition: int) -> int:
     return slot_of(namespace(settings).partition(partition).stream)
 
@@ -156,8 +161,9 @@ async def test_while_one_hash_is_elsewhere_it_is_read_there_and_its_events_wait(
 
 @pytest.mark.parametrize("at_once", [False, True])
 async def test_a_slot_moves_to_a_node_that_joins(
-    settings: Settings, cluster: RedisCluster, at_once: bool
+    replica_settings: Settings, cluster: RedisCluster, at_once: bool
 ) -> None:
+    settings = replica_settings
     async with under_load(settings) as load:
         node = await cluster.add()
         await cluster.settled()
@@ -172,8 +178,9 @@ async def test_a_slot_moves_to_a_node_that_joins(
 
 
 async def test_a_replica_is_promoted_that_has_not_received_the_last_writes(
-    settings: Settings, cluster: RedisCluster
+    replica_settings: Settings, cluster: RedisCluster
 ) -> None:
+    settings = replica_settings
     lost = partitions_on(settings, cluster, 1)
     async with under_load(settings) as load:
         replica = cluster.replica_of(cluster.nodes[1])
