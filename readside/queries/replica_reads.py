@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import Any, Final
@@ -18,7 +19,7 @@ from typing import Any, Final
 import msgspec
 from hiredis import ReplyError
 
-from readside.errors import ReadModelUnavailable
+from readside.errors import ReadModelOverloaded, ReadModelUnavailable
 from readside.queries.reader import CommandsFor, ReadModel
 from readside.queries.shared_calls import SharedCalls
 from readside.redis_connection.connection import MultiplexedConnection
@@ -162,11 +163,11 @@ class ReplicaReadModel(ReadModel):
         if connection is None:
             progress.compare_at = monotonic() + _FAILURE_SECONDS
             return
-        progress.is_comparing = True
         commands = [pointer.command, _READ_POSITION.pack(keys.counters)]
-        connection.send(commands).add_done_callback(
-            partial(self._on_compared, progress, keys, connection)
-        )
+        with suppress(ReadModelOverloaded):
+            result = connection.send(commands)
+            progress.is_comparing = True
+            result.add_done_callback(partial(self._on_compared, progress, keys, connection))
 
     def _on_compared(
         self,

@@ -14,6 +14,9 @@ from readside.redis_connection.connection_expiry import ConnectionExpiry
 _MAX_AGE_SECONDS: Final = 30.0
 """How long a replica is read before another one is chosen."""
 
+_MIN_INTERVAL_SECONDS: Final = 1.0
+"""Minimum between two choices."""
+
 
 class ReplicaConnections:
     """Connections to replicas, closed by `async with`. They connect at their first request."""
@@ -56,8 +59,11 @@ class ReplicaConnections:
 
     def choose_others(self) -> None:
         """Has another replica chosen: where the endpoint leads to, or of those that the cluster has."""
+        now = time.monotonic()
+        if now < self._chosen_at + _MIN_INTERVAL_SECONDS:
+            return  # the same failure, of another partition
         self._choice += 1
-        self._chosen_at = time.monotonic()
+        self._chosen_at = now
         if self._slots is None:
             self._expiry.expire()
         else:

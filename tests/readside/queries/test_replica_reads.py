@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from redis.exceptions import RedisError
 
 from api.runtime import drivers
 from api.settings import Settings
@@ -398,8 +399,9 @@ async def test_the_replicas_of_a_cluster_are_read_while_slots_move_and_primaries
             while True:
                 try:
                     assert await version_of(reads, ALICE) == 1
+                    await redis.hgetall(keys.counters)
                     break
-                except ReadModelUnavailable:
+                except (ReadModelUnavailable, RedisError):
                     await asyncio.sleep(0.02)
         await harness.given(UserRenamed(name="Alicia"))
         assert await version_of(reads, ALICE, min_version=2) == 2
