@@ -37,7 +37,8 @@ class Replica:
 
     async def follow(self, *, wait: bool = True) -> None:
         """Begins, or continues, to replicate; returns once it has everything."""
-        port = int((await self._primary.config_get("port"))["port"]) or free_port()
+        found: Any = await self._primary.config_get("port")
+        port = int(found["port"]) or free_port()
         await self._primary.config_set("port", port)
         await self._primary.config_set("repl-diskless-sync-delay", 0)
         await self.redis.replicaof(HOST, str(port))
