@@ -101,7 +101,7 @@ def test_each_probe_and_service_leads_to_a_port_that_the_process_serves() -> Non
             assert {port["port"] for port in rule["ports"]} <= served.keys()
 
 
-@pytest.mark.parametrize("name", DEPLOYED)
+@pytest.mark.parametrize("name", sorted(DEPLOYED))
 def test_a_pod_has_time_to_finish_before_it_is_killed(name: str) -> None:
     waits = CONTAINERS[name].get("lifecycle", {}).get("preStop", {"sleep": {"seconds": 0}})
     needed = waits["sleep"]["seconds"] + Settings.model_fields["shutdown_timeout"].default
@@ -109,7 +109,7 @@ def test_a_pod_has_time_to_finish_before_it_is_killed(name: str) -> None:
     assert bool(waits["sleep"]["seconds"]) == (name == "api")  # only there do connections come in
 
 
-@pytest.mark.parametrize("name", WORKLOADS)
+@pytest.mark.parametrize("name", sorted(WORKLOADS))
 def test_a_pod_has_no_more_rights_than_it_needs(name: str) -> None:
     pod, container = PODS[name], CONTAINERS[name]
     [user] = instructions("USER")
@@ -132,7 +132,7 @@ def test_a_pod_has_no_more_rights_than_it_needs(name: str) -> None:
     assert "volumes" not in pod
 
 
-@pytest.mark.parametrize("name", DEPLOYED)
+@pytest.mark.parametrize("name", sorted(DEPLOYED))
 def test_one_pod_at_a_time_is_replaced_or_evicted(name: str) -> None:
     spec = WORKLOADS[name]["spec"]
     assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
