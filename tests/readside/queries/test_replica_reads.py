@@ -297,10 +297,12 @@ async def test_a_replica_that_loads_or_has_lost_its_primary_is_not_read(
     await replica.redis.config_set("replica-serve-stale-data", "no")
     await replica.redis.replicaof("127.0.0.1", "1")  # no server there: MASTERDOWN
     assert await version_of(harness.reads, ALICE) == 1
-    for number in range(64):
-        await harness.redis.set(f"large:{number}", "x" * 2048)
+    for number in range(100):
+        await harness.redis.set(f"large:{number}", random.Random(number).randbytes(4096))
     await replica.redis.config_set("loading-process-events-interval-bytes", 1024)
-    await replica.redis.config_set("key-load-delay", 30_000)
+    await replica.redis.config_set("key-load-delay", 20_000)
+    await replica.redis.config_set("replica-serve-stale-data", "yes")
+    await replica.redis.replicaof("NO", "ONE")  # so that all is sent again
     await replica.follow(wait=False)
     async with limited(20):
         while not await replica.has_everything():
