@@ -52,8 +52,9 @@ def publish(found: Found) -> None:
         tables = [_table(one) for one in (*_rows(found), *found.tables, *_figures(found))]
         _write(PERFORMANCE, "alone", "\n\n".join((told, *tables, configuration)))
     if found.cells:
+        once = _configuration(found.configuration, rounds="")
         (DOCS / scale.PLOT).write_text(scale.svg(found.cells))
-        _write(SCALING, "scale", f"{scale.section(found.cells, told)}\n\n{configuration}")
+        _write(SCALING, "scale", f"{scale.section(found.cells, told)}\n\n{once}")
 
 
 def _write(page: Path, name: str, section: str) -> None:
@@ -108,16 +109,16 @@ def _figures(found: Found) -> list[Table]:
     return [Table(headings=("", ""), rows=rows)] if rows else []
 
 
-def _configuration(configuration: Mapping[str, Any]) -> str:
-    options = configuration["options"]
-    npm = json.loads((HERE / "package.json").read_text())["dependencies"]
-    versions = {**configuration["packages"], **npm, "node": configuration.get("node", "unknown")}
+def _configuration(configuration: Mapping[str, Any], rounds: str = ", {} rounds") -> str:
+    options, versions = configuration["options"], dict(configuration["packages"])
+    if "node" in configuration:
+        npm = json.loads((HERE / "package.json").read_text())["dependencies"]
+        versions |= {**npm, "node": configuration["node"]}
     return (
         f"{configuration['cores']} cores ({configuration['cpu']}), {configuration['system']}, "
         f"{configuration['python']}, commit {configuration['commit']}; {options['connections']} connections "
-        f"unless said otherwise, {options['seconds']:g} s a measurement, median of {options['rounds']} "
-        f"rounds; load average at the start {configuration['load average at the start']}. "
-        f"{_stores(configuration)} "
+        f"unless said otherwise, {options['seconds']:g} s a measurement{rounds.format(options['rounds'])}; "
+        f"load average at the start {configuration['load average at the start']}. {_stores(configuration)} "
         f"Versions: {', '.join(f'{name} {version}' for name, version in versions.items())}."
     )
 

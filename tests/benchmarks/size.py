@@ -32,7 +32,7 @@ AT_REST = 0.1
 
 _ANY = f"""
     select user_id::text from events
-    where user_id > (select user_id from events order by user_id offset {questions.PAGE_SIZE} limit 1)
+    where user_id > (select distinct user_id from events order by 1 offset {questions.PAGE_SIZE} limit 1)
     order by random() limit {ASKED_FOR}
 """
 """Behind each there is a whole page."""

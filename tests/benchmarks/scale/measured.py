@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from api.embedded import embedded_stores
 from domain.ids import new_id
 from domain.users.events import OrderCompleted, OrderId, OrderPlaced, UserCreated
-from tests.benchmarks import cpu, history, questions
+from tests.benchmarks import cpu, history, machine, questions
 from tests.benchmarks.answering import answering
 from tests.benchmarks.figures import rate, summarise
 from tests.benchmarks.plan import Plan
@@ -58,6 +58,7 @@ async def scale(bench: Bench) -> None:
             directory = bench.directory / f"scale-{partitions}-{users}"
             directory.mkdir()
             async with embedded_stores(directory / "data") as stores, AsyncExitStack() as stack:
+                bench.found.configuration |= await machine.store_settings(stores)
                 run = Run(bench, stack, directory, stores, partitions, users)
                 async with history.migrated(stores.database_url, partitions) as connection:
                     async with bench.step(f"{users:,} users in {partitions} partitions"):
