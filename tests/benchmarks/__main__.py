@@ -67,7 +67,7 @@ def main(
         publish.publish(publish.read(measured))
         return
     if quick:
-        seconds, rounds, only, against = 0.8, 1, list(QUICK), ["mercurius", FLOOR]
+        seconds, rounds, only, against = 0.6, 1, list(QUICK), ["mercurius", FLOOR]
     options = Options(
         quick=quick,
         seconds=seconds,
