@@ -12,6 +12,7 @@ from pydantic_settings import SettingsConfigDict
 from api.auth.auth_settings import AccessSettings
 from api.limits import Limits, Positive
 from api.operator_error import OperatorError
+from api.postgres_url import names_standby
 from api.redis_url import has_unsupported_servers, is_cluster
 from api.server_urls import LAST_PORT, UNREADABLE, is_readable, register
 
@@ -47,7 +48,7 @@ class Settings(AccessSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     database_url: str | None = None
-    """URL of PostgreSQL; `up` runs its own."""
+    """URL of PostgreSQL, also with several hosts (postgresql://a,b/tandem); `up` runs its own."""
     redis_url: str | None = None
     """URL of Redis or Valkey, also of a cluster (redis://a:6379,b:6379/?cluster=true); `up` runs its own."""
 
@@ -101,6 +102,11 @@ class Settings(AccessSettings):
             raise ValueError(f"it must start with {' or '.join(schemes)}")
         if url is not None and not is_readable(url):
             raise ValueError(UNREADABLE)
+        if url is not None and info.field_name == "database_url" and names_standby(url):
+            raise ValueError(
+                "target_session_attrs must be read-write, primary or any, or be left out: of several hosts"
+                " the one that accepts writes is used"
+            )
         if url is not None:
             register(url)
         return url

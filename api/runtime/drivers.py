@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,8 +18,9 @@ from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
 
 from api.operator_error import OperatorError
+from api.postgres_url import urls_of_hosts
 from api.redis_url import cluster_nodes, url_of_node
-from domain.connection_pool import CONNECTION_ERRORS, refuse_read_only
+from domain.connection_pool import CONNECTION_ERRORS, NOT_PRIMARY, refuse_read_only
 from readside.redis_connection.client import Client, MultiplexedConnections, TimedConnectionPool
 from readside.redis_connection.cluster import Node, SlotMap, server_at
 from readside.redis_connection.cluster_client import ClusterClient
@@ -39,6 +41,17 @@ CONNECTION_MAX_AGE_SECONDS = 300.0
 
 _CLOSE_TIMEOUT_SECONDS = 3.0
 """Time limit of closing the connections to PostgreSQL in an orderly way."""
+
+_HOST_TIMEOUT_SECONDS = 2.0
+"""Time limit of connecting to one of several hosts of DATABASE_URL."""
+
+_NEXT_HOST_ERRORS = (
+    OSError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.PostgresConnectionError,
+    *NOT_PRIMARY,
+)
+"""Errors of a host after which the next one is tried; OSError includes TimeoutError."""
 
 _FETCH_TIMEOUT_SECONDS = 5.0
 """Time limit of fetching the key set of the issuer of tokens."""
@@ -92,13 +105,13 @@ async def database(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
 
     pool = await asyncpg.create_pool(
         settings.database_url,
+        connect=_connector(settings),
         connection_class=_Connection,
         setup=check,
         min_size=0,
         max_size=settings.database_connections,
         timeout=settings.command_timeout,
         command_timeout=settings.command_timeout,
-        target_session_attrs=SessionAttribute.read_write,  # snapshots of a standby omit running transactions
         server_settings={
             "application_name": "tandem",
             "statement_timeout": f"{settings.command_timeout * 1000:.0f}",
@@ -131,11 +144,40 @@ async def _expire_by_age(pool: asyncpg.Pool) -> None:
 
 async def connect_to_primary(settings: Settings, timeout_seconds: float) -> asyncpg.Connection:
     """Returns one connection outside any pool. Raises what asyncpg raises."""
-    return await asyncpg.connect(
-        settings.database_url,
-        timeout=timeout_seconds,
-        target_session_attrs=SessionAttribute.read_write,
-    )
+    return await _connector(settings)(timeout=timeout_seconds)
+
+
+def _connector(settings: Settings) -> Callable[..., Coroutine[Any, Any, asyncpg.Connection]]:
+    """Returns a function that connects to the host that accepts writes, and raises what asyncpg raises.
+
+    It begins with the host that was used last. asyncpg also tries several hosts, but its time limit is for
+    all of them together: a host that does not reply would leave no time for the others.
+    """
+    urls = deque(urls_of_hosts(settings.database_url or ""))
+
+    async def connect(*_: object, **arguments: Any) -> asyncpg.Connection:
+        if len(urls) > 1:
+            arguments["timeout"] = min(arguments["timeout"], _HOST_TIMEOUT_SECONDS)
+        failure: Exception | None = None
+        for url in tuple(urls):
+            try:
+                return await asyncpg.connect(
+                    url,
+                    # snapshots of a standby omit running transactions
+                    target_session_attrs=SessionAttribute.read_write,
+                    **arguments,
+                )
+            except BaseException as error:  # cancelled too, by a caller with a shorter time limit
+                if urls[0] == url:
+                    urls.rotate(-1)
+                if not isinstance(error, _NEXT_HOST_ERRORS):
+                    raise
+                if failure is None or not isinstance(error, NOT_PRIMARY):
+                    failure = error
+        assert failure is not None
+        raise failure
+
+    return connect
 
 
 def connection_for_reads(

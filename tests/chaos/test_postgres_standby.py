@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from domain.write.database import WriteModelUnavailable
 from tests.acceptance.service import Client, running
 from tests.chaos.cluster import PARTITIONS
 from tests.chaos.convergence import as_the_log, forgotten, mentions
+from tests.chaos.proxy import proxy
 from tests.chaos.standby import ask, caught_up, standby_of, until
 from tests.chaos.stores import Postgres, postgres
 from tests.domain.log.relay_harness import RelayHarness
@@ -74,6 +76,68 @@ async def test_a_promoted_standby_goes_on_and_the_read_model_follows_it(
             await created(client)
             evidence = await forgotten(settings, *(["Tail", *tail] if lost else []))
             assert len(evidence.users) == (9 if lost else 17)
+
+
+@pytest.mark.parametrize("ends", ["killed", "unreachable"])
+async def test_a_failover_between_two_hosts_under_load_loses_no_acknowledged_command(
+    primary: Postgres, redis_url: str, ends: str
+) -> None:
+    """The standby is synchronous. An unreachable primary keeps every connection to it open, in silence."""
+    async with (
+        standby_of(primary) as standby,
+        proxy(primary.url) as first,
+        proxy(standby.url) as other,
+    ):
+        await ask(primary, "alter system set synchronous_standby_names = '*'")
+        await ask(primary, "select pg_reload_conf()")
+        await until(primary, "select bool_or(sync_state = 'sync') from pg_stat_replication")
+        hosts = f"{first.url},{other.url.partition('host=')[2]}"
+        settings = Settings(
+            database_url=f"{hosts}&target_session_attrs=read-write",
+            redis_url=redis_url,
+            partitions=PARTITIONS,
+            command_timeout=2.0,
+        )
+        async with running(settings) as client:
+            load = Load(client)
+            writers = [asyncio.create_task(load.write(number)) for number in range(4)]
+            await load.continues()
+            if ends == "killed":
+                await primary.kill()
+            else:
+                first.blackhole()
+            assert await ask(standby, "select pg_promote()")
+            await load.continues()
+            load.stopping = True
+            await asyncio.gather(*writers)
+            there = settings.model_copy(update={"database_url": standby.url})
+            evidence = await as_the_log(there)
+            assert {str(user) for user in evidence.users} == load.created
+
+
+class Load:
+    """Clients that create users, and send each command until it is acknowledged."""
+
+    def __init__(self, client: Client) -> None:
+        self.created: set[str] = set()
+        self.stopping = False
+        self._client = client
+
+    async def write(self, number: int) -> None:
+        while not self.stopping:
+            key = f"{number}-{len(self.created)}"
+            user = {"name": "A", "email": f"u{key}@a.example", "idempotencyKey": key}
+            while "errors" in (answer := await self._client.send(CREATE, input=user)):
+                [error] = answer["errors"]
+                assert error["extensions"]["code"] == "WRITE_MODEL_UNAVAILABLE"
+            self.created.add(answer["data"]["createUser"]["id"])
+
+    async def continues(self) -> None:
+        """Returns after ten more commands."""
+        enough = len(self.created) + 10
+        async with limited(30):
+            while len(self.created) < enough:
+                await asyncio.sleep(0.01)
 
 
 def alice() -> dict[str, str]:
