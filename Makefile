@@ -1,6 +1,7 @@
 # Needs Python 3.11 or newer, and make. PYTHON=/path/to/python chooses one; everything is installed into .venv.
 
-SOURCES := pyproject.toml constraints.txt .ci/setup/environment.py .ci/setup/requirements.py \
+SOURCES := pyproject.toml constraints.txt \
+	.ci/setup/environment.py .ci/setup/compile.py .ci/setup/requirements.py \
 	$(shell find api/graphiql -type f ! -path '*/dist/*' ! -path '*/node_modules/*' ! -name '*.pyc')
 
 # A checkout that was moved, or a Python that was removed, leaves an environment that does not run.

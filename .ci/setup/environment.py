@@ -5,7 +5,8 @@
 The stamps say for make which extras are installed. .ci/setup/with_python.sh runs this with a Python of
 the machine, so it uses the standard library only. Three steps: pip itself, since only the pinned pip
 checks the hashes of constraints; then the requirements and build backends, only as wheels, because a
-source distribution would need build backends that are not pinned; then Tandem, offline.
+source distribution would need build backends that are not pinned; then Tandem, offline, while everything
+else is compiled: pip would do one after the other.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ HERE = Path.cwd()
 VENV = HERE / ".venv"
 PYTHON = VENV / "bin" / "python"
 CONSTRAINTS = HERE / "constraints.txt"
+COMPILE = Path(__file__).with_name("compile.py")
 HASHED = ("--require-hashes", "--only-binary", ":all:")
 OFFLINE = ("--no-index", "--no-deps", "--no-build-isolation")
 
@@ -60,9 +62,14 @@ def install_all(extras: list[str]) -> int:
     dependencies = direct([*extras, BUILD], HERE)
     return (
         install(*HASHED, "--requirement", "/dev/stdin", stdin=pip_itself(HERE))
-        or install(*HASHED, "--constraint", str(CONSTRAINTS), *dependencies)
-        or install(*OFFLINE, "--editable", ".")
+        or install("--no-compile", *HASHED, "--constraint", str(CONSTRAINTS), *dependencies)
+        or install_tandem()
     )
+
+
+def install_tandem() -> int:
+    with subprocess.Popen([str(PYTHON), str(COMPILE)]):
+        return install(*OFFLINE, "--editable", ".")
 
 
 def install(*arguments: str, stdin: str = "") -> int:
