@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeGuard
 
 from graphql import (
@@ -67,11 +68,7 @@ class FieldCosts:
         self.schema = schema
         self.max_list_length = max_list_length
         above = max(0, partitions - _INCLUDED_PARTITIONS)
-        scatter = math.ceil(above / _PARTITIONS_PER_COST)
-        self.by_type = {
-            type_: {name: _field_cost(field, scatter) for name, field in fields.items()}
-            for type_, fields in fields_by_type(schema).items()
-        }
+        self.by_type = _costs_by_type(schema, math.ceil(above / _PARTITIONS_PER_COST))
 
     def possible_types(self, type_: GraphQLNamedType) -> Iterable[GraphQLNamedType]:
         """Returns the object types that a value of this type may have."""
@@ -81,6 +78,15 @@ class FieldCosts:
         """Returns whether a fragment with this type condition applies to an object type."""
         named = self.schema.get_type(condition)
         return named is not None and type_ in self.possible_types(named)
+
+
+@lru_cache(maxsize=4)
+def _costs_by_type(schema: GraphQLSchema, scatter: int) -> dict[str, dict[str, FieldCost]]:
+    """Returns the costs of all fields, which the executors of a schema share."""
+    return {
+        type_: {name: _field_cost(field, scatter) for name, field in fields.items()}
+        for type_, fields in fields_by_type(schema).items()
+    }
 
 
 def _field_cost(field: GraphQLField, scatter: int) -> FieldCost:

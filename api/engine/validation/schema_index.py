@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from graphql import (
@@ -66,11 +67,7 @@ class SchemaIndex:
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self.schema = schema
-        self.fields = {
-            type_.name: _fields(type_)
-            for type_ in schema.type_map.values()
-            if is_composite_type(type_)
-        }
+        self.fields = _fields_by_type(schema)
         self.conditional_directives = {
             directive.name: _arguments(directive)
             for directive in schema.directives
@@ -88,6 +85,14 @@ def definition_of(argument: GraphQLArgument | GraphQLInputField) -> ArgumentDefi
     return ArgumentDefinition(
         argument.type, argument.default_value if argument.default is None else argument.default
     )
+
+
+@lru_cache(maxsize=4)
+def _fields_by_type(schema: GraphQLSchema) -> Mapping[str, Mapping[str, IndexedField]]:
+    """Returns the fields of all composite types, which the validators of a schema share."""
+    return {
+        type_.name: _fields(type_) for type_ in schema.type_map.values() if is_composite_type(type_)
+    }
 
 
 def _fields(type_: GraphQLCompositeType) -> Mapping[str, IndexedField]:
