@@ -31,9 +31,18 @@ async def under_load(
     workload = load_of(cluster, seed=seed, lossy=lossy)
     await at_rest(cluster, within=20.0)
     await slow_commits(cluster)
-    async with workload.running():
-        await acknowledged(workload, WARM)
+    async with judged_round(cluster, workload):
         yield workload
+
+
+@asynccontextmanager
+async def judged_round(
+    cluster: Cluster, workload: Workload, *, warm: int = WARM
+) -> AsyncIterator[None]:
+    """The same once more for a workload that has come to rest, after fewer commands that are acknowledged."""
+    async with workload.running():
+        await acknowledged(workload, warm)
+        yield
     await judge(cluster, workload)
 
 
