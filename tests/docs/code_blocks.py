@@ -20,7 +20,7 @@ from tests.stores import fast_temp
 
 _BLOCK = re.compile(r"^```(\w+) (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
-_IGNORED = shutil.ignore_patterns("node_modules", "__pycache__")
+_IGNORED = shutil.ignore_patterns("node_modules")
 
 
 class Block(msgspec.Struct, frozen=True):
