@@ -18,7 +18,7 @@ help:
 	@echo 'make check   check style, format, types and imports'
 	@echo 'make fix     format the code, and correct its style where a tool can'
 	@echo 'make migration NAME=phone   write the migration that adds new fields of aggregates to their tables'
-	@echo 'make chaos   inject faults into a cluster under load, and check every promise (SEED=1 MINUTES=10)'
+	@echo 'make chaos   inject faults into a cluster under load, and check every promise (SEED=1 MINUTES=10 CLUSTER=1)'
 	@echo 'make bench   measure the service (ARGS="--help" lists the options)'
 	@echo 'make sbom    write sbom.json, the bill of materials (CycloneDX) of what runs'
 	@echo 'make clean   remove the environment and all caches, keep the data in .data'
@@ -49,7 +49,7 @@ bench: .venv/.test
 	@exec .venv/bin/python -m tests.benchmarks $(ARGS)
 
 chaos: .venv/.test
-	@exec .venv/bin/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10) $(ARGS)
+	@exec .venv/bin/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10) $(if $(CLUSTER),--cluster) $(ARGS)
 
 sbom: .venv/.test
 	@.venv/bin/python .ci/setup/sbom.py >sbom.json.new && mv sbom.json.new sbom.json && echo 'sbom.json is written.'

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import random
 import signal
 import socket
 import sys
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,15 @@ def free_port() -> int:
     with socket.create_server((HOST, 0)) as listening:
         port: int = listening.getsockname()[1]
     return port
+
+
+def lasting_port() -> int:
+    """Below the ports that the kernel gives to connections: it is still free at each restart."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with suppress(OSError), closing(socket.socket()) as probe:
+            probe.bind((HOST, port))
+            return port
+    raise AssertionError("none of 100 ports is free")
 
 
 def free_ports(count: int) -> int:

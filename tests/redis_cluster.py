@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import tempfile
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from redis.asyncio import Redis
+from redis.asyncio import RedisCluster as ClusterClient
 from redis.exceptions import RedisError
 
 from api.embedded.valkey import binary
 from readside.redis_connection.cluster import SLOTS
 from tests.limited import limited
-from tests.processes import HOST, free_port, running
+from tests.processes import HOST, lasting_port, running
 from tests.stores import fast_temp
 
 if TYPE_CHECKING:
@@ -37,13 +41,32 @@ OPTIONS = {
 }
 
 
+_PORTS: dict[int, int] = {}
+"""The port of each node, by the one that it announces to clients."""
+
+
+def client_of_cluster(url: str) -> Redis:
+    """A client past the proxies; it decodes replies."""
+    [host, port] = url.partition("://")[2].partition(",")[0].split(":")
+    client: Any = ClusterClient(
+        host=host,
+        port=int(port),
+        decode_responses=True,
+        address_remap=lambda address: (address[0], _PORTS.get(address[1], address[1])),
+    )
+    return cast("Redis", client)
+
+
 class ClusterNode:
     """A server of the cluster."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, *, behind_proxy: bool = False) -> None:
         self.place = place
-        self.port = free_port()
-        self.bus_port = free_port()
+        self.port = lasting_port()
+        self.bus_port = lasting_port()
+        self.client_port = lasting_port() if behind_proxy else self.port
+        """The port that it announces to clients."""
+        _PORTS[self.client_port] = self.port
         self.redis = Redis(host=HOST, port=self.port, decode_responses=True)
         self.id = ""
         self._stack = AsyncExitStack()
@@ -53,6 +76,8 @@ class ClusterNode:
         """Returns when it replies."""
         self.place.mkdir(exist_ok=True)
         own = {"port": self.port, "cluster-port": self.bus_port, "dir": self.place}
+        if self.client_port != self.port:
+            own["cluster-announce-client-port"] = self.client_port
         options = [
             part for name, value in {**OPTIONS, **own}.items() for part in (f"--{name}", value)
         ]
@@ -69,6 +94,16 @@ class ClusterNode:
         self.process.kill()
         await self.process.wait()
         await self.close()
+
+    def pause(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        os.kill(self.process.pid, number)
 
     async def close(self) -> None:
         await self.redis.aclose()
@@ -100,13 +135,25 @@ class ClusterNode:
 class RedisCluster:
     """The cluster: the first nodes are the primaries, each with a third of the slots, the others replicas."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, *, behind_proxy: bool = False) -> None:
         self._place = place
-        self.nodes = [ClusterNode(place / str(number)) for number in range(2 * PRIMARIES)]
+        self._behind_proxy = behind_proxy
+        self._numbers = count()
+        self.nodes = [self._new_node() for _ in range(2 * PRIMARIES)]
+
+    def _new_node(self) -> ClusterNode:
+        place = self._place / str(next(self._numbers))
+        return ClusterNode(place, behind_proxy=self._behind_proxy)
 
     @property
     def url(self) -> str:
         hosts = ",".join(f"{HOST}:{node.port}" for node in self.nodes[:PRIMARIES])
+        return f"redis://{hosts}/?cluster=true"
+
+    @property
+    def url_for_clients(self) -> str:
+        """Through the proxies."""
+        hosts = ",".join(f"{HOST}:{node.client_port}" for node in self.nodes[:PRIMARIES])
         return f"redis://{hosts}/?cluster=true"
 
     @property
@@ -117,9 +164,20 @@ class RedisCluster:
         """Returns the primary that has this slot in the beginning."""
         return self.nodes[slot * PRIMARIES // SLOTS]
 
+    async def owners(self, node: ClusterNode | None = None) -> dict[tuple[int, int], ClusterNode]:
+        """Returns the primary of each range of slots, as this node sees it, or the first one."""
+        found: Any = await (node or self.nodes[0]).command("CLUSTER SLOTS")
+        by_port = {node.client_port: node for node in self.nodes}
+        return {(first, last): by_port[primary[1]] for first, last, primary, *_ in sorted(found)}
+
+    async def owner(self, slot: int) -> ClusterNode:
+        """Returns the primary that has this slot now."""
+        ranges = (await self.owners()).items()
+        return next(node for (first, last), node in ranges if first <= slot <= last)
+
     async def move_keys(self, slot: int, to: ClusterNode, *keys: str, pause: float = 0.0) -> None:
         """Moves these keys of a slot, or all there are, one after another; the slot is in between then."""
-        source = self.node_of(slot)
+        source = await self.owner(slot)
         await to.command("CLUSTER SETSLOT", slot, "IMPORTING", source.id)
         await source.command("CLUSTER SETSLOT", slot, "MIGRATING", to.id)
         while names := keys or await source.command("CLUSTER GETKEYSINSLOT", slot, 10):
@@ -131,16 +189,17 @@ class RedisCluster:
 
     async def finish_move(self, slot: int, to: ClusterNode) -> None:
         """Moves the rest of the slot and gives it to its new owner."""
+        source = await self.owner(slot)
         await self.move_keys(slot, to)
-        for node in (to, self.node_of(slot)):
+        for node in (to, source):
             await node.command("CLUSTER SETSLOT", slot, "NODE", to.id)
 
     async def move_at_once(self, slot: int, to: ClusterNode) -> None:
         """Moves a slot by the atomic migration of Valkey 9."""
-        source = self.node_of(slot)
+        source = await self.owner(slot)
         await source.command("CLUSTER MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", to.id)
         async with limited(20):
-            while "success" not in str(await source.command("CLUSTER GETSLOTMIGRATIONS")):
+            while await self.owner(slot) is not to:
                 await asyncio.sleep(0.02)
 
     def replica_of(self, node: ClusterNode) -> ClusterNode:
@@ -172,7 +231,10 @@ class RedisCluster:
     async def settled(self) -> None:
         """Waits until every running node sees all slots served, and every replica has its primary's data."""
         async with limited(30):
-            while not all([await self._is_settled(node) for node in self.nodes]):
+            while not (
+                all([await self._is_settled(node) for node in self.nodes])
+                and len({str(await self.owners(node)) for node in self.nodes}) == 1
+            ):
                 await asyncio.sleep(0.02)
 
     async def _is_settled(self, node: ClusterNode) -> bool:
@@ -182,11 +244,18 @@ class RedisCluster:
 
     async def add(self) -> ClusterNode:
         """Adds an empty primary without slots."""
-        node = ClusterNode(self._place / str(len(self.nodes)))
+        node = self._new_node()
         await node.start()
         self.nodes.append(node)
         await self._meet(self.nodes[0], [node])
         return node
+
+    async def remove(self, node: ClusterNode) -> None:
+        """Removes a node without slots, as an operator does."""
+        self.nodes.remove(node)
+        for other in self.nodes:
+            await other.command("CLUSTER FORGET", node.id)
+        await node.kill()
 
     async def empty(self) -> None:
         """Removes all keys and functions."""
@@ -199,10 +268,10 @@ class RedisCluster:
 
 
 @asynccontextmanager
-async def redis_cluster() -> AsyncIterator[RedisCluster]:
+async def redis_cluster(*, behind_proxy: bool = False) -> AsyncIterator[RedisCluster]:
     """Yields a running cluster."""
     with tempfile.TemporaryDirectory(prefix="tandem-cluster-", dir=fast_temp()) as place:
-        cluster = RedisCluster(Path(place))
+        cluster = RedisCluster(Path(place), behind_proxy=behind_proxy)
         try:
             await cluster.start()
             yield cluster

@@ -16,7 +16,8 @@ from rich.table import Table
 
 from tests.benchmarks import machine
 from tests.chaos.chaos import EVERY, ROUND, Report, chaos
-from tests.chaos.cluster import PARTITIONS, cluster
+from tests.chaos.cluster import PARTITIONS
+from tests.chaos.cluster import cluster as whole
 from tests.chaos.stores import made_template
 from tests.stores import fast_temp
 
@@ -29,12 +30,13 @@ def main(
     minutes: Annotated[float, typer.Option(min=0.05, help="How long under load.")] = 10,
     clients: Annotated[int, typer.Option(min=1, help="Clients at work at a time.")] = 8,
     every: Annotated[float, typer.Option(min=0.05, help="Seconds between two faults.")] = EVERY,
+    cluster: Annotated[bool, typer.Option(help="Redis is a cluster of six nodes.")] = False,
     mutant: Annotated[str, typer.Option(help="Take a mechanism out: see mutants.py.")] = "",
 ) -> None:
     """Kills, cuts, silences and empties, and judges every answer. Exit status 1 if a promise was broken."""
     place = Path(tempfile.mkdtemp(prefix="tandem-chaos-", dir=fast_temp()))
     try:
-        report = asyncio.run(_run(place, seed, minutes * 60, clients, every, mutant))
+        report = asyncio.run(_run(place, seed, minutes * 60, clients, every, mutant, nodes=cluster))
     except KeyboardInterrupt:
         shutil.rmtree(place, ignore_errors=True)
         sys.exit("Stopped before the verdict.")
@@ -49,14 +51,21 @@ def main(
 
 
 async def _run(
-    place: Path, seed: int, seconds: float, clients: int, every: float, mutant: str
+    place: Path,
+    seed: int,
+    seconds: float,
+    clients: int,
+    every: float,
+    mutant: str,
+    *,
+    nodes: bool,
 ) -> Report:
     OUT.print(f"seed {seed}, {seconds:.0f} s in rounds of {ROUND:.0f} s, a fault every {every} s")
     template = await made_template(place / "template", PARTITIONS)
     (place / "cluster").mkdir()
     shown = Live(_table(Report(seed=seed)), console=OUT, refresh_per_second=2, transient=True)
     with shown as live:
-        async with cluster(place / "cluster", template, MUTANT=mutant) as hurt:
+        async with whole(place / "cluster", template, nodes=nodes, MUTANT=mutant) as hurt:
             return await chaos(
                 hurt,
                 seed=seed,

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tests.chaos.checker import Violation
-from tests.chaos.faults import HAPPENINGS, MORE_LANES, slow_commits
+from tests.chaos.cluster_faults import HAPPENINGS_ON_NODES
+from tests.chaos.faults import HAPPENINGS, MORE_LANES, Happening, Lane, slow_commits
 from tests.chaos.history import History
 from tests.chaos.verdict import RECOVERS_WITHIN, Verdict, at_rest, verdict
 from tests.chaos.workload import Workload
@@ -30,7 +31,10 @@ EVERY = 0.9
 ROUND = 30.0
 """Seconds of load between two verdicts."""
 
-_BY_NAME = {happening.__name__: happening for happening in HAPPENINGS}
+_BY_NAME = {one.__name__: one for one in (*HAPPENINGS, *HAPPENINGS_ON_NODES)}
+
+
+_LANES = {**HAPPENINGS_ON_NODES, **HAPPENINGS}
 
 
 class Planned(msgspec.Struct, frozen=True):
@@ -69,13 +73,15 @@ class Report(msgspec.Struct, kw_only=True):
         )
 
 
-def schedule(seed: str, seconds: float, every: float = EVERY) -> list[Planned]:
+def schedule(
+    happenings: dict[Happening, tuple[Lane, int]], seed: str, seconds: float, every: float = EVERY
+) -> list[Planned]:
     """What happens within so many seconds: the same for the same seed."""
     random = Random(seed)
-    weights = [weight for _, weight in HAPPENINGS.values()]
+    weights = [weight for _, weight in happenings.values()]
     planned, at = [], random.expovariate(1 / every)
     while at < seconds:
-        [happening] = random.choices(list(HAPPENINGS), weights)
+        [happening] = random.choices(list(happenings), weights)
         planned.append(Planned(at, happening.__name__, random.getrandbits(32)))
         at += random.expovariate(1 / every)
     return planned
@@ -96,9 +102,10 @@ async def chaos(
     workload = Workload(cluster.port, History(), seed=seed, clients=clients, people=people)
     await at_rest(cluster)
     await slow_commits(cluster)
+    happenings = HAPPENINGS_ON_NODES if cluster.has_nodes else HAPPENINGS
     rounds = max(1, round(seconds / ROUND))
     for number in range(rounds):
-        planned = schedule(f"{seed} {number}", seconds / rounds, every)
+        planned = schedule(happenings, f"{seed} {number}", seconds / rounds, every)
         began, before = time.monotonic(), report.seconds
         async with workload.running():
             telling = asyncio.create_task(_tell(report, workload, tell))
@@ -123,7 +130,7 @@ async def _happen(cluster: Cluster, planned: list[Planned], report: Report) -> N
         await asyncio.sleep(began + one.at - time.monotonic())
         happening = _BY_NAME[one.name]
         async with AsyncExitStack() as stack:
-            for lane in (HAPPENINGS[happening][0], *MORE_LANES.get(happening, ())):
+            for lane in (_LANES[happening][0], *MORE_LANES.get(happening, ())):
                 await stack.enter_async_context(lanes[lane])
             await happening(cluster, Random(one.seed))
         report.happened[one.name] += 1

@@ -9,27 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
-import socket
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
-from redis.asyncio import Redis
 
 from tests import forked
 from tests.chaos import replica, standby
-from tests.chaos.proxy import proxy
+from tests.chaos.evidence import client_at, namespace_at
+from tests.chaos.proxy import proxy, proxy_of_nodes
 from tests.chaos.stores import postgres, valkey
 from tests.limited import limited
-from tests.processes import HOST
+from tests.processes import HOST, lasting_port
 from tests.products.install import create_tables
+from tests.redis_cluster import RedisCluster, redis_cluster
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from redis.asyncio import Redis
+
+    from readside.redis_functions.keys import Namespace
     from tests.chaos.proxy import Proxy
     from tests.chaos.restore_rules import Restored
     from tests.chaos.stores import Postgres, Valkey
@@ -55,17 +57,17 @@ class Cluster:
     def __init__(
         self,
         place: Path,
-        stores: tuple[Postgres, Valkey],
+        stores: tuple[Postgres, Valkey | RedisCluster],
         wires: tuple[Proxy, Proxy],
         environment: dict[str, str],
         stack: AsyncExitStack,
     ) -> None:
-        self.postgres, self.valkey = stores
+        self.postgres, self._redis = stores
         self._stack = stack
         self._servers = count()
         self.to_postgres, self.to_redis = wires
         self.members: dict[str, Member] = {}
-        self.port = _free_port()
+        self.port = lasting_port()
         self.place = place
         self.restores: list[Restored] = []
         self._environment = {
@@ -80,6 +82,31 @@ class Cluster:
             "SHUTDOWN_TIMEOUT": "2.0",
             **environment,
         }
+
+    @property
+    def valkey(self) -> Valkey:
+        """The one Redis of a cluster that has one."""
+        assert not isinstance(self._redis, RedisCluster)
+        return self._redis
+
+    @property
+    def nodes(self) -> RedisCluster:
+        """The nodes where Redis is a cluster itself."""
+        assert isinstance(self._redis, RedisCluster)
+        return self._redis
+
+    @property
+    def has_nodes(self) -> bool:
+        return isinstance(self._redis, RedisCluster)
+
+    @property
+    def redis_url(self) -> str:
+        """Past the wire."""
+        return self._redis.url
+
+    @property
+    def namespace(self) -> Namespace:
+        return namespace_at(self.redis_url)
 
     def start(self, name: str, failpoints: str = "") -> Member:
         """Starts the process of this name, with these failpoints armed; it may not answer yet."""
@@ -116,7 +143,7 @@ class Cluster:
         )
         await replica.follow(old, new)
         await replica.fail_over(old, new)
-        self.valkey = new
+        self._redis = new
         self.to_redis.lead_to(new.url)
         return old
 
@@ -159,7 +186,7 @@ class Cluster:
     @asynccontextmanager
     async def redis(self) -> AsyncIterator[Redis]:
         """A client past the wire; it decodes replies."""
-        async with Redis.from_url(self.valkey.url, decode_responses=True) as redis:
+        async with client_at(self.redis_url) as redis:
             yield redis
 
     def heal(self) -> None:
@@ -196,18 +223,6 @@ def _unexpected(log: Path) -> list[str]:
     return found
 
 
-def _free_port() -> int:
-    """Below the ports that the kernel gives to connections: it must still be free at each restart."""
-    for port in random.sample(range(20_000, 32_000), 100):
-        with closing(socket.socket()) as probe:
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("none of 100 ports is free")
-
-
 @asynccontextmanager
 async def cluster(
     place: Path,
@@ -215,20 +230,24 @@ async def cluster(
     *,
     names: tuple[str, ...] = tuple(VERBS),
     appendonly: bool = True,
+    nodes: bool = False,
     failpoints: dict[str, str] | None = None,
     **environment: str,
 ) -> AsyncIterator[Cluster]:
     """A running cluster below `place`; `template` is a migrated data directory, see stores.made_template.
 
-    `failpoints` are armed in the first start of the processes named.
+    `failpoints` are armed in the first start of the processes named. With `nodes` Redis is a cluster.
     """
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(postgres(place / "p", template=template))
-        redis = await stack.enter_async_context(valkey(place / "v", appendonly=appendonly))
-        wires = (
-            await stack.enter_async_context(proxy(database.url)),
-            await stack.enter_async_context(proxy(redis.url)),
-        )
+        redis: Valkey | RedisCluster
+        if nodes:
+            redis = await stack.enter_async_context(redis_cluster(behind_proxy=True))
+            to_redis = await stack.enter_async_context(proxy_of_nodes(redis))
+        else:
+            redis = await stack.enter_async_context(valkey(place / "v", appendonly=appendonly))
+            to_redis = await stack.enter_async_context(proxy(redis.url))
+        wires = await stack.enter_async_context(proxy(database.url)), to_redis
         made = Cluster(place, (database, redis), wires, environment, stack)
         async with made.database() as connection:
             await create_tables(connection)

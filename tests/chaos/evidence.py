@@ -13,9 +13,11 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from api.redis_url import is_cluster
 from readside.projection_set import FINGERPRINT
-from readside.redis_functions.keys import ACTIVE_PREFIX, Keys, Partition
+from readside.redis_functions.keys import ACTIVE_PREFIX, TANDEM, Keys, Namespace, Partition
 from tests.products.install import fingerprint as with_products
+from tests.redis_cluster import client_of_cluster
 
 if TYPE_CHECKING:
     from redis.asyncio.client import Pipeline
@@ -69,6 +71,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """The consumer groups of each partition's stream."""
     products: dict[str, dict[str, Any]] | None = None
     """Rows by id; None in a service without them."""
+    namespace: Namespace = TANDEM
 
     @property
     def fingerprint(self) -> str:
@@ -76,14 +79,26 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     def serving(self, partition: int) -> Keys | None:
         """The generation that answers for a partition."""
-        names = self.keys.get(Partition(partition).generations, {})
-        name = names.get(f"{ACTIVE_PREFIX}{self.fingerprint}")
-        return None if name is None else Keys(Partition(partition), name)
+        place = self.namespace.partition(partition)
+        name = self.keys.get(place.generations, {}).get(f"{ACTIVE_PREFIX}{self.fingerprint}")
+        return None if name is None else Keys(place, name)
 
 
 def fingerprint(partitions: int, *, products: bool = False) -> str:
     """Of this code's read models, as the composition root has it."""
     return f"{with_products() if products else FINGERPRINT}-{partitions}"
+
+
+def namespace_at(redis_url: str) -> Namespace:
+    """Of a service without a prefix on this server or cluster."""
+    return Namespace(spread=is_cluster(redis_url))
+
+
+def client_at(redis_url: str) -> Redis:
+    """A client of a server or of a cluster; it decodes replies."""
+    if is_cluster(redis_url):
+        return client_of_cluster(redis_url)
+    return Redis.from_url(redis_url, decode_responses=True)
 
 
 async def gather(database_url: str, redis_url: str, partitions: int) -> Evidence:
@@ -123,9 +138,13 @@ async def _gather(database_url: str, redis_url: str, partitions: int) -> Evidenc
                 products = await _rows(connection, "select * from products", "id")
     finally:
         await connection.close()
-    async with Redis.from_url(redis_url, decode_responses=True) as redis:
+    namespace = namespace_at(redis_url)
+    async with client_at(redis_url) as redis:
         keys = {key: value async for key, value in _values(redis)}
-        groups = {partition: await _groups(redis, partition) for partition in range(partitions)}
+        groups = {
+            number: await _groups(redis, namespace.partition(number).stream)
+            for number in range(partitions)
+        }
     return Evidence(
         events=events,
         users=users,
@@ -135,6 +154,7 @@ async def _gather(database_url: str, redis_url: str, partitions: int) -> Evidenc
         partitions=partitions,
         keys=keys,
         groups=groups,
+        namespace=namespace,
     )
 
 
@@ -174,8 +194,7 @@ READ: dict[str, Callable[[Any], Any]] = {
 """What is made of the replies of some kinds."""
 
 
-async def _groups(redis: Redis, partition: int) -> list[dict[str, Any]]:
-    stream = Partition(partition).stream
+async def _groups(redis: Redis, stream: str) -> list[dict[str, Any]]:
     if not await redis.exists(stream):
         return []
     groups: list[dict[str, Any]] = await redis.xinfo_groups(stream)
@@ -250,13 +269,14 @@ async def looks(
 
     Its connections stay open. Redis is asked first, so that what commits meanwhile counts as not carried.
     """
-    async with Redis.from_url(redis_url, decode_responses=True) as redis:
+    places = [namespace_at(redis_url).partition(number) for number in range(partitions)]
+    async with client_at(redis_url) as redis:
         connection = await asyncpg.connect(database_url)
         try:
             ours = fingerprint(partitions, products=await connection.fetchval(_HAS_PRODUCTS))
 
             async def look() -> Standing:
-                found = [await _progress(redis, Partition(number)) for number in range(partitions)]
+                found = [await _progress(redis, place) for place in places]
                 phrases = (
                     f"partition {n}: {phrase}"
                     for n, one in enumerate(found)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import asyncpg
 from redis.exceptions import RedisError
 
-from readside.redis_functions.keys import ACTIVE_PREFIX, Keys, Partition
+from readside.redis_functions.keys import ACTIVE_PREFIX, Keys
 from tests.chaos import model, product_model
 from tests.chaos.cluster import PARTITIONS
 from tests.chaos.restore_rules import restored
@@ -228,7 +228,7 @@ async def flush_functions(cluster: Cluster, random: Random) -> None:
 
 async def delete_a_key(cluster: Cluster, random: Random) -> None:
     """The stream, the cursor, the list of generations, a group, an index, or what belongs to one user."""
-    partition = Partition(random.randrange(PARTITIONS))
+    partition = cluster.namespace.partition(random.randrange(PARTITIONS))
     with suppress(*AWAY):
         async with cluster.redis() as redis:
             fields: Any = await redis.hgetall(partition.generations)
@@ -255,7 +255,8 @@ async def lose_unread_entries(cluster: Cluster, _: Random) -> None:
     with suppress(*AWAY):
         async with cluster.redis() as redis:
             for partition in range(PARTITIONS):
-                await redis.xtrim(Partition(partition).stream, maxlen=0, approximate=False)
+                stream = cluster.namespace.partition(partition).stream
+                await redis.xtrim(stream, maxlen=0, approximate=False)
 
 
 async def fail_over_redis(cluster: Cluster, random: Random) -> None:

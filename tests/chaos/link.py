@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
+    from tests.chaos.addresses import Address
     from tests.chaos.proxy import Fault, Proxy
 
 _NO_GOODBYE = struct.pack("ii", 1, 0)
@@ -79,7 +80,9 @@ class Side(asyncio.Protocol):
 class Link:
     """Requests pass at once. Answers may stand in a queue: held, silenced or delayed."""
 
-    def __init__(self, proxy: Proxy, talk: Talk) -> None:
+    def __init__(self, proxy: Proxy, talk: Talk, address: Address | None = None) -> None:
+        self.address = address
+        """The server that it leads to, where the proxy has several."""
         self.client = Side(self._taken, self._asked, self._client_lost)
         self.server = Side(self._reached, self._answered, self._server_lost)
         self.deaf = False

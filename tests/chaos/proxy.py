@@ -11,7 +11,7 @@ import asyncio
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +21,7 @@ from tests.chaos.postgres_wire import PostgresTalk
 from tests.chaos.redis_wire import RedisTalk
 from tests.limited import limited
 from tests.processes import HOST
+from tests.redis_cluster import RedisCluster
 
 COMMIT = "insert into events"
 """The one statement of the store that writes: its answer is the answer to its COMMIT."""
@@ -197,9 +198,9 @@ class Proxy:
         fault.fired.set()
         return left
 
-    def side(self) -> Side:
-        """For a client that comes."""
-        return Link(self, self._talk()).client
+    def side(self, server: Address | None = None) -> Side:
+        """For a client that comes, to the one server or to this one of several."""
+        return Link(self, self._talk(), server).client
 
     def taken(self, link: Link) -> None:
         """The client has come: connect it, unless nobody is let in."""
@@ -221,14 +222,25 @@ class Proxy:
                 side.abort()
             await asyncio.sleep(0)
 
+    @asynccontextmanager
+    async def before(self, server: tuple[str, int], port: int) -> AsyncIterator[None]:
+        """The ways to one more server, which clients find at this port."""
+        loop = asyncio.get_running_loop()
+        listening = await loop.create_server(lambda: self.side(server), HOST, port)
+        try:
+            yield
+        finally:
+            listening.close()
+
     async def _connect(self, link: Link) -> None:
         loop = asyncio.get_running_loop()
         await self._hearing.wait()
         try:
-            if isinstance(self._server, str):
-                await loop.create_unix_connection(lambda: link.server, self._server)
+            address = link.address or self._server
+            if isinstance(address, str):
+                await loop.create_unix_connection(lambda: link.server, address)
             else:
-                await loop.create_connection(lambda: link.server, *self._server)
+                await loop.create_connection(lambda: link.server, *address)
         except OSError:
             link.end()
 
@@ -269,3 +281,15 @@ async def _listening(made: Proxy, path: Path | None) -> AsyncIterator[Address]:
     finally:
         server.close()
         await made.close()
+
+
+@asynccontextmanager
+async def proxy_of_nodes(nodes: RedisCluster) -> AsyncIterator[Proxy]:
+    """One proxy before all nodes of a cluster, which announce it to their clients."""
+    made = Proxy(RedisTalk, (HOST, nodes.nodes[0].port))
+    made.url = nodes.url_for_clients
+    async with AsyncExitStack() as stack:
+        for node in nodes.nodes:
+            await stack.enter_async_context(made.before((HOST, node.port), node.client_port))
+        stack.push_async_callback(made.close)
+        yield made

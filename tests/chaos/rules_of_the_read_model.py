@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from readside.redis_functions.keys import LEASE_PREFIX, Keys, Namespace, Partition
+from readside.redis_functions.keys import LEASE_PREFIX, Keys
 from tests.chaos.case import Case
 from tests.chaos.model import read_model
 from tests.chaos.product_model import SUMS
@@ -95,7 +95,9 @@ def nobody_parked(case: Case) -> Iterator[str]:
 
 def no_orphans(case: Case) -> Iterator[str]:
     """Every key belongs to a generation that is known, so that it will be removed with it."""
-    places = [Partition(number) for number in range(case.evidence.partitions)]
+    places = [
+        case.evidence.namespace.partition(number) for number in range(case.evidence.partitions)
+    ]
     known = {place.prefix: case.evidence.keys.get(place.generations, {}) for place in places}
     apart = {
         key
@@ -107,7 +109,7 @@ def no_orphans(case: Case) -> Iterator[str]:
             place.generations,
             place.accepted_fingerprint,
         )
-    } | {Namespace().projectors(case.evidence.fingerprint)}
+    } | {case.evidence.namespace.projectors(case.evidence.fingerprint)}
     for key in case.evidence.keys.keys() - apart:
         tandem, tag, name = [*key.split(":", 3), "", ""][:3]
         if f"{tandem}:{tag}" not in known:

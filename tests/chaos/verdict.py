@@ -56,7 +56,7 @@ async def at_rest(
     Fails after `within` seconds in which nothing moved on. `meanwhile` is called before each look.
     """
     began, moved = time.monotonic(), None
-    stores = cluster.postgres.url, cluster.valkey.url
+    stores = cluster.postgres.url, cluster.redis_url
     with Limit(within) as limit:
         async with looks(*stores, PARTITIONS) as look:
             while True:
@@ -96,7 +96,7 @@ async def _judged(
     cluster: Cluster, workload: Workload, within: float
 ) -> tuple[Evidence, list[Violation]]:
     await at_rest(cluster, within=within)
-    evidence = await gather(cluster.postgres.url, cluster.valkey.url, PARTITIONS)
+    evidence = await gather(cluster.postgres.url, cluster.redis_url, PARTITIONS)
     return evidence, check(uncertain(workload.history, cluster.restores), evidence)
 
 
