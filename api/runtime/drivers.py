@@ -70,6 +70,9 @@ _RATE_LIMIT_TIMEOUT_SECONDS = 0.25
 _REPLICA_TIMEOUT_SECONDS = 0.25
 """Time limit of a read from a replica, after which the primary is read."""
 
+_NODE_STATUS_SECONDS = 0.5
+"""Time limit of one node's status, so that a node that hangs leaves time to report that of the others."""
+
 _NO_PATIENCE = 0.0
 """For commands to several partitions: one whose keys are being moved must not delay the others."""
 
@@ -296,7 +299,8 @@ def redis_for_rate_limits(settings: Settings, expiry: Expiry = None) -> RedisCli
 
 def redis_for_monitoring(settings: Settings, expiry: Expiry = None) -> RedisClient:
     """Returns a client for occasional status queries, without retries."""
-    return _redis(settings, 2, _REQUEST_TIMEOUT_SECONDS, expiry, patience_seconds=_NO_PATIENCE)
+    limit = _NODE_STATUS_SECONDS if settings.has_cluster else _REQUEST_TIMEOUT_SECONDS
+    return _redis(settings, 2, limit, expiry, patience_seconds=_NO_PATIENCE)
 
 
 def redis_for_address_check(settings: Settings) -> RedisClient:

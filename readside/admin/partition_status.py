@@ -105,10 +105,15 @@ async def partition_statuses(
         pipeline.exists(partition.redis_full)
     pipeline.info("memory")
     *replies, memory = _permitted(await pipeline.execute(raise_on_error=False))
-    active: list[str | None] = [None if is_unreachable(name) else name for name in replies[::2]]
+    active = replies[::2]
     is_memory_full = is_full(memory)
-    calls = [_call(*pair, fingerprint) for pair in zip(all_partitions, active, strict=True)]
-    encoded = await Functions(redis, namespace).call_reachable(calls)
+    calls = [
+        _call(partition, name, fingerprint)
+        for partition, name in zip(all_partitions, active, strict=True)
+        if not is_unreachable(name)  # a host that hangs would take its time again
+    ]
+    called = iter(await Functions(redis, namespace).call_reachable(calls))
+    encoded = [name if is_unreachable(name) else next(called) for name in active]
     statuses = [
         msgspec.structs.replace(
             _decode_status(status), generation=name, full=is_memory_full or was_full == 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Collection
 from contextlib import suppress
 
@@ -52,15 +53,26 @@ class PartitionAssignment:
         self._quota = (
             partitions  # until other members are known, so that the first work does not wait
         )
+        self._renewed_at = time.monotonic()
         self._owned: list[int] = []
         self.renewed = asyncio.Event()
         """Set at the next renewal, which may leave partitions free."""
 
     async def run_once(self) -> bool:
-        """Renews the membership and adjusts the quota."""
-        members = await self._functions.call(
-            "join_projectors", [self.channel], self.member, int(MEMBERSHIP_SECONDS * 1000)
-        )
+        """Renews the membership and adjusts the quota. Raises what redis-py raises.
+
+        While that is impossible for longer than a membership lasts, as the members are on one node of a
+        cluster, there is no quota: the partitions of a process that ends are taken over by the others.
+        """
+        try:
+            members = await self._functions.call(
+                "join_projectors", [self.channel], self.member, int(MEMBERSHIP_SECONDS * 1000)
+            )
+        except (RedisError, OSError):
+            if time.monotonic() > self._renewed_at + MEMBERSHIP_SECONDS:
+                self._quota = self._partitions
+            raise
+        self._renewed_at = time.monotonic()
         quota = fair_share(self._partitions, members, self.member)
         if quota != self._quota:
             _log.info("assignment.changed", projectors=len(members), partitions=quota)

@@ -31,6 +31,9 @@ _TRY_AGAIN_SECONDS: Final = 0.02
 _MAX_MOVES: Final = 5
 """How often one command is sent to the owner that another node names."""
 
+ANY_NODE_SECONDS: Final = 0.25
+"""How long one node may take for a request that any can execute, before the next one gets it."""
+
 _LIST_SLOTS: Final = pack(("CLUSTER", "SLOTS"))
 
 
@@ -88,6 +91,9 @@ class SlotMap:
         self._nodes: list[Node] = []
         self._refreshing: asyncio.Task[None] | None = None
         self._refresh_at = 0.0
+        self.on_left: Callable[[Node], Awaitable[None]] | None = None
+        """Called with each node that has left the cluster."""
+        self._leaving: set[asyncio.Task[None]] = set()
         self.last_error = ""
         """Why the last node has not listed its slots; '' if it has."""
 
@@ -127,6 +133,7 @@ class SlotMap:
         if self._refreshing is not None:
             self._refreshing.cancel()
             await asyncio.wait([self._refreshing])
+        await asyncio.gather(*self._leaving, return_exceptions=True)
 
     async def execute(
         self,
@@ -177,9 +184,11 @@ class SlotMap:
         clock = asyncio.get_running_loop().time
         await asyncio.sleep(self._refresh_at - clock())
         known = [node for node in self._nodes if node not in self._seeds] + self._seeds
-        for node in random.sample(known, len(known)):
+        nodes = random.sample(known, len(known))
+        for node in nodes:
+            limit = self._timeout_seconds if node is nodes[-1] else ANY_NODE_SECONDS
             try:
-                async with asyncio.timeout(self._timeout_seconds):
+                async with asyncio.timeout(min(limit, self._timeout_seconds)):
                     self._take(await self._read(node), node)
                 self.last_error = ""
                 break
@@ -215,7 +224,12 @@ class SlotMap:
             owners[first : last + 1] = [addresses[0]] * (last + 1 - first)
             nodes.update(addresses)
             replicas[addresses[0]] = addresses[1:]
+        left = set(self._nodes) - nodes
         self._owners, self._nodes, self._replicas = owners, sorted(nodes), replicas
+        for node in left if self.on_left else ():
+            task = asyncio.create_task(self.on_left(node), name="node left")
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
 
 
 def server_at(server: Server, node: Node) -> Server:

@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as Disconnected
 
 from readside.errors import UNREACHABLE, ReadModelError
 from readside.redis_connection.client import Client
-from readside.redis_connection.cluster import Node, SlotMap, slot_of
+from readside.redis_connection.cluster import ANY_NODE_SECONDS, Node, SlotMap, slot_of
 
 _WITHOUT_KEY: Final = {"INFO", "TIME", "HELLO", "CONFIG GET", "PING", "PUBLISH", "CLUSTER INFO"}
 """Commands without a key: the first primary that can be reached executes them."""
@@ -34,6 +34,8 @@ class ClusterClient(Client):
         self._create = create
         self._clients: dict[Node, Client] = {}
         self._slots = slots
+        slots.on_left = self._close_client
+        self._slow_node: Node | None = None
         self._patience_seconds = patience_seconds
         super().__init__(connection_pool=create(slots.any_node()).connection_pool)
 
@@ -61,8 +63,8 @@ class ClusterClient(Client):
     async def execute_command(self, *words: Any, **options: Any) -> Any:
         if words[0] == "FUNCTION LOAD":
             return await self._on_every_primary(*words, **options)
-        if words == ("INFO", "memory"):
-            return max(await self._on_every_primary(*words, **options), key=_used_share)
+        if words[0] == "INFO" and "memory" in words:  # of the primary that needs attention most
+            return max(await self._on_every_primary(*words, **options), key=_need)
         if words[0] in _WITHOUT_KEY:
             return await self._on_any_primary(*words, **options)
 
@@ -88,13 +90,13 @@ class ClusterClient(Client):
         return reply
 
     async def _on_every_primary(self, *words: Any, **options: Any) -> list[Any]:
-        """Returns the replies of the primaries that can be reached. Raises an error of the command itself."""
+        """Returns the replies of the primaries that execute it; raises an error if none does."""
         clients = await self.primaries()
         calls = (client.execute_command(*words, **options) for client in clients)
         replies = await asyncio.gather(*calls, return_exceptions=True)
         errors = [reply for reply in replies if isinstance(reply, BaseException)]
-        refusals = [error for error in errors if isinstance(error, ResponseError)]
-        if refusals or len(errors) == len(replies):
+        if len(errors) == len(replies):
+            refusals = [error for error in errors if isinstance(error, ResponseError)]
             raise (refusals or errors)[0]
         return [reply for reply in replies if not isinstance(reply, BaseException)]
 
@@ -103,10 +105,13 @@ class ClusterClient(Client):
         if not self._slots.primaries:
             await asyncio.shield(self._slots.refresh())
         error: Exception = self._no_node()
-        for node in self._slots.primaries:
+        nodes = sorted(self._slots.primaries, key=lambda node: node == self._slow_node)
+        for node in nodes:
             try:
-                return await self._client(node).execute_command(*words, **options)
+                async with asyncio.timeout(None if node is nodes[-1] else ANY_NODE_SECONDS):
+                    return await self._client(node).execute_command(*words, **options)
             except UNREACHABLE as lost:
+                self._slow_node = node
                 self._slots.refresh()
                 error = lost
         raise error
@@ -118,6 +123,14 @@ class ClusterClient(Client):
         """Returns subscriptions at any node: each delivers what is published at all of them."""
         self._slots.refresh()
         return self._client(self._slots.any_node()).pubsub(**options)
+
+    async def close_left(self) -> None:
+        """Closes the connections to nodes that have left the cluster, also those that are in use."""
+        await asyncio.shield(self._slots.refresh())
+
+    async def _close_client(self, node: Node) -> None:
+        if (client := self._clients.pop(node, None)) is not None:
+            await client.aclose()
 
     def _no_node(self) -> Disconnected:
         cause = f" ({self._slots.last_error})" if self._slots.last_error else ""
@@ -162,6 +175,8 @@ def _slot(words: Sequence[Any]) -> int:
     return slot_of(words[1])
 
 
-def _used_share(memory: dict[str, Any]) -> float:
+def _need(memory: dict[str, Any]) -> tuple[bool, float]:
+    """Returns whether a node may evict keys, and the share of its memory that is used."""
     limit = int(memory.get("maxmemory", 0))
-    return int(memory.get("used_memory", 0)) / limit if limit else 0.0
+    used = int(memory.get("used_memory", 0)) / limit if limit else 0.0
+    return memory.get("maxmemory_policy", "noeviction") != "noeviction", used

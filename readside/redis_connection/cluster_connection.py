@@ -32,6 +32,7 @@ class ClusterConnection:
         timeout_seconds: float,
     ) -> None:
         self._slots = slots
+        slots.on_left = self._close_connection
         self._create = create
         self._timeout_seconds = timeout_seconds
         self._connections: dict[Node, MultiplexedConnection] = {}
@@ -114,6 +115,10 @@ class ClusterConnection:
         except ReadModelUnavailable:
             self._slots.refresh()
             raise
+
+    async def _close_connection(self, node: Node) -> None:
+        if (connection := self._connections.pop(node, None)) is not None:
+            await connection.close()
 
     def _to(self, node: Node) -> MultiplexedConnection:
         if node not in self._connections:

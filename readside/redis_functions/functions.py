@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from readside.errors import UNREACHABLE
 from readside.redis_functions.keys import TANDEM, Namespace
@@ -41,6 +41,7 @@ class Functions:
 
     def __init__(self, redis: Redis, namespace: Namespace = TANDEM) -> None:
         self._redis = redis
+        self._is_cluster = getattr(redis, "is_cluster", False)
         self.library = f"{namespace.library_prefix}_{VERSION}"
 
     async def load(self) -> None:
@@ -61,7 +62,7 @@ class Functions:
         return replies
 
     async def call_reachable(self, calls: Sequence[FunctionCall]) -> list[Any]:
-        """Like `call_all`, but returns the error of a call whose node of a cluster cannot be reached."""
+        """Like `call_all`, but returns the error of a call to a node of a cluster that alone is unfit."""
         replies = await self._pipelined(calls)
         if any(_is_not_loaded(reply) for reply in replies):
             await self.load()
@@ -70,13 +71,18 @@ class Functions:
         for reply in replies:
             if isinstance(reply, ResponseError) and str(reply).startswith("GONE"):
                 raise GenerationGone
-            if isinstance(reply, Exception) and not is_unreachable(reply):
+            if isinstance(reply, Exception) and not self._is_of_one_node(reply):
                 raise reply
         return replies
 
+    def _is_of_one_node(self, reply: Exception) -> bool:
+        """Returns whether an error says nothing of calls to other nodes."""
+        is_refused = isinstance(reply, OutOfMemoryError) or _is_not_loaded(reply)
+        return is_unreachable(reply) or (is_refused and self._is_cluster)
+
     async def _pipelined(self, calls: Sequence[FunctionCall]) -> list[Any]:
         # A pipeline of one costs half as much again; that of a cluster returns the error of a node.
-        if len(calls) == 1 and not getattr(self._redis, "is_cluster", False):
+        if len(calls) == 1 and not self._is_cluster:
             try:
                 return [await self._redis.execute_command(*calls[0].words(self.library))]  # type: ignore[no-untyped-call]
             except ResponseError as error:

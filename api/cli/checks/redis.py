@@ -66,9 +66,25 @@ async def _nodes(redis: Redis, settings: Settings) -> list[Finding]:
         for finding in findings:
             known = worst.get(finding.what, finding)
             worst[finding.what] = max(known, finding, key=lambda one: LEVELS.index(one.level))
+    if finding := await _coverage(primaries[0]):
+        worst[finding.what] = finding
     tags = [namespace(settings).partition(number).cursor for number in range(settings.partitions)]
     share = redis.keys_by_primary(tags)
     return [*worst.values(), _cluster(share, -(-len(tags) // len(primaries)))]
+
+
+async def _coverage(primary: Redis) -> Finding | None:
+    try:
+        config: Any = await primary.config_get("cluster-require-full-coverage")
+    except (RedisError, OSError):  # a managed cluster may have no CONFIG
+        return None
+    if config.get("cluster-require-full-coverage", "no") == "no":
+        return None
+    return wrong(
+        "cluster coverage",
+        "cluster-require-full-coverage is yes, so one lost range of slots stops all partitions; set it to"
+        " no on every node.",
+    )
 
 
 def _cluster(share: Sequence[int], fair_share: int) -> Finding:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from domain.users.events import UserCreated, UserRenamed
 from readside.projection_set import FINGERPRINT
@@ -256,3 +257,23 @@ async def test_a_rebuild_is_finished_though_the_quota_shrinks(world: World) -> N
         assert not ours.may_own(0)
         assert await world.serving() is not None
         assert await owners(world) == 0
+
+
+async def test_while_memberships_cannot_be_renewed_the_leases_alone_decide(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The members are on one node of a cluster, which may be lost while other partitions are served."""
+    ours, theirs = (
+        PartitionAssignment(world.redis, "code", 2),
+        PartitionAssignment(world.redis, "code", 2),
+    )
+    await theirs.run_once()
+    await ours.run_once()
+    await world.redis.set(ours.channel, "no set of members")
+    with pytest.raises(ResponseError):
+        await ours.run_once()
+    assert len(taken(ours, 0, 1)) == 1
+    monkeypatch.setattr(sharing, "MEMBERSHIP_SECONDS", 0.0)
+    with pytest.raises(ResponseError):
+        await ours.run_once()
+    assert taken(ours, 0, 1) == [0, 1]

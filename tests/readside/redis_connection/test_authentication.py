@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from structlog.testing import capture_logs
 
 from api.runtime import drivers
@@ -20,6 +14,7 @@ from api.settings import Settings
 from readside.errors import ReadModelUnavailable
 from readside.redis_connection.encoding import pack
 from tests.processes import HOST
+from tests.readside.redis_connection.tls import behind_tls, self_signed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -111,56 +106,10 @@ async def test_a_user_without_access_to_the_database_does_not_read_another(
 async def test_tls_verifies_the_server(redis_url: str, tmp_path: Path) -> None:
     certificate = tmp_path / "certificate.pem"
     certificate.write_bytes(self_signed())
-    async with behind_tls(redis_url, certificate) as port:
+    path = urlsplit(redis_url).path
+    async with behind_tls(lambda: asyncio.open_unix_connection(path), certificate) as port:
         trusting = f"rediss://{HOST}:{port}/0?ssl_ca_certs={certificate}&ssl_check_hostname=false"
         assert await asked(trusting, WHO) == ["default"]
         assert isinstance((await asked(f"rediss://{HOST}:{port}", WHO))[0], ReadModelUnavailable)
         assert await asked(f"rediss://{HOST}:{port}?ssl_cert_reqs=none", WHO) == ["default"]
         assert isinstance((await asked(f"redis://{HOST}:{port}", WHO))[0], ReadModelUnavailable)
-
-
-@asynccontextmanager
-async def behind_tls(redis_url: str, certificate: Path) -> AsyncIterator[int]:
-    """The port of a server that speaks TLS, and passes on what is in it."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-
-    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner = await asyncio.open_unix_connection(urlsplit(redis_url).path)
-        await asyncio.gather(pour(reader, inner[1]), pour(inner[0], writer))
-
-    server = await asyncio.start_server(pass_on, HOST, 0, ssl=context)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
-        server.close()
-
-
-async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    except OSError:
-        pass  # the other side has gone
-    finally:
-        writer.close()
-
-
-def self_signed() -> bytes:
-    """A key and a certificate for it, in PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "tandem-tests")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    return private + made.public_bytes(serialization.Encoding.PEM)
