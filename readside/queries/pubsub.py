@@ -169,7 +169,7 @@ class PubSub:
             if message is None:
                 silent_seconds += timeout
                 if getattr(self._redis, "is_cluster", False):
-                    await self._redis.close_left()  # type: ignore[attr-defined]
+                    self._redis.close_left()  # type: ignore[attr-defined]
                 if silent_seconds >= 2 * _MAX_SILENCE_SECONDS:
                     raise ConnectionError("Redis does not reply any more")
                 if silent_seconds >= _MAX_SILENCE_SECONDS and not pinged:

@@ -124,9 +124,9 @@ class ClusterClient(Client):
         self._slots.refresh()
         return self._client(self._slots.any_node()).pubsub(**options)
 
-    async def close_left(self) -> None:
-        """Closes the connections to nodes that have left the cluster, also those that are in use."""
-        await asyncio.shield(self._slots.refresh())
+    def close_left(self) -> None:
+        """Closes soon the connections to nodes that have left the cluster, also those that are in use."""
+        self._slots.refresh()
 
     async def _close_client(self, node: Node) -> None:
         if (client := self._clients.pop(node, None)) is not None:
