@@ -58,7 +58,7 @@ async def _nodes(redis: Redis, settings: Settings) -> list[Finding]:
     primaries = await redis.primaries()
     for primary in primaries:
         try:
-            findings = await _node(primary)
+            findings = [*await _node(primary), *await _coverage(primary)]
         except (Disconnected, OSError) as error:
             findings = [
                 wrong("Redis", f"A primary of the cluster does not reply ({reason(error)}).")
@@ -66,25 +66,20 @@ async def _nodes(redis: Redis, settings: Settings) -> list[Finding]:
         for finding in findings:
             known = worst.get(finding.what, finding)
             worst[finding.what] = max(known, finding, key=lambda one: LEVELS.index(one.level))
-    if finding := await _coverage(primaries[0]):
-        worst[finding.what] = finding
     tags = [namespace(settings).partition(number).cursor for number in range(settings.partitions)]
     share = redis.keys_by_primary(tags)
     return [*worst.values(), _cluster(share, -(-len(tags) // len(primaries)))]
 
 
-async def _coverage(primary: Redis) -> Finding | None:
+async def _coverage(primary: Redis) -> list[Finding]:
     try:
         config: Any = await primary.config_get("cluster-require-full-coverage")
-    except (RedisError, OSError):  # a managed cluster may have no CONFIG
-        return None
+    except ResponseError:  # this user may not run CONFIG
+        return []
     if config.get("cluster-require-full-coverage", "no") == "no":
-        return None
-    return wrong(
-        "cluster coverage",
-        "cluster-require-full-coverage is yes, so one lost range of slots stops all partitions; set it to"
-        " no on every node.",
-    )
+        return []
+    says = "cluster-require-full-coverage is yes, so one lost range of slots stops all partitions"
+    return [wrong("cluster coverage", f"{says}; set it to no on every node.")]
 
 
 def _cluster(share: Sequence[int], fair_share: int) -> Finding:
