@@ -68,7 +68,7 @@ async def read_server_info(redis: Redis) -> RedisServerInfo:
         info: Any = {} if mode == "sentinel" else await redis.info("server", "memory")
     except NoPermissionError:
         info = {}
-    if isinstance(redis, ClusterClient):  # a connection leads to one node for ever
+    if isinstance(redis, ClusterClient):  # each connection leads to one node as long as it exists
         return RedisServerInfo(mode, role, None, info.get("maxmemory_policy"))
     return RedisServerInfo(mode, role, info.get("run_id"), info.get("maxmemory_policy"))
 

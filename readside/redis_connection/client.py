@@ -29,6 +29,8 @@ _MULTIPLEXED_COMMANDS = {"FCALL", "XREADGROUP"}
 
 class TimedConnectionPool(BlockingConnectionPool):
     expiry: ConnectionExpiry
+    is_closed = False
+    """Whether its connections were closed, also those in use: uvloop raises RuntimeError from these."""
 
     async def ensure_connection(self, connection: AbstractConnection) -> None:
         """Connects, or connects again where the connection is lost or expired; called before each use."""
@@ -105,6 +107,7 @@ class Client(Redis):
         if self.multiplexed is not None:
             await self.multiplexed.close()
         await super().aclose()
+        _pool(self).is_closed = True
         await self.connection_pool.disconnect()
 
     async def parse_response(self, *words: Any, **options: Any) -> Any:
@@ -122,8 +125,13 @@ class Client(Redis):
                 raise
             callback = self.response_callbacks.get(words[0])
             return callback(reply) if callback else reply
-        async with asyncio.timeout(self.timeout_seconds):
-            return await super().execute_command(*words, **options)  # type: ignore[no-untyped-call]
+        try:
+            async with asyncio.timeout(self.timeout_seconds):
+                return await super().execute_command(*words, **options)  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            if not _pool(self).is_closed:
+                raise
+            raise Disconnected("The client was closed.") from error
 
     async def execute_asking(self, *words: Any, **options: Any) -> Any:
         """Executes a command at the node to which the owner of its slot is moving that slot."""
@@ -146,8 +154,13 @@ class _Pipeline(Pipeline):
         return await _expiring_at_replica(_pool(self).expiry, reply)
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
-        async with asyncio.timeout(self.timeout_seconds):
-            return await super().execute(raise_on_error)
+        try:
+            async with asyncio.timeout(self.timeout_seconds):
+                return await super().execute(raise_on_error)
+        except RuntimeError as error:
+            if not _pool(self).is_closed:
+                raise
+            raise Disconnected("The client was closed.") from error
 
 
 async def _reply(connection: MultiplexedConnection, words: Command) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from binascii import crc_hqx
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, NamedTuple
 
 import hiredis
@@ -91,7 +91,7 @@ class SlotMap:
         self._nodes: list[Node] = []
         self._refreshing: asyncio.Task[None] | None = None
         self._refresh_at = 0.0
-        self.on_left: Callable[[Node], Awaitable[None]] | None = None
+        self.on_left: Callable[[Node], Coroutine[Any, Any, None]] | None = None
         """Called with each node that has left the cluster."""
         self._leaving: set[asyncio.Task[None]] = set()
         self.last_error = ""
@@ -226,7 +226,9 @@ class SlotMap:
             replicas[addresses[0]] = addresses[1:]
         left = set(self._nodes) - nodes
         self._owners, self._nodes, self._replicas = owners, sorted(nodes), replicas
-        for node in left if self.on_left else ():
+        if self.on_left is None:
+            return
+        for node in left:
             task = asyncio.create_task(self.on_left(node), name="node left")
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)

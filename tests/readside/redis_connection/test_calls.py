@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import OutOfMemoryError, ResponseError
 
@@ -111,3 +112,29 @@ async def test_an_outage_of_redis_is_recovered_from(settings: Settings, redis: R
                     break
                 except Disconnected:
                     await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("is_pipeline", [False, True])
+async def test_a_connection_that_another_task_has_closed_is_a_lost_one(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, *, is_pipeline: bool
+) -> None:
+    """uvloop raises RuntimeError where the connection is closed before the command is written."""
+
+    async def raise_closed(*_: object, **__: object) -> None:
+        raise RuntimeError("the handler is closed")
+
+    async def ping(client: Redis) -> None:
+        if is_pipeline:
+            pipeline: Any = client.pipeline(transaction=False)
+            await pipeline.ping().execute()
+        else:
+            await client.ping()
+
+    async with drivers.redis_for_functions(settings) as client:
+        await client.ping()
+        monkeypatch.setattr(AbstractConnection, "send_packed_command", raise_closed)
+        with pytest.raises(RuntimeError):
+            await ping(client)
+        client.connection_pool.is_closed = True  # type: ignore[attr-defined]
+        with pytest.raises(Disconnected, match="The client was closed"):
+            await ping(client)
