@@ -23,14 +23,15 @@ from readside.redis_connection.encoding import pack
 
 _HASH_TAG = re.compile(r"{(.+?)}")
 
+_CLOSED = "the handler is closed"
+"""In the message of uvloop's RuntimeError."""
+
 _MULTIPLEXED_COMMANDS = {"FCALL", "XREADGROUP"}
 """Sent for every few events; on a multiplexed connection they take a quarter of the CPU."""
 
 
 class TimedConnectionPool(BlockingConnectionPool):
     expiry: ConnectionExpiry
-    is_closed = False
-    """Whether its connections were closed, also those in use: uvloop raises RuntimeError from these."""
 
     async def ensure_connection(self, connection: AbstractConnection) -> None:
         """Connects, or connects again where the connection is lost or expired; called before each use."""
@@ -67,6 +68,14 @@ class MultiplexedConnections:
     async def close(self) -> None:
         for connection in self._by_tag.values():
             await connection.close()
+
+
+def _lost(error: RuntimeError) -> Exception:
+    """Returns redis-py's error for a connection that was closed before the command was written.
+
+    asyncio reports that when the reply is read; uvloop raises RuntimeError at once.
+    """
+    return Disconnected(str(error)) if _CLOSED in str(error) else error
 
 
 def _pool(client: Redis | Pipeline) -> TimedConnectionPool:
@@ -107,7 +116,6 @@ class Client(Redis):
         if self.multiplexed is not None:
             await self.multiplexed.close()
         await super().aclose()
-        _pool(self).is_closed = True
         await self.connection_pool.disconnect()
 
     async def parse_response(self, *words: Any, **options: Any) -> Any:
@@ -129,9 +137,7 @@ class Client(Redis):
             async with asyncio.timeout(self.timeout_seconds):
                 return await super().execute_command(*words, **options)  # type: ignore[no-untyped-call]
         except RuntimeError as error:
-            if not _pool(self).is_closed:
-                raise
-            raise Disconnected("The client was closed.") from error
+            raise _lost(error) from error
 
     async def execute_asking(self, *words: Any, **options: Any) -> Any:
         """Executes a command at the node to which the owner of its slot is moving that slot."""
@@ -158,9 +164,7 @@ class _Pipeline(Pipeline):
             async with asyncio.timeout(self.timeout_seconds):
                 return await super().execute(raise_on_error)
         except RuntimeError as error:
-            if not _pool(self).is_closed:
-                raise
-            raise Disconnected("The client was closed.") from error
+            raise _lost(error) from error
 
 
 async def _reply(connection: MultiplexedConnection, words: Command) -> Any:

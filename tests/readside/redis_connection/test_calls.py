@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import uvloop
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import OutOfMemoryError, ResponseError
@@ -115,13 +116,16 @@ async def test_an_outage_of_redis_is_recovered_from(settings: Settings, redis: R
 
 
 @pytest.mark.parametrize("is_pipeline", [False, True])
-async def test_a_connection_that_another_task_has_closed_is_a_lost_one(
+async def test_a_connection_that_is_closed_before_a_command_is_written_is_a_lost_one(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, *, is_pipeline: bool
 ) -> None:
-    """uvloop raises RuntimeError where the connection is closed before the command is written."""
+    """In uvloop, with which the service runs."""
+    send = AbstractConnection.send_packed_command
 
-    async def raise_closed(*_: object, **__: object) -> None:
-        raise RuntimeError("the handler is closed")
+    async def close_and_send(self: Any, *words: Any, **options: Any) -> None:
+        self._writer.transport.abort()
+        await asyncio.sleep(0.01)
+        await send(self, *words, **options)
 
     async def ping(client: Redis) -> None:
         if is_pipeline:
@@ -130,11 +134,11 @@ async def test_a_connection_that_another_task_has_closed_is_a_lost_one(
         else:
             await client.ping()
 
-    async with drivers.redis_for_functions(settings) as client:
-        await client.ping()
-        monkeypatch.setattr(AbstractConnection, "send_packed_command", raise_closed)
-        with pytest.raises(RuntimeError):
-            await ping(client)
-        client.connection_pool.is_closed = True  # type: ignore[attr-defined]
-        with pytest.raises(Disconnected, match="The client was closed"):
-            await ping(client)
+    async def lose() -> None:
+        async with drivers.redis_for_functions(settings) as client:
+            await client.ping()
+            monkeypatch.setattr(AbstractConnection, "send_packed_command", close_and_send)
+            with pytest.raises(Disconnected, match="the handler is closed"):
+                await ping(client)
+
+    await asyncio.to_thread(uvloop.run, lose())
