@@ -41,7 +41,7 @@ _READ_POSITION: Final = CommandTemplate("HMGET", "applied", "taken")
 """Reads what grows with each event that is applied and each entry that is acknowledged."""
 
 
-class _CurrentReplica(msgspec.Struct, frozen=True, eq=False):
+class _CurrentReplica(msgspec.Struct, eq=False):
     """A replica that has what this process has read of a partition."""
 
     connection: MultiplexedConnection
@@ -129,25 +129,43 @@ class ReplicaReadModel(ReadModel):
 
     def _current(self, number: int) -> _CurrentReplica | None:
         replica = self._progress[number].replica
-        return replica if replica is not None and monotonic() < replica.expires_at else None
+        return replica if replica is not None and self._may_answer(number, replica) else None
+
+    def _may_answer(self, number: int, replica: _CurrentReplica) -> bool:
+        """Returns whether it is still to be read: it has not expired, and its generation is the one known."""
+        return replica.keys is self._pointers[number].keys and monotonic() < replica.expires_at
 
     def _send(
         self, replica: _CurrentReplica, number: int, commands_for: CommandsFor
     ) -> asyncio.Future[Replies]:
-        commands = [*commands_for(replica.keys), self._pointers[number].command]
-        return replica.connection.send(commands)
+        commands = [
+            *commands_for(replica.keys),
+            _READ_POSITION.pack(replica.keys.counters),
+            self._pointers[number].command,
+        ]
+        try:
+            return replica.connection.send(commands)
+        except ReadModelOverloaded:
+            failed: asyncio.Future[Replies] = asyncio.get_running_loop().create_future()
+            failed.set_result([])
+            return failed
 
     def _is_usable(self, number: int, replica: _CurrentReplica, replies: Replies) -> bool:
-        """Removes the last reply, the active generation; returns whether the others may be used."""
+        """Removes the last replies, position and generation; returns whether the others may be used.
+
+        Another replica is read only once it has that position too.
+        """
         progress = self._progress[number]
-        active = replies.pop() if replies else None
-        if progress.replica is not replica:
+        active, counters = (replies.pop(), replies.pop()) if replies else (None, None)
+        if progress.replica is not replica or not self._may_answer(number, replica):
             return False  # the primary was read meanwhile
         if (
             active == replica.keys.generation
             and replica.connection.connect_count == replica.connect_count
+            and isinstance(counters, list)
             and ReplyError not in map(type, replies)
         ):
+            replica.position = progress.position = max(progress.position, _position(counters))
             return True
         progress.replica = None
         if not isinstance(active, str):
