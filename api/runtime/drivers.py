@@ -251,8 +251,8 @@ def _server(settings: Settings, name: str, other_url: str | None = None) -> Serv
     try:
         connection = pool.make_connection()  # not connected
     except TypeError as error:  # it quotes the name of a parameter, which may be part of a password
-        name = "READ_REPLICAS" if other_url else "REDIS_URL"
-        raise OperatorError(f"{name} has a parameter that is unknown; remove it.") from error
+        setting = "READ_REPLICAS" if other_url else "REDIS_URL"
+        raise OperatorError(f"{setting} has a parameter that is unknown; remove it.") from error
     tls = getattr(connection, "ssl_context", None)
     return Server(
         host=getattr(connection, "host", ""),

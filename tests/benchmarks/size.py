@@ -47,7 +47,7 @@ async def size(bench: Bench) -> None:
             async with history.migrated(service.stores.database_url) as connection:
                 async with bench.step(f"writing {users:,} users"):
                     await history.write_users(connection, users, _born)
-                ids = await anybody(connection)
+                ids = await existing_user_ids(connection)
             async with bench.step(f"building the read models of {users:,} users"):
                 await rebuilt(service, users)
             async with bench.step("waiting until nobody is busy with that any more"):
@@ -83,5 +83,5 @@ def _born(number: int) -> Iterator[UserEvent]:
     yield UserCreated(name=f"User {number}", email=f"user-{new_id().hex}@example.com")
 
 
-async def anybody(connection: asyncpg.Connection) -> list[str]:
+async def existing_user_ids(connection: asyncpg.Connection) -> list[str]:
     return [row["user_id"] for row in await connection.fetch(_ANY)]

@@ -79,7 +79,7 @@ async def _dies_while_filling(cluster: Cluster, workload: Workload, name: str, p
     print(point)  # noqa: T201 -- pytest shows it with a failure
     await cluster.restart(name, f"{point}=kill@2")
     async with cluster.redis() as redis:
-        if point == "rebuild.removing":  # something is removed only when a stream begins anew
+        if point == "rebuild.removing":  # something is removed only when a stream is started again
             await redis.delete(*[key async for key in redis.scan_iter(match="*:cursor")])
         else:
             await redis.flushall()

@@ -28,7 +28,7 @@ from tests.benchmarks.scale.model import (
     Cell,
 )
 from tests.benchmarks.services import Service
-from tests.benchmarks.size import anybody, at_rest
+from tests.benchmarks.size import at_rest, existing_user_ids
 from tests.processes import HOST, TANDEM, free_port, running
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Run:
         url = f"http://{HOST}:{free_port()}"
         await self._start(API, "api", url)
         await self._start(RELAY, "relay")
-        ids = await anybody(connection)
+        ids = await existing_user_ids(connection)
         service = Service(url=url, stores=self.stores)
         found = []
         for projectors in PROJECTORS:

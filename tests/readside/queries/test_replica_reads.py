@@ -1,4 +1,4 @@
-"""Reads from replicas: from one that is current, never back, and from the primary where there is none."""
+"""Reads from replicas: from a current one, never of an older state, and otherwise from the primary."""
 
 from __future__ import annotations
 
